@@ -126,7 +126,8 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
         "for review in clusters that a reviewer made."
     ),
     "clusters": lambda facts: (
-        f"{_many(facts['n'], 'cluster was', 'clusters were')} found among them."
+        f"{_many(facts['n'], 'cluster was', 'clusters were')} found among "
+        + (f"all {facts['of']:,} glitches, labelled or not." if "of" in facts else "them.")
     ),
     "continued": "The cluster of {before} members has now {now}.",
     "held_apart": lambda facts: (
@@ -156,6 +157,10 @@ def trust_sentence(size: int, trust: Facts) -> str:
     n_timed = trust["n_timed"]
     members = f"all {size:,}" if n_timed == size else f"{n_timed:,} of {size:,}"
     parts = [f"{members} members carry a time"]
+    theirs = "their nearest known glitches"
+    if trust.get("n_flagged", size) < size:
+        parts.append(f"{_are(trust['n_flagged'])} novel by the test of this clustering")
+        theirs = "the nearest known glitches of the novel ones"
     seen = [one for one in trust["seen"] if one["condition"]]
     if len(seen) == 1:
         n = seen[0]["n"]
@@ -184,6 +189,6 @@ def trust_sentence(size: int, trust: Facts) -> str:
         if predicted[0]["n"] == size:
             nearest = [f"{predicted[0]['label']} for each"]
         looks = ", ".join(nearest)
-        parts.append(f"the commonest class among their nearest known glitches is {looks}")
+        parts.append(f"the commonest class among {theirs} is {looks}")
     said = "; ".join(parts)
     return f"{said[0].upper()}{said[1:]}."

@@ -146,7 +146,8 @@ def _store(
     if store.held:
         about.insert(0, found("held_apart", sizes=sorted(store.held, reverse=True)))
     run.n_clusters = store.n_stored
-    counted = found("clusters", n=store.n_stored)  # those apart by a decision included
+    of = {"of": run.n_clustered} if run.scope == "everything" else {}
+    counted = found("clusters", n=store.n_stored, **of)  # those apart by a decision included
     if run.n_clustered < parameters.min_cluster_size and not store.n_stored:
         counted = found("too_few", n=run.n_clustered, min_cluster_size=run.min_cluster_size)
     findings = [

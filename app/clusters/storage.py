@@ -108,8 +108,9 @@ class ClusterStore:
                 overlap=draft.match.overlap if draft.match else None,
                 size=len(cluster.members),
                 stability=cluster.stability,
-                significance=None  # nobody tested it: it was chosen by its looks
-                if by_hand is not None
+                # Nobody tested what was chosen by its looks, or clustered whether novel or not.
+                significance=None
+                if by_hand is not None or self.parameters.scope == "everything"
                 else significance(self.selection, draft.part.whole or draft.part.cluster),
                 medoid_id=self.selection.ids[cluster.medoid],
                 # What was decided about it stays decided.

@@ -131,15 +131,17 @@ def significance(selection: Selection, cluster: FoundCluster) -> float | None:
     """The chance that known glitches alone put as many under the threshold as the cluster holds.
 
     Exact for one detector (``glitch.novelty.false_discovery.chance_of_as_many``); of several, the
-    least one times how many they are. None where nothing was flagged.
+    least one times how many they are. Members that the test did not flag, which wait in it since an
+    earlier run, count for nothing; None where none was flagged.
     """
     if selection.threshold is None:
         return None
     chances = []
-    for ifo in {selection.ifos[index] for index in cluster.members} - {None}:
+    flagged = [index for index in cluster.members if selection.ids[index] in selection.predicted]
+    for ifo in {selection.ifos[index] for index in flagged} - {None}:
         if ifo not in selection.judged_by_ifo or not selection.calibration_by_ifo.get(ifo):
             continue
-        mine = [index for index in cluster.members if selection.ifos[index] == ifo]
+        mine = [index for index in flagged if selection.ifos[index] == ifo]
         # A burst is one glitch that was tested once.
         n_tests = max(1, math.ceil(selection.judged_by_ifo[ifo] - 1e-9))
         n_members = max(1, math.floor(selection.weights[mine].sum() + 1e-9))
@@ -212,7 +214,9 @@ def trust_in(
     predicted = Counter(selection.predicted[one] for one in members if one in selection.predicted)
     named = select(GlitchClass.id, GlitchClass.name).where(GlitchClass.id.in_(predicted))
     names = dict(session.execute(named).all())
+    n_flagged = sum(one in selection.predicted for one in members)
     return {
+        **({"n_flagged": n_flagged} if selection.predicted else {}),  # else nothing was tested
         "n_timed": timed,
         "n_faint": faint,
         "n_off_centre": off_centre,

@@ -244,6 +244,8 @@ def _calibrating(checkpoint_id: int) -> Select[*tuple[Any, ...]]:
         )
         .join(ranked, ranked.c.id == Embedding.glitch_id)
         .where(Embedding.checkpoint_id == checkpoint_id, ranked.c.place <= MOST_CALIBRATION)
+        # Which of one moment, or of copies without a time, stands for them is always the same.
+        .order_by(Embedding.glitch_id)
     )
 
 

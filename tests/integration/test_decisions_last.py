@@ -99,6 +99,7 @@ def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
         assert (waiting.state, members(session, waiting)) == ("flagged", off)
         assert "1 cluster was found among them." in run.detail
         assert "What a decision parted stays apart: parts of 4 glitches." in run.detail
+        assert (run.n_flagged, waiting.significance, waiting.fdr) == (0, None, None)
 
 
 @pytest.mark.parametrize("otherwise", [{"fdr": 1e-4}, {"min_cluster_size": 200}])

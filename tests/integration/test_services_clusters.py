@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from types import SimpleNamespace
@@ -243,8 +244,12 @@ def test_everything_is_clustered_where_asked(
 ) -> None:
     found = run(session, scope="everything")
     assert found.n_clustered == 185
-    largest, *_ = list_clusters(session).items
+    assert "among all 185 glitches, labelled or not." in found.detail
+    largest, *others = list_clusters(session).items
     assert members_of(session, largest.id) & set(catalogue["known"])
+    # Known ones were flagged at no rate, and no chance was tested.
+    assert {(one.significance, one.fdr) for one in (largest, *others)} == {(None, None)}
+    assert re.search("; [01] (is|are) novel by the test of this clustering", str(largest.trust))
 
 
 def test_a_dormant_class_that_comes_back_is_named(

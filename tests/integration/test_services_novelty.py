@@ -443,3 +443,25 @@ def test_the_index_judges_who_is_not_novel_and_a_scan_who_may_be(
             assert single.EXACT_BELOW < found.p_value <= wanted.p_value
     assert asked.count(LATENT) == len(queries)
     assert asked.count(None) >= len(queries) // 3  # every miss at least
+
+
+def test_the_same_catalogue_calibrates_the_same_however_its_rows_are_read(
+    session: Session, checkpoint: CheckpointRecord, labelled: Any
+) -> None:
+    """Of one moment's glitches of a class one stands for all.
+
+    A clustering flagged others after a job had judged the same catalogue: rows come in whatever
+    order the database finds quickest.
+    """
+    labelled()
+    keys = session.scalars(select(Glitch.id).order_by(Glitch.id)).all()
+    for at, key in enumerate(keys):
+        session.execute(update(Glitch).where(Glitch.id == key).values(gps_time=GPS + at // 2 * 600))
+    chosen = select(Embedding.glitch_id).where(Embedding.calibration_score.is_not(None))
+    found = []
+    for otherwise in ("nestloop", "hashjoin", "mergejoin"):
+        session.execute(text(f"SET LOCAL enable_{otherwise} = off"))
+        recalibrate(session, checkpoint.id)
+        found.append(set(session.scalars(chosen)))
+        assert len(found[-1]) == len(keys) // 2
+    assert found[0] == found[1] == found[2]

@@ -28,6 +28,14 @@ def test_the_sentence_of_trust_tells_a_seam() -> None:
     )
 
 
+def test_members_that_were_not_flagged_are_told() -> None:
+    looks = [{"label": "Whistle", "n": 9}]
+    said = trust_sentence(57, {**TRUST, "n_timed": 57, "n_flagged": 9, "looks": looks})
+    assert "All 57 members carry a time; 9 are novel by the test of this clustering; " in said
+    assert "among the nearest known glitches of the novel ones is Whistle for 9." in said
+    assert "novel" not in trust_sentence(57, {**TRUST, "n_flagged": 57})
+
+
 def test_the_band_is_told_where_it_differs() -> None:
     narrow = {"condition": "4 s, 10 to 1291 Hz", "n": 24}
     said = trust_sentence(57, {**TRUST, "n_timed": 57, "seen": [SEEN, narrow]})
