@@ -38,7 +38,6 @@ class SearchPage(PageContext):
     section: ClassVar[str] = "catalogue"
 
     heading: str
-    query: str
     sentence: str
     links: tuple[Fact, ...]  # what may have been meant: ``name`` to read, ``value`` to go to
 
@@ -61,11 +60,11 @@ def search(request: Request, session: SessionDep, q: Annotated[str, Query()] = "
         return see_other("/ui/glitches")
     if len(text) > _LONGEST:
         sentence = f"That is longer than {_LONGEST} characters, so it is no id and no time."
-        return render(request, SearchPage(_NOTHING, text[:40] + "…", sentence, ()), status=400)
+        return render(request, SearchPage(_NOTHING, sentence, ()), status=400)
     try:
         found = _find(session, text)
     except TimeError as error:
-        return render(request, SearchPage(_NOTHING, text, str(error), ()), status=400)
+        return render(request, SearchPage(_NOTHING, str(error), ()), status=400)
     if isinstance(found, str):
         return see_other(found)
     return render(request, found, status=200 if found.links else 404)
@@ -87,11 +86,11 @@ def _find(session: Session, text: str) -> str | SearchPage:
             return classes[0].value
         if classes:
             sentence = f"“{text}” is in the names of {count(len(classes), 'class', 'classes')}."
-            return SearchPage("Which class?", text, sentence, classes)
+            return SearchPage("Which class?", sentence, classes)
         if _TIMELIKE.fullmatch(text):
             return _by_time(session, text)
     sentence = f"No glitch and no class is called “{text}”, and it is no time."
-    return SearchPage(_NOTHING, text, sentence, ())
+    return SearchPage(_NOTHING, sentence, ())
 
 
 def _by_id(session: Session, wanted: UUID) -> str | SearchPage:
@@ -104,7 +103,7 @@ def _by_id(session: Session, wanted: UUID) -> str | SearchPage:
         return job_href(get_job(session, wanted))
     except NotFoundError:
         sentence = f"No glitch, no cluster and no job has the id {wanted}."
-        return SearchPage(_NOTHING, str(wanted), sentence, ())
+        return SearchPage(_NOTHING, sentence, ())
 
 
 def _classes(session: Session, text: str) -> tuple[Fact, ...]:
@@ -140,7 +139,7 @@ def _by_time(session: Session, text: str) -> str | SearchPage:
     sentence = f"No glitch occurred {where}."
     if links:
         sentence += " The nearest before and after:" if len(links) > 1 else " The nearest:"
-    return SearchPage(_NOTHING, text, sentence, links)
+    return SearchPage(_NOTHING, sentence, links)
 
 
 def _nearest_text(found: Decimal, wanted: Decimal) -> str:
