@@ -10,7 +10,8 @@ from typing import Any, Self
 
 import httpx
 
-UNREACHED = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)  # what asking may end with
+# What asking may end with; OSError in time, or of an SSL_CERT_FILE that is not there.
+UNREACHED = (httpx.HTTPError, httpx.InvalidURL, OSError)
 
 
 UNPACKED = {"Accept-Encoding": "identity"}
@@ -79,7 +80,7 @@ class Fetcher:
 
         Raises:
             AnswerTooLongError: if it has too many bytes.
-            httpx.HTTPError, httpx.InvalidURL, TimeoutError: as ``UNREACHED`` has them.
+            httpx.HTTPError, httpx.InvalidURL, OSError: as ``UNREACHED`` has them.
         """
         return self._runner.run(self._get(url, headers))
 

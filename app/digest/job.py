@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import httpx
 from sqlalchemy.orm import Session
 
+from app.core.fetching import UNREACHED
 from app.core.settings import MAIL_PORTS, Settings
 from app.digest.service import Digest, Sent, digest, unsent
 from app.jobs.records import JobContext, JobRecord, OneTransaction
@@ -66,7 +67,7 @@ def _send(address: str, page: str, made: Digest) -> Sent:
     message = {"text": "\n".join([*made.message, page]), "digest": _as_json(made)}
     try:
         status = asyncio.run(_post(address, message))
-    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+    except UNREACHED as error:
         return _failed(f"The webhook could not be reached ({type(error).__name__}).")
     if 200 <= status < 300:
         return Sent(f"The webhook took it (status {status}).", is_taken=True)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import Field, computed_field
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.classes.tables import ClassEvent
@@ -152,7 +152,8 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
     since = since or until - timedelta(days=days)
     glitches = session.execute(
         select(Glitch.ifo, Glitch.is_simulated, func.count().label("count"))
-        .where(Glitch.id >= least_of(since))  # ids are in order of time, and indexed
+        # Ids are in order of time, and indexed. Those of a clock that was ahead are of that time.
+        .where(Glitch.id >= least_of(since), Glitch.id < least_of(until))
         .group_by(Glitch.ifo, Glitch.is_simulated)
         .order_by(Glitch.is_simulated, Glitch.ifo)
     )
@@ -177,14 +178,16 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
             *(n_clusters.label("n_clusters"), n_waiting),  # what reviewers made of them counts
             ClusteringRun.findings,
         )
-        .where(ClusteringRun.created_at >= since)
+        .where(ClusteringRun.created_at.between(since, until))
         .order_by(ClusteringRun.created_at.desc())
         .limit(_MOST_LISTED)
     )
     decided = Counter(
-        told for table in (ReviewEvent, ClassEvent) for told in _decided(session, table, since)
+        told
+        for table in (ReviewEvent, ClassEvent)
+        for told in _decided(session, table, since, until)
     )
-    has_failed = Job.state == "failed", Job.finished_at >= since
+    has_failed = Job.state == "failed", Job.finished_at.between(since, until)
     n_failed = session.scalar(select(func.count()).select_from(Job).where(*has_failed)) or 0
     failed = session.execute(
         select(Job.id, Job.kind, Job.detail)
@@ -207,12 +210,12 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
 
 
 def _decided(
-    session: Session, table: type[ReviewEvent] | type[ClassEvent], since: datetime
+    session: Session, table: type[ReviewEvent] | type[ClassEvent], since: datetime, until: datetime
 ) -> Iterator[tuple[str, str]]:
     """Author and act of what stands: nothing that was undone since, or done again after."""
     events = session.execute(
         select(table.id, table.author, table.kind, table.undoes_event_id)
-        .where(table.created_at >= since)
+        .where(table.created_at.between(since, until))
         .order_by(table.id.desc())
     ).all()
     new = {event.id for event in events}
@@ -241,7 +244,7 @@ def unsent(session: Session, receiver: str) -> Digest:
     """
     now = datetime.now(UTC)
     until, since = Job.result["until"].astext, Job.result["since"].astext
-    of_days = Job.kind == KIND, Job.author == AUTHOR, Job.state == "succeeded"
+    of_days = Job.kind == KIND, Job.author == AUTHOR, Job.state == "succeeded", _is_no_future(now)
     took, refused = (Job.result[name].contains([receiver]) for name in ("taken", "refused"))
     begins = session.scalar(
         select(
@@ -254,6 +257,11 @@ def unsent(session: Session, receiver: str) -> Digest:
     day = now - timedelta(days=1)
     begins = day if begins is None else min(day, datetime.fromisoformat(begins))
     return digest(session, since=max(begins, now - timedelta(days=MOST_DAYS)))
+
+
+def _is_no_future(now: datetime) -> ColumnElement[bool]:
+    """Of jobs: not those made while a clock was far ahead, after which none would come for long."""
+    return Job.created_at < now + timedelta(days=1)
 
 
 class Sending(Model):
@@ -282,7 +290,7 @@ def request_due(session: Session) -> JobRecord | None:
     """
     now = datetime.now(UTC)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    of_today = select(Job).where(Job.kind == KIND, Job.created_at >= today)
+    of_today = select(Job).where(Job.kind == KIND, Job.created_at >= today, _is_no_future(now))
     if session.scalar(of_today.where(Job.author == AUTHOR).limit(1)) is None:
         return create_job(session, KIND, {}, AUTHOR, key=f"{today:%Y-%m-%d}")
     last = session.scalars(of_today.order_by(Job.created_at.desc(), Job.id.desc()).limit(1)).one()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import UUID
@@ -268,6 +268,14 @@ def test_nobody_there(service: Service) -> None:
         assert "could not be reached" in sent_by(service, address)["sent"]
 
 
+def test_authorities_that_are_not_there_keep_nobody_from_anything(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    told = sent_by(service, "https://127.0.0.1:9/hook")["sent"]
+    assert told == "The webhook could not be reached (FileNotFoundError)."
+
+
 @pytest.mark.parametrize(
     ("made_hours_ago", "told_hours"),
     [(None, 24), (3, 24), (27, 27), (24 * 40, 24 * 31)],
@@ -322,6 +330,37 @@ def test_once_a_day_where_there_is_a_webhook(service: Service) -> None:
         )
         assert request_due(session) is not None
         session.rollback()
+
+
+def test_a_clock_that_was_ahead_silences_nothing_and_makes_nothing_new(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is right again: all that is stored is of 400 days later then."""
+
+    class Right(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - timedelta(days=400)
+
+    with make_session_factory(service.engine)() as session:
+        for days_ago in (0, 403):
+            session.execute(
+                text(
+                    "UPDATE job SET state = 'succeeded', created_at = now() - :ago,"
+                    " result = jsonb_build_object('until', now() - :ago,"
+                    " 'taken', jsonb_build_array('webhook')) WHERE id = :id"
+                ),
+                {
+                    "id": create_job(session, "digest", {}, AUTHOR, key=str(days_ago)).id,
+                    "ago": timedelta(days=days_ago),
+                },
+            )
+        assert request_due(session) is None
+        monkeypatch.setattr("app.digest.service.datetime", Right)
+        assert request_due(session) is not None
+        new = unsent(session, "webhook")
+    assert (new.until - new.since).days == 3
+    assert (new.glitches, new.runs, new.decisions, new.failed_jobs) == ([], [], [], [])
 
 
 def test_what_a_receiver_did_not_take_is_sent_to_it_again(
