@@ -31,6 +31,7 @@ ROOTS_STAND_IN = "pgserver"
 SUPERUSER = "postgres"
 START_TIMEOUT_S = 120  # a start after a crash replays the log first
 MOST_CONNECTIONS = 200  # of eight processes of the service, and workers
+_SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 104 to 108
 CONFIGURATION = """
 # Added by Glitch Discovery: a local server, reached through a socket in a private folder.
@@ -113,8 +114,8 @@ def start_embedded(folder: Path) -> EmbeddedServer:
         _refuse_other_version(data)
         socket_folder = _running_socket_folder(data)
         if socket_folder is None:
-            _drop_stale_lock(data)
             socket_folder = _socket_folder(data)
+            _drop_stale_locks(data, socket_folder)
             _launch(folder, socket_folder)
     server = EmbeddedServer(folder, socket_folder)
     try:
@@ -317,18 +318,20 @@ def _connect(socket_folder: Path) -> psycopg.Connection[tuple[object, ...]]:
     )
 
 
-def _drop_stale_lock(data: Path) -> None:
-    """Remove a lock file that a killed server left.
+def _drop_stale_locks(data: Path, socket_folder: Path) -> None:
+    """Remove lock files that a killed server left, or that a power cut left empty.
 
-    PostgreSQL does so itself unless the number now belongs to a process of the same user.
+    PostgreSQL does so itself unless they are damaged, or the number in them now belongs to a
+    process of the same user.
     """
-    if _lock_lines(data) and _owner_process(data) is None:
-        (data / "postmaster.pid").unlink(missing_ok=True)
+    if _owner_process(data) is None:
+        for lock in (data / "postmaster.pid", socket_folder / f"{_SOCKET}.lock"):
+            lock.unlink(missing_ok=True)
 
 
 def _socket_folder(data: Path) -> Path:
     """The private data folder, or a short private one where its path will not do for a socket."""
-    is_short = len(os.fsencode(data / ".s.PGSQL.5432.lock")) <= LONGEST_SOCKET_PATH
+    is_short = len(os.fsencode(data / f"{_SOCKET}.lock")) <= LONGEST_SOCKET_PATH
     if is_short and "," not in str(data):  # at which clients divide lists of hosts
         return data
     name = hashlib.sha256(os.fsencode(data)).hexdigest()[:16]

@@ -76,6 +76,12 @@ def test_life_of_a_server(folder: Path) -> None:
     lock.write_text(f"{os.getpid()}\n{data / 'postgres'}\n0\n5432\n{data}\n\n0 0\nready\n")
     server = start_embedded(data)
     assert ask(server.url(), "SELECT answer FROM kept") == 42
+    server.stop()
+
+    for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):  # as a power cut leaves them
+        (data / "postgres" / name).write_bytes(b"" if name == "postmaster.pid" else bytes(40))
+    server = start_embedded(data)
+    assert ask(server.url(), "SELECT answer FROM kept") == 42
     (data / "postgres" / ".s.PGSQL.5432").unlink()  # as a cleaner of old sockets does
     silent = server_process(data)
     server.stop()

@@ -147,6 +147,14 @@ def test_signing_secret_is_made_once_and_private(tmp_path: Path) -> None:
     assert signing_secret(Settings(data_dir=tmp_path / "other")) != first
 
 
+def test_a_signing_secret_that_a_power_cut_filled_with_zeros_is_none(tmp_path: Path) -> None:
+    (tmp_path / "signing-key").write_bytes(bytes(44))
+    made = signing_secret(Settings(data_dir=tmp_path))
+    assert len(made) >= 32
+    assert b"\0" not in made
+    assert signing_secret(Settings(data_dir=tmp_path)) == made
+
+
 def test_processes_that_start_at_once_agree_on_the_signing_secret(tmp_path: Path) -> None:
     (tmp_path / "signing-key").touch(mode=0o600)  # as a crash may have left it
     with ThreadPoolExecutor(8) as pool:
