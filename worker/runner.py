@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.errors import BusyError, NotReadyError, ServiceError, StorageAwayError
+from app.core.failures import READ_ONLY_STATE
 from app.core.settings import Settings
 from app.jobs import leases
 from app.jobs.finalising import finalise
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("worker")
 _DISK_PAUSE = timedelta(seconds=15)
 _DISK_FULL_STATES = ("53100",)  # PostgreSQL's disk_full
-_LOST_STATES = ("08", "57P")  # connection exceptions; an administrator's shutdown
+# Connection exceptions; an administrator's shutdown; a server that became a standby.
+_LOST_STATES = ("08", "57P", READ_ONLY_STATE)
 _MOST_RINGS = 16
 
 
@@ -206,7 +208,7 @@ def _disk_sentence(error: Exception) -> str | None:
 
 
 def is_connection_lost(error: Exception) -> bool:
-    """Whether the database went away, so that the same may succeed once it is back."""
+    """Whether the database is away, or takes no changes: the same may succeed once it does."""
     if not isinstance(error, DBAPIError):
         return False
     state = _sqlstate(error)

@@ -98,8 +98,16 @@ _READ_ONLY = replace(
     sentence="The service's disk takes no files any more; nothing was stored. Tell the operator, "
     "and send it again once it does.",
 )
+_DATABASE_READ_ONLY = replace(
+    FAILURES[OperationalError],
+    page_title="The database takes no changes",
+    sentence="The database takes no changes at present; nothing was stored. Try again in a few "
+    "minutes, and if it lasts, tell the operator (see /readyz).",
+    retry_after_s=60,
+)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_OF_DATABASE = "53100"  # PostgreSQL's disk_full
+READ_ONLY_STATE = "25006"  # PostgreSQL's read_only_sql_transaction
 
 
 def failure_of(error: Exception) -> Failure | None:
@@ -113,6 +121,8 @@ def failure_of(error: Exception) -> Failure | None:
             return _DISK_FULL
         if getattr(one, "errno", None) == errno.EROFS:
             return _READ_ONLY
+    if _sqlstate(error) == READ_ONLY_STATE:
+        return _DATABASE_READ_ONLY
     known = next((FAILURES[base] for base in type(error).__mro__ if base in FAILURES), None)
     return known and replace(
         known,
@@ -136,5 +146,8 @@ def log_failure(log: logging.Logger, failure: Failure, error: Exception) -> None
 
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether a disk of the service, or of its database, has no room left."""
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return getattr(error, "errno", None) in _FULL or state == _FULL_OF_DATABASE
+    return getattr(error, "errno", None) in _FULL or _sqlstate(error) == _FULL_OF_DATABASE
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    return getattr(getattr(error, "orig", None), "sqlstate", None)

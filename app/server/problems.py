@@ -62,7 +62,7 @@ def _request_id(request: Request) -> str | None:
 
 async def _known_problem(request: Request, error: Exception) -> JSONResponse:
     failure = failure_of(error)
-    if failure is None:  # such as an error of files that is nobody's to act on
+    if failure is None:  # such as an error of files that is nobody's to act on: ``unexpected``
         raise error
     headers = {}
     if failure.status == HTTPStatus.UNAUTHORIZED:
@@ -146,12 +146,6 @@ def _methods_of(request: Request) -> set[str]:
     return found | {"HEAD"} if "GET" in found else found
 
 
-async def _unexpected_problem(request: Request, error: Exception) -> JSONResponse:
-    """500 without internals: the log line under the same request id has them."""
-    _log.error("unexpected error", exc_info=error)
-    return unexpected(_request_id(request))
-
-
 def unexpected(request_id: str | None) -> JSONResponse:
     """The answer to an error that nobody foresaw."""
     return problem_response(
@@ -175,4 +169,4 @@ def install(application: FastAPI) -> None:
     application.add_exception_handler(RequestValidationError, _payload_problem)
     application.add_exception_handler(HTTPException, _http_problem)
     application.add_exception_handler(OSError, _known_problem)
-    application.add_exception_handler(DBAPIError, _unexpected_problem)
+    application.add_exception_handler(DBAPIError, _known_problem)

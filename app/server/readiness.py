@@ -9,7 +9,7 @@ from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -99,8 +99,12 @@ class ReadinessProbe:
     def _database_state(self) -> str:
         try:
             current = current_revision(self._engine)
+            with self._engine.connect() as connection:
+                is_read_only = connection.scalar(text("SHOW transaction_read_only")) == "on"
         except SQLAlchemyError:
             return "The database does not answer: see that it runs and that DATABASE_URL is right."
+        if is_read_only:
+            return "The database takes no changes: it is a standby, or was set to be read-only."
         head = head_revision()
         if current != head:
             return (

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from web_fixtures import Walker
 
 from app.core.embedded import EmbeddedServer
 from app.launch.redis.broker import find_redis_server
+from worker.tasks import Process
 
 
 def checks(address: str) -> dict[str, str]:
@@ -64,6 +66,41 @@ def test_a_database_that_is_away_is_one_line_for_a_request(
     assert [(one.name, one.exc_info) for one in told] == [("app.server", None), ("app.frame", None)]
     assert all(one.getMessage().startswith("database: ") for one in told)
     assert all("\n" not in one.getMessage() for one in told)
+
+
+def test_a_database_that_takes_no_changes_is_told_as_one(
+    service: Service, postgres_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a failover to a standby: what only reads is answered, and jobs wait."""
+    name, url = service.engine.url.database, service.engine.url.render_as_string(False)
+    settled = "SELECT pg_terminate_backend(pid, 9999) FROM pg_stat_activity WHERE datname = :name"
+    with (
+        aside(service, postgres_server) as connection,
+        service.client("submitter") as client,
+        Walker(service, "reviewer") as reviewer,
+    ):
+        home = reviewer.get("/ui/classes")
+        job = UUID(client.post("/exports", json={"format": "csv"}).json()["id"])
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        connection.execute(text(settled), {"name": name})
+        try:
+            with caplog.at_level(logging.INFO):
+                answer = client.post("/exports", json={"format": "hdf5"})
+                assert "takes no changes" in assert_problem(answer, 503)
+                assert answer.headers["Retry-After"] == "60"
+                page = reviewer.submit(home, "/ui/logout")
+                process = Process(service.settings, url, "redis://127.0.0.1:9")
+                process.work(job)
+                process.close()
+            assert client.get("/glitches").status_code == 200
+            assert "takes no changes" in checks(service.url)["database"]
+        finally:
+            connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+            connection.execute(text(settled), {"name": name})
+    assert page.status == 503
+    told = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert [one.name for one in told] == ["app.server", "app.frame", "worker"]
+    assert all(one.exc_info is None and "read-only" in one.getMessage() for one in told)
 
 
 def test_a_database_that_hangs_is_told_from_one_that_is_away(service: Service) -> None:
