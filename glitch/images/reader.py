@@ -25,6 +25,7 @@ from glitch.images.scales import (
     refuse_bar_elsewhere,
     row_edges,
 )
+from glitch.images.time_axis import TimeAxis, time_axis, time_labels
 from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views, views_from_images
 
@@ -45,6 +46,7 @@ class SpectrogramImage:
     name: SpectrogramName
     colormap_distance: float  # mean RGB distance to viridis, 0 to 441; higher is a worse fit
     assumed: tuple[str, ...] = ()  # which of its scales neither the caller nor its labels give
+    time_axis: TimeAxis | None = None  # what labels below it tell
 
 
 def read_spectrogram(
@@ -110,6 +112,7 @@ def read_spectrogram(
     said = scales or Scales()
     own_range = (recipe.lowest_frequency_hz, recipe.highest_frequency_hz)
     assumed: tuple[str, ...] = ()
+    of_time: TimeAxis | None = None
     if drawn is None:
         _refuse_cut(box, pixels.shape[:2])
         words = picture.words[inside]
@@ -122,6 +125,7 @@ def read_spectrogram(
         fractions, is_filled = without_grid(pixels[inside], fractions)
         is_drawn |= is_filled
         assumed = _assumed(pixels, colors, text, box, said=said, recipe=recipe)
+        of_time = time_axis(time_labels(text, box))
         _refuse_mostly_high(fractions[is_drawn])
     shape = (recipe.n_frequency, recipe.n_time)
     is_ours = drawn is not None and drawn.shape == shape
@@ -131,7 +135,9 @@ def read_spectrogram(
     spanned = said.frequency_range_hz or own_range
     edges = row_edges(spanned, own_range, box.height, recipe.n_frequency, is_ours)
     values, observed = _average_to_grid(energies, is_drawn[::-1], shape, is_ours, edges)
-    return SpectrogramImage(values, observed, parse_file_name(file_name), distance, assumed)
+    return SpectrogramImage(
+        values, observed, parse_file_name(file_name), distance, assumed, of_time
+    )
 
 
 def _assumed(
@@ -257,8 +263,16 @@ def views_from_spectrograms(
     """Views from pictures by window length in seconds, with the rows that each one measured.
 
     Raises:
-        GlitchError: a window length that the recipe does not have.
+        GlitchError: a window length that the recipe does not have, or that the labels of a
+            picture's time axis deny.
     """
+    for duration_s, image in images.items():
+        if image.time_axis is not None and not image.time_axis.may_span(duration_s):
+            raise ImageError(
+                f"The labels of the time axis do not stand as in a window of {duration_s:g} s: "
+                "correct the name of the picture, or view_duration_s; or send its panel alone.",
+                field="view_duration_s",
+            )
     return views_from_images(
         {duration_s: image.values for duration_s, image in images.items()},
         preprocessing,
