@@ -43,6 +43,8 @@ def explain(error: Exception) -> Failure | None:
         wrong = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors()[:5])
         sentence = f"Correct these fields and send the form again: {wrong}."
         return Failure(422, "payload", "The form is not complete", sentence=sentence)
+    if isinstance(error, CsrfError):
+        return Failure(403, "forbidden", "This form is out of date", sentence=str(error))
     known = failure_of(error)
     if known is None and isinstance(error, HTTPException):
         title = "The request cannot be served"

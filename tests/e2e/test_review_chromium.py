@@ -319,6 +319,24 @@ def test_a_description_outlives_the_session(browser: Browser, service: Service) 
     assert typed.endswith(" Seen at night.")
 
 
+def test_any_form_outlives_the_session(browser: Browser, service: Service) -> None:
+    """Words, boxes and what was folded open; and an answered form leaves nothing behind."""
+    browser.open("/ui/glitches?ifo=H1")
+    for box in browser.driver.find_elements(By.CSS_SELECTOR, "input[name=member]")[:2]:
+        box.click()
+    browser.find("#class_name").send_keys("Tomte")
+    send_after_the_session(browser, service, "label", "/ui/glitches?ifo=H1")
+    assert browser.find("#chosen-count").text == "2 chosen"
+    assert browser.find("#class_name").get_property("value") == "Tomte"
+    browser.find("button[value=label]").click()
+    browser.wait_for_text(".note.good", "label")
+    browser.find(".note.good button").click()
+    browser.wait_for_text(".note.good", "Undone")
+    browser.open("/ui/glitches?ifo=H1")
+    assert browser.find("#chosen-count").text.startswith("None chosen")
+    assert browser.find("#class_name").get_property("value") == ""
+
+
 @pytest.mark.usefixtures("no_clusters")
 def test_who_goes_back_after_a_decision_sees_that_it_was_made(
     browser: Browser, service: Service, glitches: list[GlitchRecord]

@@ -1,4 +1,4 @@
-// Review: what is chosen of a cluster, and a draft that outlives the session.
+// Review: what is chosen of a cluster.
 import { Choice } from "./choice.js";
 import { isTyping } from "./keys.js";
 import { attachPlane } from "./plane.js";
@@ -36,7 +36,6 @@ export function attachReview(root, glance) {
   // The way to the form lies over the page, and is in the way where the form is seen.
   const way = root.querySelector("a.to-decision");
   if (way) new IntersectionObserver(([seen]) => (way.hidden = seen.isIntersecting)).observe(form);
-  keepDraft(root, form, choice);
   choice.tell();
 }
 
@@ -53,30 +52,5 @@ function attachOnly(root, choice) {
   choice.onChange((ids) => {
     only.hidden = ids.size === 0;
     if (only.hidden) turn(false);
-  });
-}
-
-// A form that is sent after its session ended leads to the login; what it held is not lost.
-function keepDraft(root, form, choice) {
-  const action = form.getAttribute("action");
-  const fields = [...form.querySelectorAll("input[type=text], textarea")];
-  const kept = JSON.parse(sessionStorage.getItem("draft") ?? "null");
-  // The answer may be the page of the next cluster: a reviewer who goes back from there has been answered.
-  const isAnswered = root.querySelector(".note.good, [role=alert]");
-  const isOwn = kept?.action === action;
-  if (isAnswered || isOwn) sessionStorage.removeItem("draft");
-  if (isOwn && !isAnswered) {
-    for (const field of fields) field.value = kept.fields[field.name] ?? field.value;
-    choice.ids = new Set([...choice.ids, ...kept.ids]);
-    const note = root.createElement("p");
-    note.className = "note warn";
-    note.setAttribute("role", "status");
-    note.textContent = "Nothing was done when you last sent this form. What you typed and chose is here again.";
-    form.before(note);
-  }
-  root.addEventListener("submit", (event) => {
-    if (event.target !== form) return;
-    const held = Object.fromEntries(fields.map((field) => [field.name, field.value]));
-    sessionStorage.setItem("draft", JSON.stringify({ action, fields: held, ids: [...choice.ids] }));
   });
 }

@@ -1,6 +1,7 @@
 // Every page works without scripts; these only save a reload, show progress, and take a key.
 import { attachClock } from "./clock.js";
 import { attachCopy } from "./copy.js";
+import { attachDrafts } from "./drafts.js";
 import { attachFilters } from "./filters.js";
 import { attachGlances } from "./glances.js";
 import { attachJob } from "./job.js";
@@ -13,6 +14,7 @@ import { attachScheme } from "./scheme.js";
 import { attachTable } from "./table.js";
 import { attachUpload } from "./upload.js";
 
+attachDrafts(document); // first: others read what is chosen
 attachClock(document);
 attachCopy(document);
 attachFilters(document);
