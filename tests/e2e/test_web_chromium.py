@@ -162,6 +162,16 @@ def test_no_table_of_a_page_is_scrolled_sideways(
         assert max(too_wide) <= 0, (path, too_wide)
 
 
+def test_a_page_at_four_times_its_size_is_not_scrolled_sideways(
+    browser: Browser, cluster: str
+) -> None:
+    browser.look(320, "light")
+    for path in ("/ui/clusters", "/ui/checkpoints", "/ui/glitches", cluster):
+        browser.open(path)
+        wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= 320, path
+
+
 @pytest.mark.parametrize("width", [390, 620])
 def test_rows_of_the_catalogue_stand_by_themselves_on_a_phone(
     browser: Browser, glitches: list[GlitchRecord], width: int

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from api_fixtures import Service
 from cluster_helpers import store_cluster, store_run
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from web_fixtures import Page, Walker, glitches, service
 
 from app.clusters.tables import Cluster, ClusteringRun, LabelSuggestion, ReviewEvent
@@ -104,6 +104,14 @@ def test_clusters_are_ranked_by_significance(reviewer: Walker, clusters: list[UU
     assert "new in this run" in page.text
 
 
+def test_clusters_of_a_run_that_says_nothing_are_shown(
+    service: Service, reviewer: Walker, clusters: list[UUID]
+) -> None:
+    with make_session_factory(service.engine).begin() as session:
+        session.execute(update(ClusteringRun).values(findings=[]))
+    assert "2 clusters to review" in reviewer.get("/ui/clusters").text
+
+
 def test_clusters_that_wait_in_another_run_are_named(
     service: Service, reviewer: Walker, clusters: list[UUID], glitches: list[GlitchRecord]
 ) -> None:
@@ -146,6 +154,7 @@ def test_clusters_that_wait_in_another_run_are_named(
         ("start=yesterday", 400, "no time"),
         ("run=7", 400, "no such run"),
         ("page=0", 400, "no such page"),
+        ("page=500", 200, "The list ends before this page: its first page"),
         ("ifo=" + "x" * 100, 400, "too long"),
     ],
 )

@@ -129,7 +129,7 @@ def promote(scene: Scene, action: requests.PromoteRequest) -> Memory:
     """Make a class and suggest it to the unlabelled members."""
     require_flagged(scene)
     description = action.description or (
-        f"Named by {scene.author.name} from a cluster of {scene.cluster.size} glitches."
+        f"Named by {scene.author.name} from a cluster of {scene.cluster.size:,} glitches."
     )
     naming.create_class(
         scene.session,

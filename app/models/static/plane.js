@@ -18,7 +18,7 @@ export async function attachPlane(root, choice, glance) {
   if (data.ids.length < 3) return;
   section.hidden = false;
   const shares = data.shares.map((share) => `${Math.round(100 * share)} %`);
-  const missing = data.size > data.ids.length ? `, the ${data.ids.length} nearest to the medoid` : "";
+  const missing = data.size > data.ids.length ? `, the ${data.ids.length.toLocaleString("en-GB")} nearest to the medoid` : "";
   section.querySelector(".shares").textContent =
     `two leading components of the directions, ${shares[0]} and ${shares[1]} of the spread${missing}; lighter is more of the quantity that members can be chosen by`;
   const plot = new Plot(section.querySelector("canvas"), data, choice);
