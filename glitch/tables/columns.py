@@ -72,6 +72,9 @@ ENDS = (
     *("tend", "end_time", "end", "stop", "gps_end", "stop_time", "t_end", "gps_end_time"),
     *("endtime", "ending_time", "tstop", "t_stop", "gps_stop", "t_max", "tmax", "time_end"),
 )
+MICROSECONDS = ("us", "usec", "microsec", "microsecond", "microseconds")
+MILLISECONDS = ("ms", "msec", "millisec", "millisecond", "milliseconds")
+FRACTIONS = ("frac", "fraction", "subsec", "subsecond", "subseconds")  # of nobody knows what
 LOWEST = ("fstart", "flow", "f_low", "freq_min", "freq_start", "fmin", "f_min")
 HIGHEST = ("fend", "fhigh", "f_high", "freq_max", "freq_end", "fmax", "f_max")
 DURATION = "duration"
@@ -84,6 +87,19 @@ def nanoseconds_of(name: str) -> tuple[str, ...]:
     """What a column of nanoseconds beside one of whole seconds is called."""
     changed = (name.replace(of, to) for of, to in _NANOSECONDS if of in name)
     return (f"{name}_ns", f"{name}ns", *changed)
+
+
+@cache
+def parts_of_second(name: str) -> dict[str, Decimal]:
+    """What columns of other parts of a second beside one of whole seconds are called, and their
+    unit in s. ``gps_time_ms`` is none: it holds all of the time.
+    """
+    found = {f"{name}_{part}": Decimal(1) for part in FRACTIONS}
+    for unit, short, parts in (("1e-6", "usec", MICROSECONDS), ("1e-3", "msec", MILLISECONDS)):
+        words = (f"{name}_{short}", name.replace("_sec", f"_{short}"))
+        named = name.replace("seconds", parts[-1])
+        found |= {one: Decimal(unit) for one in (*words, named, *parts) if one != name}
+    return found
 
 
 # cWB's, and PyCBC's of coincidences, for each of their detectors.
@@ -114,7 +130,16 @@ _UNITS = {
     **{"kHz": "1e3", "khz": "1e3", "KHz": "1e3", "mHz": "1e-3", "MHz": "1e6", "min": "60"},
     **{"minutes": "60", "h": "3600", "hours": "3600", "days": "86400"},
     **{"%": "1e-2", "percent": "1e-2", "samples": "nan"},  # of which nobody says the rate
+    # What no factor alone makes s, Hz or a ratio is not known.
+    **dict.fromkeys(("log", "log10", "log2", "ln", "dB", "rad/s", "octaves", "oct", "px"), "nan"),
 }
+_UNIX = re.compile(r"\b(unix|posix|1970)\b", re.IGNORECASE)
+# Clocks that are neither GPS nor UTC, as the unit of a time.
+_CLOCK = re.compile(
+    r"\b(mjd|jd|tai|tdb|tcb|tt|local( time)?|[pmce][sd]?t|ces?t|eest|bst|jst|ist|a[ew][sd]t|days?"
+    r"|h|hours?|min|minutes|(utc|gmt)\s*[+-]\s*\d+(:\d+)?)\b",
+    re.IGNORECASE,
+)
 
 
 def _with_nanoseconds(names: Iterable[str]) -> frozenset[str]:
@@ -136,12 +161,12 @@ _KNOWN = (
     _MOMENTS
     | _SPANS
     | frozenset((*UTC_TIMES, *UNIX_TIMES, *UTC_DATES, *LOWEST, *HIGHEST, *NANOSECONDS)).union(
-        *SPELLINGS.values()
+        MICROSECONDS, MILLISECONDS, FRACTIONS, *map(parts_of_second, TIMES), *SPELLINGS.values()
     )
 )
 # Nanoseconds beside a time are none of these: their unit is what they are named after.
 _MEASURED = frozenset((*TIMES, *STARTS, *ENDS, *UNIX_TIMES, *LOWEST, *HIGHEST)).union(
-    *(SPELLINGS[name] for name in ("peak_frequency", "duration", "bandwidth", "confidence"))
+    *(SPELLINGS[name] for name in ("peak_frequency", "duration", "bandwidth", "confidence", "snr"))
 )
 
 
@@ -189,11 +214,25 @@ def _parts(name: str) -> tuple[str, str]:
     if (repeated := _REPEATED.fullmatch(text)) and plain not in _KNOWN and repeated[1] in _KNOWN:
         return repeated[1], ""
     if found is not None:
-        return plain, found[1].strip()
+        return _by_its_clock(plain, found[1].strip())
     base = _UNIT_IN_NAME.sub("", plain)  # "duration_s" has a meaning of its own
     if plain not in _KNOWN and base in _KNOWN:
         return base, plain[len(base) + 1 :]
     return plain, ""
+
+
+def _by_its_clock(plain: str, unit: str) -> tuple[str, str]:
+    """A column's name and unit; of a time by another clock than GPS or UTC, a name that says so."""
+    if plain not in _MOMENTS and plain not in _SPANS and plain not in UTC_TIMES:
+        return plain, unit
+    if _UNIX.search(unit):
+        return "unix_time", next((part for part in ("ms", "us", "ns") if part in unit.split()), "")
+    return (f"{plain} ({unit})", "") if _CLOCK.search(unit) else (plain, unit)
+
+
+def other_clock(names: Iterable[str]) -> str | None:
+    """The first column whose name says that it counts by a clock that is not read here."""
+    return next((name for name in names if plain_name(name).endswith(")")), None)
 
 
 def plain_number(text: str) -> str:

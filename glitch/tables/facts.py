@@ -292,6 +292,8 @@ def _gps_time(said: Mapping[str, str], *, is_own: bool) -> str | None:
     """The time of a row; in our exports simulated glitches may have any."""
     try:
         time = gps_time_of(said)
+    except TableError:
+        raise
     except ValueError as error:
         raise TableError(why_no_time(str(error))) from None
     if time is not None and time < EARLIEST_GPS_TIME and not is_own:

@@ -22,7 +22,7 @@ from glitch.errors import FormatError, GlitchError, TableError
 from glitch.files.foreign import refuse_foreign
 from glitch.files.text import encoding_of
 from glitch.tables.coherent import of_each_detector
-from glitch.tables.columns import plain_name, with_unit
+from glitch.tables.columns import other_clock, plain_name, with_unit
 from glitch.tables.documents import document_rows, may_be_document
 from glitch.tables.facts import Facts, facts_of
 from glitch.tables.layout import (
@@ -87,7 +87,8 @@ def is_text_table(path: Path) -> bool:
 
 
 def refuse_unread(path: Path, name: str) -> None:
-    """Refuse a file of a kind that is known and not read, and triggers whose columns have no names.
+    """Refuse a file of a kind that is known and not read, and triggers whose columns have no names
+    or whose times count by another clock than GPS, UTC or Unix.
 
     Raises:
         FormatError: with what to send instead.
@@ -96,6 +97,12 @@ def refuse_unread(path: Path, name: str) -> None:
     if may_be_document(head) and _document(path):
         return
     refuse_foreign(path, name)
+    layout = find_layout(head)
+    if layout is not None and not layout.is_readable and (other := other_clock(layout.columns)):
+        raise FormatError(
+            f"{name}: the clock of the column {other[:80]!r} is not read here: give GPS seconds as "
+            "gps_time, or UTC as utc."
+        )
     if n_columns := n_nameless(head):
         raise FormatError(
             f"{name} has {n_columns} columns without names: write a line above them that names "

@@ -7,18 +7,21 @@ from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
+from glitch.errors import TableError
 from glitch.gps import (
     EARLIEST_GPS_TIME,
     LATEST_GPS_TIME,
     ONLY_NANOSECONDS,
     is_utc_date,
     parse_utc,
+    plain_seconds,
     unix_to_gps,
     why_ambiguous,
 )
 from glitch.tables.columns import (
     DURATION,
     ENDS,
+    FRACTIONS,
     NANOSECONDS,
     ORIGIN,
     STARTS,
@@ -29,6 +32,7 @@ from glitch.tables.columns import (
     is_time,
     moments_of,
     nanoseconds_of,
+    parts_of_second,
     plain_number,
 )
 
@@ -61,7 +65,8 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     if best is not None:
         if times[[time for time, _ in read].index(best)] == ORIGIN:
             _refuse_count_from_origin(said, times)
-        return _exactly(best, read)
+        exact = _exactly(best, read)
+        return exact if exact % 1 else _with_part(exact, said, times)
     texts = [said[name] for name in (*times, *UTC_TIMES) if name in said]
     dates = [said[name] for name in UTC_DATES if name in said]
     for text in [*texts, *(f"{date} {text}" for date in dates for text in texts), *dates]:
@@ -95,6 +100,31 @@ def _exactly(best: Decimal, read: list[tuple[Decimal | None, bool]]) -> Decimal:
     """A time, or the pair of seconds and nanoseconds that tells the same moment."""
     exact = (time for time, is_pair in read if is_pair and time is not None)
     return next((time for time in exact if abs(time - best) < _SAME_MOMENT), best)
+
+
+def _with_part(whole: Decimal, said: Mapping[str, str], times: list[str]) -> Decimal:
+    """A time in whole seconds with the part of a second that a column beside it tells.
+
+    Raises:
+        TableError: where what is beside it may be that part, and its name does not tell.
+    """
+    parts = parts_of_second(times[0])
+    found = [value * parts[one] for one in parts if (value := _decimal(said.get(one))) is not None]
+    if len(found) == 1 and 0 <= found[0] < 1:
+        return (whole + found[0]).quantize(STEP)
+    beside = [
+        *(name for name in times if "time" in name),
+        *FRACTIONS,
+    ]  # a "peak" may be of anything
+    values = [value for name in beside if (value := _decimal(said.get(name))) is not None]
+    unclear = [*found, *(value for value in values if 0 < value < 1)]
+    if not unclear:
+        return whole
+    raise TableError(
+        f"{times[0]} is in whole seconds ({plain_seconds(whole)}), and it cannot be told whether "
+        f"{plain_seconds(unclear[0])} s beside it is the rest of it: write the time in one column, "
+        "as 1126259462.4."
+    )
 
 
 def _refuse_count_from_origin(said: Mapping[str, str], times: list[str]) -> None:
@@ -145,6 +175,12 @@ def why_no_time(text: str) -> str:
             f"gps_time {text[:40]!r} is too small to be one, as seconds of a segment or days are: "
             "give seconds since 6 January 1980."
         )
+    for unit, power in (("ms", 3), ("us", 6)):
+        if value is not None and EARLIEST_GPS_TIME <= value.scaleb(-power) <= LATEST_GPS_TIME:
+            return (
+                f"gps_time {text[:40]!r} is too large for seconds: where it counts {unit}, call "
+                f"its column gps_time_{unit}, or unix_time_{unit} if it counts from 1970."
+            )
     if _valid(value) is not None:
         return (
             f"Of {text[:40]!r} it cannot be told whether it is GPS or Unix time: call its column "
