@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -108,6 +109,17 @@ def test_odd_names(tmp_path: Path) -> None:
             _pycbc(file, name, factor * NOISE)
     assert _read(path, channel=names[1]).values[0] == 2 * NOISE[0]
     assert _read(path, channel=names[0]).ifo == "H1"
+
+
+def test_long_numbers_in_names_keep_nobody_for_long(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("a", "b"):
+            _pycbc(file, name + "0" * 30_000 + "!", NOISE)
+    started = time.process_time()
+    with pytest.raises(FormatError, match="several series"):
+        _read(path)
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("on", ["group attributes", "group datasets", "file attributes"])

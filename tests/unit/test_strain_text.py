@@ -119,6 +119,9 @@ def test_no_text_makes_its_reader_try_for_long(tmp_path: Path) -> None:
     started = time.process_time()
     with pytest.raises(FormatError):
         read_strain(path, file_name="a.txt", gps_time=EVENT)
+    path.write_text(f"GPS time,strain{' ' * 30_000}x\n" + _column())
+    with pytest.raises(StrainError, match="sample rate"):
+        read_strain(path, file_name="a.txt", gps_time=EVENT)
     assert decimal_seconds("1" * 30_000 + "x") is None
     assert decimal_seconds("1" + " " * 30_000 + "x") is None
     assert plain_number(digits := "1" * 30_000 + "x") == digits

@@ -67,7 +67,7 @@ _TIME_UNITS = {  # what gwpy and people write, in s
     **dict.fromkeys(("", "s", "sec", "second", "seconds"), Decimal(1)),
     **{"ms": Decimal("1e-3"), "us": Decimal("1e-6"), "ns": Decimal("1e-9")},
 }
-_LAST_NUMBER = re.compile(r"[/_-]?\d+(?:\.\d+)?\Z", re.ASCII)
+_LAST_NUMBER = re.compile(r"[/_-]?+(?<!\d)\d++(?:\.\d++)?+\Z", re.ASCII)
 _ALIGNED = 0.01  # of a sample: stretches of one series start on its samples
 
 

@@ -62,7 +62,7 @@ _SEPARATED = ((";", False), (";", True), (",", False), (None, False), (None, Tru
 _NO_VALUE = frozenset({"", "--", "masked", "na", "n/a", "null", "none"})
 _MISSING = re.compile(r"(?<![^\s,;])(?:--|masked|n/a|na|null|none)(?![^\s,;])", re.IGNORECASE)
 _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)", re.ASCII)
-_UNIT = re.compile(r"\s*(?:\[[^\]]*\]|\([^)]*\))\Z")
+_UNIT = re.compile(r"(?<!\s)\s*+(?:\[[^\]]{0,200}+\]|\([^)]{0,200}+\))\Z")
 _IS_UNITS = re.compile(
     r"[\s,;]*+(?:[\[(]?+(?>gps|seconds?|sec|strain|s|1)?+[\])]?+[\s,;]*+){1,4}+", re.I
 )
