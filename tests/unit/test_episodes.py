@@ -9,8 +9,10 @@ from glitch.novelty import directions
 from glitch.novelty.conditions import condition_of
 from glitch.novelty.episodes import (
     EPISODE_S,
+    MOST_HEADS,
     MOST_OF_EPISODE,
     STORM_S,
+    are_heads,
     one_an_episode,
     same_event,
     standing_for,
@@ -64,6 +66,28 @@ def test_few_stand_for_a_burst_and_the_strange_among_them() -> None:
     assert (
         standing_for(directions(means.astype(np.float32)), np.full(500, NAN)) == np.arange(500)
     ).all()
+
+
+def test_what_repeats_itself_within_a_day_has_one_head() -> None:
+    axes = np.eye(4, dtype=np.float32)
+    looks = [0, 1, 0, 2, 0, 1, 0, 3]
+    days = np.array([5.1, 5.2, 5.9, 5.3, 6.1, 6.2, 6.3, -1.5])  # in the order given, not of time
+    heads = are_heads(axes[looks], days * STORM_S)
+    assert heads.tolist() == [True, True, False, True, True, True, False, True]
+    untimed = are_heads(axes[looks], np.full(8, NAN))
+    assert untimed.tolist() == [True, True, False, True, False, False, False, True]
+    mixed = np.array([5.1 * STORM_S, NAN, 5.2 * STORM_S, NAN])
+    assert are_heads(axes[[0, 0, 0, 0]], mixed).tolist() == [True, True, False, False]
+
+
+def test_the_last_of_a_day_is_compared_too_and_only_so_many_look_for_others() -> None:
+    units = np.eye(MOST_HEADS + 3, dtype=np.float32)
+    twice = np.concatenate([units, units])
+    heads = are_heads(twice, np.full(len(twice), 1e9))
+    assert heads[: len(units)].all()
+    assert heads[len(units) :].tolist() == [False] * MOST_HEADS + [True] * 3
+    pair = are_heads(units[[0, 0]], np.array([1e9, 1e9]))
+    assert pair.tolist() == [True, False]
 
 
 def test_a_condition_names_windows_and_bands() -> None:
