@@ -1,7 +1,9 @@
-"""Which observing run a GPS time belongs to. Every time belongs to one: there are no gaps.
+"""Which observing run a GPS time belongs to, and which break between two of them.
 
-Detectors change between runs more than within them, and engineering runs are made in the
-configuration of the run to come, so what lies between two runs goes with the later one.
+Novelty is judged within a run, and there every time belongs to one: detectors change between runs
+more than within them, and engineering runs are made in the configuration of the run to come, so
+what lies between two runs goes with the later one. Where people read or choose a time, a break is
+called a break: an *era* is a run, or what lies before, between or after them.
 
 Source: the run boundaries that GWOSC publishes (https://gwosc.org/timeline/).
 """
@@ -11,22 +13,33 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from decimal import Decimal
+from itertools import pairwise
 
-# GPS seconds at which each run ended; the next begins there, engineering runs and all.
-_ENDS_S: tuple[tuple[str, float], ...] = (
-    ("O1", 1_137_254_417),
-    ("O2", 1_187_733_618),
-    ("O3a", 1_253_977_218),
-    ("O3b", 1_269_363_618),
-    ("O4", 1_447_516_818),
+# GPS seconds at which each run began and ended. Breaks of a few weeks within O4 are O4's.
+_RUNS: tuple[tuple[str, float, float], ...] = (
+    ("O1", 1_126_051_217, 1_137_254_417),
+    ("O2", 1_164_556_817, 1_187_733_618),
+    ("O3a", 1_238_166_018, 1_253_977_218),
+    ("O3b", 1_256_655_618, 1_269_363_618),
+    ("O4", 1_368_975_618, 1_447_516_818),
 )
+_NAMES = tuple(name for name, _, _ in _RUNS)
 _LAST = "since O4"
-OBSERVING_RUNS: tuple[str, ...] = (*(name for name, _ in _ENDS_S), _LAST)
-RUN_ENDS_S: tuple[float, ...] = tuple(end for _, end in _ENDS_S)  # where each but the last ends
+OBSERVING_RUNS: tuple[str, ...] = (*_NAMES, _LAST)
+# Where each but the last ends.
+RUN_ENDS_S: tuple[float, ...] = tuple(float(end) for _, _, end in _RUNS)
+
+_BREAKS = ("before O1", *(f"between {one} and {next_}" for one, next_ in pairwise(_NAMES)))
+ERAS: tuple[str, ...] = (
+    *(era for both in zip(_BREAKS, _NAMES, strict=True) for era in both),
+    _LAST,
+)
+# Where each era but the last ends; the next begins there.
+ERA_ENDS_S: tuple[float, ...] = tuple(float(end) for _, *ends in _RUNS for end in ends)
 
 
 def observing_run(gps_time: Decimal | float | None) -> str | None:
-    """The run of this time, one of ``OBSERVING_RUNS``.
+    """The run of this time, one of ``OBSERVING_RUNS``, as novelty is judged.
 
     Args:
         gps_time: GPS time in s; None where it is not known.
@@ -34,20 +47,38 @@ def observing_run(gps_time: Decimal | float | None) -> str | None:
     Returns:
         The run's name; None only where there is no time.
     """
-    if gps_time is None or math.isnan(gps_time):
-        return None
-    return OBSERVING_RUNS[bisect_right(RUN_ENDS_S, gps_time)]
+    return _name_at(gps_time, OBSERVING_RUNS, RUN_ENDS_S)
 
 
-def run_bounds_s(name: str) -> tuple[float | None, float | None]:
-    """When a run begins and ends, in GPS s, the end excluded; None where it has no such end.
+def era(gps_time: Decimal | float | None) -> str | None:
+    """The run of this time, or the break that it lies in: one of ``ERAS``.
 
     Args:
-        name: One of ``OBSERVING_RUNS``.
+        gps_time: GPS time in s; None where it is not known.
+
+    Returns:
+        The era's name; None only where there is no time.
+    """
+    return _name_at(gps_time, ERAS, ERA_ENDS_S)
+
+
+def _name_at(
+    gps_time: Decimal | float | None, names: tuple[str, ...], ends_s: tuple[float, ...]
+) -> str | None:
+    if gps_time is None or math.isnan(gps_time):
+        return None
+    return names[bisect_right(ends_s, gps_time)]
+
+
+def era_bounds_s(name: str) -> tuple[float | None, float | None]:
+    """When an era begins and ends, in GPS s, the end excluded; None where it has no such end.
+
+    Args:
+        name: One of ``ERAS``.
 
     Raises:
         ValueError: if it is none of them.
     """
-    place = OBSERVING_RUNS.index(name)
-    start = float(RUN_ENDS_S[place - 1]) if place else None
-    return start, float(RUN_ENDS_S[place]) if place < len(RUN_ENDS_S) else None
+    place = ERAS.index(name)
+    start = float(ERA_ENDS_S[place - 1]) if place else None
+    return start, float(ERA_ENDS_S[place]) if place < len(ERA_ENDS_S) else None

@@ -14,7 +14,7 @@ from app.clusters.service import get_cluster
 from app.clusters.tables import ClusteringRun
 from app.core.errors import ConflictError
 from app.glitches.tables import Embedding, Glitch
-from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
+from glitch.observing_runs import ERA_ENDS_S, ERAS
 
 MOST_BINS = 120
 # s: a minute, an hour, a day, a week, a month (a twelfth of a Julian year), a year
@@ -56,7 +56,7 @@ def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
         Embedding.mean.cosine_distance(np.asarray(medoid)) <= reach,
     )
     n_bins = int((span[1] - span[0]) // width) + 1
-    by_bin, by_run = np.zeros((n_bins, 2), dtype=int), np.zeros((len(OBSERVING_RUNS), 2), dtype=int)
+    by_bin, by_run = np.zeros((n_bins, 2), dtype=int), np.zeros((len(ERAS), 2), dtype=int)
     count = untimed = 0
     for column, wanted in enumerate((alike, every)):
         for place, observing_run, number in _over_time(session, wanted, span[0], width):
@@ -83,7 +83,7 @@ def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
         ),
         runs=tuple(
             RunCount(observing_run=name, count=int(seen), total=int(total))
-            for name, (seen, total) in zip(OBSERVING_RUNS, by_run, strict=True)
+            for name, (seen, total) in zip(ERAS, by_run, strict=True)
             if total
         ),
     )
@@ -92,11 +92,11 @@ def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
 def _over_time(
     session: Session, wanted: Select[*tuple[Any, ...]], start_s: float, width_s: int
 ) -> Sequence[Row[*tuple[Any, ...]]]:
-    """How many glitches by bin and observing run; those without a time by None and None."""
+    """How many glitches by bin and run or break; those without a time by None and None."""
     # As floats: exact decimals take several times as long, and a bin is a minute at least.
     when = cast(Glitch.gps_time, Double)
     place = cast(func.floor((when - start_s) / width_s), Integer).label("place")
-    run = func.width_bucket(when, cast(list(RUN_ENDS_S), ARRAY(Double))).label("observing_run")
+    run = func.width_bucket(when, cast(list(ERA_ENDS_S), ARRAY(Double))).label("observing_run")
     return session.execute(
         wanted.add_columns(place, run, func.count()).group_by("place", "observing_run")
     ).all()

@@ -136,7 +136,7 @@ class TimeBin(Model):
 
 
 class RunCount(Model):
-    """An observing run."""
+    """An observing run, or the break before, between or after them."""
 
     observing_run: str
     count: int

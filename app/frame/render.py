@@ -17,7 +17,7 @@ from app.frame.contexts import Clock, Frame, NavItem, PageContext, Scheme
 from app.frame.figures import DIVERGING, VIRIDIS
 from app.frame.palette import class_colour
 from glitch.detectors import DETECTORS
-from glitch.observing_runs import OBSERVING_RUNS
+from glitch.observing_runs import ERAS
 from glitch.tables.exports.formats import FORMATS
 from glitch.views import VIEW_DURATIONS_S
 from glitch_discovery.version import VERSION
@@ -174,7 +174,7 @@ def environment() -> Environment:
     )
     constants: dict[str, Any] = {
         **{"viridis": VIRIDIS, "diverging": DIVERGING, "windows_s": VIEW_DURATIONS_S},
-        **{"detectors": DETECTORS, "observing_runs": OBSERVING_RUNS},
+        **{"detectors": DETECTORS, "observing_runs": ERAS},
         **{"origins": words.ORIGIN_TEXTS, "novelties": words.NOVELTY_TEXTS},
         "formats": {one.name: one.title for one in FORMATS.values()},
     }

@@ -10,7 +10,7 @@ from fastapi import UploadFile
 
 from app.core.errors import InvalidRequestError
 from glitch.gps import LATEST_GPS_TIME, is_utc_date, is_utc_text, parse_utc, why_ambiguous
-from glitch.observing_runs import OBSERVING_RUNS, run_bounds_s
+from glitch.observing_runs import ERAS, era_bounds_s
 
 LONGEST_FIELD = 200
 
@@ -102,9 +102,9 @@ def parse_end(text: str) -> Decimal:
     return parse_time(text) + (_DAY_S if is_utc_date(text) else 0)
 
 
-def stretch_of_run(name: str) -> Stretch:
-    """From when to when an observing run went on; what begins at its end is of the next run."""
-    first, last = (None if at is None else Decimal(int(at)) for at in run_bounds_s(name))
+def stretch_of_era(name: str) -> Stretch:
+    """From when to when an observing run, or a break, went on; its end is of the next."""
+    first, last = (None if at is None else Decimal(int(at)) for at in era_bounds_s(name))
     return first, None if last is None else last - _TICK
 
 
@@ -132,10 +132,10 @@ def stretch_typed(start: str, end: str, run: str, errors: list[str]) -> Stretch:
     typed = ends[0], ends[1]
     if _is_turned(typed):
         errors.append("The range of the time ends before it begins: exchange the two values.")
-    elif run and run not in OBSERVING_RUNS:
-        errors.append(f"“{run[:20]}” is no observing run: choose {', '.join(OBSERVING_RUNS)}.")
+    elif run and run not in ERAS:
+        errors.append(f"“{run[:20]}” is no observing run: choose {', '.join(ERAS)}.")
     elif run:
-        shared = overlap(typed, stretch_of_run(run))
+        shared = overlap(typed, stretch_of_era(run))
         if not _is_turned(shared):
             return shared
         errors.append(f"The times given lie outside of {run}: clear them, or the run.")

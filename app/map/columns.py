@@ -33,7 +33,7 @@ from app.core.postgres.binary_copy import read_rows
 from app.glitches.tables import ORIGINS
 from app.map.records import MapFiles, Projection
 from app.map.service import current_projection
-from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
+from glitch.observing_runs import ERA_ENDS_S, ERAS
 
 MAGIC = b"GLMAP001"
 _ALIGNED = 8
@@ -107,7 +107,7 @@ def build_columns(session: Session, projection: Projection, version: str) -> Col
     classes, columns["class"] = _classes(session, rows["class"])
     ifos, columns["ifo"] = _ifos(rows["ifo"])
     times = rows["gps_time"]
-    run = np.searchsorted(RUN_ENDS_S, times, side="right") + 1
+    run = np.searchsorted(ERA_ENDS_S, times, side="right") + 1
     columns["run"] = np.where(np.isnan(times), 0, run)
     clusters = [
         {"id": None, "state": None},
@@ -124,7 +124,7 @@ def build_columns(session: Session, projection: Projection, version: str) -> Col
         "classes": _counted(classes, columns["class"]),
         "ifos": _counted(ifos, columns["ifo"]),
         "origins": _counted(_named(ORIGINS), columns["origin"]),
-        "runs": _counted(_named(OBSERVING_RUNS), columns["run"]),
+        "runs": _counted(_named(ERAS), columns["run"]),
         "clusters": _counted(clusters, columns["cluster"]),
     }
     return Columns(pack(header, columns), np.ascontiguousarray(rows["id"]).tobytes())

@@ -20,7 +20,7 @@ from glitch.novelty import (
     novelty_score,
     novelty_scores,
 )
-from glitch.observing_runs import observing_run
+from glitch.observing_runs import era, observing_run
 
 
 def test_score_is_the_distance_to_the_fifth_nearest() -> None:
@@ -154,3 +154,23 @@ def test_neither_itself_nor_its_episode_is_near() -> None:
 )
 def test_every_time_has_an_observing_run(gps_time: float | None, run: str | None) -> None:
     assert observing_run(gps_time) == run
+
+
+@pytest.mark.parametrize(
+    ("gps_time", "name"),
+    [
+        (0.0, "before O1"),
+        (1126259462.4, "O1"),
+        (1160000000.0, "between O1 and O2"),
+        (1190000000.0, "between O2 and O3a"),  # 21 September 2017
+        (1238166018.0, "O3a"),
+        (1255000000.0, "between O3a and O3b"),
+        (1300000000.0, "between O3b and O4"),
+        (1500000000.0, "since O4"),
+        (None, None),
+    ],
+)
+def test_a_break_between_observing_runs_is_called_a_break(
+    gps_time: float | None, name: str | None
+) -> None:
+    assert era(gps_time) == name

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from app.frame.typed import TimeError, overlap, parse_end, parse_time, stretch_of_run
+from app.frame.typed import TimeError, overlap, parse_end, parse_time, stretch_of_era
 from glitch.gps import gps_to_utc, leap_second_days, utc_to_gps
-from glitch.observing_runs import OBSERVING_RUNS, observing_run
+from glitch.observing_runs import ERAS, era
 
 
 @pytest.mark.parametrize("day", leap_second_days())
@@ -80,13 +80,13 @@ def test_a_day_ends_a_stretch_with_its_last_moment() -> None:
     assert parse_end("1266368382") == 1266368382
 
 
-@pytest.mark.parametrize("run", OBSERVING_RUNS)
+@pytest.mark.parametrize("run", ERAS)
 def test_the_stretch_of_a_run_holds_that_run_alone(run: str) -> None:
-    first, last = stretch_of_run(run)
+    first, last = stretch_of_era(run)
     for at, step in ((first, -1), (last, 1)):
         if at is not None:
-            assert observing_run(at) == run
-            assert observing_run(at + step) != run
+            assert era(at) == run
+            assert era(at + step) != run
     assert (first, last) != (None, None)
 
 

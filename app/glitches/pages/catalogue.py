@@ -38,7 +38,7 @@ from app.map.bulk import label_selection, undo_selection
 from app.server.answers import export_answer
 from app.server.request_scope import RuntimeDep, SessionDep
 from glitch.novelty import Judgement
-from glitch.observing_runs import observing_run
+from glitch.observing_runs import era
 from glitch.views import VIEW_DURATIONS_S
 
 
@@ -267,7 +267,7 @@ _COLUMNS: Mapping[str, _Column] = {
     "class": _Column("Class", lambda glitch: glitch.label or "Unlabelled", "class"),
     "detector": _Column("Detector", lambda glitch: glitch.ifo, "detector"),
     "time": _Column("Time", lambda glitch: str(glitch.gps_time), "time"),
-    "run": _Column("Run", lambda glitch: observing_run(glitch.gps_time)),
+    "run": _Column("Run", lambda glitch: era(glitch.gps_time)),
     "snr": _Column("SNR", lambda glitch: snr(glitch.snr), "snr", is_number=True),
     "frequency": _Column(
         "Peak frequency", lambda glitch: frequency(glitch.peak_frequency), "frequency", True
