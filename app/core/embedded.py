@@ -112,15 +112,17 @@ def start_embedded(folder: Path) -> EmbeddedServer:
         if not (data / "PG_VERSION").exists():
             _make_cluster(folder)
         _refuse_other_version(data)
-        socket_folder = _running_socket_folder(data)
-        if socket_folder is None:
-            socket_folder = _socket_folder(data)
+        found = _running_socket_folder(data)
+        socket_folder = found or _socket_folder(data)
+        if found is None:
             _drop_stale_locks(data, socket_folder)
             _launch(folder, socket_folder)
     server = EmbeddedServer(folder, socket_folder)
     try:
         server.ensure_database()
     except psycopg.OperationalError as error:
+        if found is None:  # nobody else would
+            server.stop()
         raise EmbeddedDatabaseError(
             f"The embedded PostgreSQL in {folder} started and then did not answer "
             f"({_last_lines(str(error), 1)}): {folder / 'postgres.log'} says why."

@@ -37,8 +37,12 @@ def prepare_data_directory(path: Path) -> Path:
         The absolute path.
     """
     folder = path.expanduser().absolute()
-    if len(str(folder).splitlines()) > 1:  # locks and configurations hold it in one line
-        raise LaunchError(f"The data directory {str(folder)!r} has a line break: {_SET_ANOTHER}")
+    name = str(folder)  # goes to PostgreSQL's clients in UTF-8, and into a line of its lock
+    if len(name.splitlines()) > 1 or os.fsencode(name) != name.encode(errors="replace"):
+        raise LaunchError(
+            f"The data directory {name!r} has a line break, or letters that this locale does not "
+            f"write as UTF-8: set LC_ALL=C.UTF-8, or {_SET_ANOTHER}"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         os.listdir(folder)  # noqa: PTH208 - the call whose permission error is wanted

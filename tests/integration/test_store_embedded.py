@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 from jobs_stack import kill_tree
 from pace import is_within
@@ -243,6 +244,26 @@ def test_root_without_a_stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(EmbeddedDatabaseError, match="PostgreSQL does not run as root"):
         start_embedded(folder / "data")
+
+
+def test_a_server_that_starts_and_refuses_does_not_run_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_server: EmbeddedServer) -> str:
+        raise psycopg.OperationalError("too many clients")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EmbeddedServer, "ensure_database", refuse)
+        with pytest.raises(EmbeddedDatabaseError, match="did not answer"):
+            start_embedded(folder / "data")
+    server = EmbeddedServer(folder / "data", folder / "data" / "postgres")
+    assert server.process is None
+    assert start_embedded(folder / "data") == server
+    with monkeypatch.context() as patched:  # one that others may use goes on
+        patched.setattr(EmbeddedServer, "ensure_database", refuse)
+        with pytest.raises(EmbeddedDatabaseError):
+            start_embedded(folder / "data")
+    assert server.process is not None
 
 
 def test_a_server_that_never_answers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

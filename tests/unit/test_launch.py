@@ -78,9 +78,10 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
         prepare_data_directory(tmp_path / "file")
 
 
-def test_a_line_break_in_the_path_is_told(tmp_path: Path) -> None:
-    with pytest.raises(LaunchError, match=r"'.*a\\nb' has a line break: set GLITCH_DATA_DIR"):
-        prepare_data_directory(tmp_path / "a\nb")
+@pytest.mark.parametrize("name", ["a\nb", "a\udce4b"])
+def test_a_path_that_no_client_takes_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(LaunchError, match=r"'.*a\\.*b' has a line break, or letters .* or set G"):
+        prepare_data_directory(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
