@@ -84,6 +84,8 @@ class ClusterStore:
         summary["previous_size"] = before.size if before else None
         if is_part:
             summary["is_part"] = True  # stability and chance are those of what was found, whole
+            if draft.match and before and "is_part" not in before.summary:
+                summary["split_from"] = before.size  # in the last run of this kind it was whole
         if beside is None and before is not None and before.state == "flagged":
             beside = decided.beside_of(before.summary)
         if beside is not None:
@@ -95,8 +97,8 @@ class ClusterStore:
             summary["by_hand"] = by_hand
         findings = self._about(cluster, draft, summary)
         dismissed_with = None
-        if before is None:
-            dismissed_with, more = self._dismissed(cluster, summary)
+        if before is None or before.state == "flagged":
+            dismissed_with, more = self._dismissed(cluster, summary, is_new=before is None)
             findings += more
         state = before.state if before else "dismissed" if dismissed_with else "flagged"
         self.session.add(
@@ -133,9 +135,12 @@ class ClusterStore:
         return findings
 
     def _dismissed(
-        self, cluster: FoundCluster, summary: dict[str, Any]
+        self, cluster: FoundCluster, summary: dict[str, Any], *, is_new: bool
     ) -> tuple[tuple[decided.Decision, str] | None, list[Finding]]:
-        """The dismissal that holds for a new cluster too, with why; and what to say of others."""
+        """The dismissal that holds for a new cluster too, with why; and what to say of others.
+
+        Of one that waits since an earlier run it is only said: somebody may have taken it back.
+        """
         if self._decisions is None:
             self._decisions = decided.standing_decisions(self.session, self.parameters)
         members = [self.selection.ids[index] for index in cluster.members]
@@ -151,13 +156,15 @@ class ClusterStore:
         ]
         size = len(members)
         again = next((one for one, n in among if n == size and self._is_most_of(one, n)), None)
-        if again is not None:
+        if again is not None and is_new:
             said = found("dismissed_again", size=size, **again.facts)
             return (again, "These glitches were dismissed"), [said]
         findings = [found("dismissed_before", size=size, n=n, **one.facts) for one, n in among]
         findings += [
             found("named_before", size=size, n=n, label=one.label, **one.facts) for one, n in named
         ]
+        if not is_new:
+            return None, findings
         look = decided.of_dismissed_look(
             self.session, self.run.checkpoint_id, self._decisions, self.units[cluster.members]
         )

@@ -311,6 +311,34 @@ def test_dismissed_glitches_that_a_run_of_one_detector_finds_stay_dismissed(
     assert (whole.identity, whole.state) == (flagged.identity, "dismissed")
 
 
+@pytest.mark.parametrize(
+    ("act", "told"), [(Dismiss(), "dismissed by ada"), (Merge("Whistle"), "taken for Whistle")]
+)
+def test_what_was_decided_elsewhere_is_told_of_what_a_run_of_one_detector_had_found_before(
+    session: Session, flagged: records.Cluster, act: Any, told: str
+) -> None:
+    """It waits there, since it waited before; nobody is asked again without a word."""
+    _, [earlier] = cluster_h1(session)
+    decide(session, flagged, act)
+    for _ in range(2):
+        run, [waiting] = cluster_h1(session)
+        assert (waiting.identity, waiting.state) == (earlier.identity, "flagged")
+        assert f"{waiting.size} of these were {told}" in (ClusterInWords(waiting).warning or "")
+        assert f"{waiting.size} of the {waiting.size} in a cluster were {told}" in run.detail
+
+
+def test_a_split_elsewhere_is_no_shrinking_in_runs_of_one_detector(
+    session: Session, flagged: records.Cluster
+) -> None:
+    cluster_h1(session)
+    decide(session, flagged, Split(tuple(sorted(members(session, flagged))[:6])))
+    _, parts = cluster_h1(session)
+    said = {ClusterInWords(one).change for one in parts}
+    assert said == {f"split off by hand from {flagged.size}", "new in this run"}
+    _, parts = cluster_h1(session)
+    assert {ClusterInWords(one).change for one in parts} == {"as in the run before"}
+
+
 @pytest.mark.parametrize("between", [{"ifo": "H1"}, {"ifo": "L1"}, {"scope": "everything"}])
 def test_a_run_of_another_kind_leaves_a_split_as_it_is(
     session: Session, fill: Fill, between: dict[str, Any]
