@@ -48,7 +48,8 @@ class Decision:
     """A naming, merging or dismissal that stands."""
 
     event: ReviewEvent
-    cluster: Cluster
+    cluster: Cluster  # as its latest run holds it
+    covers: UUID  # the cluster that it was about: what came later nobody judged
     label: str | None  # the class that it was named or merged into, as it is called now
     is_of_look: bool
 
@@ -212,13 +213,14 @@ def beside_of(summary: Mapping[str, Any]) -> UUID | None:
 def unjudged(
     session: Session, before: Cluster, ids: Sequence[UUID], members: Int[np.ndarray, " member"]
 ) -> np.ndarray:
-    """Which members no decision about the earlier cluster covered; booleans."""
+    """Which members the decision about the earlier cluster did not cover; booleans.
+
+    However many runs ago they came: so few by few they become enough to wait as a cluster.
+    """
+    decision = _decision(session, before)
+    decided = before.id if decision is None else decision.covers
     covered = set(
-        session.scalars(
-            select(ClusterMember.glitch_id)
-            .join(Cluster, Cluster.id == ClusterMember.cluster_id)
-            .where(Cluster.identity == before.identity)
-        )
+        session.scalars(select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == decided))
     )
     return np.array([ids[index] not in covered for index in members])
 
@@ -234,17 +236,23 @@ def standing_decisions(session: Session, parameters: ClusteringParameters) -> li
         .where(Cluster.state.in_(DECIDING), ClusteringRun.is_simulated.is_(parameters.is_simulated))
         .distinct()
     ).all()
-    standing = []
-    for identity, cluster in _latest(session, identities).items():
-        log, kind = read_log(session, identity), DECIDING.get(cluster.state)
-        events = [log.event(root) for root in log.done if log.event(root).kind == kind]
-        if events:
-            payload = events[-1].payload
-            named = session.get(GlitchClass, payload.get("class_name_id") or 0)
-            label = payload.get("class_name") if named is None else named.name
-            is_of_look = bool(payload.get("asked", {}).get("is_of_look", False))
-            standing.append(Decision(events[-1], cluster, label, is_of_look))
+    latest = _latest(session, identities).values()
+    standing = filter(None, (_decision(session, cluster) for cluster in latest))
     return sorted(standing, key=lambda one: one.event.id, reverse=True)
+
+
+def _decision(session: Session, cluster: Cluster) -> Decision | None:
+    """What stands about a cluster."""
+    log, kind = read_log(session, cluster.identity), DECIDING.get(cluster.state)
+    events = [log.event(root) for root in log.done if log.event(root).kind == kind]
+    if not events:
+        return None
+    payload = events[-1].payload
+    named = session.get(GlitchClass, payload.get("class_name_id") or 0)
+    label = payload.get("class_name") if named is None else named.name
+    is_of_look = bool(payload.get("asked", {}).get("is_of_look", False))
+    covers = log.last_doing_of(events[-1]).cluster_id
+    return Decision(events[-1], cluster, covers, label, is_of_look)
 
 
 def decided_among(
@@ -256,13 +264,13 @@ def decided_among(
     rows = session.execute(
         select(ClusterMember.cluster_id, func.count())
         .where(
-            ClusterMember.cluster_id.in_([one.cluster.id for one in decisions]),
+            ClusterMember.cluster_id.in_([one.covers for one in decisions]),
             is_any_of(ClusterMember.glitch_id, members),
         )
         .group_by(ClusterMember.cluster_id)
     )
     counts = dict(rows.all())
-    return [(one, counts[one.cluster.id]) for one in decisions if one.cluster.id in counts]
+    return [(one, counts[one.covers]) for one in decisions if one.covers in counts]
 
 
 def of_dismissed_look(

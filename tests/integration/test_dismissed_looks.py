@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID
+
 import numpy as np
 import pytest
-from acts import Dismiss, Undo, review
+from acts import Dismiss, Merge, Undo, review
 from found_clusters import (
     ADA,
     ANOTHER,
@@ -51,6 +54,34 @@ def test_a_few_of_a_dismissed_cluster_in_another_are_told(
     [said] = fewer.summary["dismissed_before"]
     assert (said["n"], said["author"]) == (fewer.size, "ada")
     assert f"{fewer.size} of the {fewer.size} in a cluster were dismissed by ada" in run.detail
+
+
+@pytest.mark.parametrize("act", [Dismiss(), Merge("Whistle")])
+def test_what_comes_to_a_decided_cluster_few_by_few_waits_once_it_is_enough(
+    session: Session, flagged: records.Cluster, fill: Fill, act: Any
+) -> None:
+    """Nobody judged it, however many runs ago it came: daily runs took it all for decided."""
+    decided = members(session, flagged)
+    decide(session, flagged, act)
+    came: set[UUID] = set()
+    for _ in range(2):
+        came |= set(fill(2, NOVEL))
+        for _ in range(2):  # a run in which nothing comes forgets none of them
+            _, found = cluster_now(session)
+            [kept] = [one for one in found if one.identity == flagged.identity]
+            n_came = len(members(session, kept) - decided)
+            assert kept.summary.get("n_unjudged", 0) == n_came
+    assert n_came
+    # In a run of another kind only what was decided counts as decided.
+    _, [other] = cluster_h1(session)
+    [said] = other.summary["dismissed_before"] + other.summary["named_before"]
+    assert said["n"] == len(members(session, other) & decided) < other.size
+    fill(4, NOVEL)
+    _, found = cluster_now(session)
+    [waiting] = [one for one in found if one.state == "flagged"]
+    assert waiting.summary["beside"] == str(flagged.identity)
+    assert came & members(session, waiting)
+    assert not decided & members(session, waiting)
 
 
 def test_a_dismissed_look_stays_dismissed(
