@@ -10,12 +10,6 @@ Facts = Mapping[str, Any]
 FAINT_SNR = 7.5  # Gravity Spy takes triggers from here on
 OFF_CENTRE_S = 0.05  # a tenth of the shortest window
 _NAMED = 3  # windows and classes, the commonest ones
-_WHY = (
-    f"their detector must be known and have {LEAST_REFERENCES} labelled glitches, "
-    f"{LEAST_CALIBRATION} of them seen in the same windows and band, of different episodes, and of "
-    f"classes with {LEAST_OF_CLASS} or more. Published ones are loaded by the command "
-    "`glitch-discovery references training-set`."
-)
 
 
 @dataclass(frozen=True)
@@ -77,6 +71,32 @@ def _few_labels(facts: Facts) -> str:
     )
 
 
+def _unjudged(facts: Facts) -> str:
+    reasons = "; ".join(_why_not(one) for one in facts.get("why", []))  # earlier versions kept none
+    published = (
+        " Published ones are loaded by the command `glitch-discovery references training-set`."
+    )
+    return (f": {reasons}." if reasons else ".") + published * facts.get("is_measured", True)
+
+
+def _why_not(one: Facts) -> str:
+    if one["ifo"] is None:
+        return f"{one['n']:,} without a detector (send them again with its name, `ifo`)"
+    if one["n_references"] < LEAST_REFERENCES:
+        why = f"has {one['n_references']:,} labelled glitches, and needs {LEAST_REFERENCES}"
+    elif one["n_calibration"] < LEAST_CALIBRATION:
+        why = (
+            f"has {one['n_calibration']:,} that calibrate, and needs {LEAST_CALIBRATION}: labelled "
+            f"ones of different episodes and of classes with {LEAST_OF_CLASS} or more"
+        )
+    else:
+        why = (
+            f"has {one['n_calibration']:,} labelled ones that calibrate, of which fewer than "
+            f"{LEAST_CALIBRATION} share windows and band with these, or too few are of other events"
+        )
+    return f"{one['n']:,} of {one['ifo']}, which {why}"
+
+
 def doubt_of(stored: Iterable[Facts]) -> str | None:
     """Why a run's false-discovery rate may not hold; None where nothing speaks against it.
 
@@ -93,17 +113,19 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
         f"There are no unlabelled glitches{' of ' if facts['ifo'] else ''}{facts['ifo'] or ''}: "
         "nothing was tested."
     ),
-    "none_judged": f"None of {{n_unjudged:,}} unlabelled glitches could be judged: {_WHY}",
+    "none_judged": lambda facts: (
+        f"None of {facts['n_unjudged']:,} unlabelled glitches could be judged{_unjudged(facts)}"
+    ),
     "tested": _tested,
-    "unjudged": f"{{n:,}} more could not be judged: {_WHY}",
+    "unjudged": lambda facts: f"{facts['n']:,} more could not be judged{_unjudged(facts)}",
     "seen_otherwise": lambda facts: (
         f"{_many(facts['n'], 'glitch was', 'glitches were')} seen in other windows or another band "
         "than the references, and judged by what both show."
     ),
     "few_labels": _few_labels,
     "typical_labels": "The labels seem to be typical examples, no fair sample of their kinds: "
-    "unlabelled glitches that look like a known kind lie farther from its labelled ones than these "
-    "do from each other, by {sigmas:g} standard deviations of chance. Or the unlabelled ones were "
+    "of the glitches of a known kind that lie farthest from its labelled ones, more are unlabelled "
+    "than chance gives, by {sigmas:g} standard deviations. Or the unlabelled ones were "
     "drawn or whitened otherwise: another colour scale, another tool. Then known glitches are "
     "flagged oftener than the rate says: label unusual members too, or load all alike, and cluster "
     "again.",

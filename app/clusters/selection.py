@@ -122,7 +122,7 @@ def select_novel(
     calibration_by_ifo = _count_by_ifo(
         session, [*population, Embedding.calibration_score.is_not(None)]
     )
-    n_unjudged = _count(session, [*tested, Embedding.ifo.is_(None)])
+    n_nowhere = _count(session, [*tested, Embedding.ifo.is_(None)])
     # Simulated glitches have no time in a detector.
     dormancy = (
         None if parameters.is_simulated else (parameters.dormant_days, parameters.min_cluster_size)
@@ -134,13 +134,25 @@ def select_novel(
         for ifo in ifos
     }
     tests = joined(list(by_ifo.values()))
-    n_judged, n_unjudged = tests.n_judged, n_unjudged + tests.n_unjudged
+    n_judged, n_unjudged = tests.n_judged, n_nowhere + tests.n_unjudged
     judged_by_ifo = {ifo: float(one.weights.sum()) for ifo, one in by_ifo.items() if one.n_judged}
     values, at = np.unique(tests.p_values, return_inverse=True)
     threshold = flagging_threshold(values, np.bincount(at, tests.weights), parameters.fdr)
     flagged = np.flatnonzero(tests.p_values <= (-1 if threshold is None else threshold))
     n_flagged = len(flagged)
-    findings = _about_tests(parameters, n_judged, n_unjudged, n_flagged)
+    references = _count_by_ifo(session, [*population, Embedding.is_reference])
+    why = [{"ifo": None, "n": n_nowhere}] if n_nowhere else []
+    why += [
+        {
+            "ifo": ifo,
+            "n": one.n_unjudged,
+            "n_references": references.get(ifo, 0),
+            "n_calibration": calibration_by_ifo.get(ifo, 0),
+        }
+        for ifo, one in by_ifo.items()
+        if one.n_unjudged
+    ]
+    findings = _about_tests(parameters, n_judged, n_unjudged, n_flagged, why)
     # Said at once, because they take back what was just said.
     if tests.slant.sigmas >= SIGMAS:
         findings.insert(1, found("typical_labels", sigmas=round(tests.slant.sigmas, 1)))
@@ -198,14 +210,19 @@ def select_novel(
 
 
 def _about_tests(
-    parameters: ClusteringParameters, n_judged: int, n_unjudged: int, n_flagged: int
+    parameters: ClusteringParameters,
+    n_judged: int,
+    n_unjudged: int,
+    n_flagged: int,
+    why: list[dict[str, Any]],
 ) -> list[Finding]:
+    reasons = {"why": why, "is_measured": not parameters.is_simulated}
     if not n_judged and not n_unjudged:
         return [found("nothing_unlabelled", ifo=parameters.ifo)]
     if not n_judged:
-        return [found("none_judged", n_unjudged=n_unjudged)]
+        return [found("none_judged", n_unjudged=n_unjudged, **reasons)]
     tested = found("tested", n_flagged=n_flagged, n_judged=n_judged, fdr=parameters.fdr)
-    return [tested, found("unjudged", n=n_unjudged)] if n_unjudged else [tested]
+    return [tested, found("unjudged", n=n_unjudged, **reasons)] if n_unjudged else [tested]
 
 
 def _few_labels(

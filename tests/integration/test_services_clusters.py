@@ -212,14 +212,32 @@ def test_why_nothing_could_be_tested_is_said(session: Session, fill: Fill) -> No
     assert run(session, ifo="V1").detail == (
         "There are no unlabelled glitches of V1: nothing was tested."
     )
-    fill(20, KNOWN, "Blip")
+    blips = fill(20, KNOWN, "Blip")
     fill(7, NOVEL)
-    assert run(session).detail == (
-        "None of 7 unlabelled glitches could be judged: their detector must be known and have 50 "
-        "labelled glitches, 20 of them seen in the same windows and band, of different episodes, "
-        "and of classes with 12 or more. Published ones are loaded by the command "
-        "`glitch-discovery references training-set`."
+    nowhere, published = (
+        fill(2, NOVEL),
+        (" Published ones are loaded by the command `glitch-discovery references training-set`."),
     )
+    for table, key in ((Glitch, Glitch.id), (Embedding, Embedding.glitch_id)):
+        session.execute(update(table).where(key.in_(nowhere)).values(ifo=None))
+    assert run(session).detail == (
+        "None of 9 unlabelled glitches could be judged: 2 without a detector (send them again with "
+        "its name, `ifo`); 7 of H1, which has 20 labelled glitches, and needs 50." + published
+    )
+    blips += fill(40, KNOWN, "Blip")
+    session.execute(update(Glitch).where(Glitch.id.in_(blips)).values(gps_time=START))
+    assert run(session, ifo="H1").detail == (
+        "None of 7 unlabelled glitches could be judged: 7 of H1, which has 0 that calibrate, and "
+        "needs 20: labelled ones of different episodes and of classes with 12 or more." + published
+    )
+    fill(30, KNOWN, "Blip")
+    fill(5, KNOWN)
+    otherwise = update(Embedding).where(Embedding.glitch_id.in_(fill(3, KNOWN)))
+    session.execute(otherwise.values(condition="4 s, 10 to 1291 Hz"))
+    assert (
+        "3 more could not be judged: 3 of H1, which has 31 labelled ones that calibrate, of which "
+        "fewer than 20 share windows and band with these, or too few are of other events."
+    ) in run(session, ifo="H1").detail
 
 
 def test_too_little_calibration_to_flag_anything_is_said(session: Session, fill: Fill) -> None:
