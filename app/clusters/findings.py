@@ -76,7 +76,8 @@ def _unjudged(facts: Facts) -> str:
     published = (
         " Published ones are loaded by the command `glitch-discovery references training-set`."
     )
-    return (f": {reasons}." if reasons else ".") + published * facts.get("is_measured", True)
+    said = f": {reasons}." if reasons else "."
+    return said + published if facts.get("is_measured", True) else said
 
 
 def _why_not(one: Facts) -> str:

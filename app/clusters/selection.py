@@ -141,7 +141,7 @@ def select_novel(
     flagged = np.flatnonzero(tests.p_values <= (-1 if threshold is None else threshold))
     n_flagged = len(flagged)
     references = _count_by_ifo(session, [*population, Embedding.is_reference])
-    why = [{"ifo": None, "n": n_nowhere}] if n_nowhere else []
+    why: list[dict[str, Any]] = [{"ifo": None, "n": n_nowhere}] if n_nowhere else []
     why += [
         {
             "ifo": ifo,

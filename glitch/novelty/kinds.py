@@ -10,6 +10,8 @@ nearest references that calibrate.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -18,10 +20,21 @@ from glitch.novelty.conformal import NEAREST
 from glitch.novelty.episodes import EPISODE_S, Times, same_event
 from glitch.types import LatentArray
 
+MOST_OF_RARE = (
+    1  # of a glitch's nearest references, where it is like no class too small to calibrate
+)
 MOST_REFERENCES = 5_000  # that say what kind a glitch looks like
 _LEAST_OF_RADIUS = 3  # members whose distances to each other say how wide a class is
 
 Classes = Int[np.ndarray, " glitch"]
+
+
+class Kinds(NamedTuple):
+    """What each glitch looks like."""
+
+    classes: Classes  # the commonest among its nearest references
+    is_sure: Bool[np.ndarray, " glitch"]  # whether more than half of these are of it
+    is_told: Bool[np.ndarray, " glitch"]  # whether next to none is of a class that cannot calibrate
 
 
 def kinds_of(
@@ -30,7 +43,7 @@ def kinds_of(
     classes: Classes,
     is_reference: Bool[np.ndarray, " glitch"],
     calibrates: Bool[np.ndarray, " glitch"],
-) -> tuple[Classes, Bool[np.ndarray, " glitch"]]:
+) -> Kinds:
     """The class that each glitch looks like; a reference is not asked about itself.
 
     Args:
@@ -41,15 +54,15 @@ def kinds_of(
         calibrates: Which of them calibrate.
 
     Returns:
-        The class, one of ``classes``, and whether more than half of the nearest are of it; with
-        fewer than two references the least of ``classes``, and not.
+        With fewer than two references the least of ``classes``, and not sure.
     """
     references = _thinned(np.nonzero(is_reference)[0])
-    kinds, is_sure = _commonest(units, classes, references, np.arange(len(units)))
+    kinds, is_sure, near = _commonest(units, classes, references, np.arange(len(units)))
     rare = np.setdiff1d(classes[is_reference], classes[calibrates])
+    is_told = np.isin(near, rare).sum(axis=1) <= MOST_OF_RARE
     established = references[np.isin(classes[references], rare, invert=True)]
     if not len(rare) or len(established) <= NEAREST:
-        return kinds, is_sure
+        return Kinds(kinds, is_sure, is_told)
     members = {int(one): np.nonzero(is_reference & (classes == one))[0] for one in rare}
     radii = _radii(units, gps_times, members)
     for one, own in members.items():
@@ -57,8 +70,8 @@ def kinds_of(
         cosines = units[mine] @ units[own].T
         cosines[mine[:, None] == own[None]] = -np.inf
         far = mine[1.0 - cosines.max(axis=1, initial=-np.inf) > radii[one]]
-        kinds[far], is_sure[far] = _commonest(units, classes, established, far)
-    return kinds, is_sure
+        kinds[far], is_sure[far], _ = _commonest(units, classes, established, far)
+    return Kinds(kinds, is_sure, is_told)
 
 
 def _thinned(references: Int[np.ndarray, " reference"]) -> Int[np.ndarray, " reference"]:
@@ -71,12 +84,13 @@ def _commonest(
     classes: Classes,
     references: Int[np.ndarray, " reference"],
     asked: Int[np.ndarray, " asked"],
-) -> tuple[Int[np.ndarray, " asked"], Bool[np.ndarray, " asked"]]:
-    """The commonest class of the nearest references of each, and whether it is most of them."""
+) -> tuple[Int[np.ndarray, " asked"], Bool[np.ndarray, " asked"], Int[np.ndarray, "asked near"]]:
+    """The commonest class of the nearest references of each, whether it is most, and all theirs."""
     names, numbers = np.unique(classes, return_inverse=True)
     n_near = min(NEAREST, len(references) - 1)
     if n_near < 1 or not len(asked):
-        return np.full(len(asked), names.min(initial=0)), np.zeros(len(asked), dtype=np.bool_)
+        least, nobody = np.full(len(asked), names.min(initial=0)), np.zeros(len(asked), np.bool_)
+        return least, nobody, np.empty((len(asked), 0), dtype=np.int64)
     places, _ = nearest_to(units[asked], units[references], n_near + 1)
     near = references[places]
     is_itself = near == asked[:, None]
@@ -85,7 +99,7 @@ def _commonest(
     counts = np.zeros((len(asked), len(names)), dtype=np.int8)
     for column in votes.T:
         counts[np.arange(len(asked)), column] += 1
-    return names[counts.argmax(axis=1)], 2 * counts.max(axis=1) > n_near
+    return names[counts.argmax(axis=1)], 2 * counts.max(axis=1) > n_near, names[votes]
 
 
 def _radii(

@@ -58,7 +58,7 @@ def judge_pool(pool: Pool) -> PoolTests:
     calibrates = np.isfinite(pool.calibration)
     tests, known = np.nonzero(is_test)[0], np.nonzero(calibrates)[0]
     units = directions(pool.means)
-    predicted, is_sure = kinds_of(
+    predicted, is_sure, is_told = kinds_of(
         units, pool.gps_times, pool.classes, pool.is_reference, calibrates
     )
     if not len(tests) or not len(known):
@@ -89,7 +89,7 @@ def judge_pool(pool: Pool) -> PoolTests:
     # What repeats itself counts on neither side, else the tests left would be the stranger ones.
     is_single = is_test & (crowds.weights == 1) & ~crowds.repeats
     is_fair = calibrates & ~crowds.repeats
-    slant = slant_of(to_known, crowds.unlabelled, kinds, is_single, is_fair)
+    slant = slant_of(to_known, crowds.unlabelled, kinds, is_single & is_told, is_fair & is_told)
     aside = aside_of(
         units,
         pool.gps_times,

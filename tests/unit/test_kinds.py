@@ -31,7 +31,7 @@ def asked(
     known = [about(rng, AXES[0], 60, 0.1), about(rng, AXES[1], n_rare, 0.1)]
     units = directions(np.concatenate([*known, tested]))
     classes = np.repeat([COMMON, RARE, OPEN], [60, n_rare, len(tested)])
-    kinds, is_sure = kinds_of(
+    kinds, is_sure, _ = kinds_of(
         units,
         np.full(len(units), np.nan) if times is None else times,
         classes,
@@ -64,8 +64,8 @@ def test_pictures_of_one_event_say_nothing_of_its_width(rng: np.random.Generator
     )
     apart = np.where(np.arange(99) < 69, 1000.0 * np.arange(99), np.nan)
     known = classes != OPEN, classes == COMMON
-    wide, _ = kinds_of(units, together, classes, *known)
-    narrow, _ = kinds_of(units, apart, classes, *known)
+    wide, *_ = kinds_of(units, together, classes, *known)
+    narrow, *_ = kinds_of(units, apart, classes, *known)
     assert (wide[69:] == RARE).sum() > (narrow[69:] == RARE).sum()
 
 
@@ -73,7 +73,7 @@ def test_without_references_nothing_is_like_anything() -> None:
     units = directions(AXES[:3])
     nowhen = np.full(3, np.nan)
     nobody = np.zeros(3, dtype=bool)
-    kinds, is_sure = kinds_of(units, nowhen, np.full(3, OPEN), nobody, nobody)
+    kinds, is_sure, _ = kinds_of(units, nowhen, np.full(3, OPEN), nobody, nobody)
     assert kinds.tolist() == [OPEN] * 3
     assert not is_sure.any()
 
@@ -93,7 +93,7 @@ def test_a_new_crowd_beside_a_class_of_few_is_flagged(rng: np.random.Generator) 
     scores = crowds_of(units, nowhen, is_known).scores(
         novelty_scores(means, nowhen, own, references)
     )
-    kinds, _ = kinds_of(units, nowhen, classes, is_known, classes == COMMON)
+    kinds, *_ = kinds_of(units, nowhen, classes, is_known, classes == COMMON)
     alike, counts = np.zeros(338, dtype=int), np.ones(338)
     p_values = weighted_p_values(
         Scored(scores[208:], kinds[208:], alike[208:], counts[208:]),
