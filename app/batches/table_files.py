@@ -22,6 +22,7 @@ from glitch.tables import (
     table_row,
     wanted_columns,
 )
+from glitch.tables.coherent import of_each_detector
 from glitch.tables.columns import may_be_segments
 from glitch.tables.reading import origin_of, text_columns
 from glitch.tables.root import is_root
@@ -116,7 +117,8 @@ def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
             values = dict(zip(wanted, cells, strict=True))
             if table.channel:
                 values.setdefault("channel", table.channel)
-            yield table_row(f"{name} row {number}", values, ifo=ifo).with_origin(origin)
+            for row in of_each_detector(values):
+                yield table_row(f"{name} row {number}", row, ifo=ifo).with_origin(origin)
 
 
 _SAME_TIME = Decimal("1e-6")  # s; an older export gave times as floats alone

@@ -205,7 +205,13 @@ def read_fields(
         if dtype.hasobject:  # one by one: many rows may share a text longer than memory
             found[name] = [column[row][:LONGEST_TEXT] for row in range(first, last)]
         else:
-            found[name] = np.asarray(column[first:last]).tolist()
+            values = np.asarray(column[first:last])
+            # The longest floats are no numbers of Python's, and would keep their digits as none.
+            is_long = dtype.kind == "f" and dtype.itemsize > 8
+            found[name] = values.astype(str).tolist() if is_long else values.tolist()
+            if (names_of := h5py.check_enum_dtype(dtype)) is not None:
+                words = {value: word for word, value in names_of.items()}
+                found[name] = [words.get(value, value) for value in found[name]]
     return found
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from io import BufferedIOBase
 from typing import Any
 
-from glitch.detectors import parse_detector
+from glitch.detectors import DETECTORS, parse_detector
+from glitch.errors import FormatError
 from glitch.files.text import encoding_of
-from glitch.tables.columns import SPELLINGS, is_header, plain_name
+from glitch.tables.columns import ENDS, SPELLINGS, STARTS, is_header, moments_of, plain_name
 
 MOST_BYTES = 1 << 23  # held in memory whole
 _DEEPEST = 4  # objects within one another
@@ -52,18 +53,44 @@ def _parsed(text: str) -> Any:
 
 
 def _listed(said: Any, depth: int = 0) -> list[Row]:
-    """The objects that are a row each."""
+    """The objects that are a row each, with the detector that their list or its key names.
+
+    Raises:
+        FormatError: if there are several lists of them, and it cannot be told which is meant.
+    """
     if isinstance(said, list):
         return [one for one in said if isinstance(one, dict) and _is_row(one)]
     if not isinstance(said, dict) or depth > _DEEPEST:
         return []
     if (rows := _of_columns(said)) is not None:
         return rows
-    if _is_row(said):
+    if _is_row(said) and not _is_of_rows(said):
         return [said]
-    inner = [one for name, one in said.items() if name != _LINKS and isinstance(one, list | dict)]
-    of_objects = _listed([one for one in inner if isinstance(one, dict)])
-    return of_objects or next((rows for one in inner if (rows := _listed(one, depth + 1))), [])
+    inner = {
+        name: one for name, one in said.items() if name != _LINKS and isinstance(one, list | dict)
+    }
+    of_objects = _listed([one for one in inner.values() if isinstance(one, dict)])
+    found = {name: rows for name, one in inner.items() if (rows := _listed(one, depth + 1))}
+    of_detectors = {name: ifo for name in found if (ifo := parse_detector(name)) in DETECTORS}
+    if of_objects and not of_detectors:
+        return of_objects
+    if len(found) > 1 and len(of_detectors) < len(found):
+        raise FormatError(
+            f"It holds several lists of events ({', '.join(found)[:80]}): send each alone."
+        )
+    named = _detector(said)
+    return [
+        {"ifo": ifo, **row} if (ifo := of_detectors.get(name) or named) else row
+        for name, rows in found.items()
+        for row in rows
+    ]
+
+
+def _is_of_rows(said: Row) -> bool:
+    """Whether an object tells its span alone, and lists what happened within it."""
+    own = {name: one for name, one in said.items() if not isinstance(one, list | dict)}
+    is_span = not moments_of(map(plain_name, own)) - {*STARTS, *ENDS}
+    return is_span and any(_listed(one) for one in said.values() if isinstance(one, list))
 
 
 def _is_row(said: Row) -> bool:

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise, takewhile
 
@@ -31,7 +31,10 @@ _SEPARATORS = (",", "\t", ";", "|")
 _BOXES = dict.fromkeys(range(0x2500, 0x2580), "+")  # as SQLite, DuckDB and rich draw them
 _BOXES |= dict.fromkeys(map(ord, "─━┄┅┈┉╌╍═"), "-") | dict.fromkeys(map(ord, "│┃┆┇┊┋╎╏║"), "|")
 _ERROR_CELL = re.compile(r"#(?:#{2,}|N/A|(?:REF|VALUE|DIV/0|NUM|NULL)!|NAME\?)\s*[,;\t|]")
-_COUNT = re.compile(r"\(?\d+ rows?( in set.*| selected\.?|)\)?", re.IGNORECASE)
+_COUNT = re.compile(
+    r"\(?\d+ rows?( in set.*| selected\.?|)\)?|Length = \d+ rows?|\[\d+ rows x \d+ columns\]",
+    re.IGNORECASE,
+)
 _ECSV_UNIT = re.compile(r"- \{name: ('[^']*'|\"[^\"]*\"|[^,}]*), unit: ([^,}]+)")
 _ECSV_DELIMITER = re.compile(r"#\s*delimiter:\s*'?(.)'?")
 
@@ -234,6 +237,16 @@ def is_comment(line: str) -> bool:
 def is_no_row(line: str) -> bool:
     """Whether a line among rows is none: a rule, or how many rows a database printed."""
     return is_rule(line) or _COUNT.fullmatch(line.strip()) is not None
+
+
+def is_heading(row: Sequence[str]) -> bool:
+    """Whether a row names columns, as the header of another table does."""
+    return not any(cell.strip()[:1].isdigit() for cell in row) and len(row) > 1 and is_header(row)
+
+
+def are_named_alike(row: Sequence[str], columns: Sequence[str]) -> bool:
+    """Whether a row is the header that its table has already."""
+    return [plain_name(cell) for cell in row if cell] == [plain_name(one) for one in columns if one]
 
 
 def is_rule(line: str) -> bool:

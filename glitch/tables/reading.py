@@ -28,8 +28,10 @@ from glitch.tables.facts import Facts, facts_of
 from glitch.tables.layout import (
     HEAD_BYTES,
     Layout,
+    are_named_alike,
     find_layout,
     is_comment,
+    is_heading,
     is_no_row,
     is_series,
     n_nameless,
@@ -94,7 +96,7 @@ def refuse_unread(path: Path, name: str) -> None:
         FormatError: with what to send instead.
     """
     head = _head(path)
-    if may_be_document(head) and _document(path):
+    if is_ligolw(head) or (may_be_document(head) and _document(path)):
         return
     refuse_foreign(path, name)
     layout = find_layout(head)
@@ -225,6 +227,11 @@ def _text_rows(
                 units = (cell.strip(" []()") for cell in row)
                 columns = tuple(map(with_unit, columns, [*units, *[""] * n_columns]))
                 continue
+            if is_heading(row):
+                if are_named_alike(row, layout.columns):  # as of files that were joined
+                    continue
+                yield number, "Another table begins here: send it as a file of its own."
+                return
             if len(row) <= last_known:
                 yield number, "The row is shorter than the header."
             elif any(cell.strip() for cell in row[n_columns:]):

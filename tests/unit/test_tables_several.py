@@ -1,0 +1,122 @@
+"""Several tables, lists or detectors in one file: all rows are there, or it says which are not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from app.batches.table_files import read_table
+from glitch.errors import FormatError
+
+TIME = 1126259462.5
+
+
+def _said(path: Path) -> list[tuple[str | None, str | None]]:
+    facts = [row.facts for row in read_table(path, path.name)]
+    return [(one.ifo, one.gps_time) for one in facts if one is not None]
+
+
+def _json(folder: Path, said: Any) -> list[tuple[str | None, str | None]]:
+    path = folder / "events.json"
+    path.write_text(json.dumps(said))
+    return _said(path)
+
+
+def _hdf5(folder: Path, **columns: np.ndarray) -> Path:
+    path = folder / "triggers.h5"
+    fields = [(name, column.dtype) for name, column in columns.items()]
+    table = np.zeros(len(next(iter(columns.values()))), dtype=fields)
+    for name, column in columns.items():
+        table[name] = column
+    with h5py.File(path, "w") as file:
+        file["triggers"] = table
+    return path
+
+
+BOTH = [("H1", "1126259462.5"), ("H1", "1126259463.5"), ("L1", "1126259462.5")]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"H1": [{"time": TIME}, {"time": TIME + 1}], "L1": [{"time": TIME}]},
+        {"H1": {"time": [TIME, TIME + 1]}, "L1": {"time": [TIME]}},
+        {"triggers": {"H1": [{"time": TIME}, {"time": TIME + 1}], "L1": [{"time": TIME}]}},
+    ],
+)
+def test_json_with_a_list_for_each_detector_keeps_all_of_them(tmp_path: Path, said: Any) -> None:
+    """The first list was read, the others were lost, and none had its detector."""
+    assert _json(tmp_path, said) == BOTH
+
+
+def test_json_whose_object_tells_the_detector_of_its_list_keeps_it(tmp_path: Path) -> None:
+    said = {"ifo": "H1", "gps_start": TIME - 9, "gps_end": TIME + 9, "triggers": [{"time": TIME}]}
+    assert _json(tmp_path, said) == BOTH[:1]  # a trigger in the middle of the span it was
+
+
+def test_json_with_several_lists_is_asked_about(tmp_path: Path) -> None:
+    said = {"found": [{"time": TIME, "ifo": "H1"}], "vetoed": [{"time": TIME + 1, "ifo": "H1"}]}
+    with pytest.raises(FormatError, match="several lists of events \\(found, vetoed\\)"):
+        _json(tmp_path, said)
+
+
+def test_hdf5_of_coincidences_has_a_trigger_in_each_detector(tmp_path: Path) -> None:
+    """Their rows had no time, and an event of ``H1,L1`` had no detector; text had both."""
+    path = _hdf5(tmp_path, H1_end_time=np.array([TIME]), L1_end_time=np.array([TIME + 1]))
+    assert _said(path) == [BOTH[0], ("L1", "1126259463.5")]
+    path = _hdf5(tmp_path, gps_time=np.array([TIME]), ifo=np.array([b"H1,L1"]))
+    assert _said(path) == [BOTH[0], BOTH[2]]
+
+
+def test_hdf5_may_enumerate_its_detectors(tmp_path: Path) -> None:
+    kind = h5py.enum_dtype({"H1": 0, "L1": 1})
+    path = _hdf5(tmp_path, gps_time=np.array([TIME, TIME]), ifo=np.array([0, 1], dtype=kind))
+    assert _said(path) == [BOTH[0], BOTH[2]]
+
+
+def test_hdf5_may_hold_the_longest_floats(tmp_path: Path) -> None:
+    """The process that decodes ended, and the file was said to be damaged."""
+    path = _hdf5(tmp_path, gps_time=np.array([TIME], dtype=np.longdouble))
+    assert [time for _, time in _said(path)] == ["1126259462.5"]
+
+
+def test_a_header_that_comes_again_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "joined.csv"
+    path.write_text("gps_time,ifo\n1126259462.5,H1\nGPS time,ifo\n1126259463.5,H1\n")
+    rows = list(read_table(path, path.name))
+    assert [row.facts is not None for row in rows] == [True, True]
+
+
+def test_a_header_of_another_table_ends_the_table(tmp_path: Path) -> None:
+    """Its values were read under the names of the first."""
+    path = tmp_path / "two.csv"
+    path.write_text(
+        "gps_time,snr,frequency\n1126259462.5,9,60\ngps_time,frequency,snr\n1126259463.5,60,9\n"
+    )
+    first, second = read_table(path, path.name)
+    assert first.facts is not None
+    assert second.facts is None
+    assert "Another table begins here" in second.reason
+
+
+def test_the_count_below_a_printed_table_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "printed.txt"
+    path.write_text("  gps_time   ifo\n------------ ---\n1126259462.5  H1\nLength = 1 rows\n")
+    assert _said(path) == BOTH[:1]
+
+
+def test_ligolw_in_one_line_is_read(tmp_path: Path) -> None:
+    """Its only line was taken for a row without names."""
+    path = tmp_path / "one.xml"
+    path.write_text(
+        "<?xml version='1.0'?><LIGO_LW><Table Name='sngl_burst:table'>"
+        "<Column Name='peak_time' Type='int_4s'/><Column Name='peak_time_ns' Type='int_4s'/>"
+        "<Column Name='ifo' Type='lstring'/><Stream Name='sngl_burst:table' Delimiter=','>"
+        '1126259462,500000000,"H1"</Stream></Table></LIGO_LW>'
+    )
+    assert _said(path) == BOTH[:1]
