@@ -69,8 +69,13 @@ def require_csrf(
     signer: SignerDep,
     csrf: Annotated[str, Form(max_length=200)] = "",
 ) -> None:
-    """Every form must carry the CSRF token of its session."""
-    if not signer.is_csrf_token(visitor.nonce, csrf):
+    """Every form must carry the CSRF token of its session, and come from a page of ours.
+
+    Another site of our domain, or another port of this machine, may give a browser its own cookie
+    of a visitor, for which it knows the token. Browsers say where a form was.
+    """
+    is_ours = request.headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
+    if not is_ours or not signer.is_csrf_token(visitor.nonce, csrf):
         if visitor.principal is None and request.url.path not in _FORMS_WITHOUT_LOGIN:
             raise service.UnauthenticatedError("Your session has ended: log in again.")
         raise CsrfError(

@@ -338,6 +338,25 @@ def test_a_form_without_its_token_does_nothing(
         assert walker.get("/ui/classes").path == "/ui/classes"  # still logged in
 
 
+@pytest.mark.parametrize(
+    ("site", "status"),
+    [("cross-site", 403), ("same-site", 403), ("same-origin", 303), ("none", 303)],
+)
+def test_a_form_of_another_site_logs_nobody_in_with_a_cookie_that_it_gave(
+    service: Service, site: str, status: int
+) -> None:
+    with httpx.Client(base_url=service.url) as theirs, httpx.Client(base_url=service.url) as ours:
+        form = theirs.get("/ui/login").text.partition('name="csrf" value="')[2]
+        ours.cookies.set("glitch_visitor", theirs.cookies["glitch_visitor"], path="/ui")
+        answer = ours.post(
+            "/ui/login",
+            data={"csrf": form.partition('"')[0], "token": service.tokens["reader"]},
+            headers={"Sec-Fetch-Site": site},
+        )
+    assert answer.status_code == status
+    assert ("glitch_session" in answer.cookies) is (status == 303)
+
+
 def test_the_token_of_another_session_is_refused(service: Service) -> None:
     with Walker(service, "reader") as one, Walker(service, "reader") as other:
         csrf = one.get("/ui/classes").form("/ui/logout").fields["csrf"]
