@@ -40,6 +40,10 @@ _ACTS = {
 }
 
 
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
 class NewGlitches(Model):
     """Glitches that were stored, of one detector."""
 
@@ -70,10 +74,10 @@ class NewRun(Model):
     def sentence(self) -> str:
         """In words."""
         of = "simulated glitches" if self.is_simulated else self.ifo or "all detectors"
-        return (
-            f"{self.author} clustered {of}: glitches flagged {self.n_flagged:,}, clusters "
-            f"{self.n_clusters:,}, to review {self.n_waiting:,}."
-        )
+        flagged = _count(self.n_flagged, "glitch", "glitches")
+        clusters = _count(self.n_clusters, "cluster", "clusters")
+        waiting = f"{self.n_waiting:,}" if self.n_waiting else "none"
+        return f"{self.author} clustered {of}: {flagged} flagged, {clusters}, {waiting} to review."
 
 
 class Decisions(Model):
@@ -106,13 +110,13 @@ class Digest(Model):
     @property
     def headline(self) -> str:
         """The same in a line."""
-        counts = {
-            "new glitches": sum(one.count for one in self.glitches),
-            "clusters to review": sum(one.n_waiting for one in self.runs),
-            "decisions": sum(one.count for one in self.decisions),
-            "failed jobs": self.n_failed_jobs,
-        }
-        told = ", ".join(f"{what} {number:,}" for what, number in counts.items() if number)
+        counts = (
+            (sum(one.count for one in self.glitches), "new glitch", "new glitches"),
+            (sum(one.n_waiting for one in self.runs), "cluster to review", "clusters to review"),
+            (sum(one.count for one in self.decisions), "decision", "decisions"),
+            (self.n_failed_jobs, "failed job", "failed jobs"),
+        )
+        told = ", ".join(_count(number, one, many) for number, one, many in counts if number)
         return told or "nothing is new"
 
     @property

@@ -223,7 +223,7 @@ def judge(
     if n_references < LEAST_REFERENCES or score is None:
         return _not_judged(
             score,
-            f"only {n_references} labelled glitches of this detector and origin to compare with, "
+            f"{_so_few(n_references, 'labelled')} of this detector and origin to compare with, "
             f"at least {LEAST_REFERENCES} are needed.{_published(ifo)}",
         )
     if whole.n < LEAST_CALIBRATION:
@@ -237,11 +237,15 @@ def too_few_calibrate(n: int, condition: str | None = None) -> str:
     """Why a glitch could not be judged, and what helps."""
     seen = "" if condition is None else f" seen in the same windows and band ({condition})"
     return (
-        f"only {n} calibration glitches of this detector and origin{seen}, at least "
+        f"{_so_few(n, 'calibration')} of this detector and origin{seen}, at least "
         f"{LEAST_CALIBRATION} are needed. One labelled glitch of each episode of "
         f"{EPISODE_S:g} s calibrates, where its class has {LEAST_OF_CLASS} of them. A clustering "
         f"judges by the windows and band that both show, where {LEAST_CALIBRATION} share some."
     )
+
+
+def _so_few(n: int, kind: str) -> str:
+    return f"{f'only {n}' if n else 'no'} {kind} {'glitch' if n < 2 else 'glitches'}"
 
 
 def _published(ifo: str | None) -> str:

@@ -118,7 +118,7 @@ def test_clusters_wait_in_the_latest_run_alone(
             store_cluster(session, later, [glitches[index].id])
         new = app.digest.service.digest(session)
         assert {one.id: one.n_waiting for one in new.runs} == {first.id: 0, later.id: 2}
-        assert "clusters to review 2," in new.headline
+        assert "2 clusters to review," in new.headline
 
 
 def test_what_is_older_is_not_new(service: Service) -> None:
@@ -142,7 +142,7 @@ def test_what_is_new_on_the_page(service: Service) -> None:
         page = walker.get("/ui/digest")
         assert page.status == 200
         for told in (
-            "ada clustered all detectors: glitches flagged 20, clusters 3, to review 1.",
+            "ada clustered all detectors: 20 glitches flagged, 3 clusters, 1 to review.",
             "clusters dismissed: 1",
             "The disk is full.",
         ):
@@ -313,7 +313,7 @@ def test_more_failures_than_are_named_are_counted(service: Service) -> None:
         )
         new = app.digest.service.digest(session)
     assert (len(new.failed_jobs), new.n_failed_jobs) == (50, 61)
-    assert "failed jobs 61" in new.headline
+    assert "61 failed jobs" in new.headline
     assert new.sentences[-1] == "11 more jobs failed."
 
 

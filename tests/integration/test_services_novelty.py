@@ -122,8 +122,8 @@ def test_only_the_same_detector_and_kind_judges(
     labelled()
     query = np.zeros(LATENT, dtype=np.float32)
     for ifo, origin, word in (
-        ("L1", "simulated", "only 0 labelled"),
-        ("H1", "upload", "only 0 labelled"),
+        ("L1", "simulated", "no labelled glitch of this detector"),
+        ("H1", "upload", "no labelled glitch of this detector"),
         (None, "simulated", "detector is not known"),
     ):
         judged = judge_novelty(
