@@ -17,11 +17,12 @@ from app.clusters import records
 from app.clusters.records import ClusteringParameters, MemberRecord, Run
 from app.clusters.tables import CLUSTER_STATES, Cluster, ClusteringRun, ClusterMember
 from app.core.access import Principal, Role, require_role
+from app.core.database import least_of
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.paging import Page, check_limit, read_page
 from app.glitches.records import GlitchRecord
 from app.glitches.selection import check_ifo, select_glitches, to_record
-from app.glitches.tables import Glitch, View
+from app.glitches.tables import Glitch, Label, View
 from app.jobs.records import JobRecord
 from app.jobs.service import create_job
 from app.models import checkpoints
@@ -287,6 +288,27 @@ def exemplars_of(
     for row in rows:
         found[row.cluster_id].append(to_record(row))
     return {cluster_id: tuple(records) for cluster_id, records in found.items()}
+
+
+MOST_LABELS_COUNTED = 10_000
+
+
+def labels_since(session: Session, run: Run) -> int:
+    """Labels of measured glitches that came since a run was made, and still stand.
+
+    By these another run may flag other glitches. At most ``MOST_LABELS_COUNTED``; 0 for a run of
+    simulated ones, beside which there may be a million others to pass over.
+    """
+    if run.is_simulated:
+        return 0
+    came = (
+        select(Label.id)
+        .join(Glitch, Glitch.id == Label.glitch_id)
+        .where(Label.id >= least_of(run.created_at), Label.revoked_at.is_(None))
+        .where(~Glitch.is_simulated)
+        .limit(MOST_LABELS_COUNTED)
+    )
+    return session.scalar(select(func.count()).select_from(came.subquery())) or 0
 
 
 def member_facts(session: Session, cluster_id: UUID) -> Sequence[Row[*tuple[Any, ...]]]:

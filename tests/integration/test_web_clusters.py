@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -302,6 +303,26 @@ def test_wherever_a_run_is_told_it_is_said_that_its_labels_seem_to_be_typical(
     assert all(told())
     with make_session_factory(service.engine).begin() as session:
         session.get_one(ClusteringRun, run_id).findings = kept
+
+
+def test_a_cluster_says_how_many_labels_its_test_did_not_know(
+    service: Service, reviewer: Walker, clusters: list[UUID], glitches: list[GlitchRecord]
+) -> None:
+    with make_session_factory(service.engine).begin() as session:
+        run_id = session.get_one(Cluster, clusters[0]).run_id
+        session.get_one(ClusteringRun, run_id).created_at = datetime.now(UTC)
+    page = f"/ui/clusters/{clusters[0]}"
+    assert "by the labels of then" not in reviewer.get(page).text
+    with service.client("reviewer") as client:
+        # Labels of simulated glitches say nothing of measured ones.
+        for at, told in ((0, False), (1, True)):
+            labels = f"/glitches/{glitches[at].id}/labels"
+            answer = client.post(labels, json={"label": "Whistle"})
+            assert answer.status_code == 201, answer.text
+            said = "a false-discovery rate of 0.1, by the labels of then; since then came 1"
+            assert (said in reviewer.get(page).text) == told
+            client.delete(f"{labels}/{answer.json()['id']}")
+    assert "by the labels of then" not in reviewer.get(page).text
 
 
 def test_roles_and_forged_forms(service: Service, clusters: list[UUID]) -> None:

@@ -98,6 +98,7 @@ class ClusterPage(PageContext):
     heading: str
     words: ClusterInWords
     is_simulated: bool
+    labels_since: str | None  # how many labels its test did not know
     suggestions: int
     window: str  # in which the medoid and the classes are shown beside each other
     windows: tuple[ClassCount, ...]  # those of the medoid
@@ -212,11 +213,14 @@ def cluster_page_of(
     )
     words = ClusterInWords(cluster)
     ends = words.ends
+    n_labels = service.labels_since(session, run)
+    or_more = " or more" if n_labels == service.MOST_LABELS_COUNTED else ""
     return ClusterPage(
         href=cluster_href(cluster.id),
         heading=f"{class_name}: cluster of {number}" if class_name else f"Cluster of {number}",
         words=words,
         is_simulated=is_simulated,
+        labels_since=f"{n_labels:,}{or_more}" if n_labels else None,
         suggestions=count_by_cluster(session, [cluster.identity]).get(cluster.identity, 0),
         window=f"{window:g} s",
         windows=tuple(
