@@ -8,11 +8,16 @@ from decimal import Decimal
 import numpy as np
 
 from glitch.errors import StrainError
-from glitch.strain.source import MAX_SAMPLES, Request, Source, rate_from_step
+from glitch.strain.source import (
+    MAX_SAMPLES,
+    USUAL_RATES_HZ,
+    Request,
+    Source,
+    rate_from_step,
+    refuse_other_unit,
+)
 from glitch.types import StrainArray
 
-# Of detectors and of what is made from them; they decide only where printed times leave several.
-_USUAL_RATES_HZ = (*(2**n for n in range(10, 19)), 10_000, 20_000)
 _OFF_GRID = 0.3  # of a sample: further from the even series, a time is of none
 _COARSE = 0.25  # of a sample: times printed to more than this cannot show where each sample lies
 
@@ -103,6 +108,8 @@ def _by_each_time(
     step = float(np.median(steps))
     even = steps[np.abs(steps - step) < step / 2]  # the mean is finer than printed times
     rate = rate_hz or _whole(rate_from_step(float(even.mean()) if even.size else step))
+    if rate_hz is None:
+        refuse_other_unit(rate, f"The times in {shown_name}")
     if rate < 1:
         raise StrainError(
             f"The times in {shown_name} lie {step:.3g} s apart, as no strain's do. If it is a "
@@ -137,7 +144,7 @@ def _by_all_times(
     estimate = (times.size - 1) / span
     slack = estimate * 2 * step_s / span
     low, high = np.ceil(estimate - slack), np.floor(estimate + slack)
-    candidates = [rate for rate in _USUAL_RATES_HZ if low <= rate <= high]
+    candidates = [rate for rate in USUAL_RATES_HZ if low <= rate <= high]
     if rate_hz is not None:
         rate = rate_hz
     elif low == high:

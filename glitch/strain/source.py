@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from math import isclose
+from math import isclose, isfinite
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -24,9 +24,15 @@ IFO_NAMES = ("ifo", "detector", "Detector", "instrument")
 TIMES_NAMES = ("times", "time", "gps_times", "gps_time", "gps", "t")  # one for each sample
 
 # Of other names, those that tell a time: when a series starts, or when something happened.
-_IS_START = re.compile(r"start|begin|epoch|(?:\A|_)t0(?:_s|_sec|_gps)?\Z", re.IGNORECASE)
-_IS_TIME = re.compile(r"gps|utc|event|trig|peak|merger|(?:\A|_)time\Z", re.IGNORECASE)
+_IS_START = re.compile(r"start|begin|epoch|(?:\A|_)t0(?:_s|_sec|_gps|_[mu]s)?\Z", re.IGNORECASE)
+_IS_TIME = re.compile(r"gps|utc|event|trig|peak|merger|(?:\A|_)time(?:_[mu]s)?\Z", re.IGNORECASE)
 _IS_OF_NANOSECONDS = re.compile(r"(?:_|s)ns\Z|nano_?sec\w*\Z|_nsec\Z", re.IGNORECASE)
+_UNIT = re.compile(r"_(m|u)s(?:ec)?\Z", re.IGNORECASE)  # "start_time_ms"
+_UNITS_S = {"m": Decimal("1e-3"), "u": Decimal("1e-6")}
+_IS_MJD = re.compile(r"(?:\A|_)m?jd(?:_|\Z)", re.IGNORECASE)
+# Of detectors and of what is made from them; they decide only where times leave several.
+USUAL_RATES_HZ = (*(2**n for n in range(10, 19)), 10_000, 20_000)
+_UNITS_OF_TIMES = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 OF_FILES = re.compile(r"creat|writ|saved|made|generat|modif|export|date", re.IGNORECASE)
 
 _COARSE_FROM = 1 << 24  # s; from here on floats of 32 bits are 2 s apart and more
@@ -168,6 +174,25 @@ def one_rate(of_step: float, said: float | None, name: str) -> float:
     return of_step
 
 
+def refuse_other_unit(rate_hz: float, what: str) -> None:
+    """Refuse times that lie as far apart as those of a usual rate do in a part of a second.
+
+    Args:
+        rate_hz: of the times, taken as seconds.
+        what: whose times they are, as the beginning of the sentence.
+
+    Raises:
+        StrainError: naming the unit that they seem to be in.
+    """
+    for unit, factor in _UNITS_OF_TIMES:
+        for usual in USUAL_RATES_HZ:
+            if isclose(rate_hz * factor, usual, rel_tol=1e-3):
+                raise StrainError(
+                    f"{what} seem to be in {unit}, in which they are of {usual:,} Hz: write them "
+                    "in seconds."
+                )
+
+
 def series_of_times(first: float, last: float, n_samples: int) -> tuple[Decimal, float]:
     """GPS start in s and rate in Hz of an even series whose first and last time are given.
 
@@ -177,6 +202,7 @@ def series_of_times(first: float, last: float, n_samples: int) -> tuple[Decimal,
     if n_samples < 2 or not last > first:
         raise StrainError("Its times do not go up: send an even series, or its start and rate.")
     rate = (n_samples - 1) / (last - first)
+    refuse_other_unit(rate, "Its times")
     if not isclose(rate, round(rate), rel_tol=1e-4):
         raise StrainError(
             f"Its times give {rate:.6g} samples a second, so that some are missing: send one "
@@ -287,10 +313,14 @@ def start_under_other_names(said: Iterable[tuple[str, object]], request: Request
         request: which tells the time of the glitch.
 
     Raises:
+        FormatError: if it states a start that is no GPS time.
         StrainError: if it states another time, of which its name does not tell whether the series
             starts there.
     """
     pairs = list(said)
+    for name, value in pairs:
+        if _is_foreign_start(name, value):
+            raise no_start(f"{name} {value!s:.40}", request)
     times = [(name, time) for name, one in pairs if (time := _told_time(name, one)) is not None]
     start = next((time for name, time in times if _IS_START.search(name)), None)
     if start is not None or request.gps_time is None:
@@ -305,15 +335,30 @@ def start_under_other_names(said: Iterable[tuple[str, object]], request: Request
     return None
 
 
+def _is_foreign_start(name: str, value: object) -> bool:
+    """Whether a value is when a series starts, by its name, but by another clock than GPS."""
+    number = number_of(value)
+    if number is None or not _IS_START.search(name) or _told_time(name, value) is not None:
+        return False
+    is_other = OF_FILES.search(name) or _IS_OF_NANOSECONDS.search(name)
+    return not is_other and bool(_IS_MJD.search(name) or number > LATEST_GPS_TIME)
+
+
 def _told_time(name: str, value: object) -> Decimal | None:
     """The GPS time that a value is, by its name and its size."""
+    unit = _UNIT.search(name)
     if (
         OF_FILES.search(name)
         or _IS_OF_NANOSECONDS.search(name)
         or not (_IS_START.search(name) or _IS_TIME.search(name))
     ):
         return None
-    time = decimal_seconds(value)
+    if unit is not None:
+        number = number_of(value)
+        is_number = number is not None and isfinite(number)
+        time = Decimal(repr(number)) * _UNITS_S[unit[1].lower()] if is_number else None
+    else:
+        time = decimal_seconds(value)
     return time if time is not None and EARLIEST_GPS_TIME <= time <= LATEST_GPS_TIME else None
 
 

@@ -233,3 +233,43 @@ def test_what_matlab_saves_as_hdf5_is_read(tmp_path: Path) -> None:
     strain = read_strain(path, file_name=path.name, gps_time=EVENT)
     assert (strain.gps_start, strain.sample_rate_hz, strain.is_start_assumed) == (GPS, RATE, False)
     np.testing.assert_array_equal(strain.values, NOISE)
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "said",
+    [{"start_time_ms": GPS * 1000}, {"t0_ms": GPS * 1000}, {"gps_start_us": GPS * 10**6}],
+    ids="+".join,
+)
+def test_starts_in_parts_of_a_second(tmp_path: Path, kind: str, said: dict[str, object]) -> None:
+    """They were passed over, and the strain was taken as centred on the glitch."""
+    assert _of_kind(kind, tmp_path / "a", said).gps_start == GPS
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "said", [{"start_mjd": 57279.41}, {"segment_start": GPS * 1000}], ids="+".join
+)
+def test_starts_that_are_no_gps_time_are_refused(
+    tmp_path: Path, kind: str, said: dict[str, object]
+) -> None:
+    with pytest.raises(FormatError, match=f"says when it starts .{next(iter(said))} "):
+        _of_kind(kind, tmp_path / "a", said)
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)]
+)
+def test_times_of_samples_in_another_unit_name_it(tmp_path: Path, unit: str, factor: float) -> None:
+    """The rate was said to be 1.024 Hz, or the samples to be triggers."""
+    times = np.arange(NOISE.size) / RATE * factor
+    np.savez(tmp_path / "a.npz", strain=NOISE, time=times)
+    np.savetxt(tmp_path / "a.txt", np.column_stack([times, NOISE]), fmt=("%.6f", "%.9e"))
+    for name in ("a.npz", "a.txt"):
+        with pytest.raises(StrainError, match=f"seem to be in {unit}.*write them in seconds"):
+            read_strain(tmp_path / name, file_name=name, gps_time=EVENT)
+
+
+@KINDS
+def test_a_start_that_is_not_known_is_none(tmp_path: Path, kind: str) -> None:
+    assert _of_kind(kind, tmp_path / "a", {"start_time_ms": float("nan")}).is_start_assumed
