@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,7 @@ from app.glitches.exports.service import format_named
 from glitch.detectors import DETECTORS
 from glitch.tables import Facts
 from glitch.tables.exports.columns import COLUMNS
+from glitch.tables.exports.formats import csv_lines
 from glitch.tables.facts import ORIGINS
 
 _FLAGS = ["H1:DMT-READY:1", "L1:DCH-A.B+C:20", "segments/H1-flags.txt"]
@@ -70,6 +72,28 @@ def _row(draw: st.DrawFn) -> SimpleNamespace:
             name: draw(_MEASURE) for name in ("snr", "duration", "peak_frequency", "bandwidth", "q")
         },
     )
+
+
+@pytest.mark.parametrize(
+    ("channel", "cell"),
+    [
+        ('=HYPERLINK("http://a.b")', "'=HYPERLINK"),
+        ("@SUM(A1:A9)", "'@SUM"),
+        ("+1+1", "'+1"),
+        ("-2+3", "'-2"),
+        ("H1:A=1", "H1:A=1"),
+        ("-a_b-1", "-a_b-1"),  # as ids may be
+    ],
+)
+def test_a_spreadsheet_works_out_no_cell_of_a_csv(channel: str, cell: str) -> None:
+    row = dict.fromkeys((*_OF_NO_CLUSTER, "gps_time", "ifo", "duration", "peak_frequency"))
+    row |= dict.fromkeys(("bandwidth", "snr", "q", "gravityspy_id", "label", "ml_confidence"))
+    row |= dict.fromkeys(("origin", "novelty_score", "p_value", "page"))
+    made = SimpleNamespace(**row, id=uuid4(), channel=channel, data_quality=[channel])
+    _, *lines = csv.reader("".join(csv_lines([made])).splitlines())
+    said = dict(zip((column.name for column in COLUMNS), lines[0], strict=True))
+    assert said["channel"].startswith(cell)
+    assert said["data_quality"].startswith(cell)
 
 
 @pytest.fixture(autouse=True, scope="module")

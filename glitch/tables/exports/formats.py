@@ -5,6 +5,7 @@ Nothing here holds more than a block of rows in memory, whatever the length of t
 
 import csv
 import io
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import numpy as np
 from glitch.tables.exports import ligolw
 from glitch.tables.exports.columns import COLUMNS, FETCHED, LONG_TEXT, Column
 
+# A spreadsheet would work it out: channels and flags of a batch may be any text. Ids are none.
+_IS_FORMULA = re.compile(r"[=+@-](?![\w-]*\Z)", re.ASCII)
 TABLE = "triggers"  # the dataset of an HDF5 export, as Omicron calls its own
 About = Mapping[str, Any]  # what is said of the cluster that it is of, by column
 LATENTS = "latents"  # beside it: the latent vector of each row, NaN where there is none
@@ -174,7 +177,8 @@ def _cell(column: Column, value: Any) -> str:
     if value is None:
         return ""
     if column.is_text:
-        return str(value)
+        text = str(value)
+        return f"'{text}" if _IS_FORMULA.match(text) else text
     if isinstance(value, Decimal):
         return format(value.normalize(), "f")
     return repr(value)
