@@ -338,10 +338,11 @@ def start_under_other_names(said: Iterable[tuple[str, object]], request: Request
 def _is_foreign_start(name: str, value: object) -> bool:
     """Whether a value is when a series starts, by its name, but by another clock than GPS."""
     number = number_of(value)
-    if number is None or not _IS_START.search(name) or _told_time(name, value) is not None:
+    if number is None or not (isfinite(number) and _IS_START.search(name)):
         return False
     is_other = OF_FILES.search(name) or _IS_OF_NANOSECONDS.search(name)
-    return not is_other and bool(_IS_MJD.search(name) or number > LATEST_GPS_TIME)
+    is_foreign = bool(_IS_MJD.search(name)) or number > LATEST_GPS_TIME
+    return is_foreign and not is_other and _told_time(name, value) is None
 
 
 def _told_time(name: str, value: object) -> Decimal | None:

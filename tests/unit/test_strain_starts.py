@@ -271,5 +271,6 @@ def test_times_of_samples_in_another_unit_name_it(tmp_path: Path, unit: str, fac
 
 
 @KINDS
-def test_a_start_that_is_not_known_is_none(tmp_path: Path, kind: str) -> None:
-    assert _of_kind(kind, tmp_path / "a", {"start_time_ms": float("nan")}).is_start_assumed
+@pytest.mark.parametrize("name", ["start_time_ms", "segment_start"])
+def test_a_start_that_is_not_known_is_none(tmp_path: Path, kind: str, name: str) -> None:
+    assert _of_kind(kind, tmp_path / "a", {name: float("nan")}).is_start_assumed
