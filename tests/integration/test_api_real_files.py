@@ -18,6 +18,8 @@ STRAIN = {  # file -> GPS time, detector
     "L1_GW170817_4K_32s.hdf5": ("1187008881.38", "L1"),
 }
 
+_WINDOWS = ("0.5", "1", "2", "4")
+
 
 @pytest.fixture(scope="module")
 def service(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator[Service]:
@@ -59,10 +61,18 @@ def test_official_pictures(service: Service, shared_data: Path) -> None:
     folder = shared_data / "gravityspy_originals"
     with service.client() as client:
         for path in sorted(folder.glob("*.*")):
-            fields = {} if "_spectrogram_" in path.name else {"view_duration_s": "1"}
             file = {"file": (path.name, path.read_bytes())}
-            answer = client.post("/embed", files=file, data=fields | {"store": "false"})
-            assert answer.status_code == 200, (path.name, answer.text)
+            if "_spectrogram_" in path.name:
+                answer = client.post("/embed", files=file, data={"store": "false"})
+                assert answer.status_code == 200, (path.name, answer.text)
+                continue
+            given = {one: {"store": "false", "view_duration_s": one} for one in _WINDOWS}
+            answers = {one: client.post("/embed", files=file, data=given[one]) for one in given}
+            taken = [one for one, answer in answers.items() if answer.status_code == 200]
+            # Of labels such as -1.0, -0.5, 0.0 it cannot be told whether they are of 2 or of 4 s.
+            assert taken in (["0.5"], ["2", "4"]), (path.name, taken)
+            for one in set(given) - set(taken):
+                assert f"in a window of {one} s" in assert_problem(answers[one], 400)
         for sub in sorted(path for path in folder.iterdir() if path.is_dir()):
             groups: dict[str, list[Path]] = {}
             for path in sorted(sub.glob("*.png")):
