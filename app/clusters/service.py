@@ -104,9 +104,7 @@ def list_clusters(
     query = select(Cluster)
     if run_id is not None or identity is None:
         run = latest_run(session) if run_id is None else get_run(session, run_id)
-        if run is None:
-            return Page()
-        query = query.where(Cluster.run_id == run.id)
+        query = query.where(Cluster.run_id == (run.id if run else None))
     if identity is not None:
         query = query.where(Cluster.identity == identity)
     query = query.where(*cluster_conditions(filters))

@@ -170,22 +170,29 @@ def test_what_means_nothing_is_refused(
     for voters in (0, 51):
         with pytest.raises(InvalidRequestError, match="1 to 50 neighbours"):
             start_audit(session, principal=ANN, n_voters=voters)
+    _refuses(session)  # before any audit, too
     first = start_audit(session, principal=ANN)
     assert start_audit(session, principal=ANN).id == first.id  # still open
     assert do_job(session, first.id)["doubtful"] == 0  # of nothing
+    _refuses(session, {"cursor": str(first.id)})
+    with pytest.raises(NotFoundError, match="no clustering"):
+        list_impure_clusters(session, run_id=first.id)
+    for is_stored in (False, True):
+        if is_stored:
+            store_run(session)
+        for cursor in ("x", "3.x", f"-1.{first.id}", f"{10**12}.{first.id}"):
+            with pytest.raises(InvalidRequestError, match="cursor"):
+                list_impure_clusters(session, cursor=cursor)
+
+
+def _refuses(session: Session, *others: dict[str, str]) -> None:
     for bad in (
         {"limit": 0},
         {"limit": 201},
         {"cursor": "x"},
-        {"cursor": str(first.id)},
         {"ifo": "hanford"},
         {"label": "Nothing"},
+        *others,
     ):
         with pytest.raises(InvalidRequestError):
             list_doubtful_glitches(session, **bad)  # type: ignore[arg-type]
-    with pytest.raises(NotFoundError, match="no clustering"):
-        list_impure_clusters(session, run_id=first.id)
-    store_run(session)
-    for cursor in ("x", "3.x", f"-1.{first.id}", f"{10**12}.{first.id}"):
-        with pytest.raises(InvalidRequestError, match="cursor"):
-            list_impure_clusters(session, cursor=cursor)

@@ -398,9 +398,13 @@ def test_other_parameters_that_cannot_be(
 def test_lists_refuse_what_means_nothing(
     session: Session, catalogue: dict[str, list[UUID]]
 ) -> None:
-    assert list_clusters(session).items == ()  # no run yet
-    run(session)
     nobody = UUID(int=7)
+    assert list_clusters(session).items == ()  # no run yet, and yet
+    with pytest.raises(InvalidRequestError, match="no state"):
+        list_clusters(session, ClusterFilters("odd"))
+    with pytest.raises(InvalidRequestError, match="cursor"):
+        list_clusters(session, cursor=str(nobody))
+    run(session)
     with pytest.raises(NotFoundError, match="no clustering"):
         list_clusters(session, run_id=nobody)
     with pytest.raises(NotFoundError, match="no cluster "):

@@ -90,9 +90,6 @@ def list_doubtful_glitches(
         InvalidRequestError: if a filter, the limit or the cursor means nothing.
     """
     check_limit(limit, LARGEST_PAGE)
-    audit = latest_audit(session)
-    if audit is None:
-        return Page()
     suggested = aliased(GlitchClass)
     query = (
         selection.select_glitches(
@@ -100,7 +97,6 @@ def list_doubtful_glitches(
         )
         .join(LabelFinding, LabelFinding.glitch_id == Glitch.id)
         .join(suggested, suggested.id == LabelFinding.suggested_id)
-        .where(*_standing(audit.id))
     )
     if ifo is not None:
         selection.check_ifo(ifo)
@@ -114,9 +110,14 @@ def list_doubtful_glitches(
         query = query.where(
             LabelFinding.suggested_id.in_(selection.class_ids(session, (suggestion,)))
         )
+    audit = latest_audit(session)
+    if audit is None:
+        if cursor is not None:
+            raise wrong_cursor()
+        return Page()
     return read_page(
         session,
-        query,
+        query.where(*_standing(audit.id)),
         lambda row: AuditedGlitch(selection.to_record(row), row[3], row[4], row[5], audit.n_voters),
         ((LabelFinding.margin, False), (LabelFinding.glitch_id, False)),
         limit,
@@ -237,13 +238,11 @@ def list_impure_clusters(
     """
     check_limit(limit, LARGEST_PAGE)
     run = latest_run(session) if run_id is None else get_run(session, run_id)
-    if run is None:
-        return Page()
     counted = (
         select(ClusterMember.cluster_id, Glitch.class_id, func.count().label("n_of_class"))
         .join(Cluster, Cluster.id == ClusterMember.cluster_id)
         .join(Glitch, Glitch.id == ClusterMember.glitch_id)
-        .where(Cluster.run_id == run.id, Glitch.class_id.is_not(None))
+        .where(Cluster.run_id == (run.id if run else None), Glitch.class_id.is_not(None))
         .group_by(ClusterMember.cluster_id, Glitch.class_id)
         .subquery()
     )
