@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.core.wording import count
 from glitch.novelty import LEAST_CALIBRATION, LEAST_OF_CLASS, LEAST_REFERENCES
 
 Facts = Mapping[str, Any]
@@ -33,10 +34,6 @@ def sentences(stored: Iterable[Facts]) -> list[str]:
 def found(kind: str, **facts: Any) -> Finding:
     """A finding of this kind; the facts are JSON values."""
     return Finding(kind, facts)
-
-
-def _many(n: int, one: str, many: str) -> str:
-    return f"{n:,} {one if n == 1 else many}"
 
 
 def _are(n: int) -> str:
@@ -120,7 +117,7 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     "tested": _tested,
     "unjudged": lambda facts: f"{facts['n']:,} more could not be judged{_unjudged(facts)}",
     "seen_otherwise": lambda facts: (
-        f"{_many(facts['n'], 'glitch was', 'glitches were')} seen in other windows or another band "
+        f"{count(facts['n'], 'glitch was', 'glitches were')} seen in other windows or another band "
         "than the references, and judged by what both show."
     ),
     "few_labels": _few_labels,
@@ -141,15 +138,15 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     "too_many": "Only {most} of them were clustered: choose one detector or a lower rate to see "
     "the rest.",
     "too_few": lambda facts: (
-        f"{_many(facts['n'], 'glitch is', 'glitches are')} fewer than the minimum cluster size of "
+        f"{count(facts['n'], 'glitch is', 'glitches are')} fewer than the minimum cluster size of "
         f"{facts['min_cluster_size']}: nothing was clustered."
     ),
     "waiting": lambda facts: (
-        f"{_many(facts['n'], 'glitch', 'glitches')} more, which this test does not flag, wait "
+        f"{count(facts['n'], 'glitch', 'glitches')} more, which this test does not flag, wait "
         "for review in clusters that a reviewer made."
     ),
     "clusters": lambda facts: (
-        f"{_many(facts['n'], 'cluster was', 'clusters were')} found among "
+        f"{count(facts['n'], 'cluster was', 'clusters were')} found among "
         + (f"all {facts['of']:,} glitches, labelled or not." if "of" in facts else "them.")
     ),
     "continued": "The cluster of {before} members has now {now}.",
@@ -157,7 +154,7 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
         f"What a decision parted stays apart: parts of {_listed(facts['sizes'])} glitches."
     ),
     "beside": lambda facts: (
-        f"{_many(facts['n'], 'glitch', 'glitches')} came to a cluster that was {facts['state']} "
+        f"{count(facts['n'], 'glitch', 'glitches')} came to a cluster that was {facts['state']} "
         "before: nobody has judged them, so they wait as a cluster of their own."
     ),
     "dismissed_before": "{n} of the {size} in a cluster were dismissed by {author} on {on}.",

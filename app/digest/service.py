@@ -17,6 +17,7 @@ from app.clusters.tables import Cluster, ClusteringRun, ReviewEvent
 from app.core.database import least_of
 from app.core.errors import InvalidRequestError
 from app.core.model import Model
+from app.core.wording import count
 from app.glitches.tables import Glitch
 from app.jobs.records import JobRecord
 from app.jobs.service import create_job
@@ -38,10 +39,6 @@ _ACTS = {
     "undo": "earlier acts undone or redone",
     "create": "classes made",
 }
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
 
 
 class NewGlitches(Model):
@@ -74,8 +71,8 @@ class NewRun(Model):
     def sentence(self) -> str:
         """In words."""
         of = "simulated glitches" if self.is_simulated else self.ifo or "all detectors"
-        flagged = _count(self.n_flagged, "glitch", "glitches")
-        clusters = _count(self.n_clusters, "cluster", "clusters")
+        flagged = count(self.n_flagged, "glitch", "glitches")
+        clusters = count(self.n_clusters, "cluster", "clusters")
         waiting = f"{self.n_waiting:,}" if self.n_waiting else "none"
         return f"{self.author} clustered {of}: {flagged} flagged, {clusters}, {waiting} to review."
 
@@ -116,7 +113,7 @@ class Digest(Model):
             (sum(one.count for one in self.decisions), "decision", "decisions"),
             (self.n_failed_jobs, "failed job", "failed jobs"),
         )
-        told = ", ".join(_count(number, one, many) for number, one, many in counts if number)
+        told = ", ".join(count(number, one, many) for number, one, many in counts if number)
         return told or "nothing is new"
 
     @property

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.core.access import Principal, Role
+from app.core.wording import count
 from app.frame import words
 from app.frame.contexts import Clock, Frame, NavItem, PageContext, Scheme
 from app.frame.figures import DIVERGING, VIRIDIS
@@ -179,19 +180,9 @@ def environment() -> Environment:
         "formats": {one.name: one.title for one in FORMATS.values()},
     }
     made.globals.update(constants)
-    names = (
-        "breakable",
-        "card",
-        "coded",
-        "count",
-        "frequency",
-        "moment",
-        "seconds",
-        "snr",
-        "stamp",
-    )
+    names = ("breakable", "card", "coded", "frequency", "moment", "seconds", "snr", "stamp")
     made.filters |= {name: getattr(words, name) for name in names}
-    made.filters |= {"colour": class_colour, "commas": "{:,}".format}
+    made.filters |= {"colour": class_colour, "count": count, "commas": "{:,}".format}
     return made
 
 

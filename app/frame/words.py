@@ -76,11 +76,6 @@ def seconds(value: float | None) -> str | None:
     return f"{value * 1000:.3g} ms" if value < 0.1 else f"{value:.3g} s"
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
-    """``1,204 glitches``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def breakable(name: str) -> Markup:
     """A name that a narrow line breaks after its underscores rather than within its words."""
     return escape(name).replace("_", Markup("_<wbr>"))

@@ -16,10 +16,11 @@ from app.classes.records import GlitchClass
 from app.classes.service import history_shown
 from app.clusters.pages.view import Likeness
 from app.core.access import Principal
+from app.core.wording import count
 from app.frame.contexts import Card, PageContext
 from app.frame.deps import EventId, LongText
 from app.frame.histograms import PLOT, Histogram, bars_of, ticks_at_ends
-from app.frame.words import address, card, count, moment
+from app.frame.words import address, card, moment
 from app.glitches.records import GlitchFilters, GlitchRecord
 from app.glitches.service import exemplars, list_glitches
 from glitch.gps import gps_to_utc

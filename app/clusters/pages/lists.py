@@ -15,11 +15,12 @@ from app.clusters.pages.view import ClusterCard, cluster_cards
 from app.clusters.pages.words import STATE_TEXTS
 from app.clusters.records import Cluster, ClusteringParameters, Run
 from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.wording import count
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import ClassCount, PageContext
 from app.frame.render import SAID
 from app.frame.typed import no_such_filter, stretch_typed
-from app.frame.words import address, count, stamp
+from app.frame.words import address, stamp
 from app.glitches.service import list_glitches
 from app.jobs.pages.view import FollowedJob, followed
 from app.jobs.service import latest_job

@@ -19,11 +19,12 @@ from app.clusters.review.scene import count_by_cluster, suggested_classes
 from app.clusters.review.service import class_names_of, history
 from app.core.access import Principal
 from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.wording import count
 from app.frame.contexts import Card, ClassCount, Download, PageContext
 from app.frame.deps import EventId, LongText
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, histogram, sparkline
-from app.frame.words import CARD_WINDOW_S, address, card, count, export_links, nearest_window
+from app.frame.words import CARD_WINDOW_S, address, card, export_links, nearest_window
 from app.glitches.records import GlitchRecord
 from app.glitches.service import exemplars
 

@@ -6,8 +6,9 @@ from decimal import Decimal
 from uuid import UUID
 
 from app.clusters.records import Cluster
+from app.core.wording import count
 from app.frame.contexts import Moment
-from app.frame.words import count, moment
+from app.frame.words import moment
 
 STATE_TEXTS = {
     "flagged": "to review",

@@ -14,11 +14,12 @@ from app.classes.naming import class_meant, list_classes, usable_class_names
 from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.paging import Page
+from app.core.wording import count
 from app.frame.contexts import Card, ClassCount, Download, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer
 from app.frame.failures import see_other
 from app.frame.render import LONGEST_PATH, local_path, render
-from app.frame.words import ORIGIN_TEXTS, card, count, export_links, frequency, seconds, snr
+from app.frame.words import ORIGIN_TEXTS, card, export_links, frequency, seconds, snr
 from app.glitches.exports.service import format_named
 from app.glitches.pages.query import (
     UNLABELLED,

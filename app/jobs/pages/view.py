@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role
 from app.core.paging import Page
+from app.core.wording import count
 from app.frame.contexts import ClassCount, Fact, PageContext
-from app.frame.words import address, count, stamp
+from app.frame.words import address, stamp
 from app.glitches.exports.service import format_named
 from app.jobs.records import JobEvent, JobItem, JobRecord
 from app.jobs.schemas import made_by

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role, require_role
 from app.core.errors import ConflictError
+from app.core.wording import count
 from app.frame.contexts import Fact, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader
 from app.frame.failures import see_other
 from app.frame.render import render
-from app.frame.words import count
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.records import JobRecord
 from app.jobs.service import latest_job

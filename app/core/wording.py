@@ -1,0 +1,6 @@
+"""Numbers in sentences."""
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """``1,204 glitches``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
