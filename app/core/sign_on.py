@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.access import (
     ApiToken,
+    AuditEvent,
     LoginCode,
     Principal,
     WebSessionRow,
@@ -23,10 +24,14 @@ from app.core.access import (
     parse_role,
     record_event,
 )
+from app.core.database import least_of
 from app.core.errors import ConflictError, UnauthenticatedError
 
 CODE_LIFETIME = timedelta(minutes=15)
 LONGEST_CODE = 64
+REFUSED = "log in refused"
+MOST_REFUSED_KEPT = 200
+LONGEST_CLIENT = 100  # characters of an address, which a proxy may pass on as it came
 _CODE_BYTES = 24
 _KEPT = timedelta(days=7)  # of what is over, to look into a login
 
@@ -127,8 +132,15 @@ def _record(
 
 
 def note_refused_login(session: Session, client: str) -> None:
-    """Keep that somebody was refused at the login, and where from; never what was sent."""
-    record_event(session, "unknown", "log in refused", "client", client)
+    """Keep that somebody was refused at the login, and where from; never what was sent.
+
+    Nobody has to be known to be refused, so an hour's first ``MOST_REFUSED_KEPT`` alone are kept:
+    the log has them all.
+    """
+    since = least_of(datetime.now(UTC) - timedelta(hours=1))
+    of_hour = select(AuditEvent.id).where(AuditEvent.id >= since, AuditEvent.action == REFUSED)
+    if len(session.scalars(of_hour.limit(MOST_REFUSED_KEPT)).all()) < MOST_REFUSED_KEPT:
+        record_event(session, "unknown", REFUSED, "client", client[:LONGEST_CLIENT])
 
 
 def holder_of_session(session: Session, session_id: str) -> Principal | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, delete, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from store_helpers import Store, person
@@ -26,6 +26,7 @@ from app.core.access import (
     revoke_token,
     verify_token,
 )
+from app.core.database import least_of
 from app.core.engine import make_session_factory
 from app.core.errors import (
     ConflictError,
@@ -35,7 +36,13 @@ from app.core.errors import (
     PermissionDeniedError,
     UnauthenticatedError,
 )
-from app.core.sign_on import create_login_code
+from app.core.sign_on import (
+    LONGEST_CLIENT,
+    MOST_REFUSED_KEPT,
+    REFUSED,
+    create_login_code,
+    note_refused_login,
+)
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.selection import get_glitch
 from app.models.checkpoints import (
@@ -311,3 +318,23 @@ def test_roles_are_ordered() -> None:
         for needed in list(Role)[number + 1 :]:
             with pytest.raises(PermissionDeniedError, match=f"needs the role {needed.label}"):
                 require_role(person(role), needed)
+
+
+def test_refused_logins_fill_no_disk(session: Session) -> None:
+    for _ in range(MOST_REFUSED_KEPT + 5):
+        note_refused_login(session, "2001:db8::1" * 50)
+        session.flush()
+    kept = session.scalars(select(AuditEvent).where(AuditEvent.action == REFUSED)).all()
+    assert len(kept) == MOST_REFUSED_KEPT
+    assert {len(one.subject_id) for one in kept} == {LONGEST_CLIENT}
+    an_hour_ago = least_of(datetime.now(UTC) - timedelta(hours=1, minutes=1))
+    session.execute(delete(AuditEvent).where(AuditEvent.id == kept[0].id))
+    kept[1].id = an_hour_ago
+    session.flush()
+    note_refused_login(session, "192.0.2.7")
+    note_refused_login(session, "192.0.2.8")
+    session.flush()
+    note_refused_login(session, "192.0.2.9")
+    session.flush()
+    last = session.scalars(select(AuditEvent.subject_id).order_by(AuditEvent.id.desc()).limit(2))
+    assert set(last) == {"192.0.2.7", "192.0.2.8"}
