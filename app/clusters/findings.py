@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.wording import count
-from glitch.novelty import LEAST_CALIBRATION, LEAST_OF_CLASS, LEAST_REFERENCES
+from glitch.novelty import LEAST_CALIBRATION, LEAST_OF_CLASS, LEAST_REFERENCES, WHICH_CALIBRATE
 
 Facts = Mapping[str, Any]
 FAINT_SNR = 7.5  # Gravity Spy takes triggers from here on
@@ -84,13 +84,14 @@ def _why_not(one: Facts) -> str:
         why = f"has {one['n_references']:,} labelled glitches, and needs {LEAST_REFERENCES}"
     elif one["n_calibration"] < LEAST_CALIBRATION:
         why = (
-            f"has {one['n_calibration']:,} that calibrate, and needs {LEAST_CALIBRATION}: labelled "
-            f"ones of different episodes and of classes with {LEAST_OF_CLASS} or more"
+            f"has {one['n_calibration']:,} labelled glitches to calibrate with, and needs "
+            f"{LEAST_CALIBRATION}: {WHICH_CALIBRATE}"
         )
     else:
         why = (
-            f"has {one['n_calibration']:,} labelled ones that calibrate, of which fewer than "
-            f"{LEAST_CALIBRATION} share windows and band with these, or too few are of other events"
+            f"has {one['n_calibration']:,} labelled glitches to calibrate with, of which fewer "
+            f"than {LEAST_CALIBRATION} share windows and band with these, or too few are of other "
+            "events"
         )
     return f"{one['n']:,} of {one['ifo']}, which {why}"
 
@@ -133,7 +134,7 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     "of another time, or drawn or whitened by another tool; or the labels are a few events, many "
     "times. Then known glitches are flagged oftener than the rate says: label some of these, or "
     "load all alike, and cluster again.",
-    "too_few_calibrate": "With the {n_calibration} calibration glitches there are, at least "
+    "too_few_calibrate": "With {n_calibration:,} labelled glitches to calibrate with, at least "
     "{least} must be novel before any can be flagged: label more, or raise the rate.",
     "too_many": "Only {most} of them were clustered: choose one detector or a lower rate to see "
     "the rest.",

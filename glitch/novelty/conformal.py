@@ -37,6 +37,7 @@ LEAST_CALIBRATION = 20
 LEAST_OF_RUN = 300
 # Members of a smaller class have too few like them to be told from novel ones.
 LEAST_OF_CLASS = 12
+WHICH_CALIBRATE = f"of classes with {LEAST_OF_CLASS} or more that lie {EPISODE_S:g} s apart"
 _BLOCK_BYTES = 64 << 20  # of distances held at once
 
 Positions = Int[np.ndarray, " glitch"]
@@ -223,7 +224,7 @@ def judge(
     if n_references < LEAST_REFERENCES or score is None:
         return _not_judged(
             score,
-            f"{_so_few(n_references, 'labelled')} of this detector and origin to compare with, "
+            f"{_so_few(n_references)} of this detector and origin to compare with, "
             f"at least {LEAST_REFERENCES} are needed.{_published(ifo)}",
         )
     if whole.n < LEAST_CALIBRATION:
@@ -235,17 +236,16 @@ def judge(
 
 def too_few_calibrate(n: int, condition: str | None = None) -> str:
     """Why a glitch could not be judged, and what helps."""
-    seen = "" if condition is None else f" seen in the same windows and band ({condition})"
+    seen = "" if condition is None else f", seen in the same windows and band ({condition}),"
+    both = "" if condition is None else " A clustering can judge it by what both show."
     return (
-        f"{_so_few(n, 'calibration')} of this detector and origin{seen}, at least "
-        f"{LEAST_CALIBRATION} are needed. One labelled glitch of each episode of "
-        f"{EPISODE_S:g} s calibrates, where its class has {LEAST_OF_CLASS} of them. A clustering "
-        f"judges by the windows and band that both show, where {LEAST_CALIBRATION} share some."
+        f"{_so_few(n)} of this detector and origin{seen} to calibrate with, at least "
+        f"{LEAST_CALIBRATION} are needed: {WHICH_CALIBRATE}.{both}"
     )
 
 
-def _so_few(n: int, kind: str) -> str:
-    return f"{f'only {n}' if n else 'no'} {kind} {'glitch' if n < 2 else 'glitches'}"
+def _so_few(n: int) -> str:
+    return f"{f'only {n}' if n else 'no'} labelled {'glitch' if n < 2 else 'glitches'}"
 
 
 def _published(ifo: str | None) -> str:

@@ -227,16 +227,17 @@ def test_why_nothing_could_be_tested_is_said(session: Session, fill: Fill) -> No
     blips += fill(40, KNOWN, "Blip")
     session.execute(update(Glitch).where(Glitch.id.in_(blips)).values(gps_time=START))
     assert run(session, ifo="H1").detail == (
-        "None of 7 unlabelled glitches could be judged: 7 of H1, which has 0 that calibrate, and "
-        "needs 20: labelled ones of different episodes and of classes with 12 or more." + published
+        "None of 7 unlabelled glitches could be judged: 7 of H1, which has 0 labelled glitches "
+        "to calibrate with, and needs 20: of classes with 12 or more that lie 120 s apart."
+        + published
     )
     fill(30, KNOWN, "Blip")
     fill(5, KNOWN)
     otherwise = update(Embedding).where(Embedding.glitch_id.in_(fill(3, KNOWN)))
     session.execute(otherwise.values(condition="4 s, 10 to 1291 Hz"))
     assert (
-        "3 more could not be judged: 3 of H1, which has 31 labelled ones that calibrate, of which "
-        "fewer than 20 share windows and band with these, or too few are of other events."
+        "3 more could not be judged: 3 of H1, which has 31 labelled glitches to calibrate with, "
+        "of which fewer than 20 share windows and band with these, or too few are of other events."
     ) in run(session, ifo="H1").detail
 
 
