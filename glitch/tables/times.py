@@ -39,6 +39,7 @@ from glitch.tables.columns import (
 STEP = Decimal("1e-9")  # s; the catalogue's resolution
 _COARSE_FROM = 1 << 29  # s; from here on floats of 32 bits are 64 s apart and more
 _FEWEST_COARSE = 3  # times: chance alone makes so few multiples of 64 s of whole seconds
+_OF_ENDS = frozenset(ns for one in (*STARTS, *ENDS) for ns in nanoseconds_of(one))
 _SAME_MOMENT = Decimal("1e-5")  # s; a float64 holds GPS times to 1e-7, printed ones are coarser
 
 
@@ -63,18 +64,18 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     found = [time for time, _ in read if time is not None]
     best = next((time for time in found if time >= EARLIEST_GPS_TIME), None)
     if best is not None:
-        if times[[time for time, _ in read].index(best)] == ORIGIN:
+        name = times[[time for time, _ in read].index(best)]
+        if name == ORIGIN:
             _refuse_count_from_origin(said, times)
-        exact = _exactly(best, read)
-        return exact if exact % 1 else _with_part(exact, said, times)
+        return _with_part(_exactly(best, read), said, name)
     texts = [said[name] for name in (*times, *UTC_TIMES) if name in said]
     dates = [said[name] for name in UTC_DATES if name in said]
     for text in [*texts, *(f"{date} {text}" for date in dates for text in texts), *dates]:
         if not is_utc_date(text) and (utc := parse_utc(text)) is not None:
-            return utc
-    unix = next((time for name in UNIX_TIMES if (time := _valid(_decimal(said.get(name))))), None)
-    if unix is not None:
-        return unix_to_gps(unix).quantize(STEP)
+            return _with_part(utc, said, UTC_TIMES[0])
+    for name in UNIX_TIMES:
+        if (unix := _valid(_decimal(said.get(name)))) is not None:
+            return _with_part(unix_to_gps(unix).quantize(STEP), said, name)
     start, span = _span(said, there)
     if start is not None and span is not None and not (found and start < EARLIEST_GPS_TIME):
         return _within(said, start, span) or (start + span / 2).quantize(STEP)
@@ -102,29 +103,45 @@ def _exactly(best: Decimal, read: list[tuple[Decimal | None, bool]]) -> Decimal:
     return next((time for time in exact if abs(time - best) < _SAME_MOMENT), best)
 
 
-def _with_part(whole: Decimal, said: Mapping[str, str], times: list[str]) -> Decimal:
-    """A time in whole seconds with the part of a second that a column beside it tells.
+def _with_part(time: Decimal, said: Mapping[str, str], name: str) -> Decimal:
+    """A time, in whole seconds with the part of a second that a column beside it tells.
+
+    Nanoseconds that are named after another column of triggers' times count too, where that
+    column is not there: they belong to some whole second, and there is one.
 
     Raises:
         TableError: where what is beside it may be that part, and its name does not tell.
     """
-    parts = parts_of_second(times[0])
-    found = [value * parts[one] for one in parts if (value := _decimal(said.get(one))) is not None]
+    if time % 1:
+        return time
+    parts = {**parts_of_second(name), **dict.fromkeys((*nanoseconds_of(name), *NANOSECONDS), STEP)}
+    found = _values(said, parts)
+    there = moments_of(said)
+    alone = {ns: STEP for one in there if one not in said for ns in nanoseconds_of(one)}
+    of_moments = {ns: STEP for ns in alone if ns not in _OF_ENDS}
+    if not found and name not in ENDS:
+        found = _values(said, of_moments)
+        if len(found) == 1 and 0 < 1 - found[0] < _SAME_MOMENT:  # a float rounded up
+            return time
     if len(found) == 1 and 0 <= found[0] < 1:
-        return (whole + found[0]).quantize(STEP)
-    beside = [
-        *(name for name in times if "time" in name),
-        *FRACTIONS,
-    ]  # a "peak" may be of anything
-    values = [value for name in beside if (value := _decimal(said.get(name))) is not None]
-    unclear = [*found, *(value for value in values if 0 < value < 1)]
+        return (time + found[0]).quantize(STEP)
+    # A "peak" may be of anything.
+    beside = dict.fromkeys((*(one for one in there if "time" in one), *FRACTIONS), Decimal(1))
+    of_others = [*_values(said, alone), *_values(said, beside)]
+    unclear = [*found, *(value for value in of_others if 0 < value < 1)]
     if not unclear:
-        return whole
+        return time
     raise TableError(
-        f"{times[0]} is in whole seconds ({plain_seconds(whole)}), and it cannot be told whether "
+        f"{name} is in whole seconds ({plain_seconds(time)}), and it cannot be told whether "
         f"{plain_seconds(unclear[0])} s beside it is the rest of it: write the time in one column, "
         "as 1126259462.4."
     )
+
+
+def _values(said: Mapping[str, str], units: Mapping[str, Decimal]) -> list[Decimal]:
+    """What there is of some columns, in s, by their units."""
+    found = ((_decimal(said.get(name)), unit) for name, unit in units.items())
+    return [value * unit for value, unit in found if value is not None]
 
 
 def _refuse_count_from_origin(said: Mapping[str, str], times: list[str]) -> None:

@@ -34,6 +34,11 @@ def _facts(folder: Path, header: str, cells: str) -> Facts:
         ("gps_seconds,gps_microseconds,snr", "1126259462,400000,13"),
         ("gps_sec,gps_usec,snr", "1126259462,400000,13"),
         ("event_time,event_time_frac,snr", "1126259462,.4,13"),
+        ("gps_time,peak_time_ns,snr", "1126259462,400000000,13"),
+        ("gps_time,peak_time_ns,start_time_ns", "1126259462,400000000,200000000"),
+        ("utc,ns,snr", "2015-09-14T09:50:45,400000000,13"),
+        ("timestamp,ms,snr", "2015-09-14T09:50:45,400,13"),
+        ("unix_time,ns,snr", "1442224245,400000000,13"),
         ("gps_time,ms,snr", "1126259462.4,700,13"),  # which has its own
     ],
 )
@@ -51,6 +56,9 @@ def test_a_part_of_a_second_counts_with_the_whole_ones_beside_it(
         ("gps_time,time_ms,snr", "1126259462,400,13"),
         ("time_ms,gps_time,snr", "400,1126259462,13"),
         ("gps_time,ms,snr", "1126259462,1400,13"),
+        ("gps_time,start_time_ns,snr", "1126259462,400000000,13"),
+        ("end_time,peak_time_ns,snr", "1126259462,400000000,13"),
+        ("gps_time,peak_time_ns,event_time_ns", "1126259462,400000000,500000000"),
     ],
 )
 def test_what_may_be_a_part_of_a_second_is_asked_about(
