@@ -53,6 +53,14 @@ class ClusteringParameters:
             )
 
 
+def population(scope: str, ifo: str | None, *, is_simulated: bool) -> str:
+    """What such a run is of, in words: "H1", "all detectors (labelled or not)"."""
+    kind = ifo or "all detectors"
+    if is_simulated:
+        kind = f"simulated {ifo or 'glitches'}"
+    return kind if scope == "novel" else f"{kind} (labelled or not)"
+
+
 class Run(Model):
     """One clustering of the catalogue."""
 

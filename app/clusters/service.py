@@ -404,7 +404,7 @@ class Changes:
     previous_made: datetime
     of: dict[str, int]  # its clusters by ``CHANGES``
     # What became of the clusters of the run before that this one did not find again.
-    labelled: int  # all their members carry labels now
+    labelled: int  # all their members carry labels now, or were deleted
     decided: int  # named, merged or dismissed, and not found again
     lost: int  # nobody decided anything about them, and they are no cluster any more
 

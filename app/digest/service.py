@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.classes.tables import ClassEvent
 from app.clusters.findings import doubt_of
+from app.clusters.records import population
 from app.clusters.tables import Cluster, ClusteringRun, ReviewEvent
 from app.core.database import least_of
 from app.core.errors import InvalidRequestError
@@ -53,6 +54,7 @@ class NewRun(Model):
     """A clustering, and how many of its clusters wait for review; none where a later one came."""
 
     id: UUID
+    scope: str
     ifo: str | None
     is_simulated: bool
     author: str
@@ -68,13 +70,17 @@ class NewRun(Model):
         return doubt_of(self.findings)
 
     @property
+    def of(self) -> str:
+        """What was clustered."""
+        return population(self.scope, self.ifo, is_simulated=self.is_simulated)
+
+    @property
     def sentence(self) -> str:
         """In words."""
-        of = "simulated glitches" if self.is_simulated else self.ifo or "all detectors"
         flagged = count(self.n_flagged, "glitch", "glitches")
-        clusters = count(self.n_clusters, "cluster", "clusters")
+        found = f"{flagged} flagged, {count(self.n_clusters, 'cluster', 'clusters')}"
         waiting = f"{self.n_waiting:,}" if self.n_waiting else "none"
-        return f"{self.author} clustered {of}: {flagged} flagged, {clusters}, {waiting} to review."
+        return f"{self.author} clustered {self.of}: {found}, {waiting} to review."
 
 
 class Decisions(Model):
@@ -109,7 +115,11 @@ class Digest(Model):
         """The same in a line."""
         counts = (
             (sum(one.count for one in self.glitches), "new glitch", "new glitches"),
-            (sum(one.n_waiting for one in self.runs), "cluster to review", "clusters to review"),
+            # Each by itself: runs of H1 and of all detectors may find the same glitches.
+            *(
+                (one.n_waiting, f"cluster of {one.of} to review", f"clusters of {one.of} to review")
+                for one in self.runs
+            ),
             (sum(one.count for one in self.decisions), "decision", "decisions"),
             (self.n_failed_jobs, "failed job", "failed jobs"),
         )
@@ -174,8 +184,8 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
     )
     runs = session.execute(
         select(
-            *(ClusteringRun.id, ClusteringRun.ifo, ClusteringRun.is_simulated),
-            *(ClusteringRun.author, ClusteringRun.n_flagged),
+            *(ClusteringRun.id, ClusteringRun.scope, ClusteringRun.ifo),
+            *(ClusteringRun.is_simulated, ClusteringRun.author, ClusteringRun.n_flagged),
             *(n_clusters.label("n_clusters"), n_waiting),  # what reviewers made of them counts
             ClusteringRun.findings,
         )

@@ -118,7 +118,28 @@ def test_clusters_wait_in_the_latest_run_alone(
             store_cluster(session, later, [glitches[index].id])
         new = app.digest.service.digest(session)
         assert {one.id: one.n_waiting for one in new.runs} == {first.id: 0, later.id: 2}
-        assert "2 clusters to review," in new.headline
+        assert "2 clusters of all detectors to review," in new.headline
+
+
+def test_what_waits_is_counted_for_each_kind_of_run_by_itself(
+    service: Service, glitches: list[GlitchRecord]
+) -> None:
+    """The same glitches may wait in a run of one detector, of all, and of everything."""
+    with make_session_factory(service.engine)() as session:
+        for scope, ifo in (("novel", "H1"), ("everything", None)):
+            run = store_run(session)
+            run.scope, run.ifo = scope, ifo
+            store_cluster(session, run, [glitches[5].id])
+        session.flush()
+        new = app.digest.service.digest(session)
+        waiting = {one for one in new.headline.split(", ") if "to review" in one}
+        assert waiting == {
+            "1 cluster of H1 to review",
+            "1 cluster of all detectors to review",
+            "1 cluster of all detectors (labelled or not) to review",
+        }
+        [everything] = [one.sentence for one in new.runs if one.scope == "everything"]
+        assert everything.startswith("ada clustered all detectors (labelled or not): 20 ")
 
 
 def test_what_is_older_is_not_new(service: Service) -> None:

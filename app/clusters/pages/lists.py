@@ -13,7 +13,7 @@ from app.clusters import service
 from app.clusters.findings import DOUBTS, doubt_of, sentences
 from app.clusters.pages.view import ClusterCard, cluster_cards
 from app.clusters.pages.words import STATE_TEXTS
-from app.clusters.records import Cluster, ClusteringParameters, Run
+from app.clusters.records import Cluster, ClusteringParameters, Run, population
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count
 from app.demo.service import Demonstration, demonstration
@@ -219,7 +219,7 @@ def _changes(
         if number or chosen == name
     )
     fates = [
-        (changed.labelled, "all labelled since"),
+        (changed.labelled, "all labelled or deleted since"),
         (changed.decided, "decided, and found no more"),
         (changed.lost, "not found again"),
     ]
@@ -234,8 +234,7 @@ def _href(values: Mapping[str, str], **changes: str | None) -> str:
 
 
 def _kind(run: Run) -> str:
-    kind = "simulated" if run.is_simulated else run.ifo or "all detectors"
-    return kind if run.scope == "novel" else f"{kind}, labelled ones too"
+    return population(run.scope, run.ifo, is_simulated=run.is_simulated)
 
 
 def _chosen_run(
