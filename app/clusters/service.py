@@ -291,22 +291,28 @@ def exemplars_of(
 MOST_LABELS_COUNTED = 10_000
 
 
-def labels_since(session: Session, run: Run) -> int:
-    """Labels of measured glitches that came since a run was made, and still stand.
+def labels_since(session: Session, run: Run) -> tuple[int, int]:
+    """Labels of measured glitches that came since a run was made and stand, and that went.
 
-    By these another run may flag other glitches. At most ``MOST_LABELS_COUNTED``; 0 for a run of
-    simulated ones, beside which there may be a million others to pass over.
+    By these another run may flag other glitches. At most ``MOST_LABELS_COUNTED`` of each; none for
+    a run of simulated ones, beside which there may be a million others to pass over. Those of
+    glitches that were deleted are not counted.
     """
     if run.is_simulated:
-        return 0
-    came = (
+        return 0, 0
+    came, went = (
         select(Label.id)
         .join(Glitch, Glitch.id == Label.glitch_id)
-        .where(Label.id >= least_of(run.created_at), Label.revoked_at.is_(None))
-        .where(~Glitch.is_simulated)
+        .where(~Glitch.is_simulated, *which)
         .limit(MOST_LABELS_COUNTED)
+        .subquery()
+        for which in (
+            (Label.id >= least_of(run.created_at), Label.revoked_at.is_(None)),
+            (Label.id < least_of(run.created_at), Label.revoked_at >= run.created_at),
+        )
     )
-    return session.scalar(select(func.count()).select_from(came.subquery())) or 0
+    counts = [session.scalar(select(func.count()).select_from(one)) or 0 for one in (came, went)]
+    return counts[0], counts[1]
 
 
 def member_facts(session: Session, cluster_id: UUID) -> Sequence[Row[*tuple[Any, ...]]]:

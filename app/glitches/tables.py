@@ -183,6 +183,7 @@ class Label(Base):
     __table_args__ = (
         CheckConstraint("(revoked_at IS NULL) = (revoked_by IS NULL)", name="revoked"),
         Index("ix_label_glitch_id_id", "glitch_id", "id"),
+        Index("ix_label_revoked_at", "revoked_at", postgresql_where=text("revoked_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)

@@ -322,7 +322,16 @@ def test_a_cluster_says_how_many_labels_its_test_did_not_know(
             said = "a false-discovery rate of 0.1, by the labels of then; since then came 1"
             assert (said in reviewer.get(page).text) == told
             client.delete(f"{labels}/{answer.json()['id']}")
-    assert "by the labels of then" not in reviewer.get(page).text
+        assert "by the labels of then" not in reviewer.get(page).text
+        labels = f"/glitches/{glitches[1].id}/labels"
+        label = client.post(labels, json={"label": "Whistle"}).json()["id"]
+        with make_session_factory(service.engine).begin() as session:
+            session.get_one(ClusteringRun, run_id).created_at = datetime.now(UTC)
+        client.delete(f"{labels}/{label}")
+        assert "by the labels of then; since then went 1" in reviewer.get(page).text
+        label = client.post(labels, json={"label": "Whistle"}).json()["id"]
+        assert "since then came 1 and went 1" in reviewer.get(page).text
+        client.delete(f"{labels}/{label}")
 
 
 def test_roles_and_forged_forms(service: Service, clusters: list[UUID]) -> None:

@@ -99,7 +99,7 @@ class ClusterPage(PageContext):
     heading: str
     words: ClusterInWords
     is_simulated: bool
-    labels_since: str | None  # how many labels its test did not know
+    labels_since: str | None  # how many labels came and went after its test
     suggestions: int
     window: str  # in which the medoid and the classes are shown beside each other
     windows: tuple[ClassCount, ...]  # those of the medoid
@@ -214,14 +214,16 @@ def cluster_page_of(
     )
     words = ClusterInWords(cluster)
     ends = words.ends
-    n_labels = service.labels_since(session, run)
-    or_more = " or more" if n_labels == service.MOST_LABELS_COUNTED else ""
+    changed = zip(("came", "went"), service.labels_since(session, run), strict=True)
+    labels = " and ".join(
+        f"{how} {n:,}{' or more' * (n == service.MOST_LABELS_COUNTED)}" for how, n in changed if n
+    )
     return ClusterPage(
         href=cluster_href(cluster.id),
         heading=f"{class_name}: cluster of {number}" if class_name else f"Cluster of {number}",
         words=words,
         is_simulated=is_simulated,
-        labels_since=f"{n_labels:,}{or_more}" if n_labels else None,
+        labels_since=labels or None,
         suggestions=count_by_cluster(session, [cluster.identity]).get(cluster.identity, 0),
         window=f"{window:g} s",
         windows=tuple(
