@@ -117,7 +117,9 @@ _GROUPED = re.compile(  # as spreadsheets of many countries show numbers; one po
     re.ASCII,
 )
 _FORTRAN = re.compile(r"([+-]?\d++(?:\.\d*+)?)[dD]([+-]?\d++)", re.ASCII)
-_UNIT = re.compile(r"(?:\s*[\[(]([^\])]*)[\])])+\s*\Z")
+_UNIT = re.compile(
+    r"(?:\s*[\[(]([^\])]*)[\])])+\s*\Z|\s+/\s*([^\s/]+)\s*\Z"
+)  # "time [s]", "time / s"
 _WITH_UNIT = re.compile(
     r"([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*(s|sec|seconds|ms|us|µs|ns|Hz|hz|kHz|%)", re.ASCII
 )
@@ -128,7 +130,8 @@ _UNIT_IN_NAME = re.compile(r"_(s|sec|seconds|ms|us|ns|hz|khz|percent)\Z")
 _UNITS = {
     **{"ms": "1e-3", "msec": "1e-3", "us": "1e-6", "µs": "1e-6", "usec": "1e-6", "ns": "1e-9"},
     **{"kHz": "1e3", "khz": "1e3", "KHz": "1e3", "mHz": "1e-3", "MHz": "1e6", "min": "60"},
-    **{"minutes": "60", "h": "3600", "hours": "3600", "days": "86400"},
+    **{"minutes": "60", "h": "3600", "hours": "3600", "d": "86400", "days": "86400"},
+    **{"milliseconds": "1e-3", "microseconds": "1e-6", "nanoseconds": "1e-9", "kilohertz": "1e3"},
     **{"%": "1e-2", "percent": "1e-2", "samples": "nan"},  # of which nobody says the rate
     # What no factor alone makes s, Hz or a ratio is not known.
     **dict.fromkeys(("log", "log10", "log2", "ln", "dB", "rad/s", "octaves", "oct", "px"), "nan"),
@@ -136,9 +139,13 @@ _UNITS = {
 _UNIX = re.compile(r"\b(unix|posix|1970)\b", re.IGNORECASE)
 # Clocks that are neither GPS nor UTC, as the unit of a time.
 _CLOCK = re.compile(
-    r"\b(mjd|jd|tai|tdb|tcb|tt|local( time)?|[pmce][sd]?t|ces?t|eest|bst|jst|ist|a[ew][sd]t|days?"
-    r"|h|hours?|min|minutes|(utc|gmt)\s*[+-]\s*\d+(:\d+)?)\b",
+    r"\b(mjd|jd|tai|tdb|tcb|tt|local( time)?|[pmce][sd]?t|ces?t|eest|bst|jst|ist|a[ew][sd]t"
+    r"|d(ays?)?|h|hours?|min|minutes|(utc|gmt)\s*[+-]\s*\d+(:\d+)?)\b",
     re.IGNORECASE,
+)
+# Of a time or a measure: the unit that we keep, or a type as RDB, IPAC and FITS write it.
+_PLAIN = re.compile(
+    r"(gps\s*)?(s|secs?|seconds?)|gps|utc|hz|hertz|n|double|float|float64|f8", re.IGNORECASE
 )
 
 
@@ -196,6 +203,15 @@ def with_own_unit(name: str, text: str) -> str:
     return format(Decimal(found[1]) * Decimal(_UNITS.get(found[2], "1")), "f")
 
 
+def says_unit(name: str, text: str) -> bool:
+    """Whether a cell says what its column of times or measures is in, or by which clock."""
+    plain = text.strip(" []()")
+    is_unit = plain in _UNITS or _PLAIN.fullmatch(plain) is not None
+    if is_time(name):
+        return is_unit or bool(_CLOCK.fullmatch(plain) or _UNIX.search(plain))
+    return is_unit and plain_name(name) in _MEASURED
+
+
 def with_unit(name: str, unit: str) -> str:
     """A column's name as ``unit_of`` takes it, where its unit stands elsewhere."""
     return name if not unit or _UNIT.search(name) else f"{name} [{unit}]"
@@ -214,7 +230,7 @@ def _parts(name: str) -> tuple[str, str]:
     if (repeated := _REPEATED.fullmatch(text)) and plain not in _KNOWN and repeated[1] in _KNOWN:
         return repeated[1], ""
     if found is not None:
-        return _by_its_clock(plain, found[1].strip())
+        return _by_its_clock(plain, (found[1] or found[2] or "").strip())
     base = _UNIT_IN_NAME.sub("", plain)  # "duration_s" has a meaning of its own
     if plain not in _KNOWN and base in _KNOWN:
         return base, plain[len(base) + 1 :]

@@ -12,18 +12,22 @@ from itertools import islice, pairwise, takewhile
 
 from glitch.files.text import encoding_of
 from glitch.gps import utc_as_gps
-from glitch.tables.columns import is_header, is_known, is_time, may_be_times, plain_name, with_unit
+from glitch.tables.columns import (
+    is_header,
+    is_known,
+    is_time,
+    may_be_times,
+    plain_name,
+    says_unit,
+    with_unit,
+)
 from glitch.tables.markup import PlainLines, markup_of
 
 HEAD_BYTES = 1 << 14
 COMMENTS = "#%"
 _MOST_HEADER_LINES = 200
 _SAMPLES, _FEWEST_SAMPLES = 200, 20  # looked at, and needed, to tell a series from triggers
-# Of a time: its unit, or its type as RDB, IPAC and FITS write it.
-_UNITS = frozenset(
-    {"s", "sec", "second", "seconds", "gps", "gps s", "n", "double", "float", "float64", "f8"}
-)
-_WORD = re.compile(r"\s*(%|[^\W\d][\w\s()\[\]/^*%.-]{0,20}|[\[(][\w /^*%.-]{0,20}[\])]|-+|1|)\s*")
+_WORD = re.compile(r"\s*(%|[^\W\d][\w\s()\[\]/^*%.:+-]{0,20}|[\[(][\w /^*%.-]{0,20}[\])]|-+|1|)\s*")
 _NUMBERED = re.compile(r"\A\d+\s*[-:.)]\s*")  # cWB counts its columns
 _WIDE_BLANKS = re.compile(r"\s{2,}")
 _MOST_REPEATED = 100  # columns of one name that are told apart
@@ -86,13 +90,15 @@ class Layout:
         names = (with_unit(name, units.get(name.strip(), "")) for name in self.columns)
         return replace(self, columns=tuple(names)) if units else self
 
-    def is_of_units(self, row: list[str]) -> bool:
-        """Whether a row says what the columns are measured in, or of which type they are."""
-        times = [cell for name, cell in zip(self.columns, row, strict=False) if is_time(name)]
-        plain = [cell.strip(" []()").lower() for cell in times]
-        if not any(cell in _UNITS for cell in plain):
-            return False
-        return all(_WORD.fullmatch(cell) for cell in row)
+    def with_row_of_units(self, row: list[str]) -> Layout | None:
+        """The layout by a row that says what the columns are measured in, or of which type they
+        are; None where it is no such row.
+        """
+        pairs = list(zip(self.columns, row, strict=False))
+        if not any(says_unit(*pair) for pair in pairs) or not all(map(_WORD.fullmatch, row)):
+            return None
+        named = (with_unit(name, cell.strip(" []()")) for name, cell in pairs)
+        return replace(self, columns=(*named, *self.columns[len(pairs) :]))
 
 
 def find_layout(head: bytes) -> Layout | None:
@@ -180,6 +186,9 @@ def _commented(comments: list[str], row: str, number: int) -> Layout | None:
     if not said or len(comments) != number - 1:
         return None
     in_one = _header(said[-1], number - 1, None)
+    if len(said) > 1 and not in_one.is_readable:
+        above = _header(said[-2], number - 1, None)
+        in_one = above.with_row_of_units(_split(said[-1], above.separator)) or in_one
     fitting = _with_separator_of(in_one, row) if in_one.is_readable else None
     if fitting is not None and len(_split(row, fitting.separator)) == len(fitting.columns):
         return fitting
@@ -208,8 +217,11 @@ def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
         units = _split(heading[1].strip(), "|") if len(heading) > 1 else [""] * len(layout.columns)
         columns = tuple(map(with_unit, layout.columns, units))[1:-1]
         return Layout(columns, " ", layout.n_skipped + len(heading))
-    first = next((row.strip("\r\n") for row in rows if row.strip() and not is_rule(row)), "")
-    values = _split(first.strip(" "), layout.separator)
+    texts = enumerate(row.strip("\r\n") for row in rows)
+    at, first = next(((at, row) for at, row in texts if row.strip() and not is_rule(row)), (0, ""))
+    values = _split(first.strip(" ").lstrip(COMMENTS), layout.separator)
+    if (of_units := layout.with_row_of_units(values)) is not None:
+        return replace(of_units, n_skipped=layout.n_skipped + at + 1)
     n_values = len(values)
     apart = _WIDE_BLANKS.split(header) if layout.separator == " " else []
     if 0 < len(apart) == n_values < len(layout.columns):  # blanks within names: "GPS time   SNR"

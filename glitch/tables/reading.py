@@ -22,7 +22,7 @@ from glitch.errors import FormatError, GlitchError, TableError
 from glitch.files.foreign import refuse_foreign
 from glitch.files.text import encoding_of
 from glitch.tables.coherent import of_each_detector
-from glitch.tables.columns import other_clock, plain_name, with_unit
+from glitch.tables.columns import other_clock, plain_name
 from glitch.tables.documents import document_rows, may_be_document
 from glitch.tables.facts import Facts, facts_of
 from glitch.tables.layout import (
@@ -215,18 +215,13 @@ def _text_rows(
         for _ in range(layout.n_skipped):
             lines.readline(LONGEST_LINE)
         numbered = _Numbered(lines, layout)
-        columns, last_known, is_first = layout.columns, layout.last_known, True
+        columns, last_known = layout.columns, layout.last_known
         n_columns = len(columns)
         for row in csv.reader(numbered, delimiter=layout.separator, skipinitialspace=True):
             number = numbered.number
             if not any(map(str.strip, row)) or is_no_row(layout.separator.join(row)):
                 continue
             numbered.last_row = number
-            is_units, is_first = is_first and layout.is_of_units(row), False
-            if is_units:
-                units = (cell.strip(" []()") for cell in row)
-                columns = tuple(map(with_unit, columns, [*units, *[""] * n_columns]))
-                continue
             if is_heading(row):
                 if are_named_alike(row, layout.columns):  # as of files that were joined
                     continue

@@ -99,6 +99,15 @@ def test_times_by_another_clock_are_refused(tmp_path: Path, clock: str) -> None:
         _row(tmp_path, f"time ({clock}),ifo", "2015-09-14 09:50:45.4,H1")
 
 
+@pytest.mark.parametrize("clock", ["PST", "[JST]", "TAI", "MJD", "UTC+9"])
+def test_a_clock_in_a_row_of_units_counts(tmp_path: Path, clock: str) -> None:
+    """That row was told to be no trigger, and the times below it were taken as UTC."""
+    with pytest.raises(FormatError, match="is not read here: give GPS seconds"):
+        _row(tmp_path, f"time,snr,ifo\n{clock},,", "2015-09-14 02:50:45.4,13,H1")
+    facts = _facts(tmp_path, "time,snr,ifo\nUnix,-,-", "1442224245.4,13,H1")
+    assert facts.gps_time == TIME
+
+
 @pytest.mark.parametrize(("unit", "digits"), [("ms", 3), ("us", 6)])
 def test_a_time_too_large_for_seconds_names_the_unit(
     tmp_path: Path, unit: str, digits: int

@@ -75,6 +75,16 @@ UNITS = {
     "1126259462.4,H1,Blip,95,250,1.2\n",
     "a row": "gps_time,ifo,label,confidence,duration,peak_frequency\ns,,,%,ms,kHz\n"
     "1126259462.4,H1,Blip,95,250,1.2\n",
+    "a row without the times'": "gps_time,ifo,label,confidence,duration,peak_frequency\n"
+    ",-,,percent,(milliseconds),kilohertz\n1126259462.4,H1,Blip,95,250,1.2\n",
+    "a row of names of columns": "gps_time,ifo,label,confidence,duration,peak_frequency\n"
+    "GPS seconds,none,none,%,ms,kHz\n1126259462.4,H1,Blip,95,250,1.2\n",
+    "a comment below": "gps_time,ifo,label,confidence,duration,peak_frequency\n"
+    "# s,,,%,ms,kHz\n1126259462.4,H1,Blip,95,250,1.2\n",
+    "the second of two comments": "# gps_time ifo label confidence duration peak_frequency\n"
+    "# s - - % ms kHz\n1126259462.4 H1 Blip 95 250 1.2\n",
+    "behind a stroke": "gps_time / s,ifo,label,confidence / %,duration / ms,peak_frequency / kHz\n"
+    "1126259462.4,H1,Blip,95,250,1.2\n",
     "ECSV": "# %ECSV 1.0\n# ---\n# datatype:\n# - {name: gps_time, unit: s, datatype: float64}\n"
     "# - {name: duration, unit: ms, datatype: float64}\n"
     "# - {name: peak frequency, unit: kHz, datatype: float64}\n"
