@@ -87,6 +87,45 @@ def test_glitches_are_chosen_as_pictures_and_as_rows(
     assert len(browser.driver.find_elements(By.CSS_SELECTOR, "input[name=member]")) == 6
 
 
+def test_rows_are_copied_without_formulas_and_names_of_columns_stay(
+    browser: Browser, glitches: list[GlitchRecord]
+) -> None:
+    browser.look(1440, "light", height=300)
+    browser.open(f"/ui/glitches?view=table&ifo={glitches[0].ifo}")
+    assert browser.driver.title.startswith(f"{glitches[0].ifo} · ")
+    copied = browser.driver.execute_async_script(
+        "const done = arguments[0];"
+        "navigator.clipboard.writeText = async (text) => done(text);"
+        "document.querySelectorAll('#glitches tbody td:not(.number)')[1].textContent = '=1+1';"
+        "document.querySelector('#copy-table').click()"
+    )
+    assert "'=1+1" in copied.splitlines()[1].split("\t")
+    top = browser.driver.execute_script(
+        "document.querySelector('#glitches tbody tr:last-child').scrollIntoView();"
+        "return document.querySelector('#glitches thead th').getBoundingClientRect().top"
+    )
+    assert top == 0
+
+
+def test_what_was_done_is_told_to_screen_readers(browser: Browser) -> None:
+    """They tell what changes in a status, not what is there when the page comes."""
+    watch = browser.driver.execute_cdp_cmd(
+        "Page.addScriptToEvaluateOnNewDocument",
+        {
+            "source": "addEventListener('DOMContentLoaded', () => new MutationObserver("
+            "(found) => { window.told = found[0].target.textContent; })"
+            ".observe(document.querySelector('.toast'), {childList: true, subtree: true}));"
+        },
+    )
+    try:
+        browser.open("/ui/glitches?done=undone")
+        waiting(browser.driver).until(
+            lambda driver: driver.execute_script("return window.told?.startsWith('Undone')")
+        )
+    finally:
+        browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", watch)
+
+
 def test_the_login_link_leaves_the_address_bar_clean(browser: Browser) -> None:
     assert browser.driver.current_url == f"{browser.url}/ui/clusters"
     assert browser.driver.execute_script("return document.referrer") == ""

@@ -145,6 +145,10 @@ def test_filters_from_an_address() -> None:
         )
     )
     assert not query.errors
+    assert query.title == (
+        "Blip, H1, L1, from 2020-02-22, to 2020-02-22, SNR ≥ 7.5, ≤ 512 Hz, simulated, "
+        "novel (p ≤ 0.01)"
+    )
     filters = query.filters
     assert filters.ifos == ("H1", "L1")
     assert filters.labels == ("Blip",)
@@ -162,7 +166,9 @@ def test_filters_from_an_address() -> None:
 
 
 def test_unlabelled_and_not_judged() -> None:
-    filters = parse_catalogue_query(QueryParams("label=-&novelty=unjudged")).filters
+    query = parse_catalogue_query(QueryParams("label=-&novelty=unjudged"))
+    assert query.title == "unlabelled, not judged"
+    filters = query.filters
     assert filters.is_labelled is False
     assert filters.labels == ()
     assert filters.is_judged is False

@@ -23,7 +23,7 @@ attachJob(document);
 attachKeys(document);
 attachLater(document);
 attachMenus(document);
-attachNotice();
+attachNotice(document);
 attachReview(document, glance);
 attachScheme(document);
 attachTable(document);

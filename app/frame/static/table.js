@@ -36,7 +36,11 @@ export function attachTable(root) {
   if (table) copy(rowsButton, () => {
     const rows = chosen().length ? chosen().map((box) => box.closest("tr")) : boxes.map((box) => box.closest("tr"));
     // Without the arrow of the order, which would be part of a column's name.
-    const text = (cell) => cell.innerText.replace(/[▾▴]/u, "").trim();
+    const text = (cell) => {
+      const shown = cell.innerText.replace(/[▾▴]/u, "").replace(/\s+/gu, " ").trim();
+      // As in the CSV: a spreadsheet would work out a channel or flag that looks like a formula.
+      return /^[=+@-](?![\w-]*$)/.test(shown) && !cell.matches(".number") ? `'${shown}` : shown;
+    };
     return [table.tHead.rows[0], ...rows].map((row) => [...row.cells].slice(1).map(text).join("\t")).join("\n");
   });
   const search = root.querySelector("#copy-search");

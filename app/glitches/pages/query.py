@@ -34,6 +34,12 @@ _TEXT_FIELDS = (
 # ``done`` and ``event`` say what was done just now, ``show`` which pictures a glitch's page shows;
 # the others are of files.
 _KNOWN = {*_TEXT_FIELDS, "ifo", "column", "done", "event", "show", "format", "cluster"}
+_IN_WORDS = {  # what a filter is in the title of the window
+    **{"run": "{}", "start": "from {}", "end": "to {}"},
+    **{"snr_min": "SNR ≥ {}", "snr_max": "SNR ≤ {}"},
+    **{"frequency_min": "≥ {} Hz", "frequency_max": "≤ {} Hz", "confidence_min": "confidence ≥ {}"},
+    **{"origin": "{}", "novelty": "{}", "flag": "{}", "not_flag": "not {}", "batch": "one batch"},
+}
 _LOOKS = {"window", "view", "sort", "after"}  # what changes how glitches are shown, not which
 
 
@@ -67,6 +73,17 @@ class CatalogueQuery:
     def is_narrowed(self) -> bool:
         """Whether any filter is set."""
         return bool(self.ifos or set(self.values) - _LOOKS)
+
+    @property
+    def title(self) -> str:
+        """The selection in a few words, by which open pages are told apart."""
+        label = self.values.get("label")
+        said = [] if label is None else ["unlabelled" if label == UNLABELLED else label]
+        said += self.ifos
+        texts = {**ORIGIN_TEXTS, **NOVELTY_TEXTS}
+        given = [(how, self.values[name]) for name, how in _IN_WORDS.items() if name in self.values]
+        said += [how.format(texts.get(value, value)) for how, value in given]
+        return "Catalogue" if self.errors or not said else ", ".join(said)
 
     @property
     def is_table(self) -> bool:
