@@ -20,7 +20,14 @@ from glitch.strain.formats.gwf import open_gwf
 from glitch.strain.formats.hdf5 import open_hdf5, strain_names
 from glitch.strain.formats.text import is_numeric_text, open_text, text_head
 from glitch.strain.series import LONGEST_SEGMENT_S, Strain, check_gps_time, check_sample_rate
-from glitch.strain.source import Request, Source, check_size, span_of_file_name
+from glitch.strain.source import (
+    Request,
+    Source,
+    bits_instead,
+    check_size,
+    is_of_bits,
+    span_of_file_name,
+)
 from glitch.views import Preprocessing
 
 _HEAD_BYTES = 16
@@ -106,6 +113,8 @@ def open_strain(path: Path, request: Request) -> Iterator[tuple[Source, float]]:
         check_sample_rate(rate)
         if source.n_samples == 0:
             raise StrainError(f"{request.shown_name} holds no samples.")
+        if source.channel and is_of_bits(source.channel):
+            raise bits_instead(request)
         yield _as_named(source, rate, request), rate
 
 

@@ -35,6 +35,9 @@ USUAL_RATES_HZ = (*(2**n for n in range(10, 19)), 10_000, 20_000)
 _UNITS_OF_TIMES = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 OF_FILES = re.compile(r"creat|writ|saved|made|generat|modif|export|date", re.IGNORECASE)
 
+_IS_OF_BITS = re.compile(
+    r"STATE_?VECTOR|DQ_?VECTOR|(?:DQ|INJ)_?MASK|[:_-]ODC[_-]", re.ASCII | re.IGNORECASE
+)
 _COARSE_FROM = 1 << 24  # s; from here on floats of 32 bits are 2 s apart and more
 LONGEST_OFFSET_S = 1_000_000  # of times that do not count from the beginning of GPS time
 _LONGEST_PAIR = 1 << 22  # samples; 64 s of the fastest channel, read whole with their times
@@ -122,7 +125,9 @@ def check_kind(dtype: np.dtype, shape: tuple[int, ...], request: Request) -> Non
             f"{request.shown_name} holds a table of {', '.join(dtype.names)[:80]}: save its times "
             "and its strain as arrays of their own, called times and strain."
         )
-    if dtype.kind not in "fiu":
+    if dtype.kind == "u":
+        raise bits_instead(request)
+    if dtype.kind not in "fi":
         raise FormatError(f"{request.shown_name} holds {dtype} values, not numbers.")
     if not (is_one_row(shape) or is_pair(shape)):
         raise StrainError(
@@ -133,6 +138,19 @@ def check_kind(dtype: np.dtype, shape: tuple[int, ...], request: Request) -> Non
             f"{request.shown_name} holds an array of shape {shape}; of times and strain in one at "
             f"most {_LONGEST_PAIR:,} samples are read. Cut it to the 64 s around the GPS time."
         )
+
+
+def is_of_bits(name: str) -> bool:
+    """Whether a channel's name says that each of its samples is bits: a state, or a mask."""
+    return _IS_OF_BITS.search(name) is not None
+
+
+def bits_instead(request: Request) -> FormatError:
+    """What to answer to a state vector or a mask, whose samples are bits and no strain."""
+    return FormatError(
+        f"{request.shown_name} holds bits, as a state vector or a data-quality mask does, and no "
+        "strain: give the channel of the strain, or send its file."
+    )
 
 
 def check_size(n_samples: int) -> None:

@@ -284,3 +284,21 @@ def test_a_stretch_may_begin_within_a_second_that_is_marked_missing(tmp_path: Pa
         part = source.read(RATE + 100, 4 * RATE)
     assert np.flatnonzero(np.isfinite(part)).tolist() == list(range(RATE - 100, 2 * RATE - 100))
     assert part[RATE - 100] == 2 * RATE
+
+
+@pytest.mark.parametrize("said", ["bits", "type", "name"])
+def test_a_state_vector_is_no_strain(tmp_path: Path, said: str) -> None:
+    """At the rates of strain its bits were whitened, and gave a picture and an SNR."""
+    states = np.random.default_rng(4).integers(0, 8, NOISE.size)
+    path = tmp_path / "a.hdf5"
+    with h5py.File(path, "w") as file:
+        _pycbc(file, "state", states.astype("u4") if said == "type" else states)
+        if said == "bits":
+            file["state"].attrs["bits"] = ["ready", "locked", "observing"]
+        if said == "name":
+            file["state"].attrs["name"] = "H1:ODC-MASTER_CHANNEL_OUT_DQ"
+    with pytest.raises(FormatError, match="holds bits, as a state vector"):
+        _read(path)
+    with h5py.File(path, "a") as file:
+        _pycbc(file, "h", NOISE)
+    np.testing.assert_array_equal(_read(path).values, NOISE)

@@ -41,9 +41,11 @@ from glitch.strain.source import (
     Request,
     Samples,
     Source,
+    bits_instead,
     check_kind,
     check_size,
     decimal_seconds,
+    is_of_bits,
     is_one_row,
     is_pair,
     nanoseconds_beside,
@@ -89,6 +91,8 @@ def open_hdf5(path: Path, request: Request) -> Iterator[Source]:
         parts = _chosen(file, request)
         for one in parts:
             check_kind(one.dataset.dtype, dataset_shape(one.dataset), request)
+            if one.is_of_bits:
+                raise bits_instead(request)
         if is_pair(dataset_shape(parts[0].dataset)):
             pair = read_whole(parts[0].dataset, most_bytes=16 * MAX_SAMPLES)
             yield pair_source(pair, request, ifo=parts[0].ifo)
@@ -125,6 +129,12 @@ class _Series:
         """What a channel may be called to mean it, in capitals."""
         last = self.path.rpartition("/")[2]
         return {text.upper() for text in (self.path, "/" + self.path, last, self.name) if text}
+
+    @property
+    def is_of_bits(self) -> bool:
+        """Whether its samples are a state or a mask, as gwpy's StateVector."""
+        is_said = "bits" in self.dataset.attrs or self.dataset.dtype.kind == "u"
+        return is_said or any(map(is_of_bits, self.names))
 
     @property
     def shown(self) -> str:
@@ -176,6 +186,7 @@ def _chosen(file: h5py.File, request: Request) -> list[_Series]:
         lambda one: request.ifo is not None and one.ifo == request.ifo,
         lambda one: (request.preferred_channel or "").upper() in one.names,
         lambda one: not one.rate_hz or one.rate_hz >= _LOWEST_RATE_HZ,
+        lambda one: not one.is_of_bits,
     ):
         found = [one for one in found if len(found) > 1 and is_meant(one)] or found
     groups = _stretches(found)
