@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +35,8 @@ class Table:
         Raises:
             ImportError: where pandas is not installed.
         """
-        import pandas as pd
+        with _of_extra():
+            import pandas as pd
 
         return pd.read_csv(io.BytesIO(self.csv))
 
@@ -43,7 +46,8 @@ class Table:
         Raises:
             ImportError: where astropy is not installed.
         """
-        import astropy.table
+        with _of_extra():
+            import astropy.table
 
         return astropy.table.Table.read(self._text(), format="ascii.csv")
 
@@ -53,9 +57,23 @@ class Table:
         Raises:
             ImportError: where gwpy is not installed.
         """
-        from gwpy.table import GravitySpyTable
+        with _of_extra():
+            from gwpy.table import GravitySpyTable
 
         return GravitySpyTable(self.to_astropy())
 
     def _text(self) -> Any:
         return self.csv.decode()
+
+
+@contextmanager
+def _of_extra() -> Iterator[None]:
+    """Name what to install where a library is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"{error.name} is not installed: install it, or the client's extra `tables` "
+            "(pip install './glitch_discovery[tables]').",
+            name=error.name,
+        ) from None

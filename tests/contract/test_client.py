@@ -17,6 +17,7 @@ from api_fixtures import GPS_TIME, Service, gwosc_hdf5, picture, strain_values
 
 from app.core.engine import make_session_factory
 from glitch_discovery import Answer, Client, Job, JobFailedError, ServiceError, UnreachableError
+from glitch_discovery.tables import Table
 from worker.runner import JobRunner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,6 +89,18 @@ def test_a_table_is_read_by_astropy_and_gwpy(asking: Client, embedded: Answer) -
     found = table.to_gwpy()
     assert type(found).__name__ == "GravitySpyTable"
     assert found["event_time"][0] == pytest.approx(float(embedded.glitch.gps_time or 0))
+
+
+@pytest.mark.parametrize(
+    ("way", "missing"),
+    [("to_pandas", "pandas"), ("to_astropy", "astropy.table"), ("to_gwpy", "gwpy.table")],
+)
+def test_a_library_that_is_missing_is_named_with_the_extra(
+    way: str, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=f"{missing} is not installed.*extra `tables`"):
+        getattr(Table(b"ifo\nH1\n"), way)()
 
 
 def test_a_batch_is_waited_for_and_says_what_failed(
