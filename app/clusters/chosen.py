@@ -118,7 +118,7 @@ def store_chosen(
 
     ``more`` is what its summary says besides, ``previous`` the cluster that it is a part of.
     """
-    chosen = _select(session, run, sorted(probabilities))
+    chosen = _select(session, run, sorted(probabilities), previous)
     everyone = np.arange(len(chosen.ids))
     found = describe_cluster(
         unit_vectors(chosen.vectors),
@@ -150,11 +150,13 @@ def store_chosen(
         )
     )
     session.flush()
-    store_members(session, cluster_id, chosen.ids, found)
+    store_members(session, cluster_id, chosen, found)
 
 
-def _select(session: Session, run: ClusteringRun, glitch_ids: Sequence[UUID]) -> Selection:
-    """These glitches as a clustering sees them."""
+def _select(
+    session: Session, run: ClusteringRun, glitch_ids: Sequence[UUID], whole: Cluster | None
+) -> Selection:
+    """These glitches as a clustering sees them; as it tested them, if they are of a whole."""
     rows = session.execute(
         select(Glitch.id, Glitch.ifo, Glitch.gps_time, Embedding.mean)
         .join(Embedding, Embedding.glitch_id == Glitch.id)
@@ -165,10 +167,14 @@ def _select(session: Session, run: ClusteringRun, glitch_ids: Sequence[UUID]) ->
         raise ConflictError(
             "The model of this clustering has not embedded all of these glitches: cluster again."
         )
+    tested = select(ClusterMember.glitch_id, ClusterMember.predicted_id).where(
+        ClusterMember.cluster_id == (None if whole is None else whole.id),
+        is_any_of(ClusterMember.glitch_id, glitch_ids),
+    )
     return Selection(
         **columns_of(rows),
         weights=np.ones(len(rows)),
-        predicted={},
+        predicted={key: near for key, near in session.execute(tested) if near is not None},
         n_judged=run.n_judged,
         n_unjudged=run.n_unjudged,
         n_flagged=run.n_flagged,

@@ -1,6 +1,5 @@
 """Storing what a run found: each cluster with what it continues and what was decided about it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -123,7 +122,7 @@ class ClusterStore:
         self.session.flush()
         if dismissed_with is not None:
             self._dismiss(key, *dismissed_with)
-        store_members(self.session, key, self.selection.ids, cluster)
+        store_members(self.session, key, self.selection, cluster)
         self.n_stored += 1
         return findings
 
@@ -195,15 +194,16 @@ class ClusterStore:
         self.session.flush()
 
 
-def store_members(session: Session, key: UUID, ids: Sequence[UUID], cluster: FoundCluster) -> None:
-    """Store the members of a cluster, which are places among these ids."""
+def store_members(session: Session, key: UUID, chosen: Selection, cluster: FoundCluster) -> None:
+    """Store the members of a cluster, which are places among what was chosen."""
     exemplars = set(cluster.exemplars)
     session.execute(
         insert(ClusterMember),
         [
             {
                 "cluster_id": key,
-                "glitch_id": ids[index],
+                "glitch_id": chosen.ids[index],
+                "predicted_id": chosen.predicted.get(chosen.ids[index]),
                 "probability": float(probability),
                 "distance": float(distance),
                 "is_exemplar": int(index) in exemplars,

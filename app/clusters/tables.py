@@ -134,6 +134,8 @@ class ClusterMember(Base):
     probability: Mapped[float]  # how surely it belongs; higher is surer
     distance: Mapped[float]  # to the medoid, in latent units
     is_exemplar: Mapped[bool]
+    # Of those that the test flagged: the class of their nearest known glitches.
+    predicted_id: Mapped[int | None]
 
 
 EVENT_KINDS = ("promote", "merge", "split", "dismiss", "assign", "comment", "accept", "undo")

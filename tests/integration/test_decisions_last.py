@@ -103,6 +103,23 @@ def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
         assert (run.n_flagged, waiting.significance, waiting.fdr) == (0, None, None)
 
 
+def test_what_is_split_off_keeps_its_nearest_classes(
+    session: Session, flagged: records.Cluster
+) -> None:
+    """Before another run, and what is split off from it too."""
+    off = tuple(sorted(members(session, flagged))[:12])
+    decide(session, flagged, Split(off))
+    shown = (flagged.run_id, ClusterFilters())
+    [part] = [one for one in ranked_clusters(session, *shown, limit=9) if one.size == 12]
+    decide(session, part, Split(off[:5]))
+    parts = {one.size: one.trust for one in ranked_clusters(session, *shown, limit=9)}
+    assert set(parts) == {flagged.size - 12, 7, 5}
+    assert all(
+        "the commonest class among their nearest known glitches is Blip for each" in (said or "")
+        for said in (flagged.trust, *parts.values())
+    )
+
+
 def test_clusters_whose_members_were_deleted_are_not_said_to_be_labelled(
     session: Session, flagged: records.Cluster
 ) -> None:
