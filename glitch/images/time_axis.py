@@ -27,6 +27,7 @@ _MOST_THIN = 0.3  # of a digit's height: a minus is no thicker
 _LEAST_LONG = 0.3  # of a digit's height: a minus is no shorter, a point is
 _BETWEEN, _LEAST_BETWEEN = 0.55, 4.5  # of a digit's height, pixels: nearer stand those of a label
 _OFF = 0.02  # of the axis: how far zero may stand from the middle
+_WIDER = 0.25  # of a digit's height, at least: labels with a minus than those without
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # times a power of ten, as matplotlib takes
 _STEP_OFF = 0.04  # of a step
 _WHOLE, _DECIMAL = 1.05, 0.85  # widths of "0." and of each decimal, in heights of a digit
@@ -35,11 +36,16 @@ _QUARTER_OFF = 0.005  # of the axis: Gravity Spy's labels stand at its quarters
 
 
 class TimeLabel(NamedTuple):
-    """One label: where it stands, as a fraction of the axis from its left."""
+    """One label: where it stands, as a fraction of the axis from its left, and its size."""
 
     place: float
     is_negative: bool
-    decimals: int
+    width: float  # in heights of a digit
+
+    @property
+    def decimals(self) -> int:
+        """How many a number of this width has, without a minus and with one digit before them."""
+        return max(0, round((self.width - _WHOLE) / _DECIMAL))
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[Tim
             TimeLabel(
                 place=(left + (first + end) / 2 - box.left) / box.width,
                 is_negative=_is_negative(line[:, first:end]),
-                decimals=max(0, round(((end - first) / height - _WHOLE) / _DECIMAL)),
+                width=(end - first) / height,
             )
             for first, end in found
         ]
@@ -100,7 +106,8 @@ def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[Tim
 
 def time_axis(labels: list[TimeLabel]) -> TimeAxis | None:
     """What labels of a time axis tell; None for axes without a minus, as of GPS seconds, which do
-    not tell where the glitch is.
+    not tell where the glitch is, and where a minus that was not seen, or seen in vain, shows by the
+    widths: pictures that were made smaller have faint ones.
 
     Raises:
         ImageError: if zero is not in the middle, or the axis runs backwards.
@@ -113,21 +120,32 @@ def time_axis(labels: list[TimeLabel]) -> TimeAxis | None:
     if not changes:  # all before zero
         raise _not_centred()
     before, after = labels[changes[0]], labels[changes[0] + 1]
-    if after.is_negative:
-        raise ImageError(
-            "The time axis of the picture runs from right to left: draw it from left to right and "
-            "send that."
-        )
     zeros = (after.place, (before.place + after.place) / 2)
-    if min(abs(zero - 0.5) for zero in zeros) > _OFF:
-        raise _not_centred()
+    if after.is_negative or min(abs(zero - 0.5) for zero in zeros) > _OFF:
+        if not _are_told_apart(labels):
+            return None
+        raise _backwards() if after.is_negative else _not_centred()
     return TimeAxis(step, max(label.decimals for label in labels if not label.is_negative))
+
+
+def _are_told_apart(labels: list[TimeLabel]) -> bool:
+    """Whether every label with a minus is wider than all without."""
+    negative = [label.width for label in labels if label.is_negative]
+    others = [label.width for label in labels if not label.is_negative]
+    return not others or min(negative) >= max(others) + _WIDER
 
 
 def _not_centred() -> ImageError:
     return ImageError(
         "The time axis of the picture has its zero elsewhere than in the middle: draw the window "
         "centred on the glitch, from -0.5 to 0.5 s for one of 1 s, and send that."
+    )
+
+
+def _backwards() -> ImageError:
+    return ImageError(
+        "The time axis of the picture runs from right to left: draw it from left to right and send "
+        "that."
     )
 
 

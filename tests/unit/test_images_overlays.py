@@ -129,6 +129,16 @@ def test_lines_and_letters_over_a_scan_are_not(
     assert np.abs(read(scan).values - view).mean() < 0.01
 
 
+@pytest.mark.parametrize(
+    ("width", "filtered"), [(475, "BICUBIC"), (475, "LANCZOS"), (500, "BOX"), (575, "BILINEAR")]
+)
+def test_a_minus_that_a_smaller_picture_lost_moves_no_zero(
+    scan: Image.Image, width: int, filtered: str
+) -> None:
+    image = read(scan.resize((width, width * 3 // 4), Image.Resampling[filtered]))
+    assert image.assumed == ()
+
+
 def test_a_blank_band_is_no_overlay(view: np.ndarray) -> None:
     observed = np.ones(128, dtype=np.bool_)
     observed[50:70] = False
