@@ -157,6 +157,10 @@ class ByHand(ByScript):
         waiting(self.browser.driver).until(
             lambda _: len(self.client.get("/clusters/runs").json()["items"]) > before
         )
+        # The page loads itself again at the job's end: not amid what is opened next.
+        waiting(self.browser.driver).until(
+            lambda driver: not driver.find_elements(By.CSS_SELECTOR, "[data-follow]")
+        )
 
     def split(self, cluster_id: str, members: list[str]) -> str:
         self.browser.open(f"/ui/clusters/{cluster_id}")
