@@ -1,4 +1,4 @@
-"""The pages in a real Chromium: scripts, keyboard, drop, access, both widths and schemes."""
+"""The pages in a real Chromium: scripts, keyboard, access, both widths and schemes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import importlib.resources
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
-from api_fixtures import Service, gwosc_hdf5, picture, strain_values
-from browser_fixtures import Browser, chromium, drop, waiting
+from api_fixtures import Service, picture
+from browser_fixtures import Browser, chromium, waiting
 from cluster_helpers import store_cluster, store_run
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -302,7 +301,7 @@ def test_the_rendered_api_has_the_colours_of_the_pages(browser: Browser) -> None
     browser.wait_until_found(".swagger-ui .opblock-summary-path")
     assert is_light()
     browser.look(1440, "light")
-    assert not is_light()
+    waiting(browser.driver).until(lambda _: not is_light())  # the page is told with its next frame
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
@@ -411,62 +410,6 @@ def test_pictures_are_really_drawn(browser: Browser, glitches: list[GlitchRecord
         ".filter((entry) => entry.name.includes('/views/') && entry.responseStatus === 200).length"
     )
     assert drawn == 4
-
-
-def test_a_dropped_spectrogram_is_answered_with_its_page(browser: Browser) -> None:
-    browser.open("/ui/upload")
-    drop(browser, "L1_dropped123_spectrogram_1.0.png", picture(77))
-    assert "L1_dropped123_spectrogram_1.0.png" in browser.find(".chosen").text
-    browser.find("form.upload button[type=submit]").click()
-    browser.wait_for("/ui/glitches/")
-    assert "Stored" in browser.find(".note.good").text
-    browser.driver.refresh()  # it is said once, as the address to be shared shows
-    assert "done" not in browser.driver.current_url
-    assert browser.driver.find_elements(By.CSS_SELECTOR, ".note.good") == []
-    assert "dropped123" in browser.find("dl.facts").text
-
-
-def test_a_file_dropped_beside_the_zone_is_chosen_too(browser: Browser) -> None:
-    """Left alone, the browser would leave the page and show the file."""
-    browser.open("/ui/upload")
-    drop(browser, "L1_beside0001_spectrogram_1.0.png", picture(76), onto="footer")
-    assert "L1_beside0001" in browser.find(".chosen").text
-    assert "over" not in browser.find(".drop").get_attribute("class")
-
-
-def test_strain_is_uploaded_and_a_missing_time_is_said_in_place(
-    browser: Browser, tmp_path: Path
-) -> None:
-    strain = tmp_path / "strain.hdf5"
-    strain.write_bytes(gwosc_hdf5(strain_values(seed=3)))
-    browser.open("/ui/upload")
-    browser.find("#files").send_keys(str(strain))
-    browser.find("form.upload button[type=submit]").click()
-    browser.wait_for_text("#upload-error", "with “GPS time”")
-    assert browser.driver.current_url.endswith("/ui/upload")
-    assert any("400 (Bad Request)" in line for line in browser.complaints())
-    browser.find("#gps_time").send_keys("1187008876.0625")
-    browser.find("form.upload button[type=submit]").click()  # the file is still chosen
-    browser.wait_for("/ui/glitches/")
-    assert "1187008876.0625" in browser.find(".subject").text
-
-
-def test_a_session_that_ended_leads_an_upload_to_the_login(browser: Browser) -> None:
-    browser.open("/ui/upload")
-    drop(browser, "L1_late000001_spectrogram_1.0.png", picture(78))
-    browser.driver.delete_all_cookies()
-    browser.find("form.upload button[type=submit]").click()
-    browser.wait_for("/ui/login")
-
-
-def test_a_body_over_the_limit_is_refused_before_it_is_sent(
-    browser: Browser, service: Service
-) -> None:
-    browser.open("/ui/upload")
-    browser.driver.execute_script("document.querySelector('form.upload').dataset.limitBytes = '10'")
-    drop(browser, "big.png", picture(79))
-    browser.find("form.upload button[type=submit]").click()
-    browser.wait_for_text("#upload-error", "larger than")
 
 
 def test_pages_work_without_scripts(chromium: webdriver.Chrome, service: Service) -> None:

@@ -21,13 +21,12 @@ from found_clusters import (
 )
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from app.clusters import records
 from app.clusters.chosen import cluster_by_hand
 from app.clusters.job import run_clustering
-from app.clusters.pages.lists import clusters_page_of
 from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters
 from app.clusters.review.log import SplitRequest
@@ -118,17 +117,6 @@ def test_what_is_split_off_keeps_its_nearest_classes(
         "the commonest class among their nearest known glitches is Blip for each" in (said or "")
         for said in (flagged.trust, *parts.values())
     )
-
-
-def test_clusters_whose_members_were_deleted_are_not_said_to_be_labelled(
-    session: Session, flagged: records.Cluster
-) -> None:
-    session.execute(delete(Glitch).where(Glitch.id.in_(members(session, flagged))))
-    session.expire_all()
-    run, _ = cluster_now(session)
-    told = clusters_page_of(session, {"run": str(run.id)}).changes_text
-    assert told is not None
-    assert told.endswith("of the clusters of then 1 all labelled or deleted since")
 
 
 @pytest.mark.parametrize("otherwise", [{"fdr": 1e-4}, {"min_cluster_size": 200}])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from acts import Dismiss
-from found_clusters import KNOWN, NOVEL, OTHER, Fill, cluster_now, decide
+from found_clusters import KNOWN, NOVEL, OTHER, Fill, cluster_now, decide, members
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from app.clusters import records
 from app.clusters.findings import sentences
 from app.clusters.job import run_clustering
+from app.clusters.pages.lists import clusters_page_of
 from app.clusters.records import ClusteringParameters
 from app.clusters.service import get_cluster, runs_that_wait
 from app.clusters.tables import Cluster
@@ -133,3 +134,14 @@ def test_a_cluster_that_simulated_glitches_lie_nearer_to_says_so(
     assert not Cluster(significance=MAY_BE_CHANCE).may_be_chance
     session.get_one(Cluster, found.id).significance = 1.0
     assert get_cluster(session, found.id).may_be_chance
+
+
+def test_clusters_whose_members_were_deleted_are_not_said_to_be_labelled(
+    session: Session, flagged: records.Cluster
+) -> None:
+    session.execute(delete(Glitch).where(Glitch.id.in_(members(session, flagged))))
+    session.expire_all()
+    run, _ = cluster_now(session)
+    told = clusters_page_of(session, {"run": str(run.id)}).changes_text
+    assert told is not None
+    assert told.endswith("of the clusters of then 1 all labelled or deleted since")
