@@ -18,7 +18,7 @@ from app.launch.parent_watch import PARENT_PIPE_VARIABLE
 KILL_AFTER_S = 10.0
 # glibc gives threads heaps of their own, which keep what a request once needed: with many threads
 # that adds up to hundreds of MB. What is given back sooner than glibc does by itself costs more
-# than it saves: the kernel clears each page anew, for a sixth to a third of the time in which
+# than it saves: the kernel clears each page again, for a sixth to a third of the time in which
 # strain becomes views.
 # What the environment says goes before.
 _ALLOCATOR = {"MALLOC_ARENA_MAX": "2"}

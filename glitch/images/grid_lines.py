@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from glitch.errors import ImageError
+from glitch.images.runs import runs_of
 
 _LEAST_RISE = 12.0  # of green, of 255, in the mean of the line
 _LEAST_SHARE = 0.33  # of that rise, for the lesser of red and blue
@@ -77,8 +78,7 @@ def _lines(pixels: Pixels) -> Lines:
     found = np.asarray(is_light | is_dark, dtype=np.bool_)
     found[:_MARGIN] = found[-_MARGIN:] = False
     thickest = max(3, round(_THICKEST * len(found)))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], found.astype(np.int8), [0]])))
-    thin = [(start, stop) for start, stop in edges.reshape(-1, 2) if stop - start <= thickest]
+    thin = [(start, stop) for start, stop in runs_of(found) if stop - start <= thickest]
     found[:] = False
     for start, stop in thin if len(thin) >= _FEWEST else ():
         found[start:stop] = True

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from glitch.images.panel import Box
+from glitch.images.runs import runs_of
 
 _BESIDE, _LEAST_BESIDE = 0.035, 25  # of the picture's width, pixels: labels begin this near an axis
 _CLEAR = 6  # pixels beside the axes that hold ticks rather than labels
@@ -77,13 +78,11 @@ def _up_to_gap(columns: Int[np.ndarray, " filled"], apart: float) -> Int[np.ndar
 
 def _label_rows(is_dark: Bool[np.ndarray, "height band"], box: Box) -> list[tuple[int, int]]:
     """First and last row of each label, from above."""
-    rows = np.concatenate([[False], is_dark.any(axis=1), [False]])
-    edges = np.flatnonzero(rows[1:] != rows[:-1])
     margin = _OVER * box.height
     least = max(_LEAST_HEIGHT, _LEAST_SHARE * len(is_dark))
     return [
         (start, stop)
-        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+        for start, stop in runs_of(np.any(is_dark, axis=1))
         if stop - start >= least and box.top - margin <= (start + stop) / 2 <= box.bottom + margin
     ]
 

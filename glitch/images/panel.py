@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from glitch.images.grid import shares
+from glitch.images.runs import runs_of
 
 SMALLEST_SIDE = 64  # pixels; below this the grid would mostly be interpolated
 
@@ -188,9 +189,7 @@ def _frame(
     for column in columns:
         if not 0 <= column < is_dark.shape[1]:
             continue
-        line = np.concatenate([[False], is_dark[:, column], [False]])
-        edges = np.flatnonzero(line[1:] != line[:-1])
-        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        for start, stop in runs_of(is_dark[:, column]):
             if start > box.top + _FRAME or stop < box.bottom - _FRAME:
                 continue
             thickness += 1
@@ -211,12 +210,4 @@ def _runs(coverage: Float64[np.ndarray, " line"]) -> list[tuple[int, int]]:
     greatest = float(coverage.max(initial=0))
     if greatest < 0.1:
         return []
-    inside = np.concatenate([[False], coverage > greatest / 2, [False]])
-    edges = np.flatnonzero(inside[1:] != inside[:-1])
-    runs: list[tuple[int, int]] = []
-    for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if runs and start - runs[-1][1] <= max(_GRID_LINE, len(coverage) // 250):
-            runs[-1] = (runs[-1][0], stop)
-        else:
-            runs.append((start, stop))
-    return runs
+    return runs_of(coverage > greatest / 2, max(_GRID_LINE, len(coverage) // 250) + 1)

@@ -17,6 +17,7 @@ from jaxtyping import Bool
 from glitch.errors import ImageError
 from glitch.images.labels import even_spacing
 from glitch.images.panel import Box
+from glitch.images.runs import runs_of
 
 _BELOW, _LEAST_BELOW = 0.08, 30  # of the picture's height, pixels: labels begin this near the axis
 _OVER = 0.06  # of the axis: a label at its end stands so far beyond
@@ -86,13 +87,13 @@ def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[Tim
     margin = round(_OVER * box.width)
     left = max(0, box.left - margin)
     below = is_text[box.bottom + _CLEAR : box.bottom + reach, left : box.right + margin]
-    for start, stop in _runs(below, 1):
+    for start, stop in runs_of(np.any(below, axis=1)):
         line = below[start:stop]
         height = stop - start
-        runs = _runs(line, 0)
+        runs = runs_of(np.any(line, axis=0))
         if height < _LEAST_HEIGHT or max(end - first for first, end in runs) < _LEAST_WIDE * height:
             continue  # ticks
-        found = _runs(line, 0, max(_LEAST_BETWEEN, _BETWEEN * height))
+        found = runs_of(np.any(line, axis=0), max(_LEAST_BETWEEN, _BETWEEN * height))
         return [
             TimeLabel(
                 place=(left + (first + end) / 2 - box.left) / box.width,
@@ -152,22 +153,8 @@ def _backwards() -> ImageError:
 def _is_negative(label: Bool[np.ndarray, "height width"]) -> bool:
     """Whether a label begins with a line across, as thin as no digit, between its top and base."""
     height = len(label)
-    first, end = _runs(label, 0)[0]
+    first, end = runs_of(np.any(label, axis=0))[0]
     rows = np.flatnonzero(label[:, first:end].any(axis=1))
     is_thin = rows[-1] + 1 - rows[0] <= max(2, _MOST_THIN * height)
     is_high = (rows[0] + rows[-1] + 1) / 2 < 0.8 * height
     return bool(is_thin and is_high and end - first >= _LEAST_LONG * height)
-
-
-def _runs(
-    is_text: Bool[np.ndarray, "height width"], axis: int, apart: float = 1.0
-) -> list[tuple[int, int]]:
-    """First and last of each run with text across an axis, over gaps narrower than so many."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_text.any(axis=axis), [False]])))
-    runs: list[tuple[int, int]] = []
-    for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if runs and start - runs[-1][1] < apart:
-            runs[-1] = (runs[-1][0], stop)
-        else:
-            runs.append((start, stop))
-    return runs

@@ -20,9 +20,7 @@ from glitch.novelty.conformal import NEAREST
 from glitch.novelty.episodes import EPISODE_S, Times, same_event
 from glitch.types import LatentArray
 
-MOST_OF_RARE = (
-    1  # of a glitch's nearest references, where it is like no class too small to calibrate
-)
+MOST_OF_RARE = 1  # nearest references of a glitch that is like no class too small to calibrate
 MOST_REFERENCES = 5_000  # that say what kind a glitch looks like
 _LEAST_OF_RADIUS = 3  # members whose distances to each other say how wide a class is
 
