@@ -109,16 +109,18 @@ def count_rows(connection: Connection) -> dict[str, int]:
 
 
 def copy_file(source: Path, target: Path) -> Kept:
-    """Copy a file, and digest what was read."""
+    """Copy a file, and digest what was read. It is there under its name only once it is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    arriving = target.with_name(f".arriving-{target.name}"[:255])
     digest = hashlib.sha256()
-    with source.open("rb") as stream, target.open("wb") as copy:
+    with source.open("rb") as stream, arriving.open("wb") as copy:
         while piece := stream.read(1 << 20):
             digest.update(piece)
             copy.write(piece)
         copy.flush()
         os.fsync(copy.fileno())
-    shutil.copystat(source, target)
+    shutil.copystat(source, arriving)
+    arriving.replace(target)
     return Kept(target.stat().st_size, digest.hexdigest())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,19 @@ from app.core import migrate
 from app.core.engine import make_engine
 from app.core.settings import Settings
 from app.core.storage import storage_of
-from app.launch.backup import DUMP, MANIFEST, Manifest, restore_backup, run_program, take_backup
+from app.launch.backup import (
+    DUMP,
+    MANIFEST,
+    Manifest,
+    copy_file,
+    restore_backup,
+    run_program,
+    take_backup,
+)
 from app.launch.errors import LaunchError
 
 UPLOAD = "ab" * 32
+WEIGHTS = "checkpoints/small/model.safetensors"
 
 
 def settings_of(folder: Path, url: str) -> Settings:
@@ -203,12 +213,30 @@ def test_files_of_another_catalogue_are_never_written_over(backup: Path, empty: 
     with pytest.raises(LaunchError, match="another content"):
         restore_backup(empty, backup)
     assert path.read_bytes() == b"other weights"
-    path.write_bytes(b"weights")  # as a restore that was cut short leaves it
+    path.unlink()
     (empty.data_dir / "admin-token").write_text("x")
     with pytest.raises(LaunchError, match="another catalogue"):
         restore_backup(empty, backup)
     (empty.data_dir / "admin-token").unlink()
     assert restore_backup(empty, backup).counts["glitch"] == 3
+
+
+def test_a_restore_that_was_killed_may_be_run_again(
+    backup: Path, empty: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the midst of a file: half of it lay under its name, and no later restore took it."""
+
+    def killed(descriptor: int) -> None:
+        os.ftruncate(descriptor, 3)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("app.launch.backup.os.fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            copy_file(backup / f"files/{WEIGHTS}", empty.data_dir / WEIGHTS)
+    assert restore_backup(empty, backup).counts["glitch"] == 3
+    assert (empty.data_dir / WEIGHTS).read_bytes() == b"weights"
+    assert not list(empty.data_dir.rglob(".arriving-*"))
 
 
 def test_a_backup_never_replaces_another(backup: Path, kept: Settings, empty: Settings) -> None:
