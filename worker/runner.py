@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.errors import BusyError, NotReadyError, ServiceError, StorageAwayError
-from app.core.failures import READ_ONLY_STATE
+from app.core.failures import READ_ONLY_STATE, sqlstate, trouble_of_database
 from app.core.settings import Settings
 from app.jobs import leases
 from app.jobs.finalising import finalise
@@ -160,6 +160,10 @@ class JobRunner:
         elif isinstance(error, ServiceError | GlitchError):
             _log.warning("chunk failed: %s", error, extra=where)
             self._fail(chunk, str(error), not isinstance(error, BusyError | NotReadyError))
+        elif (trouble := _trouble_sentence(error)) is not None:
+            said = " ".join(str(getattr(error, "orig", error)).split())
+            _log.error("chunk failed: %s", said[:500], extra=where)
+            self._fail(chunk, trouble, False)
         else:
             _log.error("chunk failed", exc_info=error, extra=where)
             sentence = (
@@ -198,7 +202,7 @@ def _disk_sentence(error: Exception) -> str | None:
     """What to tell of a disk or store that takes nothing, without an attempt; None for others."""
     if isinstance(error, StorageAwayError):
         return str(error)
-    if isinstance(error, DBAPIError) and _sqlstate(error) in _DISK_FULL_STATES:
+    if isinstance(error, DBAPIError) and sqlstate(error) in _DISK_FULL_STATES:
         return "The database's disk is full: free some space, and this goes on by itself."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "The data directory's disk is full: free some space, and this goes on by itself."
@@ -207,13 +211,19 @@ def _disk_sentence(error: Exception) -> str | None:
     return None
 
 
+def _trouble_sentence(error: Exception) -> str | None:
+    """What to tell of what the database or this machine lacks; None of anything else."""
+    if isinstance(error, MemoryError):
+        return (
+            "The worker has too little memory for this: give its machine more, or start fewer "
+            "processes (GLITCH_WORKER_PROCESSES)."
+        )
+    return trouble_of_database(error)
+
+
 def is_connection_lost(error: Exception) -> bool:
     """Whether the database is away, or takes no changes: the same may succeed once it does."""
     if not isinstance(error, DBAPIError):
         return False
-    state = _sqlstate(error)
+    state = sqlstate(error)
     return error.connection_invalidated or (state or "08").startswith(_LOST_STATES)
-
-
-def _sqlstate(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "sqlstate", None)

@@ -108,6 +108,23 @@ _DATABASE_READ_ONLY = replace(
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_OF_DATABASE = "53100"  # PostgreSQL's disk_full
 READ_ONLY_STATE = "25006"  # PostgreSQL's read_only_sql_transaction
+# What PostgreSQL may say of itself, by the beginning of its SQLSTATE.
+_OF_DATABASE = {
+    "57014": "The database ended the work before its end: its statement_timeout is too short for "
+    "it, or an operator did. Try again; if it lasts, the operator must raise that time for the "
+    "service's user (ALTER ROLE ... SET statement_timeout).",
+    "55P03": "The work waited too long for rows or tables that others hold: try again; if it "
+    "lasts, the operator finds them in pg_stat_activity.",
+    "40": "Other work changed the same rows in the same moment: try again.",
+    "53": "The database lacks memory, connections or space for temporary files: try again in a "
+    "few minutes; if it lasts, the operator must give it more (its log has what it lacks).",
+    "58": "The database cannot use its own files: the operator must look into its log and at its "
+    "disk before anything else.",
+    "XX": "The database found its own files damaged: the operator must look into its log, and "
+    "restore a backup where it cannot be mended.",
+    "42501": "The service's user may not use a table of the database: the operator must grant it "
+    "all rights on them.",
+}
 
 
 def failure_of(error: Exception) -> Failure | None:
@@ -121,8 +138,10 @@ def failure_of(error: Exception) -> Failure | None:
             return _DISK_FULL
         if getattr(one, "errno", None) == errno.EROFS:
             return _READ_ONLY
-    if _sqlstate(error) == READ_ONLY_STATE:
+    if sqlstate(error) == READ_ONLY_STATE:
         return _DATABASE_READ_ONLY
+    if (sentence := trouble_of_database(error)) is not None:
+        return replace(FAILURES[OperationalError], sentence=sentence)
     known = next((FAILURES[base] for base in type(error).__mro__ if base in FAILURES), None)
     return known and replace(
         known,
@@ -130,6 +149,12 @@ def failure_of(error: Exception) -> Failure | None:
         retry_after_s=getattr(error, "retry_after_s", known.retry_after_s),
         field=getattr(error, "field", None),
     )
+
+
+def trouble_of_database(error: BaseException | None) -> str | None:
+    """What to tell of trouble that the database has of its own; None of anything else."""
+    state = sqlstate(error) or "none"
+    return next((said for begin, said in _OF_DATABASE.items() if state.startswith(begin)), None)
 
 
 def log_failure(log: logging.Logger, failure: Failure, error: Exception) -> None:
@@ -146,8 +171,9 @@ def log_failure(log: logging.Logger, failure: Failure, error: Exception) -> None
 
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether a disk of the service, or of its database, has no room left."""
-    return getattr(error, "errno", None) in _FULL or _sqlstate(error) == _FULL_OF_DATABASE
+    return getattr(error, "errno", None) in _FULL or sqlstate(error) == _FULL_OF_DATABASE
 
 
-def _sqlstate(error: BaseException | None) -> str | None:
+def sqlstate(error: BaseException | None) -> str | None:
+    """PostgreSQL's code of what went wrong; None where it came from elsewhere, or said none."""
     return getattr(getattr(error, "orig", None), "sqlstate", None)

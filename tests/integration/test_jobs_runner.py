@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from jobs_fixtures import KIND, ProbeHandler, expected, register, stored
 from sqlalchemy import Engine, insert, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 from store_helpers import person
 
 from app.core.access import Role
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, PermissionDeniedError, StorageAwayError
+from app.core.failures import failure_of
 from app.core.settings import Settings
 from app.jobs.leases import (
     MAX_ATTEMPTS,
@@ -237,6 +239,54 @@ def test_what_is_unforeseen_is_tried_again_and_then_fails(
     assert ended.detail is not None
     assert ended.detail.startswith("Unforeseen (KeyError)")
     assert "secret" not in ended.detail
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("SET LOCAL statement_timeout = 1;; SELECT pg_sleep(9)", "raise that time"),
+        ("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(9)", "raise that time"),
+        ("DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$", "in the same moment: try again"),
+        ("DO $$ BEGIN RAISE SQLSTATE '53200'; END $$", "lacks memory"),
+        ("DO $$ BEGIN RAISE SQLSTATE 'XX001'; END $$", "restore a backup"),
+        ("SET LOCAL ROLE pg_monitor;; SELECT 1 FROM glitch", "grant it all rights"),
+        (None, "GLITCH_WORKER_PROCESSES"),
+    ],
+)
+def test_what_the_database_or_the_machine_lacks_is_told_and_tried_again(
+    *,
+    make: Make,
+    runner: JobRunner,
+    handler: ProbeHandler,
+    sessions: sessionmaker[Session],
+    monkeypatch: pytest.MonkeyPatch,
+    statement: str | None,
+    said: str,
+) -> None:
+    """It was "Unforeseen (QueryCanceled)"."""
+
+    def run_chunk(session: Session, *_: object) -> None:
+        if statement is None:
+            raise MemoryError
+        try:
+            for one in statement.split(";; "):
+                session.execute(text(one))
+        except DBAPIError as error:
+            answered = failure_of(error)
+            assert answered is not None
+            assert (answered.status, said in answered.sentence) == (503, True)
+            raise
+
+    with monkeypatch.context() as patched:
+        patched.setattr(handler, "run_chunk", run_chunk)
+        job = make(items=4)
+        runner.work(job.id)
+    with sessions.begin() as session:
+        [told] = session.scalars(text("SELECT detail FROM job_chunk WHERE detail IS NOT NULL"))
+        session.execute(text("UPDATE job_chunk SET due_at = now()"))
+    assert said in told
+    runner.work(job.id)
+    assert look(sessions, job).state == "succeeded"
 
 
 @pytest.mark.parametrize("stage", ["queued", "planned", "at work", "before the finish"])
