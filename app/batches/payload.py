@@ -19,7 +19,7 @@ NO_KIND = (
 STACK_WITHIN = "It holds the views of many glitches: send it alone, not within a folder or archive."
 NO_TRIGGER = (
     "The batch holds strain, and no trigger says where in it to look: put a table of triggers "
-    "beside it. One glitch alone goes to POST /embed."
+    "beside it. One glitch alone is uploaded (POST /embed)."
 )
 _DOCUMENT = re.compile(
     r"(\A|[/\\])(README|LICEN[CS]E|COPYING|NOTICE|CITATION|CHANGE(S|LOG)|AUTHORS|Makefile)"

@@ -135,7 +135,7 @@ class BatchPlanner:
             raise FormatError(
                 f"{shown(self._options.name)} is no batch that is read here: send a tar or zip, "
                 "HDF5 or npz of many views, or a table of triggers that names its columns (CSV, "
-                "ECSV, LIGO_LW, HDF5, ROOT). One glitch alone goes to POST /embed."
+                "ECSV, LIGO_LW, HDF5, ROOT). One glitch alone is uploaded (POST /embed)."
             )
 
     # --- views of many glitches in one file -------------------------------------------------------

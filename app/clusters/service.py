@@ -76,7 +76,7 @@ def get_run(session: Session, run_id: UUID) -> Run:
     """The clustering of this id."""
     row = session.get(ClusteringRun, run_id)
     if row is None:
-        raise NotFoundError(f"There is no clustering {run_id}: `GET /clusters/runs` lists them.")
+        raise NotFoundError(f"There is no clustering {run_id}: see the list of clusterings.")
     return Run.model_validate(row)
 
 
@@ -154,7 +154,7 @@ def get_cluster(session: Session, cluster_id: UUID) -> records.Cluster:
     """The cluster of this id."""
     row = session.get(Cluster, cluster_id)
     if row is None:
-        raise NotFoundError(f"There is no cluster {cluster_id}: `GET /clusters` lists them.")
+        raise NotFoundError(f"There is no cluster {cluster_id}: see the list of clusters.")
     return records.Cluster.model_validate(row)
 
 

@@ -159,4 +159,5 @@ class FailurePage(PageContext):
     heading: str
     sentence: str
     back: str | None  # the page that led here
+    room: NavItem  # where to look else
     request_id: str | None

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from app.core import errors as service
 from app.core.access import Principal, Role, require_role
 from app.core.sign_on import holder_of_session
-from app.frame.failures import CsrfError, failure
+from app.frame.failures import CsrfError, failure, see_other
 from app.frame.render import Visitor
 from app.frame.sessions import COOKIE_NAME, VISITOR_COOKIE_NAME, SessionSigner
 from app.server.request_scope import caller_of, runtime_of
@@ -162,3 +162,15 @@ def _identify(request: Request) -> Visitor:
     known = request.cookies.get(VISITOR_COOKIE_NAME, "")
     nonce = known if 16 <= len(known) <= 64 and known.isascii() else secrets.token_urlsafe(16)
     return Visitor(None, nonce, signer.csrf_token(nonce), is_new=nonce != known)
+
+
+def remembered(request: Request, target: str, name: str, value: str) -> Response:
+    """On to a page, with a choice kept in a cookie that scripts may write too."""
+    response = see_other(target)
+    response.set_cookie(
+        name, value, max_age=_YEAR_S, path="/ui", samesite="lax", secure=is_https(request)
+    )
+    return response
+
+
+_YEAR_S = 365 * 24 * 3600

@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 
 from app.core import errors as service
 from app.core.failures import Failure, failure_of, log_failure
-from app.frame.contexts import FailurePage
-from app.frame.render import local_path, render
+from app.frame.contexts import FailurePage, NavItem
+from app.frame.render import NAVIGATION, local_path, render
 from app.frame.sessions import COOKIE_NAME
 
 _log = logging.getLogger("app.frame")
@@ -70,11 +70,19 @@ def failure(request: Request, error: Exception) -> Response:
         log_failure(_log, known, error)
     request_id = getattr(request.state, "request_id", None)
     heading = known.page_title or known.title
-    page = FailurePage(heading, known.sentence, _came_from(request), request_id)
+    room = _room_of(request.url.path)
+    page = FailurePage(heading, known.sentence, _came_from(request), room, request_id)
     response = render(request, page, status=known.status)
     if known.status == 503:
         response.headers["Retry-After"] = str(known.retry_after_s)
     return response
+
+
+def _room_of(path: str) -> NavItem:
+    """The list that what an address names would be on."""
+    path = path.replace("/ui/exports/", "/ui/jobs/")  # a file of a job
+    room = next((item for item in NAVIGATION if path.startswith(item.href)), None)
+    return room or next(item for item in NAVIGATION if item.name == "catalogue")
 
 
 def _to_login(request: Request) -> Response:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 router = APIRouter(route_class=deps.PageRoute)
 
-_YEAR_S = 365 * 24 * 3600
 _LONGEST_TOKEN = 200
 _LOGIN_S = 600  # that a login at the provider may take
 LOGIN_COOKIE_NAME = "glitch_login"
@@ -251,7 +250,9 @@ def choose_clock(
     back: Annotated[str | None, Form()] = None,
 ) -> Response:
     """Show times in GPS or UTC from now on. Scripts do the same without this address."""
-    return _remembered(request, back, CLOCK_COOKIE_NAME, "utc" if clock == "utc" else "gps")
+    return deps.remembered(
+        request, local_path(back), CLOCK_COOKIE_NAME, "utc" if clock == "utc" else "gps"
+    )
 
 
 @router.post("/scheme", dependencies=[deps.CsrfChecked])
@@ -262,13 +263,4 @@ def choose_scheme(
 ) -> Response:
     """Light or dark from now on, or as the system has it. Scripts do the same in place."""
     chosen = scheme if scheme in {"light", "dark"} else "system"
-    return _remembered(request, back, SCHEME_COOKIE_NAME, chosen)
-
-
-def _remembered(request: Request, back: str | None, name: str, value: str) -> Response:
-    """Back to the page, with a choice kept in a cookie that scripts may write too."""
-    response = see_other(local_path(back))
-    response.set_cookie(
-        name, value, max_age=_YEAR_S, path="/ui", samesite="lax", secure=deps.is_https(request)
-    )
-    return response
+    return deps.remembered(request, local_path(back), SCHEME_COOKIE_NAME, chosen)

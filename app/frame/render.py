@@ -170,6 +170,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(sorted(APP.rglob("templates"))),
         autoescape=True,
         undefined=StrictUndefined,
+        auto_reload=False,  # templates that an upgrade brings do not fit a process that runs
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -85,7 +85,7 @@ def embed_upload(
     if label is not None and not store:
         raise InvalidRequestError("A label needs store=true: leave out one of the two.")
     if label is not None and "\x00" in label:
-        raise InvalidRequestError("A label is the name of a class: GET /classes lists them.")
+        raise InvalidRequestError("A label is the name of a class: see the list of classes.")
     check_neighbours(sent.neighbours)
     details = sent.parsed()
     checkpoint, encoder = source.active_encoder()

@@ -203,7 +203,7 @@ def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnEl
 
 def _is_member(session: Session, cluster_id: UUID) -> ColumnElement[bool]:
     if session.get(Cluster, cluster_id) is None:
-        raise InvalidRequestError(f"There is no cluster {cluster_id}: `GET /clusters` lists them.")
+        raise InvalidRequestError(f"There is no cluster {cluster_id}: see the list of clusters.")
     members = select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == cluster_id)
     return Glitch.id.in_(members)
 
@@ -211,9 +211,7 @@ def _is_member(session: Session, cluster_id: UUID) -> ColumnElement[bool]:
 def _is_of_batch(session: Session, job_id: UUID) -> ColumnElement[bool]:
     job = session.get(Job, job_id)
     if job is None or job.kind != "ingest":
-        raise InvalidRequestError(
-            f"There is no batch {job_id}: `GET /jobs?kind=ingest` lists them, latest first."
-        )
+        raise InvalidRequestError(f"There is no batch {job_id}: see the list of jobs.")
     items = select(JobItem.glitch_id).where(
         JobItem.job_id == job_id, JobItem.glitch_id.is_not(None)
     )

@@ -213,7 +213,7 @@ def _get(session: Session, job_id: UUID, *, is_locked: bool = False) -> Job:
         lock_job(session, job_id) if is_locked else session.get(Job, job_id, populate_existing=True)
     )
     if row is None:
-        raise NotFoundError(f"There is no job {job_id}: `GET /jobs` lists them.")
+        raise NotFoundError(f"There is no job {job_id}: see the list of jobs.")
     return row
 
 

@@ -52,7 +52,7 @@ def find_checkpoint_named(session: Session, name: str) -> CheckpointRecord:
     if len(name) >= _LEAST_DIGITS:
         found += [one for one in published if one.digest.startswith(name) and one not in found]
     if not found:
-        raise NotFoundError(f"There is no checkpoint {name[:80]!r}: GET /checkpoints lists them.")
+        raise NotFoundError(f"There is no checkpoint {name[:80]!r}: see the list of checkpoints.")
     if len(found) > 1:
         digests = ", ".join(one.digest[:12] for one in found)
         raise ConflictError(f"Several checkpoints are called so: give one's digest ({digests}).")

@@ -93,6 +93,11 @@ def takes_any(handler: _Handler) -> _Handler:
     return handler
 
 
+def parameters_of(route: APIRoute) -> list[str]:
+    """The parameters of an address that a route takes."""
+    return [name for name, _ in _query_params(route.dependant) if name != _ANY]
+
+
 _ANY = "*"
 _TAKE_ANY: set[Callable[..., Any]] = set()
 

@@ -6,6 +6,7 @@ import io
 import re
 
 import pytest
+from api_fixtures import Service
 from PIL import Image
 from web_fixtures import Walker, glitches, reader, reviewer, service
 
@@ -75,6 +76,8 @@ def test_filters(reviewer: Walker, query: str, total: int) -> None:
         ("label=Nonsense", "no class"),
         ("label=%3Cscript%3Ealert(1)%3C/script%3E", "no class"),
         ("after=damaged", "cursor"),
+        ("cluster=00000000-0000-0000-0000-000000000000", "no filter “cluster”"),
+        ("format=csv", "no filter “format”"),
         ("start=1200000000&end=1100000000", "ends before it begins"),
         ("snr_min=9&label=" + "x" * 9000, "longer than"),
     ],
@@ -125,6 +128,20 @@ def test_an_observing_run_bounds_the_time(reviewer: Walker) -> None:
     assert "1 glitch" in reviewer.get(f"/ui/glitches?run={between}&end=1200000999").text
     assert "is no observing run" in reviewer.get("/ui/glitches?run=O9").alerts[0]
     assert "outside of O3b" in reviewer.get("/ui/glitches?run=O3b&end=1200000000").alerts[0]
+
+
+def test_chosen_columns_are_there_again_when_the_table_is_come_back_to(service: Service) -> None:
+    with Walker(service, "reader") as walker:
+        page = walker.get("/ui/glitches?view=table&snr_min=18&sort=-snr")
+        chosen = walker.submit(page, "/ui/glitches/columns", column=["snr", "channel", "nonsense"])
+        assert chosen.path.startswith("/ui/glitches?column=class&column=snr&column=channel&")
+        assert "snr_min=18" in chosen.path  # and what else the address asked for
+        again = walker.get("/ui/glitches?view=table")
+        titles = re.findall(r'<th scope="col".*?>([A-Z]\w+)', again.response.text)
+        assert titles == ["Class", "SNR", "Channel"]
+        assert any("column=channel" in one for one in again.links if "after=" in one)
+        other = walker.get("/ui/glitches?view=table&column=time").response.text  # as a colleague's
+        assert re.findall(r'<th scope="col".*?>([A-Z]\w+)', other) == ["Class", "Time"]
 
 
 def test_chosen_rows_are_labelled_taken_back_and_given_as_a_file(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from api_fixtures import Service, gwosc_hdf5, picture, strain_values
@@ -131,6 +132,30 @@ def test_an_unknown_glitch_is_a_page_not_json(reviewer: Walker, public_id: str) 
     assert page.response.headers["content-type"].startswith("text/html")
     assert "There is no glitch" in page.alerts[0]
     assert "<script>alert" not in page.response.text
+
+
+@pytest.mark.parametrize(
+    ("path", "room"),
+    [
+        ("clusters/{}", "clusters"),
+        ("clusters/{}/seen-before", "clusters"),
+        ("clusters?run={}", None),
+        ("exports/{}", "jobs"),
+        ("exports?cluster={}", "glitches"),
+        ("exports?batch={}", "glitches"),
+        ("glitches?batch={}", None),
+        ("glitches?after=damaged", None),
+        ("jobs/{}", "jobs"),
+        ("classes/Nothing_Known", "classes"),
+    ],
+)
+def test_what_is_not_there_is_told_without_words_of_the_api(
+    reviewer: Walker, path: str, room: str | None
+) -> None:
+    page = reviewer.get(f"/ui/{path.format('00000000-0000-0000-0000-000000000000')}")
+    assert page.status in {400, 404}
+    assert not re.search("GET|POST|/ui|next", page.alerts[0])
+    assert room is None or f"/ui/{room}" in page.response.text.split("<main")[1]
 
 
 def test_an_unknown_page_is_a_page(reviewer: Walker) -> None:

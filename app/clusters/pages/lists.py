@@ -1,6 +1,6 @@
 """The list of clusters: filters in an address, what changed since the last run, the run's job."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar
@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 from app.clusters import service
 from app.clusters.findings import DOUBTS, doubt_of, sentences
 from app.clusters.pages.view import ClusterCard, cluster_cards
-from app.clusters.pages.words import STATE_TEXTS
+from app.clusters.pages.words import STATE_TEXTS, cluster_href
 from app.clusters.records import Cluster, ClusteringParameters, Run, population
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count
+from app.demo.plan import HIDDEN_CLASS
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import ClassCount, PageContext
 from app.frame.render import SAID
@@ -66,7 +67,8 @@ class DemoNote:
     """How the demonstration stands, for who looks."""
 
     is_there: bool  # or on its way
-    its_run: str | None  # address of its clusters, where others are shown
+    to_review: str | None  # address of a cluster of its that waits
+    hidden_class: str | None  # whose labels it hides, once all its clusters are decided
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,6 @@ def clusters_page_of(
     shown = found[:PAGE_SIZE]
     demo = demonstration(session)
     at_work, trouble = _followed(session, demo)
-    simulated = next((one for one in runs if one.is_simulated), run)
     changes, changes_text = _changes(session, run, values)
     chosen_state = values.get("state", "flagged")
     total = sum(counts.values()) if chosen_state == _EVERY else counts.get(chosen_state, 0)
@@ -185,16 +186,26 @@ def clusters_page_of(
         first_href=_href(values, page=None) if page > 1 else None,
         followed=at_work,
         trouble=trouble,
-        demo=DemoNote(
-            is_there=demo.is_there or demo.is_loading,
-            its_run=None
-            if simulated is None or simulated is run
-            else f"/ui/clusters?run={simulated.id}",
-        ),
+        demo=_demo_note(session, demo, runs),
         is_empty_catalogue=run is None and not list_glitches(session, limit=1).items,
         is_nothing_new=run is not None and run.scope == "novel" and not run.n_judged,
         typed=typed,
         start_error=start_error,
+    )
+
+
+def _demo_note(session: Session, demo: Demonstration, runs: Sequence[Run]) -> DemoNote:
+    """How it stands, by the latest clustering of simulated glitches that found anything."""
+    is_there = demo.is_there or demo.is_loading
+    run = next((one for one in runs if one.is_simulated and one.n_clusters), None)
+    if run is None or not is_there:
+        return DemoNote(is_there=is_there, to_review=None, hidden_class=None)
+    flagged = service.ClusterFilters(state="flagged")
+    first = next(iter(service.ranked_clusters(session, run.id, flagged, limit=1)), None)
+    return DemoNote(
+        is_there=True,
+        to_review=cluster_href(first.id) if first else None,
+        hidden_class=None if first else HIDDEN_CLASS,
     )
 
 

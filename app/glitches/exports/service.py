@@ -91,7 +91,7 @@ def export_file(
     if job.state in OPEN_STATES:
         raise ConflictError(
             f"The export is {job.state}: {job.done:,} of {job.total:,} rows are written. Ask again "
-            f"once GET /jobs/{job_id} says that it succeeded."
+            "once its job has succeeded."
         )
     if job.state != "succeeded" or job.finished_at is None:
         reason = f": {job.detail}" if job.detail else "."

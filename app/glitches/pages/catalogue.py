@@ -1,7 +1,7 @@
 """The catalogue: filters, counts, glitches as cards or a table, and labels for those chosen."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -16,7 +16,7 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.paging import Page
 from app.core.wording import count
 from app.frame.contexts import Card, ClassCount, Download, PageContext
-from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer
+from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer, remembered
 from app.frame.failures import see_other
 from app.frame.render import LONGEST_PATH, local_path, render
 from app.frame.words import ORIGIN_TEXTS, card, export_links, frequency, seconds, snr
@@ -98,7 +98,6 @@ class CataloguePage(PageContext):
     cards: tuple[Card, ...]
     table: CatalogueTable | None
     here: str  # this page, to come back to
-    all_kept: tuple[tuple[str, str], ...]  # the whole address as fields, without its columns
     class_names: tuple[str, ...]
     undo: str | None  # the labels that were just given
     refused: Refused | None  # labels that were not given
@@ -111,6 +110,7 @@ class CataloguePage(PageContext):
 
 router = APIRouter(route_class=PageRoute)
 
+COLUMNS_COOKIE_NAME = "glitch_columns"
 PAGE_SIZE = 48  # fills whole rows of 2, 3, 4, 6 and 8 cards
 
 
@@ -123,6 +123,9 @@ def catalogue(
     event: UUID | None = None,
 ) -> Response:
     """One page of the glitches that pass the filters; ``event`` is what was just labelled."""
+    if query.is_table and not query.columns:
+        kept = request.cookies.get(COLUMNS_COOKIE_NAME, "").split(".")
+        query = replace(query, columns=tuple(name for name in kept if name in _COLUMNS))
     return _shown(request, session, principal, query, undo=event)
 
 
@@ -162,7 +165,6 @@ def _shown(
         ),
         table=catalogue_table(query, page.items, judgements) if query.is_table else None,
         here=query.href(),
-        all_kept=tuple(pair for pair in query.pairs(after=None) if pair[0] != "column"),
         class_names=usable_class_names(session),
         undo=None if undo is None else str(undo),
         refused=refused,
@@ -183,6 +185,21 @@ def _shown(
         is_empty_catalogue=not total and not query.is_narrowed and not errors,
     )
     return render(request, context, status=400 if errors or refused else 200)
+
+
+@router.post("/glitches/columns", dependencies=[CsrfChecked])
+def choose_columns(
+    *,
+    request: Request,
+    _: Reader,
+    column: Annotated[list[str] | None, Form(max_length=20)] = None,
+    back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
+) -> Response:
+    """Show the table with these columns, also when it is next come to."""
+    chosen = tuple(name for name in _COLUMNS if name in {"class", *(column or ())})
+    query = parse_catalogue_query(QueryParams(urlsplit(local_path(back)).query))
+    target = replace(query, columns=chosen).href(view="table")
+    return remembered(request, target, COLUMNS_COOKIE_NAME, ".".join(chosen))
 
 
 @router.post("/glitches/chosen", dependencies=[CsrfChecked])

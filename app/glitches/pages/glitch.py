@@ -192,10 +192,15 @@ LONGEST_LABEL = 100
 
 @router.get("/glitches/{public_id}")
 def glitch_page(
-    request: Request, session: SessionDep, principal: Reader, public_id: str, near: AddressedQuery
+    *,
+    request: Request,
+    session: SessionDep,
+    principal: Reader,
+    public_id: str,
+    near: AddressedQuery,
+    show: str = SEEN,
 ) -> Response:
     """The page of one glitch, by our id or Gravity Spy's."""
-    show = request.query_params.get("show", SEEN)
     page = glitch_page_of(
         session,
         find_or_refuse(session, public_id),

@@ -1,7 +1,7 @@
 """The filters of the catalogue as they stand in an address: read, refused in words, written."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
@@ -19,7 +19,7 @@ from app.frame.words import (
     UNUSUAL_P_VALUE,
 )
 from app.glitches.records import GlitchFilters
-from app.server.form_fields import takes_any
+from app.server.form_fields import parameters_of, takes_any
 from glitch.detectors import DETECTORS
 from glitch.views import VIEW_DURATIONS_S
 
@@ -31,9 +31,7 @@ _TEXT_FIELDS = (
     *("frequency_min", "frequency_max", "confidence_min", "origin", "novelty", "batch", "run"),
     *("flag", "not_flag", "window", "view", "sort", "after"),
 )
-# ``done`` and ``event`` say what was done just now, ``show`` which pictures a glitch's page shows;
-# the others are of files.
-_KNOWN = {*_TEXT_FIELDS, "ifo", "column", "done", "event", "show", "format", "cluster"}
+_KNOWN = {*_TEXT_FIELDS, "ifo", "column", "done", "event"}  # the last two say what was just done
 _IN_WORDS = {  # what a filter is in the title of the window
     **{"run": "{}", "start": "from {}", "end": "to {}"},
     **{"snr_min": "SNR ≥ {}", "snr_max": "SNR ≤ {}"},
@@ -109,14 +107,17 @@ class CatalogueQuery:
         return f"/ui/glitches?{urlencode(pairs)}" if pairs else "/ui/glitches"
 
 
-def parse_catalogue_query(params: QueryParams) -> CatalogueQuery:
-    """The selection that an address describes; what makes no sense is named, never ignored."""
+def parse_catalogue_query(params: QueryParams, also: Collection[str] = ()) -> CatalogueQuery:
+    """The selection that an address describes; what makes no sense is named, never ignored.
+
+    ``also`` are further parameters that its page takes.
+    """
     values = {name: params.get(name, "").strip() for name in _TEXT_FIELDS}
     values = {name: value for name, value in values.items() if value}
     ifos = tuple(dict.fromkeys(ifo.strip() for ifo in params.getlist("ifo") if ifo.strip()))
     columns = tuple(dict.fromkeys(name[:20] for name in params.getlist("column")[:20] if name))
     reader = _Reader(values)
-    reader.errors.extend(no_such_filter(params, _KNOWN))
+    reader.errors.extend(no_such_filter(params, {*_KNOWN, *also}))
     start, end = reader.stretch()
     novelty = reader.novelty()
     filters = GlitchFilters(
@@ -150,7 +151,7 @@ async def _from_address(
     ifo: _Several = None,  # noqa: ARG001 - named for ``CheckQuery``: of these an address may
     column: _Several = None,  # noqa: ARG001 - hold several
 ) -> CatalogueQuery:
-    return parse_catalogue_query(request.query_params)
+    return parse_catalogue_query(request.query_params, parameters_of(request.scope["route"]))
 
 
 AddressedQuery = Annotated[CatalogueQuery, Depends(_from_address)]
