@@ -1,4 +1,4 @@
-"""All tables together, as migrations compare them. Code that works with some imports those."""
+"""All tables together, for migrations. Other code imports only the tables that it uses."""
 
 from app.classes import tables as class_tables
 from app.classes.audit import tables as audit_tables

@@ -1,6 +1,7 @@
-"""Views as small bytes: one view is zstd-compressed uint8, as the store keeps it.
+"""Compression of views: zstd-compressed uint8, as stored in the database.
 
-255 steps over the clip, so a round trip is within 0.5/255 of the value (0.05 of normalised energy).
+The clip range has 255 steps, so a round trip is within 0.5/255 of the value (0.05 of normalised
+energy).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the latent vector back to views: what the model believes it saw, and what it left out."""
+"""From the latent vector back to views: reconstructions and residuals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detectors: their names, and telling which one a channel or a file name means."""
+"""Names of detectors, and the detector of a channel or file name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From views to the latent vector that the whole product stands on."""
+"""From views to the latent vector."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What can be wrong with an input. Each message is a sentence that says what to do next.
+"""Errors of inputs. Each message is a sentence that says what to do next.
 
-The service maps these types to HTTP statuses in one table; nothing here knows HTTP.
+The service maps these types to HTTP statuses in one table; nothing here depends on HTTP.
 """
 
 

@@ -1,4 +1,4 @@
-"""Gravity Spy's own conventions: the ids that it gives to glitches."""
+"""Conventions of Gravity Spy: its ids of glitches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the nearest labelled glitches say of a glitch's own label, exactly and in bounded memory."""
+"""Votes of the nearest labelled glitches on a glitch's label, exact and in limited memory."""
 
 from __future__ import annotations
 

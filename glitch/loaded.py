@@ -1,4 +1,4 @@
-"""A checkpoint's model on a device, as the encoder and the decoder hold it."""
+"""A checkpoint's model on a device, as used by encoder and decoder."""
 
 from __future__ import annotations
 

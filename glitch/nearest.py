@@ -1,7 +1,7 @@
-"""The nearest of many among themselves: exact while they are few, approximate beyond.
+"""Nearest neighbours within a set: exact for small sets, approximate for large ones.
 
-Beyond ``MOST_EXACT`` the graph is nearest-neighbour descent's (Dong, Moses & Li 2011, as
-``pynndescent`` does it), from a fixed seed: the same vectors, the same graph.
+Above ``MOST_EXACT`` the graph is made by nearest-neighbour descent (Dong, Moses & Li 2011, as
+``pynndescent`` implements it) with a fixed seed: the same vectors give the same graph.
 """
 
 from __future__ import annotations

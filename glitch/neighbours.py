@@ -1,4 +1,4 @@
-"""Exact nearest neighbours: the reference that every faster search is held against."""
+"""Exact nearest neighbours: the reference for tests of every faster search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which latents say something about a glitch or a cluster, and over which range to move each."""
+"""The informative latents of a glitch or a cluster, and the range over which to vary each."""
 
 from __future__ import annotations
 

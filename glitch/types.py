@@ -1,7 +1,7 @@
-"""The shape vocabulary. Every signature that takes or gives an array uses one of these names.
+"""The shape vocabulary: every signature with an array uses one of these names.
 
-The names of tensors are made when they are first asked for: importing torch takes seconds and
-memory, and code that handles arrays alone (the database, a command line) need not pay for it.
+The names of tensors are made on first use: importing torch takes seconds and memory, and code that
+handles only arrays (the database, the command line) does not need it.
 """
 
 from typing import TYPE_CHECKING, Any

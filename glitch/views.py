@@ -1,4 +1,4 @@
-"""Views: the picture of one glitch in Gravity Spy's four windows, on one fixed grid."""
+"""Views: the spectrograms of one glitch in Gravity Spy's four windows, on one fixed grid."""
 
 from __future__ import annotations
 

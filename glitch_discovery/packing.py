@@ -1,4 +1,4 @@
-"""A folder as one upload: an archive beside nothing of its own, gone once it was sent."""
+"""Packing a folder into one temporary archive for an upload."""
 
 from __future__ import annotations
 

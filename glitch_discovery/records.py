@@ -1,4 +1,4 @@
-"""What the service answers, as typed records. Unknown values are None, never a number."""
+"""Responses of the service as typed records. Unknown values are None, never a number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table of the catalogue, for whichever library the caller works with."""
+"""A table of the catalogue as an object of pandas, astropy or gwpy."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""The version, in this one place: both distributions, the service and its commands read it here."""
+"""The version, defined only here, for both distributions, the service and its commands."""
 
 VERSION = "0.2.0.dev0"

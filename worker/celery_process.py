@@ -1,7 +1,7 @@
-"""What worker and scheduler have in common as processes of Celery, and the scheduler.
+"""Common parts of worker and scheduler as Celery processes, and the scheduler.
 
-`glitch-discovery scheduler` knows the broker and no job. Every process of a worker learns here that
-it is to stop.
+`glitch-discovery scheduler` uses only the broker and no jobs. Every process of a worker learns here
+that it is to stop.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Keeping a chunk while it is at work, and learning that it should be left."""
+"""Extending the lease of a chunk while it runs, and learning that the chunk should be released."""
 
 from __future__ import annotations
 

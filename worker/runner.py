@@ -1,7 +1,7 @@
-"""Working on a job: chunk after chunk, each in one transaction with its outcome.
+"""Running a job: chunk after chunk, each in one transaction with its outcome.
 
-The shell around ``app.jobs``: it opens and commits the transactions, and turns what goes
-wrong into a pause, another attempt, or a failure that says why.
+It opens and commits the transactions around ``app.jobs``, and converts faults into a pause, another
+attempt, or a failure with its reason.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Noticing that this worker takes no messages any more, and ending it to be started again.
+"""Detection that this worker receives no messages any more; it then ends, to be restarted.
 
-After Redis was away a Celery worker may count itself connected and yet never take a message again
-(celery/celery issues 8030, 8091, 10302). Nothing in it says so; what shows is that messages wait in
-Redis while no process of the worker does anything. Such a worker is of no use, and its supervisor
-(`up`, the container's restart policy, systemd) starts it again with a sound connection.
+After Redis was away a Celery worker may consider itself connected and yet never receive a message
+again (celery/celery issues 8030, 8091, 10302). It reports no error, but messages wait in Redis
+while no process of the worker is busy. Such a worker ends itself, and its supervisor (`up`, the
+container's restart policy, systemd) restarts it with a new connection.
 """
 
 import logging

@@ -1,8 +1,8 @@
-"""Removing the files of batches once nothing needs them any more.
+"""Removal of the files of batches that are no longer needed.
 
-A kept upload serves every job that names it, so it goes with the last of them. What is removed, and
-that a job can be retried no more, is decided from the jobs' rows; what no job knows (a request that
-was killed between the file and its job) goes by its age.
+An upload is kept while any job refers to it. The rows of the jobs decide what is removed and
+whether a job can still be retried. Files unknown to any job (of a request that was killed before it
+stored its job) are removed by age.
 """
 
 import re

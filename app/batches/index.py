@@ -1,7 +1,7 @@
-"""A batch's members and rows, sorted outside memory: a table that lives as long as the planning.
+"""The members and rows of a batch, sorted in a temporary database table.
 
-Pictures of one glitch may lie anywhere in an archive, and triggers in any order in a table; putting
-them together is a sort, which PostgreSQL does without holding a million of them here.
+Images of one glitch may be anywhere in an archive, and triggers in any order in a table. PostgreSQL
+sorts them without holding a million of them in the memory of this process.
 """
 
 import hashlib

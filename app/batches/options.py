@@ -1,4 +1,4 @@
-"""What somebody says about a batch, and the job that is made of it."""
+"""The options of a batch, and the job made from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the planning of a batch leaves for the reading of each chunk; stored as JSON in between."""
+"""The result of planning a batch, stored as JSON until each chunk is read."""
 
 from __future__ import annotations
 

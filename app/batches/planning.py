@@ -1,4 +1,4 @@
-"""Cutting a batch into chunks: what lies in the upload, put together glitch by glitch."""
+"""Planning of a batch: the upload's content, grouped by glitch and divided into chunks."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence

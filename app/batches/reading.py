@@ -1,4 +1,4 @@
-"""From one chunk's payload to glitches ready to be encoded; one bad glitch spoils no other."""
+"""Reading of one chunk into glitches to be encoded. A bad glitch does not affect the others."""
 
 import hashlib
 import tempfile

@@ -1,9 +1,9 @@
-"""What a batch takes from elsewhere: strain of a frame server and of GWOSC, pictures of one host.
+"""Data that a batch fetches from elsewhere: strain from a frame server or GWOSC, and images.
 
-A frame server (GWDataFind) says where frames lie on this machine, where the operator has set
-``GLITCH_DATAFIND_URL`` and ``GLITCH_FRAME_TYPES``. GWOSC's files (``GLITCH_GWOSC_URL``) are fetched
-once and kept under their own names, which say what they hold, so that the triggers of one stretch
-cost one transfer.
+A frame server (GWDataFind) returns the location of frames on this machine, if the operator has set
+``GLITCH_DATAFIND_URL`` and ``GLITCH_FRAME_TYPES``. Files of GWOSC (``GLITCH_GWOSC_URL``) are
+fetched once and kept under their own names, which describe their content, so that triggers of one
+stretch need only one transfer.
 """
 
 import math

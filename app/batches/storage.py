@@ -1,4 +1,4 @@
-"""Where batches lie in the data directory: each upload once under its digest, work by job."""
+"""Location of batches in the data directory: uploads by digest, unpacked files by job."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Which strain file holds which GPS time of which detector."""
+"""Index of strain files by detector and GPS time."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Tables of a batch: text and LIGO_LW are read here, HDF5 and ROOT by the child processes."""
+"""Tables in a batch. Text and LIGO_LW are read here, HDF5 and ROOT by child processes."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal

@@ -1,1 +1,1 @@
-"""The life of a class: its place among others, what staff do to it, and how that is undone."""
+"""Classes: their hierarchy, the actions of staff on them, and undo."""

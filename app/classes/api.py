@@ -1,4 +1,4 @@
-"""`/classes`: the classes of glitches, and what staff do to them."""
+"""`/classes`: the classes of glitches and the actions on them."""
 
 from typing import Annotated
 

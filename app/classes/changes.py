@@ -1,4 +1,4 @@
-"""What each act changes of a class: values before and after, so that its undo restores exactly."""
+"""The changes that each action makes to a class: values before and after, for an exact undo."""
 
 from collections.abc import Mapping
 from typing import Any

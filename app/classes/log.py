@@ -1,4 +1,4 @@
-"""The log of a class: what may be asked for, and what was done in words."""
+"""The history of a class: possible actions, and recorded actions in words."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal

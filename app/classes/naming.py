@@ -1,7 +1,6 @@
-"""Classes by their names: listed, found as typed, made, and which names may be given.
+"""Classes by name: list, look up, create, and validate names.
 
-What happens to a class later (renamed, retired, moved under another) is in
-``app.classes.service``.
+Later changes of a class (renamed, retired, moved below another) are in ``app.classes.service``.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a class looks like from afar: how often it occurs, where it lies, which glitches show it."""
+"""Overview of a class: frequency, position in the latent space, example glitches."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping

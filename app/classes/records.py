@@ -1,4 +1,4 @@
-"""Classes as services give them."""
+"""Records of classes."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,6 +1,6 @@
-"""Changing classes: every act an event with its author, every undo an event too.
+"""Actions on classes. Every action and every undo is an event with its author.
 
-As in the review of clusters, an act of somebody who has not seen the last event is refused.
+As in the review of clusters, an action is refused if its author has not seen the last event.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The tables of classes, and of what was done to each, which an undo needs to know."""
+"""The tables of classes and of the events that an undo needs."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sub-classes: which class lies under which."""
+"""The hierarchy of classes and sub-classes."""
 
 from __future__ import annotations
 

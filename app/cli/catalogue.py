@@ -1,4 +1,4 @@
-"""Commands that ask a running service: embed, ingest, cluster, export."""
+"""Commands that contact a running service: embed, ingest, cluster, export."""
 
 from pathlib import Path
 from typing import Annotated

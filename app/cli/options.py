@@ -1,4 +1,4 @@
-"""What several commands share: options, errors as sentences, the database."""
+"""Shared by several commands: options, error messages, the database."""
 
 from __future__ import annotations
 

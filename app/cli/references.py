@@ -1,4 +1,4 @@
-"""`glitch-discovery references`: published glitches, so that one's own can be judged by them."""
+"""`glitch-discovery references`: published glitches as references for novelty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`glitch-discovery token`: who may do what."""
+"""`glitch-discovery token`: access tokens."""
 
 from typing import Annotated
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What the command line asks of a running service's catalogue: batches, clusterings, exports."""
+"""Requests of the command line to the catalogue of a service: batches, clusterings, exports."""
 
 import contextlib
 from collections import Counter

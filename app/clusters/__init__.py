@@ -1,1 +1,1 @@
-"""Clusters of novel glitches: made by a run, kept, browsed."""
+"""Clusters of novel glitches: found by a run, stored, reviewed."""

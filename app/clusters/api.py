@@ -1,4 +1,4 @@
-"""`/clusters`: have the catalogue clustered, look at what came out."""
+"""`/clusters`: start a clustering and read its result."""
 
 from typing import Annotated, Literal
 from uuid import UUID

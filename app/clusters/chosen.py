@@ -1,4 +1,4 @@
-"""Clusters whose members somebody chose: the parts of a split, and selections of the map."""
+"""Clusters with selected members: parts of a split, and selections on the map."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

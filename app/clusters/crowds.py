@@ -1,6 +1,7 @@
-"""Which unlabelled glitches are novel as a crowd: the tests of one clustering, from the store.
+"""The tests of one clustering: which unlabelled glitches are novel by the crowd score.
 
-Those that were seen otherwise than the references are encoded again, by what both show.
+Glitches seen under other conditions than the references are encoded again by what both have in
+common.
 """
 
 from __future__ import annotations

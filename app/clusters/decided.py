@@ -1,11 +1,10 @@
-"""What reviewers decided about earlier clusters, for the next run to keep.
+"""Decisions of reviewers on earlier clusters that the next run keeps.
 
-A split stays: glitches that a reviewer put into different clusters are never joined again. What
-came to a cluster after it was named, merged or dismissed has been judged by nobody, and waits as a
-cluster of its own, one for all that came, as long as the decision or one about it stands. A
-selection that a reviewer made a cluster waits as one until somebody decides. A dismissed look stays
-dismissed, and so do dismissed glitches of which a run of another detector or scope makes a cluster
-with no other among them.
+Glitches that a reviewer split into different clusters are never joined again. Glitches added to a
+cluster after it was named, merged or dismissed have not been reviewed. They wait as one separate
+cluster as long as that decision, or one about them, stands. A selection that a reviewer made a
+cluster waits until somebody decides. A dismissed look stays dismissed. So do dismissed glitches
+that a run of another detector or scope finds as a cluster with no other members.
 """
 
 from collections import Counter, defaultdict

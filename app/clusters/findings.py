@@ -1,4 +1,4 @@
-"""What a clustering found, as records that are said in sentences: never the other way round."""
+"""The findings of a clustering, as records from which sentences are made."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

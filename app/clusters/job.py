@@ -1,6 +1,6 @@
-"""The job of kind ``cluster``: one clustering is one transaction, that of the job's success.
+"""The job of kind ``cluster``. A clustering is committed in the transaction that ends the job.
 
-So a job that failed or was cancelled, at whatever moment, leaves no clusters behind.
+A job that failed or was cancelled at any moment therefore leaves no clusters behind.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often a look occurred before: the glitches like a cluster's middle, counted over time."""
+"""Earlier occurrences of similar glitches: those near the medoid of a cluster, over time."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the services of clusters take and give, mostly as the API answers it; never ORM rows."""
+"""Records of the services of clusters, mostly as returned by the API."""
 
 from dataclasses import dataclass
 from datetime import datetime

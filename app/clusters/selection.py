@@ -1,4 +1,4 @@
-"""Which glitches a clustering is about: those flagged as novel at a rate, or all of them."""
+"""Selection of the glitches to cluster: those flagged as novel at a rate, or all of them."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence

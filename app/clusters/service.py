@@ -1,4 +1,4 @@
-"""Clusters: start a clustering, list, rank, look inside, compare runs."""
+"""Clusters: start a clustering, list, rank and read clusters, compare runs."""
 
 from collections import defaultdict
 from collections.abc import Sequence

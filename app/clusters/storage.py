@@ -1,4 +1,4 @@
-"""Storing what a run found: each cluster with what it continues and what was decided about it."""
+"""Storage of the clusters of a run, with their identity and earlier decisions."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a cluster looks like from outside: where it lies, when it occurs, how often before."""
+"""The summary of a cluster: position in the latent space, occurrence in time, similar glitches."""
 
 import math
 from collections import Counter

@@ -1,1 +1,1 @@
-"""Core: settings, errors, the database and access; knows no room."""
+"""Core: settings, errors, the database and access. It imports no subject folder."""

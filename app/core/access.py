@@ -1,8 +1,8 @@
-"""Who asks, what they may do, and the trail of who did what: bearer tokens, hashed at rest.
+"""Authentication, roles and the audit trail. Bearer tokens are stored as hashes.
 
-A secret holds 256 random bits, so a plain SHA-256 of it cannot be searched; slow password hashing
-would only cost every request its time. The look-up compares hashes, whose prefixes tell a caller
-who times it nothing of the secret; the last comparison is in constant time all the same.
+A secret has 256 random bits, so a plain SHA-256 of it cannot be searched, and slow password hashing
+would only slow down every request. The lookup compares hashes, whose timing reveals nothing about
+the secret. The final comparison takes constant time nevertheless.
 """
 
 import hashlib

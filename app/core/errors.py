@@ -1,6 +1,6 @@
-"""What can be wrong with a request. Each message is a sentence that says what to do next.
+"""Errors of requests. Each message says what to do next.
 
-``app.core.failures`` says how each, and each of ``glitch.errors``, is answered.
+``app.core.failures`` defines the response to each of them, and to each of ``glitch.errors``.
 """
 
 from glitch.errors import FormatError

@@ -1,10 +1,13 @@
-"""Logs of acts, undos and redos: what stands, and what may be undone or done again.
+"""Histories of actions, undos and redos: which actions stand, and which can be undone or redone.
 
-Pure: a log is a sequence of events, and which of them stand follows from the sequence alone. The
-histories of clusters and of classes are such logs. The last event that a caller has seen comes with
-each act: if something else happened since, the act is refused with who did what, so of two people
-at once the second is refused, and nothing of the first's work is lost. An undo or redo is let
-through when it is its turn.
+Pure functions: a history is a sequence of events, from which follows which of them stand. Clusters
+and classes have such histories.
+
+Each action carries the last event that its author has seen. If something else happened since, the
+action is refused with the author and kind of that event. When two people act at once, the second is
+refused, and the work of the first is not lost.
+
+An undo or redo is accepted when it is its turn.
 """
 
 from collections.abc import Callable, Mapping, Sequence

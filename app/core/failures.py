@@ -1,4 +1,4 @@
-"""What each error means to the client: one table, for the API's problems and for pages."""
+"""The response to each error: one table, for problem responses of the API and for pages."""
 
 import errno
 import logging

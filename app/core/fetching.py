@@ -1,7 +1,8 @@
-"""Answers of servers elsewhere: small ones bounded in bytes and in time, to their last byte.
+"""Requests to other servers, with limits on the size and total time of the response.
 
-A client of HTTP bounds each step alone, and an answer may come byte by byte, its head too. It also
-unpacks each piece whole, of which 64 kB may hold gigabytes: so nothing is taken packed.
+HTTP clients limit each step only, and a response, including its head, may arrive byte by byte. They
+also unpack each piece completely, and 64 kB of compressed data may unpack to gigabytes, so
+compressed responses are not accepted.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, or plain text, with the id of the request they belong to."""
+"""Log lines: one JSON object each, or plain text, with the id of the request."""
 
 import json
 import logging

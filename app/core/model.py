@@ -1,4 +1,4 @@
-"""The JSON that all rooms share."""
+"""The base class of records, and field types that all folders share."""
 
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin

@@ -1,4 +1,4 @@
-"""What lists share that are read page by page, from a mark onwards."""
+"""Paging of lists by keyset cursors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

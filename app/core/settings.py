@@ -1,4 +1,4 @@
-"""What an operator can set, read from the environment when asked for and never at import."""
+"""Settings, read from the environment on request and never at import."""
 
 import ipaddress
 import re

@@ -1,7 +1,7 @@
-"""Coming in by browser: login codes that work once, and sessions that can be ended.
+"""Browser logins: codes that work once, and sessions that can be ended.
 
-A code stands in a login link, which lies in histories and logs afterwards: so it is good for
-minutes and for one login, and never the token itself. A session is a row, so that logging out ends
+A code is part of a login link, which remains in browser histories and logs. It therefore works
+once, for some minutes, and is never the token itself. A session is a row, so that logging out ends
 it wherever its cookie was copied to.
 """
 

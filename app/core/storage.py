@@ -1,10 +1,10 @@
-"""Files that every process of a deployment must see, whatever machine it runs on.
+"""Files that all processes of a deployment share, on one or several machines.
 
-Code works with paths in the data directory. Where ``GLITCH_STORAGE_URL`` names an object store,
-that directory is a machine's own copy of it: what is written is kept in the store under the same
-path, and what is read is fetched from there first. Without it the directory itself is shared, and
-nothing is copied. Temporary folders of processes that were killed are removed here too: nobody else
-does.
+Code uses paths in the data directory. If ``GLITCH_STORAGE_URL`` names an object store, that
+directory is a local copy: files are written to the store under the same path, and fetched from it
+before they are read. Otherwise the directory itself is shared, and nothing is copied.
+
+Temporary folders of processes that were killed are removed here too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""Untrusted files are decoded in child processes that may hang, crash or swell alone.
+"""Child processes that decode untrusted files, so that a crash or hang affects only the child.
 
-``files`` has the functions that services call; ``pool`` starts and bounds the children,
-``fork_server`` makes them, ``confinement`` takes their rights away, ``operations`` is what they
-do.
+``files`` has the functions that services call, ``pool`` starts and limits the children,
+``fork_server`` forks them, ``confinement`` drops their rights, and ``operations`` is what they do.
 """

@@ -1,8 +1,8 @@
-"""Taking away what a child that decodes an untrusted file does not need.
+"""Restrictions on a child process that decodes an untrusted file.
 
-Limits of memory, processor time, time and output hold on every kernel. Where the kernel has
-Landlock (Linux 5.13), the child can open the one file that it decodes and Python's own, and
-nothing else; without it, the readers' own guards against links to other files stand alone.
+Limits on memory, processor time, time and output work on every kernel. Where the kernel has
+Landlock (Linux 5.13), the child can open only the file that it decodes and Python's own files.
+Elsewhere only the readers' own checks protect against links to other files.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""What can be wrong with decoding besides the file; that is a ``GlitchError``."""
+"""Errors of decoding that are not caused by the file (those are ``GlitchError``)."""
 
 
 class DecodersBusyError(Exception):

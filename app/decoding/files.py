@@ -1,6 +1,6 @@
-"""Reading untrusted files, as services do it: each function has a child do the reading.
+"""Functions for services that have a child process read an untrusted file.
 
-Frame files (GWF) are decoded by a process of their own that ``glitch.strain.formats.gwf`` starts.
+Frame files (GWF) are decoded by a separate process that ``glitch.strain.formats.gwf`` starts.
 """
 
 from collections.abc import Mapping, Sequence

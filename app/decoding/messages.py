@@ -1,4 +1,4 @@
-"""What parent and child say to one another: JSON and raw arrays, never pickles, all bounded.
+"""Messages between parent and child: JSON and raw arrays of limited size, never pickles.
 
 A message is the length of its header (4 bytes, big-endian), the header as JSON, and the bytes of
 the arrays that the header announces.

@@ -1,6 +1,6 @@
-"""What a child can do with a file: a table of functions, each from plain values to plain values.
+"""Operations of a child on a file: a table of functions on plain values.
 
-Imports readers alone, never torch: the fork server has to be small and quick.
+It imports only readers, never torch, because the fork server must be small and fast.
 """
 
 import traceback

@@ -1,4 +1,4 @@
-"""The parent's side: a bounded number of children, made by a fork server that is kept running."""
+"""The parent's side: a limited number of children, forked by a fork server."""
 
 import atexit
 import logging

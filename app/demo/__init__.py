@@ -1,1 +1,1 @@
-"""The demonstration: simulated glitches, one class of them without labels, to try things on."""
+"""The demonstration: simulated glitches, one class of them without labels."""

@@ -1,4 +1,4 @@
-"""`/demonstration`: simulated glitches for a first look, and their removal."""
+"""`/demonstration`: load and remove simulated glitches."""
 
 from fastapi import APIRouter
 from pydantic import Field

@@ -1,4 +1,4 @@
-"""The demonstration's two buttons: load it, take it out."""
+"""The demonstration's two buttons: load and remove."""
 
 from fastapi import APIRouter, Response
 

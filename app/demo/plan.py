@@ -1,7 +1,7 @@
-"""Which glitches the demonstration simulates, and which of them come with a label.
+"""The glitches of the demonstration, and which of them have a label.
 
-Each has a place (class and number) that fixes its detector, its GPS time and its random stream, so
-that a load that was interrupted goes on with the very same glitches.
+The class and number of a glitch determine its detector, GPS time and random stream, so that an
+interrupted load continues with the same glitches.
 """
 
 from __future__ import annotations

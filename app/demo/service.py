@@ -1,4 +1,4 @@
-"""The demonstration: load it, see whether it is there, remove it."""
+"""The demonstration: load it, check for it, remove it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""What is new since yesterday: a page, JSON, a message to the operator's webhook, mail."""
+"""The daily summary: a page, JSON, a webhook message, mail."""

@@ -1,4 +1,4 @@
-"""The job of kind ``digest``: what is new, sent as JSON to the operator's webhook and by mail."""
+"""The job of kind ``digest``: send the summary to the operator's webhook and by mail."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The page of what is new."""
+"""The page of the summary of what is new."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar

@@ -1,4 +1,4 @@
-"""What is new in the catalogue: one answer for the page, the API, the webhook and the mail."""
+"""What is new in the catalogue, for the page, the API, the webhook and the mail."""
 
 from collections import Counter
 from collections.abc import Iterator

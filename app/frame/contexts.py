@@ -1,8 +1,7 @@
-"""What templates share: the frame of every page, and parts that several pages show.
+"""Contexts that templates share: the frame of every page, and parts of several pages.
 
-Each page is one frozen dataclass, in the module of its route or beside it.
-
-A template sees two names only: ``frame`` (what surrounds every page) and ``page``.
+Each page is one frozen dataclass, in the module of its route or beside it. A template sees two
+names: ``frame`` (what surrounds every page) and ``page``.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What page routes ask for, and the route class that answers every failure with a page."""
+"""Dependencies of page routes, and the route class that answers every failure with a page."""
 
 import secrets
 import time

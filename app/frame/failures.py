@@ -1,4 +1,4 @@
-"""What went wrong, as pages say it: a page of its own, or the way to the login."""
+"""Error pages, and the redirect to the login."""
 
 import logging
 from urllib.parse import urlencode, urlsplit

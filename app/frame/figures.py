@@ -1,7 +1,7 @@
-"""The geometry of the server-made figures: view panels with true axes, and the latent chart.
+"""The geometry of server-rendered figures: view panels with axes, and the latent chart.
 
-Numbers only; the templates draw them as SVG, so that the text stays sharp and follows the
-visitor's colours.
+Only numbers: the templates draw them as SVG, so that text stays sharp and follows the colour
+scheme.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The geometry of server-made histograms: bars, axes and the sentence for those who cannot see."""
+"""The geometry of server-rendered histograms: bars, axes and a text alternative."""
 
 import math
 from collections.abc import Sequence

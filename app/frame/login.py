@@ -1,4 +1,4 @@
-"""Logging in and out; and what a visitor chose: the clock of times, light or dark."""
+"""Login and logout, and preferences of the visitor: GPS or UTC, light or dark."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""One colour for each class, the same on every page, in both themes and on the map.
+"""One colour for each class, the same on every page, in both schemes and on the map.
 
-Thirty-six colours were drawn from the sRGB cube so that each is as far as can be from all before it
-for the worst placed of four viewers: normal sight, and protanopia, deuteranopia and tritanopia as
-Machado, Oliveira and Fernandes (2009, IEEE TVCG 15, 1291) simulate them; distances are Euclidean in
-Oklab. All stand off the light and the dark panel by a contrast of 2.2 or more. No set of so many is
-told apart by colour alone: wherever a colour stands, the name stands beside it.
+The thirty-six colours were chosen from the sRGB cube. Each maximises the distance to all previous
+ones for the least favoured of four viewers: normal vision, and protanopia, deuteranopia and
+tritanopia as simulated by Machado, Oliveira and Fernandes (2009, IEEE TVCG 15, 1291). Distances are
+Euclidean in Oklab. All have a contrast of 2.2 or more with the light and the dark panel. So many
+colours cannot all be distinguished, so the name always accompanies the colour.
 """
 
 from hashlib import blake2b

@@ -1,4 +1,4 @@
-"""Rendering: a context goes in, a page with its safe headers comes out."""
+"""Rendering of a context into a page with its security headers."""
 
 import hashlib
 from dataclasses import dataclass

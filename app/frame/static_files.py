@@ -1,6 +1,7 @@
-"""What everybody may see: the frame's static files, and the HTTP interface.
+"""Public files: the frame's static files, and the HTTP interface documentation.
 
-Files are kept for ever under a name that changes with them. Swagger UI renders `/docs` from them.
+Static files are cached for ever under a name that changes with their content. Swagger UI renders
+`/docs` from them.
 """
 
 from fastapi import APIRouter, Request, Response

@@ -1,4 +1,4 @@
-"""Access tokens: an admin's list of all, everybody else's own; made, shown once, revoked."""
+"""The page of access tokens: an admin sees all, others their own. Create, show once, revoke."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar

@@ -1,4 +1,4 @@
-"""What people type into the fields of a form: read, or refused in words. Times are GPS or UTC."""
+"""Parsing of form fields, with error messages. Times are GPS or UTC."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Records of the services as people read them: times, numbers, judgements, cards."""
+"""Display forms of service records: times, numbers, novelty, cards."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

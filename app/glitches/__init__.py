@@ -1,1 +1,1 @@
-"""Glitches: uploaded, embedded, stored, labelled, found again."""
+"""Glitches: upload, embedding, storage, labels, search."""

@@ -1,4 +1,4 @@
-"""What was assumed of a file because nobody said it: names in the API, a sentence for people."""
+"""Assumptions about an upload that states no value: names in the API, a sentence for people."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Embedding one upload: read, encode, store, judge, find its neighbours."""
+"""Embedding of one upload: read, encode, store, judge, find neighbours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is known of a glitch besides its views: one shape, wherever it travels."""
+"""The measured properties of a glitch, in one record for all uses."""
 
 from dataclasses import dataclass
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Storing a glitch: once, however often and from however many sides it comes."""
+"""Storage of a glitch: once, however often and from however many clients it is sent."""
 
 import hashlib
 import math

@@ -1,7 +1,7 @@
-"""Labels: append-only statements that a glitch is of a class.
+"""Labels: append-only statements that a glitch belongs to a class.
 
-The current label of a glitch is its latest one that is not revoked; ``glitch.class_id`` and
-``glitch.ml_confidence`` repeat it (see ``app.glitches.tables.Glitch``) and are set here alone, in
+The current label of a glitch is its latest one that is not revoked. ``glitch.class_id`` and
+``glitch.ml_confidence`` repeat it (see ``app.glitches.tables.Glitch``). They are set only here, in
 the same transaction.
 """
 

@@ -1,8 +1,8 @@
 """The nearest known glitches of a latent vector, by Euclidean distance in SQL.
 
-Exact below the size where a checkpoint gets its vector index (``app.core.postgres.partitions``),
-within the index's recall above. ``glitch.neighbours`` is the reference that tests hold this
-against.
+The search is exact below the size at which a checkpoint gets a vector index
+(``app.core.postgres.partitions``), and within the recall of the index above. Tests compare it with
+``glitch.neighbours``.
 """
 
 from collections.abc import Iterable, Sequence

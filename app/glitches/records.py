@@ -1,4 +1,4 @@
-"""What the services of glitches take and give; never ORM rows."""
+"""Records of the services of glitches, never ORM rows."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The JSON of glitches that goes out and comes in, and how records of the services become it."""
+"""The JSON of glitches, and its conversion from service records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Selecting glitches: which columns make a record, and which conditions a filter means."""
+"""Selection of glitches: the columns of a record, and the SQL conditions of a filter."""
 
 import math
 import re

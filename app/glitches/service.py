@@ -1,4 +1,4 @@
-"""Finding glitches: one by its id, many by filters, page by page; their views and judgements."""
+"""Reading glitches: one by id, many by filters, page by page; their views and novelty."""
 
 import base64
 import binascii

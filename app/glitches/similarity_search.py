@@ -1,8 +1,8 @@
-"""The search that ``gwpy.table.GravitySpyTable.search`` asks for.
+"""The search that ``gwpy.table.GravitySpyTable.search`` sends.
 
-Parameters arrive as fragments of SQL, because the service that gwpy was written for pasted them
-into its query. Here a strict grammar reads them, and only the numbers and detector prefixes it
-finds go on, as bound parameters.
+Parameters arrive as fragments of SQL, because the original service inserted them into its query.
+Here a strict grammar parses them, and only the numbers and detector prefixes are used, as bound
+parameters.
 """
 
 import re

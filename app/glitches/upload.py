@@ -1,7 +1,7 @@
-"""From uploaded files and what was said about them to the views of one glitch.
+"""From uploaded files and the accompanying details to the views of one glitch.
 
-A file's name is data (Gravity Spy names carry the detector, the id and the window), never a path:
-uploads are spooled under names of our own.
+The name of a file is data (Gravity Spy names contain the detector, the id and the window), never a
+path: uploads are spooled under generated names.
 """
 
 import math

@@ -1,1 +1,1 @@
-"""Who else may say who somebody is: issuers of SciTokens, and a provider of logins (OIDC)."""
+"""External authentication: issuers of SciTokens, and a provider of logins (OIDC)."""

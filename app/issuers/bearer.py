@@ -1,8 +1,8 @@
-"""SciTokens as bearer tokens: who asks, and what the scopes of the token let them do.
+"""SciTokens as bearer tokens: the caller, and the role that the scopes give.
 
-An ``Enforcer`` of the SciTokens library is not safe between threads, so each token gets its own. It
-judges issuer, audience and scopes; signature and times are checked before, with a margin for clocks
-that the library does not have.
+An ``Enforcer`` of the SciTokens library is not thread-safe, so each token gets its own. It checks
+issuer, audience and scopes. Signature and times are checked first, with a tolerance for clock
+differences that the library lacks.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""An issuer of signed tokens: what it publishes, fetched within bounds, and what it has signed.
+"""An issuer of signed tokens: its published keys, fetched within limits, and signature checks.
 
-Keys are asked for when a token needs them and kept for an hour, or for four days while the issuer
-cannot be reached. Whatever tokens come, an issuer is asked once in half a minute at most, by one
-thread, and never at an address that a token names.
+Keys are fetched when a token needs them and kept for an hour, or for four days while the issuer
+cannot be reached. Whatever tokens arrive, an issuer is contacted at most once in half a minute, by
+one thread, and never at an address that a token names.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Logins and logouts by an OpenID Connect provider: code with PKCE, groups give the role."""
+"""Login and logout by an OpenID Connect provider: code flow with PKCE; groups give the role."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""Background work: jobs in the database, done chunk by chunk by any number of workers."""
+"""Background work: jobs in the database, run chunk by chunk by any number of workers."""

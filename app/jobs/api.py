@@ -1,4 +1,4 @@
-"""`/jobs`: background work, its items, its progress as it happens, cancel and retry."""
+"""`/jobs`: background jobs, their items, live progress, cancel and retry."""
 
 import json
 from collections.abc import AsyncGenerator

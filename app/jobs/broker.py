@@ -1,7 +1,7 @@
-"""The message broker: how API, workers and scheduler reach Redis, and what they say over it.
+"""The message broker: how API, workers and scheduler use Redis.
 
-Everything in Redis may be lost at any moment: messages only notify, and what else is kept there
-is a sign of life that is renewed every few seconds.
+Everything in Redis may be lost at any moment: messages only notify, and the only other content is a
+sign of life that is renewed every few seconds.
 """
 
 from __future__ import annotations

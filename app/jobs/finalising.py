@@ -1,4 +1,4 @@
-"""Whether a job has come to its end, judged from its chunks while its row is locked."""
+"""Decides whether a job has ended, from its chunks, while its row is locked."""
 
 from datetime import timedelta
 from typing import Any

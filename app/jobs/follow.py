@@ -1,4 +1,4 @@
-"""A job's news as they happen, for the event streams of API and pages alike."""
+"""Progress events of a job, for the event streams of API and pages."""
 
 import asyncio
 import re

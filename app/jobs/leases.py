@@ -1,10 +1,9 @@
-"""Who may work on which chunk, how its outcome is kept, and which jobs nobody works on.
+"""Leases on chunks, the outcome of a chunk, and jobs that no worker has taken.
 
 A claim gives a chunk to one worker until a time of the database's clock; a thread of the worker
-puts that time off while it lives. Claiming a chunk raises its ``claim`` number, and every
-statement that ends a chunk asks for the owner and the number it was claimed with: a worker that
-was taken for dead and comes back finds that its transaction may not be committed, so nothing is
-stored twice.
+extends it. Claiming a chunk raises its ``claim`` number, and every statement that ends a chunk
+requires the owner and the number of the claim. The transaction of a worker that was considered dead
+and returns is therefore refused, so nothing is stored twice.
 """
 
 from datetime import timedelta

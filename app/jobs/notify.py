@@ -1,8 +1,8 @@
-"""Notifying workers: a message that a job has something to do. Never more than that.
+"""Notification of workers: a message that a job is waiting, and nothing more.
 
-It is sent once the transaction is committed, so that no worker looks before there is something to
-see. A message that is lost, doubled or late costs nothing: the reconciler notifies again of
-whatever is due, and a worker that finds nothing to do goes away.
+It is sent after the transaction is committed, so that no worker looks too early. A lost, duplicate
+or late message does no harm: the reconciler notifies again of whatever is due, and a worker that
+finds nothing to do continues.
 """
 
 import logging

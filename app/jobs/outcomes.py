@@ -1,4 +1,4 @@
-"""Writing what handlers say into the tables: plans into chunks and items, results into items."""
+"""Storage of the results of handlers: plans as chunks and items, results as items."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What the job services and the handlers of each kind take and give; never ORM rows."""
+"""Records of the job services and of the handlers of each kind, never ORM rows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The kinds of jobs, each with the handler that does it (``app.jobs.records.JobHandler``).
+"""The kinds of jobs, each with its handler (``app.jobs.records.JobHandler``).
 
-A kind's module is named in ``BUILT_IN`` and imported when a job of that kind is first met, so that
-the API need not import what only workers use.
+The module of a kind is named in ``BUILT_IN`` and imported when a job of that kind first occurs, so
+that the API need not import modules that only workers use.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Jobs as JSON, with where to find what each made, for API and pages alike."""
+"""Jobs as JSON, with links to their results, for API and pages."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Jobs: make, look at, cancel, retry."""
+"""Jobs: create, read, cancel, retry."""
 
 from collections.abc import Mapping
 from typing import Any

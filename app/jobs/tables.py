@@ -1,7 +1,7 @@
-"""The tables of background work. The job row is the truth; a message only says "look at it".
+"""The tables of background jobs. The row of a job is authoritative; messages only notify.
 
-Every time here is the database's: leases and due times are compared with its clock alone, so a
-worker whose clock is wrong can neither keep nor steal a chunk.
+All times are those of the database: leases and due times are compared only with its clock, so a
+worker with a wrong clock can neither keep nor steal a chunk.
 """
 
 from datetime import datetime

@@ -1,1 +1,1 @@
-"""`glitch-discovery up`: one data directory, its processes, and their orderly start and stop."""
+"""`glitch-discovery up`: one data directory, its processes, their start and stop."""

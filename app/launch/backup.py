@@ -1,7 +1,7 @@
-"""`glitch-discovery backup` and `restore`: the catalogue, and the files that it names.
+"""`glitch-discovery backup` and `restore`: the catalogue and the files that it refers to.
 
-A backup is a folder with a dump of the database, files, and a manifest of both. It is taken of a
-running service too, and restored into an empty place, where what arrived is counted.
+A backup is a folder with a dump of the database, files, and a manifest of both. It can be taken of
+a running service. It is restored into an empty place, and the restored rows are counted.
 """
 
 from __future__ import annotations

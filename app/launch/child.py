@@ -1,6 +1,7 @@
-"""Child processes of the supervisor: started apart, watched, stopped in order; some started again.
+"""Child processes of the supervisor: started separately, watched, stopped in order.
 
-The service serves without those that are started again, so their trouble never ends it.
+Some are restarted when they end. The service does not depend on those, so their failure never ends
+it.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
-"""The one folder that holds all state: checked by really using it, held by one service at a time.
+"""The folder that holds all state: tested by writing to it, used by one service at a time.
 
-The kernel holds its lock, so that no crash leaves a stale one. The first-run admin token lies in
-it: of mode 0600, never half written.
+The kernel holds its lock, so that no crash leaves a stale one. The first-run admin token is stored
+in it with mode 0600, written atomically.
 """
 
 import contextlib

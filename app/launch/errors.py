@@ -1,6 +1,6 @@
-"""What can stop a start. Each message is one sentence or two: what is wrong, what to do.
+"""Errors that stop a start. Each message says what is wrong and what to do.
 
-Errors that a person can act on become that sentence and an exit code; others keep their trace.
+Errors that a person can correct become that sentence and an exit code; others keep their traceback.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
-"""How a child learns that its supervisor is gone, even by `kill -9`.
+"""Detection of the supervisor's end by a child, even after `kill -9`.
 
-The supervisor keeps the write end of a pipe; the kernel closes it when the supervisor ends in
-whatever way, and the child reads the end of the file. This works alike on Linux and macOS.
+The supervisor keeps the write end of a pipe. The kernel closes it when the supervisor ends in
+whatever way, and the child reads the end of the file. This works on Linux and macOS.
 
-Run as `python -m app.launch.parent_watch DIR` it stops the embedded database then; a supervisor
+Run as `python -m app.launch.parent_watch DIR` it then stops the embedded database. A supervisor
 that ends in order stops the database itself and then this process.
 """
 

@@ -1,4 +1,4 @@
-"""Everything between a running database and a service that can answer."""
+"""Steps between a running database and a service that can answer."""
 
 from pathlib import Path
 from uuid import UUID

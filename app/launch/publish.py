@@ -1,4 +1,4 @@
-"""Publishing a checkpoint folder: its files into the data directory, its row into the database."""
+"""Publication of a checkpoint: its files into the data directory, its row into the database."""
 
 import json
 import shutil

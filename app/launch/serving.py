@@ -1,4 +1,4 @@
-"""The processes that answer on one socket, each watched and replaced by itself."""
+"""The processes that answer on one socket, each watched and replaced separately."""
 
 import os
 import secrets

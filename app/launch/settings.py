@@ -1,4 +1,4 @@
-"""What steers `up` alone, besides the settings of the service."""
+"""Settings of `up` in addition to those of the service."""
 
 from pydantic import Field, ValidationError
 

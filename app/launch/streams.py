@@ -1,4 +1,4 @@
-"""Standard streams that a service may find closed, or whose reader may leave: it goes on."""
+"""Standard streams that may be closed, or whose reader may leave: the service continues."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""`glitch-discovery up`: from an empty folder to a service that answers, and back."""
+"""`glitch-discovery up`: from an empty folder to a service that answers, and the stop."""
 
 import contextlib
 import os

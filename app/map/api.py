@@ -1,4 +1,4 @@
-"""`/map`: every glitch as a point, in columns; have it drawn; label a selection."""
+"""`/map`: every glitch as a point, in columns; draw the map; label a selection."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self

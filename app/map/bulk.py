@@ -1,4 +1,4 @@
-"""Labels for a selection of the map: many glitches in one transaction, taken back as one."""
+"""Labels for a selection of the map: many glitches in one transaction, undone together."""
 
 from collections.abc import Collection
 from typing import Any

@@ -1,7 +1,8 @@
-"""The job of kind ``project``: draw the map again, or place on it what came since.
+"""The job of kind ``project``: draw the map again, or place new glitches on it.
 
-UMAP runs while the job is planned, because what joins its layout can only be cut into chunks when
-it stands. The new map is built beside the one in use and takes over when it is whole.
+UMAP runs during planning, because the glitches that are placed in its layout can only be divided
+into chunks when it exists. The new map is built beside the current one and replaces it when it is
+complete.
 """
 
 from collections.abc import Iterator, Mapping

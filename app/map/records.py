@@ -1,4 +1,4 @@
-"""What the map's services give."""
+"""Records of the map's services."""
 
 from dataclasses import dataclass
 from datetime import datetime

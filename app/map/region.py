@@ -1,7 +1,7 @@
-"""A region of the map: which of its points lie within a polygon and pass the filters of the page.
+"""A region of the map: the points within a polygon that pass the filters of the page.
 
-It is resolved on the columns that the asker has seen, so that what is labelled is what was drawn,
-whatever happened to the catalogue since.
+It is resolved on the columns that the client has, so that the labelled points are those that were
+drawn, even if the catalogue changed since.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The map: have it drawn, have newcomers placed, see how it stands."""
+"""The map: draw it, place new glitches, report its state."""
 
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session

@@ -1,4 +1,4 @@
-"""The tables of the map: projections, the place of each glitch in one, and labels given in bulk."""
+"""The tables of the map: projections, the position of each glitch, and labels given in bulk."""
 
 from datetime import datetime
 from uuid import UUID

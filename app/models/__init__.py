@@ -1,1 +1,1 @@
-"""Published checkpoints, and what they make of glitches."""
+"""Published checkpoints, and their output for glitches."""

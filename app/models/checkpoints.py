@@ -1,4 +1,4 @@
-"""Published checkpoints: exactly one is active, and every query is about one alone."""
+"""Published checkpoints. Exactly one is active, and every query uses only one."""
 
 import re
 from collections.abc import Mapping

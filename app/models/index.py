@@ -1,8 +1,8 @@
-"""The job kind ``index``: search quickly in a large catalogue, and say how well.
+"""The job kind ``index``: a vector index for a large catalogue, and an audit of its recall.
 
 Above ``INDEX_FROM_ROWS`` embeddings an exact scan takes too long, so the active checkpoint gets an
-HNSW index, which may miss a neighbour. How many it misses is looked at once a day: stored glitches
-are searched for by both ways, and the share that the index finds is the job's result.
+HNSW index, which may miss a neighbour. Its recall is measured once a day: stored glitches are
+searched for by both methods, and the share that the index finds is the job's result.
 """
 
 import time

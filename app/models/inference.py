@@ -1,6 +1,4 @@
-"""Encoder, decoder and strain transform as a service shares them: batched, bounded, never blocking
-the event loop.
-"""
+"""Encoder, decoder and strain transform, shared by requests: batched, limited, not blocking."""
 
 from __future__ import annotations
 

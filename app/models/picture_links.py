@@ -1,8 +1,8 @@
-"""Links to pictures that work without a token, for clients that can send none.
+"""Links to images that work without a token, for clients that cannot send one.
 
-``GravitySpyTable.download()`` fetches the addresses of a search's answer bare. Each such address
-carries an expiry and an HMAC over glitch, window and expiry: it opens that one picture and
-nothing else, for a stated time.
+``GravitySpyTable.download()`` requests the addresses in a search result without a token. Each
+address contains an expiry time and an HMAC over glitch, window and expiry, and gives access to only
+that image until then.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Checkpoints as services give them."""
+"""Records of checkpoints."""
 
 from datetime import datetime
 from typing import Any

@@ -1,9 +1,8 @@
-"""Changing the model under a full catalogue: re-embed aside, then switch in one transaction.
+"""Change of the model of a filled catalogue: embed in the background, then switch at once.
 
-The checkpoint that serves goes on serving until every glitch has an embedding under the next one;
-queries ask for the active checkpoint alone, so none ever sees a catalogue that is half done. Going
-back is the same act: the former checkpoint's embeddings are kept, and only what was stored since
-is embedded first.
+The current checkpoint serves until every glitch has an embedding under the next one. Queries use
+only the active checkpoint, so none sees an incomplete catalogue. Going back works in the same way:
+the embeddings of the former checkpoint are kept, and only glitches stored since are embedded first.
 """
 
 from __future__ import annotations

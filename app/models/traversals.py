@@ -1,4 +1,4 @@
-"""Ranges of latents to move for a stored glitch or cluster, and the plane of its members."""
+"""Ranges of latents to vary for a stored glitch or cluster, and the plane of its members."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

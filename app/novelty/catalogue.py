@@ -1,7 +1,7 @@
-"""The whole catalogue: take the calibration again, judge by it what is stored.
+"""Novelty of the whole catalogue: recompute the calibration and all p-values.
 
-Vectors are compared in memory, not in SQL: one product of matrices is some fifty times quicker
-than a scan a glitch.
+Vectors are compared in memory, not in SQL: one matrix product is some fifty times faster than a
+scan for each glitch.
 """
 
 from __future__ import annotations

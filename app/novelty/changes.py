@@ -1,4 +1,4 @@
-"""What a change of labels does to the references and to those that calibrate."""
+"""The effect of a change of labels on the references and the calibration."""
 
 from collections.abc import Collection
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Which glitches are references and which calibrate, as SQL."""
+"""SQL conditions for references and calibrating glitches."""
 
 from sqlalchemy import ColumnElement, Double, cast, func, literal, select
 from sqlalchemy.orm import aliased

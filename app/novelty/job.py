@@ -1,7 +1,7 @@
-"""The job of kind ``judge``: bring every p-value of the catalogue up to date.
+"""The job of kind ``judge``: update every p-value of the catalogue.
 
-It follows a batch, many labels at once, and an upgrade. One is open at a time: a request
-while one waits is served by it, a request while one is at work makes it end with another.
+It follows a batch, many labels at once, and an upgrade. Only one is open at a time: a request while
+one waits is served by it, and a request while one runs schedules another at its end.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,9 @@
-"""How novel one glitch is, by one search of the references in SQL.
+"""The novelty of one glitch, by one search of the references in SQL.
 
-Where the checkpoint has a vector index, it searches first. An index may miss references, and then
-the distance comes out larger and the p-value smaller, never the reverse: who is not novel by it is
-not novel. A glitch that might be, with a p-value of ``EXACT_BELOW`` or less, is judged by a scan.
+If the checkpoint has a vector index, it is searched first. An index may miss references, which
+makes the distance larger and the p-value smaller, never the reverse: a glitch that is not novel by
+the index is not novel. A glitch with a p-value of ``EXACT_BELOW`` or less is judged again by a
+scan.
 """
 
 import math

@@ -1,1 +1,1 @@
-"""Published glitches as references: fetched from their archives, labelled by a named source."""
+"""Published glitches as references, fetched from archives and labelled with a named source."""

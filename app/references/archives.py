@@ -1,4 +1,4 @@
-"""The published archives that references are loaded from, and what their publisher says of each."""
+"""The published archives from which references are loaded, with their metadata."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""The job of kind ``references``: fetch an archive piece by piece, then load it as a batch.
+"""The job of kind ``references``: fetch an archive in parts, then load it as a batch.
 
-Each piece that arrived stays, and is never fetched again.
+Each part that arrived is kept, and is not fetched again.
 """
 
 import hashlib

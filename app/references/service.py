@@ -1,4 +1,4 @@
-"""Loading published glitches as references, and taking them out."""
+"""Loading and removal of published glitches as references."""
 
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -1,1 +1,1 @@
-"""What HTTP needs around the rooms: runtime, requests, problems, health."""
+"""HTTP infrastructure: runtime, requests, problem responses, health."""

@@ -1,8 +1,9 @@
-"""How many requests are worked on at once, so that all of them can finish.
+"""Limits on the number of concurrent requests, so that all of them can finish.
 
-A request that holds a database connection needs a thread to go on; a thread that waits for a
-connection holds none for it. Bounded here, before either is taken, no request waits for another
-that waits for it: places are fewer than connections, and threads more than places.
+A request that holds a database connection needs a thread to continue; a thread that waits for a
+connection holds none for it. The limits here are applied before either is taken, so that no request
+waits for another that waits for it: places are fewer than connections, and threads more than
+places.
 """
 
 from __future__ import annotations

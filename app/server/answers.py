@@ -1,4 +1,4 @@
-"""Answers that are files: painted pictures, exports and the map, for API and pages alike."""
+"""Responses that are files: images, exports and the map, for API and pages."""
 
 import tempfile
 from collections.abc import Generator

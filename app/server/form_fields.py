@@ -1,4 +1,4 @@
-"""Refusing fields of forms and parameters of addresses that would be dropped in silence."""
+"""Refusal of unknown form fields and query parameters."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

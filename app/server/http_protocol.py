@@ -1,8 +1,8 @@
-"""The HTTP server as every process runs it; connections must say what they want in time.
+"""The HTTP server of every process, with time limits on the receipt of requests.
 
-uvicorn waits for ever for the head of a request, for the rest of a body that it has answered and
-for a client to read, and keeps whatever comes of heads and trailers: a few hundred half-sent ones
-would take every descriptor of the process, and an endless one all its memory.
+uvicorn waits without limit for the head of a request, for the rest of a body that it has answered
+and for a client to read, and keeps all heads and trailers. A few hundred incomplete ones would take
+every descriptor of the process, and an endless one all its memory.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What Prometheus collects: counts of each request, and how much of what is bounded is in use.
+"""Prometheus metrics: request counts, and the use of limited resources.
 
-One registry an application, none global. Where several processes answer on one socket, any of them
-may be asked: each writes what it counts into files of a folder that ``PROMETHEUS_MULTIPROC_DIR``
-names, and tells the sum.
+There is one registry for each application, none global. If several processes answer on one socket,
+each writes its counts into files of the folder that ``PROMETHEUS_MULTIPROC_DIR`` names, and any of
+them reports the sum.
 """
 
 import asyncio

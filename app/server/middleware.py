@@ -1,6 +1,6 @@
-"""What surrounds every request: an id, a log line, safe headers, bounds on the body.
+"""Middleware of every request: an id, a log line, security headers, limits on the body.
 
-Plain ASGI throughout: Starlette's ``BaseHTTPMiddleware`` breaks streaming and context variables.
+Plain ASGI: Starlette's ``BaseHTTPMiddleware`` breaks streaming and context variables.
 """
 
 import asyncio

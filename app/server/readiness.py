@@ -1,4 +1,4 @@
-"""Whether the service can do its work, found out beside the requests and never behind them."""
+"""Readiness of the service, checked independently of requests."""
 
 import asyncio
 import os

@@ -1,6 +1,6 @@
-"""What routes ask for, each named once: the caller by token, the transaction, the runtime.
+"""Dependencies of routes, each named once: the caller by token, the transaction, the runtime.
 
-Pages ask for the last two alike.
+Pages use the last two as well.
 """
 
 import base64

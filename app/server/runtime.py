@@ -1,4 +1,4 @@
-"""What lives as long as the process: opened once at start, shared by every request."""
+"""Objects that live as long as the process: opened at the start, shared by every request."""
 
 from __future__ import annotations
 

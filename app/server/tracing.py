@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry, where its ordinary environment variables ask for them.
+"""OpenTelemetry traces, if its standard environment variables request them.
 
-Nothing of it is imported otherwise, so that it costs neither time nor memory.
+Otherwise nothing of it is imported, so it costs neither time nor memory.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""What the scheduler has done now and then, whether anybody asks or not.
+"""Regular maintenance started by the scheduler.
 
-Each step is one short transaction, safe to repeat and safe to miss; a step returns a sentence where
-it did something.
+Each step is one short transaction that is safe to repeat or skip. A step returns a sentence if it
+did something.
 """
 
 from collections.abc import Callable

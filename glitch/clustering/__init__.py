@@ -1,4 +1,4 @@
-"""Clusters: groups of glitches that look alike, what tells them apart, and their recurrence."""
+"""Clusters: groups of similar glitches, their distinctive latents, and recurrence of classes."""
 
 from glitch.clustering.density import (
     EXEMPLARS,

@@ -1,4 +1,4 @@
-"""What tells a group of glitches from others in the latent space, and how it lies in a plane."""
+"""The latents that distinguish a group of glitches from others, and its projection to a plane."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether a look came back after it had not occurred for long.
+"""Return of a class after a long absence.
 
-Silence is counted in days on which the catalogue holds any glitch of the detector: a break between
-observing runs, or a stretch that nobody has loaded, is no absence of one class.
+Absence is counted in days on which the catalogue holds any glitch of the detector: a break between
+observing runs, or a stretch that nobody has loaded, is no absence of a class.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Files of untrusted senders: what is read of them, how much, and what their damage is called."""
+"""Files of untrusted senders: limits on what is read, and errors of damaged files."""

@@ -1,8 +1,8 @@
-"""What lies in a tar or zip, one member after the other, and reading one of them alone.
+"""The members of a tar or zip, one after the other, and reading a single member.
 
-Nothing is ever written under a member's name, links are never followed, and sizes are judged as
-declared before a byte is unpacked. A member is read later by its place in the file, so that many
-workers can share one archive without reading its table of contents again.
+Nothing is written under a member's name, links are never followed, and declared sizes are checked
+before a byte is unpacked. A member is read later by its position in the file, so that many workers
+can share one archive without reading its table of contents again.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Which channel of a file is its strain, where nobody says."""
+"""Choice of the strain channel of a file, if none is given."""
 
 from __future__ import annotations
 

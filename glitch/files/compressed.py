@@ -1,4 +1,4 @@
-"""Files compressed as a whole (gzip, bzip2, xz, zstd), unpacked within bounds."""
+"""Files compressed as a whole (gzip, bzip2, xz, zstd), unpacked within limits."""
 
 import bz2
 import enum

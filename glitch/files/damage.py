@@ -1,4 +1,4 @@
-"""What the readers' libraries raise on damaged bytes, and the one sentence that it becomes."""
+"""Exceptions of the readers' libraries on damaged files, and the one error that replaces them."""
 
 from __future__ import annotations
 

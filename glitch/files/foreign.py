@@ -1,4 +1,4 @@
-"""Kinds of file that are not read here: told by how they begin, with what to send instead."""
+"""Unsupported kinds of files, recognised by their first bytes, with what to send instead."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What is read of an HDF5 file that an untrusted client sent, and how much of it.
+"""Reading of HDF5 files from untrusted clients, within limits.
 
 The format lets a dataset keep its values in any other file that the reading process may open
-(external storage, virtual datasets), and lets a name lead into another file (external links). So
-no reader here indexes a file by itself: datasets and groups are found, and values are read, by
+(external storage, virtual datasets), and lets a name refer to another file (external links).
+Readers therefore never index a file directly. They find datasets and groups, and read values, with
 the functions of this module, which stay inside the file and within stated sizes.
 """
 

@@ -1,4 +1,4 @@
-"""NumPy's npy and npz formats, from the untrusted: bounded, checked, never unpickled."""
+"""NumPy's npy and npz formats from untrusted clients: limited, checked, never unpickled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In which encoding a text is written, told by its beginning."""
+"""The encoding of a text, recognised by its first bytes."""
 
 from __future__ import annotations
 

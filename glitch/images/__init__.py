@@ -1,4 +1,4 @@
-"""Pictures in and out: Gravity Spy's spectrograms, arrays of views, and our own renders."""
+"""Images: reading Gravity Spy's spectrograms and arrays of views, and drawing views."""
 
 from glitch.images.arrays import holds_views, read_views
 from glitch.images.decode import is_image

@@ -1,7 +1,7 @@
-"""What a logarithmic frequency axis spans, by where its labels stand and where they gain a digit.
+"""The range of a logarithmic frequency axis, from the positions and widths of its labels.
 
-The labels are not read: their spacing gives how many octaves the axis spans, the place of the
-lowest how it is cut, and where they become wider which of them are 128 and 1024.
+The labels are not read. Their spacing gives the number of octaves, the position of the lowest gives
+the limits, and the labels that gain a digit are 128 and 1024.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Named arrays out of an untrusted npy, npz or HDF5 file, within a stated size, never unpickled.
+"""Named arrays from an untrusted npy, npz or HDF5 file, within a stated size, never unpickled.
 
-Shapes are read from headers first, and what they declare decides whether a byte is decoded.
+Shapes are read from headers first, and decide whether anything is decoded.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Bytes of an untrusted PNG or JPEG -> RGB pixels, or a sentence that says why not.
+"""Bytes of an untrusted PNG or JPEG to RGB pixels, or an error that says why not.
 
-The size is read from the header, by us, before any decoder runs: a bomb is never unpacked.
+The size is read from the header before any decoder runs, so a decompression bomb is never unpacked.
 """
 
 from __future__ import annotations

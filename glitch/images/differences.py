@@ -1,7 +1,7 @@
-"""Pictures of differences and of rows of views.
+"""Images of differences and of rows of views.
 
-Differences are drawn on ColorBrewer's blue to red (matplotlib's ``RdBu_r``), which people with
-colour-deficient sight can tell apart; white, in the middle, is exactly zero.
+Differences use ColorBrewer's blue to red (matplotlib's ``RdBu_r``), which people with colour vision
+deficiency can distinguish. White, in the middle, is exactly zero.
 """
 
 from __future__ import annotations

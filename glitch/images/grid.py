@@ -1,7 +1,7 @@
-"""Area-averaging resampling: every cell of the grid is the mean over what it covers.
+"""Resampling by area: every cell of the grid is the mean of the pixels that it covers.
 
-Sums of lines, not matrix products: a BLAS that starts threads for them triples the processor time
-where a neighbour is busy.
+It uses sums of lines, not matrix products: a BLAS that starts threads for them triples the
+processor time when other cores are busy.
 """
 
 from __future__ import annotations

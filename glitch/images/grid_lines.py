@@ -1,8 +1,8 @@
-"""Lines of a grid across a spectrogram: found by their colours, and filled from beside them.
+"""Grid lines across a spectrogram, detected by colour and replaced with neighbouring values.
 
-On viridis's purple ground a white or grey line raises red, green and blue together, and a black one
-lowers red and blue. Nothing drawn in viridis does so, nor a blend of its colours: on the way from
-purple to any mixture of them, the lesser rise of red and blue is at most 0.29 of green's.
+On the purple background of viridis a white or grey line raises red, green and blue together, and a
+black one lowers red and blue. Nothing drawn in viridis does so, nor a mixture of its colours: from
+purple to any mixture of them, the smaller rise of red and blue is at most 0.29 of that of green.
 """
 
 from __future__ import annotations

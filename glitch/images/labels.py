@@ -1,4 +1,4 @@
-"""The labels beside an axis or a colour bar: where each stands and how large it is."""
+"""Positions and sizes of the labels beside an axis or a colour bar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a spectrogram's file name says. An untrusted claim: strict grammar."""
+"""Metadata in a spectrogram's file name. It is untrusted and has a strict grammar."""
 
 from __future__ import annotations
 

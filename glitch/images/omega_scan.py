@@ -1,4 +1,4 @@
-"""Views -> PNG as Gravity Spy draws it: 800x600, log2 frequency axis, time axis, colour bar."""
+"""Views to PNG in Gravity Spy's layout: 800x600, log2 frequency axis, time axis, colour bar."""
 
 from __future__ import annotations
 

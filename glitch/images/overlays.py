@@ -1,5 +1,7 @@
-"""What is drawn over a spectrogram: an inset, a legend, a box with text or around something, which
-are refused; white letters, marks and lines, which are filled from beside them.
+"""Overlays on a spectrogram.
+
+Insets, legends and boxes are refused. White letters, marks and lines are replaced with neighbouring
+values.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the spectrogram lies in a picture: inside its axes, away from colour bar, ticks, title."""
+"""Location of the spectrogram in an image: inside its axes, without colour bar, ticks and title."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gravity Spy's pictures -> normalised energy on our grid."""
+"""Gravity Spy's images to normalised energy on the common grid."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Views -> PNG: the plain picture, and the colours that the one with axes shares.
+"""Views to PNG without axes, and the colours shared with the version with axes.
 
-A cell is drawn in whole pixels, so a picture of ours reads back to the nearest of viridis' 256
-colours. Rows that were not measured are drawn in neutral grey, which viridis does not have:
-absence is seen, and is no low energy.
+A cell is drawn in whole pixels, so an image made here is read back to the nearest of viridis' 256
+colours. Rows that were not measured are neutral grey, which viridis does not contain, so that
+absence is not shown as low energy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stretches of a line where something is."""
+"""Runs of true values in a line."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which scales a picture has: told by its caller, else what the spacing of its labels allows.
+"""The scales of an image: given by the caller, otherwise checked against its labels.
 
-The labels are not read, only where they stand and how wide they are. On a colour bar their spacing
-gives how many steps the scale has, and the width of the highest how many digits it has; of the
-frequency axis, ``axis`` tells.
+The labels are not read; only their positions and widths are used. On a colour bar their spacing
+gives the number of steps of the scale, and the width of the highest its number of digits. ``axis``
+does the same for the frequency axis.
 """
 
 from __future__ import annotations

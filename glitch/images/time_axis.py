@@ -1,7 +1,7 @@
-"""Whether the time axis below a picture counts from its middle, and which windows it may span.
+"""Checks of the time axis: zero in the centre, and the windows that its labels allow.
 
-The labels are not read: those before zero begin with a minus, which no digit looks like, and their
-widths give their decimals.
+The labels are not read: those before zero begin with a minus sign, which no digit resembles, and
+their widths give their number of decimals.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""The linear part of the model: a factor analysis whose posterior is known exactly.
+"""The linear part of the model: a factor analysis with an exact posterior.
 
-Most of what tells glitches apart is already in a linear model, and stochastic gradients take many
-thousands of steps to find even that: on a processor's budget a purely convolutional VAE lost to
-pixel PCA (docs/science/model.md). So the linear part is fitted in closed form before
-training starts, and convolutions learn what it cannot say. Absent views and rows need no
-invention here: conditioning a Gaussian on the pixels that were observed is exact.
+Most of what distinguishes glitches is already in a linear model, and stochastic gradients take many
+thousands of steps to find even that: within the budget of a CPU a purely convolutional VAE was
+worse than pixel PCA (docs/science/model.md). The linear part is therefore fitted in closed form
+before training, and convolutions learn the rest.
+
+Absent views and rows need no imputation: conditioning a Gaussian on the observed pixels is exact.
 """
 
 from __future__ import annotations

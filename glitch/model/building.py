@@ -1,4 +1,4 @@
-"""From what a manifest or a configuration states to a model."""
+"""Construction of a model from a manifest or a configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The diagonal Gaussian posterior: sampling from it, and its divergence from the prior."""
+"""The diagonal Gaussian posterior: samples, and the divergence from the prior."""
 
 from __future__ import annotations
 

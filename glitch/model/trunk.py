@@ -1,7 +1,7 @@
-"""Convolutions that have learnt to name simulated glitches, as features beside the scattering.
+"""Convolutions trained to classify simulated glitches, as features beside the scattering.
 
-Scattering keeps of a picture what no training chose; these filters keep what tells simulated
-classes apart. They are finished before the autoencoder learns, and never change with it.
+Scattering features are not trained; these filters keep what distinguishes simulated classes. They
+are trained before the autoencoder and then frozen.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every model of views has, whatever its encoder looks at."""
+"""The common interface of all models of views."""
 
 from __future__ import annotations
 

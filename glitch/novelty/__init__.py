@@ -1,4 +1,4 @@
-"""Novelty: conformal p-values of one glitch and of a catalogue, and which of them to believe."""
+"""Novelty: conformal p-values of one glitch and of a catalogue, and the false-discovery rate."""
 
 from glitch.novelty.conformal import (
     LEAST_CALIBRATION,

@@ -1,15 +1,16 @@
-"""Glitches that were seen otherwise than the references: judged by what both show.
+"""Glitches seen under other conditions than the references: judged by what both have in common.
 
 Only references seen in the same windows and band calibrate (``glitch.novelty.conditions``). Where
-too few are, a mask is sought that both sides contain: windows and rows that the tests show, and
-enough references too. Everything that shows as much is encoded again under that mask, tests and
-references alike, and the tests are judged by the references under it: like by like, so the argument
-of ``glitch.novelty`` holds within each mask. What does not show as much stays as it is, for both.
+there are too few, a mask is sought that both sides contain: windows and rows of the tests that
+enough references have too. Everything that contains the mask, tests and references, is encoded
+again under it, and the tests are judged by the references under it. The argument of
+``glitch.novelty`` therefore holds within each mask. What does not contain the mask stays unchanged,
+on both sides.
 
-References may show different windows, each with classes of its own, and a test of a class that a
-mask lacks would be called new under it. So several masks are tried, until they cover the
-references, and a glitch's p-value is the largest: it is small only if no mask explains the glitch.
-The choice looks at windows and counts alone, never at vectors.
+References may have different windows, each with its own classes, and a test of a class that a mask
+lacks would be called new under it. Several masks are therefore used, until they cover the
+references, and the p-value of a glitch is the largest: it is small only if no mask explains the
+glitch. The choice uses only windows and counts, never vectors.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Under which conditions a glitch was seen: which windows, and which band of each.
+"""The condition under which a glitch was seen: its windows, and the band of each.
 
-The encoder is given what was not observed, but where a glitch lies still depends on it: of real
-glitches with one window judged by references with four, half as many again were called novel as
-may be. So glitches calibrate each other only where they were seen alike.
+The encoder knows what was not observed, but the position of a glitch still depends on it: when real
+glitches with one window were judged by references with four, one and a half times the nominal
+number were called novel. Glitches therefore calibrate each other only under the same condition.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
-"""How novel glitches are as a crowd: a crowd that no known class explains counts for more.
+"""The crowd score: novelty of glitches that form a dense group without a known class.
 
-A glitch alone is judged by its distance to the known (``glitch.novelty``). Where many unlabelled
-ones are at hand, more can be said: a new class is a place where unlabelled glitches are near each
-other and the known are not. The score compares the two distances,
+A single glitch is judged by its distance to the known (``glitch.novelty``). With many unlabelled
+glitches at hand, more is known: a new class is a place where unlabelled glitches are near each
+other and the known are not. The score is
 
     (distance to the 5th nearest known) / (distance to the 5th nearest of all + 0.1)
-        + share of unlabelled glitches among the 10 nearest of all
-        + distance to the 5th nearest known,
+    + share of unlabelled glitches among the 10 nearest of all
+    + distance to the 5th nearest known,
 
-which for a glitch with nothing near grows with its distance alone. Known glitches are scored in the
-same way, each without itself, and calibrate (Bates et al. 2023; Marandon, Lei, Mary & Roquain 2024
-for scores that look at calibration and tests together).
+which for an isolated glitch grows only with its distance. Known glitches are scored in the same
+way, each without itself, and calibrate (Bates et al. 2023; Marandon, Lei, Mary & Roquain 2024 for
+scores that use calibration and tests together).
 
-A crowd is of other events (``glitch.novelty.episodes``): none of the glitch's own episode, and one
-of each other. Else one known glitch that a detector repeats within minutes would be a crowd.
+Neighbours are other events (``glitch.novelty.episodes``): none of the glitch's own episode, and one
+of each other. Otherwise one known glitch that a detector repeats within minutes would form a group.
 """
 
 from __future__ import annotations

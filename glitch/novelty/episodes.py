@@ -1,15 +1,15 @@
-"""What counts as one event: glitches of one burst, and copies of one picture.
+"""What counts as one event: glitches of one burst, and copies of one image.
 
-A detector repeats itself. One disturbance gives forty glitches within a minute that look alike, and
-one source may give the same glitch every ten minutes for hours; one picture may be stored again
-under another name. None of these is forty observations, so everything that novelty compares or
-counts is taken between events, never within one. Glitches within ``EPISODE_S`` of each other are of
-one episode; those within ``STORM_S`` that hardly differ are one event again. Of glitches without a
-time nobody can say when they were, so all that hardly differ count as copies of one.
+A detector repeats itself. One disturbance causes forty similar glitches within a minute, one source
+may cause the same glitch every ten minutes for hours, and one image may be stored again under
+another name. None of these is forty observations, so everything that novelty compares or counts is
+taken between events, never within one.
 
-Of glitches with times the rule is the same for known and unknown ones, so it costs no validity
-however long an episode is. What may be copies only makes calibration scores higher
-(docs/decisions/0009-a-flag-that-can-be-trusted.md).
+Glitches within ``EPISODE_S`` of each other belong to one episode; those within ``STORM_S`` that
+hardly differ are also one event. The time of a glitch without a time is unknown, so all that hardly
+differ count as copies of one. For glitches with times the rule is the same for known and unknown
+ones, so it does not affect validity, however long an episode is. Possible copies only make
+calibration scores higher (docs/decisions/0009-a-flag-that-can-be-trusted.md).
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
-"""Whether the labels look like a fair sample of the known kinds.
+"""A check whether the labels are a fair sample of the known kinds.
 
-Where only typical members of a class carry its label the others look new, and no p-value can tell:
-it is exchangeability itself that fails. But then unlabelled glitches that lie amid labelled ones
-are oftener than by chance the farthest from the known of their kind. Where one label in ten is
-missing that is a matter of the farthest alone, so the last twentieth is counted, kind by kind, and
-the counts are summed (hypergeometric; Mantel & Haenszel 1959). New kinds move it little: their
-crowds are unlabelled, so they do not lie amid labelled ones. How many of its neighbours are
-unlabelled depends on how many labels there are, so what counts as amid is taken from the labelled
-ones of the kind. It finds a choice, proves none, and says nothing of kinds that no label names.
+If only typical members of a class are labelled, the others look new, and no p-value can show it,
+because exchangeability itself fails. But then unlabelled glitches surrounded by labelled ones are
+more often than by chance the farthest from the known of their kind. If one label in ten is missing,
+only the farthest are affected. The farthest twentieth is therefore counted kind by kind, and the
+counts are summed (hypergeometric; Mantel & Haenszel 1959). New kinds affect it little: their
+neighbours are unlabelled, so they are not surrounded by labelled ones. The number of unlabelled
+neighbours depends on the number of labels, so the threshold for "surrounded" is taken from the
+labelled glitches of the kind.
+
+The check can detect a selection but cannot exclude one, and does not cover kinds without labels.
 """
 
 from __future__ import annotations

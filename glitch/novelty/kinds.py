@@ -1,11 +1,11 @@
-"""What kind of known glitch each one looks like, for weights that follow the kinds of now.
+"""The known kind that each glitch resembles, for weights by the present frequency of kinds.
 
-The kind is the commonest class of the nearest references. How frequent a kind is now can be told
-only where references of it calibrate (``glitch.novelty.crowds``). A class with too few members to
-calibrate has a vague place in the latent space, and a new class that is near to nothing is easily
-nearest to one of its few members. So such a class is claimed only by glitches that lie as near to
-one of its members as those lie to each other; the others look like the commonest class among the
-nearest references that calibrate.
+The kind is the most common class of the nearest references. The frequency of a kind can be
+estimated only if references of it calibrate (``glitch.novelty.crowds``). The position of a class
+with too few members to calibrate is uncertain, and a new class far from everything may be nearest
+to one of its few members. Such a class is therefore assigned only to glitches that are as near to
+one of its members as those are to each other. The others are assigned the most common class among
+the nearest references that calibrate.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Judging many stored glitches of one population, by all that is known of it in memory."""
+"""Judging many stored glitches of one population, with all known glitches in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All glitches of one detector and kind, and the test of the unlabelled ones as a crowd."""
+"""All glitches of one detector and origin, and the test of the unlabelled ones as a crowd."""
 
 from __future__ import annotations
 

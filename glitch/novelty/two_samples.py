@@ -1,16 +1,16 @@
-"""Whether unlabelled glitches that look known are alike the labelled ones of their kind.
+"""A check whether unlabelled glitches that look known resemble the labelled ones of their kind.
 
-A rank test of how far they lie from the known (``glitch.novelty.fair_sample``) sees stragglers. It
-does not see glitches that lie amid each other, a step aside of the labelled ones: fainter than any
-that is labelled, drawn by another tool, of another time. So the two are compared by neighbours
-(Schilling 1986; Henze 1988): of what looks like one kind, and is no farther from the known than is
-usual there, unlabelled glitches should have as many unlabelled ones among their nearest as there
-are of them. More says that something sets them apart, whatever it is that the encoder sees. What
-lies far from the known is left out on both sides, and with it most of a new kind.
+A test of distances from the known (``glitch.novelty.fair_sample``) detects atypical glitches. It
+does not detect glitches that lie among each other, away from the labelled ones: fainter than any
+that is labelled, drawn by another tool, from another time. The two groups are therefore compared by
+neighbours (Schilling 1986; Henze 1988). Among glitches that resemble one kind, and are no farther
+from the known than usual for it, unlabelled glitches should have the expected number of unlabelled
+ones among their nearest. An excess shows that something separates them, whatever it is. Glitches
+far from the known are excluded on both sides, and with them most of a new kind.
 
-Glitches of one event are near each other whatever they are, so they are no neighbours here. The
-windows and band that were seen set glitches apart, too, and are accounted for elsewhere, so labels
-are exchanged only between glitches that were seen alike.
+Glitches of one event are similar in any case, so they are not counted as neighbours. The windows
+and band also separate glitches and are accounted for elsewhere, so labels are exchanged only
+between glitches of the same condition.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
-"""p-values against calibration scores that are weighted to what is tested now.
+"""p-values with calibration scores weighted by the frequencies among the tests.
 
-The known glitches that calibrate were labelled at another time: their mix of classes, windows and
-bands is not that of the glitches tested. So both sides are split into kinds, by the class of the
-nearest known glitches (``glitch.novelty.kinds``), and into conditions, by the windows and the band
-in which they were seen; each calibration score counts as often as its kind and its condition occur
-now (Tibshirani et al. 2019). How often that is, is told by the ordinary glitches of a kind: those
-whose p-value within it is above one half, so that a new class that lands there does not count for
-it (Storey 2002). A burst counts as one glitch.
+Calibrating glitches were labelled at another time: their frequencies of classes, windows and bands
+differ from those of the tested glitches. Both sides are therefore divided into kinds, by the class
+of the nearest known glitches (``glitch.novelty.kinds``), and into conditions, by the windows and
+the band in which they were seen. Each calibration score counts as often as its kind and its
+condition occur among the tests (Tibshirani et al. 2019).
+
+This frequency is estimated from the ordinary glitches of a kind: those whose p-value within it is
+above one half, so that a new class assigned to that kind does not count (Storey 2002). A burst
+counts as one glitch.
 """
 
 from __future__ import annotations

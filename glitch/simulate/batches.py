@@ -1,4 +1,4 @@
-"""Views of many simulated glitches, in batches whose size changes nothing."""
+"""Views of many simulated glitches, in batches whose size does not affect the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stretch of time in which a glitch is drawn, and the few shapes that glitches are made of."""
+"""The time grid of a simulated glitch, and elementary waveforms."""
 
 from __future__ import annotations
 

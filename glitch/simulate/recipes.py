@@ -1,4 +1,4 @@
-"""Which recipe draws which class, from which sample rate on, and how loud it usually is."""
+"""The recipe of each class, its minimum sample rate, and its usual loudness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe draws on: the grid, the noise there, and the generator; and what it gives back."""
+"""Input and output of a recipe: the grid, the noise, the random generator, the waveform."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Shapes that no class has: random mixtures of what detector glitches are made of.
+"""Shapes of no class: random mixtures of the components of detector glitches.
 
-An encoder that met only the named recipes closes its latent space to everything else. These have
-no class to be named; only their parameters, and that two noises hold the same shape, are learnt.
+An encoder trained only on the named recipes ignores everything else. These shapes have no class;
+only their parameters, and that two noise realisations contain the same shape, are used in training.
 """
 
 from __future__ import annotations

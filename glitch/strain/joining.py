@@ -1,4 +1,4 @@
-"""Reading the stretch around a GPS time that lies in several files which abut."""
+"""Reading of the stretch around a GPS time from several adjacent files."""
 
 from __future__ import annotations
 

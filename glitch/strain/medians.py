@@ -1,4 +1,4 @@
-"""Medians of many rows, exact, by whatever is fastest where they lie."""
+"""Exact medians of many rows, by the fastest method for their device."""
 
 from __future__ import annotations
 

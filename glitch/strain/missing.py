@@ -1,7 +1,7 @@
-"""Which samples of strain are no data: NaN, infinities, and one value held over and over.
+"""Missing samples of strain: NaN, infinities, and a value held for long.
 
-Many tools write zeros, or the last value before, where data were interrupted. Whitened, the step at
-either end is louder than any glitch.
+Many tools write zeros, or the last value, where data were interrupted. Whitened, the step at either
+end is louder than any glitch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Placing samples by the times that are printed beside them: rate, start, and gaps."""
+"""Rate, start and gaps of samples with printed times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans: all tensors of the transform that depend on recipe, rate, length and device alone."""
+"""Plans: all tensors of the transform that depend only on recipe, rate, length and device."""
 
 from __future__ import annotations
 

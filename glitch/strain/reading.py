@@ -1,4 +1,4 @@
-"""Read strain from a file of any kind that detector scientists keep it in."""
+"""Reading of strain from a file of any supported format."""
 
 from __future__ import annotations
 

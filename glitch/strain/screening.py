@@ -1,10 +1,9 @@
-"""Which rows could hold a member's loudest tile, told cheaply before any is worked out.
+"""Fast selection of the rows that could contain a glitch's loudest tile.
 
-Nearly all work of the transform goes into rows of many tiles, and all of it counts for one plane
-only. Two shortcuts give an estimate of those rows' normalised energies near the event: their
-peak from two or so seconds of data, and their median from the median spectrum of the whitened
-segment. Rows within reach of the best estimate are then worked out exactly, so that the
-shortcut decides nothing but what is skipped.
+Nearly all work of the transform is spent on rows of many tiles, and only one plane is used in the
+end. Two shortcuts estimate the normalised energies of those rows near the event: their peak from
+about two seconds of data, and their median from the median spectrum of the whitened segment. Rows
+near the best estimate are then computed exactly, so the shortcuts only decide what is skipped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every strain format gives: an open source that reads any part of one channel."""
+"""The interface of every strain format: an open source that reads any part of one channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the views made from strain come with. Without torch: who stores them does not need it."""
+"""Metadata of views made from strain. Without torch, which code that stores them does not need."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Windows of the strain transform, as SciPy has them.
+"""Windows of the strain transform, as in SciPy.
 
-Written out, as importing ``scipy.signal`` for two formulas takes half a second of the first strain
-that a process sees, and 24 MB for as long as it lives.
+They are written out because importing ``scipy.signal`` for two formulas delays the first strain of
+a process by half a second and keeps 24 MB.
 """
 
 from __future__ import annotations

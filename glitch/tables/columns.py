@@ -1,4 +1,4 @@
-"""What tables call their columns, and which of ours each one is."""
+"""Names of columns in tables, and the property that each one means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a table says of one glitch, whatever it calls its columns."""
+"""The properties of one glitch in a table, whatever the names of its columns."""
 
 from __future__ import annotations
 

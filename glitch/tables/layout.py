@@ -1,4 +1,4 @@
-"""How a table of text is laid out: its comments, its header, and what separates its columns."""
+"""The layout of a text table: comments, header, separator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as wikis, issue trackers and LaTeX have them, as lines of cells with "|" between them."""
+"""Tables in the markup of wikis, issue trackers and LaTeX, as lines of cells separated by "|"."""
 
 from __future__ import annotations
 

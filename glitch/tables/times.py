@@ -1,4 +1,4 @@
-"""The GPS time of a row, from whichever of its columns hold it."""
+"""The GPS time of a row, from any of its columns."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What every training has: configuration, loop, state, objectives, logs."""
+"""Common parts of all trainings: configuration, loop, state, objectives, logs."""

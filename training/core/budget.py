@@ -1,4 +1,4 @@
-"""Another size of a reproduction than its tier's, and where its trainings run."""
+"""Changes to the size of a reproduction tier, and the device of its trainings."""
 
 from __future__ import annotations
 

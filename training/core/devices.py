@@ -1,7 +1,8 @@
-"""Where trainings run: the processor, or a GPU.
+"""The device of a training: CPU or GPU.
 
-A run's data, draws and first weights come from the host either way, so that a GPU sees the batches
-that a processor would. Only rounding differs: a run is repeated to the bit on one kind of device.
+The data, random numbers and initial weights of a run are generated on the CPU in both cases, so a
+GPU uses the same batches. Only rounding differs: a run is reproducible bit for bit on one kind of
+device.
 """
 
 from __future__ import annotations

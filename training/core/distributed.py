@@ -1,7 +1,7 @@
-"""Several processes of one run (``torchrun``): who is first, and what the others made.
+"""Several processes of one run (``torchrun``).
 
-Batches, draws and first weights are functions of (seed, step), so all processes agree on them
-without talking. The first process alone evaluates, logs and saves.
+Batches, random numbers and initial weights are functions of (seed, step), so all processes agree on
+them without communication. Only the first process evaluates, logs and saves.
 """
 
 from __future__ import annotations

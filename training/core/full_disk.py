@@ -1,4 +1,4 @@
-"""A disk that fills up ends the work with a sentence; what was saved before stays whole."""
+"""A full disk ends the command with a message; earlier results stay intact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run reports, as TensorBoard reads it: one scalar for each figure, by dotted name."""
+"""The log of a run for TensorBoard: one scalar for each figure, by dotted name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One command at a time writes a folder of results."""
+"""A lock on a folder of results, so that only one command writes it."""
 
 from __future__ import annotations
 

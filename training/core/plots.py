@@ -1,7 +1,7 @@
-"""What every figure of the trainer has in common: one style, one way to be saved.
+"""The common style and saving of all figures of the trainer.
 
-Colours are Okabe and Ito's (2008), which people with any colour vision can tell apart; figures are
-light, as papers are.
+Colours are Okabe and Ito's (2008), which people with any colour vision can distinguish. Figures are
+light, for papers.
 """
 
 from __future__ import annotations

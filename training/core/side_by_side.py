@@ -1,4 +1,4 @@
-"""Several trainings side by side: a process and a thread each, stopped and reported together."""
+"""Several trainings in parallel: one process and one thread each, stopped and reported together."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Glitches as a trainer reads them: packs, data sets, splits, batches."""
+"""Training data: packs, data sets, splits, batches."""

@@ -1,4 +1,4 @@
-"""The part of a configuration that says which glitches are learnt from, and how they vary."""
+"""The part of a configuration about training data and their augmentation."""
 
 from __future__ import annotations
 

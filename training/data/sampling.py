@@ -1,7 +1,7 @@
-"""Batches: which glitches a step sees, how they vary, and which views are hidden.
+"""Batches: the glitches of a step, their augmentation, and the hidden views.
 
-Everything here is a pure function of (pack, seed, step): a resumed run draws the same batches
-without any generator's state being saved.
+Everything is a pure function of (pack, seed, step), so a resumed run draws the same batches without
+a saved generator state.
 """
 
 from __future__ import annotations

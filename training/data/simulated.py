@@ -1,7 +1,7 @@
-"""Simulated glitches as training samples: even over classes, each in two stretches of noise.
+"""Simulated glitches as training samples: balanced classes, two noise realisations each.
 
-A pack is made in chunks, each a pure function of the seed and its position, so that a stopped or
-killed simulation goes on where it was.
+A pack is made in chunks, each a pure function of the seed and its position, so that an interrupted
+simulation can be continued.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What a trained model is worth: probes, measures, reports."""
+"""Evaluation of a trained model: probes, measures, reports."""

@@ -1,4 +1,5 @@
-"""What a run reports about itself: rate, distortion, active units, and what the vector is worth."""
+"""Measures that a run reports about itself: rate, distortion, active units, quality of the vector.
+"""
 
 from __future__ import annotations
 

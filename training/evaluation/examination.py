@@ -1,4 +1,4 @@
-"""Everything that is known about a model, in one folder: each figure as data and as a plot."""
+"""All measures of a model in one folder, each as data and as a plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of what a model of views has learnt: reconstructions, and walks along its latents."""
+"""Images of what a model of views has learnt: reconstructions and latent traversals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of the paper a tier does: data size, steps, seeds, and how finely results are judged."""
+"""The size of a reproduction tier: data, steps, seeds, and the resolution of the metrics."""
 
 from __future__ import annotations
 

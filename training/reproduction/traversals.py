@@ -1,4 +1,4 @@
-"""Figures 3 and 4: what each latent changes in the picture, dead latents greyed."""
+"""Figures 3 and 4: the effect of each latent on the image, inactive latents in grey."""
 
 from __future__ import annotations
 

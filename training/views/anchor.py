@@ -1,4 +1,4 @@
-"""Fits the linear part of a model in closed form, before its first step."""
+"""Fit of the linear part of a model in closed form, before its first step."""
 
 from __future__ import annotations
 

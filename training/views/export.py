@@ -1,4 +1,4 @@
-"""From a run's best weights to a checkpoint that serves."""
+"""From a run's best weights to a checkpoint that the service can load."""
 
 from __future__ import annotations
 

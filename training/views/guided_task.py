@@ -1,9 +1,10 @@
-"""The product's task: glitches explained through their scattering, guided by simulation.
+"""The training task of the shipped model: scattering features, guided by simulated glitches.
 
 The loss in nats is that of the objective (distortion of the features + beta times the rate), plus
-what simulated glitches teach: their class and their parameters are read off the posterior mean by
-linear heads. Real glitches have no label here. The picture decoder is fitted to the encoder in
-closed form, whenever the model is judged.
+the guidance by simulated glitches: linear heads on the posterior mean predict their class and their
+parameters. Real glitches have no label here.
+
+The decoder of images is fitted to the encoder in closed form, whenever the model is evaluated.
 """
 
 from __future__ import annotations

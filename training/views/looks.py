@@ -1,8 +1,8 @@
-"""Looks at glitches: scattering features of varied pictures, made once and learnt from often.
+"""Augmented copies of glitches: scattering features, computed once and used in many steps.
 
-The front end has no weights, so features need not be made again in every step: each glitch has a
-few looks, shifted in time and scaled in energy, projected on the model's principal axes. The trunk
-is finished before, and its features are kept in the same way.
+The front end has no weights, so features need not be computed again in every step. Each glitch has
+a few copies, shifted in time and scaled in energy, projected on the model's principal axes. The
+trunk is trained before, and its features are stored in the same way.
 """
 
 from __future__ import annotations

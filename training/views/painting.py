@@ -1,4 +1,4 @@
-"""Fits the picture decoder to a trained encoder: least squares on its vectors."""
+"""Fit of the image decoder to a trained encoder, by least squares on its vectors."""
 
 from __future__ import annotations
 

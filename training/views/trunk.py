@@ -1,9 +1,11 @@
-"""Teaches the trunk to name glitches, before the autoencoder learns from it.
+"""Training of the trunk to classify glitches, before the autoencoder is trained.
 
-First it learns the classes of simulated glitches; then, beside them, its own sure answers on real
-ones: what a slowly following copy says of all views of a glitch together, as it is, is what the
-trunk is to say of one strongly varied view of it (Sohn et al. 2020, FixMatch; Tarvainen and Valpola
-2017, mean teacher). Human labels have no part in either.
+First it learns the classes of simulated glitches. Then, in addition, it learns its own confident
+predictions on real ones: an exponential moving average of the trunk classifies all views of a real
+glitch together, without augmentation, and the trunk learns to predict that class from one strongly
+augmented view (Sohn et al. 2020, FixMatch; Tarvainen and Valpola 2017, mean teacher).
+
+Human labels are used in neither step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Send a batch; the answer is the page of its job, or the form again with what was wrong."""
+"""The upload page of a batch. The response is the page of its job, or the form with its errors."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, BinaryIO, ClassVar

@@ -1,1 +1,1 @@
-"""Which labels deserve a second look: impure clusters, and glitches unlike their own label."""
+"""Audit of labels: impure clusters, and glitches that differ from others of their label."""

@@ -1,4 +1,4 @@
-"""`/label-audit`: have all labels audited, and read what deserves a second look."""
+"""`/label-audit`: start an audit of all labels and read its findings."""
 
 from typing import Annotated
 from uuid import UUID

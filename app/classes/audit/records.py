@@ -1,4 +1,4 @@
-"""What label audits give, mostly as the API answers it; never ORM rows."""
+"""Results of label audits, mostly as returned by the API."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,7 @@
-"""The tables of label audits: which labels the neighbours contradict.
+"""The tables of label audits: labels that their neighbours contradict.
 
-One row a doubtful glitch, none for those that agree: a catalogue of a million labels has some
-thousands of findings.
+There is one row for each doubtful glitch and none for the others: a catalogue of a million labels
+has some thousands of findings.
 """
 
 from datetime import datetime

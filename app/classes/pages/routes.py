@@ -1,4 +1,4 @@
-"""Classes: all of them, and one with its history and what may be done to it."""
+"""The pages of all classes, and of one class with its history and actions."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""The pages of classes, put together from what services give."""
+"""Contexts of the pages of classes, built from service records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

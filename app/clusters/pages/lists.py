@@ -1,4 +1,4 @@
-"""The list of clusters: filters in an address, what changed since the last run, the run's job."""
+"""The list of clusters: filters, changes since the previous run, and the run's job."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

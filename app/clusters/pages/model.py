@@ -1,4 +1,4 @@
-"""What the model says of a cluster: what sets it apart, and what it makes of the medoid."""
+"""Model output on a cluster's page: distinctive latents and the reconstruction of the medoid."""
 
 from dataclasses import dataclass
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Flagged clusters: the list, one cluster, and what reviewers do to it."""
+"""The pages of flagged clusters: the list, one cluster, and review actions."""
 
 from typing import Annotated, Any
 from uuid import UUID

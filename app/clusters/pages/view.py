@@ -1,4 +1,4 @@
-"""The page of one cluster, and the cards of the list, put together from what services give."""
+"""Contexts of the page of a cluster and of the cards of the list, built from service records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A cluster as people read it: its record, and what the templates say of it in several places."""
+"""Display forms of a cluster that several templates share."""
 
 import math
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Reviewing clusters: acts, their log, and what they do to labels."""
+"""Review of clusters: actions, their history, and their effect on labels."""

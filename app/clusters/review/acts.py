@@ -1,8 +1,8 @@
-"""What each act of a review does to the catalogue, and how it is taken back exactly.
+"""The effect of each review action on the catalogue, and its exact reversal.
 
-Every act is a pair of functions. ``do`` changes the catalogue and returns what the event must
-remember; ``take_back`` restores what was there before, from that memory. Doing an act again is
-``do`` with the action that the event remembers. The caller holds the cluster's lock.
+Every action is a pair of functions. ``do`` changes the catalogue and returns what the event must
+record. ``take_back`` restores the previous state from that record. Redo is ``do`` with the action
+recorded in the event. The caller holds the lock of the cluster.
 """
 
 from collections.abc import Callable, Mapping, Sequence

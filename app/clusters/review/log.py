@@ -1,4 +1,4 @@
-"""The log of a cluster's review: what may be asked for, and what was done in words."""
+"""The history of a cluster's review: possible actions, and recorded actions in words."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal

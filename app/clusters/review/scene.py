@@ -1,6 +1,6 @@
-"""Where an act of a review takes place, what every act may ask of it, and what it suggests.
+"""The cluster under review: lock, members, labels and suggested labels.
 
-A suggested label is what the review of a cluster says of its members, until somebody accepts it.
+A suggested label is proposed by the review of a cluster for its members until somebody accepts it.
 """
 
 from collections import defaultdict

@@ -1,6 +1,6 @@
-"""Reviewing clusters: every act an event with its author, every undo an event too.
+"""Review of clusters. Every action and every undo is an event with its author.
 
-An act of somebody who has not seen the last event is refused (``app.core.events``).
+An action is refused if its author has not seen the last event (``app.core.events``).
 """
 
 from collections.abc import Collection, Mapping

@@ -1,1 +1,1 @@
-"""What only PostgreSQL can: partitions, and rows as arrays."""
+"""Features specific to PostgreSQL: partitions, and rows as arrays."""

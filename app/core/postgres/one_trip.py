@@ -1,4 +1,4 @@
-"""Several statements in one trip to the server."""
+"""Several statements in one round trip to the server."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

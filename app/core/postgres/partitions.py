@@ -1,4 +1,4 @@
-"""Room for the embeddings of a checkpoint: its partition, and its vector index when large."""
+"""The partition of a checkpoint's embeddings, and its vector index when it is large."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait

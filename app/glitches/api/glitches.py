@@ -1,4 +1,4 @@
-"""`/glitches`: the catalogue, one glitch, its neighbours, its pictures, its labels."""
+"""`/glitches`: the catalogue, one glitch, its neighbours, images and labels."""
 
 from typing import Annotated
 from uuid import UUID

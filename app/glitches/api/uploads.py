@@ -1,4 +1,4 @@
-"""`POST /embed` and `POST /neighbours`: an upload in, its vector and its neighbours out."""
+"""`POST /embed` and `POST /neighbours`: the vector and the neighbours of an upload."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`/exports`: the catalogue as a file that gwpy and others read, at once or as a job."""
+"""`/exports`: the catalogue as a file for gwpy and other tools, directly or as a job."""
 
 from typing import Annotated, Literal
 from uuid import UUID

@@ -1,7 +1,8 @@
 """The job of kind ``export``: parts of some ten thousand rows each, then one file.
 
-A part is written aside and renamed, so that a killed worker leaves none half done. Rows of
-different parts are read at different times: a glitch labelled meanwhile may be written as it was.
+A part is written under a temporary name and renamed, so that a killed worker leaves no incomplete
+part. Rows of different parts are read at different times: a glitch labelled meanwhile may appear
+with its former label.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The catalogue, a selection of it, or a cluster, as a file: what a reviewer takes elsewhere."""
+"""Export pages: the catalogue, a selection of it, or a cluster, as a file."""
 
 from dataclasses import replace
 from uuid import UUID

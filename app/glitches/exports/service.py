@@ -1,7 +1,4 @@
-"""Exports: at once where they are small, as a job where they are large.
-
-Their rows stream from the database.
-"""
+"""Exports: directly if they are small, as a job if they are large. Rows are streamed."""
 
 import json
 import re

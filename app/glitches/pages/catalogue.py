@@ -1,4 +1,4 @@
-"""The catalogue: filters, counts, glitches as cards or a table, and labels for those chosen."""
+"""The catalogue page: filters, counts, cards or a table, and labels for selected glitches."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What a glitch's page shows and gives as files: pictures, its record, and HDF5."""
+"""Downloads of a glitch's page: images, its record, and HDF5."""
 
 import io
 import json

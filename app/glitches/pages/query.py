@@ -1,4 +1,4 @@
-"""The filters of the catalogue as they stand in an address: read, refused in words, written."""
+"""The filters of the catalogue in an address: parsing, error messages, writing."""
 
 import math
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""The search box: an id, a Gravity Spy id, a GPS or UTC time, a class; or what may be meant."""
+"""The search box: an id, a Gravity Spy id, a GPS or UTC time, a class, or suggestions."""
 
 import math
 import re

@@ -1,6 +1,6 @@
-"""Upload a glitch; the answer is its page, or the form again with what was wrong.
+"""The upload page. The response is the page of the glitch, or the form with its errors.
 
-Without storing, which readers may do as well, the answer is a page that is kept nowhere.
+Without storing, which is also open to readers, the response is a page that is not kept.
 """
 
 import base64

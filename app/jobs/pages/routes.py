@@ -1,4 +1,4 @@
-"""Jobs: the list, one job with its progress as it happens, cancel and retry."""
+"""The pages of jobs: the list, one job with live progress, cancel and retry."""
 
 import json
 from collections.abc import AsyncGenerator, Callable

@@ -1,4 +1,4 @@
-"""Jobs as people read them: what they do, how far they are, what became of each input."""
+"""Display forms of jobs: what they do, their progress, the outcome of each input."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Keeps one Redis running: `python -m app.launch.redis.process PROGRAM FOLDER SOCKET`.
 
-Redis itself would outlive a killed supervisor, so this process stands between them. What Redis
-keeps are notifications, which are made good where they are lost: it writes no file, and a full disk
-cannot keep it from taking them.
+Redis itself would outlive a killed supervisor, so this process stands between them. Redis holds
+only notifications, which are repeated if lost. It therefore writes no file, and a full disk does
+not stop it.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The map: the page, its points, the glitches that are pointed at, labels for a selection."""
+"""The map: the page, its points, details of points, labels for a selection."""
 
 import json
 from collections.abc import Callable

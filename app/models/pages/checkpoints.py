@@ -1,4 +1,4 @@
-"""The published models: their measures, and which of them serves."""
+"""The page of published models: their measures, and which of them serves."""
 
 import json
 import re

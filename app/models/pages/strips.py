@@ -1,4 +1,4 @@
-"""The latents of a glitch as the pages show them: one strip for each that says something."""
+"""The informative latents of a glitch, one strip each, as shown on pages."""
 
 from urllib.parse import urlencode
 

@@ -1,4 +1,4 @@
-"""The columns of an export, and what each holds of a row."""
+"""The columns of an export, and their values."""
 
 import math
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""The formats of an export. Each is written in parts, by several workers if need be, and joined.
+"""The formats of an export. Each is written in parts, by several workers if needed, and joined.
 
-Nothing here holds more than a block of rows in memory, whatever the length of the table.
+Only a block of rows is held in memory, whatever the length of the table.
 """
 
 import csv

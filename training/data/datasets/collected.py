@@ -1,4 +1,4 @@
-"""Glitches of a data set as they are read: packed at once, so that only bytes stay in memory."""
+"""The glitches of a data set during reading: packed at once, so that only bytes stay in memory."""
 
 from __future__ import annotations
 

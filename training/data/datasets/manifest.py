@@ -1,4 +1,4 @@
-"""Our own layout: a folder of pictures, and a ``manifest.csv`` that says what they are."""
+"""The manifest layout: a folder of images, and a ``manifest.csv`` that describes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every class and every window by itself: where a representation is strong, and where it is not."""
+"""Results for each class and each window separately."""
 
 from __future__ import annotations
 

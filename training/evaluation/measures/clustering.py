@@ -1,4 +1,4 @@
-"""Clustering: do the groups that k-means finds coincide with the classes?"""
+"""Clustering: agreement between k-means clusters and classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collapsed runs: the encoder says nothing, so that whatever is judged is not the objective."""
+"""Detection of collapsed runs, whose encoder carries no information."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An estimate with the interval that resampling gave it."""
+"""An estimate with its interval from resampling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many paired runs a difference takes to be seen."""
+"""The number of paired runs needed to detect a difference."""
 
 from __future__ import annotations
 

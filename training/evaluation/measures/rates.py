@@ -1,4 +1,4 @@
-"""Rate, distortion and their curve: what a model spends on a glitch, and what is left unsaid."""
+"""Rate, distortion and their curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels that deserve a second look: audit them, look, and label again in place."""
+"""The label audit page: start an audit, review its findings and relabel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
