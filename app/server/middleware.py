@@ -62,8 +62,7 @@ class RequestContext:
                 headers["X-Request-ID"] = request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                if status >= 400 or "authorization" in Headers(scope=scope):
-                    headers.setdefault("Cache-Control", "no-store")
+                headers.setdefault("Cache-Control", "no-store")  # unless who answers said more
             await send(message)
 
         try:

@@ -7,7 +7,7 @@ import base64
 import binascii
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import wraps
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from anyio import CancelScope, to_thread
 from fastapi import Depends, Query, Request, Response, Security
@@ -197,6 +197,8 @@ class UploadRoute(APIRoute):
     The thread that runs the endpoint commits, too: to pass that on costs an upload milliseconds.
     """
 
+    body_role: ClassVar[Role] = Role.READER  # the least role that may send a body
+
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         @wraps(endpoint)
         def committing(*, session: Session, **arguments: Any) -> Any:
@@ -211,9 +213,16 @@ class UploadRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request.state.principal = await caller_of(request, _identify)
+            require_role(request.state.principal, self.body_role)
             return await handler(request)
 
         return guarded
+
+
+class BatchRoute(UploadRoute):
+    """As ``UploadRoute``, for what readers may not send at all, however large."""
+
+    body_role = Role.SUBMITTER
 
 
 async def upload_caller(
