@@ -5,6 +5,7 @@ As in the review of clusters, an action is refused if its author has not seen th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -114,6 +115,28 @@ def change_class(
     is_gone = known.state == naming.WITHDRAWN
     log = history_shown(session, class_id)
     return ClassOutcome(log, None if is_gone else get_class(session, class_id))
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A merge of classes that stands."""
+
+    at: datetime
+    class_id: int
+    into_id: int
+
+
+def standing_merges(session: Session) -> list[Merged]:
+    """The merges of classes that nobody took back, as they followed each other."""
+    merged = select(tables.ClassEvent.class_id).where(tables.ClassEvent.kind == "merge").distinct()
+    found = []
+    for class_id in session.scalars(merged).all():
+        log = class_history(session, class_id)
+        for root in map(log.event, log.done):
+            if root.kind == "merge":
+                did = log.last_doing_of(root)
+                found.append((did.id, Merged(did.created_at, class_id, did.payload["into_id"])))
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
 
 def note_withdrawal(session: Session, class_id: int, *, author: Principal) -> None:

@@ -2,9 +2,10 @@
 
 Glitches that a reviewer split into different clusters are never joined again. Glitches added to a
 cluster after it was named, merged or dismissed have not been reviewed. They wait as one separate
-cluster as long as that decision, or one about them, stands. A selection that a reviewer made a
-cluster waits until somebody decides. A dismissed look stays dismissed. So do dismissed glitches
-that a run of another detector or scope finds as a cluster with no other members.
+cluster as long as that decision, or one about them, stands. Members of a named cluster whose labels
+were revoked wait with them. A selection that a reviewer made a cluster waits until somebody decides.
+A dismissed look stays dismissed. So do dismissed glitches that a run of another detector or scope
+finds as a cluster with no other members.
 """
 
 from collections import Counter, defaultdict
@@ -15,15 +16,15 @@ from uuid import UUID
 
 import numpy as np
 from jaxtyping import Float, Int
-from sqlalchemy import ColumnElement, Uuid, cast, func, select
+from sqlalchemy import ColumnElement, Uuid, cast, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from app.classes.tables import GlitchClass
+from app.clusters import records
 from app.clusters.occurrences import reach_of
 from app.clusters.records import ClusteringParameters
 from app.clusters.review.log import ReviewEvent
-from app.clusters.review.scene import read_log
-from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.clusters.review.scene import named_for, read_log
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, LabelSuggestion
 from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster, Unit, describe_cluster, unit_vectors
@@ -182,25 +183,64 @@ def _hold_splits(
     return held
 
 
+def unlabelled_again(session: Session, decisions: Sequence[Decision]) -> dict[UUID, Decision]:
+    """Members of named clusters that carry no label any more, and for which none is suggested.
+
+    Each with the latest decision about it. Nobody judges them any longer, but where a dismissal
+    holds for them.
+    """
+    named = {one.covers: one for one in decisions if not one.is_dismissal}
+    dismissed = select(ClusterMember.glitch_id).where(
+        is_any_of(ClusterMember.cluster_id, [one.covers for one in decisions if one.is_dismissal])
+    )
+    rows = session.execute(
+        select(ClusterMember.glitch_id, ClusterMember.cluster_id)
+        .join(Glitch, Glitch.id == ClusterMember.glitch_id)
+        .where(
+            is_any_of(ClusterMember.cluster_id, named),
+            Glitch.class_id.is_(None),
+            ~exists().where(LabelSuggestion.glitch_id == ClusterMember.glitch_id),
+            ClusterMember.glitch_id.not_in(dismissed),
+        )
+        .order_by(ClusterMember.glitch_id)
+    )
+    found: dict[UUID, Decision] = {}
+    for glitch_id, cluster_id in rows:
+        one = named[cluster_id]
+        if glitch_id not in found or one.event.id > found[glitch_id].event.id:
+            found[glitch_id] = one
+    return found
+
+
+def count_unlabelled_again(session: Session, cluster_id: UUID) -> int:
+    """How many there are of one cluster, which is given as its latest run holds it."""
+    cluster = session.get_one(Cluster, cluster_id)
+    decision = decision_about(session, cluster)
+    if decision is None or not unlabelled_again(session, [decision]):
+        return 0
+    of_population = ClusteringParameters(is_simulated=cluster.run.is_simulated)
+    again = unlabelled_again(session, standing_decisions(session, of_population))
+    return sum(one.cluster.id == cluster_id for one in again.values())
+
+
 def waiting_members(session: Session, parameters: ClusteringParameters) -> list[UUID]:
-    """The unlabelled members of clusters that reviewers made and nobody has decided about."""
+    """The unlabelled glitches that wait for a reviewer, whether a test flags them or not.
+
+    Members of clusters that reviewers made and nobody has decided about, and those whose labels
+    were revoked.
+    """
     groups = _divided(session, parameters)
     waiting = [row.id for row in _latest(session, list(groups)).values() if row.state == "flagged"]
     waiting += [row.id for row in _waiting_selections(session, parameters)]
+    members = select(ClusterMember.glitch_id).where(ClusterMember.cluster_id.in_(waiting))
+    again = unlabelled_again(session, standing_decisions(session, parameters))
     conditions: list[ColumnElement[bool]] = [
         Glitch.class_id.is_(None),
-        ClusterMember.cluster_id.in_(waiting),
+        Glitch.id.in_(members) | is_any_of(Glitch.id, again),
     ]
     if parameters.ifo is not None:
         conditions.append(Glitch.ifo == parameters.ifo)
-    return list(
-        session.scalars(
-            select(Glitch.id)
-            .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
-            .where(*conditions)
-            .distinct()
-        )
-    )
+    return list(session.scalars(select(Glitch.id).where(*conditions)))
 
 
 def beside_of(summary: Mapping[str, Any]) -> UUID | None:
@@ -216,7 +256,7 @@ def unjudged(
 
     However many runs ago they came: so few by few they become enough to wait as a cluster.
     """
-    decision = _decision(session, before)
+    decision = decision_about(session, before)
     decided = before.id if decision is None else decision.covers
     covered = set(
         session.scalars(select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == decided))
@@ -236,20 +276,39 @@ def standing_decisions(session: Session, parameters: ClusteringParameters) -> li
         .distinct()
     ).all()
     latest = _latest(session, identities).values()
-    standing = filter(None, (_decision(session, cluster) for cluster in latest))
+    standing = filter(None, (decision_about(session, cluster) for cluster in latest))
     return sorted(standing, key=lambda one: one.event.id, reverse=True)
 
 
-def _decision(session: Session, cluster: Cluster) -> Decision | None:
-    """What stands about a cluster."""
+def decisions_told(
+    session: Session, clusters: Sequence[records.Cluster]
+) -> dict[str, Decision | None]:
+    """What stands now of the decisions that clusters tell of, by the cluster decided about."""
+    told = {
+        UUID(one["cluster_id"])
+        for cluster in clusters
+        for key in ("dismissed_before", "named_before")
+        for one in cluster.summary.get(key, [])
+    }
+    rows = session.execute(
+        select(Cluster.id, Cluster.identity).where(is_any_of(Cluster.id, told))
+    ).all()
+    latest = _latest(session, [row.identity for row in rows])
+    return {
+        str(row.id): decision_about(session, latest[row.identity])
+        for row in rows
+        if row.identity in latest
+    }
+
+
+def decision_about(session: Session, cluster: Cluster) -> Decision | None:
+    """What stands about a cluster, which is given as its latest run holds it."""
     log, kind = read_log(session, cluster.identity), DECIDING.get(cluster.state)
     events = [log.event(root) for root in log.done if log.event(root).kind == kind]
     if not events:
         return None
-    payload = events[-1].payload
-    named = session.get(GlitchClass, payload.get("class_name_id") or 0)
-    label = payload.get("class_name") if named is None else named.name
-    is_of_look = bool(payload.get("asked", {}).get("is_of_look", False))
+    [label] = named_for(session, [log])
+    is_of_look = bool(events[-1].payload.get("asked", {}).get("is_of_look", False))
     covers = log.last_doing_of(events[-1]).cluster_id
     return Decision(events[-1], cluster, covers, label, is_of_look)
 

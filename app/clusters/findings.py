@@ -144,7 +144,7 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     ),
     "waiting": lambda facts: (
         f"{count(facts['n'], 'glitch', 'glitches')} more, which this test does not flag, wait "
-        "for review in clusters that a reviewer made."
+        "for review: a reviewer made a cluster of them, or the labels of theirs were revoked."
     ),
     "clusters": lambda facts: (
         f"{count(facts['n'], 'cluster was', 'clusters were')} found among "
@@ -157,6 +157,11 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     "beside": lambda facts: (
         f"{count(facts['n'], 'glitch', 'glitches')} came to a cluster that was {facts['state']} "
         "before: nobody has judged them, so they wait as a cluster of their own."
+    ),
+    "unlabelled_again": lambda facts: (
+        f"{count(facts['n'], 'glitch', 'glitches')} of what was named {facts['label']} "
+        f"{'carries' if facts['n'] == 1 else 'carry'} no label any more, and none is suggested: "
+        f"{'it waits' if facts['n'] == 1 else 'they wait'} for review again."
     ),
     "dismissed_before": "{n} of the {size} in a cluster were dismissed by {author} on {on}.",
     "named_before": "{n} of the {size} in a cluster were taken for {label} by {author} on {on}, in "

@@ -117,7 +117,6 @@ def _store(
     of_kind = select(ClusteringRun.id).where(*is_of_kind(parameters)).order_by(*latest)
     units = unit_vectors(selection.vectors)
     parts = hold_reviewed(session, parameters, selection.ids, units, clusters)
-    in_some = {index for part in parts for index in part.cluster.members.tolist()}
     run.id = uuid7()
     run.previous_run_id = session.scalar(of_kind.limit(1))
     run.scope, run.ifo, run.is_simulated = parameters.scope, parameters.ifo, parameters.is_simulated
@@ -125,8 +124,7 @@ def _store(
     run.p_threshold, run.n_judged = selection.threshold, selection.n_judged
     run.n_unjudged, run.n_flagged = selection.n_unjudged, selection.n_flagged
     run.n_clustered = len(selection.ids)
-    run.n_noise = len(selection.ids) - len(in_some)
-    run.n_clusters, run.findings = len(parts), []
+    run.n_noise, run.n_clusters, run.findings = 0, len(parts), []
     session.add(run)
     session.flush()
     whole = [part for part in parts if part.continues is None]
@@ -140,12 +138,14 @@ def _store(
     continued = {one.before.id: one.before.state for one in drafts if one.before is not None}
     store = ClusterStore(session, run, parameters, selection, units)
     about: list[Finding] = []
-    for draft in drafts:
+    for draft in store.begin(drafts):
         heartbeat()
         about += store.add(draft)
+    about += store.finish()
     if store.held:
         about.insert(0, found("held_apart", sizes=sorted(store.held, reverse=True)))
     run.n_clusters = store.n_stored
+    run.n_noise = len(selection.ids) - len(store.in_some)
     of = {"of": run.n_clustered} if run.scope == "everything" else {}
     counted = found("clusters", n=store.n_stored, **of)  # those apart by a decision included
     if run.n_clustered < parameters.min_cluster_size and not store.n_stored:

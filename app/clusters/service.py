@@ -9,14 +9,25 @@ from operator import attrgetter
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Integer, Numeric, Row, cast, exists, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Integer,
+    Numeric,
+    Row,
+    and_,
+    cast,
+    exists,
+    func,
+    select,
+)
 from sqlalchemy.orm import Session, aliased
 
 from app.classes.tables import GlitchClass
 from app.clusters import records
 from app.clusters.records import ClusteringParameters, MemberRecord, Run
 from app.clusters.tables import CLUSTER_STATES, Cluster, ClusteringRun, ClusterMember
-from app.core.access import Principal, Role, require_role
+from app.core.access import Principal, Role, removed_since, require_role
 from app.core.database import least_of
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.paging import Page, check_limit, read_page
@@ -291,28 +302,62 @@ def exemplars_of(
 MOST_LABELS_COUNTED = 10_000
 
 
-def labels_since(session: Session, run: Run) -> tuple[int, int]:
-    """Labels of measured glitches that came since a run was made and stand, and that went.
+@dataclass(frozen=True)
+class LabelsSince:
+    """Measured glitches that got a label since a run was made, have none any more, or another."""
 
-    By these another run may flag other glitches. At most ``MOST_LABELS_COUNTED`` of each; none for
-    a run of simulated ones, beside which there may be a million others to pass over. Those of
-    glitches that were deleted are not counted.
+    came: int
+    went: int
+    changed: int  # by a merge of classes, for example: as many labels as before
+
+
+def labels_since(session: Session, run: Run) -> LabelsSince:
+    """How the labels differ from those of a run: by these another run may flag other glitches.
+
+    At most ``MOST_LABELS_COUNTED`` of each, and references that were taken out; none for a run of
+    simulated glitches, beside which there may be a million others to pass over.
     """
     if run.is_simulated:
-        return 0, 0
-    came, went = (
-        select(Label.id)
-        .join(Glitch, Glitch.id == Label.glitch_id)
-        .where(~Glitch.is_simulated, *which)
-        .limit(MOST_LABELS_COUNTED)
-        .subquery()
-        for which in (
-            (Label.id >= least_of(run.created_at), Label.revoked_at.is_(None)),
-            (Label.id < least_of(run.created_at), Label.revoked_at >= run.created_at),
+        return LabelsSince(0, 0, 0)
+    before = aliased(Label)
+    then = (
+        select(before.class_id)
+        .where(
+            before.glitch_id == Label.glitch_id,
+            before.id < least_of(run.created_at),
+            before.revoked_at.is_(None) | (before.revoked_at >= run.created_at),
         )
+        .order_by(before.id.desc())
+        .limit(1)
+        .correlate(Label)
+        .scalar_subquery()
     )
-    counts = [session.scalar(select(func.count()).select_from(one)) or 0 for one in (came, went)]
-    return counts[0], counts[1]
+    is_new = Label.id >= least_of(run.created_at)
+    is_revoked = ~is_new, Label.revoked_at >= run.created_at
+    of_each = {
+        "came": (is_new, Label.revoked_at.is_(None), then.is_(None)),
+        "went": (*is_revoked, Glitch.class_id.is_(None)),
+        "changed": (
+            (is_new & Label.revoked_at.is_(None)) | and_(*is_revoked),
+            Glitch.class_id != then,
+        ),
+    }
+    counts = {
+        name: session.scalar(
+            select(func.count()).select_from(
+                select(Label.glitch_id)
+                .join(Glitch, Glitch.id == Label.glitch_id)
+                .where(~Glitch.is_simulated, *which)
+                .distinct()
+                .limit(MOST_LABELS_COUNTED)
+                .subquery()
+            )
+        )
+        or 0
+        for name, which in of_each.items()
+    }
+    counts["went"] += removed_since(session, run.created_at)
+    return LabelsSince(**counts)
 
 
 def member_facts(session: Session, cluster_id: UUID) -> Sequence[Row[*tuple[Any, ...]]]:

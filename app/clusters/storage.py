@@ -1,10 +1,12 @@
 """Storage of the clusters of a run, with their identity and earlier decisions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import numpy as np
+from jaxtyping import Int
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
@@ -29,6 +31,10 @@ class Draft:
     match: Match | None
 
 
+def _is_decided(draft: Draft) -> bool:
+    return draft.before is not None and draft.before.state in decided.DECIDING
+
+
 @dataclass
 class ClusterStore:
     """Stores the clusters of one run."""
@@ -39,23 +45,95 @@ class ClusterStore:
     selection: Selection
     units: Unit
     n_stored: int = 0
+    in_some: set[int] = field(default_factory=set)  # places among the chosen: all stored members
     held: list[int] = field(default_factory=list)  # how large the parts kept apart are
-    _decisions: list[decided.Decision] | None = field(default=None, init=False)
+    _again: dict[UUID, decided.Decision] = field(default_factory=dict, init=False)
+    _lost: dict[int, Cluster] = field(default_factory=dict, init=False)  # by place among the chosen
+    _decisions: list[decided.Decision] = field(default_factory=list, init=False)
+
+    def begin(self, drafts: Sequence[Draft]) -> list[Draft]:
+        """The drafts in the order to store them: what waits first.
+
+        In what waits, or is new, somebody sees those whose labels were revoked. The others of them
+        are put up for review as what is decided is stored, or at the end.
+        """
+        self._decisions = decided.standing_decisions(self.session, self.parameters)
+        self._again = decided.unlabelled_again(self.session, self._decisions)
+        seen = [one for one in drafts if not _is_decided(one)]
+        in_some = {place for one in seen for place in one.part.cluster.members.tolist()}
+        self._lost = {
+            place: self._again[key].cluster
+            for place, key in enumerate(self.selection.ids)
+            if key in self._again and place not in in_some
+        }
+        return [*seen, *filter(_is_decided, drafts)]
 
     def add(self, draft: Draft) -> list[Finding]:
-        """Store a cluster; what came to a decided one since then apart, if it can be a cluster."""
+        """Store a cluster; of a decided one what nobody judges apart.
+
+        That is what came to it since then, if it can be a cluster, and whose labels were revoked.
+        """
         before, cluster = draft.before, draft.part.cluster
-        if before is None or before.state not in decided.DECIDING:
-            return self._store(cluster, draft)
+        if before is None or not _is_decided(draft):
+            beside = None if before is None else decided.beside_of(before.summary)
+            lost = self._take_lost(beside)
+            return self._store(self._with(cluster, lost), draft)
         is_new = decided.unjudged(self.session, before, self.selection.ids, cluster.members)
-        n = int(is_new.sum())
-        if not n or n < self.parameters.min_cluster_size or is_new.all():
+        is_lost = np.isin(cluster.members, list(self._lost))
+        is_apart = is_new | is_lost
+        n = int(is_apart.sum())
+        lost = self._take_lost(before.identity, cluster.members[is_lost])
+        if not len(lost) and (n < self.parameters.min_cluster_size):
             return self._store(cluster, draft, n_unjudged=n)
-        findings = self._store(self._some(cluster, ~is_new), draft)
-        findings.append(found("beside", n=n, state=STATE_WORDS[before.state]))
+        findings = [] if is_apart.all() else self._store(self._some(cluster, ~is_apart), draft)
+        if n_came := int((is_new & ~is_lost).sum()):
+            findings.append(found("beside", n=n_came, state=STATE_WORDS[before.state]))
+        apart = self._with(self._some(cluster, is_apart) if n else None, lost, cluster.stability)
         whole = draft.part.whole or cluster
-        apart = Draft(decided.Part(self._some(cluster, is_new), None, whole=whole), None, None)
-        return findings + self._store(apart.part.cluster, apart, beside=before.identity)
+        return findings + self._store_apart(apart, before.identity, whole)
+
+    def finish(self) -> list[Finding]:
+        """Put up for review whose labels were revoked and what no cluster that was found holds."""
+        findings = []
+        for before in {one.id: one for one in self._lost.values()}.values():
+            cluster = self._with(None, self._take_lost(before.identity), before.stability)
+            findings += self._store_apart(cluster, before.identity, cluster)
+        return findings
+
+    def _take_lost(
+        self, identity: UUID | None, others: Int[np.ndarray, " member"] | None = None
+    ) -> Int[np.ndarray, " member"]:
+        """Whose labels in this cluster were revoked, and these others: they wait no longer."""
+        mine = [place for place, one in self._lost.items() if one.identity == identity]
+        mine += [] if others is None else others.tolist()
+        for place in mine:
+            self._lost.pop(place, None)
+        return np.unique(np.array(mine, dtype=np.int64))
+
+    def _with(
+        self, cluster: FoundCluster | None, more: Int[np.ndarray, " member"], stability: float = 0.0
+    ) -> FoundCluster:
+        """A cluster and these members, of which nobody doubts that they belong to it."""
+        if cluster is None:
+            return describe_cluster(self.units, more, np.ones(len(more)), stability)
+        more = np.setdiff1d(more, cluster.members)
+        if not len(more):
+            return cluster
+        members = np.concatenate([cluster.members, more])
+        sure = np.concatenate([cluster.probabilities, np.ones(len(more))])
+        order = np.argsort(members)
+        return describe_cluster(self.units, members[order], sure[order], cluster.stability)
+
+    def _known(self, cluster: FoundCluster) -> list[decided.Decision]:
+        """For each member whose label was revoked the decision that was about it."""
+        keys = (self.selection.ids[index] for index in cluster.members)
+        return [self._again[key] for key in keys if key in self._again]
+
+    def _store_apart(
+        self, cluster: FoundCluster, beside: UUID, whole: FoundCluster
+    ) -> list[Finding]:
+        draft = Draft(decided.Part(cluster, None, whole=whole), None, None)
+        return self._store(cluster, draft, beside=beside)
 
     def _some(self, cluster: FoundCluster, is_chosen: np.ndarray) -> FoundCluster:
         return describe_cluster(
@@ -73,7 +151,7 @@ class ClusterStore:
         n_unjudged: int = 0,
         beside: UUID | None = None,
     ) -> list[Finding]:
-        before, key = draft.before, uuid7()
+        before, key, size = draft.before, uuid7(), len(cluster.members)
         is_part = draft.part.n_parts > 1 or beside is not None
         if draft.part.n_parts > 1:
             self.held.append(len(cluster.members))
@@ -87,6 +165,12 @@ class ClusterStore:
                 summary["split_from"] = before.size  # in the last run of this kind it was whole
         if beside is None and before is not None and before.state == "flagged":
             beside = decided.beside_of(before.summary)
+        known = [] if _is_decided(draft) else self._known(cluster)
+        if known:
+            summary["n_unlabelled_again"] = len(known)
+            of = {one.cluster.identity for one in known}
+            if beside is None and before is None and len(known) == size and len(of) == 1:
+                [beside] = of
         if beside is not None:
             summary["beside"] = str(beside)
         if n_unjudged:
@@ -95,6 +179,9 @@ class ClusterStore:
         if by_hand is not None:
             summary["by_hand"] = by_hand
         findings = self._about(cluster, draft, summary)
+        if known:
+            named = " and ".join(sorted({one.label for one in known if one.label}))
+            findings.append(found("unlabelled_again", n=len(known), label=named))
         dismissed_with = None
         if before is None or before.state == "flagged":
             dismissed_with, more = self._dismissed(cluster, summary, is_new=before is None)
@@ -107,7 +194,7 @@ class ClusterStore:
                 identity=before.identity if before else key,
                 previous_id=before.id if before else None,
                 overlap=draft.match.overlap if draft.match else None,
-                size=len(cluster.members),
+                size=size,
                 stability=cluster.stability,
                 # Nobody tested what was chosen by its looks, or clustered whether novel or not.
                 significance=None
@@ -124,6 +211,7 @@ class ClusterStore:
             self._dismiss(key, *dismissed_with)
         store_members(self.session, key, self.selection, cluster)
         self.n_stored += 1
+        self.in_some |= set(cluster.members.tolist())
         return findings
 
     def _about(self, cluster: FoundCluster, draft: Draft, summary: dict[str, Any]) -> list[Finding]:
@@ -140,8 +228,6 @@ class ClusterStore:
 
         Of one that waits since an earlier run it is only said: somebody may have taken it back.
         """
-        if self._decisions is None:
-            self._decisions = decided.standing_decisions(self.session, self.parameters)
         members = [self.selection.ids[index] for index in cluster.members]
         every = decided.decided_among(self.session, self._decisions, members)
         among = [(one, n) for one, n in every if one.is_dismissal]

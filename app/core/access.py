@@ -157,6 +157,22 @@ def record_event(
     session.add(AuditEvent(actor=actor, **what, details=details))
 
 
+REMOVED = "remove"  # of glitches altogether; ``details`` say how many were stored when
+
+
+def removed_since(session: Session, when: datetime) -> int:
+    """How many glitches that were stored by then were removed since, as the events say."""
+    rows = session.scalars(
+        sa.select(AuditEvent.details).where(
+            AuditEvent.subject == "references",
+            AuditEvent.action == REMOVED,
+            AuditEvent.created_at >= when,
+        )
+    )
+    stored = (one for details in rows for one in details.get("stored", {}).items())
+    return sum(n for time, n in stored if datetime.fromisoformat(time) < when)
+
+
 def parse_role(text: str) -> Role:
     """The role of this name."""
     for role in Role:

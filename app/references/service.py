@@ -1,5 +1,6 @@
 """Loading and removal of published glitches as references."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.batches.options import AUTHOR, BatchOptions, Wanted, create_batch
 from app.batches.options import KIND as BATCH
-from app.core.access import record_event
+from app.core.access import REMOVED, record_event
 from app.core.errors import ConflictError
 from app.glitches.labels import revoke_labels_of_source
 from app.glitches.tables import Glitch, Label
@@ -118,7 +119,7 @@ def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
         other.glitch_id == Glitch.id, other.source != archive.source, other.revoked_at.is_(None)
     )
     gone = session.execute(
-        delete(Glitch).where(Glitch.id.in_(brought), ~is_anybodys).returning(Glitch.id)
+        delete(Glitch).where(Glitch.id.in_(brought), ~is_anybodys).returning(Glitch.created_at)
     ).all()
     session.expire_all()
     if gone:
@@ -126,6 +127,8 @@ def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
     revoked = revoke_labels_of_source(session, archive.source, revoked_by=AUTHOR)
     if gone or revoked:
         request_judging(session, AUTHOR)
-        details = {"glitches": len(gone), "labels": revoked}
-        record_event(session, AUTHOR, "remove", "references", archive.name, **details)
+        times = Counter(one.created_at for one in gone)  # one for each chunk of a batch
+        stored = {time.isoformat(): n for time, n in sorted(times.items())}
+        details = {"glitches": len(gone), "labels": revoked, "stored": stored}
+        record_event(session, AUTHOR, REMOVED, "references", archive.name, **details)
     return len(gone), revoked

@@ -88,7 +88,8 @@ def aside_of(
         tests = np.nonzero((kinds == kind) & is_test & (to_known <= usual))[0]
         known = known[to_known[known] <= usual]
         if min(len(tests), len(known)) >= LEAST_OF_SIDE:
-            here = np.concatenate([_thinned(tests), _thinned(known)])
+            # In no order of sides: of glitches that are equally near the first are taken.
+            here = rng.permutation(np.concatenate([_thinned(tests), _thinned(known)]))
             near, is_there = _neighbours(units[here], gps_times[here])
             found = found.plus(_compare(is_test[here], near, is_there, conditions[here], rng))
     return found

@@ -17,10 +17,12 @@ from uuid import UUID
 
 import pytest
 from api_fixtures import Service, picture
+from cluster_helpers import store_run
 from sqlalchemy import text
 from typer.testing import CliRunner
 
 from app import cli
+from app.clusters.service import get_run, labels_since
 from app.core.engine import make_session_factory
 from app.core.errors import NotReadyError
 from app.jobs.service import get_job, list_items
@@ -159,6 +161,11 @@ def training_set(archive: Archive, ids: dict[str, tuple[str, int, str]], seed: i
     archive.files["trainingset_v1d1_metadata.csv"] = "\n".join([COLUMNS, *rows]).encode()
 
 
+def stored_run(service: Service) -> UUID:
+    with make_session_factory(service.engine).begin() as session:
+        return store_run(session).id
+
+
 def test_the_training_set_is_fetched_in_pieces_chosen_labelled_and_taken_out_again(
     service: Service, archive: Archive, load: Any
 ) -> None:
@@ -170,6 +177,7 @@ def test_the_training_set_is_fetched_in_pieces_chosen_labelled_and_taken_out_aga
         "aaaaaaaaa5": ("L1", O2_TIME + 1500, "Blip"),
     }
     training_set(archive, ids, seed=500)
+    runs = [stored_run(service)]
     fetched, batch = load("training-set", "--ifo", "l1", "--run", "O2", "--per-class", "1")
     assert fetched.state == batch.state == "succeeded"
     pieces = [said for path, said in archive.asked if path.endswith(".tar.gz")]
@@ -203,8 +211,12 @@ def test_the_training_set_is_fetched_in_pieces_chosen_labelled_and_taken_out_aga
     with service.client() as client:
         tomtes = client.get("/glitches", params={"label": "Tomte"}).json()["items"]
     assert [one["id"] for one in tomtes] == [glitch]
+    runs.append(stored_run(service))
     answer = CliRunner().invoke(cli.app, ["references", "training-set", "--remove"])
     assert "1 glitches" in answer.output, answer.output
+    with make_session_factory(service.engine)() as session:  # of what was there, one went
+        since = [labels_since(session, get_run(session, one)) for one in runs]
+    assert [(one.went, one.changed) for one in since] == [(0, 0), (1, 0)]
     assert "its labels on 1 others" in answer.output
     assert rows_of(service, labels) == []
     with service.client() as client:

@@ -315,22 +315,25 @@ def test_a_cluster_says_how_many_labels_its_test_did_not_know(
     assert "by the labels of then" not in reviewer.get(page).text
     with service.client("reviewer") as client:
         # Labels of simulated glitches say nothing of measured ones.
-        for at, told in ((0, False), (1, True)):
+        for at, told in ((0, False), (10, True)):
             labels = f"/glitches/{glitches[at].id}/labels"
             answer = client.post(labels, json={"label": "Whistle"})
             assert answer.status_code == 201, answer.text
-            said = "a false-discovery rate of 0.1, by the labels of then; since then came 1"
+            said = "a false-discovery rate of 0.1, by the labels of then; since then 1 came"
             assert (said in reviewer.get(page).text) == told
             client.delete(f"{labels}/{answer.json()['id']}")
         assert "by the labels of then" not in reviewer.get(page).text
-        labels = f"/glitches/{glitches[1].id}/labels"
+        labels = f"/glitches/{glitches[10].id}/labels"
         label = client.post(labels, json={"label": "Whistle"}).json()["id"]
         with make_session_factory(service.engine).begin() as session:
             session.get_one(ClusteringRun, run_id).created_at = datetime.now(UTC)
         client.delete(f"{labels}/{label}")
-        assert "by the labels of then; since then went 1" in reviewer.get(page).text
-        label = client.post(labels, json={"label": "Whistle"}).json()["id"]
-        assert "since then came 1 and went 1" in reviewer.get(page).text
+        assert "by the labels of then; since then 1 went" in reviewer.get(page).text
+        again = client.post(labels, json={"label": "Whistle"}).json()["id"]
+        assert "by the labels of then" not in reviewer.get(page).text  # they are as then
+        client.delete(f"{labels}/{again}")
+        label = client.post(labels, json={"label": "Tomte"}).json()["id"]
+        assert "since then 1 changed class" in reviewer.get(page).text
         client.delete(f"{labels}/{label}")
 
 

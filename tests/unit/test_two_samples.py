@@ -143,3 +143,13 @@ def test_it_is_told_from_three_standard_deviations_and_five_in_a_hundred_on() ->
     assert Aside(3.0, 2.0, 60.0).plus(Aside(1.0, 2.0, 20.0)) == Aside(4.0, 4.0, 80.0)
     assert NOT_ASIDE.excess == 0
     assert not NOT_ASIDE.is_told
+
+
+@pytest.mark.parametrize("n_tests", [40, 100, 160])
+def test_of_glitches_that_are_all_alike_none_lies_aside(n_tests: int) -> None:
+    """Pictures that are black have one vector: all are as near, so the order must not tell."""
+    units = np.tile([1.0, 0.0, 0.0, 0.0], (200, 1))
+    for is_test in (np.arange(200) < n_tests, np.arange(200) >= 200 - n_tests):
+        found = compared(units, is_test)
+        assert found.n == n_tests * NEIGHBOURS
+        assert not found.is_told

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import class_called, usable_class_names
 from app.clusters import service
-from app.clusters.decided import beside_of
+from app.clusters.decided import beside_of, count_unlabelled_again, decisions_told
 from app.clusters.pages.model import Comparison, comparison_of, model_note, strips_of
 from app.clusters.pages.words import ClusterInWords, chord, cluster_href
 from app.clusters.records import Cluster
@@ -89,6 +89,15 @@ class UndoOffer:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """The decided cluster that it came to, or was of."""
+
+    href: str
+    text: str
+    n_again: int  # members that were of it, and whose labels were revoked
+
+
+@dataclass(frozen=True)
 class ClusterPage(PageContext):
     """One cluster."""
 
@@ -117,7 +126,8 @@ class ClusterPage(PageContext):
     first_href: str | None
     log: Log
     elsewhere: tuple[tuple[str, str], ...]  # address and text of what stands in for it now
-    beside: tuple[str, str] | None  # and of the decided cluster that it came to
+    beside: Beside | None
+    unlabelled_again: int  # members of what is named that nobody judges any longer
     queue: service.Queue
     undo: UndoOffer | None
     merge_offer: str | None  # the class whose name was given to the cluster as a new one
@@ -140,9 +150,9 @@ def cluster_cards(
     """Clusters for the list."""
     shown = service.exemplars_of(session, [cluster.id for cluster in clusters])
     named = class_names_of(session, [cluster.identity for cluster in clusters])
-    cards = []
+    decisions, cards = decisions_told(session, clusters), []
     for one in clusters:
-        words = ClusterInWords(one)
+        words = ClusterInWords(one, decisions)
         counts = [bin_["count"] for bin_ in one.summary.get("gps_times", {}).get("histogram", [])]
         ends = words.ends
         text = (
@@ -212,11 +222,12 @@ def cluster_page_of(
             is_logarithmic=True,
         ),
     )
-    words = ClusterInWords(cluster)
+    words = ClusterInWords(cluster, decisions_told(session, [cluster]))
     ends = words.ends
-    changed = zip(("came", "went"), service.labels_since(session, run), strict=True)
-    labels = " and ".join(
-        f"{how} {n:,}{' or more' * (n == service.MOST_LABELS_COUNTED)}" for how, n in changed if n
+    since = service.labels_since(session, run)
+    of_each = ((since.came, "came"), (since.went, "went"), (since.changed, "changed class"))
+    labels = ", ".join(
+        f"{n:,}{' or more' * (n >= service.MOST_LABELS_COUNTED)} {how}" for n, how in of_each if n
     )
     return ClusterPage(
         href=cluster_href(cluster.id),
@@ -254,6 +265,7 @@ def cluster_page_of(
         log=log,
         elsewhere=elsewhere,
         beside=_beside(session, cluster),
+        unlabelled_again=0 if elsewhere else count_unlabelled_again(session, cluster.id),
         queue=service.queue_of(session, cluster),
         undo=undo,
         merge_offer=class_called(session, typed.new_class)
@@ -311,7 +323,7 @@ def _likenesses(
     )
 
 
-def _beside(session: Session, cluster: Cluster) -> tuple[str, str] | None:
+def _beside(session: Session, cluster: Cluster) -> Beside | None:
     identity = beside_of(cluster.summary)
     decided = None if identity is None else service.latest_of(session, identity)
     if decided is None or decided.state == "flagged":  # what was decided was taken back
@@ -319,7 +331,8 @@ def _beside(session: Session, cluster: Cluster) -> tuple[str, str] | None:
     name = class_names_of(session, [decided.identity]).get(decided.identity)
     state = "was dismissed" if decided.state == "dismissed" else f"is {name}"
     text = f"the cluster of {count(decided.size, 'glitch', 'glitches')} that {state}"
-    return cluster_href(decided.id), text
+    n_again = cluster.summary.get("n_unlabelled_again", 0)
+    return Beside(cluster_href(decided.id), text, n_again)
 
 
 def _elsewhere(session: Session, cluster: Cluster) -> tuple[tuple[str, str], ...]:

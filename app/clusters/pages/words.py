@@ -1,10 +1,13 @@
 """Display forms of a cluster that several templates share."""
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
+from app.clusters.decided import Decision
 from app.clusters.records import Cluster
 from app.core.wording import count
 from app.frame.contexts import Moment
@@ -30,6 +33,9 @@ class ClusterInWords:
     """One cluster."""
 
     cluster: Cluster
+    # What stands now of the decisions that it tells of, by the cluster decided about; where nobody
+    # looked it is told as its run found it.
+    decisions: Mapping[str, Decision | None] | None = None
 
     @property
     def state(self) -> str:
@@ -46,7 +52,8 @@ class ClusterInWords:
         if "split_from" in summary:
             return f"split off by hand from {summary['split_from']:,}"
         if "beside" in summary and before is None:
-            return "came to a decided cluster since"
+            is_again = summary.get("n_unlabelled_again") == cluster.size
+            return f"{'unlabelled again in' if is_again else 'came to'} a decided cluster since"
         if before is None:
             return "new in this run"
         if cluster.size > before:
@@ -72,15 +79,23 @@ class ClusterInWords:
     @property
     def warning(self) -> str | None:
         """What was decided of some of it in another cluster, or came since it was decided."""
-        dismissed = [
-            f"{one['n']:,} of these were dismissed by {one['author']} on {one['on']}"
-            for one in self.cluster.summary.get("dismissed_before", [])
+        told = [
+            f"{one['n']:,} of these were {what} by {author} on {on}"
+            for key in ("dismissed_before", "named_before")
+            for one in self.cluster.summary.get(key, [])
+            for what, author, on in self._told(one)
         ]
-        named = [
-            f"{one['n']:,} of these were taken for {one['label']} by {one['author']} on {one['on']}"
-            for one in self.cluster.summary.get("named_before", [])
-        ]
-        return "; ".join([*dismissed, *named, *filter(None, [self.not_judged])]) or None
+        return "; ".join([*told, *filter(None, [self.not_judged])]) or None
+
+    def _told(self, one: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """What was decided, by whom and when; nothing of what was taken back since."""
+        label, author, on = one.get("label"), one["author"], one["on"]
+        if self.decisions is not None:
+            now = self.decisions.get(one["cluster_id"])
+            if now is None or now.is_dismissal != (label is None):
+                return
+            label, author, on = now.label, now.facts["author"], now.facts["on"]
+        yield (f"taken for {label}" if label else "dismissed", author, on)
 
     @property
     def not_judged(self) -> str | None:

@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.classes import naming
-from app.classes.service import class_history, note_withdrawal, refuse_used
+from app.classes.service import class_history, note_withdrawal, refuse_used, standing_merges
 from app.classes.tables import GlitchClass
 from app.clusters.chosen import store_chosen
 from app.clusters.review import log as requests
@@ -32,10 +32,11 @@ from app.clusters.review.scene import (
     take_suggestions,
 )
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, LabelSuggestion
-from app.core.database import uuid7
+from app.core.database import is_any_of, uuid7
 from app.core.errors import ConflictError, InvalidRequestError
 from app.core.events import check_remark
 from app.glitches.labels import append_labels, revoke_labels
+from app.glitches.tables import Label
 
 
 def split(scene: Scene, action: requests.SplitRequest) -> Memory:
@@ -223,6 +224,7 @@ def accept(scene: Scene, action: requests.AcceptRequest) -> Memory:
 
 def take_back_labels(scene: Scene, memory: Mapping[str, Any]) -> None:
     """Revoke the labels and suggest again what they had decided."""
+    refuse_labels_merged(scene.session, scene.cluster, memory)
     revoke_labels(scene.session, [UUID(one) for one in memory["labels"]], reviewer=scene.author)
     decided = memory.get("suggested", [])
     if decided:
@@ -238,6 +240,23 @@ def take_back_labels(scene: Scene, memory: Mapping[str, Any]) -> None:
             class_id=found.id,
             event_id=memory["suggested_by"],
         )
+
+
+def refuse_labels_merged(session: Session, _cluster: Cluster, memory: Mapping[str, Any]) -> None:
+    """Refuse to take labels back below those of a merge of classes, which would stay."""
+    key = "class_name" if memory.get("class_name_id") else "suggested_class"
+    found = _class_of(session, memory, key)
+    rows = select(Label.created_at).where(
+        is_any_of(Label.id, [UUID(one) for one in memory["labels"]])
+    )
+    made = session.scalar(rows.limit(1))
+    for one in standing_merges(session):
+        if found is not None and made is not None and one.class_id == found.id and one.at >= made:
+            into = session.get_one(GlitchClass, one.into_id).name
+            raise ConflictError(
+                f"The class {found.name} was merged into {into} since: undo that on the class's "
+                "page first."
+            )
 
 
 def comment(_scene: Scene, action: requests.CommentRequest) -> Memory:
@@ -308,8 +327,8 @@ ACTS: dict[str, Act] = {
     "merge": Act(requests.MergeRequest, merge, flag_again),
     "dismiss": Act(requests.DismissRequest, dismiss, flag_again),
     "split": Act(requests.SplitRequest, split, take_back_split, refuse_to_join),
-    "assign": Act(requests.AssignRequest, assign, take_back_labels),
-    "accept": Act(requests.AcceptRequest, accept, take_back_labels),
+    "assign": Act(requests.AssignRequest, assign, take_back_labels, refuse_labels_merged),
+    "accept": Act(requests.AcceptRequest, accept, take_back_labels, refuse_labels_merged),
     "comment": Act(
         requests.CommentRequest, comment, lambda *_: None
     ),  # taken back, it is struck out

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Uuid, delete, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
+from app.classes.service import Merged, standing_merges
 from app.classes.tables import GlitchClass
 from app.clusters.review.log import MOST_MEMBERS, Log, replay
 from app.clusters.tables import Cluster, ClusterMember, LabelSuggestion, ReviewEvent
@@ -88,12 +89,46 @@ def lock_identity(session: Session, identity: UUID) -> None:
     session.execute(select(func.pg_advisory_xact_lock(key)))
 
 
+def read_logs(session: Session, identities: Collection[UUID]) -> dict[UUID, Log]:
+    """The logs of the clusters of these identities."""
+    rows = session.scalars(
+        select(ReviewEvent)
+        .where(is_any_of(ReviewEvent.identity, identities))
+        .order_by(ReviewEvent.id)
+    )
+    events: dict[UUID, list[ReviewEvent]] = {identity: [] for identity in identities}
+    for row in rows:
+        events[row.identity].append(row)
+    return {identity: replay(mine) for identity, mine in events.items()}
+
+
 def read_log(session: Session, identity: UUID) -> Log:
     """The log of the clusters of this identity."""
-    rows = session.scalars(
-        select(ReviewEvent).where(ReviewEvent.identity == identity).order_by(ReviewEvent.id)
-    )
-    return replay(rows.all())
+    return read_logs(session, [identity])[identity]
+
+
+def named_for(session: Session, logs: Collection[Log]) -> list[str | None]:
+    """What class the naming or merging that stands in each log is about, as it is called now.
+
+    That is what it was merged into since, if that stands: so its labels are. None where nothing
+    stands.
+    """
+    merges: list[Merged] | None = None
+    found: list[str | None] = []
+    for log in logs:
+        named = [one for one in map(log.event, log.done) if one.kind in ("promote", "merge")]
+        if not named:
+            found.append(None)
+            continue
+        did = log.last_doing_of(named[-1])
+        class_id = did.payload.get("class_name_id")
+        merges = standing_merges(session) if merges is None else merges
+        for one in merges:
+            if one.class_id == class_id and one.at >= did.created_at:
+                class_id = one.into_id
+        known = session.get(GlitchClass, class_id or 0)
+        found.append(did.payload["class_name"] if known is None else known.name)
+    return found
 
 
 def suggest(

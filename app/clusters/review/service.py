@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, cast, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.classes.naming import check_class_name
-from app.classes.tables import GlitchClass
 from app.clusters.review.acts import ACTS, recall_action, refuse_redo
 from app.clusters.review.log import Action, CommentRequest, Log, PromoteRequest
 from app.clusters.review.log import ReviewEvent as ReviewEntry
-from app.clusters.review.scene import Scene, count_by_cluster, lock_identity, read_log
+from app.clusters.review.scene import (
+    Scene,
+    count_by_cluster,
+    lock_identity,
+    named_for,
+    read_log,
+    read_logs,
+)
 from app.clusters.tables import Cluster, ReviewEvent
 from app.core.access import Principal, Role, record_event, require_role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -104,19 +110,10 @@ def _hindrance(
 
 
 def class_names_of(session: Session, identities: Collection[UUID]) -> dict[UUID, str]:
-    """What each promoted or merged cluster was named last: while it is in that state, it stands.
-
-    By the name that the class has now, where it was renamed since.
-    """
-    class_id = cast(ReviewEvent.payload["class_name_id"].astext, Integer)
-    name = func.coalesce(GlitchClass.name, ReviewEvent.payload["class_name"].astext)
-    rows = session.execute(
-        select(ReviewEvent.identity, name)
-        .outerjoin(GlitchClass, GlitchClass.id == class_id)
-        .where(ReviewEvent.identity.in_(identities), ReviewEvent.kind.in_(["promote", "merge"]))
-        .order_by(ReviewEvent.id)
-    )
-    return {row[0]: row[1] for row in rows}
+    """The class of each cluster that is named or merged into one, as it is called now."""
+    logs = read_logs(session, identities)
+    names = named_for(session, logs.values())
+    return {identity: name for identity, name in zip(logs, names, strict=True) if name}
 
 
 def _turn(

@@ -1,0 +1,249 @@
+"""What was decided about a cluster, and what happens to its class and its labels afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from acts import (
+    Accept,
+    Dismiss,
+    Merge,
+    MergeInto,
+    Promote,
+    Redo,
+    Rename,
+    Undo,
+    change_class,
+    review,
+)
+from found_clusters import ADA, NOVEL, Fill, cluster_h1, cluster_now, decide, members
+from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
+from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from store_helpers import person
+
+from app.classes.service import class_history, get_class_named
+from app.clusters import records
+from app.clusters.decided import count_unlabelled_again, decisions_told
+from app.clusters.pages.words import ClusterInWords
+from app.clusters.review.service import class_names_of, history
+from app.clusters.service import LabelsSince, get_run, labels_since
+from app.clusters.tables import ClusteringRun
+from app.core.access import Role
+from app.core.errors import ConflictError
+from app.glitches.labels import revoke_labels
+from app.glitches.tables import Glitch, Label
+
+EVE = person(Role.ADMIN, "eve")
+
+
+def change(session: Session, name: str, act: Any) -> None:
+    known = get_class_named(session, name).id
+    last = class_history(session, known).last_id
+    change_class(session, known, act, last_event_id=last, author=EVE)
+
+
+def take_back_last(session: Session, name: str) -> None:
+    change(session, name, Undo(class_history(session, get_class_named(session, name).id).done[-1]))
+
+
+def revoke(session: Session, glitch_ids: Collection[UUID]) -> None:
+    wanted = select(Label.id).where(Label.glitch_id.in_(glitch_ids), Label.revoked_at.is_(None))
+    revoke_labels(session, session.scalars(wanted).all(), reviewer=ADA)
+
+
+def turn(session: Session, cluster_id: UUID, act: Any) -> None:
+    last = history(session, cluster_id).last_id
+    review(session, cluster_id, act, author=ADA, last_event_id=last)
+
+
+def in_one(session: Session, found: Sequence[records.Cluster], state: str) -> set[UUID]:
+    return set().union(*(members(session, one) for one in found if one.state == state))
+
+
+def test_a_cluster_is_called_what_its_class_was_merged_into(
+    session: Session, flagged: records.Cluster
+) -> None:
+    """As its labels are; until the merge is undone."""
+
+    def name() -> str | None:
+        return class_names_of(session, [flagged.identity]).get(flagged.identity)
+
+    decide(session, flagged, Promote("Thunder"))
+    change(session, "Tomte", MergeInto("Whistle"))  # another
+    assert name() == "Thunder"
+    decide(session, flagged, Accept())
+    change(session, "Thunder", Rename("Thunders"))
+    change(session, "Thunders", MergeInto("Blip"))
+    assert name() == "Blip"
+    change(session, "Blip", MergeInto("Koi_Fish"))
+    assert name() == "Koi_Fish"
+    take_back_last(session, "Blip")
+    assert name() == "Blip"
+    take_back_last(session, "Thunders")
+    assert name() == "Thunders"
+
+
+def test_a_decision_after_a_merge_is_about_the_class_itself(
+    session: Session, flagged: records.Cluster
+) -> None:
+    """Which somebody took into use again: the labels that it gives are of that class."""
+    change(session, "Tomte", MergeInto("Whistle"))
+    take_back_last(session, "Tomte")
+    decide(session, flagged, Merge("Tomte"))
+    assert class_names_of(session, [flagged.identity]) == {flagged.identity: "Tomte"}
+
+
+def test_a_cluster_has_the_name_that_stands_not_the_one_given_last(
+    session: Session, flagged: records.Cluster
+) -> None:
+    decide(session, flagged, Promote("Thunder"))
+    first = history(session, flagged.id).done[-1]
+    turn(session, flagged.id, Undo(first))
+    decide(session, flagged, Merge("Whistle"))
+    second = history(session, flagged.id).done[-1]
+    turn(session, flagged.id, Undo(second))
+    assert class_names_of(session, [flagged.identity]) == {}
+    turn(session, flagged.id, Redo(second))
+    assert class_names_of(session, [flagged.identity]) == {flagged.identity: "Whistle"}
+
+
+@pytest.mark.parametrize("act", [Promote("Thunder"), Merge("Whistle")])
+@pytest.mark.parametrize("n", [1, 3, 9])
+def test_members_whose_labels_are_revoked_wait_for_review_again(
+    session: Session, flagged: records.Cluster, act: Any, n: int
+) -> None:
+    decide(session, flagged, act)
+    decide(session, flagged, Accept())
+    everyone = members(session, flagged)
+    again = set(sorted(everyone)[:n])
+    assert count_unlabelled_again(session, flagged.id) == 0
+    revoke(session, again)
+    assert count_unlabelled_again(session, flagged.id) == n
+    for run_again in (cluster_now, cluster_now, cluster_h1):
+        run, found = run_again(session)
+        [waiting] = [one for one in found if one.state == "flagged"]
+        assert members(session, waiting) == again
+        assert waiting.summary["beside"] == str(flagged.identity)
+        assert waiting.summary["n_unlabelled_again"] == n
+        assert f"what was named {act.class_name} carr" in run.detail
+        assert run.n_clusters == len(found)
+    _, found = cluster_now(session)
+    [waiting] = found
+    decide(session, waiting, Dismiss())
+    assert count_unlabelled_again(session, flagged.id) == 0
+    _, found = cluster_now(session)
+    assert not in_one(session, found, "flagged") & everyone
+    # Taken back, they wait again.
+    turn(session, waiting.id, Undo(history(session, waiting.id).done[-1]))
+    _, found = cluster_now(session)
+    assert in_one(session, found, "flagged") == again
+
+
+def test_who_waits_again_joins_what_came_since(
+    session: Session, flagged: records.Cluster, fill: Fill
+) -> None:
+    """One cluster waits beside the named one, not two, and says how many were of it."""
+    decide(session, flagged, Promote("Thunder"))  # suggested, and not accepted yet
+    came = set(fill(15, NOVEL))
+    _, found = cluster_now(session)
+    [named] = [one for one in found if one.state == "promoted"]
+    decide(session, named, Accept())
+    again = set(sorted(members(session, flagged))[:2])
+    revoke(session, again)
+    for _ in range(2):
+        _, found = cluster_now(session)
+        [waiting] = [one for one in found if one.state == "flagged"]
+        assert again <= members(session, waiting) <= again | came
+        assert waiting.summary["n_unlabelled_again"] == 2
+    waited = members(session, waiting)
+    decide(session, waiting, Merge("Whistle"))
+    decide(session, waiting, Accept())
+    _, found = cluster_now(session)
+    assert not in_one(session, found, "flagged") & waited
+
+
+def test_a_suggestion_that_waits_is_a_judgement(session: Session, flagged: records.Cluster) -> None:
+    decide(session, flagged, Merge("Whistle"))
+    assert count_unlabelled_again(session, flagged.id) == 0
+    _, [again] = cluster_now(session)
+    assert again.state == "merged"
+
+
+def test_few_that_came_wait_even_if_all_the_others_are_labelled_by_now(
+    session: Session, flagged: records.Cluster, fill: Fill
+) -> None:
+    """They were in the named cluster when the others were, and nobody has judged them."""
+    decide(session, flagged, Merge("Whistle"))
+    few = set(fill(3, NOVEL))
+    _, found = cluster_now(session)
+    [kept] = [one for one in found if one.state == "merged"]
+    n_kept = len(members(session, kept) & few)
+    decide(session, kept, Accept())
+    more = set(fill(12, NOVEL))
+    _, found = cluster_now(session)
+    assert n_kept
+    assert all(one.state == "flagged" for one in found)
+    assert len(in_one(session, found, "flagged") & (few | more)) == len(
+        in_one(session, found, "flagged")
+    )
+
+
+def test_what_a_cluster_tells_of_another_is_as_it_stands(
+    session: Session, flagged: records.Cluster
+) -> None:
+    """By the name of the class, and as long as the decision is not taken back."""
+    decide(session, flagged, Promote("Thunder"))
+    _, [other] = cluster_h1(session)
+
+    def warning() -> str | None:
+        return ClusterInWords(other, decisions_told(session, [other])).warning
+
+    size = other.size
+    assert (warning() or "").startswith(f"{size} of these were taken for Thunder by ada on")
+    change(session, "Thunder", Rename("Thunders"))
+    assert (warning() or "").startswith(f"{size} of these were taken for Thunders by ada on")
+    take_back_last(session, "Thunders")
+    turn(session, flagged.id, Undo(history(session, flagged.id).done[-1]))
+    assert warning() is None
+    decide(session, flagged, Dismiss())
+    assert warning() is None  # it is another decision than that of the run
+
+
+def test_labels_are_not_taken_back_below_a_merge_of_classes(
+    session: Session, flagged: records.Cluster
+) -> None:
+    """The undo of an acceptance would leave the merge's labels, and suggest a retired class."""
+    decide(session, flagged, Promote("Thunder"))
+    decide(session, flagged, Accept())
+    change(session, "Thunder", MergeInto("Blip"))
+    log = history(session, flagged.id)
+    with pytest.raises(ConflictError, match="Thunder was merged into Blip since"):
+        turn(session, flagged.id, Undo(log.done[-1]))
+    assert "Thunder was merged into Blip" in (log.event(log.done[-1]).why_not or "")
+    take_back_last(session, "Thunder")
+    turn(session, flagged.id, Undo(log.done[-1]))
+    labelled = select(Glitch.id).where(
+        Glitch.id.in_(members(session, flagged)), Glitch.class_id.is_not(None)
+    )
+    assert session.scalars(labelled).all() == []
+
+
+def test_a_merge_of_classes_brings_no_labels(session: Session, flagged: records.Cluster) -> None:
+    """As many glitches carry one as when the cluster was flagged; those of the class another."""
+    decide(session, flagged, Promote("Thunder"))
+    decide(session, flagged, Accept())
+    assert labels_since(session, get_run(session, flagged.run_id)).came == flagged.size
+    session.get_one(ClusteringRun, flagged.run_id).created_at = datetime.now(UTC)
+    session.flush()
+    run = get_run(session, flagged.run_id)
+    assert labels_since(session, run) == LabelsSince(0, 0, 0)
+    change(session, "Thunder", MergeInto("Blip"))
+    assert labels_since(session, run) == LabelsSince(0, 0, flagged.size)
+    take_back_last(session, "Thunder")
+    assert labels_since(session, run) == LabelsSince(0, 0, 0)
