@@ -1,5 +1,4 @@
-"""Measures that a run reports about itself: rate, distortion, active units, quality of the vector.
-"""
+"""Measures that a run reports of itself: rate, distortion, active units, quality of vectors."""
 
 from __future__ import annotations
 
