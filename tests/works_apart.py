@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from glitch.errors import GlitchError
-from training.core.side_by_side import OnStep
+from training.core.parallel import OnStep
 
 
 def do(folder: Path, name: str, ending: str, on_step: OnStep) -> bool:

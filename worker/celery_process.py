@@ -37,8 +37,8 @@ def addresses(settings: Settings) -> tuple[str, str]:
     return settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()
 
 
-def quieten(settings: Settings) -> None:
-    """Keep Celery to what an operator wants to read: not a line for every look at the jobs."""
+def configure_celery_logs(settings: Settings) -> None:
+    """Reduce Celery's logs to what an operator needs: no line for every check of the jobs."""
     signals.setup_logging.connect(lambda **_: None, weak=False)  # the log stays as it is set up
     if settings.log_level != "debug":
         for name in ("celery.app.trace", "celery.worker.strategy"):

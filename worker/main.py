@@ -9,7 +9,7 @@ from celery import Celery, signals
 
 from app.core.settings import Settings
 from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, RECONCILE_TASK, WORK_TASK, make_celery
-from worker.celery_process import addresses, ask_to_stop, is_stopping, quieten
+from worker.celery_process import addresses, ask_to_stop, configure_celery_logs, is_stopping
 from worker.stalled import watch_for_stall
 from worker.tasks import Process
 
@@ -31,7 +31,7 @@ def run_worker(settings: Settings) -> int:
     database_url, redis_url = addresses(settings)
     application = make_celery(redis_url)
     _declare_tasks(application, settings, database_url, redis_url)
-    quieten(settings)
+    configure_celery_logs(settings)
     signals.worker_ready.connect(lambda **_: watch_for_stall(redis_url), weak=False)
     signals.worker_shutting_down.connect(ask_to_stop, weak=False)
     application.conf.update(

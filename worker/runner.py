@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.errors import BusyError, NotReadyError, ServiceError, StorageAwayError
-from app.core.failures import READ_ONLY_STATE, sqlstate, trouble_of_database
+from app.core.failures import READ_ONLY_STATE, database_failure, sqlstate
 from app.core.settings import Settings
 from app.jobs import leases
 from app.jobs.finalising import finalise
@@ -218,7 +218,7 @@ def _trouble_sentence(error: Exception) -> str | None:
             "The worker has too little memory for this: give its machine more, or start fewer "
             "processes (GLITCH_WORKER_PROCESSES)."
         )
-    return trouble_of_database(error)
+    return database_failure(error)
 
 
 def is_connection_lost(error: Exception) -> bool:

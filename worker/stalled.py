@@ -30,7 +30,7 @@ EXIT_STALLED = 75  # EX_TEMPFAIL of sysexits.h: worth another try
 _last_sign = multiprocessing.get_context("fork").RawValue("d", time.monotonic())
 
 
-class AtWork:
+class BusyProcesses:
     """Signs of life of one process of the pool, for as long as it is at a task.
 
     ``tell`` tells others of it every two seconds, until ``close``: at a long chunk no message is

@@ -20,7 +20,7 @@ from app.jobs.notify import notifier_info
 from app.server.upkeep import UPKEEP, UPKEEP_EVERY_S
 from worker.celery_process import is_stopping, leave_now
 from worker.runner import JobRunner, is_connection_lost
-from worker.stalled import AtWork
+from worker.stalled import BusyProcesses
 
 _log = logging.getLogger("worker")
 SLICE_S = 20.0  # then another job gets its turn
@@ -35,7 +35,7 @@ class Process:
         self.notifier = broker.CeleryNotifier(redis_url)
         self.redis: Redis = broker.open_redis(redis_url)
         self.settings = settings
-        self.at_work = AtWork(self._tell_alive)
+        self.at_work = BusyProcesses(self._report_alive)
         self.sessions: sessionmaker[Session] = make_session_factory(
             self.engine, info=notifier_info(self.notifier)
         )
@@ -47,7 +47,7 @@ class Process:
             on_abandoned=leave_now,
         )
 
-    def _tell_alive(self) -> None:
+    def _report_alive(self) -> None:
         with suppress(RedisError):
             broker.note_worker_alive(self.redis)
 

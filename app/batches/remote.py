@@ -29,7 +29,7 @@ from app.core.fetching import (
     AnswerTooLongError,
     Fetcher,
     check_unpacked,
-    is_trouble,
+    is_temporary_failure,
 )
 from glitch.errors import FormatError, StrainError, TooLargeError
 from glitch.files.archives import MOST_MEMBER_BYTES
@@ -272,7 +272,7 @@ class PictureHost:
             ) from None
         except UNREACHED as error:
             raise self._unreachable(type(error).__name__) from error
-        if is_trouble(answer.status_code):
+        if is_temporary_failure(answer.status_code):
             raise self._unreachable(f"it answers {answer.status_code}")
         if not answer.is_success:
             raise FormatError(f"Its picture is not there ({url} answers {answer.status_code}).")

@@ -71,7 +71,7 @@ def history_shown(
     known = session.get_one(GlitchClass, class_id)
     log = class_history(session, class_id)
 
-    def hindrance(event: ClassEvent) -> str | None:
+    def obstacle(event: ClassEvent) -> str | None:
         try:
             if event.kind == "merge" and principal is not None:
                 require_role(principal, Role.ADMIN)
@@ -80,7 +80,7 @@ def history_shown(
             return str(error)
         return None
 
-    return log.hindered(hindrance)
+    return log.with_obstacles(obstacle)
 
 
 def change_class(

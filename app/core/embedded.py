@@ -170,8 +170,8 @@ def _prepare_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         user = _stand_in()
         if user is not None:
-            _let_pass(folder)
-            _let_pass(_binaries()[1])
+            _allow_traversal(folder)
+            _allow_traversal(_binaries()[1])
             os.chown(folder, user.pw_uid, user.pw_gid)
         (folder / ".lock").touch()
     except (FileExistsError, NotADirectoryError) as error:
@@ -186,7 +186,7 @@ def _prepare_folder(folder: Path) -> None:
         ) from error
 
 
-def _let_pass(path: Path) -> None:
+def _allow_traversal(path: Path) -> None:
     """Let every user pass through the folders above, as the stand-in must; not read them."""
     for parent in path.parents:
         mode = parent.stat().st_mode

@@ -122,11 +122,11 @@ class EventLog(Generic[EventT]):
         about = [event for event in self.events if self.root_of[event.id] == root.id]
         return next((event for event in reversed(about) if event.kind == "redo"), root)
 
-    def hindered(self, hindrance: Callable[[EventT], str | None]) -> Self:
-        """Where it is an event's turn but something outside the log is in the way, it says what."""
+    def with_obstacles(self, obstacle: Callable[[EventT], str | None]) -> Self:
+        """The log with the reasons outside it why an event cannot be undone or redone."""
 
         def judged(event: EventT) -> EventT:
-            why_not = hindrance(event) if event.may_undo or event.may_redo else None
+            why_not = obstacle(event) if event.may_undo or event.may_redo else None
             if why_not is None:
                 return event
             return event.model_copy(

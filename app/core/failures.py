@@ -140,7 +140,7 @@ def failure_of(error: Exception) -> Failure | None:
             return _READ_ONLY
     if sqlstate(error) == READ_ONLY_STATE:
         return _DATABASE_READ_ONLY
-    if (sentence := trouble_of_database(error)) is not None:
+    if (sentence := database_failure(error)) is not None:
         return replace(FAILURES[OperationalError], sentence=sentence)
     known = next((FAILURES[base] for base in type(error).__mro__ if base in FAILURES), None)
     return known and replace(
@@ -151,7 +151,7 @@ def failure_of(error: Exception) -> Failure | None:
     )
 
 
-def trouble_of_database(error: BaseException | None) -> str | None:
+def database_failure(error: BaseException | None) -> str | None:
     """What to tell of trouble that the database has of its own; None of anything else."""
     state = sqlstate(error) or "none"
     return next((said for begin, said in _OF_DATABASE.items() if state.startswith(begin)), None)

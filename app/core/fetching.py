@@ -45,8 +45,8 @@ def as_json(answer: httpx.Response) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def is_trouble(status: int) -> bool:
-    """Whether a status speaks of the server's own trouble, which passes."""
+def is_temporary_failure(status: int) -> bool:
+    """Whether a status means a temporary failure of the server."""
     return status in {408, 425, 429} or httpx.codes.is_server_error(status)
 
 

@@ -89,7 +89,7 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
     gone = session.execute(delete(Glitch).where(Glitch.id.in_(_glitches())).returning(Glitch.id))
     n_gone = len(gone.all())
     if n_gone:
-        _forget_likeness(session)
+        _clear_simulated_looks(session)
         recalibrate(session, active_checkpoint(session).id)
         redraw_what_is_left(session, principal.name)
         record_event(session, principal.name, "remove", "demonstration", "all", glitches=n_gone)
@@ -97,8 +97,8 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
     return n_gone
 
 
-def _forget_likeness(session: Session) -> None:
-    """Clusters of other glitches look like no simulated class where none is left."""
+def _clear_simulated_looks(session: Session) -> None:
+    """Clear the simulated look of clusters of other glitches when no simulated glitch is left."""
     looks = Cluster.summary["simulated_look"].as_string()
     none = cast({"simulated_look": None}, JSONB)
     session.execute(

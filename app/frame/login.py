@@ -82,7 +82,7 @@ def login(
         page = _form(request, sentence if code is None else str(error), next_path)
         return render(request, page, status=401)
     way = "token" if code is None else "code"
-    return _let_in(request, session, signer, principal, way, next_path=next_path)
+    return _start_session(request, session, signer, principal, way, next_path=next_path)
 
 
 @router.get("/login/provider")
@@ -128,7 +128,9 @@ def from_provider(
         form = _form(request, str(error), next_path)
         response: Response = render(request, form, status=status)
     else:
-        response = _let_in(request, session, signer, principal, "provider", next_path=next_path)
+        response = _start_session(
+            request, session, signer, principal, "provider", next_path=next_path
+        )
         kept = id_token if len(id_token) <= _LONGEST_KEPT_TOKEN else ""
         deps.set_cookie(request, response, PROVIDER_COOKIE_NAME, f"={kept}", signer.lifetime_s)
     response.delete_cookie(LOGIN_COOKIE_NAME, path="/ui")
@@ -167,7 +169,7 @@ def _attempt(begun: list[Any], state: str, code: str) -> sign_on.Attempt:
     return sign_on.Attempt(*begun[:3])
 
 
-def _let_in(
+def _start_session(
     request: Request,
     session: SessionDep,
     signer: deps.SignerDep,

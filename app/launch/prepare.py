@@ -24,7 +24,7 @@ def prepare() -> Prepared:
         upgrade_schema(database.url)
         with database.sessions.begin() as session:
             checkpoint = publish_shipped(session, settings.data_dir)
-        token_id = _see_to_token(database, settings.data_dir, kept_token)
+        token_id = _ensure_token(database, settings.data_dir, kept_token)
         code = None
         if token_id is not None:
             with database.sessions.begin() as session:
@@ -37,7 +37,7 @@ def prepare() -> Prepared:
     return Prepared(checkpoint=checkpoint.name, login_code=code, demo_job=to_fill)
 
 
-def _see_to_token(database: Database, folder: Path, kept: str | None) -> UUID | None:
+def _ensure_token(database: Database, folder: Path, kept: str | None) -> UUID | None:
     """Make the first-run token where there is none; the id of the one in the folder, if good.
 
     A file that was removed asks for a new token, and makes the one that nobody has any more

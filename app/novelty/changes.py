@@ -13,7 +13,7 @@ from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import in_population, is_established, is_of_a_class
 from app.novelty.job import request_judging
-from app.novelty.single import MOST_CALIBRATION, Alike, score_against
+from app.novelty.single import MOST_CALIBRATION, ReferenceScope, score_against
 from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S
 from glitch.observing_runs import observing_run
 
@@ -80,12 +80,12 @@ def _calibrate(session: Session, glitch_id: UUID) -> None:
         )
         if session.scalar(select(func.count()).select_from(of_run)) == MOST_CALIBRATION:
             continue
-        if _is_stood_for(session, alike, mean, glitch.gps_time, glitch.class_id):
+        if _is_represented(session, alike, mean, glitch.gps_time, glitch.class_id):
             continue
         score, _ = score_against(
             session,
             np.asarray(mean, dtype=np.float32),
-            Alike(checkpoint_id, glitch.ifo, glitch.is_simulated, left_out=glitch_id),
+            ReferenceScope(checkpoint_id, glitch.ifo, glitch.is_simulated, left_out=glitch_id),
             glitch.gps_time,
             is_reference=True,
         )
@@ -97,7 +97,7 @@ def _calibrate(session: Session, glitch_id: UUID) -> None:
         )
 
 
-def _is_stood_for(
+def _is_represented(
     session: Session,
     alike: list[ColumnElement[bool]],
     mean: Any,

@@ -39,8 +39,8 @@ NO_DETECTOR = Judgement(
 
 
 @dataclass(frozen=True)
-class Alike:
-    """The glitches that one is compared with, but for itself."""
+class ReferenceScope:
+    """The glitches with which one is compared, without itself."""
 
     checkpoint_id: int
     ifo: str | None
@@ -78,7 +78,7 @@ def judge_novelty(
     query = check_vector(vector, facts.latent_size)
     if ifo is None:
         return NO_DETECTOR
-    alike = Alike(checkpoint_id, ifo, origin == "simulated", exclude_id)
+    alike = ReferenceScope(checkpoint_id, ifo, origin == "simulated", exclude_id)
     is_reference = False
     if exclude_id is not None:
         own = (Embedding.checkpoint_id == checkpoint_id, Embedding.glitch_id == exclude_id)
@@ -112,7 +112,7 @@ def judge_novelty(
 
 
 def _calibration(
-    session: Session, alike: Alike, score: float, condition: str
+    session: Session, alike: ReferenceScope, score: float, condition: str
 ) -> dict[str | None, Calibration]:
     """How many calibrate, and how many of them look as novel, by observing run."""
     values = {**alike.values(), "least": score - TIE, "condition": condition}
@@ -124,7 +124,7 @@ def _calibration(
 def score_against(
     session: Session,
     query: Float[np.ndarray, " latent"],
-    alike: Alike,
+    alike: ReferenceScope,
     gps_time: Decimal | None,
     *,
     is_reference: bool,

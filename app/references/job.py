@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from app.batches.storage import hold_uploads, uploads_folder, work_folder
 from app.core.errors import InvalidRequestError, NotReadyError
-from app.core.fetching import is_trouble
+from app.core.fetching import is_temporary_failure
 from app.core.storage import storage_of
 from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
 from app.references.archives import PublishedFile, archive_named, published_files
@@ -125,7 +125,7 @@ def _asked(url: str, headers: dict[str, str]) -> AbstractContextManager[httpx.Re
 
 
 def _check(answer: httpx.Response, file: PublishedFile) -> None:
-    if is_trouble(answer.status_code):
+    if is_temporary_failure(answer.status_code):
         raise _broken(file, f"it answers {answer.status_code}")
     if not answer.is_success:
         raise InvalidRequestError(

@@ -16,10 +16,10 @@ from glitch.model import ScatteringVAE
 from glitch.views import Preprocessing
 from training.core.config import LogConfig, ObjectiveConfig
 from training.data.pack import Pack, read_packs
+from training.views.augmented import RawFeatures, scattering_features
 from training.views.config import load_config
 from training.views.export import load_run
 from training.views.guided_config import GuidedConfig
-from training.views.looks import RawLooks, see
 from training.views.train import train
 
 EIGHT = (
@@ -55,13 +55,13 @@ def short_config(hidden: str | None) -> GuidedConfig:
     )
 
 
-def looks_once(config: GuidedConfig, packs: dict[str, Pack]) -> dict[str, RawLooks]:
+def looks_once(config: GuidedConfig, packs: dict[str, Pack]) -> dict[str, RawFeatures]:
     """The looks that all eight runs share, made once and kept beside them."""
     kept = RUNS / "looks.npz"
     if kept.exists():
         with np.load(kept) as file:
             return {name: file[name] for name in packs}
-    made = see(ScatteringVAE(config.architecture), packs, config.looks, config.seed)
+    made = scattering_features(ScatteringVAE(config.architecture), packs, config.looks, config.seed)
     RUNS.mkdir(parents=True, exist_ok=True)
     np.savez(kept, **made)
     return made

@@ -28,12 +28,12 @@ from glitch.views import Preprocessing
 from training.core.config import LogConfig, ObjectiveConfig
 from training.data.pack import Pack, read_packs
 from training.data.real_images import read_real_images
-from training.evaluation.encoding import encode_pack, lone_views
+from training.evaluation.encoding import encode_pack, single_views
 from training.evaluation.probe import grouped_folds
+from training.views.augmented import RawFeatures, scattering_features
 from training.views.config import load_config
 from training.views.export import load_run
 from training.views.guided_config import GuidedConfig
-from training.views.looks import RawLooks, see
 from training.views.train import train
 
 CONFIG = Path(__file__).parents[2] / "training" / "configs" / "shipped.yaml"
@@ -86,10 +86,12 @@ def shipped(steps: int | None) -> GuidedConfig:
     )
 
 
-def looks_once(kept: Path, config: GuidedConfig, packs: dict[str, Pack]) -> dict[str, RawLooks]:
-    """Looks at the whole packs, made once."""
+def looks_once(kept: Path, config: GuidedConfig, packs: dict[str, Pack]) -> dict[str, RawFeatures]:
+    """AugmentedFeatures at the whole packs, made once."""
     if not kept.exists():
-        made = see(ScatteringVAE(config.architecture), packs, config.looks, config.seed)
+        made = scattering_features(
+            ScatteringVAE(config.architecture), packs, config.looks, config.seed
+        )
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.savez(kept.with_suffix(".partial.npz"), **made)
         kept.with_suffix(".partial.npz").replace(kept)
@@ -99,11 +101,13 @@ def looks_once(kept: Path, config: GuidedConfig, packs: dict[str, Pack]) -> dict
 
 def lone_vectors(model: ScatteringVAE, pack: Pack) -> np.ndarray:
     """Posterior means of every view alone."""
-    alone, input_views, _ = lone_views(pack)
+    alone, input_views, _ = single_views(pack)
     return encode_pack(model, alone, input_views).mean
 
 
-def scattering_pca(raw: RawLooks, train_pack: Pack, held_raw: RawLooks, held: Pack) -> list[float]:
+def scattering_pca(
+    raw: RawFeatures, train_pack: Pack, held_raw: RawFeatures, held: Pack
+) -> list[float]:
     flat = []
     for looked, pack in ((raw, train_pack), (held_raw, held)):
         glitch, view = np.asarray(pack.observed).any(axis=2).nonzero()

@@ -34,7 +34,7 @@ from glitch.model import Trunk, ViewsModel
 from training.data.pack import Pack
 from training.data.real_images import read_real_images
 from training.data.sampling import StratifiedSampler, vary
-from training.evaluation.encoding import encode_pack, lone_views
+from training.evaluation.encoding import encode_pack, single_views
 from training.evaluation.examination import load_judged
 from training.evaluation.probe import classes_with_groups, grouped_folds
 from training.views.trunk import LEARNING_RATE, NOISE, VARIED, WARMUP, WEIGHT_DECAY
@@ -74,7 +74,7 @@ class Fold:
 
 
 def side_of(pack: Pack) -> Side:
-    return Side(pack, *lone_views(pack))
+    return Side(pack, *single_views(pack))
 
 
 def supervised(fold: Fold) -> Both:

@@ -42,7 +42,7 @@ from glitch.views import views_from_images
 from training.data.pack import Pack, pack_views
 from training.data.real_images import read_real_images
 from training.data.split import split_real
-from training.evaluation.encoding import encode_pack, lone_view_agreement, lone_views
+from training.evaluation.encoding import encode_pack, lone_view_agreement, single_views
 from training.evaluation.examination import load_judged
 from training.evaluation.probe import classes_with_groups, grouped_folds
 
@@ -73,8 +73,8 @@ class Sides:
 
 
 def sides_of(real: Pack, train: Pack, held_out: Pack) -> Sides:
-    known, known_views, _ = lone_views(train)
-    asked, asked_views, _ = lone_views(held_out)
+    known, known_views, _ = single_views(train)
+    asked, asked_views, _ = single_views(held_out)
     sets = tuple(list(classes_with_groups(real.labels, real.groups, least)) for least in (8, 3))
     labels = np.array(known.labels), np.array(asked.labels)
     return Sides(known, asked, known_views, asked_views, *labels, (sets[0], sets[1]))

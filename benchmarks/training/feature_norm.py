@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.machine import heading
 from training.core.budget import Budget
-from training.core.side_by_side import Work, do_all
+from training.core.parallel import Work, run_all
 from training.reproduction.table1.command import (
     OBJECTIVES,
     PLAIN,
@@ -75,7 +75,7 @@ def main() -> int:
         )
         for _, _, config in runs
     ]
-    if not do_all(works, jobs=chosen.jobs, progress=_say):
+    if not run_all(works, jobs=chosen.jobs, progress=_say):
         return 1
     rows: dict[tuple[str, bool], list[Scored]] = {}
     for name, is_normalised, config in runs:

@@ -19,7 +19,14 @@ from local_server import QuietHandler, serving
 from app.batches.quality import SegmentDatabase
 from app.batches.remote import OpenData
 from app.core.errors import InvalidRequestError, NotReadyError
-from app.core.fetching import UNREACHED, AnswerTooLongError, Fetcher, as_json, fetch, is_trouble
+from app.core.fetching import (
+    UNREACHED,
+    AnswerTooLongError,
+    Fetcher,
+    as_json,
+    fetch,
+    is_temporary_failure,
+)
 from app.core.logs import configure_logging
 from app.core.settings import Settings
 from app.references.archives import PublishedFile
@@ -147,7 +154,7 @@ def test_connections_are_kept_from_answer_to_answer(server: type[_Server]) -> No
 
 
 def test_which_trouble_passes() -> None:
-    assert [is_trouble(status) for status in (200, 404, 408, 429, 500, 503)] == [
+    assert [is_temporary_failure(status) for status in (200, 404, 408, 429, 500, 503)] == [
         *(False, False, True, True, True, True)
     ]
 

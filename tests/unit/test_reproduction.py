@@ -33,7 +33,7 @@ from training.reproduction.plan import (
     main_runs,
     table2_runs,
 )
-from training.reproduction.runs import Workplace
+from training.reproduction.runs import Workspace
 from training.reproduction.scores import METRICS, SCORES_FILE, live_channels
 from training.reproduction.table2 import PAPER, report_grids, report_table2
 from training.reproduction.tiers import TIERS, tier_named, with_budget
@@ -41,9 +41,9 @@ from training.reproduction.tiers import TIERS, tier_named, with_budget
 PNG = b"\x89PNG"
 
 
-def place_with(folder: Path, runs: list[Run], **of_kind: float) -> Workplace:
+def place_with(folder: Path, runs: list[Run], **of_kind: float) -> Workspace:
     """Runs of which only scores and logs exist; distortion is the kind's plus the seed."""
-    place = Workplace(folder, TIERS["reduced"])
+    place = Workspace(folder, TIERS["reduced"])
     for run in runs:
         path = place.run_folder(run)
         path.mkdir(parents=True)
@@ -282,7 +282,7 @@ def test_figure_4_is_drawn_of_any_folder_of_pictures(tmp_path: Path) -> None:
             name = f"image_{view:03}_p020_t{11 * view:03}_r096.png"
             Image.fromarray(pixels).save(renders / name)
     (chairs / "all_chair_names.mat").write_bytes(b"MATLAB 5.0 MAT-file")
-    place = Workplace(tmp_path / "out", replace(TIERS["smoke"], steps=3))
+    place = Workspace(tmp_path / "out", replace(TIERS["smoke"], steps=3))
     text = report_figure4(place, chairs)
     assert text is not None
     assert "6 pictures of `rendered_chairs`" in text

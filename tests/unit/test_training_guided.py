@@ -15,11 +15,11 @@ from training.core.loop import METRICS_FILE, Report, Result, TrainingError
 from training.core.one_at_a_time import FolderInUseError
 from training.data import simulated as simulating
 from training.data.pack import PARAMETERS, Pack, PackError, read_pack
+from training.views.augmented import scattering_features, trunk_features
 from training.views.config import config_from_mapping
 from training.views.export import load_run
 from training.views.guided_config import GuidedConfig
 from training.views.guided_task import GuidedTask
-from training.views.looks import see, see_by_trunk
 from training.views.train import train
 
 TINY = {
@@ -144,7 +144,7 @@ def test_the_trunk_learns_the_simulated_classes_and_then_stays(tmp_path: Path) -
     task.start()
     model = task.model
     assert model.trunk is not None
-    seen = see_by_trunk(model, {"real": REAL, "simulated": SIMULATED}, settings.looks, 0)
+    seen = trunk_features(model, {"real": REAL, "simulated": SIMULATED}, settings.looks, 0)
     labels = np.asarray(SIMULATED.labels)
     named = labels != UNNAMED
     known, asked = (seen["simulated"][named, noise, 0].astype(float) for noise in (0, 1))
@@ -202,7 +202,7 @@ def test_a_hidden_class_is_met_neither_real_nor_simulated(tmp_path: Path) -> Non
 
 def test_shared_looks_teach_what_own_ones_would(tmp_path: Path) -> None:
     task = GuidedTask(config(), REAL, HELD_OUT, SIMULATED, folder=tmp_path)
-    seen = see(task.model, task.packs, config().looks, config().seed)
+    seen = scattering_features(task.model, task.packs, config().looks, config().seed)
     run(tmp_path / "own", config())
     packs = {"real_train": REAL, "validation": HELD_OUT, "simulated": SIMULATED}
     train(config(), tmp_path / "shared", **packs, seen=seen)

@@ -23,7 +23,7 @@ from training.evaluation.encoding import (
     encode_pack,
     evaluate_model,
     lone_view_agreement,
-    lone_views,
+    single_views,
 )
 from training.views.anchor import fit_anchor
 from training.views.config import TrainingConfig, config_from_mapping
@@ -212,7 +212,7 @@ def test_a_state_that_cannot_be_continued_is_a_sentence(tmp_path: Path, damage: 
 
 def test_lone_views_are_one_entry_for_each_view_present() -> None:
     pack = toy_pack(6)
-    singles, input_views, origin = lone_views(pack)
+    singles, input_views, origin = single_views(pack)
     assert len(singles) == 4 * 6 - 2
     assert (input_views.sum(axis=1) == 1).all()
     assert origin.tolist() == sorted(origin.tolist())

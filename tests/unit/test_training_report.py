@@ -9,9 +9,9 @@ from training.data.pack import Pack
 from training.evaluation.report import (
     as_markdown,
     examine,
-    lone_panels,
     pooled_pixels,
     reduce_by_pca,
+    single_panels,
 )
 from training.views.anchor import fit_anchor
 
@@ -66,7 +66,7 @@ def test_filled_views_say_nothing_of_absence(model: ViewsVAE) -> None:
 
 def test_lone_panels_show_one_picture_each() -> None:
     pack = bands(8)
-    panels = lone_panels(pack)
+    panels = single_panels(pack)
     assert panels.values.shape == (2 * 1 + 6 * 4, 1, 16, 16)
     np.testing.assert_array_equal(panels.values[0, 0], pack.values[0, 0])
     np.testing.assert_array_equal(panels.values[3, 0], pack.values[1, 2])

@@ -11,7 +11,7 @@ from glitch.model import ScatteringArchitecture, ScatteringVAE
 from glitch.simulate import UNNAMED
 from training.data.pack import Pack
 from training.views import trunk
-from training.views.trunk import teach_trunk
+from training.views.trunk import train_trunk
 
 SMALL = ScatteringArchitecture(
     n_frequency=32, n_time=32, scales=2, directions=2, axes=8, trunk=4, hidden=16, latent=4
@@ -47,7 +47,7 @@ class ByView(nn.Module):
 def taught(real: Pack | None, real_steps: int = 6) -> ScatteringVAE:
     torch.manual_seed(0)
     model = ScatteringVAE(SMALL)
-    teach_trunk(model, SIMULATED, real, steps=6, real_steps=real_steps, seed=1)
+    train_trunk(model, SIMULATED, real, steps=6, real_steps=real_steps, seed=1)
     return model
 
 
@@ -101,9 +101,9 @@ def test_a_lesson_leaves_the_global_random_stream_alone() -> None:
     before = torch.get_rng_state()
     model = ScatteringVAE(replace(SMALL, trunk=0))
     torch.set_rng_state(before)
-    teach_trunk(model, SIMULATED, None, steps=2, real_steps=0, seed=1)  # has no trunk
+    train_trunk(model, SIMULATED, None, steps=2, real_steps=0, seed=1)  # has no trunk
     assert torch.equal(torch.get_rng_state(), before)
     model = ScatteringVAE(SMALL)
     before = torch.get_rng_state()
-    teach_trunk(model, SIMULATED, None, steps=2, real_steps=0, seed=1)
+    train_trunk(model, SIMULATED, None, steps=2, real_steps=0, seed=1)
     assert torch.equal(torch.get_rng_state(), before)

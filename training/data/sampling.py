@@ -152,7 +152,7 @@ def choose_targets(
     return torch.from_numpy(target_views), torch.from_numpy(weight).float()
 
 
-def lone_view(
+def single_view(
     present: Bool[np.ndarray, "batch view"], rng: np.random.Generator
 ) -> Int[np.ndarray, " batch"]:
     """One of each member's present views, at random."""

@@ -59,7 +59,7 @@ def encode_pack(
     return Encoded(mean, rates, distortions)
 
 
-def lone_views(pack: Pack) -> tuple[Pack, Bool[np.ndarray, "glitch view"], np.ndarray]:
+def single_views(pack: Pack) -> tuple[Pack, Bool[np.ndarray, "glitch view"], np.ndarray]:
     """Every single view of a pack as a glitch of its own.
 
     Returns:
@@ -84,7 +84,7 @@ def lone_view_agreement(model: ViewsModel, pack: Pack) -> dict[str, float]:
         return {}
     chosen = pack.subset(several)
     full = encode_pack(model, chosen).mean
-    singles, input_views, origin = lone_views(chosen)
+    singles, input_views, origin = single_views(chosen)
     lone = encode_pack(model, singles, input_views).mean
     distances = np.linalg.norm(lone[:, None] - full[None], axis=2)
     between = np.linalg.norm(full[:, None] - full[None], axis=2)
@@ -120,8 +120,8 @@ def evaluate_model(model: ViewsModel, train: Pack, validation: Pack) -> dict[str
         },
     }
     if len(set(train.labels)) >= 2:
-        lone_train, train_shown, _ = lone_views(train)
-        lone_validation, validation_shown, _ = lone_views(validation)
+        lone_train, train_shown, _ = single_views(train)
+        lone_validation, validation_shown, _ = single_views(validation)
         marks = _probe(metrics, "", train, known.mean, validation, held_out.mean)
         marks += _probe(
             metrics,
@@ -133,7 +133,7 @@ def evaluate_model(model: ViewsModel, train: Pack, validation: Pack) -> dict[str
         )
         metrics["selection"] = float(np.mean(marks))
     agreement = lone_view_agreement(model, validation)
-    metrics |= {f"lone_view.{name}": value for name, value in agreement.items()}
+    metrics |= {f"single_view.{name}": value for name, value in agreement.items()}
     model.train(was_training)
     return metrics
 

@@ -20,7 +20,7 @@ from training.core.loop import CONFIG_FILE, METRICS_FILE, logged_entries
 from training.data.datasets import RealGlitches
 from training.data.pack import Pack
 from training.data.split import split_glitches
-from training.evaluation.encoding import encode_pack, lone_views
+from training.evaluation.encoding import encode_pack, single_views
 from training.evaluation.measures.by_class import ClassRow, by_class
 from training.evaluation.measures.clustering import cluster_agreement
 from training.evaluation.measures.novelty import leave_one_class_out
@@ -156,7 +156,7 @@ def _class_rows(
 ) -> list[ClassRow]:
     """Of all views together, and of every window by itself."""
     rows = by_class("all views", vectors, real.labels, is_known)
-    singles, input_views, origin = lone_views(real)
+    singles, input_views, origin = single_views(real)
     alone = encode_pack(model, singles, input_views).mean
     for view, duration_s in enumerate(VIEW_DURATIONS_S[: input_views.shape[1]]):
         chosen = np.nonzero(input_views[:, view])[0]

@@ -23,7 +23,7 @@ from sklearn.decomposition import PCA
 from glitch.model import ViewsModel
 from glitch.views import Preprocessing
 from training.data.pack import GREY_LEVELS, Pack
-from training.evaluation.encoding import encode_pack, lone_view_agreement, lone_views
+from training.evaluation.encoding import encode_pack, lone_view_agreement, single_views
 from training.evaluation.probe import PREDICTORS, Score, classes_with_groups, grouped_folds, score
 
 Vectors = Float32[np.ndarray, "glitch feature"]
@@ -73,7 +73,7 @@ def pooled_pixels(model: ViewsModel, pack: Pack, *, is_amplitude: bool, is_fille
     return np.asarray(axes * np.sqrt(squares.clip(0)), dtype=np.float32)
 
 
-def lone_panels(pack: Pack) -> Pack:
+def single_panels(pack: Pack) -> Pack:
     """Every view present as a pack of one-window glitches: the picture, and not which window."""
     origin, view = np.nonzero(np.asarray(pack.observed).any(axis=2))
     chosen = pack.subset(origin)
@@ -108,8 +108,8 @@ def examine(
     """
     model.eval()
     n_latent = model.architecture.latent
-    singles, input_views, _ = lone_views(real)
-    lone_means, panels = encode_pack(model, singles, input_views).mean, lone_panels(real)
+    singles, input_views, _ = single_views(real)
+    lone_means, panels = encode_pack(model, singles, input_views).mean, single_panels(real)
     # (name of the sample, what PCA is given, whether absent views can be filled, vectors)
     samples = [
         ("all views", real, True, encode_pack(model, real).mean),

@@ -11,19 +11,19 @@ from glitch.errors import GlitchError
 from training.core.budget import Budget
 from training.core.full_disk import full_disk_as_error
 from training.core.one_at_a_time import one_at_a_time
-from training.core.side_by_side import Progress
+from training.core.parallel import Progress
 from training.reproduction.figure1 import report_figure1
 from training.reproduction.figure2 import report_figure2
 from training.reproduction.figures34 import report_figure3, report_figure4
 from training.reproduction.lemma import report_lemma
 from training.reproduction.plan import PLANS, Run
 from training.reproduction.report import BEYOND, ORDER, keep_section, write_report
-from training.reproduction.runs import Workplace, perform_all
+from training.reproduction.runs import Workspace, perform_all
 from training.reproduction.scores import SCORES_FILE
 from training.reproduction.table2 import report_grids, report_table2
 from training.reproduction.tiers import tier_named, with_budget
 
-_REPORTS: dict[str, Callable[[Workplace, Sequence[Run]], str]] = {
+_REPORTS: dict[str, Callable[[Workspace, Sequence[Run]], str]] = {
     "table2": report_table2,
     "grids": report_grids,
     "fig1": report_figure1,
@@ -83,7 +83,7 @@ def reproduce(
     given = sources or Sources()
     wish = budget or Budget()
     sized = with_budget(tier_named(tier), wish)
-    place = Workplace(folder, sized, given.dsprites)
+    place = Workspace(folder, sized, given.dsprites)
     try:
         with full_disk_as_error(folder):
             _claim(place, wish)
@@ -96,7 +96,7 @@ def reproduce(
 
 
 def _reproduce(  # noqa: PLR0917 - what was asked for, in its order
-    place: Workplace,
+    place: Workspace,
     wanted: Sequence[str],
     jobs: int,
     given: Sources,
@@ -116,7 +116,7 @@ def _reproduce(  # noqa: PLR0917 - what was asked for, in its order
     return write_report(place, place.data_name, now)
 
 
-def _report_finished(place: Workplace, wanted: Sequence[str], given: Sources, wish: Budget) -> Path:
+def _report_finished(place: Workspace, wanted: Sequence[str], given: Sources, wish: Budget) -> Path:
     """Sections from finished runs, each saying what is missing; others stay as they were."""
     for target in set(_ON_REAL) & set(wanted):
         text = _on_real(target, place, given, wish, is_report_only=True)
@@ -138,7 +138,7 @@ def _report_finished(place: Workplace, wanted: Sequence[str], given: Sources, wi
 
 
 def _section(  # noqa: PLR0917 - what was asked for, in its order
-    place: Workplace, target: str, given: Sources, wish: Budget, jobs: int, progress: Progress
+    place: Workspace, target: str, given: Sources, wish: Budget, jobs: int, progress: Progress
 ) -> str | None:
     if target in _REPORTS:
         return _REPORTS[target](place, PLANS[target](place.tier))
@@ -159,7 +159,7 @@ _ON_REAL = {
 
 def _on_real(  # noqa: PLR0917 - what was asked for, in its order
     target: str,
-    place: Workplace,
+    place: Workspace,
     given: Sources,
     wish: Budget,
     jobs: int = 1,
@@ -188,7 +188,7 @@ def _on_real(  # noqa: PLR0917 - what was asked for, in its order
     return f"{heading}\n\n{body}\n"
 
 
-def _claim(place: Workplace, wish: Budget) -> None:
+def _claim(place: Workspace, wish: Budget) -> None:
     """Keeps two tiers, other steps, or public and re-rendered data, from sharing a folder."""
     data = "re-rendered" if place.npz is None else "public"
     steps = "" if wish.steps is None else f", {wish.steps} steps"

@@ -12,7 +12,7 @@ from training.evaluation.measures.collapse import LOWEST_RATE, is_collapsed
 from training.reproduction.artefacts import COLOURS, MARKERS, markdown_table, write_csv
 from training.reproduction.bootstrap import paired_bootstrap
 from training.reproduction.plan import FAMILY_OF, MAIN_KINDS, Run
-from training.reproduction.runs import Workplace, read_scores
+from training.reproduction.runs import Workspace, read_scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 _ONE_NAME = 0.08  # points nearer than 8 % in rate and distortion share a name
 
 
-def report_figure1(place: Workplace, runs: Sequence[Run]) -> str:
+def report_figure1(place: Workspace, runs: Sequence[Run]) -> str:
     """Writes ``fig1.csv`` and ``fig1.png`` and gives the section of the report."""
     rows: list[Row] = []
     for run in runs:
@@ -44,7 +44,7 @@ def report_figure1(place: Workplace, runs: Sequence[Run]) -> str:
     )
 
 
-def _draw(place: Workplace, rows: list[Row]) -> None:
+def _draw(place: Workspace, rows: list[Row]) -> None:
     from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
     with figure(place.folder / "fig1.png", 1, 3, width=10, height=3.4) as (_, axes_of):

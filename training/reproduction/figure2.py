@@ -11,13 +11,13 @@ from training.core.loop import METRICS_FILE, logged_entries
 from training.core.plots import figure
 from training.reproduction.artefacts import LATENT_COLOURS, write_csv
 from training.reproduction.plan import Run
-from training.reproduction.runs import Workplace
+from training.reproduction.runs import Workspace
 
 _WINDOW = 5  # logged steps in the running mean: one batch's KL is noisy
 USED = 0.1  # nats: a latent is counted as in use from here
 
 
-def report_figure2(place: Workplace, runs: Sequence[Run]) -> str:
+def report_figure2(place: Workspace, runs: Sequence[Run]) -> str:
     """Writes ``fig2.csv`` and ``fig2.png`` and gives the section of the report."""
     histories = {run: kl_history(place, run) for run in runs}
     write_csv(
@@ -46,7 +46,7 @@ def report_figure2(place: Workplace, runs: Sequence[Run]) -> str:
 
 
 def kl_history(
-    place: Workplace, run: Run
+    place: Workspace, run: Run
 ) -> tuple[Float64[np.ndarray, " logged"], Float64[np.ndarray, "logged latent"]]:
     """Logged steps, and the KL in nats of each latent at each, smoothed."""
     entries = logged_entries(place.run_folder(run) / METRICS_FILE)
@@ -77,7 +77,7 @@ def _opening(run: Run, steps: np.ndarray, kl: np.ndarray) -> str:
     return f"- {run.label}: {len(opened)} latents end in use, open for good from steps {listed}."
 
 
-def _draw(place: Workplace, histories: dict[Run, tuple[np.ndarray, np.ndarray]]) -> None:
+def _draw(place: Workspace, histories: dict[Run, tuple[np.ndarray, np.ndarray]]) -> None:
     with figure(place.folder / "fig2.png", 1, len(histories), width=10, height=3.6) as (_, axes_of):
         panels = axes_of[0]
         for axes in panels[1:]:

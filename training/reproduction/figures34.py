@@ -11,7 +11,7 @@ from glitch.simulate import SIMULATED_CLASSES, simulate_views
 from training.dsprites import GreyPictures, PictureSet, load_picture_run, train_on_pictures
 from training.dsprites.sets import read_picture_folder
 from training.reproduction.plan import FAMILY_OF, Run
-from training.reproduction.runs import DATA_FOLDER, Workplace
+from training.reproduction.runs import DATA_FOLDER, Workspace
 from training.reproduction.traversals import (
     draw_traversals,
     spread_examples,
@@ -24,7 +24,7 @@ _SPAN = 2.0  # the paper traverses [-2, 2]
 _STAND_IN_PER_CLASS = {"smoke": 1, "reduced": 8, "paper": 40}
 
 
-def report_figure3(place: Workplace, runs: Sequence[Run]) -> str:
+def report_figure3(place: Workspace, runs: Sequence[Run]) -> str:
     """Writes ``fig3.png`` and ``fig3.csv`` and gives the section of the report."""
     [run] = runs
     pictures = place.dsprites()
@@ -46,7 +46,7 @@ def report_figure3(place: Workplace, runs: Sequence[Run]) -> str:
 
 
 def report_figure4(
-    place: Workplace, chairs: Path | None, on_step: Callable[[int], None] = lambda _step: None
+    place: Workspace, chairs: Path | None, on_step: Callable[[int], None] = lambda _step: None
 ) -> str | None:
     """Trains on chairs, or on simulated glitches in their place; writes ``fig4`` and its section.
 
@@ -91,7 +91,7 @@ def report_figure4(
     )
 
 
-def _stand_in(place: Workplace) -> GreyPictures:
+def _stand_in(place: Workspace) -> GreyPictures:
     """Simulated glitches' shortest views, averaged to the tier's size; kept in a file."""
     per_class = _STAND_IN_PER_CLASS[place.tier.name]
     path = place.folder / DATA_FOLDER / f"simulated-{place.tier.side}.npy"

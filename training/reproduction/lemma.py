@@ -34,7 +34,7 @@ from training.reproduction.linear_gaussian import (
     is_ordered,
 )
 from training.reproduction.plan import Run
-from training.reproduction.runs import Workplace
+from training.reproduction.runs import Workspace
 from training.reproduction.scores import rate_and_distortion
 
 # In the order in which the lemma says that rate rises.
@@ -93,7 +93,7 @@ def trained_ladder(case: LinearCase, n_steps: int, seed: int = 0) -> Ladder:
 
 
 def picture_ladder(
-    place: Workplace, knob: str, steps: LadderSteps, on_rung: Callable[[str], None]
+    place: Workspace, knob: str, steps: LadderSteps, on_rung: Callable[[str], None]
 ) -> Ladder:
     """The paper's network on 256 dSprites pictures, warm-started from rung to rung.
 
@@ -135,7 +135,7 @@ def picture_ladder(
     return Ladder("ladder", knob, ordered, tuple(reversed(points)))
 
 
-def report_lemma(place: Workplace, on_rung: Callable[[str], None] = lambda _rung: None) -> str:
+def report_lemma(place: Workspace, on_rung: Callable[[str], None] = lambda _rung: None) -> str:
     """Runs the checks, writes ``lemma.csv`` and ``lemma.png``, and gives the section."""
     case = LinearCase()
     steps = _STEPS[place.tier.name]
@@ -163,7 +163,7 @@ def report_lemma(place: Workplace, on_rung: Callable[[str], None] = lambda _rung
     return _section(case, ladders, steps)
 
 
-def _kept(place: Workplace, name: str, climb: Callable[[], Ladder]) -> Ladder:
+def _kept(place: Workspace, name: str, climb: Callable[[], Ladder]) -> Ladder:
     """A ladder from its file, or climbed now and kept: a stopped reproduction repeats at most one.
 
     Raises:
@@ -237,7 +237,7 @@ def _section(case: LinearCase, ladders: list[Ladder], steps: LadderSteps) -> str
     )
 
 
-def _draw(place: Workplace, ladders: list[Ladder]) -> None:
+def _draw(place: Workspace, ladders: list[Ladder]) -> None:
     styles: dict[str, dict[str, Any]] = {
         "beta": {"color": COLOURS["beta_vae"], "marker": MARKERS["beta_vae"]},
         "capacity": {"color": COLOURS["bottleneck"], "marker": MARKERS["bottleneck"]},

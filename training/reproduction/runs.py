@@ -11,7 +11,7 @@ from typing import Any
 
 from training.core.devices import device_named
 from training.core.full_disk import full_disk_as_error
-from training.core.side_by_side import OnStep, Progress, Work, do_all
+from training.core.parallel import OnStep, Progress, Work, run_all
 from training.dsprites import train_on_pictures
 from training.dsprites.packed import DSpritesPictures, dsprites_name, open_dsprites
 from training.reproduction.plan import Run
@@ -22,7 +22,7 @@ RUNS_FOLDER, DATA_FOLDER = "runs", "data"
 
 
 @dataclass(frozen=True)
-class Workplace:
+class Workspace:
     """Where a reproduction keeps what it makes, and which data it uses."""
 
     folder: Path
@@ -51,7 +51,7 @@ class Workplace:
         return self.folder / RUNS_FOLDER / run.name
 
 
-def perform(place: Workplace, run: Run, on_step: OnStep = lambda _step: None) -> bool:
+def perform(place: Workspace, run: Run, on_step: OnStep = lambda _step: None) -> bool:
     """Trains one run to its end and scores it, or continues where it was.
 
     Returns:
@@ -73,7 +73,7 @@ def perform(place: Workplace, run: Run, on_step: OnStep = lambda _step: None) ->
     return result.is_complete
 
 
-def perform_all(place: Workplace, runs: Sequence[Run], *, jobs: int, progress: Progress) -> bool:
+def perform_all(place: Workspace, runs: Sequence[Run], *, jobs: int, progress: Progress) -> bool:
     """Performs every run, ``jobs`` at a time.
 
     Args:
@@ -93,10 +93,10 @@ def perform_all(place: Workplace, runs: Sequence[Run], *, jobs: int, progress: P
         Work(f"{run.label}, seed {run.seed}", place.tier.steps, partial(perform, place, run))
         for run in runs
     ]
-    return do_all(works, jobs=jobs, progress=progress)
+    return run_all(works, jobs=jobs, progress=progress)
 
 
-def read_scores(place: Workplace, run: Run) -> dict[str, Any]:
+def read_scores(place: Workspace, run: Run) -> dict[str, Any]:
     """The scores of a performed run."""
     path = place.run_folder(run) / SCORES_FILE
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

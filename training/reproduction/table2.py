@@ -11,7 +11,7 @@ from training.evaluation.measures.collapse import is_collapsed
 from training.reproduction.artefacts import markdown_table, write_csv
 from training.reproduction.bootstrap import paired_bootstrap
 from training.reproduction.plan import FAMILIES, FAMILY_OF, MAIN_KINDS, Run
-from training.reproduction.runs import Workplace, read_scores
+from training.reproduction.runs import Workspace, read_scores
 from training.reproduction.scores import METRICS
 
 # BetaVAE, FactorVAE, MIG, DCI, Modularity, SAP, as printed.
@@ -46,7 +46,7 @@ _READING = (
 )
 
 
-def report_table2(place: Workplace, runs: Sequence[Run]) -> str:
+def report_table2(place: Workspace, runs: Sequence[Run]) -> str:
     """Writes ``table2.csv`` and gives the section of the report."""
     found = {run: read_scores(place, run) for run in runs}
     _write(place, "table2.csv", found)
@@ -58,14 +58,14 @@ def report_table2(place: Workplace, runs: Sequence[Run]) -> str:
     )
 
 
-def report_grids(place: Workplace, runs: Sequence[Run]) -> str:
+def report_grids(place: Workspace, runs: Sequence[Run]) -> str:
     """Writes ``grids.csv`` and gives the section: Table 2's other objectives, their whole grids."""
     found = {run: read_scores(place, run) for run in runs}
     _write(place, "grids.csv", found)
     return f"## Table 2: the grids of the other objectives\n\n{_READING}\n\n{_table(found)}"
 
 
-def _write(place: Workplace, name: str, found: Mapping[Run, Mapping[str, Any]]) -> None:
+def _write(place: Workspace, name: str, found: Mapping[Run, Mapping[str, Any]]) -> None:
     write_csv(
         place.folder / name,
         [
@@ -110,7 +110,7 @@ def _table(found: Mapping[Run, Mapping[str, Any]]) -> str:
     return markdown_table(header, rows)
 
 
-def _differences(place: Workplace, runs: Sequence[Run]) -> str:
+def _differences(place: Workspace, runs: Sequence[Run]) -> str:
     """Paired differences of the annealed objective from the other two, metric by metric."""
     ours = "beta_annealed"
     scores = {

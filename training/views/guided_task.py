@@ -26,21 +26,21 @@ from glitch.types import LatentTensor
 from training.core.devices import device_of, on_host
 from training.core.objectives import Outcome
 from training.data.pack import PARAMETERS, Pack, PackError
-from training.data.sampling import StratifiedSampler, lone_view
+from training.data.sampling import StratifiedSampler, single_view
 from training.evaluation.encoding import evaluate_model
-from training.views.guided_config import GuidedConfig
-from training.views.looks import (
-    Looks,
-    RawLooks,
+from training.views.augmented import (
+    AugmentedFeatures,
+    RawFeatures,
     drawn,
     fit_axes,
-    project_looks,
-    see,
-    see_by_trunk,
+    project_copies,
+    scattering_features,
+    trunk_features,
     views_present,
 )
+from training.views.guided_config import GuidedConfig
 from training.views.painting import fit_painter
-from training.views.trunk import teach_trunk
+from training.views.trunk import train_trunk
 
 MEMORY = 0.95  # of the running mean of variances: what remains of it after one more step
 HEADS_FILE = "heads.json"  # of a run's folder: what its simulated pack lets the model name
@@ -56,7 +56,7 @@ class _Part:
     target: Float[Tensor, "member axis"]
     target_view: Int[Tensor, " member"]  # the view that the target is of
     chosen: Int[np.ndarray, " member"]
-    looks: Looks
+    looks: AugmentedFeatures
 
 
 class GuidedTask:
@@ -70,7 +70,7 @@ class GuidedTask:
         simulated: Pack | None,
         *,
         folder: Path,
-        seen: Mapping[str, RawLooks] | None = None,
+        seen: Mapping[str, RawFeatures] | None = None,
     ) -> None:
         """Checks that the packs have what the configuration asks of them.
 
@@ -91,7 +91,7 @@ class GuidedTask:
         self._real, self._simulated = _without(real_train, hidden), _without(simulated, hidden)
         whole = {"real": real_train, "simulated": simulated}
         self._whole = {name: pack for name, pack in whole.items() if pack is not None}
-        self._raw = {} if seen is None else self._met(seen)
+        self._raw = {} if seen is None else self._without_hidden_class(seen)
         self._real_train, self._validation = real_train, validation
         classes = self._check_guidance()
         names = PARAMETERS if config.is_parametric else ()
@@ -104,7 +104,7 @@ class GuidedTask:
             "named": _sampler(self._simulated, is_named=True),
             "unnamed": _sampler(self._simulated, is_named=False),
         }
-        self._looks: dict[str, Looks] = {}
+        self._looks: dict[str, AugmentedFeatures] = {}
 
     def _check_guidance(self) -> tuple[str, ...]:
         """The classes to be named.
@@ -137,7 +137,7 @@ class GuidedTask:
         """Teaches the trunk, and finds the principal axes of the glitches learnt from."""
         if self._simulated is not None:
             config = self._config
-            teach_trunk(
+            train_trunk(
                 self.model,
                 self._simulated,
                 self._real,
@@ -145,7 +145,7 @@ class GuidedTask:
                 real_steps=config.guidance.trunk_real_steps,
                 seed=config.seed,
             )
-        self._see()
+        self._make_features()
         parts = [(self._raw[name], views_present(pack)) for name, pack in self.packs.items()]
         fit_axes(self.model, parts, AXIS_VIEWS, self._config.seed)
 
@@ -157,7 +157,7 @@ class GuidedTask:
         is_half_precision: bool,  # noqa: ARG002 - small layers gain nothing from it
     ) -> Outcome:
         """The batch of that step, encoded, drawn from and explained."""
-        self._see()
+        self._make_features()
         self._project()
         config, rng = self._config, np.random.default_rng([self._config.seed, step])
         device = device_of(self.model)
@@ -179,7 +179,7 @@ class GuidedTask:
         explained = self.model.explain(draw, torch.arange(len(seen), device=device), target_view)
         distortion = self._distortion(target, explained, target_view, step)
         n_real = sum(len(part.chosen) for part in parts if part.looks is self._looks.get("real"))
-        guidance = self._taught(posterior.mean[n_real:], parts)
+        guidance = self._guidance_loss(posterior.mean[n_real:], parts)
         return Outcome(distortion, posterior, draw, guidance=guidance)
 
     def details(self, outcome: Outcome) -> dict[str, float]:
@@ -192,7 +192,7 @@ class GuidedTask:
         if self._config.is_painted:
             was_training = self.model.training
             self.model.eval()
-            self._see()
+            self._make_features()
             self._project()
             fit_painter(self.model, self._looks, self._config.seed)
             self.model.train(was_training)
@@ -206,15 +206,17 @@ class GuidedTask:
         packs = {"real": self._real, "simulated": self._simulated}
         return {name: pack for name, pack in packs.items() if pack is not None}
 
-    def _see(self) -> None:
+    def _make_features(self) -> None:
         """Makes every look, once; a pure function of the packs and the seed."""
         if self._raw or self._looks:
             return
         config = self._config
         with on_host(self.model):
-            self._raw = self._met(see(self.model, self._whole, config.looks, config.seed))
+            self._raw = self._without_hidden_class(
+                scattering_features(self.model, self._whole, config.looks, config.seed)
+            )
 
-    def _met(self, seen: Mapping[str, RawLooks]) -> dict[str, RawLooks]:
+    def _without_hidden_class(self, seen: Mapping[str, RawFeatures]) -> dict[str, RawFeatures]:
         """Of looks at the whole packs those that the encoder may meet."""
         hidden = self._config.hidden_class
         return {
@@ -227,9 +229,11 @@ class GuidedTask:
             return
         config = self._config
         with on_host(self.model):
-            by_trunk = self._met(see_by_trunk(self.model, self._whole, config.looks, config.seed))
+            by_trunk = self._without_hidden_class(
+                trunk_features(self.model, self._whole, config.looks, config.seed)
+            )
             for name, pack in self.packs.items():
-                looks = project_looks(self.model, self._raw[name], by_trunk[name], pack)
+                looks = project_copies(self.model, self._raw[name], by_trunk[name], pack)
                 self._looks[name] = looks
         self._raw = {}
 
@@ -258,19 +262,19 @@ class GuidedTask:
 
     def _part(
         self,
-        looks: Looks,
+        looks: AugmentedFeatures,
         chosen: Int[np.ndarray, " member"],
         look: Int[np.ndarray, " member"],
         target_look: Int[np.ndarray, " member"],
         rng: np.random.Generator,
     ) -> _Part:
         present, how = looks.present[chosen], self._config.looks
-        lone = lone_view(present, rng)
+        lone = single_view(present, rng)
         input_views = np.zeros_like(present)
         input_views[np.arange(len(chosen)), lone] = True
         several = rng.random(len(chosen)) < how.several_views_share
         input_views |= present & (rng.random(present.shape) < 0.6) & several[:, None]
-        again = lone_view(present, rng)
+        again = single_view(present, rng)
         target_view = np.where(rng.random(len(chosen)) < how.other_view_share, again, lone)
         n_explained = self.model.architecture.axes + 1  # the trunk's features are only read
         target = drawn(looks, chosen, target_look)[torch.arange(len(chosen)), target_view]
@@ -303,7 +307,7 @@ class GuidedTask:
         summed: Tensor = nats.sum(dim=1)
         return summed
 
-    def _taught(self, means: LatentTensor, parts: list[_Part]) -> Float[Tensor, ""]:
+    def _guidance_loss(self, means: LatentTensor, parts: list[_Part]) -> Float[Tensor, ""]:
         """What the heads do not know of the simulated members, weighted."""
         pack, guidance, model = self._simulated, self._config.guidance, self.model
         loss = means.new_zeros(())

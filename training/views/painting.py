@@ -12,7 +12,7 @@ from torch import Tensor
 
 from glitch.model import Residuals, ScatteringVAE
 from training.data.pack import GREY_LEVELS
-from training.views.looks import Looks
+from training.views.augmented import AugmentedFeatures
 
 FOCUSES = (2.0, 4.0, 8.0)  # of the kernel
 PENALTIES = (1e-4, 1e-3, 1e-2)  # of the weights, in units of the traits' mean square
@@ -23,7 +23,7 @@ BATCH = 128
 
 
 @torch.no_grad()
-def fit_painter(model: ScatteringVAE, parts: Mapping[str, Looks], seed: int) -> None:
+def fit_painter(model: ScatteringVAE, parts: Mapping[str, AugmentedFeatures], seed: int) -> None:
     """Centres, axes and weights of the painter, and the pixel variances that it leaves.
 
     Every glitch is painted from the vector of all its views and from that of each lone one, so that
@@ -86,7 +86,7 @@ def fit_painter(model: ScatteringVAE, parts: Mapping[str, Looks], seed: int) -> 
 
 
 def _samples(
-    model: ScatteringVAE, looks: Looks, chosen: np.ndarray, start: int
+    model: ScatteringVAE, looks: AugmentedFeatures, chosen: np.ndarray, start: int
 ) -> list[tuple[int, Tensor, Tensor, Tensor]]:
     """(window, vectors, pixels, whether each is left out) of one batch of glitches."""
     batch = chosen[start : start + BATCH]

@@ -13,10 +13,10 @@ from training.core.distributed import n_processes
 from training.core.loop import Report, Result, TrainingError, run_task
 from training.data.pack import Pack
 from training.data.sampling import BatchSource
+from training.views.augmented import RawFeatures
 from training.views.config import AnyConfig
 from training.views.guided_config import GuidedConfig
 from training.views.guided_task import GuidedTask
-from training.views.looks import RawLooks
 from training.views.shared_task import SharedViewsTask
 from training.views.task import ViewsTask
 
@@ -29,7 +29,7 @@ def train(
     validation: Pack | None,
     simulated: Pack | None,
     report: Report = lambda _step, _metrics: None,
-    seen: Mapping[str, RawLooks] | None = None,
+    seen: Mapping[str, RawFeatures] | None = None,
     device: torch.device = CPU,
 ) -> Result:
     """Trains the model of views; :func:`training.core.loop.run_task` says how.
@@ -41,7 +41,7 @@ def train(
         validation: held-out real glitches that choose the best weights.
         simulated: simulated glitches to learn from.
         report: called after each logged step with its metrics.
-        seen: of the scattering model, looks that several runs share; see ``training.views.looks``.
+        seen: features of augmented copies that runs share; see ``training.views.augmented``.
         device: where batches are learnt from.
 
     Raises:

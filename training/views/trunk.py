@@ -26,7 +26,7 @@ from glitch.simulate import UNNAMED
 from training.core.adam import Adam
 from training.data.config import PLAIN, AugmentationConfig
 from training.data.pack import Pack
-from training.data.sampling import StratifiedSampler, lone_view, vary
+from training.data.sampling import StratifiedSampler, single_view, vary
 
 SIMULATED_BATCH, REAL_BATCH = 96, 64
 LEARNING_RATE, WEIGHT_DECAY, WARMUP = 1e-3, 1e-2, 30
@@ -45,8 +45,8 @@ TEACHER_MEMORY = 0.99  # of the copy's weights: what remains after a step
 Chosen = Int[np.ndarray, " draw"]
 
 
-class _Namer(nn.Module):
-    """The trunk with a linear head, which is thrown away."""
+class _TrunkClassifier(nn.Module):
+    """The trunk with a linear head, which is discarded after training."""
 
     def __init__(self, trunk: Trunk, n_classes: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class _Namer(nn.Module):
         return answers.float()
 
 
-def teach_trunk(
+def train_trunk(
     model: ScatteringVAE,
     simulated: Pack,
     real: Pack | None,
@@ -68,7 +68,7 @@ def teach_trunk(
     real_steps: int,
     seed: int,
 ) -> None:
-    """Fits the trunk to the simulated classes, then to its sure answers on real glitches.
+    """Train the trunk on the simulated classes, then on its confident predictions on real glitches.
 
     Args:
         model: changed in place; nothing is done where it has no trunk.
@@ -87,10 +87,10 @@ def teach_trunk(
     # Dropout, noise and first weights draw from the global stream.
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
-        namer = _Namer(trunk.requires_grad_(True), named.n_classes)
-        _learn(namer, named, None, steps, 2 * LEARNING_RATE)
+        namer = _TrunkClassifier(trunk.requires_grad_(True), named.n_classes)
+        _train_step(namer, named, None, steps, 2 * LEARNING_RATE)
         if real is not None:
-            _learn(namer, named, _Real(model, real, rng), real_steps, LEARNING_RATE)
+            _train_step(namer, named, _Real(model, real, rng), real_steps, LEARNING_RATE)
         trunk.requires_grad_(False).zero_grad(set_to_none=True)
         plain = [named.draw(PLAIN, noise=0.0) for _ in range(FITTED // SIMULATED_BATCH)]
         found = torch.cat([trunk(pictures, view) for pictures, view, _ in plain])
@@ -98,10 +98,10 @@ def teach_trunk(
         trunk.spread.copy_(found.std(dim=0).clamp_min(1e-6))
 
 
-def _learn(
-    namer: _Namer, simulated: _Simulated, real: _Real | None, steps: int, rate: float
+def _train_step(
+    namer: _TrunkClassifier, simulated: _Simulated, real: _Real | None, steps: int, rate: float
 ) -> None:
-    """Steps of the optimiser, whose rate falls to nothing at their end."""
+    """Run the optimiser with a learning rate that falls to zero."""
     namer.train()
     teacher = namer if real is None else deepcopy(namer).eval()
     optimiser = Adam(
@@ -123,27 +123,27 @@ def _learn(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         if real is not None:
-            _follow(teacher, namer, step)
+            _update_average(teacher, namer, step)
     namer.eval()
 
 
 @torch.no_grad()
-def _follow(teacher: _Namer, namer: _Namer, step: int) -> None:
+def _update_average(teacher: _TrunkClassifier, namer: _TrunkClassifier, step: int) -> None:
     memory = min(TEACHER_MEMORY, (step + 1) / (step + 10))
     for kept, learnt in zip(teacher.parameters(), namer.parameters(), strict=True):
         kept.lerp_(learnt, 1 - memory)
 
 
 class _Source:
-    """Lone pictures of a pack, as the model prepares them, varied."""
+    """Single augmented images of a pack, as the model prepares them."""
 
     def __init__(self, model: ScatteringVAE, pack: Pack, rng: np.random.Generator) -> None:
         self._model, self._pack, self._rng = model, pack, rng
 
     def _lone_view(self, chosen: Chosen) -> Chosen:
-        """One of each glitch's views at random."""
+        """One random view of each glitch."""
         present = np.asarray(np.any(self._pack.observed[chosen], axis=2))
-        return lone_view(present, self._rng)
+        return single_view(present, self._rng)
 
     def _varied(
         self, grey: np.ndarray, rows: np.ndarray, how: AugmentationConfig, noise: float
@@ -156,7 +156,7 @@ class _Source:
 
 
 class _Simulated(_Source):
-    """Draws even over the classes; shapes without a name are left out."""
+    """Balanced draws of the classes, without the shapes of no class."""
 
     def __init__(self, model: ScatteringVAE, pack: Pack, rng: np.random.Generator) -> None:
         super().__init__(model, pack, rng)
@@ -168,7 +168,7 @@ class _Simulated(_Source):
         self._sampler = StratifiedSampler(labels)
 
     def draw(self, how: AugmentationConfig, noise: float) -> tuple[Pictures, Members, Members]:
-        """Lone pictures in either noise, their windows, and which class each was made as."""
+        """Single images in either noise realisation, their windows, and their simulated classes."""
         pack, drawn = self._pack, self._sampler.draw(SIMULATED_BATCH, self._rng)
         chosen = self._named[drawn]
         view = self._lone_view(chosen)
@@ -181,14 +181,16 @@ class _Simulated(_Source):
 
 
 class _Real(_Source):
-    """Draws even over the groups."""
+    """Balanced draws of the groups."""
 
     def __init__(self, model: ScatteringVAE, pack: Pack, rng: np.random.Generator) -> None:
         super().__init__(model, pack, rng)
         self._sampler = StratifiedSampler(pack.groups)
 
-    def draw(self, teacher: _Namer) -> tuple[Pictures, Members, Members, Bool[Tensor, " picture"]]:
-        """Strongly varied lone pictures, their windows, the teacher's answers and which are sure.
+    def draw(
+        self, teacher: _TrunkClassifier
+    ) -> tuple[Pictures, Members, Members, Bool[Tensor, " picture"]]:
+        """Strongly augmented single images, windows, the teacher's predictions and confidence.
 
         The teacher answers by the geometric mean over all views that a glitch has.
         """

@@ -85,10 +85,10 @@ def history(session: Session, cluster_id: UUID) -> Log:
         raise NotFoundError(f"There is no cluster {cluster_id}.")
     log, latest = read_log(session, cluster.identity), _latest(session, cluster.identity)
 
-    def hindrance(event: ReviewEntry) -> str | None:
+    def obstacle(event: ReviewEntry) -> str | None:
         return _hindrance(session, cluster, latest, log, event)
 
-    return log.hindered(hindrance)
+    return log.with_obstacles(obstacle)
 
 
 def _hindrance(

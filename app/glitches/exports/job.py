@@ -63,7 +63,7 @@ class ExportHandler:
                     with_latents=wanted.has_latents,
                 )
             ) as rows:
-                wanted.write_part(_beating(rows, context), aside)
+                wanted.write_part(_with_heartbeat(rows, context), aside)
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
@@ -107,7 +107,7 @@ class ExportHandler:
 HANDLER = ExportHandler()
 
 
-def _beating(rows: Iterable[Any], context: JobContext) -> Iterator[Any]:
+def _with_heartbeat(rows: Iterable[Any], context: JobContext) -> Iterator[Any]:
     """The rows, with a sign of life now and then."""
     for number, row in enumerate(rows):
         if number % FETCHED == 0:

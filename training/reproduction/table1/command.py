@@ -26,7 +26,7 @@ from training.core.budget import Budget
 from training.core.config import LogConfig, ObjectiveConfig, OptimiserConfig
 from training.core.devices import device_named
 from training.core.loop import METRICS_FILE
-from training.core.side_by_side import OnStep, Progress, Work, do_all
+from training.core.parallel import OnStep, Progress, Work, run_all
 from training.core.state import STATE_FILE, saved_step
 from training.data.config import DataConfig
 from training.data.pack import Pack, pack_views
@@ -198,7 +198,7 @@ def run_table1(
         for names in CHAINS
         for do in [partial(_train_chain, settings, names, seed, folder, splits[seed][0])]
     ]
-    if not is_report_only and not do_all(works, jobs=jobs, progress=on_progress):
+    if not is_report_only and not run_all(works, jobs=jobs, progress=on_progress):
         return None
     judged: list[JudgedRun] = []
     for seed in whole():

@@ -10,12 +10,12 @@ import numpy as np
 from glitch.model import Architecture, ViewsVAE
 from training.core.state import STATE_FILE, load_state
 from training.data.pack import Pack
-from training.evaluation.encoding import Encoded, encode_pack, lone_views
+from training.evaluation.encoding import Encoded, encode_pack, single_views
 from training.evaluation.measures.bootstrap import Answers
 from training.evaluation.measures.collapse import live_feature_share
 from training.evaluation.measures.rates import ACTIVE_VARIANCE
 from training.evaluation.probe import predict_linear, score
-from training.evaluation.report import Vectors, lone_panels, pooled_pixels, reduce_by_pca
+from training.evaluation.report import Vectors, pooled_pixels, reduce_by_pca, single_panels
 from training.reproduction.table1.results import JudgedRun, Scored
 from training.views.config import TrainingConfig
 
@@ -75,7 +75,7 @@ def _sampled(model: ViewsVAE, pack: Pack, sample: str) -> tuple[Pack, Encoded]:
     """Glitches with all their views, or each view as a glitch of its own; and their vectors."""
     if sample == "all views":
         return pack, encode_pack(model, pack)
-    lone, input_views, _ = lone_views(pack)
+    lone, input_views, _ = single_views(pack)
     return lone, encode_pack(model, lone, input_views)
 
 
@@ -87,7 +87,9 @@ def judge_pixels(
     reduce = reduce_by_pca(architecture.latent)
     judged: list[JudgedRun] = []
     for sample in SAMPLES:
-        sides = split if sample == "all views" else (lone_panels(split[0]), lone_panels(split[1]))
+        sides = (
+            split if sample == "all views" else (single_panels(split[0]), single_panels(split[1]))
+        )
         both = Pack(
             np.concatenate([side.values for side in sides]),
             np.concatenate([side.observed for side in sides]),

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from training.core.budget import Budget
-from training.core.side_by_side import Progress, Work, do_all
+from training.core.parallel import Progress, Work, run_all
 from training.core.state import STATE_FILE, saved_step
 from training.reproduction.table1.command import (
     CLOSED_FORM,
@@ -96,7 +96,7 @@ def run_likelihoods(
         )
         for likelihood, name, config in planned
     ]
-    if not is_report_only and not do_all(works, jobs=jobs, progress=on_progress):
+    if not is_report_only and not run_all(works, jobs=jobs, progress=on_progress):
         return None
     found = [
         (likelihood, one.row)

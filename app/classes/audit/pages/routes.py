@@ -111,7 +111,7 @@ def _voters(typed: str) -> int:
 
 
 @router.post("/label-audit/label", dependencies=[CsrfChecked])
-def look_again(
+def relabel(
     *,
     request: Request,
     session: SessionDep,

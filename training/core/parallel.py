@@ -34,7 +34,7 @@ class Work:
     do: Callable[[OnStep], bool]
 
 
-def do_all(works: Sequence[Work], *, jobs: int, progress: Progress) -> bool:
+def run_all(works: Sequence[Work], *, jobs: int, progress: Progress) -> bool:
     """Does every work, ``jobs`` at a time; with one, in this process.
 
     Returns:
@@ -44,7 +44,7 @@ def do_all(works: Sequence[Work], *, jobs: int, progress: Progress) -> bool:
         GlitchError: if one cannot be continued or went wrong; the others are saved.
     """
     if jobs > 1:
-        return _side_by_side(works, jobs, progress)
+        return _run_in_parallel(works, jobs, progress)
     done, total = 0, sum(work.steps for work in works)
     for work in works:
         progress(done, total, work.label)
@@ -59,7 +59,7 @@ def do_all(works: Sequence[Work], *, jobs: int, progress: Progress) -> bool:
     return True
 
 
-def _side_by_side(works: Sequence[Work], jobs: int, progress: Progress) -> bool:
+def _run_in_parallel(works: Sequence[Work], jobs: int, progress: Progress) -> bool:
     # Spawned: a fork would copy a half-initialised torch.
     context = multiprocessing.get_context("spawn")
     ensure_running()  # spawned with the first process otherwise, and then it unblocks SIGINT
@@ -71,7 +71,7 @@ def _side_by_side(works: Sequence[Work], jobs: int, progress: Progress) -> bool:
             while waiting and is_whole and len(active) < jobs:
                 index = waiting.pop(0)
                 ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_do_apart, args=(works[index], theirs))
+                process = context.Process(target=_run_in_process, args=(works[index], theirs))
                 # A terminal's Ctrl-C reaches the whole group; this process tells the others, which
                 # would otherwise be interrupted twice, or while they import.
                 with interrupts_held_back():
@@ -126,7 +126,7 @@ def _receive(answered: Connection, label: str) -> _Step | bool:
     return message if isinstance(message, _Step) else bool(message)
 
 
-def _do_apart(work: Work, answer: Connection) -> None:
+def _run_in_process(work: Work, answer: Connection) -> None:
     """One work in its own process: True if complete, False if stopped, or the error's sentence."""
     if "torch" in sys.modules:  # a work that computes has brought it along
         import torch

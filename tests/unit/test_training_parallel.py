@@ -13,7 +13,7 @@ import pytest
 from works_apart import do
 
 from glitch.errors import GlitchError
-from training.core.side_by_side import Work, do_all
+from training.core.parallel import Work, run_all
 
 
 def works(folder: Path, *endings: str) -> list[Work]:
@@ -26,7 +26,7 @@ def works(folder: Path, *endings: str) -> list[Work]:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_all_are_done_and_steps_are_told(tmp_path: Path, jobs: int) -> None:
     said: list[tuple[int, int | None, str]] = []
-    assert do_all(
+    assert run_all(
         works(tmp_path, "done", "done"), jobs=jobs, progress=lambda *one: said.append(one)
     )
     done = [one[0] for one in said]
@@ -40,7 +40,7 @@ def test_all_are_done_and_steps_are_told(tmp_path: Path, jobs: int) -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_stopped_work_stops_what_has_not_started(tmp_path: Path, jobs: int) -> None:
-    assert not do_all(
+    assert not run_all(
         works(tmp_path, "stopped", "stopped", "done"), jobs=jobs, progress=lambda *_: None
     )
     assert not (tmp_path / "2").exists()
@@ -54,7 +54,7 @@ def test_a_failure_names_its_work_and_lets_the_others_save(
     tmp_path: Path, ending: str, words: str
 ) -> None:
     with pytest.raises(GlitchError, match=words):
-        do_all(works(tmp_path, ending, "waits"), jobs=2, progress=lambda *_: None)
+        run_all(works(tmp_path, ending, "waits"), jobs=2, progress=lambda *_: None)
     assert (tmp_path / "1.saved").exists()
 
 
@@ -69,15 +69,15 @@ def test_a_terminals_interrupt_does_not_reach_a_work_that_has_just_been_started(
                 os.kill(process.pid, signal.SIGINT)  # while it imports
                 interrupted.append(process.pid)
 
-    assert do_all(works(tmp_path, "done", "done"), jobs=2, progress=interrupt)
+    assert run_all(works(tmp_path, "done", "done"), jobs=2, progress=interrupt)
     assert len(interrupted) == 2
 
 
 def test_works_whose_command_is_killed_save_and_end_without_a_trace(tmp_path: Path) -> None:
     code = (
         "import sys; from functools import partial; from pathlib import Path; "
-        "from works_apart import do; from training.core.side_by_side import Work, do_all; "
-        "do_all([Work(name, 3, partial(do, Path(sys.argv[1]), name, 'waits')) for name in '01'], "
+        "from works_apart import do; from training.core.parallel import Work, run_all; "
+        "run_all([Work(name, 3, partial(do, Path(sys.argv[1]), name, 'waits')) for name in '01'], "
         "jobs=2, progress=lambda *_: None)"
     )
     with subprocess.Popen(
@@ -100,5 +100,5 @@ def test_a_work_that_has_ended_is_not_cut_off_at_its_processs_end(tmp_path: Path
             time.sleep(0.01)
         raise KeyboardInterrupt
 
-    assert not do_all(works(tmp_path, "lingers", "lingers"), jobs=2, progress=interrupt)
+    assert not run_all(works(tmp_path, "lingers", "lingers"), jobs=2, progress=interrupt)
     assert len(list(tmp_path.glob("*.ended"))) == 2

@@ -27,11 +27,13 @@ from training.views.guided_config import LooksConfig
 CHUNK = 16  # glitches prepared at a time
 
 _Members = Int[Tensor, " picture"]
-RawLooks = Float16[np.ndarray, "glitch look view feature"]  # of scattering the last is the loudness
+RawFeatures = Float16[
+    np.ndarray, "glitch look view feature"
+]  # of scattering the last is the loudness
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
+class AugmentedFeatures:
     """Projected features of every look, and which views are there."""
 
     features: Float32[torch.Tensor, "glitch look view axis"]
@@ -75,7 +77,9 @@ def _sources(name: str, pack: Pack, config: LooksConfig) -> list[PackedViews]:
     return [pack.values] if pack.twins is None else [pack.values, pack.twins]
 
 
-def _empty(packs: Mapping[str, Pack], config: LooksConfig, n_features: int) -> dict[str, RawLooks]:
+def _empty(
+    packs: Mapping[str, Pack], config: LooksConfig, n_features: int
+) -> dict[str, RawFeatures]:
     return {
         name: np.zeros(
             (len(pack), len(_sources(name, pack, config)), pack.observed.shape[1], n_features),
@@ -86,9 +90,9 @@ def _empty(packs: Mapping[str, Pack], config: LooksConfig, n_features: int) -> d
 
 
 @torch.no_grad()
-def see(
+def scattering_features(
     model: ScatteringVAE, packs: Mapping[str, Pack], config: LooksConfig, seed: int
-) -> dict[str, RawLooks]:
+) -> dict[str, RawFeatures]:
     """Scattering features of every look that training takes at each pack; absent views zero."""
     looks = _empty(packs, config, model.front_end.n_features + 1)
     for name, look, glitch, view, pictures, rows in _pictures(model, packs, config, seed):
@@ -99,9 +103,9 @@ def see(
 
 
 @torch.no_grad()
-def see_by_trunk(
+def trunk_features(
     model: ScatteringVAE, packs: Mapping[str, Pack], config: LooksConfig, seed: int
-) -> dict[str, RawLooks]:
+) -> dict[str, RawFeatures]:
     """The trunk's features of the same looks; no features where the model has no trunk."""
     looks = _empty(packs, config, model.architecture.trunk)
     if model.trunk is None:
@@ -114,7 +118,9 @@ def see_by_trunk(
 
 
 @torch.no_grad()
-def project_looks(model: ScatteringVAE, raw: RawLooks, by_trunk: RawLooks, pack: Pack) -> Looks:
+def project_copies(
+    model: ScatteringVAE, raw: RawFeatures, by_trunk: RawFeatures, pack: Pack
+) -> AugmentedFeatures:
     """Raw looks on the model's principal axes, and the trunk's features behind them."""
     shape = (*raw.shape[:3], model.projection.shape[1] + 1)
     features = torch.zeros(*shape[:3], shape[3] + by_trunk.shape[3])
@@ -127,13 +133,13 @@ def project_looks(model: ScatteringVAE, raw: RawLooks, by_trunk: RawLooks, pack:
         features[start : start + CHUNK, ..., shape[3] :] = torch.from_numpy(
             by_trunk[start : start + CHUNK]
         ).float()
-    return Looks(features, present, pack.values, np.asarray(pack.observed))
+    return AugmentedFeatures(features, present, pack.values, np.asarray(pack.observed))
 
 
 @torch.no_grad()
 def fit_axes(
     model: ScatteringVAE,
-    parts: list[tuple[RawLooks, Bool[np.ndarray, "glitch view"]]],
+    parts: list[tuple[RawFeatures, Bool[np.ndarray, "glitch view"]]],
     n_each: int,
     seed: int,
 ) -> None:
@@ -169,7 +175,7 @@ def fit_axes(
 
 
 def drawn(
-    looks: Looks, chosen: Int[np.ndarray, " draw"], which: Int[np.ndarray, " draw"]
+    looks: AugmentedFeatures, chosen: Int[np.ndarray, " draw"], which: Int[np.ndarray, " draw"]
 ) -> Float32[torch.Tensor, "draw view axis"]:
     """One look of each chosen glitch."""
     return looks.features[torch.from_numpy(chosen), torch.from_numpy(which)]
