@@ -3,9 +3,9 @@
 Glitches that a reviewer split into different clusters are never joined again. Glitches added to a
 cluster after it was named, merged or dismissed have not been reviewed. They wait as one separate
 cluster as long as that decision, or one about them, stands. Members of a named cluster whose labels
-were revoked wait with them. A selection that a reviewer made a cluster waits until somebody decides.
-A dismissed look stays dismissed. So do dismissed glitches that a run of another detector or scope
-finds as a cluster with no other members.
+were revoked wait with them. A selection that a reviewer made a cluster waits until somebody
+decides. A dismissed look stays dismissed. So do dismissed glitches that a run of another detector
+or scope finds as a cluster with no other members.
 """
 
 from collections import Counter, defaultdict
