@@ -161,7 +161,10 @@ def evaluate(
         Path | None, typer.Option(help="Folder for every measure, as data and as plots.")
     ] = None,
 ) -> None:
-    """Judge a run's best weights, or a checkpoint, on real glitches, beside pixel PCA."""
+    """Evaluate a run, or a checkpoint.
+
+    Its best weights, on real glitches, beside pixel PCA.
+    """
     from training.core.full_disk import full_disk_as_error
     from training.evaluation.examination import examine_into
 
@@ -182,7 +185,7 @@ def rate_distortion(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
     out: Annotated[Path, typer.Option(help="Folder for curve.csv and curve.png.")],
 ) -> None:
-    """Draw runs on one rate-distortion plane: what each spends on a glitch, and what is lost."""
+    """Plot the rate-distortion curve of runs."""
     from training.evaluation.examination import held_out_of_all, load_judged, rate_distortion_curve
 
     with _user_errors():
@@ -204,7 +207,10 @@ def export(
     name: Annotated[str | None, typer.Option(help="Its name; the folder's if not given.")] = None,
     n_seeds: Annotated[int, typer.Option(help="Split seeds of its evaluation.")] = 3,
 ) -> None:
-    """Evaluate a run's best weights and write them as a checkpoint that serves."""
+    """Write a run's best weights as a checkpoint.
+
+    They are evaluated first.
+    """
     from training.data.split import load_data
     from training.evaluation.examination import load_judged
     from training.views.export import export_run
@@ -227,7 +233,10 @@ def simulate_pack(
     per_class: Annotated[int, typer.Option(help="Glitches of each simulated class.")] = 125,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
 ) -> None:
-    """Simulate labelled glitches, each in two noises, for training; a stopped one is continued."""
+    """Simulate labelled glitches for training.
+
+    Each in two noises; a stopped simulation is continued.
+    """
     from training.data.simulated import simulate_pack as simulate
 
     with _user_errors(), _progress("Simulating") as show:
@@ -271,7 +280,10 @@ def reproduce(  # noqa: PLR0917 - a command's options
     ] = False,
     device: Device = "cpu",
 ) -> None:
-    """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
+    """Reproduce the paper's tables and figures.
+
+    And its lemma. The same command continues a reproduction that was stopped.
+    """
     from training.core.budget import Budget
     from training.core.interrupts import interruptible
     from training.reproduction.command import Sources
@@ -302,7 +314,10 @@ def table1_power(
     second: Annotated[str, typer.Option(help="Contender to compare with.")] = "Bottleneck",
     points: Annotated[float, typer.Option(help="Difference to be seen; the paper's.")] = 1.6,
 ) -> None:
-    """Say how many paired runs would show a difference of accuracy in Table 1."""
+    """Compute the number of runs for Table 1.
+
+    How many paired runs would show a difference of accuracy.
+    """
     from training.reproduction.table1.power import describe_power
 
     with _user_errors():

@@ -15,7 +15,10 @@ from training import cli as training
 
 
 class _Commands(TyperGroup):
-    """Commands whose foreseen errors become sentences."""
+    """Commands whose foreseen errors become sentences; what a user needs first is listed first."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=lambda name: name not in {"up", "demo"})
 
     def invoke(self, ctx: Any) -> Any:
         with reported_as_sentences(but_not=typer.Exit):  # what `--help` ends with
@@ -30,11 +33,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.add_typer(running.app)
 app.add_typer(catalogue.app)
 app.add_typer(references.app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tokens.app, name="token")
+app.add_typer(running.app)
 app.add_typer(training.app)
 
 
@@ -50,11 +53,14 @@ def _print_version(is_wanted: bool) -> None:
 def common(
     *,
     version: Annotated[  # noqa: ARG001  (its callback acts before any command)
-        bool, typer.Option("--version", help="Print it.", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
     ] = False,
     data_dir: DataDir = None,
     port: Annotated[
-        int | None, typer.Option(help="Where `up` listens. Default: GLITCH_PORT, else 8000.")
+        int | None, typer.Option(help="Port of the service. Default: GLITCH_PORT, else 8000.")
     ] = None,
 ) -> None:
     """Find new classes of gravitational-wave detector glitches."""

@@ -23,15 +23,17 @@ def embed(
         ),
     ],
     *,
-    gps_time: Annotated[str | None, typer.Option(help="GPS time of the glitch, s.")] = None,
+    gps_time: Annotated[
+        str | None, typer.Option(help="GPS time of the glitch in s; required for strain.")
+    ] = None,
     ifo: Annotated[str | None, typer.Option(help="Detector, such as H1.")] = None,
     channel: Annotated[str | None, typer.Option(help="Channel within the strain file.")] = None,
     sample_rate_hz: Annotated[
-        float | None, typer.Option(help="Where the strain file does not state it.")
+        float | None, typer.Option(help="Sample rate, if the strain file does not state it.")
     ] = None,
     view_duration_s: Annotated[
         list[float] | None,
-        typer.Option(help="Window length of each spectrogram, where its name does not state it."),
+        typer.Option(help="Window of each spectrogram in s, if its name does not state it."),
     ] = None,
     energy_max: EnergyMax = None,
     frequency_range: FrequencyRange = None,
@@ -39,13 +41,15 @@ def embed(
         bool,
         typer.Option(help="Centre strain on its loudest moment within 0.25 s of the GPS time."),
     ] = True,
-    label: Annotated[str | None, typer.Option(help="The class that you know it to be.")] = None,
-    neighbours: Annotated[int, typer.Option(help="How many, 0 to 10,000.")] = 10,
+    label: Annotated[str | None, typer.Option(help="Its class, if you know it.")] = None,
+    neighbours: Annotated[int, typer.Option(help="Number of neighbours, 0 to 10,000.")] = 10,
     store: Annotated[bool, typer.Option(help="Keep it in the catalogue.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole answer, as JSON.")
+    ] = False,
     url: ServiceUrl = None,
 ) -> None:
-    """Ask a running service for a glitch's latent vector, novelty and neighbours.
+    """Embed one glitch: its novelty and neighbours.
 
     The token comes from GLITCH_TOKEN, else from the data directory.
     """
@@ -77,15 +81,15 @@ def ingest(
     ],
     *,
     manifest: Annotated[
-        Path | None, typer.Option(help="CSV that tells of the pictures: path, label, ...")
+        Path | None, typer.Option(help="CSV that describes the pictures. Default: manifest.csv.")
     ] = None,
     merge_window_s: Annotated[
-        float | None, typer.Option(help="Triggers no further apart are one glitch. Default: 0.1.")
+        float | None, typer.Option(help="Triggers this close are one glitch. Default: 0.1.")
     ] = None,
-    ifo: Annotated[str | None, typer.Option(help="Detector of what names none.")] = None,
+    ifo: Annotated[str | None, typer.Option(help="Detector of files that do not name it.")] = None,
     channel: Annotated[str | None, typer.Option(help="Channel of the strain files.")] = None,
     sample_rate_hz: Annotated[
-        float | None, typer.Option(help="Of strain files that do not state it.")
+        float | None, typer.Option(help="Sample rate of strain files that do not state it.")
     ] = None,
     energy_max: EnergyMax = None,
     frequency_range: FrequencyRange = None,
@@ -103,10 +107,10 @@ def ingest(
         str | None,
         typer.Option(help="Flags of the segment database, such as H1:DMT-ANALYSIS_READY:1."),
     ] = None,
-    follow: Annotated[bool, typer.Option(help="Stay with a bar until it is done.")] = True,
+    follow: Annotated[bool, typer.Option(help="Show the progress until it is done.")] = True,
     url: ServiceUrl = None,
 ) -> None:
-    """Send many glitches to a running service, and watch them being stored."""
+    """Send a folder, archive or table of glitches."""
     from app.client.catalogue import ingest as send
     from app.client.remote import show
 
@@ -132,20 +136,22 @@ def cluster(
     fdr: Annotated[
         float, typer.Option(help="False-discovery rate of what is flagged as novel.")
     ] = 0.1,
-    min_cluster_size: Annotated[int, typer.Option(help="Fewer glitches are no cluster.")] = 5,
+    min_cluster_size: Annotated[
+        int, typer.Option(help="Least number of glitches in a cluster.")
+    ] = 5,
     ifo: Annotated[str | None, typer.Option(help="Only this detector.")] = None,
     everything: Annotated[
-        bool, typer.Option("--everything", help="Not only what is novel; for the label audit.")
+        bool, typer.Option("--everything", help="All glitches, labelled ones too.")
     ] = False,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="The simulated glitches, not the real ones.")
+        bool, typer.Option("--simulated", help="Simulated glitches instead of real ones.")
     ] = False,
     dormant_days: Annotated[
-        int, typer.Option(help="Days with data and without a class that make it dormant.")
+        int, typer.Option(help="A class that did not occur for so many days with data is dormant.")
     ] = 60,
     url: ServiceUrl = None,
 ) -> None:
-    """Cluster what the known classes do not explain, and show the clusters."""
+    """Cluster what no known class explains."""
     from app.client.catalogue import cluster as run
 
     wanted = {
@@ -167,11 +173,11 @@ def export_catalogue(
     path: Annotated[Path, typer.Argument(help="The file to write: .csv, .h5 or .xml (LIGO_LW).")],
     *,
     format_name: Annotated[
-        str | None, typer.Option("--format", help="csv, hdf5 or ligolw; else as the name ends.")
+        str | None, typer.Option("--format", help="csv, hdf5 or ligolw. Default: by the file name.")
     ] = None,
     ifo: Annotated[list[str] | None, typer.Option(help="Detector; may be repeated.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="Class; may be repeated.")] = None,
-    subclasses: Annotated[bool, typer.Option(help="Those of the classes too.")] = False,
+    subclasses: Annotated[bool, typer.Option(help="Include sub-classes of these classes.")] = False,
     cluster_id: Annotated[
         UUID | None, typer.Option("--cluster", help="Members of this cluster.")
     ] = None,
@@ -184,7 +190,7 @@ def export_catalogue(
     p_value_max: Annotated[float | None, typer.Option(help="Largest novelty p-value.")] = None,
     url: ServiceUrl = None,
 ) -> None:
-    """Write the catalogue, or a part of it, to a file that gwpy reads."""
+    """Export the catalogue to a file for gwpy."""
     from app.client.catalogue import export_catalogue as run
     from app.client.catalogue import format_of
 

@@ -15,8 +15,10 @@ def list_jobs(
     state: Annotated[
         str | None, typer.Option(help="queued, running, succeeded, failed or cancelled.")
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="Such as ingest.")] = None,
-    limit: Annotated[int, typer.Option(help="How many, latest first.")] = 20,
+    kind: Annotated[
+        str | None, typer.Option(help="Only jobs of this kind, such as ingest.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Number of jobs.")] = 20,
     url: ServiceUrl = None,
 ) -> None:
     """List jobs, latest first."""
@@ -29,7 +31,7 @@ def list_jobs(
 def show_job(
     job_id: JobId,
     *,
-    follow: Annotated[bool, typer.Option(help="Stay with a bar until the job has ended.")] = True,
+    follow: Annotated[bool, typer.Option(help="Show the progress until the job ends.")] = True,
     url: ServiceUrl = None,
 ) -> None:
     """Show a job's progress until it ends, then what failed. Exit code 1 if the job failed."""
@@ -48,7 +50,7 @@ def cancel_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
 
 @app.command("retry")
 def retry_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
-    """Do again what failed of a job, or what a cancelled one left undone."""
+    """Retry what failed, or what a cancelled job left."""
     from app.client.remote import act
 
     act(url, job_id, "retry")

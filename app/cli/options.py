@@ -17,21 +17,20 @@ if TYPE_CHECKING:
     from app.launch.database import Database
 
 
-JobId = Annotated[UUID, typer.Argument(metavar="ID", help="As `jobs list` shows it.")]
+JobId = Annotated[UUID, typer.Argument(metavar="ID", help="Id of the job, from `jobs list`.")]
 ServiceUrl = Annotated[
     str | None,
-    typer.Option("--url", envvar="GLITCH_URL", help="The service. Default: the one of `up`."),
+    typer.Option("--url", envvar="GLITCH_URL", help="Address of the service. Default: as of `up`."),
 ]
 EnergyMax = Annotated[
     float | None,
-    typer.Option(help="Of pictures: energy at the top of the colour scale, if not 25.5."),
+    typer.Option(help="Of pictures: energy at the top of the colour scale. Default: 25.5."),
 ]
 FrequencyRange = Annotated[
-    str | None, typer.Option(help="Of pictures: lowest and highest frequency, Hz, if not 10,2048.")
+    str | None, typer.Option(help="Of pictures: lowest and highest Hz. Default: 10,2048.")
 ]
 DataDir = Annotated[
-    Path | None,
-    typer.Option(help="The folder that holds all state. Default: GLITCH_DATA_DIR, else ./data."),
+    Path | None, typer.Option(help="Folder of all data. Default: GLITCH_DATA_DIR, else ./data.")
 ]
 
 

@@ -77,7 +77,9 @@ def references(
     follow: Annotated[bool, typer.Option(help="Stay with a bar until all is loaded.")] = True,
     url: ServiceUrl = None,
 ) -> None:
-    """Load published, labelled glitches, by which unlabelled ones are judged.
+    """Load published, labelled glitches.
+
+    Unlabelled ones are judged by them.
 
     The workers of the service fetch and store them in the background; a transfer that breaks off is
     continued. Their labels carry the archive's name, and never replace a person's.

@@ -20,16 +20,16 @@ def up(
     *,
     data_dir: DataDir = None,
     host: Annotated[
-        str | None, typer.Option(help="Listen there. Default: GLITCH_HOST, else 127.0.0.1.")
+        str | None, typer.Option(help="Address to listen on. Default: GLITCH_HOST, else 127.0.0.1.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="0 takes a free one. Default: GLITCH_PORT, else 8000.")
+        int | None, typer.Option(help="Port; 0 takes a free one. Default: GLITCH_PORT, else 8000.")
     ] = None,
     stop_with_parent: Annotated[
         bool, typer.Option(hidden=True, help="Stop when the parent process is gone.")
     ] = False,
 ) -> None:
-    """Start everything in the foreground; Ctrl-C stops it."""
+    """Start the service; Ctrl-C stops it."""
     set_environment(GLITCH_DATA_DIR=data_dir, GLITCH_HOST=host, GLITCH_PORT=port)
     from app.launch.settings import read_settings
     from app.launch.up import up as run
@@ -41,14 +41,14 @@ def up(
 def publish(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Holds model.safetensors and manifest.json. Default: the shipped one."),
+        typer.Argument(help="With model.safetensors and manifest.json. Default: the shipped one."),
     ] = None,
     *,
     activate: Annotated[
         bool | None, typer.Option(help="Embed with it from now on. Default: yes for a FOLDER.")
     ] = None,
 ) -> None:
-    """Make a checkpoint known to the service, without a restart."""
+    """Publish a checkpoint to the service."""
     with store_session() as session:
         from app.launch.data_directory import prepare_data_directory
         from app.launch.publish import publish_folder, publish_shipped
@@ -74,7 +74,7 @@ def publish(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database's tables to this version."""
+    """Upgrade the tables of the database to this version."""
     with open_store() as database:
         from app.launch.database import upgrade_schema
 
@@ -86,12 +86,12 @@ def migrate() -> None:
 def demo(
     *,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Take it out, with all that was made of it.")
+        bool, typer.Option("--remove", help="Remove it, with its clusters and labels.")
     ] = False,
-    follow: Annotated[bool, typer.Option(help="Stay with a bar until it is filled.")] = True,
+    follow: Annotated[bool, typer.Option(help="Show the progress until it is filled.")] = True,
     url: ServiceUrl = None,
 ) -> None:
-    """Load the demonstration of simulated glitches into a running service, or remove it."""
+    """Load, or remove, the demonstration."""
     from app.client.remote import load, remove_all
 
     raise typer.Exit(remove_all(url) if remove else load(url, is_followed=follow))
@@ -101,13 +101,13 @@ def demo(
 def worker(
     *,
     until_idle: Annotated[
-        bool, typer.Option("--until-idle", help="End once nothing is due, as in a batch system.")
+        bool, typer.Option("--until-idle", help="End once no job waits, as in a batch system.")
     ] = False,
     idle_s: Annotated[
-        float, typer.Option(min=0, help="With --until-idle: after so many seconds.")
+        float, typer.Option(min=0, help="Seconds without a job after which --until-idle ends.")
     ] = 60.0,
 ) -> None:
-    """Work on jobs until stopped. `up` runs one; elsewhere set DATABASE_URL and REDIS_URL."""
+    """Run a worker. `up` starts one; on other machines set DATABASE_URL and REDIS_URL."""
     from app.launch.worker_process import run
 
     raise typer.Exit(run("worker", idle_s if until_idle else None))
@@ -115,15 +115,20 @@ def worker(
 
 @app.command()
 def scheduler() -> None:
-    """Have forgotten jobs looked for every few seconds. `up` runs it; one is enough."""
+    """Run the scheduler of jobs. `up` starts it; one is enough."""
     from app.launch.worker_process import run
 
     raise typer.Exit(run("scheduler"))
 
 
 @app.command()
-def backup(dest: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")]) -> None:
-    """Write database and files into a folder, while the service runs or not."""
+def backup(
+    dest: Annotated[Path, typer.Argument(help="Folder to write; it must not exist yet.")],
+) -> None:
+    """Back up database and files into a folder.
+
+    The service may run meanwhile.
+    """
     from app.launch.backup import take_backup
     from app.launch.settings import read_settings
 
@@ -132,7 +137,10 @@ def backup(dest: Annotated[Path, typer.Argument(help="A folder that does not exi
 
 @app.command()
 def restore(src: Annotated[Path, typer.Argument(help="A folder that `backup` made.")]) -> None:
-    """Bring a backup back into an empty data directory and database."""
+    """Restore a backup.
+
+    The data directory and the database must be empty.
+    """
     from app.launch.backup import restore_backup
     from app.launch.settings import read_settings
 

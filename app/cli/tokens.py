@@ -12,10 +12,10 @@ app = typer.Typer(help="Bearer tokens of the service.", no_args_is_help=True)
 
 @app.command("create", epilog="Example: glitch-discovery token create omicron --role submitter")
 def create(
-    name: Annotated[str, typer.Argument(help="Who or what it is for.")],
+    name: Annotated[str, typer.Argument(help="Person or program that the token is for.")],
     role: Annotated[str, typer.Option(help="reader, submitter, reviewer or admin.")] = "submitter",
     expires_days: Annotated[
-        float | None, typer.Option(help="Good for so many days; else until it is revoked.")
+        float | None, typer.Option(help="Days until it expires. Default: never.")
     ] = None,
 ) -> None:
     """Make a token and print it: it is shown this once."""
@@ -49,9 +49,11 @@ def list_all() -> None:
 
 @app.command("revoke")
 def revoke(
-    token_id: Annotated[UUID, typer.Argument(metavar="ID", help="As `token list` shows it.")],
+    token_id: Annotated[
+        UUID, typer.Argument(metavar="ID", help="Id of the token, from `token list`.")
+    ],
 ) -> None:
-    """Make a token useless from now on."""
+    """Revoke a token."""
     from app.core.access import revoke_token
 
     with store_session() as session:

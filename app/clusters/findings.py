@@ -215,6 +215,6 @@ def trust_sentence(size: int, trust: Facts) -> str:
         if predicted[0]["n"] == size:
             nearest = [f"{predicted[0]['label']} for each"]
         looks = ", ".join(nearest)
-        parts.append(f"the commonest class among {theirs} is {looks}")
+        parts.append(f"most common class among {theirs}: {looks}")
     said = "; ".join(parts)
     return f"{said[0].upper()}{said[1:]}."

@@ -77,7 +77,7 @@ def histogram(
         return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
     said = _members(counts)
-    summary = f"{name} of {len(known)} members"
+    summary = f"{name} of {len(known):,} members"
     if texts is None:
         ranges = (f"{shown(a)} to {shown(b)} {unit}".strip() for a, b in pairwise(edges))
         said = [f"{one}: {number}" for one, number in zip(ranges, said, strict=True)]

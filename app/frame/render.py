@@ -69,8 +69,10 @@ NOTICES = {
     "placing": "The newer glitches were asked for: a worker places them, and nothing moves.",
     "demo-removed": "The demonstration is gone: what is here from now on is yours.",
     "clustering": "The clustering was asked for: a worker takes it up.",
-    "named": "The class was made; it is suggested for the unlabelled members.",
-    "merged": "The class is suggested for the unlabelled members.",
+    "named": "The class was made and is suggested for the members without a label. "
+    "Accept the suggestions to label them.",
+    "merged": "The class is suggested for the members without a label. Accept the suggestions to "
+    "label them.",
     "dismissed": "The cluster was dismissed; it stays in the history.",
     "split": "The cluster was split. This is the part that stayed; the other is in the list.",
     "assigned": "The chosen members were labelled.",

@@ -172,7 +172,7 @@ class ByHand(ByScript):
     def merge(self, cluster_id: str, name: str) -> None:
         self.browser.open(f"/ui/clusters/{cluster_id}")
         self.browser.find("#class_name").send_keys(name)
-        self._click("merge", "The class is suggested for the unlabelled members.")
+        self._click("merge", "The class is suggested for the members without a label.")
 
     def dismiss(self, cluster_id: str) -> None:
         self.browser.open(f"/ui/clusters/{cluster_id}")
@@ -230,9 +230,9 @@ def test_nothing_is_lost_and_nothing_undone(
     browser.open(f"/ui/clusters?run={run['id']}&state=all")
     states = browser.find("nav[aria-label=State]").text
     assert [int(n) for n in re.findall(r"\d+", states)] == [1, 0, 1, 1, 3]
-    assert browser.find(".changes").text.startswith("3 as before\nsince the run of")
+    assert browser.find(".changes").text.startswith("3 as before\nsince the clustering of")
     cards = browser.find(".groups").text
-    for wrong in ("new in this run", "grew", "shrank", "came to", "not found"):
+    for wrong in ("new in this clustering", "grew", "shrank", "came to", "not found"):
         assert wrong not in cards
     assert f"Whistle, {kept} glitches" in cards
     for state, heading, told in (
@@ -251,7 +251,7 @@ def test_nothing_is_lost_and_nothing_undone(
         browser.open(f"/ui/clusters/{found[state]['id']}")
         assert browser.find("h1").text == heading
         page = browser.find("main").text
-        assert "as in the run before" in page
+        assert "as in the clustering before" in page
         assert "This is how it was" not in page
         assert all(one in page for one in told)
         is_open = state == "flagged"

@@ -114,7 +114,7 @@ def test_what_is_split_off_keeps_its_nearest_classes(
     parts = {one.size: one.trust for one in ranked_clusters(session, *shown, limit=9)}
     assert set(parts) == {flagged.size - 12, 7, 5}
     assert all(
-        "the commonest class among their nearest known glitches is Blip for each" in (said or "")
+        "most common class among their nearest known glitches: Blip for each" in (said or "")
         for said in (flagged.trust, *parts.values())
     )
 
@@ -351,9 +351,9 @@ def test_a_split_elsewhere_is_no_shrinking_in_runs_of_one_detector(
     decide(session, flagged, Split(tuple(sorted(members(session, flagged))[:6])))
     _, parts = cluster_h1(session)
     said = {ClusterInWords(one).change for one in parts}
-    assert said == {f"split off by hand from {flagged.size}", "new in this run"}
+    assert said == {f"split off by hand from {flagged.size}", "new in this clustering"}
     _, parts = cluster_h1(session)
-    assert {ClusterInWords(one).change for one in parts} == {"as in the run before"}
+    assert {ClusterInWords(one).change for one in parts} == {"as in the clustering before"}
 
 
 @pytest.mark.parametrize("between", [{"ifo": "H1"}, {"ifo": "L1"}, {"scope": "everything"}])

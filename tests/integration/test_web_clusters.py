@@ -102,7 +102,7 @@ def test_clusters_are_ranked_by_significance(reviewer: Walker, clusters: list[UU
     assert hrefs == [f"/ui/clusters/{one}" for one in clusters]
     assert len([image for image in page.images if "/cards/" in image]) == 6
     assert "nearest known" in page.text
-    assert "new in this run" in page.text
+    assert "new in this clustering" in page.text
 
 
 def test_clusters_of_a_run_that_says_nothing_are_shown(
@@ -140,12 +140,12 @@ def test_clusters_that_wait_in_another_run_are_named(
         ("min_size=5", 200, "1 cluster to review"),
         ("ifo=H1", 200, "2 clusters to review"),
         ("ifo=I1", 200, "0 clusters to review"),  # as uploads may be
-        ("ifo=V1", 200, "No cluster of this run passes"),
+        ("ifo=V1", 200, "No cluster of this clustering passes"),
         ("start=1200050000", 200, "1 cluster to review"),
         ("end=2018-01-14", 200, "2 clusters to review"),
         ("observing_run=between O2 and O3a", 200, "2 clusters to review"),
-        ("observing_run=O3a", 200, "No cluster of this run passes"),
-        ("observing_run=O3b", 200, "No cluster of this run passes"),
+        ("observing_run=O3a", 200, "No cluster of this clustering passes"),
+        ("observing_run=O3b", 200, "No cluster of this clustering passes"),
         ("observing_run=O9", 400, "no observing run"),
         ("observing_run=O3a&start=2024-05-24", 400, "outside of O3a"),
         ("start=1200050000&end=1200000000", 400, "ends before it begins"),
@@ -174,7 +174,7 @@ def test_a_cluster_is_named_shown_accepted_and_undone(
 ) -> None:
     page = reviewer.get(f"/ui/clusters/{clusters[0]}")
     assert "Cluster of 6 glitches" in page.text
-    for part in ("Beside the nearest known classes", "Members over time", "SNR", "Peak frequency"):
+    for part in ("Beside the nearest known classes", "Times of", "SNR", "Peak frequency"):
         assert part in page.text
     named = decide(reviewer, page, "promote", new_class="Odd_Whistle", text="Seen at night.")
     assert "Odd_Whistle: cluster of 6 glitches" in named.text

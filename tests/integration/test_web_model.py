@@ -233,7 +233,7 @@ def test_what_changed_since_the_last_run(
     kept = cluster_of(session, glitches, before)
     store_cluster(session, before, [one.id for one in glitches[2:40:4]])
     session.commit()
-    assert "the first run of its kind" in reviewer.get("/ui/clusters").text
+    assert "the first clustering of its kind" in reviewer.get("/ui/clusters").text
     run = store_run(session)
     run.previous_run_id = before.id
     grown = store_cluster(
@@ -243,7 +243,7 @@ def test_what_changed_since_the_last_run(
     fresh = store_cluster(session, run, [one.id for one in glitches[3:20:4]])
     session.commit()
     page = reviewer.get("/ui/clusters")
-    assert "1 new 1 grew since the run of" in page.text
+    assert "1 new 1 grew since the clustering of" in page.text
     assert "of the clusters of then 1 not found again" in page.text
     only = reviewer.get("/ui/clusters?change=new")
     shown = [link for link in only.links if link.startswith("/ui/clusters/")]

@@ -243,9 +243,9 @@ def test_a_refusal_leads_back_to_the_page_that_led_there(service: Service) -> No
     with Walker(service, "admin") as walker:
         for referer, back in (
             (f"{service.url}/ui/jobs?state=failed", "/ui/jobs?state=failed"),
-            ("https://elsewhere.example/ui/jobs", "/ui/glitches"),
-            (f"{service.url}/ui/login?next=%2Fui%2Fjobs", "/ui/glitches"),
-            (nothing, "/ui/glitches"),  # itself
+            ("https://elsewhere.example/ui/jobs", "/ui/jobs"),  # the list that it would be on
+            (f"{service.url}/ui/login?next=%2Fui%2Fjobs", "/ui/jobs"),
+            (nothing, "/ui/jobs"),  # itself
         ):
             answer = walker.client.get(nothing, headers={"Referer": referer})
             assert answer.status_code == 404

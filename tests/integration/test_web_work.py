@@ -93,7 +93,7 @@ def job_of(page: Page) -> UUID:
 
 def test_without_jobs_the_list_says_what_makes_one(submitter: Walker, reader: Walker) -> None:
     page = submitter.get("/ui/jobs")
-    assert "There has been no work yet" in page.text
+    assert "No jobs yet" in page.text
     assert "/ui/batch" in page.links
     assert "ask a submitter" in reader.get("/ui/jobs").text
 

@@ -84,6 +84,9 @@ def test_help_is_quick_and_names_every_command() -> None:
         started = time.monotonic()
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         times.append(time.monotonic() - started)
+    told = text.split("Commands:")[1]
+    assert "..." not in told  # each in one line, none cut
+    assert told.split()[0] == "up"
     for name in ("up", "embed", "publish", "migrate", "demo", "token", "train", "evaluate"):
         assert f"  {name} " in text
     # The real bound is 0.5 s on a machine of its own; here others share the cores.

@@ -23,7 +23,7 @@ def test_the_sentence_of_trust_tells_a_seam() -> None:
     assert said == (
         "23 of 57 members carry a time; they were not seen alike: 33 in 0.5 + 1 + 2 + 4 s; 24 in "
         "4 s; 4 are faint (SNR below 7.5); 2 are off centre (loudest over 0.05 s from the middle "
-        "of their views); the commonest class among their nearest known glitches is Whistle for "
+        "of their views); most common class among their nearest known glitches: Whistle for "
         "34, Koi_Fish for 23."
     )
 
@@ -32,7 +32,7 @@ def test_members_that_were_not_flagged_are_told() -> None:
     looks = [{"label": "Whistle", "n": 9}]
     said = trust_sentence(57, {**TRUST, "n_timed": 57, "n_flagged": 9, "looks": looks})
     assert "All 57 members carry a time; 9 are novel by the test of this clustering; " in said
-    assert "among the nearest known glitches of the novel ones is Whistle for 9." in said
+    assert "among the nearest known glitches of the novel ones: Whistle for 9." in said
     assert "novel" not in trust_sentence(57, {**TRUST, "n_flagged": 57})
 
 
@@ -48,8 +48,8 @@ def test_the_band_is_told_where_it_differs() -> None:
 def test_what_is_well_is_not_dwelt_on() -> None:
     said = trust_sentence(33, {**TRUST, "looks": [{"label": "Whistle", "n": 33}]})
     assert said == (
-        "23 of 33 members carry a time; all were seen in 0.5 + 1 + 2 + 4 s, 10 to 2048 Hz; the "
-        "commonest class among their nearest known glitches is Whistle for each."
+        "23 of 33 members carry a time; all were seen in 0.5 + 1 + 2 + 4 s, 10 to 2048 Hz; most "
+        "common class among their nearest known glitches: Whistle for each."
     )
     kept_earlier = {key: one for key, one in TRUST.items() if key != "n_off_centre"}
     assert "off centre" not in trust_sentence(33, kept_earlier)
@@ -71,7 +71,7 @@ def test_no_member_is_passed_over() -> None:
     assert said.endswith("Whistle for 9, Tomte for 9, Blip for 9, others for 18.")
     some = trust_sentence(57, {**TRUST, "looks": [{"label": "Whistle", "n": 9}]})
     assert "; 33 were seen in 0.5" in some
-    assert some.endswith("among their nearest known glitches is Whistle for 9.")
+    assert some.endswith("among their nearest known glitches: Whistle for 9.")
 
 
 def test_large_numbers_are_read_at_a_glance() -> None:

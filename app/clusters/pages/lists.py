@@ -217,7 +217,7 @@ def _changes(
         return (), None
     changed = service.changes_since(session, run)
     if changed is None:
-        return (), "This is the first run of its kind: everything in it is new."
+        return (), "This is the first clustering of its kind: everything in it is new."
     words = {"new": "new", "grown": "grew", "shrunk": "shrank", "same": "as before"}
     chosen = values.get("change")
     links = tuple(
@@ -235,7 +235,7 @@ def _changes(
         (changed.lost, "not found again"),
     ]
     gone = ", ".join(f"{number:,} {fate}" for number, fate in fates if number)
-    return links, f"since the run of {stamp(changed.previous_made)}" + (
+    return links, f"since the clustering of {stamp(changed.previous_made)}" + (
         f"; of the clusters of then {gone}" if gone else ""
     )
 
@@ -256,7 +256,7 @@ def _chosen_run(
     try:
         return service.get_run(session, UUID(wanted))
     except (ValueError, NotFoundError):
-        errors.append("There is no such run: choose one from the list.")
+        errors.append("There is no such clustering: choose one from the list.")
         return None
 
 

@@ -251,7 +251,7 @@ def cluster_page_of(
         charts=tuple(chart for chart in charts if chart is not None),
         times=histogram(
             [one.gps_time for one in facts],
-            name="Members over time",
+            name="Times",
             texts=None if ends is None else (ends[0].utc[:10], ends[1].utc[:10]),
         ),
         members=shown,

@@ -44,7 +44,7 @@ class ClusterInWords:
 
     @property
     def change(self) -> str | None:
-        """Since the run before: "new in this run", "grew from 12"."""
+        """Since the run before: "new in this clustering", "grew from 12"."""
         cluster, summary = self.cluster, self.cluster.summary
         before = summary.get("previous_size")
         if "by_hand" in summary:
@@ -55,10 +55,10 @@ class ClusterInWords:
             is_again = summary.get("n_unlabelled_again") == cluster.size
             return f"{'unlabelled again in' if is_again else 'came to'} a decided cluster since"
         if before is None:
-            return "new in this run"
+            return "new in this clustering"
         if cluster.size > before:
             return f"grew from {before:,}"
-        return f"shrank from {before:,}" if cluster.size < before else "as in the run before"
+        return f"shrank from {before:,}" if cluster.size < before else "as in the clustering before"
 
     @property
     def stability(self) -> str:
@@ -134,18 +134,20 @@ class ClusterInWords:
         """How often it occurs."""
         times = self.cluster.summary.get("gps_times", {})
         per_day, n_timed = times.get("rate_per_day"), times.get("n_timed")
+        if n_timed == 0:  # of which ``ends`` tell
+            return None
         if n_timed is not None and n_timed < self.cluster.size:
-            return f"{n_timed:,} of {self.cluster.size:,} carry a time"
+            return f"{n_timed:,} of {self.cluster.size:,} have a time"
         if per_day is None:
             return None
         return f"{per_day:.3g} a day" if per_day >= 1 else f"one in {1 / per_day:.3g} days"
 
     @property
     def ends(self) -> tuple[Moment, Moment] | None:
-        """When the first and the last of it occurred."""
+        """When the first and the last of it occurred, to the second."""
         times = self.cluster.summary.get("gps_times", {})
         first, last = (
-            moment(None if times.get(name) is None else Decimal(times[name]))
+            moment(None if times.get(name) is None else Decimal(times[name]).to_integral_value())
             for name in ("first", "last")
         )
         return None if first is None or last is None else (first, last)

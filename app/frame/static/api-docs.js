@@ -11,10 +11,9 @@ follow();
 inTheDark.addEventListener("change", follow);
 document.addEventListener("schemechange", follow);
 
-// Where Swagger UI leads screen readers astray: a main part within the page's own, headings that
-// skip a level, and links within buttons that do the same.
+// Where Swagger UI leads screen readers astray: headings that skip a level, and links within buttons
+// that do the same.
 function mend() {
-  for (const part of place.querySelectorAll("main")) part.setAttribute("role", "group");
   for (const heading of place.querySelectorAll("h3.opblock-tag, section.models h4")) heading.setAttribute("aria-level", "2");
   for (const link of place.querySelectorAll("button a[href]")) link.removeAttribute("href");
 }

@@ -3,7 +3,7 @@ import { categories, ramp, range } from "./map-colours.js";
 import { LISTS } from "./map-data.js";
 import { dateText } from "./map-time-text.js";
 
-const TITLES = { class: "Label", ifo: "Detector", origin: "Origin", run: "Observing run", cluster: "Cluster", gps_time: "Time", snr: "SNR", peak_frequency: "Peak frequency", p_value: "Novelty" };
+const TITLES = { class: "Class", ifo: "Detector", origin: "Origin", run: "Observing run", cluster: "Cluster", gps_time: "Time", snr: "SNR", peak_frequency: "Peak frequency", p_value: "Novelty" };
 const NOBODY = { class: "Unlabelled", cluster: "in no cluster" };
 const MOST = 60;
 const number = (value) => value.toLocaleString("en-GB");

@@ -20,7 +20,7 @@ export async function attachPlane(root, choice, glance) {
   const shares = data.shares.map((share) => `${Math.round(100 * share)} %`);
   const missing = data.size > data.ids.length ? `, the ${data.ids.length.toLocaleString("en-GB")} nearest to the medoid` : "";
   section.querySelector(".shares").textContent =
-    `two leading components of the directions, ${shares[0]} and ${shares[1]} of the spread${missing}; lighter is more of the quantity that members can be chosen by`;
+    `Axes: the first two principal components (${shares[0]} and ${shares[1]} of the variance${missing}). Colour: lighter is more of the quantity chosen, at first the distance to the medoid.`;
   const plot = new Plot(section.querySelector("canvas"), data, choice);
   choice.onChange(() => plot.draw());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot.draw());
