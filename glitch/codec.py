@@ -40,9 +40,9 @@ def pack_view(view: ViewArray) -> bytes:
 
 
 def unpack_view(packed: bytes, shape: tuple[int, int]) -> ViewArray:
-    """Give back the view of ``shape`` (freq, time), float32 in [0, 1].
+    """The view of ``shape`` (freq, time), float32 in [0, 1].
 
-    Never allocates more than the shape asks for, whatever the bytes claim.
+    Never allocates more than the shape requires, whatever the bytes declare.
 
     Raises:
         FormatError: if the bytes are damaged, or hold a view of another shape.

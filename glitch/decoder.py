@@ -99,14 +99,14 @@ class Decoder(LoadedModel):
     def _spread(
         self, pixels: Float32[np.ndarray, "batch view pooled_freq pooled_time"]
     ) -> Float32[np.ndarray, "batch view freq time"]:
-        """Every cell of the full grid gets the mean of the pooling cell that it lies in."""
+        """Give every cell of the full grid the mean of its pooling cell."""
         n_rows = self.preprocessing.n_frequency // pixels.shape[2]
         n_columns = self.preprocessing.n_time // pixels.shape[3]
         return np.asarray(pixels.repeat(n_rows, axis=2).repeat(n_columns, axis=3), dtype=np.float32)
 
 
 def active_units(variances: Float32[np.ndarray, " latent"]) -> Bool[np.ndarray, " latent"]:
-    """Which latents say anything: the posterior mean of the others hardly moves between glitches.
+    """Latents that carry information: the posterior means of the others hardly vary.
 
     Args:
         variances: of the posterior mean of each latent over many glitches.

@@ -28,17 +28,17 @@ _NAMES = _SITES | {
 
 
 def parse_detector(text: str | None) -> str | None:
-    """The detector of this name, in whatever case; None if there is none such.
+    """The detector of this name, in any case; None if there is none.
 
-    "h1" is H1, as are its site's letter and name: H, LHO, Hanford. Blanks, "-" and "_" count for
-    nothing; what holds anything else is no name.
+    "h1" is H1, as are its site's letter and name: H, LHO, Hanford. Blanks, "-" and "_" are ignored;
+    a text with anything else is no name.
     """
     name = re.sub(r"[ _-]", "", (text or "").strip().upper().removeprefix("LIGO"))
     return name if name in DETECTORS else _NAMES.get(name)
 
 
 def parse_detectors(text: str) -> tuple[str, ...]:
-    """The detectors that a list such as "H1,L1", "H1 L1" or "H1L1V1" names; none if it is none."""
+    """The detectors in a list such as "H1,L1", "H1 L1" or "H1L1V1"; none if it is not a list."""
     parts = re.findall(r"[GHIKLV][12]|[^\s,;+&/|'\"()\[\]{}-]", text.upper()[:100])
     found = tuple(dict.fromkeys(parts))
     return found if all(one in DETECTORS for one in found) else ()

@@ -45,7 +45,7 @@ class Encoder(LoadedModel):
 
     @torch.inference_mode()
     def means(self, views: Sequence[Views]) -> LatentArray:
-        """The posterior means alone, which takes half the time.
+        """Only the posterior means, which takes half the time.
 
         Raises:
             GlitchError: if views were made with other preprocessing than the checkpoint's.

@@ -26,7 +26,7 @@ class StrainError(GlitchError):
 
 
 class ImageError(GlitchError):
-    """The picture is no omega scan, or its panel or window length cannot be told."""
+    """The picture is no omega scan, or its panel or window length cannot be determined."""
 
 
 class TooLargeError(GlitchError):

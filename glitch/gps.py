@@ -148,9 +148,9 @@ def unix_to_gps(seconds: Decimal) -> Decimal:
 
 
 def why_in_future(gps_time: Decimal, now: datetime) -> str | None:
-    """Why a GPS time is no glitch's, as a sentence; None where it lies not more than a day ahead.
+    """Why a GPS time cannot be a glitch's, as a sentence; None if it is at most a day ahead.
 
-    Unix seconds taken for GPS lie ten years ahead.
+    Unix seconds taken for GPS are ten years ahead.
     """
     latest = utc_to_gps(now + _DAY)
     if gps_time <= latest:

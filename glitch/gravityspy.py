@@ -19,8 +19,8 @@ def is_spelled_like_an_id(text: str) -> bool:
 
 
 def may_be_gravityspy_id(text: str) -> bool:
-    """Whether this may be an id where somebody calls it so: a number alone never is one.
+    """Whether this may be an id in a column of ids. A number never is one.
 
-    Row numbers are called ids by many tables, and name another glitch in each.
+    Many tables call row numbers ids, which name different glitches in each.
     """
     return is_spelled_like_an_id(text) and bool(text.strip("0123456789_-"))

@@ -6,7 +6,7 @@ from glitch.checkpoint import Checkpoint
 
 
 class LoadedModel:
-    """The model and what it goes by. Holds no state between calls, so threads may share one."""
+    """The model with its manifest. It holds no state between calls, so threads may share it."""
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
         self._model = checkpoint.model.to(device)

@@ -51,7 +51,7 @@ def observing_run(gps_time: Decimal | float | None) -> str | None:
 
 
 def era(gps_time: Decimal | float | None) -> str | None:
-    """The run of this time, or the break that it lies in: one of ``ERAS``.
+    """The run of this time, or the break between two runs: one of ``ERAS``.
 
     Args:
         gps_time: GPS time in s; None where it is not known.

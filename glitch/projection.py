@@ -83,13 +83,13 @@ def lay_out(
 
 
 def place(vectors: LatentArray, anchors: Anchors, places: AnchorPlaces) -> Coordinates:
-    """Place newcomers among the glitches that are laid out, which stay where they are.
+    """Place new glitches among those that are laid out, which do not move.
 
-    A newcomer lies beside its nearest anchor, drawn towards the next nearest by how near each is
-    (one twice as far counts an eighth), but only towards those that lie close to the nearest on the
-    map too: the mean of two groups is a void where neither is. It follows that what is unlike all
-    anchors lies among the least unlike: a new kind has a place of its own only once the map is laid
-    out again.
+    A new glitch is placed beside its nearest anchor, moved towards the next nearest by their
+    closeness (one twice as far counts an eighth), but only towards those that are also close to the
+    nearest on the map: the mean of two groups lies in an empty region. A glitch unlike all anchors
+    is therefore placed near the least dissimilar: a new kind has its own place only once the map is
+    laid out again.
 
     Args:
         vectors: Posterior means of the newcomers, shape (glitch, latent), finite.
@@ -160,7 +160,7 @@ def _checked(vectors: LatentArray) -> Float32[np.ndarray, "glitch latent"]:
 
 
 def _told_to(on_progress: Callable[[float], None]) -> dict[str, Any]:
-    """UMAP tells how far it is through tqdm alone: a bar of two numbers that is read, not shown."""
+    """Report the progress of UMAP, which it gives only through a tqdm bar of two numbers."""
 
     class Bar(StringIO):
         def write(self, text: str) -> int:

@@ -21,7 +21,7 @@ Vectors = Float32[np.ndarray, "_ latent"]
 
 @dataclass(frozen=True)
 class UnitRange:
-    """One latent: where the subject lies, where others do, and the ends of its strip."""
+    """One latent: the value of the subject, the range of others, and the ends of its strip."""
 
     unit: int
     value: float  # of the glitch, or of the cluster's medoid
@@ -49,7 +49,7 @@ class UnitRanges:
 
 
 def glitch_ranges(mean: Latent, log_variance: Latent, others: Vectors) -> UnitRanges:
-    """The latents that say most about a glitch, in nats, among other glitches.
+    """The most informative latents of a glitch, in nats, among other glitches.
 
     Args:
         mean: of its posterior.

@@ -161,8 +161,8 @@ def _hdbscan(
 ) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
     """Labels (-1 is noise) and probabilities.
 
-    What is novel may well be one cluster and noise, so the root of the tree may be one, but only if
-    it is a look and not a crowd: scikit-learn prefers the root whenever it may be chosen.
+    Novel glitches may form one cluster and noise, so the root of the tree may be a cluster, but
+    only if its members look alike: scikit-learn prefers the root whenever it is allowed.
     """
     labels, probabilities = _fit(units, min_cluster_size, may_be_lone=True)
     if labels.max() != 0:
@@ -194,11 +194,11 @@ def _fit(
 def _grow(
     units: Unit, labels: Int[np.ndarray, " glitch"], probabilities: Float[np.ndarray, " glitch"]
 ) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
-    """Complete a lone cluster, of which HDBSCAN gives only the core.
+    """Complete a single cluster, of which HDBSCAN gives only the core.
 
-    What is about as near to a member as the core's members are to their neighbours joins, until
-    nothing does. (A lone cluster is the root of HDBSCAN's tree, and scikit-learn keeps of the root
-    only what lasts until it would split.)
+    Glitches about as near to a member as the core's members are to their neighbours join, until
+    none is left. (A single cluster is the root of HDBSCAN's tree, and scikit-learn keeps of the
+    root only what remains until it would split.)
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -267,7 +267,7 @@ def _stabilities(
     rng: np.random.Generator,
     heartbeat: Callable[[], None] | None,
 ) -> list[float]:
-    """Mean Jaccard index of each cluster with its likest one among clusterings of subsamples."""
+    """Mean Jaccard index of each cluster with its most similar one in clusterings of subsamples."""
     n, n_clusters = len(labels), int(labels.max()) + 1
     rounds = SUBSAMPLES if n <= FEW else 3 if n <= VERY_MANY else 1
     sums = np.zeros(n_clusters)

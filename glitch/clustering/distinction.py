@@ -12,7 +12,7 @@ from glitch.errors import GlitchError
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """How a set of glitches lies along each latent."""
+    """The distribution of a set of glitches along each latent."""
 
     size: int
     mean: Float64[np.ndarray, " latent"]
@@ -53,10 +53,10 @@ class Plane:
 
 
 def principal_plane(vectors: Float[np.ndarray, "glitch latent"]) -> Plane:
-    """Where each vector lies on the two directions along which all of them spread most.
+    """Coordinates of each vector in the plane of the two leading principal components.
 
-    The same vectors give the same plane: each direction points where its largest part is positive.
-    Fewer than three vectors, or vectors along one line, leave the second share at zero.
+    The same vectors give the same plane: each direction is oriented so that its largest component
+    is positive. For fewer than three vectors, or vectors along one line, the second share is zero.
     """
     centred = vectors.astype(np.float64)
     centred = centred - centred.mean(axis=0) if len(centred) else centred

@@ -20,7 +20,7 @@ AS_NEAR = 0.9  # an unlabelled glitch is of a look if it is as near as this shar
 
 @dataclass(frozen=True)
 class Recurrence:
-    """A look that occurs again."""
+    """A class or look that occurs again."""
 
     silent_days: int  # with data and without the look
     last_before: float  # GPS time of its last occurrence before the silence, s
@@ -78,7 +78,7 @@ def recurrences_in(
 ) -> dict[int, Recurrence]:
     """The classes of one detector that came back, by id.
 
-    A class occurs where a glitch is labelled so, and where an unlabelled one looks so: most of its
+    A class occurs when a glitch is labelled so, or when an unlabelled one resembles it: most of its
     nearest references are of the class, and it is as near to the known as nine in ten of the class.
 
     Args:

@@ -28,7 +28,7 @@ def neighbour_graph(units: LatentArray) -> Graph:
 
 
 def without(graph: Graph, is_kept: Bool[np.ndarray, " glitch"]) -> Subgraph:
-    """The graph of those kept alone: a subsample needs no search of its own."""
+    """The graph of only the glitches to keep: a subsample needs no search."""
     places, chords = graph[0][is_kept], graph[1][is_kept]
     is_near = is_kept[places]
     order = np.argsort(~is_near, axis=1, kind="stable")  # those kept first, in their order

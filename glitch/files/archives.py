@@ -140,7 +140,7 @@ def _text(name: str) -> str:
 
 
 def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a reason)
-    """The member, unless its name or its declared size speaks against it."""
+    """The member, unless its name or its declared size is not acceptable."""
     name = member.name
     label = shown(name)
     if _LITTER.search(name):
@@ -268,7 +268,7 @@ def _zip_member(member: Member, flags: int) -> Member | Refused:
 
 
 def _cut_zip_members(path: Path, length: int) -> Iterator[Member | Refused]:
-    """The members that lie whole in a zip without its table of contents, by their own headers."""
+    """The complete members of a zip without its table of contents, by their own headers."""
     offset = count = 0
     with path.open("rb") as file:
         while len(header := file.read(_LOCAL_HEADER.size)) == _LOCAL_HEADER.size:

@@ -18,7 +18,7 @@ STRAIN_NAMES = ("strain", "data", "values", "h", "h(t)")  # of arrays, the sures
 
 
 def is_strain_channel(name: str) -> bool:
-    """Whether a channel's name says that it is strain."""
+    """Whether the name of a channel is that of strain."""
     return _IS_STRAIN.search(name.upper()) is not None
 
 
@@ -35,7 +35,7 @@ def may_be_strain(name: str) -> bool:
 def choose_channel(
     names: Sequence[str], wanted: str | None, ifo: str | None, preferred: str | None = None
 ) -> str | None:
-    """The one name that is meant, None where that cannot be told.
+    """The one matching name, or None if it cannot be determined.
 
     Args:
         names: channels that could be strain by their rate and type.

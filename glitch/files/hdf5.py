@@ -28,7 +28,7 @@ Array = Shaped[np.ndarray, "..."]
 
 
 def find_dataset(group: h5py.Group, path: str) -> h5py.Dataset | None:
-    """The dataset at a path below a group, None where there is none of the file's own.
+    """The dataset at a path below a group; None if the file itself has none there.
 
     Raises:
         FormatError: if its values lie in another file.
@@ -41,13 +41,13 @@ def find_dataset(group: h5py.Group, path: str) -> h5py.Dataset | None:
 
 
 def find_group(group: h5py.Group, path: str) -> h5py.Group | None:
-    """The group at a path below a group, None where there is none of the file's own."""
+    """The group at a path below a group; None if the file itself has none there."""
     found = _find(group, path)
     return found if isinstance(found, h5py.Group) else None
 
 
 def dataset_names(group: h5py.Group) -> list[str]:
-    """Names of the datasets that lie directly in a group, in the file's order.
+    """Names of the datasets directly in a group, in the file's order.
 
     Raises:
         TooLargeError: if more lies in it than in any file of arrays.
@@ -58,7 +58,7 @@ def dataset_names(group: h5py.Group) -> list[str]:
 
 
 def group_names(group: h5py.Group) -> list[str]:
-    """Names of the groups that lie directly in a group, in the file's order."""
+    """Names of the groups directly in a group, in the file's order."""
     return [name for name in _names(group) if isinstance(_find(group, name), h5py.Group)]
 
 
@@ -104,7 +104,7 @@ def _unvisited(group: h5py.Group, visited: set[int]) -> h5py.Group | None:
 
 
 def check_stays_inside(dataset: h5py.Dataset) -> None:
-    """Refuse a dataset whose values lie in another file.
+    """Refuse a dataset whose values are stored in another file.
 
     Raises:
         FormatError: for external storage and for a virtual dataset.
@@ -250,7 +250,7 @@ def _names(group: h5py.Group) -> list[str]:
 
 
 def _find(group: h5py.Group, path: str) -> h5py.Dataset | h5py.Group | None:
-    """What hard links alone lead to: soft and external links may leave the file."""
+    """The target of hard links only: soft and external links may leave the file."""
     found: object = group
     for part in path.split("/"):
         if not isinstance(found, h5py.Group) or not isinstance(

@@ -26,7 +26,7 @@ Line = Float64[np.ndarray, " cell"]
 
 @dataclass(frozen=True, eq=False)
 class _Declared:
-    """What a file declares; None where it says nothing."""
+    """The declarations of a file; None where it has none."""
 
     fractions: Float64[np.ndarray, "view freq time"]
     durations_s: Float64[np.ndarray, " view"] | None

@@ -22,7 +22,7 @@ _WIDER = 0.35  # of a label's height: more is a digit, if only one of an exponen
 
 
 class _Off(NamedTuple):
-    """How far an axis may be from what is said or usual, in octaves."""
+    """How far an axis may be from the given or usual range, in octaves."""
 
     span: float
     phase: float
@@ -45,7 +45,7 @@ def is_axis_known(
     line: int,
     may_be_older: bool,
 ) -> bool:
-    """See that labels do not contradict the axis that is said or taken.
+    """Check that labels do not contradict the given or assumed axis.
 
     Args:
         labels: of the axis, from its bottom up.
@@ -69,7 +69,7 @@ def is_axis_known(
     spacing = even_spacing(places)
 
     def step_on(span_hz: tuple[float, float], off: _Off) -> float | None:
-        """How many octaves apart labels stand, if they may be of this axis."""
+        """The distance between labels in octaves, if they can belong to this axis."""
         if spacing is None:
             return None
         octaves = log2(span_hz[1] / span_hz[0])

@@ -70,7 +70,7 @@ Strips = tuple[tuple[slice, slice], ...]  # rows and columns of parts of a pictu
 
 
 class Colors(NamedTuple):
-    """What each pixel's colour says."""
+    """The meaning of each pixel's colour."""
 
     nearest: UInt8[np.ndarray, "height width"]  # index of the nearest colour of viridis, coarsely
     # Viridis and its mixtures have a colour; page, frame and text do not. Nearness to viridis would
@@ -80,7 +80,7 @@ class Colors(NamedTuple):
 
 
 def read_colors(words: Words) -> Colors:
-    """What the colours of a picture's pixels say."""
+    """The meaning of the colours of an image's pixels."""
     known = _tables().known
     shape = words.shape
     colors = Colors(np.empty(shape, np.uint8), np.empty(shape, np.bool_), np.empty(shape, np.bool_))
@@ -163,7 +163,7 @@ def _blocks(shape: tuple[int, ...]) -> list[slice]:
 def _positions(
     pixels: UInt8[np.ndarray, "height width 3"], nearest: Int[np.ndarray, "height width"]
 ) -> Float32[np.ndarray, "height width"]:
-    """Where between the colours of viridis each pixel lies: 0 to 255."""
+    """The position of each pixel between the colours of viridis: 0 to 255."""
     tables = _tables()
     position = tables.offset.take(nearest, mode="clip")
     for channel in range(3):

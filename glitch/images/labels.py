@@ -24,7 +24,7 @@ _BETWEEN = 0.45  # of a label's height: no further stand its digits from one ano
 
 
 class Label(NamedTuple):
-    """One label: where it stands, as a fraction of the axis from its bottom; its size in pixels."""
+    """One label: its position, as a fraction of the axis from its bottom; its size in pixels."""
 
     place: float
     width: int
@@ -96,12 +96,12 @@ def _width(is_dark: Bool[np.ndarray, "height band"]) -> int:
 
 
 def are_legible(labels: list[Label]) -> bool:
-    """Whether labels are large enough for their places and widths to deny what a caller says."""
+    """Whether labels are large enough for their positions and widths to contradict a caller."""
     return bool(np.median([label.height for label in labels]) >= _LEGIBLE)
 
 
 def even_spacing(places: list[float]) -> float | None:
-    """How far labels stand apart; None where they are too few or do not stand evenly."""
+    """The distance between labels; None if they are too few or not evenly spaced."""
     if len(places) < LEAST_LABELS:
         return None
     steps = np.diff(places)

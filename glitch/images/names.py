@@ -24,7 +24,7 @@ _EVENT = re.compile(
 
 @dataclass(frozen=True)
 class SpectrogramName:
-    """What the file name tells; None where it does not."""
+    """Metadata in the file name; None where it has none."""
 
     ifo: str | None = None
     gravityspy_id: str | None = None

@@ -54,9 +54,9 @@ def has_overlay(
 def without_marks(
     words: Words, fractions: Fractions, is_drawn: Bool[np.ndarray, " height"]
 ) -> Fractions:
-    """The fractions of the colour scale with what is drawn in white filled from beside, row by row.
+    """The fractions of the colour scale with white marks replaced by neighbouring values.
 
-    Viridis' inverse takes white and what it is mixed with for high energies.
+    Row by row: the inverse of viridis takes white and its mixtures for high energies.
     """
     is_mark = _marks(words, is_drawn)
     rows = np.flatnonzero(is_mark.any(axis=1))
@@ -84,7 +84,7 @@ def _marks(words: Words, is_drawn: Bool[np.ndarray, " height"]) -> Bool[np.ndarr
 
 
 def _has_block(is_mark: Bool[np.ndarray, "height width"]) -> bool:
-    """Whether white lies so thick that it is no letter or line, as the ground of text does."""
+    """Whether there is a white area too thick for a letter or line, as the background of text."""
     side = max(_LEAST_BLOCK, round(_BLOCK * len(is_mark)))
     if np.count_nonzero(is_mark) < _FILLED * side**2:
         return False
@@ -94,7 +94,7 @@ def _has_block(is_mark: Bool[np.ndarray, "height width"]) -> bool:
 
 
 def _has_bar(fractions: Fractions) -> bool:
-    """Whether rows go straight through the colour scale, as those of a colour bar alone do."""
+    """Whether rows run straight through the colour scale, as only those of a colour bar do."""
     steps = [max(1, side // _BAR_SAMPLES) for side in fractions.shape]
     sampled = fractions[:: steps[0], :: steps[1]]
     smooth = (sampled[:, :-2] + sampled[:, 1:-1] + sampled[:, 2:]) / 3
@@ -142,5 +142,5 @@ def _has_frame(
 
 
 def _has_line(is_bare: Bool[np.ndarray, "row column"]) -> bool:
-    """Whether a line runs across, which may lie on two rows."""
+    """Whether a line runs across, possibly on two rows."""
     return bool(((is_bare[1:] | is_bare[:-1]).mean(axis=1) >= _COVERED).any())

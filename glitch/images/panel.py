@@ -47,9 +47,10 @@ _STATED = re.compile(
 
 @dataclass(frozen=True)
 class DrawnCells:
-    """That a picture was drawn cell by cell: its grid (freq, time) and where its panel lies.
+    """The grid (freq, time) and panel of an image that was drawn cell by cell.
 
-    Our renders state it in the PNG, so that they read back exactly, grey rows included.
+    Images drawn here state them in the PNG, so that they are read back exactly, including grey
+    rows.
     """
 
     shape: tuple[int, int]

@@ -39,7 +39,7 @@ _LOW, _LEAST_LOW = 0.1, 0.15
 
 @dataclass(frozen=True, eq=False)
 class SpectrogramImage:
-    """A picture as one view, with what its name says and how well it fits the colour map."""
+    """An image as one view, with the metadata of its name and its distance from the colour map."""
 
     values: ViewArray  # (freq, time), float32 in [0, 1], frequency upward, 0 if not observed
     observed: Bool[np.ndarray, " freq"]  # rows that the picture shows as measured
@@ -149,7 +149,7 @@ def _assumed(
     said: Scales,
     recipe: Preprocessing,
 ) -> tuple[str, ...]:
-    """Which scales neither the caller nor labels give; refuses those that labels deny."""
+    """The scales that neither the caller nor labels give; refuses those that labels contradict."""
     bar = find_bar(colors.is_colored, box)
     own_range = (recipe.lowest_frequency_hz, recipe.highest_frequency_hz)
     check = partial(
@@ -199,7 +199,7 @@ def _refuse_cut(box: Box, shape: tuple[int, ...]) -> None:
 
 
 def _refuse_mostly_high(fractions: Float32[np.ndarray, "height width"]) -> None:
-    """Refuse what lies at the top of its scale but for little, as no scan's background does."""
+    """Refuse an image that is mostly at the top of its scale, as no scan's background is."""
     some = fractions[::2, ::2]
     if (some > _HIGH).mean() > _MOST_HIGH and (some < _LOW).mean() < _LEAST_LOW:
         raise ImageError(
@@ -214,7 +214,7 @@ def _refuse_turned(
     nearest: UInt8[np.ndarray, "height width"],
     bar: Box,
 ) -> None:
-    """Viridis turned round lies on the map as well; its bar is yellow at the bottom."""
+    """Refuse reversed viridis, which has the same colours; its bar is yellow at the bottom."""
     inside = np.s_[bar.top : bar.bottom, bar.left : bar.right]
     fractions, _ = invert(pixels[inside], nearest[inside], np.ones(bar.height, dtype=np.bool_))
     quarter = max(1, bar.height // 4)

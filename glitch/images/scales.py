@@ -74,7 +74,7 @@ def check_scales(
     frequency_range_hz: tuple[float, float],
     energy_max: float,
 ) -> tuple[str, ...]:
-    """See that labels beside the panel do not contradict the scales that are said or taken.
+    """Check that labels beside the panel do not contradict the given or assumed scales.
 
     Args:
         is_text: which pixels of the whole picture text and ticks are drawn with.
@@ -128,7 +128,7 @@ def _line_width(is_text: Bool[np.ndarray, "height width"], box: Box) -> int:
 
 
 def _ask_for_unseen(*, is_axis_unseen: bool, is_bar_unseen: bool) -> None:
-    """Ask for the scales of a picture that was drawn with axes whose labels are not made out."""
+    """Ask for the scales of an image with axes whose labels cannot be recognised."""
     if is_bar_unseen:
         raise ImageError(
             "The labels of the colour bar cannot be made out: give energy_max, the normalised "
@@ -161,7 +161,7 @@ def _check_bar(labels: list[Label], said: float | None, usual: float) -> None:
 
 
 def _may_be_bar(labels: list[Label], said: float | None, usual: float) -> bool:
-    """Whether labels stand and are as wide as on a linear bar from 0 to what is said or usual."""
+    """Whether labels have the positions and widths of a linear bar from 0 to the expected value."""
     if said is not None and not are_legible(labels):
         return True
     places = [label.place for label in labels]
@@ -203,7 +203,7 @@ def _has_digits(labels: list[Label], highest: float, lowest: float = 0) -> bool:
 
 
 def _is_round(step: float) -> bool:
-    """Whether labels may stand so far apart, in the scale's own unit."""
+    """Whether this is a possible distance between labels, in the scale's own unit."""
     digits = step / 10 ** floor(log10(step))
     return any(abs(digits - one) <= 0.02 * one for one in _ROUND)
 

@@ -37,7 +37,7 @@ _QUARTER_OFF = 0.005  # of the axis: Gravity Spy's labels stand at its quarters
 
 
 class TimeLabel(NamedTuple):
-    """One label: where it stands, as a fraction of the axis from its left, and its size."""
+    """One label: its position, as a fraction of the axis from its left, and its size."""
 
     place: float
     is_negative: bool
@@ -82,7 +82,7 @@ def _decimals(step: float) -> int:
 
 
 def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[TimeLabel]:
-    """The labels below a panel, from its left; none where they are too small to be told."""
+    """The labels below a panel, from its left; none if they are too small."""
     reach = max(_LEAST_BELOW, round(_BELOW * len(is_text)))
     margin = round(_OVER * box.width)
     left = max(0, box.left - margin)

@@ -149,10 +149,10 @@ class ViewsVAE(ViewsModel):
         return found
 
     def live_features(self, pixels: PooledTensor, observed: PooledRows) -> Bool[Tensor, " hidden"]:
-        """Which features let anything of any of these pictures pass.
+        """Features that are active for any of these images.
 
-        Where none does, the posterior knows of a glitch only which views it has, and the linear
-        part; a dead ReLU has no gradient, so that this is for good.
+        If none is, the posterior depends only on which views are present and on the linear part. An
+        inactive ReLU has no gradient, so this is permanent.
         """
         member, view = observed.any(dim=2).nonzero(as_tuple=True)
         return (self._features_of(pixels, observed, member, view) > 0).any(dim=0)

@@ -87,7 +87,7 @@ class References:
 
     @classmethod
     def ordered(cls, means: LatentArray, gps_times: Times) -> tuple[References, Positions]:
-        """The references, and where each of those given stands among them.
+        """The references, and the positions of the given ones among them.
 
         Args:
             means: Posterior means, shape (glitch, latent).

@@ -24,7 +24,7 @@ def simulate_numbered(
     duration_s: float = 16.0,
     snr: float | None = None,
 ) -> SimulatedGlitch:
-    """The glitch that a seed gives to a position: no other position has a say in it.
+    """The glitch of a position in the series of a seed, independent of other positions.
 
     Args:
         label: one of ``SIMULATED_CLASSES``.

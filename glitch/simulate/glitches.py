@@ -52,7 +52,7 @@ class SimulatedRecord:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedGlitch(SimulatedRecord):
-    """A simulated glitch with its strain, and apart from it the glitch alone and the spectrum."""
+    """A simulated glitch with its strain, and separately the glitch itself and the spectrum."""
 
     strain: Strain
     glitch_only: StrainArray
@@ -119,10 +119,10 @@ def _background(scene: Scene) -> StrainArray:
 
 
 def in_other_noise(glitch: SimulatedGlitch, rng: np.random.Generator) -> Strain:
-    """The very same glitch in another stretch of noise of the same spectrum.
+    """The same glitch in another stretch of noise with the same spectrum.
 
-    What two such stretches share is the glitch alone: a picture of one is an unbiased target for
-    what a model makes of the other.
+    The two stretches have only the glitch in common: the image of one is an unbiased target for the
+    output of a model on the other.
 
     Args:
         glitch: a simulated glitch.

@@ -32,7 +32,7 @@ class Recipe:
     snr_range: tuple[float, float] = (4.5, 100.0)
 
     def draw_snr(self, tiles: float, rng: np.random.Generator) -> float:
-        """Optimal SNR of a glitch whose power fills that many tiles like its loudest one."""
+        """Optimal SNR of a glitch with the power of that many tiles like its loudest one."""
         tile = self.snr_median * np.exp(self.snr_log_sigma * rng.standard_normal())
         whole = np.clip(tile, *self.snr_range) * np.sqrt(max(tiles, 1.0))
         return float(max(whole, LOWEST_SNR))

@@ -35,9 +35,9 @@ def read_joined_strain(
     ifo: str | None = None,
     preferred_channel: str | None = None,
 ) -> Strain:
-    """The 64 s around a GPS time, as far as these files hold them; one file is read alone.
+    """The 64 s around a GPS time, as far as these files hold them.
 
-    What several files hold of the same time counts once, and must be the same.
+    Samples that several files hold of the same time are used once, and must be equal.
 
     Args:
         files: in the order of time, without a gap between them.

@@ -74,7 +74,7 @@ def good_stretch(missing: Bool[np.ndarray, " sample"], at: int) -> tuple[int, in
 
 
 def hole_around(missing: Bool[np.ndarray, " sample"], at: int) -> tuple[int, int]:
-    """First and last (exclusive) sample of the hole that a missing sample lies in."""
+    """First and last (exclusive) sample of the gap around a missing sample."""
     return good_stretch(~missing, at)
 
 

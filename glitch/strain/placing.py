@@ -103,7 +103,7 @@ def pair_source(
 def _by_each_time(
     times: StrainArray, values: StrainArray, rate_hz: float | None, shown_name: str
 ) -> PlacedSamples:
-    """Every sample where its own time says; jumps over whole samples are gaps."""
+    """Every sample at its own time; jumps over whole samples are gaps."""
     steps = np.diff(times)
     step = float(np.median(steps))
     even = steps[np.abs(steps - step) < step / 2]  # the mean is finer than printed times
@@ -137,7 +137,7 @@ def _by_each_time(
 def _by_all_times(
     times: StrainArray, values: StrainArray, step_s: float, rate_hz: float | None, shown_name: str
 ) -> PlacedSamples:
-    """A series without gaps whose times are printed more coarsely than its samples lie."""
+    """A series without gaps whose times are printed with less precision than its sampling."""
     span = float(times[-1] - times[0])
     if span <= 0:
         raise _too_coarse(shown_name, step_s)

@@ -158,7 +158,7 @@ def _add(
     events_s: Sequence[float],
     plan: ViewPlan,
 ) -> None:
-    """Work out each member's wanted rows that are not known yet, all of one length together."""
+    """Compute each member's requested rows that are not known yet, all of one length together."""
     groups = dict(_groups(plan))
     missing: dict[int, list[tuple[int, _Key, list[int]]]] = {}
     for member, theirs in enumerate(wanted):

@@ -129,7 +129,7 @@ def _as_named(source: Source, rate: float, request: Request) -> Source:
 
 
 def detector_of(source: Source, request: Request) -> str | None:
-    """The detector of an open file: what it states, then what its caller says, then its name.
+    """The detector of an open file: the stated one, else the caller's, else that of its name.
 
     Raises:
         StrainError: if the file states another than the caller.
@@ -145,7 +145,7 @@ def detector_of(source: Source, request: Request) -> str | None:
 
 @dataclass(frozen=True)
 class StrainSpan:
-    """What stretch of which detector a file holds."""
+    """The stretch of time and detector of a file."""
 
     gps_start: Decimal
     gps_end: Decimal

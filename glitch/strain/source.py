@@ -53,7 +53,7 @@ Samples = Shaped[np.ndarray, "..."]
 
 @dataclass(frozen=True)
 class Request:
-    """What a caller knows about a file that the file may not say itself."""
+    """Details from the caller that the file may not contain."""
 
     file_name: str
     gps_time: Decimal | None = None
@@ -146,7 +146,7 @@ def is_of_bits(name: str) -> bool:
 
 
 def bits_instead(request: Request) -> FormatError:
-    """What to answer to a state vector or a mask, whose samples are bits and no strain."""
+    """The error for a state vector or a mask, whose samples are bits and not strain."""
     return FormatError(
         f"{request.shown_name} holds bits, as a state vector or a data-quality mask does, and no "
         "strain: give the channel of the strain, or send its file."

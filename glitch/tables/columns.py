@@ -84,7 +84,7 @@ NANOSECONDS = ("ns", "nsec", "nanosec", "nanosecond", "nanoseconds")  # of the o
 
 @cache
 def nanoseconds_of(name: str) -> tuple[str, ...]:
-    """What a column of nanoseconds beside one of whole seconds is called."""
+    """The name of a column of nanoseconds that belongs to one of whole seconds."""
     changed = (name.replace(of, to) for of, to in _NANOSECONDS if of in name)
     return (f"{name}_ns", f"{name}ns", *changed)
 
@@ -204,7 +204,7 @@ def with_own_unit(name: str, text: str) -> str:
 
 
 def says_unit(name: str, text: str) -> bool:
-    """Whether a cell says what its column of times or measures is in, or by which clock."""
+    """Whether a cell names the unit or the clock of its column."""
     plain = text.strip(" []()")
     is_unit = plain in _UNITS or _PLAIN.fullmatch(plain) is not None
     if is_time(name):
@@ -247,7 +247,7 @@ def _by_its_clock(plain: str, unit: str) -> tuple[str, str]:
 
 
 def other_clock(names: Iterable[str]) -> str | None:
-    """The first column whose name says that it counts by a clock that is not read here."""
+    """The first column whose name refers to an unsupported clock."""
     return next((name for name in names if plain_name(name).endswith(")")), None)
 
 
@@ -265,7 +265,7 @@ def plain_number(text: str) -> str:
 
 
 def is_header(names: Iterable[str]) -> bool:
-    """Whether names of columns tell what a row is of: a time, a path, or a Gravity Spy id."""
+    """Whether column names identify the rows: a time, a path, or a Gravity Spy id."""
     plain = {plain_name(name) for name in names}
     return bool(plain & _TELLING or any(map(TIME_IN_DETECTOR.fullmatch, plain))) or has_times(plain)
 
@@ -278,7 +278,7 @@ def has_times(names: Iterable[str]) -> bool:
 
 
 def may_be_segments(names: Iterable[str]) -> bool:
-    """Whether columns tell where something starts and ends and nothing more, as segments do."""
+    """Whether columns contain only starts and ends, as segments do."""
     plain = {plain_name(name) for name in names if is_known(name)}
     is_more = plain - _SPANS - {DURATION, *SPELLINGS["ifo"]}
     return bool(plain & _BEGINNINGS and plain & _ENDINGS) and not is_more

@@ -50,7 +50,7 @@ ORIGINS = ("upload", "simulated", "gravityspy", "omicron")
 
 @dataclass(frozen=True)
 class Facts:
-    """What is said of a glitch; ``None`` where nothing is. Times in s, frequencies in Hz."""
+    """Properties of a glitch; ``None`` where unknown. Times in s, frequencies in Hz."""
 
     gps_time: str | None = None  # a decimal string
     ifo: str | None = None
@@ -84,7 +84,7 @@ class Facts:
         return replace(self, **none)
 
     def as_json(self) -> dict[str, Any]:
-        """What is said, without what is not."""
+        """The known properties."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
@@ -93,12 +93,12 @@ class Facts:
         return cls(**values)
 
     def over(self, other: Facts) -> Facts:
-        """These, and the other's where these say nothing."""
+        """These properties, completed by the other's."""
         return Facts(**(other.as_json() | self.as_json()))
 
 
 def wanted_columns(names: Iterable[str]) -> list[str]:
-    """Those of a table's columns that say anything here."""
+    """The columns of a table that are used here."""
     return [name for name in names if is_known(name)]
 
 

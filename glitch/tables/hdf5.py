@@ -46,7 +46,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class TriggerTable:
-    """What a file of triggers says of itself."""
+    """The metadata of a file of triggers."""
 
     count: int
     columns: tuple[str, ...]
@@ -95,7 +95,7 @@ def holds_triggers(path: Path) -> bool:
 
 
 def trigger_table(path: Path, name: str) -> TriggerTable:
-    """What a file of triggers says of itself.
+    """The metadata of a file of triggers.
 
     Args:
         path: Where it lies.

@@ -61,7 +61,7 @@ class Layout:
 
     @property
     def is_readable(self) -> bool:
-        """Whether a row can be told to be of something."""
+        """Whether the content of a row can be recognised."""
         return is_header(self.columns)
 
     @property
@@ -247,7 +247,9 @@ def is_comment(line: str) -> bool:
 
 
 def is_no_row(line: str) -> bool:
-    """Whether a line among rows is none: a rule, or how many rows a database printed."""
+    """Whether a line among rows is not a row: a rule, or the number of rows that a database
+    printed.
+    """
     return is_rule(line) or _COUNT.fullmatch(line.strip()) is not None
 
 

@@ -49,7 +49,7 @@ _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, OSError)
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of a table: what it says, or why it cannot be used."""
+    """A row of a table: its content, or why it cannot be used."""
 
     name: str  # "triggers.csv row 8"
     facts: Facts | None

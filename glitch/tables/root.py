@@ -34,7 +34,7 @@ def is_root(path: Path) -> bool:
 
 
 def root_table(path: Path, name: str) -> TriggerTable:
-    """What a file of triggers says of itself; its columns are those of one number a trigger.
+    """The metadata of a file of triggers; its columns are those with one number a trigger.
 
     Args:
         path: Where it lies.

@@ -153,7 +153,7 @@ def _refuse_count_from_origin(said: Mapping[str, str], times: list[str]) -> None
 
 
 def span_of(said: Mapping[str, str]) -> Decimal | None:
-    """The length in s of a row that says where its trigger starts and ends, or how long it is."""
+    """The duration in s of a row with start and end, or with a duration."""
     return _span(said, moments_of(said))[1]
 
 
@@ -224,7 +224,7 @@ def _span(said: Mapping[str, str], there: Collection[str]) -> tuple[Decimal | No
 
 
 def _read(said: Mapping[str, str], name: str) -> tuple[Decimal | None, bool]:
-    """The time in one column, and whether nanoseconds beside it tell it."""
+    """The time in one column, and whether it uses nanoseconds from another."""
     pair = _pair(said, name)
     return (_valid(_decimal(said.get(name))), False) if pair is None else (pair, True)
 

@@ -73,7 +73,7 @@ def open_npy(path: Path, request: Request) -> Iterator[Source]:
 
 @contextmanager
 def open_npz(path: Path, request: Request) -> Iterator[Source]:
-    """Open an npz file with ``strain`` and, if it knows them, ``sample_rate_hz``, ``gps_start``.
+    """Open an npz file with ``strain`` and, if present, ``sample_rate_hz``, ``gps_start``.
 
     Raises:
         FormatError: if it is damaged, has no strain, or holds pickled objects.
@@ -197,7 +197,7 @@ def _first(archive: zipfile.ZipFile, names: tuple[str, ...], request: Request) -
 
 
 def _scalars(archive: zipfile.ZipFile, request: Request) -> Iterator[tuple[str, object]]:
-    """Every single value beside the strain, with its name."""
+    """Every single value in the file, with its name."""
     for info in archive.infolist():
         if info.filename.endswith(".npy") and info.file_size <= _MAX_SCALAR_BYTES:
             name = info.filename.removesuffix(".npy")

@@ -26,7 +26,8 @@ _TIMEOUT_S = 60
 def open_gwf(path: Path, request: Request) -> Iterator[Source]:
     """Decode the strain channel of a GWF file around the GPS time.
 
-    Samples lie where their frame's time says; what no frame holds, or is flagged invalid, is NaN.
+    Samples are placed by the time of their frame; what no frame holds, or is flagged invalid, is
+    NaN.
 
     Raises:
         FormatError: if the file is damaged, or which channel is meant cannot be told.

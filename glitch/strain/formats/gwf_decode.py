@@ -46,7 +46,7 @@ def _unpacked(path: str) -> Iterator[str]:
 
 
 def _choose(details: list[Any], request: dict[str, Any]) -> tuple[Any, dict[str, str]]:
-    """The channel meant, or what to answer instead: the problem, and the field that solves it."""
+    """The channel to read, or the error instead: the problem, and the field that solves it."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
     from glitch.files.channels import choose_channel, listed
 
@@ -65,7 +65,7 @@ def _choose(details: list[Any], request: dict[str, Any]) -> tuple[Any, dict[str,
 
 
 def _placed(reader: Any, name: str, rate: float, first: float, last: float) -> Any:
-    """The samples from ``first`` to ``last``, each frame's where its time says, NaN elsewhere."""
+    """The samples from ``first`` to ``last``, placed by their frames' times, NaN elsewhere."""
     import numpy as np
 
     placed = np.full(round((last - first) * rate), np.nan)
@@ -144,7 +144,7 @@ def main() -> None:
 
 
 def _frame_at(spans: list[tuple[float, float]], gps_time: float) -> int:
-    """The frame in which a time lies, or the one nearest to it."""
+    """The frame that contains a time, or the nearest one."""
     return min(
         range(len(spans)),
         key=lambda one: max(spans[one][0] - gps_time, gps_time - spans[one][1], 0),
