@@ -7,9 +7,11 @@ from pathlib import PurePosixPath
 
 from glitch.files.frame_names import parse_frame_name
 
-DETECTORS = ("G1", "H1", "H2", "I1", "K1", "L1", "V1")
+# Those that are planned, Cosmic Explorer and the Einstein Telescope, come last: their names are
+# common words of other things ("run E1"), so that free text never means them.
+DETECTORS = ("G1", "H1", "H2", "I1", "K1", "L1", "V1", "C1", "E1", "E2", "E3")
 
-_PREFIX = re.compile(r"\s*([GHIKLV][12]):", re.ASCII)
+_PREFIX = re.compile(r"\s*([A-Z][0-9]):", re.ASCII)
 # A detector between anything but letters and digits: H1, h1, H1_, -L1-, but not CH1 or H12.
 _TOKEN = re.compile(r"(?<![A-Za-z0-9])([GHIKLV][12])(?![A-Za-z0-9])", re.ASCII | re.IGNORECASE)
 # GWOSC names end in the release, of which V1 is no detector: LOSC_4_V1, GWOSC_4KHZ_V2, R1.
@@ -19,7 +21,10 @@ _VERSION = re.compile(r"(?<=[0-9A-Za-z])[ _.-]v[0-9]+(?![0-9A-Za-z])", re.ASCII)
 # H1_data_V1.csv: likewise, where the word before it pairs no detectors.
 _VERSION_OF = re.compile(r"(?<=[0-9A-Za-z])_V1(?=\.[A-Za-z]|\Z)", re.ASCII)
 _PAIRING = frozenset({"vs", "versus", "and", "or", "with", "plus", "to", "coinc", "coincident"})
-_SITES = {ifo[0]: ifo for ifo in reversed(DETECTORS) if ifo.endswith("1")}
+_IN_FRAME_NAME = re.compile(r"(?<![A-Za-z0-9])(H2|[CGHIKLV]1|E[123])(?![A-Za-z0-9])", re.ASCII)
+_SITES = {ifo[0]: ifo for ifo in DETECTORS if ifo.endswith("1") and ifo not in ("C1", "E1")}
+# What a file may call a detector that is not known here.
+_OTHER = re.compile(r"[A-Z]\d|ET\b.*|EINSTEIN.*|CE\d*|COSMIC.*|LISA|NEMO|DECIGO", re.ASCII)
 _SITE = re.compile("|".join([*DETECTORS, *_SITES]), re.ASCII)
 _NAMES = _SITES | {
     **{"HANFORD": "H1", "LHO": "H1", "LIVINGSTON": "L1", "LLO": "L1", "VIRGO": "V1"},
@@ -37,9 +42,22 @@ def parse_detector(text: str | None) -> str | None:
     return name if name in DETECTORS else _NAMES.get(name)
 
 
+def detector_stated(text: str | None) -> str | None:
+    """The detector that a file's own entry for it means: "H1", "LHO_4k", "LIGO Livingston"."""
+    words = re.findall("[A-Za-z0-9]+", text or "")
+    named = {ifo for word in words if len(word) > 1 and (ifo := parse_detector(word))}
+    return parse_detector(text) or (named.pop() if len(named) == 1 else None)
+
+
+def is_other_detector(text: str | None) -> bool:
+    """Whether a name, or the prefix of a channel, is that of a detector which is not known here."""
+    name = (text or "").partition(":")[0].strip().upper()
+    return _OTHER.fullmatch(name) is not None and parse_detector(name) is None
+
+
 def parse_detectors(text: str) -> tuple[str, ...]:
     """The detectors in a list such as "H1,L1", "H1 L1" or "H1L1V1"; none if it is not a list."""
-    parts = re.findall(r"[GHIKLV][12]|[^\s,;+&/|'\"()\[\]{}-]", text.upper()[:100])
+    parts = re.findall(r"[GHIKLV][12]|C1|E[123]|[^\s,;+&/|'\"()\[\]{}-]", text.upper()[:100])
     found = tuple(dict.fromkeys(parts))
     return found if all(one in DETECTORS for one in found) else ()
 
@@ -56,7 +74,8 @@ def detector_of_text(*texts: str | None) -> str | None:
     The prefix of a channel counts before anything else that a text holds.
     """
     for text in texts:
-        found = detector_of_channel(text)
+        whole = (text or "").strip().upper()
+        found = whole if whole in DETECTORS else detector_of_channel(text)
         if found:
             return found
         for token in _TOKEN.finditer((text or "").replace("_", " ")):
@@ -89,10 +108,9 @@ def detector_of_file_name(name: str) -> str | None:
         return site
     if len(site) > 1:
         return None  # HL-…: of several detectors
-    for token in _TOKEN.finditer(frame.description.replace("_", " ")):
-        found = parse_detector(token[1])
-        if found and found[0] == site:
-            return found
+    for token in _IN_FRAME_NAME.finditer(frame.description.upper().replace("_", " ")):
+        if token[1][0] == site:
+            return token[1]
     return _SITES.get(site)
 
 

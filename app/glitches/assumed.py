@@ -13,8 +13,9 @@ def assumption(assumed: Sequence[str]) -> str | None:
     """The sentence for what was assumed of strain or of pictures; None for nothing."""
     if START in assumed:
         return (
-            "Assumed, as the file does not say when it starts: its middle is at the GPS time. If "
-            "that is wrong, save it with the GPS time of its first sample."
+            "Assumed, as the file does not say when it starts: its middle is at the GPS time, or "
+            "at that of the one event that it names. If that is wrong, save it with the "
+            "GPS time of its first sample."
         )
     scales = [_OF_PICTURES[field] for field in assumed]
     if not scales:

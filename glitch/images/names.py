@@ -16,7 +16,7 @@ _SUFFIX = r"(?: ?\([0-9]{1,2}\)| copy| - copy)?\.(?:png|jpg|jpeg)"  # as browser
 # a prefix (the source, the label) before the detector, or write `__0.5` for the window.
 _WINDOW = re.compile(rf"(?:_spectrogram_|__){_LENGTH}{_SUFFIX}\Z", re.ASCII | re.IGNORECASE)
 _EVENT = re.compile(
-    r"(?:\A|[_-])(?P<ifo>(?i:[GHIKLV]1|H2))_"
+    r"(?:\A|[_-])(?P<ifo>(?i:[CGHIKLV]1|H2|E[123]))_"
     r"(?:(?P<gps>[0-9]{9,10}(?:\.[0-9]{1,9})?)|(?P<id>[A-Za-z0-9]{10}))\Z",
     re.ASCII,
 )

@@ -107,9 +107,9 @@ def _by_each_time(
     steps = np.diff(times)
     step = float(np.median(steps))
     even = steps[np.abs(steps - step) < step / 2]  # the mean is finer than printed times
-    rate = rate_hz or _whole(rate_from_step(float(even.mean()) if even.size else step))
-    if rate_hz is None:
-        refuse_other_unit(rate, f"The times in {shown_name}")
+    own_rate = _whole(rate_from_step(float(even.mean()) if even.size else step))
+    refuse_other_unit(own_rate, f"The times in {shown_name}")
+    rate = rate_hz or own_rate
     if rate < 1:
         raise StrainError(
             f"The times in {shown_name} lie {step:.3g} s apart, as no strain's do. If it is a "

@@ -27,6 +27,7 @@ from glitch.strain.source import (
     check_size,
     is_of_bits,
     span_of_file_name,
+    stated_ifo,
 )
 from glitch.views import Preprocessing
 
@@ -87,7 +88,7 @@ def read_strain(
         start = source.gps_start
         if start is None:
             half = Decimal(source.n_samples) / Decimal(rate) / 2
-            start = (gps_time or Decimal(0)) - half
+            start = (source.event or gps_time or Decimal(0)) - half
         first, last = _window(source.n_samples, rate, start, gps_time)
         check_size(last - first)
         values = source.read(first, last)
@@ -140,7 +141,8 @@ def detector_of(source: Source, request: Request) -> str | None:
             "correct ifo, or send the file of that detector.",
             field="ifo",
         )
-    return source.ifo or request.ifo or detector_of_file_name(request.file_name)
+    stated = source.ifo or stated_ifo([source.channel], request)
+    return stated or request.ifo or detector_of_file_name(request.file_name)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from jaxtyping import Shaped
 
+from glitch.detectors import DETECTORS, detector_stated, is_other_detector
 from glitch.errors import FormatError, StrainError, TooLargeError
 from glitch.files.frame_names import parse_frame_name
 from glitch.gps import EARLIEST_GPS_TIME, LATEST_GPS_TIME, ONLY_NANOSECONDS, is_utc_date, parse_utc
@@ -21,12 +22,16 @@ STEP_NAMES = ("Xspacing", "dx", "delta_t", "dt")
 RATE_NAMES = ("sample_rate_hz", "sample_rate", "sampling_frequency", "sampling_rate", "fs", "srate")
 START_NAMES = ("Xstart", "x0", "start_time", "gps_start", "GPSstart", "t0", "epoch")
 IFO_NAMES = ("ifo", "detector", "Detector", "instrument")
+ORIGIN_NAMES = ("x0", "t0", "epoch")  # of which times beside a series may count
 TIMES_NAMES = ("times", "time", "gps_times", "gps_time", "gps", "t")  # one for each sample
 
 # Of other names, those that tell a time: when a series starts, or when something happened.
 _IS_START = re.compile(r"start|begin|epoch|(?:\A|_)t0(?:_s|_sec|_gps|_[mu]s)?\Z", re.IGNORECASE)
 _IS_TIME = re.compile(r"gps|utc|event|trig|peak|merger|(?:\A|_)time(?:_[mu]s)?\Z", re.IGNORECASE)
+_IS_CENTRE = re.compile(r"cent(?:er|re)|middle|(?:\A|_)mid(?:_|\Z|point|time)", re.IGNORECASE)
+_IS_END = re.compile(r"(?:\A|_|gps|t)(?:end|stop)(?:_(?:time|gps)|time|gps)?\Z", re.IGNORECASE)
 _IS_OF_NANOSECONDS = re.compile(r"(?:_|s)ns\Z|nano_?sec\w*\Z|_nsec\Z", re.IGNORECASE)
+_ROUNDED = 1e-4  # of a rate: as far off are those of rounded times
 _UNIT = re.compile(r"_(m|u)s(?:ec)?\Z", re.IGNORECASE)  # "start_time_ms"
 _UNITS_S = {"m": Decimal("1e-3"), "u": Decimal("1e-6")}
 _IS_MJD = re.compile(r"(?:\A|_)m?jd(?:_|\Z)", re.IGNORECASE)
@@ -39,6 +44,8 @@ _IS_OF_BITS = re.compile(
     r"STATE_?VECTOR|DQ_?VECTOR|(?:DQ|INJ)_?MASK|[:_-]ODC[_-]", re.ASCII | re.IGNORECASE
 )
 _COARSE_FROM = 1 << 24  # s; from here on floats of 32 bits are 2 s apart and more
+_COARSE_S = 128  # how far such a float may be from its GPS time
+_SAME_START = Decimal("1e-6")  # s; as a float64 a GPS time is right to 1e-7
 LONGEST_OFFSET_S = 1_000_000  # of times that do not count from the beginning of GPS time
 _LONGEST_PAIR = 1 << 22  # samples; 64 s of the fastest channel, read whole with their times
 MAX_SAMPLES = 1 << 24  # read at once: a GWOSC file of 4096 s at 4 kHz, 134 MB as float64
@@ -80,6 +87,7 @@ class Source:
         gps_start: GPS time of the first sample, None if the file does not say.
         ifo: detector, None if the file does not say.
         channel: channel name, None if the file does not say.
+        event: of a file that does not say its start, the time that it says something happened.
         read: reads samples from ``first`` to before ``last``.
     """
 
@@ -89,6 +97,29 @@ class Source:
     ifo: str | None
     channel: str | None
     read: Callable[[int, int], Samples]
+    event: Decimal | None = None
+
+
+def stated_ifo(values: Iterable[object], request: Request) -> str | None:
+    """The detector that entries of a file for it state; None where none does.
+
+    Raises:
+        StrainError: if they state one that is not known here, and the caller does not say which of
+            those that are is meant. The file's name must not stand in for it.
+    """
+    for value in values:
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if not isinstance(text, str):
+            continue
+        if (ifo := detector_stated(text)) is not None:
+            return ifo
+        if is_other_detector(text) and request.ifo is None:
+            raise StrainError(
+                f"{request.shown_name} says that it is of {text[:30]!r}, and there is no detector "
+                f"of that name: give ifo, one of {', '.join(DETECTORS)}.",
+                field="ifo",
+            )
+    return None
 
 
 def is_one_row(shape: tuple[int, ...]) -> bool:
@@ -297,38 +328,82 @@ def no_start(said: str, request: Request) -> FormatError:
 
 def started_at(said: Decimal | None, first: Decimal) -> Decimal:
     """The GPS start of a series of which a start is said, and times are given: they may count
-    from there, as from the middle of a cut-out.
+    from there, as from the middle of a cut-out. Where both are GPS times, each sample's own count.
     """
     if said is None:
         return first
-    return said + first if abs(first) <= LONGEST_OFFSET_S else said
+    if abs(first) <= LONGEST_OFFSET_S:
+        return said + first
+    return said if abs(said - first) <= _SAME_START else first  # which may have more digits
 
 
 def start_and_rate(
-    said: tuple[Decimal | None, float | None], times: tuple[float, float], n_samples: int
+    said: tuple[Decimal | None, float | None],
+    times: tuple[float, float],
+    n_samples: int,
+    *,
+    is_origin: bool,
 ) -> tuple[Decimal | None, float | None]:
     """GPS start in s and rate in Hz that are said, completed by a first and a last time.
 
+    Args:
+        said: start and rate.
+        times: of the first and the last sample.
+        n_samples: of the series.
+        is_origin: whether what says the start may be where times count from.
+
     Raises:
-        StrainError: if one of them is not said, and the times are of no even series.
+        StrainError: if one of them is not said, and the times are of no even series; or if they
+            contradict what is said.
     """
     start, rate = said
+    first, last = times
+    is_counting = first == 0 and last == n_samples - 1 and rate != 1  # the samples
+    if is_counting and rate is not None:
+        return said
     try:
-        first, rate_of_times = series_of_times(*times, n_samples)
+        own_start, own_rate = series_of_times(first, last, n_samples)
     except StrainError:
-        if start is None or rate is None:
+        is_coarse = start is not None and abs(Decimal(first) - start) <= _COARSE_S
+        if start is None or rate is None or not (first == 0 or is_coarse):
             raise
         return said  # times of 32 bits, say, add nothing
-    return started_at(start, first), rate or rate_of_times
+    if rate is not None and not isclose(rate, own_rate, rel_tol=_ROUNDED):
+        raise StrainError(
+            f"It says {rate:g} Hz, and its times are {own_rate:g} samples a second: correct one of "
+            "them."
+        )
+    if start is not None and first < 0 and not is_origin:
+        raise StrainError(
+            f"It says that it starts at {start}, and its times begin at {first:g} s: write them as "
+            "GPS times, or leave them out."
+        )
+    return started_at(start, own_start), rate or own_rate
 
 
-def start_under_other_names(said: Iterable[tuple[str, object]], request: Request) -> Decimal | None:
-    """The GPS start that a file states under a name which is not foreseen; None where it states
-    none, or the time of the glitch alone, on which the series is then taken as centred.
+def length_s(n_samples: int, rate_hz: float | None, request: Request) -> Decimal | None:
+    """How long a series is; None where neither it nor its caller says its rate."""
+    rate_hz = rate_hz or request.sample_rate_hz
+    return Decimal(n_samples) / Decimal(rate_hz) if rate_hz and rate_hz > 0 else None
+
+
+def is_of_gps(first: float) -> bool:
+    """Whether the first of as many numbers as there are samples tells that they are their times,
+    in s or in parts of one: no strain is as large.
+    """
+    return first >= EARLIEST_GPS_TIME
+
+
+def start_under_other_names(
+    said: Iterable[tuple[str, object]], request: Request, length_s: Decimal | None
+) -> tuple[Decimal | None, Decimal | None]:
+    """The GPS start that a file states under a name which is not foreseen, be it by its middle or
+    its end; else the time of the glitch that it states, on which it is then taken as centred.
 
     Args:
         said: what the file holds of single values, with their names.
         request: which tells the time of the glitch.
+        length_s: of the series; None where it is not known.
 
     Raises:
         FormatError: if it states a start that is no GPS time.
@@ -341,16 +416,23 @@ def start_under_other_names(said: Iterable[tuple[str, object]], request: Request
             raise no_start(f"{name} {value!s:.40}", request)
     times = [(name, time) for name, one in pairs if (time := _told_time(name, one)) is not None]
     start = next((time for name, time in times if _IS_START.search(name)), None)
-    if start is not None or request.gps_time is None:
+    if start is not None:
         beside = [one for name, one in pairs if _IS_OF_NANOSECONDS.search(name)]
-        return with_nanoseconds(start, beside[0]) if len(beside) == 1 else start
+        return with_nanoseconds(start, beside[0]) if len(beside) == 1 else start, None
+    for is_meant, share in ((_IS_CENTRE, Decimal("0.5")), (_IS_END, Decimal(1))):
+        for name, time in times if length_s is not None else ():
+            if is_meant.search(name):
+                return time - share * (length_s or 0), None
+    if request.gps_time is None:
+        return None, None
     for name, time in times:
         if abs(time - request.gps_time) > 1:
             raise StrainError(
                 f"{request.shown_name} says {name} {time}, and not whether it starts then: call "
                 "that gps_start, or leave it out where the strain is centred on the GPS time."
             )
-    return None
+    events = {time for _, time in times}
+    return None, events.pop() if len(events) == 1 else None
 
 
 def _is_foreign_start(name: str, value: object) -> bool:
@@ -369,7 +451,7 @@ def _told_time(name: str, value: object) -> Decimal | None:
     if (
         OF_FILES.search(name)
         or _IS_OF_NANOSECONDS.search(name)
-        or not (_IS_START.search(name) or _IS_TIME.search(name))
+        or not any(one.search(name) for one in (_IS_START, _IS_TIME, _IS_CENTRE, _IS_END))
     ):
         return None
     if unit is not None:

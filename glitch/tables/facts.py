@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
-from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
+from glitch.detectors import DETECTORS, detector_of_channel, is_other_detector, parse_detector
 from glitch.errors import TableError
 from glitch.gps import EARLIEST_GPS_TIME
 from glitch.gravityspy import is_gravityspy_id, may_be_gravityspy_id
@@ -278,8 +278,9 @@ def _is_uuid(text: str) -> bool:
 
 def _ifo(said: Mapping[str, str], channel: str | None) -> str | None:
     text = _first(said, "ifo")
-    if text is None:
+    if text is None and not (channel and ":" in channel and is_other_detector(channel)):
         return detector_of_channel(channel)
+    text = text or str(channel).partition(":")[0]
     ifo = parse_detector(text)
     if ifo is None:
         raise TableError(

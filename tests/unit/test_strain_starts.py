@@ -274,3 +274,141 @@ def test_times_of_samples_in_another_unit_name_it(tmp_path: Path, unit: str, fac
 @pytest.mark.parametrize("name", ["start_time_ms", "segment_start"])
 def test_a_start_that_is_not_known_is_none(tmp_path: Path, kind: str, name: str) -> None:
     assert _of_kind(kind, tmp_path / "a", {name: float("nan")}).is_start_assumed
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "said",
+    [
+        *({name: GPS + 8.0} for name in ("gps_center", "centre_time", "t_mid", "midpoint_gps")),
+        *({name: GPS + 16} for name in ("gps_end", "t_end", "end_time", "stop_gps")),
+    ],
+    ids="+".join,
+)
+def test_a_series_that_states_its_middle_or_its_end_is_placed_by_it(
+    tmp_path: Path, kind: str, said: dict[str, object]
+) -> None:
+    """The middle was taken for the glitch's time where it was near, an end was passed over."""
+    strain = _of_kind(kind, tmp_path / "a", said)
+    assert (strain.gps_start, strain.is_start_assumed) == (GPS, False)
+
+
+@KINDS
+def test_a_series_without_a_start_has_its_middle_at_the_event_that_it_names(
+    tmp_path: Path, kind: str
+) -> None:
+    """It was moved by as much as the time that is asked about lies off that of the event."""
+    strain = _of_kind(kind, tmp_path / "a", {"event_time": float(EVENT) - 0.5})
+    assert (strain.gps_start, strain.is_start_assumed) == (EVENT - Decimal("8.5"), True)
+
+
+def _with_times(folder: Path, times: np.ndarray, name: str = "times", **said: float) -> list[Path]:
+    """An npz and an HDF5 file of strain, with its times and these single values beside it."""
+    np.savez(folder / "a.npz", strain=NOISE, **{name: times}, **said)  # type: ignore[arg-type]
+    with h5py.File(folder / "a.h5", "w") as file:
+        for one, value in {"strain": NOISE, name: times, **said}.items():
+            file[one] = value
+    return [folder / "a.npz", folder / "a.h5"]
+
+
+@pytest.mark.parametrize("name", ["timestamps", "tvec", "time_array", "x", "Time", "gps_time_s"])
+@pytest.mark.parametrize("n_more", [0, 1])
+def test_an_array_of_gps_times_counts_whatever_its_name(
+    tmp_path: Path, name: str, n_more: int
+) -> None:
+    """The strain was taken as centred on the glitch."""
+    times = GPS + np.arange(NOISE.size + n_more) / RATE
+    for path in _with_times(tmp_path, times, name, sample_rate=RATE):
+        strain = read_strain(path, file_name=path.name, gps_time=EVENT)
+        assert (strain.gps_start, strain.is_start_assumed) == (GPS, False)
+        np.testing.assert_array_equal(strain.values, NOISE)
+
+
+@pytest.mark.parametrize(
+    "said", [{"t0": GPS + 8.0}, {"epoch": GPS + 8}, {"epoch": 0}, {"start_time": GPS - 100}]
+)
+def test_the_time_of_each_sample_counts_before_another_stated_start(
+    tmp_path: Path, said: dict[str, float]
+) -> None:
+    """``t0`` may be that of the event, and a start that of the series before it was cut."""
+    for path in _with_times(tmp_path, TIMES, sample_rate=RATE, **said):
+        assert read_strain(path, file_name=path.name, gps_time=EVENT).gps_start == GPS
+
+
+@pytest.mark.parametrize(
+    ("times", "said", "reason"),
+    [
+        (TIMES, {"fs": 2 * RATE}, "says 2048 Hz, and its times are 1024 samples a second"),
+        (TIMES * 1e3, {"fs": RATE}, "seem to be in milliseconds"),
+        ((TIMES - GPS - 8) * 1e3, {"fs": RATE, "t0": GPS + 8}, "seem to be in milliseconds"),
+        (TIMES - GPS - 8, {"fs": RATE, "gps_start": GPS}, "its times begin at -8 s"),
+    ],
+)
+def test_times_that_deny_what_is_said_beside_them_are_refused(
+    tmp_path: Path, times: np.ndarray, said: dict[str, float], reason: str
+) -> None:
+    for path in _with_times(tmp_path, times, **said):
+        with pytest.raises(StrainError, match=reason):
+            read_strain(path, file_name=path.name, gps_time=EVENT)
+
+
+def test_numbers_of_the_samples_beside_strain_are_no_times(tmp_path: Path) -> None:
+    for path in _with_times(tmp_path, np.arange(NOISE.size), fs=RATE, t0=GPS):
+        assert read_strain(path, file_name=path.name, gps_time=EVENT).gps_start == GPS
+
+
+def test_text_that_states_its_middle_or_a_rate_that_its_times_deny(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    np.savetxt(path, NOISE, header=f"sample rate {RATE} Hz, centred on GPS {GPS + 8}")
+    strain = read_strain(path, file_name=path.name, gps_time=EVENT)
+    assert (strain.gps_start, strain.is_start_assumed) == (GPS, False)
+    times = (TIMES - GPS) * 1e3  # of which every thousandth sample was filled
+    np.savetxt(
+        path,
+        np.column_stack([times, NOISE]),
+        fmt=("%.6f", "%.9e"),
+        header=f"sample rate {RATE} Hz, start {GPS}",
+    )
+    with pytest.raises(StrainError, match="seem to be in milliseconds"):
+        read_strain(path, file_name=path.name, gps_time=EVENT)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "start", "reason"),
+    [(64 * RATE, GPS, "Npoints is of 64 s"), (16 * RATE, GPS + 5, "as meta/GPSstart, at")],
+)
+def test_a_file_of_gwosc_that_denies_itself_is_refused(
+    tmp_path: Path, attribute: int, start: int, reason: str
+) -> None:
+    path = tmp_path / "a.hdf5"
+    with h5py.File(path, "w") as file:
+        strain = file.create_dataset("strain/Strain", data=NOISE)
+        strain.attrs.update(Xspacing=1 / RATE, Xstart=GPS, Npoints=attribute)
+        file["meta/GPSstart"] = start
+    with pytest.raises(StrainError, match=reason):
+        read_strain(path, file_name=path.name, gps_time=EVENT)
+
+
+@pytest.mark.parametrize("kind", ["npz", "attributes"])
+@pytest.mark.parametrize(
+    ("said", "detector"),
+    [
+        ("E1", "E1"),
+        ("C1", "C1"),
+        ("LHO_4k", "H1"),
+        ("LIGO-Livingston Observatory", "L1"),
+        ("ET", None),
+        ("X1", None),
+        ("Cosmic Explorer", None),
+    ],
+)
+def test_the_detector_that_a_file_states_counts_or_is_asked_about(
+    tmp_path: Path, kind: str, said: str, detector: str | None
+) -> None:
+    """Files of other detectors were stored as of the one that their names mean, or of none."""
+    values: dict[str, object] = {"gps_start": GPS, "detector": said}
+    if detector is None:
+        with pytest.raises(StrainError, match=f"says that it is of '{said}'.*give ifo, one of"):
+            _of_kind(kind, tmp_path / "V1_a", values)
+    else:
+        assert _of_kind(kind, tmp_path / "V1_a", values).ifo == detector

@@ -18,6 +18,7 @@ from glitch.strain.placing import pair_source
 from glitch.strain.series import LOWEST_SAMPLE_RATE_HZ, SHORTEST_SEGMENT_S
 from glitch.strain.source import (
     IFO_NAMES,
+    ORIGIN_NAMES,
     RATE_NAMES,
     START_NAMES,
     STEP_NAMES,
@@ -27,7 +28,9 @@ from glitch.strain.source import (
     Source,
     check_kind,
     decimal_seconds,
+    is_of_gps,
     is_pair,
+    length_s,
     nanoseconds_beside,
     no_start,
     number_of,
@@ -35,12 +38,14 @@ from glitch.strain.source import (
     rate_from_step,
     start_and_rate,
     start_under_other_names,
+    stated_ifo,
     with_nanoseconds,
 )
 
 _MAX_BYTES = 1 << 28  # of one array, decoded
 _MAX_SCALAR_BYTES = 4096
 _BLOCK = 1 << 20
+_MOST_ARRAYS = 100  # of one file, that are looked at for times
 _FEWEST = SHORTEST_SEGMENT_S * LOWEST_SAMPLE_RATE_HZ  # samples of an array called after a detector
 _UNNAMED = "arr_0"  # of np.savez without names; alone in its file it is taken as strain
 
@@ -102,8 +107,8 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
             header = read_npy_header(stream)
         check_kind(header.dtype, header.shape, request)
         channel = _text(archive, "channel", request) or (name if ":" in name else None)
-        said_ifo = _first(archive, IFO_NAMES, request)
-        ifo = detector_of_text(said_ifo if isinstance(said_ifo, str) else None, channel, name)
+        said_ifo = stated_ifo((_scalar(archive, one, request) for one in IFO_NAMES), request)
+        ifo = said_ifo or detector_of_text(channel, name)
         if is_pair(header.shape):
             with archive.open(name + ".npy") as stream:
                 pair = read_npy_values(stream, read_npy_header(stream))
@@ -111,17 +116,23 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
             return
         rate = number_of(_first(archive, RATE_NAMES, request))
         step = number_of(_first(archive, STEP_NAMES, request))
-        said_start = _first(archive, START_NAMES, request)
+        starts = {name: _scalar(archive, name, request) for name in START_NAMES}
+        start_name = next((name for name, one in starts.items() if one is not None), "")
+        said_start = starts.get(start_name)
         beside = tuple(ns for name in START_NAMES for ns in nanoseconds_beside(name))
         start = with_nanoseconds(decimal_seconds(said_start), _first(archive, beside, request))
         if start is None and said_start is not None:
             raise no_start(repr(said_start)[:40], request)
         if step is not None:
             rate = one_rate(rate_from_step(step), rate, request.shown_name)
+        event = None
         if times := _ends_of_times(archive, header.n_values, request):
-            start, rate = start_and_rate((start, rate), times, header.n_values)
+            is_origin = start_name in ORIGIN_NAMES
+            said = (start, rate)
+            start, rate = start_and_rate(said, times, header.n_values, is_origin=is_origin)
         if start is None:
-            start = start_under_other_names(_scalars(archive, request), request)
+            length = length_s(header.n_values, rate, request)
+            start, event = start_under_other_names(_scalars(archive, request), request, length)
         yield Source(
             n_samples=header.n_values,
             sample_rate_hz=rate,
@@ -129,6 +140,7 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
             ifo=ifo,
             channel=channel,
             read=lambda first, last: _read_member(archive, name, first, last, request),
+            event=event,
         )
 
 
@@ -208,17 +220,19 @@ def _scalars(archive: zipfile.ZipFile, request: Request) -> Iterator[tuple[str, 
 def _ends_of_times(
     archive: zipfile.ZipFile, n_samples: int, request: Request
 ) -> tuple[float, float] | None:
-    """The first and last of an array of times, None where none has a time for each sample."""
-    for name in TIMES_NAMES:
-        if f"{name}.npy" not in archive.namelist():
-            continue
+    """The first and last of an array of times, by its name or as its numbers are GPS times; None
+    where none has one for each sample. Of edges there is one more.
+    """
+    names = [entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy")]
+    for name in sorted(names, key=lambda one: one not in TIMES_NAMES)[:_MOST_ARRAYS]:
         with archive.open(f"{name}.npy") as stream:
             header = read_npy_header(stream)
-        if header.shape == (n_samples,) and header.dtype.kind in "fiu":
-            ends = (
-                _read_member(archive, name, at, at + 1, request)[0] for at in (0, n_samples - 1)
-            )
-            return float(next(ends)), float(next(ends))
+        if header.shape not in ((n_samples,), (n_samples + 1,)) or header.dtype.kind not in "fiu":
+            continue
+        first = float(_read_member(archive, name, 0, 1, request)[0])
+        if name in TIMES_NAMES or is_of_gps(first):
+            last = float(_read_member(archive, name, n_samples - 1, n_samples, request)[0])
+            return first, last
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from glitch.detectors import detector_of_channel, detector_of_text, parse_detector
+from glitch.detectors import detector_of_channel, detector_of_text
 from glitch.errors import FormatError, StrainError
 from glitch.files.channels import STRAIN_NAMES, choose_channel, listed, may_be_strain
 from glitch.files.damage import damage_as
@@ -34,6 +34,7 @@ from glitch.strain.placing import pair_source
 from glitch.strain.source import (
     IFO_NAMES,
     MAX_SAMPLES,
+    ORIGIN_NAMES,
     RATE_NAMES,
     START_NAMES,
     STEP_NAMES,
@@ -46,8 +47,10 @@ from glitch.strain.source import (
     check_size,
     decimal_seconds,
     is_of_bits,
+    is_of_gps,
     is_one_row,
     is_pair,
+    length_s,
     nanoseconds_beside,
     no_start,
     number_of,
@@ -55,6 +58,7 @@ from glitch.strain.source import (
     rate_from_step,
     start_and_rate,
     start_under_other_names,
+    stated_ifo,
     with_nanoseconds,
 )
 
@@ -172,7 +176,7 @@ def _looks_like_strain(file: h5py.File, path: str, dataset: h5py.Dataset) -> boo
 
 
 def _chosen(file: h5py.File, request: Request) -> list[_Series]:
-    found = [_series(file, name) for name in strain_names(file)]
+    found = [_series(file, name, request) for name in strain_names(file)]
     if request.channel and [one.path for one in found] != [_GWOSC]:
         wanted = request.channel.strip().upper()
         found = [one for one in found if wanted in one.names] or _of_bare_name(found, wanted)
@@ -237,49 +241,58 @@ def _of_bare_name(found: list[_Series], wanted: str) -> list[_Series]:
     ]
 
 
-def _series(file: h5py.File, path: str) -> _Series:
+def _series(file: h5py.File, path: str, request: Request) -> _Series:
     dataset = find_dataset(file, path)
     if dataset is None:  # the path was just found
         raise FormatError("The HDF5 file changed while it was read: send it again.")
     name = _name(dataset)
     ifo = (
-        _detector(read_attribute(dataset, key) for key in IFO_NAMES)
-        or detector_of_text(name, path.replace("/", " "))
-        or _detector(_said(file, path, dataset, key) for key in IFO_NAMES)
+        stated_ifo((read_attribute(dataset, key) for key in IFO_NAMES), request)
+        or detector_of_text(name, path.replace("/", " "), *path.split("/"))
+        or stated_ifo((_said(file, path, dataset, key) for key in IFO_NAMES), request)
     )
-    rate, start = _rate(file, path, dataset), _start(file, path, dataset)
+    rate, (start, start_name) = _rate(file, path, dataset), _start(file, path, dataset)
     if (times := _times_beside(file, path, dataset)) is not None:
-        start, rate = start_and_rate((start, rate), times, max(dataset_shape(dataset), default=0))
+        n_samples, is_origin = max(dataset_shape(dataset), default=0), start_name in ORIGIN_NAMES
+        start, rate = start_and_rate((start, rate), times, n_samples, is_origin=is_origin)
     return _Series(path, dataset, name, rate, start, ifo)
 
 
 def _times_beside(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[float, float] | None:
-    """The first and the last time of a column of times beside a series; None where none is."""
-    shape, group = dataset_shape(dataset), path.rpartition("/")[0]
-    for name in TIMES_NAMES:
-        times = find_dataset(file, f"{group}/{name}".lstrip("/"))
-        if times is not None and dataset_shape(times) == shape and times.dtype.kind in "fiu":
-            ends = [read_samples(times, at, at + 1, most_bytes=64) for at in (0, max(shape) - 1)]
-            return float(ends[0][0]), float(ends[1][0])
+    """The first and the last time of a column of times beside a series, by its name or as its
+    numbers are GPS times; None where none is. Of edges there is one more.
+    """
+    shape, (around, _, own) = dataset_shape(dataset), path.rpartition("/")
+    node = find_group(file, around) if around else file
+    n_samples = max(shape, default=0)
+    names = sorted(dataset_names(node)[:_MOST_SAID], key=lambda one: one not in TIMES_NAMES)
+    for name in names if node is not None and n_samples else ():
+        times = find_dataset(node, name)
+        if name == own or times is None or times.dtype.kind not in "fiu":
+            continue
+        if dataset_shape(times) not in (shape, (n_samples + 1,)):
+            continue
+        first, last = (
+            float(read_samples(times, at, at + 1, most_bytes=64)[0]) for at in (0, n_samples - 1)
+        )
+        if name in TIMES_NAMES or is_of_gps(first):
+            return first, last
     return None
-
-
-def _detector(values: Iterable[object]) -> str | None:
-    return next((ifo for one in values if (ifo := parse_detector(_text(one)))), None)
 
 
 def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
     """Stretches of one series, of which there may be one, as one source."""
-    first = parts[0]
+    first, event = parts[0], None
     rate = first.rate_hz
     if first.start is None:
         _refuse_odd_start(file, first, request)
-        said = start_under_other_names(_single_values(file, first), request)
+        length = length_s(first.length, rate, request)
+        said, event = start_under_other_names(_single_values(file, first), request, length)
         parts = [first := replace(first, start=said), *parts[1:]]
     if first.path == _GWOSC:
         _refuse_cut(file, first, request)
     places = [_place(first, one, request) for one in parts]
-    stated = _text(_beside(file, "meta/Detector"))
+    stated = stated_ifo([_beside(file, "meta/Detector")], request)
 
     def read(start: int, stop: int) -> Samples:
         if len(parts) == 1:
@@ -306,9 +319,10 @@ def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
         n_samples=max(place + one.length for place, one in zip(places, parts, strict=True)),
         sample_rate_hz=rate,
         gps_start=first.start,
-        ifo=detector_of_text(stated) or first.ifo,
+        ifo=stated or first.ifo,
         channel=first.name if first.name and ":" in first.name else None,
         read=read,
+        event=event,
     )
 
 
@@ -357,8 +371,10 @@ def _refuse_cut(file: h5py.File, series: _Series, request: Request) -> None:
     """
     rate_hz = series.rate_hz or request.sample_rate_hz
     mask = find_dataset(file, _GWOSC_MASK)
+    n_samples = number_of(read_attribute(series.dataset, "Npoints"))
     said = {
         "meta/Duration": number_of(_beside(file, "meta/Duration")),
+        "Npoints": None if not rate_hz else (n_samples or 0) / rate_hz,
         _GWOSC_MASK: None if mask is None else float(max(dataset_shape(mask), default=0)),
     }
     for name, stated_s in said.items():
@@ -368,6 +384,12 @@ def _refuse_cut(file: h5py.File, series: _Series, request: Request) -> None:
                 f"is of {stated_s:g} s, as where the strain alone was cut: when it starts cannot "
                 "be told. Cut it with gwpy (TimeSeries.crop), which keeps the time, and send that."
             )
+    started = decimal_seconds(_beside(file, _GWOSC_START))
+    if None not in (started, series.start) and started != series.start:
+        raise StrainError(
+            f"{request.shown_name} says that it starts at {series.start} and, as {_GWOSC_START}, "
+            f"at {started}: correct one of them."
+        )
 
 
 def _without_missing(
@@ -403,15 +425,17 @@ def _rate(file: h5py.File, path: str, dataset: h5py.Dataset) -> float | None:
     return None
 
 
-def _start(file: h5py.File, path: str, dataset: h5py.Dataset) -> Decimal | None:
+def _start(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[Decimal | None, str]:
+    """When a series says that it starts, and under which name."""
     for name in START_NAMES:
         said = _said(file, path, dataset, name)
         is_scaled = name in _OWN_STARTS and (_x_unit(dataset) or 1) != 1
         start = _scaled(said, _x_unit(dataset)) if is_scaled else decimal_seconds(said)
         if start is not None:
             beside = (_said(file, path, dataset, one) for one in nanoseconds_beside(name))
-            return with_nanoseconds(start, next((one for one in beside if one is not None), None))
-    return decimal_seconds(_beside(file, _GWOSC_START))
+            nanoseconds = next((one for one in beside if one is not None), None)
+            return with_nanoseconds(start, nanoseconds), name
+    return decimal_seconds(_beside(file, _GWOSC_START)), ""
 
 
 def _said(file: h5py.File, path: str, dataset: h5py.Dataset, name: str) -> object:

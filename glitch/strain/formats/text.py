@@ -34,6 +34,7 @@ from glitch.strain.source import (
     Request,
     Source,
     decimal_seconds,
+    length_s,
     start_under_other_names,
     started_at,
 )
@@ -70,6 +71,7 @@ _ROW_NUMBERS = ("", "index", "unnamed: 0")  # as pandas writes them
 _START = re.compile(
     r"(?:start|begin|\b[tx]0\b|epoch)[^\d\n]{0,20}?(?<![\d.])(\d{9,10}(?:\.\d+)?)(?![\d.]*\d)", re.I
 )
+_LONGEST_NAME = 30  # characters before a time that may say what it is
 _GPS = re.compile(r"(?<![\w.])(\d{9,10}(?:\.\d+)?)(?![\w.])", re.ASCII)
 
 
@@ -88,7 +90,8 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
     chosen = _chosen(layout, request)
     columns = _parse(_whole_rows(text, layout), layout, chosen, request)
     values = columns[:, -1]
-    rate, start = _said_rate(comments), _said_start(comments, request)
+    rate = _said_rate(comments)
+    start, event = _said_start(comments, request, length_s(values.size, rate, request))
     if len(chosen) > 1 and not _are_row_numbers(columns[:, 0]):
         placed = place_samples(
             columns[:, 0],
@@ -106,6 +109,7 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
         ifo=detector_of_text(layout.names[chosen[-1]].upper() if layout.names else None, comments),
         channel=None,
         read=lambda first, last: values[first:last].copy(),
+        event=event,
     )
 
 
@@ -187,13 +191,19 @@ def _said_rate(comments: str) -> float | None:
     return None
 
 
-def _said_start(comments: str, request: Request) -> Decimal | None:
+def _said_start(
+    comments: str, request: Request, length: Decimal | None
+) -> tuple[Decimal | None, Decimal | None]:
     """The GPS start in s that comments state; a time alone is the glitch's, if it is anyone's."""
     if (found := _START.search(comments)) is not None:
-        return decimal_seconds(found[1])
+        return decimal_seconds(found[1]), None
     lines = (line for line in comments.splitlines() if not OF_FILES.search(line))
-    times = [("GPS time", one[1]) for line in lines for one in _GPS.finditer(line)]
-    return start_under_other_names(times, request)
+    times = [
+        (f"GPS time {line[: one.start()][-_LONGEST_NAME:].strip(' :=#%')}".strip(), one[1])
+        for line in lines
+        for one in _GPS.finditer(line)
+    ]
+    return start_under_other_names(times, request, length)
 
 
 def _are_row_numbers(column: np.ndarray) -> bool:
