@@ -114,5 +114,5 @@ def _is_known(session: Session, name: str) -> bool:
 
 
 def _is_abandoned(one: Kept, after_s: float = ABANDONED_S) -> bool:
-    """Whether nobody has written to it for hours: a request that is at work has."""
+    """Whether nobody has written to it for hours; a running request has."""
     return time.time() - one.modified_s > after_s

@@ -136,7 +136,7 @@ class BatchIndex:
 
 
 def _bounded(key: str) -> str:
-    """The key itself, or where it is long its beginning and digest: an index holds no more."""
+    """The key itself, or its beginning and digest if it is too long for an index."""
     if len(key) <= _LONGEST_KEY:
         return key
     return key[:100] + hashlib.sha256(key.encode()).hexdigest()
@@ -175,7 +175,7 @@ class Manifest:
                 self._index.add(_ROW, _NOWHERE, facts.as_json())
 
     def about(self, names: list[str]) -> dict[str, Facts]:
-        """What is said of these members: by path, by bare name, by Gravity Spy id."""
+        """The manifest rows about these members: by path, by bare name, by Gravity Spy id."""
         plain = {name: _plain_path(name) for name in names}
         bare = {name: path.rpartition("/")[2] for name, path in plain.items()}
         inner = {name: path.partition("/")[2] or path for name, path in plain.items()}
@@ -197,9 +197,9 @@ class Manifest:
         return said
 
     def unused(self) -> Refused | None:
-        """Rows that tell of no member asked about: a slip of the pen, or a table of a whole run.
+        """Manifest rows that match no member: a mistake, or a table of a whole run.
 
-        They do no harm unless no row at all was of use. None where there are no such rows.
+        They do no harm unless no row at all matched. None if there are no such rows.
         """
         (n_paths, by_path), (n_ids, by_id) = (
             self._index.unmarked(kind) for kind in (_ROW, _ROW_OF_ID)

@@ -112,7 +112,9 @@ class IngestHandler:
         )
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """How many glitches the batch has; what was unpacked goes unless a retry could need it."""
+        """The number of glitches of the batch; unpacked files are removed unless a retry may need
+        them.
+        """
         counts = session.execute(
             select(JobItem.state, func.count(), func.count(JobItem.glitch_id))
             .where(JobItem.job_id == job.id)
@@ -213,7 +215,7 @@ class _Outcome(NamedTuple):
 def _known(
     session: Session, chunk: Chunk, planned: payload.StoredChunk, author_name: str
 ) -> list[ItemResult]:
-    """Rows of our own exports: nothing is stored again; a label that was changed is given."""
+    """Rows of our own exports: nothing is stored again, but a changed label is added."""
     rows = {item.position: planned.glitches[item.position] for item in chunk.items}
     found = {one.id: one for one in get_glitches(session, [row.glitch for row in rows.values()])}
     results: list[ItemResult] = []
@@ -263,9 +265,9 @@ def _results_of(
 def _label(
     session: Session, outcomes: Sequence[_Outcome], author_name: str, references: Wanted | None
 ) -> dict[str, str]:
-    """Give the labels of the batch, those of one class together; why not, by class.
+    """Add the labels of the batch, class by class; the reasons for those refused, by class.
 
-    Those of a published archive are given to what nobody has labelled: people know better.
+    Labels of a published archive are added only to glitches without a person's label.
     """
     source = LABEL_SOURCE if references is None else references.source
     author = Principal(UUID(int=0), author_name, Role.SUBMITTER)

@@ -42,15 +42,13 @@ class Wanted:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Wanted:
-        """What the parameters of a job say."""
+        """The selection in the parameters of a job."""
         lists = {name: tuple(values[name]) for name in ("ifos", "runs")}
         return cls(**{**values, **lists})
 
 
 def key_at_random(facts: Facts) -> str:
-    """A key whose order is a random one, and the same each time: the first of a class are a fair
-    sample of it.
-    """
+    """A reproducible random key: the first glitches of a class in its order are a fair sample."""
     said = f"{facts.gravityspy_id} {facts.ifo} {facts.gps_time}"
     return hashlib.sha256(said.encode()).hexdigest()
 
@@ -111,7 +109,7 @@ LONGEST_MERGE_WINDOW_S = 10.0
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """A kept upload and what is said about it. ``None``: not said."""
+    """A stored upload and its options; ``None`` if not given."""
 
     upload: str  # digest of the kept file
     name: str  # what it was called
@@ -136,9 +134,9 @@ class BatchOptions:
 
 
 def options_said(name: str, *, segment_server: str | None = None, **said: Any) -> BatchOptions:
-    """The options of what is not kept yet, refused where they mean nothing.
+    """The options of an upload that is not stored yet, checked.
 
-    ``said`` goes by the names of the fields; empty texts say nothing.
+    ``said`` uses the names of the fields; empty texts count as not given.
     """
     texts = {key: one.strip() or None for key, one in said.items() if isinstance(one, str)}
     options = BatchOptions(upload="", name=name, **said | texts)
@@ -170,7 +168,7 @@ def options_said(name: str, *, segment_server: str | None = None, **said: Any) -
 
 @dataclass(frozen=True)
 class SentBatch:
-    """A batch whose file is kept, and whose job is stored."""
+    """A batch whose file and job are stored."""
 
     job: JobRecord
     digest: str  # of the file

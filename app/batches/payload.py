@@ -35,7 +35,7 @@ class _Stored(BaseModel):
 
 
 class Pictured(NamedTuple):
-    """A picture: where its bytes are in the archive, and its window in s where that is said."""
+    """An image: the position of its bytes in the archive, and its window in s if given."""
 
     name: str
     offset: int
@@ -47,7 +47,7 @@ class Pictured(NamedTuple):
 
     @property
     def member(self) -> Member:
-        """Where it lies in the archive."""
+        """The member's position in the archive."""
         return Member(*self[:-1])
 
 
@@ -59,7 +59,7 @@ class OfPictures(_Stored):
 
 
 class OfViews(_Stored):
-    """A glitch whose views are a file of their own, unpacked into the job's folder."""
+    """A glitch whose views are a separate file, unpacked into the job's folder."""
 
     file: str
     name: str
@@ -83,7 +83,7 @@ class OfTrigger(_Stored):
 
 
 class StoredAlready(_Stored):
-    """A row of our own exports, which names a glitch that is stored."""
+    """A row of our own exports, which refers to a stored glitch."""
 
     name: str
     glitch: UUID
@@ -95,7 +95,7 @@ class StoredAlready(_Stored):
 
     @classmethod
     def of_row(cls, name: str, glitch: UUID, facts: Facts) -> StoredAlready:
-        """What a row of this name says of that glitch."""
+        """The properties in a row of this name."""
         said = {one: getattr(facts, one) for one in cls.model_fields.keys() - {"name", "glitch"}}
         return cls(name=name, glitch=glitch, **said)
 
@@ -120,14 +120,14 @@ class PicturesChunk(_ChunkOf):
 
 
 class TableChunk(_ChunkOf):
-    """Rows whose pictures are fetched."""
+    """Rows whose images are fetched."""
 
     kind: Literal["fetched"] = "fetched"
     glitches: tuple[OfTable, ...]
 
 
 class TriggersChunk(_ChunkOf):
-    """Triggers whose views are made from strain."""
+    """Triggers whose views are computed from strain."""
 
     kind: Literal["triggers"] = "triggers"
     glitches: tuple[OfTrigger, ...]

@@ -47,9 +47,9 @@ Found = tuple[str, GlitchT]  # an item's name and what its chunk must know of it
 
 
 class BatchPlanner:
-    """One batch, from its kept upload to its chunks.
+    """One batch, from its stored upload to its chunks.
 
-    What must be unpacked goes into ``folder``, the job's own.
+    Unpacked files go into ``folder``, which belongs to the job.
     """
 
     def __init__(
@@ -307,7 +307,7 @@ class BatchPlanner:
             yield name, payload.OfViews(file=content["file"], name=name, facts=facts)
 
     def _chosen(self, found: Iterator[Found[FactsT]]) -> Iterator[Found[FactsT]]:
-        """Those that are asked for, of a published archive; of any other batch all."""
+        """The requested glitches of a published archive; of any other batch all."""
         for name, glitch in found:
             if self._choice is None or self._choice.takes(glitch.facts):
                 yield name, glitch
@@ -338,7 +338,7 @@ class BatchPlanner:
     # --- published tables -------------------------------------------------------------------------
 
     def _references(self, path: Path, choice: Choice) -> Iterator[ChunkPlan]:
-        """The rows that are asked for: with the pictures that they name, or as triggers."""
+        """The requested rows: with the images that they name, or as triggers."""
         for row in read_table(path, self._options.name):
             if row.facts is None:
                 self._refuse(row.name, row.reason)

@@ -40,7 +40,7 @@ def flags_named(text: str | None) -> tuple[str, ...]:
 
 
 class SegmentDatabase:
-    """The flags that a server knows."""
+    """The flags of a segment server."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -149,7 +149,7 @@ class Flags:
         return bool(found)
 
     def reach(self, ifo: str | None, gps_time: str | None) -> None:
-        """Note a time that will be asked about, before the first one is."""
+        """Record a time of the batch, before the first query."""
         if self._named and ifo is not None and gps_time is not None:
             at = Decimal(gps_time)
             first, last = self._spans.get(ifo, (at, at))

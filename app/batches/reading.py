@@ -42,7 +42,7 @@ TRANSFORMED_AT_ONCE = 8  # 64 s of strain each: bounds memory
 
 @dataclass(frozen=True, eq=False)
 class ReadGlitch:
-    """One glitch of a batch, read, and what its table says."""
+    """One glitch of a batch, read, with the properties in its table."""
 
     upload: ParsedUpload
     facts: Facts
@@ -58,7 +58,7 @@ def read_pictures(
     preprocessing: Preprocessing,
     scales: Scales | None,
 ) -> Read:
-    """Glitches whose pictures lie in an archive, of these scales."""
+    """Glitches whose images are in an archive, with these scales."""
     with source.open("rb") as archive:
 
         def read(glitch: OfPictures) -> ReadGlitch:
@@ -116,7 +116,7 @@ def _of_pictures(
 def read_fetched(
     host: str, glitches: Sequence[tuple[int, OfTable]], preprocessing: Preprocessing
 ) -> Read:
-    """Glitches whose pictures a published table names, fetched from that host alone."""
+    """Glitches whose images a published table names, fetched only from that host."""
     with PictureHost(host) as pictures:
 
         def read(glitch: OfTable) -> ReadGlitch:
@@ -137,7 +137,7 @@ def read_fetched(
 
 
 def _window(name: str, said: float | None) -> float:
-    """The window that a picture shows, in s: what the manifest says counts before its name."""
+    """The window of an image, in s; the manifest takes precedence over its name."""
     window = parse_file_name(name).duration_s if said is None else said
     if window is None:
         raise InvalidRequestError(
@@ -184,7 +184,7 @@ def read_stack(
 
 @dataclass(frozen=True)
 class StrainRoots:
-    """Where strain files lie, and what is said about them."""
+    """The folders of strain files, and their options."""
 
     uploaded: Path
     known: Path | None
@@ -365,13 +365,13 @@ def _details(facts: Facts) -> UploadDetails:
 
 
 def _found(upload: ParsedUpload, facts: Facts, note: str | None = None) -> ReadGlitch:
-    """A glitch that was read, with what its table says."""
+    """A glitch that was read, with the properties in its table."""
     notes = " ".join(one for one in (note, assumption(upload.assumed)) if one) or None
     return ReadGlitch(_with(upload, facts), facts, notes)
 
 
 def _with(upload: ParsedUpload, facts: Facts) -> ParsedUpload:
-    """What the table says counts before what was measured or read from a name."""
+    """Properties in the table take precedence over measured ones and those in a name."""
     said = {
         name: value
         for name in ("ifo", "channel", *NUMBERS)

@@ -238,7 +238,7 @@ _PATIENCE_S = 60.0
 
 
 class PictureHost:
-    """One host of pictures; nothing is fetched from any other, nor followed to one."""
+    """One host of images; nothing is fetched from any other, nor by a redirect to one."""
 
     def __init__(self, address: str) -> None:
         self._address = urlsplit(address)

@@ -56,7 +56,7 @@ def keep_upload(data_dir: Path, stream: BinaryIO) -> tuple[str, int, bool]:
 
 
 def uploads_folder(data_dir: Path) -> Path:
-    """Where kept uploads lie, each under its digest; made at need."""
+    """The folder of stored uploads, each under its digest; created if needed."""
     folder = data_dir / FOLDER / "uploads"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -71,7 +71,7 @@ def upload_path(data_dir: Path, digest: str) -> Path:
 
 
 def hold_uploads(session: Session) -> None:
-    """Let nothing be removed until the end of the transaction, which stores who needs a file."""
+    """Prevent the removal of uploads until the end of the transaction that stores their use."""
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": UPLOADS_LOCK})
 
 

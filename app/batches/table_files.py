@@ -40,8 +40,7 @@ def is_table(path: Path) -> bool:
 
 
 def is_of_triggers(path: Path, name: str) -> bool:
-    """Whether the first rows of a table tell of moments alone, and none of a picture by its path
-    or its Gravity Spy id.
+    """Whether the first rows of a table contain times, and no path or Gravity Spy id of an image.
 
     Raises:
         GlitchError: as ``read_table``.
@@ -125,12 +124,10 @@ _SAME_TIME = Decimal("1e-6")  # s; an older export gave times as floats alone
 
 
 def known_glitches(session: Session, rows: Sequence[Facts]) -> dict[int, UUID]:
-    """Stored glitches by the place of the row that names them.
+    """Stored glitches by the position of the row that refers to them.
 
-    A row counts only where detector and time agree with what is stored: an id alone never says that
-    two are the same.
-
-    Rows that name no glitch of ours are passed over.
+    A row counts only if detector and time agree with the stored ones: an id alone does not identify
+    a glitch. Other rows are ignored.
     """
     said = {place: row.glitch_id for place, row in enumerate(rows) if row.glitch_id}
     if not said:

@@ -25,7 +25,7 @@ Values = dict[str, Any]
 def wanted_values(
     session: Session, known: GlitchClass, change: log.Simple
 ) -> tuple[Values, Values]:
-    """The columns that a change sets, and what the history is to say besides."""
+    """The columns that a change sets, and further values for the history."""
     if isinstance(change, log.RenameRequest):
         return _renamed(session, known, change), {}
     if isinstance(change, log.DescribeRequest):
@@ -122,10 +122,10 @@ Memory = dict[str, Any]
 def merge_into(
     session: Session, known: GlitchClass, name: str, *, author: Principal, event_id: int
 ) -> Memory:
-    """Append the other class's label to all glitches of this one; what the undo needs to know.
+    """Append the other class's label to all glitches of this one; the record for the undo.
 
-    These labels carry the merge as their source, so that its undo revokes those and no others,
-    whatever was labelled in between.
+    These labels carry the merge as their source, so that its undo revokes only those, whatever was
+    labelled in between.
     """
     into = mergeable_into(session, known, name)
     # Who labels a glitch holds a key share of the class (app.glitches.labels): wait for them, so
@@ -183,7 +183,7 @@ def take_back_merge(
 
 
 def refuse_strayed(session: Session, memory: Mapping[str, Any]) -> None:
-    """Refuse to undo a merge whose sub-classes lie elsewhere by now."""
+    """Refuse to undo a merge whose sub-classes were moved since."""
     children = [int(one) for one in memory["children"]]
     tree = Tree.load(session)
     strayed = [one for one in children if tree.parents.get(one) != memory["into_id"]]

@@ -64,7 +64,7 @@ def called_now(session: Session, name: str) -> str | None:
 
 
 def no_class(session: Session, name: str) -> str:
-    """What is said of a name that no class has."""
+    """The message for an unknown class name."""
     if not name.strip():
         return "No class is named: give the name of one."
     if former := called_now(session, name):
@@ -88,9 +88,9 @@ def plain_class_name(name: str) -> str:
 
 
 def class_meant(session: Session, typed: str) -> str:
-    """The name of the class that a person typed, in any capitals, or a part of which was typed.
+    """The name of the class that a person typed, in any case, or typed in part.
 
-    What is in no name is given back as it is: the caller says what is wrong with it.
+    A text that is in no name is returned unchanged: the caller reports the error.
     """
     plain = plain_class_name(typed)
     if "\0" in typed:
@@ -130,7 +130,7 @@ def create_class(
 ) -> records.GlitchClass:
     """Add a class of ours.
 
-    No class may have the name, in any capitals. Where a cluster was named so
+    No class may have the name, in any case. If it was named in a cluster's review
     (``is_from_review``), the undo is in that cluster's history.
 
     Raises:

@@ -79,14 +79,14 @@ def occurrences(
 
 
 def occurrence_of(session: Session, class_id: int) -> Occurrence:
-    """How often one class occurs; reads its glitches alone."""
+    """How often one class occurs; reads only its glitches."""
     return occurrences(session, [class_id]).get(class_id, Occurrence())
 
 
 def _first_and_last(
     session: Session, class_ids: Iterable[int | None]
 ) -> dict[int | None, tuple[Decimal | None, Decimal | None]]:
-    """Times of the first and the last measured glitch: two looks into an index for each class."""
+    """Times of the first and last measured glitch: two index lookups for each class."""
     ends = func.min(Glitch.gps_time), func.max(Glitch.gps_time)
     own = Glitch.class_id == GlitchClass.id, Glitch.is_simulated.is_(False)
     first, last = (select(end).where(*own).correlate(GlitchClass).scalar_subquery() for end in ends)

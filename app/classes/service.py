@@ -64,9 +64,9 @@ def class_history(session: Session, class_id: int) -> ClassLog:
 def history_shown(
     session: Session, class_id: int, *, principal: Principal | None = None
 ) -> ClassLog:
-    """The same, with what stands in the way of the act that would be undone or done again next.
+    """The history, with the reason why the next undo or redo is not possible.
 
-    Where somebody asks for themselves, their role counts.
+    With ``principal``, their role counts.
     """
     known = session.get_one(GlitchClass, class_id)
     log = class_history(session, class_id)
@@ -86,10 +86,10 @@ def history_shown(
 def change_class(
     session: Session, class_id: int, change: Change, *, author: Principal
 ) -> ClassOutcome:
-    """Do something to a class, in the caller's transaction.
+    """Apply an action to a class, in the caller's transaction.
 
-    The change says which event of the history its author has seen last. A reviewer may; to merge,
-    or to retire a class of Gravity Spy's, takes an admin.
+    The action contains the last event that its author has seen. It needs a reviewer; to merge, or
+    to retire a class of Gravity Spy's, an admin.
 
     Raises:
         PermissionDeniedError: if the role is too weak.
@@ -119,7 +119,7 @@ def change_class(
 
 @dataclass(frozen=True)
 class Merged:
-    """A merge of classes that stands."""
+    """A merge of classes that was not undone."""
 
     at: datetime
     class_id: int
@@ -127,7 +127,7 @@ class Merged:
 
 
 def standing_merges(session: Session) -> list[Merged]:
-    """The merges of classes that nobody took back, as they followed each other."""
+    """The merges of classes that were not undone, in order."""
     merged = select(tables.ClassEvent.class_id).where(tables.ClassEvent.kind == "merge").distinct()
     found = []
     for class_id in session.scalars(merged).all():
@@ -147,9 +147,9 @@ def note_withdrawal(session: Session, class_id: int, *, author: Principal) -> No
 
 
 def withdraw_untouched(session: Session, class_id: int, *, author: Principal) -> bool:
-    """Take a class back that was made for labels which are gone; whether it was.
+    """Withdraw a class created for labels that were removed; whether it was withdrawn.
 
-    One that somebody uses or changed by now stays.
+    A class that was used or changed since stays.
     """
     naming.lock_classes(session)
     known = session.get_one(GlitchClass, class_id, populate_existing=True)

@@ -25,9 +25,9 @@ _ONE_AT_A_TIME = 4_202_611_291  # any number: of the lock while one is put toget
 
 
 def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Principal) -> UUID:
-    """Put glitches together as a cluster to review, beside those of the latest clustering; its id.
+    """Make selected glitches a cluster for review, beside those of the latest clustering; its id.
 
-    While a cluster that was put together of the same ones waits, it is that one.
+    While a cluster of the same selection waits, its id is returned.
 
     Raises:
         PermissionDeniedError: if the author is no reviewer.

@@ -121,7 +121,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks: the holder of a verified token."""
+    """The caller: the holder of a verified token."""
 
     token_id: UUID | None  # None: another issuer's word for it, not a token of ours
     name: str
@@ -152,7 +152,7 @@ class NewToken:
 def record_event(
     session: Session, actor: str, action: str, subject: str, subject_id: object, **details: Any
 ) -> None:
-    """Add an event: who did what to what. ``details`` go into JSON, and are never a secret."""
+    """Record an event in the audit trail. ``details`` are stored as JSON, never a secret."""
     what = {"action": action, "subject": subject, "subject_id": str(subject_id)}
     session.add(AuditEvent(actor=actor, **what, details=details))
 
@@ -199,10 +199,10 @@ def create_token(
     author: Principal | None = None,
     lifetime: timedelta | None = None,
 ) -> NewToken:
-    """Make a token; its secret is in the answer and nowhere else.
+    """Create a token; its secret is only in the returned record.
 
-    Labels carry its name as their author. Without a lifetime it is good until it is revoked;
-    the command line makes it without an author.
+    Labels carry its name as their author. Without a lifetime it is valid until it is revoked; the
+    command line creates it without an author.
 
     Raises:
         PermissionDeniedError: if the author is no admin.
@@ -267,7 +267,7 @@ _OF_HASH = select(ApiToken).where(ApiToken.secret_hash == bindparam("hash"))
 
 
 def require_role(principal: Principal, role: Role) -> None:
-    """Let pass who has this role or a higher one."""
+    """Refuse callers below this role."""
     if principal.role < role:
         raise errors.PermissionDeniedError(
             f"This needs the role {role.label} or a higher one; the token's role is "
@@ -306,12 +306,12 @@ _LATEST_FIRST = select(ApiToken).order_by(ApiToken.id.desc())
 
 
 def hash_of(secret: str) -> bytes:
-    """What is stored of a secret, which nobody can read back."""
+    """The stored hash of a secret, which cannot be reversed."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def _note_use(session: Session, token_id: UUID, now: datetime) -> None:
-    """Write the time of use, unless another request is just doing so: nobody waits for it."""
+    """Record the time of use, unless another request is just doing so."""
     due = (
         select(ApiToken.id)
         .where(

@@ -45,7 +45,7 @@ random_page_cost = 1.1
 
 
 class EmbeddedDatabaseError(RuntimeError):
-    """The embedded server cannot serve; the message says why and what to do."""
+    """The embedded server cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ class EmbeddedServer:
 
 
 def start_embedded(folder: Path) -> EmbeddedServer:
-    """Start the server whose data lie in ``folder``, or find it running.
+    """Start the server whose data are in ``folder``, or find it running.
 
-    The cluster is made the first time. Safe to call from several processes at once; the second
-    finds the first one's server. The server outlives the process that started it: call
+    The database cluster is created the first time. Several processes may call this at once; the
+    second finds the first one's server. The server outlives the process that started it: call
     ``stop``.
 
     Args:
@@ -130,7 +130,7 @@ def start_embedded(folder: Path) -> EmbeddedServer:
 
 
 def postgres_programs() -> Path:
-    """Where PostgreSQL's programs lie, those of the version that the service brings."""
+    """The folder of PostgreSQL's programs, in the bundled version."""
     return _binaries()[1]
 
 
@@ -187,7 +187,7 @@ def _prepare_folder(folder: Path) -> None:
 
 
 def _allow_traversal(path: Path) -> None:
-    """Let every user pass through the folders above, as the stand-in must; not read them."""
+    """Let every user enter the folders above, as the stand-in user must, but not read them."""
     for parent in path.parents:
         mode = parent.stat().st_mode
         if not mode & stat.S_IXOTH:
@@ -238,7 +238,7 @@ def _last_lines(text: str, count: int = 6) -> str:
 
 
 def _make_cluster(folder: Path) -> None:
-    """Make the cluster aside and rename it, so that one cut short is never taken for whole."""
+    """Create the cluster under a temporary name and rename it, so that it is never incomplete."""
     shutil.rmtree(folder / "postgres.partial", ignore_errors=True)
     if (folder / "postgres").exists() and any((folder / "postgres").iterdir()):
         raise EmbeddedDatabaseError(

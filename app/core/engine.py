@@ -23,11 +23,11 @@ POSTGRESQL_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
 class DatabaseUrlError(ValueError):
-    """The database address cannot be used; the message says what would do."""
+    """The database address cannot be used; the message says what is needed."""
 
 
 def parse_database_url(database_url: str) -> URL:
-    """The address with our driver, whichever PostgreSQL scheme it was written with.
+    """The address with our driver, whichever PostgreSQL scheme it has.
 
     Raises:
         DatabaseUrlError: if it is no PostgreSQL address. The message never repeats the address,
@@ -84,9 +84,9 @@ def _bound_locks(wait_s: float, connection: Any, *_: object) -> None:
 
 
 def _refuse_left(connection: Any, *_: object) -> None:
-    """Have a connection opened again whose server has gone: what it says unasked is its leave.
+    """Have a connection reopened whose server has closed it.
 
-    A look at the socket, where asking the server would cost every request a round trip.
+    The socket is checked, because a query to the server would cost every request a round trip.
     """
     look = select.poll()
     look.register(connection.fileno(), select.POLLIN)

@@ -214,7 +214,7 @@ def replay_events(
 
 
 def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
-    """Refuse an act of somebody who has not seen what was done last; remarks may go unseen."""
+    """Refuse an action whose author has not seen the last event; remarks may be unseen."""
     if last_event_id and last_event_id not in log.root_of:
         raise InvalidRequestError(
             f"Event {last_event_id} is not in this {log.thing}'s history: give the id of the last "

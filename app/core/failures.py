@@ -128,7 +128,7 @@ _OF_DATABASE = {
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """How an error is answered, in its own words; None for one nobody foresaw.
+    """The response to an error; None for an unforeseen one.
 
     The most derived class decides.
     """
@@ -152,7 +152,7 @@ def failure_of(error: Exception) -> Failure | None:
 
 
 def database_failure(error: BaseException | None) -> str | None:
-    """What to tell of trouble that the database has of its own; None of anything else."""
+    """The message for a fault of the database itself; None for anything else."""
     state = sqlstate(error) or "none"
     return next((said for begin, said in _OF_DATABASE.items() if state.startswith(begin)), None)
 
@@ -175,5 +175,5 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def sqlstate(error: BaseException | None) -> str | None:
-    """PostgreSQL's code of what went wrong; None where it came from elsewhere, or said none."""
+    """PostgreSQL's error code; None if the error came from elsewhere or has none."""
     return getattr(getattr(error, "orig", None), "sqlstate", None)

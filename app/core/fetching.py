@@ -20,11 +20,11 @@ UNPACKED = {"Accept-Encoding": "identity"}
 
 
 class AnswerTooLongError(ValueError):
-    """The answer has more bytes than it may."""
+    """The response exceeds the limit."""
 
 
 def check_unpacked(answer: httpx.Response) -> None:
-    """Refuse an answer that came packed, though ``UNPACKED`` was sent.
+    """Refuse a compressed response, though ``UNPACKED`` was sent.
 
     Raises:
         httpx.DecodingError: if it did.
@@ -34,7 +34,7 @@ def check_unpacked(answer: httpx.Response) -> None:
 
 
 def as_json(answer: httpx.Response) -> Any:
-    """What the answer says.
+    """The content of a response.
 
     Raises:
         ValueError: if that is no JSON, or nested deeper than anything sensible.
@@ -51,7 +51,7 @@ def is_temporary_failure(status: int) -> bool:
 
 
 class Fetcher:
-    """Asks for one answer after the other, over connections that it keeps; for one thread.
+    """Sends requests one after the other over kept connections; for one thread.
 
     Args:
         most_bytes: Of an answer.
@@ -107,6 +107,6 @@ def fetch(
     headers: Mapping[str, str] | None = None,
     **options: Any,
 ) -> httpx.Response:
-    """One answer, as a ``Fetcher`` gets it."""
+    """One response, by a ``Fetcher``."""
     with Fetcher(most_bytes, patience_s, **options) as fetcher:
         return fetcher.get(url, headers)

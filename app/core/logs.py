@@ -46,7 +46,7 @@ class TextFormatter(logging.Formatter):
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send the service's log to standard error, in the form that the settings ask for."""
+    """Send the service's log to standard error, in the configured form."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     root = logging.getLogger()

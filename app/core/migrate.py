@@ -17,7 +17,7 @@ class MigrationsNotFoundError(RuntimeError):
 
 
 def migrations_folder() -> Path:
-    """Where the migrations lie: beside ``app/`` of a checkout or image, or in the wheel's data."""
+    """The folder of the migrations: beside ``app/`` in a checkout, or in the wheel's data."""
     places = (
         Path(__file__).resolve().parents[2] / "alembic",
         Path(sysconfig.get_path("data")) / "share" / "glitch-discovery" / "alembic",
@@ -51,7 +51,7 @@ def upgrade(database_url: str, revision: str = "head") -> None:
 
 @cache  # the migrations of a running process do not change, and probes ask often
 def head_revision() -> str | None:
-    """The latest revision that this code knows."""
+    """The latest revision known to this code."""
     return ScriptDirectory.from_config(alembic_config("")).get_current_head()
 
 

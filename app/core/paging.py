@@ -69,10 +69,10 @@ def read_page(
     within: UUID | None = None,
     id_of: Callable[[Any], object] = attrgetter("id"),
 ) -> Page[Item]:
-    """One page of the rows of a query, as records, in the order of two columns of one table.
+    """One page of the rows of a query, as records, ordered by two columns of one table.
 
-    With each column comes whether it falls. A cursor is the id of the last record, by which alone,
-    or with ``within`` before it, that table finds its row.
+    Each column comes with whether it is descending. A cursor is the id of the last record, by which
+    that table finds its row, together with ``within`` if given.
     """
     query = query.order_by(*(column.desc() if falls else column.asc() for column, falls in order))
     if cursor is not None:

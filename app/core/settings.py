@@ -24,9 +24,9 @@ LONGEST_LEASE = timedelta(minutes=10)  # a worker says that it lives far more of
 
 
 def is_safe_address(url: Any, is_plain_taken: bool = True) -> bool:
-    """Whether nobody between here and there can read or change what is sent.
+    """Whether nobody on the way can read or change what is sent.
 
-    That is so of https, and of http within this machine, where that is taken.
+    True for https, and for http within this machine where that is allowed.
     """
     parts = urlsplit(url if isinstance(url, str) else "")
     if parts.scheme == "https":
@@ -56,7 +56,7 @@ def check_address(url: str, what: str, *, is_secret: bool = False) -> None:
 
 
 def check_mail_server(url: str) -> None:
-    """Refuse an address of a mail server that is none, or gives a password away.
+    """Refuse an invalid address of a mail server, or one that exposes a password.
 
     Raises:
         ValueError: with what it must look like; never with the address, which holds a password.
@@ -304,7 +304,7 @@ class Settings(BaseSettings):
 
     @property
     def has_remote_strain(self) -> bool:
-        """Whether strain that is not at hand is asked for elsewhere."""
+        """Whether missing strain is fetched from elsewhere."""
         return self.gwosc_url is not None or self.datafind_url is not None
 
     @field_validator("signing_key")
@@ -349,7 +349,7 @@ class Settings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        """Where people reach the service, as far as the settings tell; no slash at the end."""
+        """The public address of the service, as far as the settings give it; no trailing slash."""
         return self.public_url or f"http://{self.host}:{self.port}"
 
     @property

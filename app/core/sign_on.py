@@ -132,10 +132,10 @@ def _record(
 
 
 def note_refused_login(session: Session, client: str) -> None:
-    """Keep that somebody was refused at the login, and where from; never what was sent.
+    """Record a refused login and its origin; never what was sent.
 
-    Nobody has to be known to be refused, so an hour's first ``MOST_REFUSED_KEPT`` alone are kept:
-    the log has them all.
+    Anybody can be refused, so only the first ``MOST_REFUSED_KEPT`` of an hour are recorded: the log
+    has all of them.
     """
     since = least_of(datetime.now(UTC) - timedelta(hours=1))
     of_hour = select(AuditEvent.id).where(AuditEvent.id >= since, AuditEvent.action == REFUSED)

@@ -41,7 +41,7 @@ class Kept:
 
 
 class SharedFolder:
-    """The data directory itself, which all processes share. Paths lie in it, as in a bucket."""
+    """The data directory itself, which all processes share."""
 
     def keep(self, path: Path) -> None:
         """Let every process find this file, which is whole, or all the files of this folder."""
@@ -191,7 +191,7 @@ class Bucket:
         return path.absolute().relative_to(self._root).as_posix()
 
     def _trim(self) -> None:
-        """Remove copies that nobody here has used for long; now and then. The store has them."""
+        """Remove local copies that were not used for long; the store has them."""
         now = time.time()
         if now - self._trimmed_s < COPIES_S / 4:
             return
@@ -208,7 +208,7 @@ Storage = SharedFolder | Bucket
 
 
 def storage_of(data_dir: Path) -> Storage:
-    """Where the files of this data directory are kept, as ``GLITCH_STORAGE_URL`` says."""
+    """The storage of this data directory, as configured by ``GLITCH_STORAGE_URL``."""
     url = Settings().storage_url
     return _opened(data_dir, url) if url else _SHARED
 

@@ -37,7 +37,7 @@ class Limits:
 
 
 def prepare() -> None:
-    """Look up once, before the first fork, what every child would look up for itself."""
+    """Look up, before the first fork, what every child would need."""
     if landlock_version():
         _own_folders()
 
@@ -105,7 +105,7 @@ def _allow(ruleset: int, descriptor: int, rights: int) -> None:
 
 @cache
 def _own_folders() -> tuple[int, ...]:
-    """Descriptors of the folders whose modules a decoder may import late: Python's and ours."""
+    """Descriptors of the folders whose modules a decoder may import later: Python's and ours."""
     paths = sysconfig.get_paths()
     found = {Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     found |= {

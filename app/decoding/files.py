@@ -35,7 +35,7 @@ _GZIP = b"\x1f\x8b"
 
 
 class SpanSaid(TypedDict, total=False):
-    """What is said of a strain file; see ``glitch.strain.strain_span``."""
+    """Details of a strain file; see ``glitch.strain.strain_span``."""
 
     sample_rate_hz: float | None
     channel: str | None
@@ -43,7 +43,7 @@ class SpanSaid(TypedDict, total=False):
 
 
 class StrainSaid(SpanSaid, total=False):
-    """What is said of strain that is wanted; see ``glitch.strain.read_strain``."""
+    """Details of requested strain; see ``glitch.strain.read_strain``."""
 
     gps_time: Decimal | None
     preferred_channel: str | None
@@ -51,7 +51,7 @@ class StrainSaid(SpanSaid, total=False):
 
 @dataclass(frozen=True, eq=False)
 class ReadUpload:
-    """An uploaded file that is no picture: its kind, and its content where that was wanted."""
+    """An uploaded file that is no image: its kind, and its content if requested."""
 
     kind: str | None  # ARRAY, STRAIN, or None: neither
     views: Views | None = None
@@ -68,7 +68,7 @@ def read_upload(
     is_strain_wanted: bool,
     **said: Unpack[StrainSaid],
 ) -> ReadUpload:
-    """Tell strain from an array of views, and read what is wanted, in one go.
+    """Distinguish strain from an array of views, and read the requested content, in one request.
 
     Raises:
         GlitchError: as ``glitch.strain.read_strain`` and ``glitch.images.read_views``.

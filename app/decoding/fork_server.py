@@ -44,7 +44,7 @@ def serve(control: socket.socket) -> None:
 
 
 def _answer(descriptor: int, base_bytes: int) -> NoReturn:
-    """In the child: answer the one request, and end without any of Python's own clearing up."""
+    """In the child: answer the one request, and end without Python's cleanup."""
     status = 1
     try:
         with socket.socket(fileno=descriptor) as channel:

@@ -52,7 +52,7 @@ def send_message(channel: socket.socket, message: Message) -> None:
 
 
 def receive_message(channel: socket.socket) -> Message:
-    """Receive a message whole, allocating no more than the bounds above.
+    """Receive a complete message, allocating no more than the limits above.
 
     Raises:
         BrokenMessageError: if the other side ended first, or what it sent is no message.

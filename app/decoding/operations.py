@@ -50,7 +50,7 @@ def _shown(arguments: _Arguments) -> str:
 
 
 def _upload(file: Path, arguments: _Arguments) -> Any:
-    """What an upload is, and its content as far as that is wanted."""
+    """The kind of an upload, and its content if requested."""
     if holds_views(file):
         if not arguments["is_array_wanted"]:
             return {"kind": ARRAY}

@@ -37,7 +37,7 @@ class _NoServerError(Exception):
 
 
 class DecoderPool:
-    """Decodes files in children, each of which answers one request and ends."""
+    """Decodes files in child processes, each of which answers one request and ends."""
 
     def __init__(self, children: int = 2, timeout_s: float = 30.0) -> None:
         self._turns = threading.BoundedSemaphore(children)
@@ -243,7 +243,7 @@ def running_pool(*, children: int, timeout_s: float) -> Iterator[DecoderPool]:
 
 
 def _end() -> None:
-    """At the end of the process, of which a forked one has no pool to close."""
+    """Close the pool at the end of the process; a forked process has none."""
     if _shared.pool is not None:
         _shared.pool.close()
 

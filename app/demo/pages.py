@@ -19,6 +19,6 @@ def load(session: SessionDep, principal: Admin) -> Response:
 
 @router.post("/demonstration/remove", dependencies=[CsrfChecked])
 def remove(session: SessionDep, principal: Admin) -> Response:
-    """Take it out, and start with what is one's own."""
+    """Remove the demonstration, to start with your own data."""
     remove_demonstration(session, principal=principal)
     return see_other("/ui/clusters", done="demo-removed")

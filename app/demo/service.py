@@ -62,7 +62,7 @@ def start_demonstration(session: Session, *, principal: Principal) -> JobRecord:
 
 
 def demonstration(session: Session) -> Demonstration:
-    """How it stands."""
+    """The state of the demonstration."""
     job = latest_job(session, KIND)
     return Demonstration(job, bool(session.scalar(select(exists(_glitches())))))
 

@@ -28,9 +28,9 @@ _log = logging.getLogger("digest")
 
 
 class DigestHandler(OneTransaction):
-    """Sends what is new. A receiver that fails is noted, and keeps nobody from anything.
+    """Sends the summary. A receiver that fails is recorded and does not block others.
 
-    The result says who took it and who did not: those are sent it again (``request_due``).
+    The result says which receivers accepted it; the others are sent it again (``request_due``).
     """
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
@@ -63,7 +63,7 @@ def _as_json(made: Digest) -> dict[str, Any]:
 
 
 def _send(address: str, page: str, made: Digest) -> Sent:
-    """Post it to the webhook. The address may be a secret: nobody is shown it."""
+    """Post it to the webhook. The address may be secret, so it is never shown."""
     message = {"text": "\n".join([*made.message, page]), "digest": _as_json(made)}
     try:
         status = asyncio.run(_post(address, message))
@@ -86,9 +86,9 @@ async def _post(address: str, message: Mapping[str, Any]) -> int:
 
 
 def send_mail(settings: Settings, made: Digest, key: str) -> Sent:
-    """Mail it; what became of it in a sentence, without addresses or secrets.
+    """Mail it; the outcome in a sentence, without addresses or secrets.
 
-    ``key`` is the same for what is sent again, so that a mailbox can tell.
+    ``key`` is the same for a repeated message, so that a mailbox can recognise it.
     """
     server = urlsplit(settings.smtp_url.get_secret_value() if settings.smtp_url else "")
     message = _message(settings, made, key)
@@ -120,9 +120,9 @@ def _message(settings: Settings, made: Digest, key: str) -> EmailMessage:
 
 
 class _Bounded(smtplib.SMTP):
-    """A session that is over after MAIL_WITHIN_S, whatever the server does.
+    """A session that ends after MAIL_WITHIN_S, whatever the server does.
 
-    smtplib's timeout is of one read alone, and a server may send its greeting letter by letter.
+    smtplib's timeout applies to single reads, and a server may send its greeting byte by byte.
     """
 
     def connect(  # type: ignore[override]  # of typeshed's names

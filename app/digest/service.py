@@ -66,7 +66,7 @@ class NewRun(Model):
     @computed_field(description="Why its false-discovery rate may not hold.")  # type: ignore[prop-decorator]
     @property
     def doubt(self) -> str | None:
-        """In words; None where nothing speaks against it."""
+        """The warning in words; None if there is none."""
         return doubt_of(self.findings)
 
     @property
@@ -276,7 +276,7 @@ def _is_no_future(now: datetime) -> ColumnElement[bool]:
 
 
 class Sending(Model):
-    """When somebody was last notified of what is new, and whether it arrived."""
+    """The latest notification of what is new, and whether it arrived."""
 
     job: UUID
     finished_at: datetime
@@ -284,7 +284,7 @@ class Sending(Model):
 
 
 def last_sending(session: Session) -> Sending | None:
-    """The latest; None where nothing was ever sent."""
+    """The latest; None if nothing was ever sent."""
     row = session.execute(
         select(Job.id.label("job"), Job.finished_at, Job.result["sent"].astext.label("sent"))
         .where(Job.kind == KIND, Job.state == "succeeded", Job.result.has_key("sent"))

@@ -151,7 +151,7 @@ class LoggedOutPage(PageContext):
 
 @dataclass(frozen=True)
 class FailurePage(PageContext):
-    """Anything that went wrong, said in a sentence."""
+    """A page with an error message."""
 
     template: ClassVar[str] = "failure.html"
 

@@ -55,7 +55,7 @@ SignerDep = Annotated[SessionSigner, Depends(signer_of)]
 
 
 def visitor_of(request: Request) -> Visitor:
-    """Who looks at the page, as ``PageRoute`` found."""
+    """The visitor of the page, as found by ``PageRoute``."""
     visitor: Visitor = request.state.visitor
     return visitor
 
@@ -98,7 +98,7 @@ def _caller(role: Role) -> Callable[..., Principal]:
 
 
 def logged_in(visitor: Visitor) -> Principal:
-    """Who looks at the page."""
+    """The logged-in visitor of the page."""
     if visitor.principal is None:
         raise service.UnauthenticatedError("Log in with your token to see this page.")
     return visitor.principal
@@ -114,7 +114,7 @@ Admin = Annotated[Principal, Depends(_caller(Role.ADMIN))]
 
 
 class PageRoute(APIRoute):
-    """Finds out who asks before any body is read, and answers failures with a page."""
+    """Authenticates the visitor before a body is read, and answers failures with a page."""
 
     body_role: ClassVar[Role | None] = None  # the least role that may send a body
 
@@ -138,7 +138,7 @@ class PageRoute(APIRoute):
 
 
 class LookPageRoute(PageRoute):
-    """As ``UploadPageRoute``, for readers too, who have a glitch looked at and not stored."""
+    """As ``UploadPageRoute``, but also for readers, whose glitch is analysed and not stored."""
 
     body_role = Role.READER
 

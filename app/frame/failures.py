@@ -53,13 +53,13 @@ def explain(error: Exception) -> Failure | None:
 
 
 def status_of(error: Exception) -> int:
-    """The status of a page that says in place what was wrong with its form."""
+    """The status of a page that shows an error in its form."""
     known = explain(error)
     return 400 if known is None else known.status
 
 
 def failure(request: Request, error: Exception) -> Response:
-    """The page that says what went wrong."""
+    """The page with an error message."""
     if isinstance(error, service.UnauthenticatedError):
         return _to_login(request)
     known = explain(error)
@@ -113,7 +113,7 @@ def _came_from(request: Request) -> str | None:
 
 
 def see_other(path: str, **said: str) -> RedirectResponse:
-    """After a form: a fresh GET, so that reloading does not send the form again.
+    """Redirect after a form, so that reloading does not send the form again.
 
     ``said`` becomes further parameters, by which the page says what was done.
     """

@@ -110,7 +110,7 @@ def _signed(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class LatentBar:
-    """One latent dimension: where it sits and how sure the encoder is."""
+    """One latent dimension: its value and the uncertainty."""
 
     x: float
     mean_y: float
@@ -194,7 +194,7 @@ RULER_HEIGHT = 40.0
 
 @dataclass(frozen=True)
 class StripRuler:
-    """The axis under a strip of views: where the latent goes, and where glitches lie on it."""
+    """The axis under a strip of views: the range of the latent, and the values of glitches."""
 
     width: float
     height: float
@@ -215,7 +215,7 @@ def strip_ruler(
     group: tuple[float, float] | None,
     n_views: int,
 ) -> StripRuler:
-    """The ruler of a strip whose views go evenly from ``low`` to ``high``."""
+    """The ruler of a strip of evenly spaced views from ``low`` to ``high``."""
     start = STRIP_VIEW_WIDTH / 2
     end = start + STRIP_STEP * (n_views - 1)
 

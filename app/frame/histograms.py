@@ -100,7 +100,7 @@ def ticks_at_ends(texts: Sequence[str]) -> tuple[Tick, ...]:
 
 @dataclass(frozen=True)
 class Timeline:
-    """How often a look occurred over time, above how much there was at all."""
+    """Counts of similar glitches over time, above the counts of all glitches."""
 
     alike: tuple[Bar, ...]
     everything: tuple[Bar, ...]
@@ -134,7 +134,7 @@ def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline |
 
 
 def sparkline(counts: Sequence[int], summary: str) -> Sparkline | None:
-    """Counts as small bars; None where there are none."""
+    """Counts as small bars; None if there are none."""
     if not counts or not max(counts):
         return None
     box = (0.0, SPARK_WIDTH, 0.0, SPARK_HEIGHT)

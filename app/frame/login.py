@@ -91,9 +91,9 @@ def to_provider(
     signer: deps.SignerDep,
     next: Annotated[str | None, Query()] = None,  # noqa: A002 - the name in the address
 ) -> Response:
-    """Off to the provider of logins; a signed cookie says what it was begun for.
+    """Redirect to the login provider; a signed cookie keeps the attempt.
 
-    A link, not a form: the policy of the pages sends forms to this service alone.
+    This is a link, not a form: the policy of the pages sends forms only to this service.
     """
     address, attempt = _provider(request).begin(_come_back_to(request))
     kept = (attempt.state, attempt.nonce, attempt.verifier, int(time.time()) + _LOGIN_S)
@@ -115,7 +115,7 @@ def from_provider(
     state: Annotated[str, Query()] = "",
     code: Annotated[str, Query()] = "",
 ) -> Response:
-    """Back from the provider: the code says who it is, if this browser went there."""
+    """Return from the provider: its code identifies the person, if this browser started it."""
     provider = _provider(request)
     begun = signer.unseal("login", request.cookies.get(LOGIN_COOKIE_NAME))
     next_path = local_path(begun[4] if begun else None)

@@ -101,7 +101,7 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who looks at a page: a logged-in principal, or nobody known."""
+    """The visitor of a page: a logged-in principal, or nobody known."""
 
     principal: Principal | None
     nonce: str  # behind the CSRF token of every form on the page
@@ -112,10 +112,10 @@ class Visitor:
 def render(
     request: Request, page: PageContext, *, status: int = 200, has_own_pictures: bool = False
 ) -> HTMLResponse:
-    """A whole page, for the visitor that its route found.
+    """A complete page, for the visitor that its route found.
 
-    ``has_own_pictures`` where pictures stand in the page itself (``data:``), as of an upload
-    that is not kept.
+    ``has_own_pictures`` if the page itself contains images (``data:``), as of an upload that is not
+    stored.
     """
     template = environment().get_template(page.template)
     html = template.render(frame=_frame(request, page.section), page=page)
@@ -203,7 +203,7 @@ def static_files() -> dict[str, bytes]:
 
 @cache
 def static_digest() -> str:
-    """Names the state of all static files, so that browsers may keep them for ever."""
+    """A digest of all static files, so that browsers may cache them for ever."""
     digest = hashlib.sha256()
     for name, content in static_files().items():
         digest.update(name.encode() + b"\0" + content)
@@ -211,7 +211,7 @@ def static_digest() -> str:
 
 
 def local_path(path: str | None, fallback: str = "/ui/") -> str:
-    """A path on our own pages to go back to; anything else, such as another host, is refused."""
+    """A path on our own pages to return to; anything else, for example another host, is refused."""
     if not path or len(path) > LONGEST_PATH or not path.startswith("/ui/") or "\\" in path:
         return fallback
     if any(ord(character) < 32 for character in path):

@@ -22,7 +22,7 @@ _SIGNED_BY: dict[str, Any] = {"digest_method": hashlib.sha256, "key_derivation":
 
 @dataclass(frozen=True)
 class WebSession:
-    """What a valid session cookie says."""
+    """The content of a valid session cookie."""
 
     session_id: str  # id of the session's row
     expires_at: int  # seconds since the Unix epoch
@@ -57,7 +57,7 @@ class SessionSigner:
         return session if now_s < session.expires_at else None
 
     def seal(self, purpose: str, *values: str | int) -> str:
-        """Values as a cookie that nobody else can make, nor use for another purpose."""
+        """Values as a cookie that nobody else can create, nor use for another purpose."""
         return str(self._serializer(purpose).dumps(values))
 
     def unseal(self, purpose: str, cookie: str | None) -> list[Any]:

@@ -67,7 +67,7 @@ def make_token(
     name: Annotated[str, Form()] = "",
     role: Annotated[str, Form(max_length=40)] = "",
 ) -> Response:
-    """Make a token. Its secret is in this answer alone, so that there is no page to go on to."""
+    """Create a token. Its secret is only in this response, so there is no redirect."""
     try:
         with session.begin_nested():
             new = access.create_token(session, name, access.parse_role(role), author=principal)

@@ -65,7 +65,7 @@ _NUMBER = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
 
 
 class TimeError(ValueError):
-    """The text is neither a GPS time nor a UTC time; the message says what would do."""
+    """The text is neither a GPS time nor a UTC time; the message says what is accepted."""
 
 
 def parse_time(text: str) -> Decimal:

@@ -101,7 +101,7 @@ def p_value_text(p_value: float) -> str:
 
 
 def novelty(judgement: Judgement | None) -> Novelty:
-    """A judgement in words. "Could not be judged" is its own answer, never "not novel"."""
+    """A novelty result in words. "Could not be judged" never means "not novel"."""
     if judgement is None:
         return Novelty(
             "unjudged",
@@ -145,7 +145,7 @@ def card_picture_href(glitch_id: UUID, duration_s: float) -> str:
 
 
 def nearest_window(present: Sequence[float], wanted_s: float) -> float | None:
-    """The window that is present and most like the wanted one; the shorter of two equals."""
+    """The available window most similar to the requested one; the shorter of two equal ones."""
     return min(present, key=lambda length: (abs(length - wanted_s), length), default=None)
 
 

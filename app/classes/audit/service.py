@@ -32,9 +32,9 @@ LARGEST_PAGE = 200
 
 
 def start_audit(session: Session, *, principal: Principal, n_voters: int = VOTERS) -> JobRecord:
-    """Have all labels audited by a worker. Asked for twice, it is done once.
+    """Have a worker audit all labels; a second request returns the same job.
 
-    Of each glitch ``n_voters`` nearest labelled ones are asked, 1 to 50.
+    Each glitch is compared with its ``n_voters`` nearest labelled ones, 1 to 50.
 
     Raises:
         PermissionDeniedError: if the role may only read.
@@ -81,10 +81,8 @@ def list_doubtful_glitches(
 ) -> Page[AuditedGlitch]:
     """Glitches that the latest audit doubts, the largest lead of the other label first.
 
-    A glitch whose label was changed since, or found right, is no longer listed: somebody has
-    looked.
-
-    ``suggestion`` is what their neighbours call them.
+    A glitch whose label was changed since, or confirmed, is not listed. ``suggestion`` restricts
+    them to those with this suggested label.
 
     Raises:
         InvalidRequestError: if a filter, the limit or the cursor means nothing.
@@ -154,10 +152,10 @@ def too_few_to_win(session: Session, doubts: Sequence[AuditedGlitch]) -> dict[UU
 def keep_label(
     session: Session, glitch_id: UUID, shown: str | None = None, *, author: Principal
 ) -> records.Label:
-    """Say that the label of a glitch is right: no audit lists it again while it has that label.
+    """Confirm the label of a glitch: no audit lists it again while it has that label.
 
-    It is a label like any other, so that its author may be asked, and it may be revoked.
-    ``shown`` is the one that the author saw, by default whichever it has.
+    The confirmation is a label itself, so it has an author and can be revoked. ``shown`` is the
+    label that the author saw, by default the current one.
 
     Raises:
         PermissionDeniedError: if the author may only read.
@@ -203,7 +201,7 @@ def refuse_answered(session: Session, glitch_id: UUID, shown: str | None = None)
 
 
 def rank_doubted_classes(session: Session) -> tuple[DoubtedClass, ...]:
-    """The classes whose labels the latest audit doubts, the most doubts first."""
+    """The classes whose labels the latest audit doubts, most doubts first."""
     audit = latest_audit(session)
     if audit is None:
         return ()
@@ -233,8 +231,8 @@ def list_impure_clusters(
 ) -> Page[ImpureCluster]:
     """Clusters of a run whose labelled members disagree, the worst first.
 
-    By default of the latest run. One over everything holds the labelled glitches, one over what
-    is novel holds few.
+    By default the latest run. A run over everything contains the labelled glitches, one over novel
+    glitches only few.
     """
     check_limit(limit, LARGEST_PAGE)
     run = latest_run(session) if run_id is None else get_run(session, run_id)
@@ -290,7 +288,7 @@ def list_impure_clusters(
 
 
 def _standing(audit_id: UUID) -> list[ColumnElement[bool]]:
-    """Findings of an audit that nobody has looked at: no label came since, none was kept."""
+    """Findings of an audit without an answer: no label was added since, none was confirmed."""
     is_kept = (
         select(Label.id)
         .where(

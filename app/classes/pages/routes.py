@@ -35,7 +35,7 @@ def add(
     name: LongText = "",
     description: LongText = "",
 ) -> Response:
-    """Add a class of ours; what speaks against it is said in place."""
+    """Add a class; errors are shown in the form."""
     try:
         with session.begin_nested():
             made = create_class(
@@ -58,9 +58,10 @@ def one_class(
     which: str,
     after: str | None = None,
 ) -> Response:
-    """One class: what it looks like, when it occurs, what was done to it.
+    """The page of one class.
 
-    Its address has its id, which stays where the class is renamed; its names lead there.
+    Its address has its id, which does not change when the class is renamed; its names redirect
+    there.
     """
     if not (which.isascii() and which.isdigit() and len(which) < 10):
         known = which if find_class(session, which) else called_now(session, which)
@@ -79,7 +80,7 @@ def change(
     class_id: int,
     typed: Annotated[ChangeTyped, Depends()],
 ) -> Response:
-    """Do something to a class; what speaks against it is said in place, with the latest state."""
+    """Apply an action to a class; errors are shown in the form, with the latest state."""
     record, act = get_class(session, class_id), typed.act
     about = {
         "last_event_id": typed.last_event_id,

@@ -14,7 +14,7 @@ _TRAILER = b"\xff\xff"
 
 
 def read_rows(session: Session, query: sql.Composable, columns: np.dtype) -> np.ndarray:
-    """What a query answers, as a structured array.
+    """The result of a query, as a structured array.
 
     Args:
         session: The transaction to read in.

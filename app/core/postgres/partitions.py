@@ -29,10 +29,10 @@ def vector_index_name(checkpoint_id: int) -> str:
 
 
 def create_partition(session: Session, checkpoint_id: int, latent_size: int) -> None:
-    """Make the partition of a checkpoint, in the caller's transaction.
+    """Create the partition of a checkpoint, in the caller's transaction.
 
-    It is built aside and then attached: that takes a lock under which reads and writes of the
-    other partitions go on, which CREATE TABLE ... PARTITION OF does not.
+    It is created separately and then attached. The lock for this allows reads and writes of the
+    other partitions, which CREATE TABLE ... PARTITION OF does not.
     """
     table, key, size = partition_name(checkpoint_id), int(checkpoint_id), int(latent_size)
     session.execute(

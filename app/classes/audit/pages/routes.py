@@ -147,7 +147,7 @@ def undo(
     label: Annotated[UUID, Form()],
     back: Annotated[str, Form(max_length=LONGEST_PATH)] = PATH,
 ) -> Response:
-    """Take back what was just said."""
+    """Undo the latest answer."""
     revoke_label(session, label, principal=principal)
     return see_other(local_path(back, PATH), done="undone")
 
@@ -203,7 +203,7 @@ def _page(
 
 
 def _job(session: Session) -> JobNote | None:
-    """The latest audit's job, where it is at work or failed."""
+    """The latest audit's job, if it is running or failed."""
     latest = latest_job(session, service.KIND)
     if latest is None or latest.state in {"succeeded", "cancelled"}:
         return None
