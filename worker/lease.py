@@ -22,7 +22,7 @@ STOP_GRACE_S = 4.0  # how long a chunk may take to end after a stop was asked fo
 
 
 class WorkerStoppingError(Exception):
-    """This worker is asked to stop; the chunk goes back for another to do."""
+    """This worker is asked to stop; the chunk is released for another."""
 
 
 @dataclass(eq=False)
@@ -76,7 +76,7 @@ class HeldLease:
             raise WorkerStoppingError
 
     def note(self, sentence: str | None) -> None:
-        """Write a sentence on the job, in a transaction of its own; lost where that fails."""
+        """Write a message on the job, in a separate transaction; lost if that fails."""
         try:
             with self.sessions.begin() as session:
                 leases.note_on_job(session, self.chunk.job_id, sentence)

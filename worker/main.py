@@ -20,10 +20,9 @@ _LOOK_S = 2.0
 
 
 def run_worker(settings: Settings) -> int:
-    """Work on jobs until SIGTERM or SIGINT; the exit code.
+    """Run jobs until SIGTERM or SIGINT; the exit code.
 
-    Ends with ``stalled.EXIT_STALLED`` where it no longer hears its messages and should be started
-    again.
+    Ends with ``stalled.EXIT_STALLED`` if it no longer receives messages and should be restarted.
 
     Raises:
         NotReadyError: if DATABASE_URL or REDIS_URL is not set.

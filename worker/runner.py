@@ -199,7 +199,7 @@ def _where(chunk: Chunk) -> dict[str, object]:
 
 
 def _disk_sentence(error: Exception) -> str | None:
-    """What to tell of a disk or store that takes nothing, without an attempt; None for others."""
+    """The message for a full disk or store, without counting the attempt; None for others."""
     if isinstance(error, StorageAwayError):
         return str(error)
     if isinstance(error, DBAPIError) and sqlstate(error) in _DISK_FULL_STATES:
@@ -212,7 +212,7 @@ def _disk_sentence(error: Exception) -> str | None:
 
 
 def _trouble_sentence(error: Exception) -> str | None:
-    """What to tell of what the database or this machine lacks; None of anything else."""
+    """The message for a fault of the database or this machine; None for anything else."""
     if isinstance(error, MemoryError):
         return (
             "The worker has too little memory for this: give its machine more, or start fewer "

@@ -53,7 +53,7 @@ class BusyProcesses:
         self._is_at_work.clear()
 
     def close(self) -> None:
-        """Tell nothing more: what ``tell`` needs may be closed now."""
+        """Report nothing more: the connection of ``tell`` may be closed now."""
         self._has_ended.set()
         self._is_at_work.set()
         self._thread.join(_END_S)
@@ -73,9 +73,10 @@ class StallCheck:
         self._waiting_since: float | None = None
 
     def is_stalled(self, now: float, waiting: int, last_sign: float) -> bool:
-        """Judge by one more look, at monotonic times in seconds.
+        """Judge by one more check, at monotonic times in seconds.
 
-        ``waiting`` messages no worker has taken; ``last_sign`` is when this one was last at work.
+        ``waiting`` is the number of messages that no worker has taken; ``last_sign`` is when this
+        one was last busy.
         """
         if waiting == 0:
             self._waiting_since = None

@@ -59,7 +59,7 @@ class Process:
 
     @contextmanager
     def _working(self) -> Iterator[None]:
-        """Leave signs of life meanwhile; a database that is away is a line of the log, no more."""
+        """Report signs of life meanwhile; an unreachable database is only logged."""
         try:
             with self.at_work:
                 yield
@@ -70,7 +70,7 @@ class Process:
             _log.warning("the database is away: jobs go on once it serves (%s)", said)
 
     def work_once(self) -> bool:
-        """Do a slice of each open job of which something is due; whether any was."""
+        """Run a slice of each open job that is due; whether there was any."""
         has_worked = False
         self._end_jobs()
         for job_id in self._due():
@@ -84,7 +84,7 @@ class Process:
             return jobs_due(session)
 
     def _end_jobs(self) -> None:
-        """End the jobs that have come to their end without anybody who saw it."""
+        """End finished jobs whose end no worker noticed."""
         with self.sessions() as session:
             job_ids = jobs_at_their_end(session)
         for job_id in job_ids:
@@ -116,7 +116,7 @@ class Process:
             self.look_after()
 
     def look_after(self) -> None:
-        """What must be done now and then whether anybody asks or not; each in its transaction."""
+        """Regular maintenance, each step in its own transaction."""
         for what, act in UPKEEP.items():
             try:
                 with self.sessions.begin() as session:

@@ -51,7 +51,7 @@ class EncoderSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class UploadRequest(UploadSaid):
-    """What somebody sent, as it came: files with their names, and texts about them."""
+    """An upload as received: files with their names, and text fields."""
 
     files: Sequence[tuple[str | None, BinaryIO]]
     neighbours: int = 10
@@ -66,12 +66,11 @@ def embed_upload(
     store: bool = True,
     label: str | None = None,
 ) -> Embedded:
-    """Embed what was sent, and store it if that is asked for; the same twice is one glitch.
+    """Embed an upload, and store it if requested; a repeated upload is the same glitch.
 
-    Reading and encoding come first and take seconds under load: the session touches no database
-    connection before they are done.
-
-    To store takes the role submitter, to look the role reader; a label is for what is stored.
+    Reading and encoding come first and take seconds under load: the session uses no database
+    connection before they are done. Storing needs the role submitter, analysing the role reader; a
+    label needs storing.
 
     Raises:
         InvalidRequestError: if a field means nothing or contradicts another or a file.

@@ -31,7 +31,7 @@ class GlitchFacts:
 
     @property
     def centring(self) -> str | None:
-        """Where the views are centred, where the loudest tile lies off the given time."""
+        """A sentence on the centre of the views, if the loudest tile is not at the given time."""
         given, peak, centre = self.gps_time, self.peak_gps_time, self.centre_gps_time
         if given is None or peak is None or centre is None or abs(peak - given) <= WORTH_A_WORD:
             return None
@@ -45,7 +45,7 @@ class GlitchFacts:
         )
 
     def facts(self) -> dict[str, Any]:
-        """These alone, by name, of whatever carries them."""
+        """Only these properties, by name."""
         return facts_of(self)
 
     def plain(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def facts_of(source: object) -> dict[str, Any]:
 
 
 def measured(made: StrainViews) -> dict[str, Any]:
-    """What the loudest tile of a glitch's strain says of it."""
+    """The properties measured from the loudest tile of a glitch's strain."""
     return {
         "snr": made.snr,
         "peak_frequency": made.peak_frequency_hz,

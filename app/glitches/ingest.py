@@ -48,12 +48,12 @@ def insert_glitch(
     checkpoint: CheckpointRecord,
     metadata: GlitchMetadata,
 ) -> StoredGlitch:
-    """Store a glitch, its views and its embedding; the same upload twice is one glitch.
+    """Store a glitch, its views and its embedding; a repeated upload is the same glitch.
 
-    Two requests that store the same at once end with one row: the second waits for the first
-    one's commit and then finds it. A Gravity Spy id names one glitch too: an upload under a known
-    id that brings all the windows known and more replaces them; one that brings no more changes
-    nothing. A known glitch that was not embedded under this checkpoint gets its embedding.
+    Two simultaneous requests for the same glitch end with one row: the second waits for the first
+    one's commit and then finds it. A Gravity Spy id also identifies a glitch: an upload under a
+    known id replaces the views if it has all known windows and more; otherwise it changes nothing.
+    A known glitch that was not embedded under this checkpoint gets its embedding.
 
     Returns:
         The glitch as stored, whether it is new, and how novel it is now.
@@ -233,7 +233,7 @@ def _claim(
 ) -> dict[bytes, Row[Any]]:
     """Add rows unless digest or Gravity Spy id are known; those added, by digest.
 
-    In the order of the digests, so that two who store the same at once never deadlock.
+    They are added in the order of their digests, to avoid deadlocks.
     """
     if not found:
         return {}
@@ -357,7 +357,7 @@ def embedding_row(
     encoding: EncodingLike,
     judgement: Judgement,
 ) -> dict[str, Any]:
-    """The row of an embedding; of a glitch that is no reference until its label says so."""
+    """The row of an embedding; the glitch is no reference until it is labelled."""
     return {
         "glitch_id": glitch.id,
         "checkpoint_id": checkpoint_id,
@@ -406,7 +406,7 @@ _ADD = text(
 
 
 def add_flags(session: Session, flags: Mapping[UUID, Collection[str]]) -> None:
-    """Add names of flags to glitches; none is ever taken away, and one that is there stays."""
+    """Add names of flags to glitches; existing names are kept."""
     rows = [{"id": one, "names": sorted(names)} for one, names in sorted(flags.items()) if names]
     if rows:
         session.execute(_ADD, rows)
@@ -426,11 +426,10 @@ _SAME_STEPS = 1  # of 255; what rounding moves a cell by
 def known_digests(
     session: Session, found: Sequence[tuple[Views, GlitchMetadata]]
 ) -> dict[int, bytes]:
-    """Digests of stored glitches that are the same as these, by their places.
+    """Digests of stored glitches that equal these, by their positions.
 
-    The same is what has detector and GPS time in common, and the same windows and rows with
-    energies that differ by no more than rounding. What has no detector or no time is never taken
-    for the same here: its digest decides.
+    Equal glitches have the same detector, GPS time, windows and rows, and energies that differ only
+    by rounding. A glitch without detector or time is compared only by its digest.
     """
     keys = {
         place: (one.ifo, one.gps_time.quantize(GPS_STEP))

@@ -27,9 +27,9 @@ LONGEST_SOURCE = 50
 def append_label(
     session: Session, glitch_id: UUID, class_name: str, *, author: Principal, source: str = "human"
 ) -> records.Label:
-    """Say that a glitch is of a class; this becomes its current label.
+    """Label a glitch; this becomes its current label.
 
-    ``source`` says by what means, for example ``"human"`` or ``"simulation"``.
+    ``source`` says how it was made, for example ``"human"`` or ``"simulation"``.
 
     Raises:
         PermissionDeniedError: if the author may only read.
@@ -81,7 +81,7 @@ def append_labels(
     source: str = "human",
     confidences: Mapping[UUID, float | None] | None = None,
 ) -> list[UUID]:
-    """Say the same of many glitches, in a handful of statements; the ids of the labels.
+    """Label many glitches in a few statements; the ids of the labels.
 
     ``confidences`` are those of the labels whose source states one, 0 to 1, by glitch.
 
@@ -169,9 +169,9 @@ def _get(session: Session, label_id: UUID) -> records.Label:
 
 
 def _lock_glitches(session: Session, glitch_ids: Sequence[UUID]) -> None:
-    """One change of a glitch's labels at a time, so that the current one is what it says.
+    """Lock glitches, so that their labels are changed one transaction at a time.
 
-    In the order of their ids, so that two who label many never deadlock.
+    They are locked in the order of their ids, to avoid deadlocks.
     """
     locked = session.scalars(
         select(Glitch.id)

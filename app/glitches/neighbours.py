@@ -110,9 +110,9 @@ def _neighbours(rows: Iterable[Row[Any]]) -> list[Neighbour]:
 
 
 def _is_few(filters: GlitchFilters) -> bool:
-    """Whether what passes is few and apart: of a cluster, a batch or a p-value, or chosen.
+    """Whether the filters select few, scattered glitches, as of a cluster or a p-value.
 
-    Hardly any of it lies among the nearest few of all, where an index search looks.
+    Hardly any of them are among the nearest of all, which an index search returns.
     """
     of_some = (filters.cluster_id, filters.batch_id, filters.ids)
     by_novelty = (filters.p_value_max, filters.is_judged)
@@ -146,10 +146,10 @@ def _by_distance(index_size: int | None) -> Select[*tuple[Any, ...]]:
 def _nearest_of(
     near: int, index_size: int, conditions: Sequence[ColumnElement[bool]]
 ) -> Select[*tuple[Any, ...]]:
-    """Of so many that are the nearest of all, those that pass: the nearest that do, if k do.
+    """The nearest glitches that pass the filters among the nearest of all, if there are k.
 
-    To have the index hand on the nearest of all until k pass finds a third of the ten nearest of a
-    class that lies elsewhere than the query (of 100,000 glitches).
+    Iterative index scans until k pass find only a third of the ten nearest of a class away from the
+    query (of 100,000 glitches).
     """
     nearest = _by_distance(index_size).order_by(distance_to(QUERY, index_size))
     among = nearest.limit(near).subquery()
@@ -216,7 +216,7 @@ def _narrow(
 
 
 def prepare_index_scan(session: Session, candidates: int = EF_SEARCH) -> None:
-    """Let the index look further when filters reject what it finds; for this transaction."""
+    """Let the index search further if filters reject its results; for this transaction."""
     session.execute(
         text(
             "SELECT set_config('hnsw.ef_search', :ef, true),"

@@ -43,7 +43,7 @@ class GlitchRecord(GlitchFacts):
 
     @property
     def public_id(self) -> str:
-        """The Gravity Spy id, or ours where there is none: what similarity search speaks."""
+        """The Gravity Spy id, or ours if there is none, as used by similarity search."""
         return self.gravityspy_id or str(self.id)
 
     @property

@@ -161,7 +161,7 @@ def glitch_item(base: str, glitch: GlitchRecord) -> Glitch:
 def glitch_detail(
     base: str, glitch: GlitchRecord, embedding: EmbeddingRecord | None
 ) -> GlitchDetail:
-    """A glitch by itself."""
+    """The full record of one glitch."""
     more = {
         "embedding": embedding and embedding_of(embedding.checkpoint, embedding),
         "novelty": embedding and Novelty.model_validate(embedding.novelty),
@@ -170,7 +170,7 @@ def glitch_detail(
 
 
 def embedding_of(checkpoint: str, encoding: EncodingLike) -> Embedding:
-    """Where a glitch lies under the checkpoint of this name."""
+    """The embedding of a glitch under the checkpoint of this name."""
     return Embedding(
         checkpoint=checkpoint,
         mean=np.asarray(encoding.mean, dtype=np.float64).tolist(),
@@ -186,7 +186,7 @@ def neighbour(base: str, found: NeighbourRecord) -> Neighbour:
 
 
 def embed_answer(base: str, embedded: Embedded) -> EmbedAnswer:
-    """The whole answer to an upload."""
+    """The complete response to an upload."""
     return EmbedAnswer(
         glitch=_filled(
             GlitchSummary,

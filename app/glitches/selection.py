@@ -96,7 +96,7 @@ def view_record(view: View) -> ViewRecord:
 def matching(
     session: Session, statement: Select[*tuple[Any, ...]], filters: GlitchFilters
 ) -> Select[*tuple[Any, ...]]:
-    """The statement about glitches, for those alone that pass the filters."""
+    """The statement, restricted to glitches that pass the filters."""
     check_filters(filters)
     statement = statement.where(*glitch_conditions(session, filters))
     if about_embedding := embedding_conditions(filters):
@@ -166,7 +166,7 @@ def class_ids(session: Session, names: tuple[str, ...]) -> list[int]:
 
 
 def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnElement[bool]]:
-    """What the filters say about columns of ``glitch``."""
+    """The conditions of the filters on columns of ``glitch``."""
     conditions: list[ColumnElement[bool]] = []
     if filters.ifos:
         conditions.append(Glitch.ifo.in_(filters.ifos))
@@ -219,7 +219,7 @@ def _is_of_batch(session: Session, job_id: UUID) -> ColumnElement[bool]:
 
 
 def embedding_conditions(filters: GlitchFilters) -> list[ColumnElement[bool]]:
-    """What the filters say about columns of ``embedding``."""
+    """The conditions of the filters on columns of ``embedding``."""
     conditions: list[ColumnElement[bool]] = []
     if filters.p_value_max is not None:
         conditions.append(Embedding.p_value <= filters.p_value_max)

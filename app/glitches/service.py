@@ -40,7 +40,7 @@ _NO_FILTERS = GlitchFilters()
 
 
 def find_glitch(session: Session, public_id: str) -> GlitchRecord | None:
-    """The glitch of this Gravity Spy id, else of this id of ours written out; None if neither."""
+    """The glitch of this Gravity Spy id, else of this id of ours; None if neither exists."""
     if "\0" in public_id:  # PostgreSQL's text cannot hold it, so no id does
         return None
     row = session.execute(select_glitches().where(Glitch.gravityspy_id == public_id)).first()
@@ -279,10 +279,10 @@ def exemplars(session: Session) -> dict[str, GlitchRecord]:
 
 
 def judgements_of(session: Session, glitch_ids: Sequence[UUID]) -> dict[UUID, Judgement]:
-    """How novel each of these glitches was found under the active checkpoint.
+    """The novelty of each of these glitches under the active checkpoint.
 
-    Glitches that it has not embedded are absent from the answer, and without an active checkpoint
-    all are.
+    Glitches without its embedding are absent from the result, and without an active checkpoint all
+    are.
     """
     active = active_id(session) if glitch_ids else None
     if active is None:

@@ -68,7 +68,7 @@ class SpooledFile:
 
 @dataclass(frozen=True)
 class UploadDetails:
-    """What the client says about the files. ``None``: not said."""
+    """Details of the files from the client. ``None``: not given."""
 
     gps_time: Decimal | None = None  # s
     ifo: str | None = None
@@ -81,7 +81,7 @@ class UploadDetails:
 
 @dataclass(frozen=True, kw_only=True)
 class UploadSaid:
-    """What a client says about its files, as it came."""
+    """Details of the files from the client, as received."""
 
     gps_time: str | None = None  # s, a decimal number
     ifo: str | None = None
@@ -161,7 +161,7 @@ def parse_ifo(text: str | None) -> str | None:
 
 
 def parse_scales(energy_max: float | None, frequency_range: str | None) -> Scales | None:
-    """What a picture's axes span; ``None`` where nothing is said.
+    """The ranges of an image's axes; ``None`` where not given.
 
     ``energy_max`` is the normalised energy at the top of the colour scale; a range is in Hz, as
     ``10,4096``.
@@ -192,7 +192,9 @@ def clean_name(name: str | None) -> str:
 
 @contextmanager
 def spooled(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[list[SpooledFile]]:
-    """Uploaded files (name, stream) on disk, under names of our own; gone when the block ends."""
+    """Uploaded files (name, stream) on disk, under generated names; deleted at the end of the
+    block.
+    """
     if not 1 <= len(files) <= MOST_FILES:
         raise InvalidRequestError(
             f"Send one file, or up to {MOST_FILES} pictures of one glitch; these are {len(files)}."
@@ -245,7 +247,7 @@ _KINDS = {STRAIN: _STRAIN, ARRAY: _ARRAY}
 def _read(
     file: SpooledFile, details: UploadDetails, preprocessing: Preprocessing
 ) -> tuple[str, ReadUpload]:
-    """What a file is, and what it holds where that is wanted and it is no picture."""
+    """The kind of a file, and its content if requested and it is no image."""
     if not file.path.stat().st_size:
         raise FormatError(f"{file.name} is empty: send the file again.")
     with file.path.open("rb") as stream:

@@ -27,8 +27,7 @@ _log = logging.getLogger("app.access")
 class SciTokens:
     """Checks SciTokens of the issuers that the operator trusts.
 
-    One of ``audience`` must be in a token's ``aud``; ``roles`` says what each scope lets its
-    bearer be.
+    One of ``audience`` must be in a token's ``aud``; ``roles`` gives the role of each scope.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class SciTokens:
 
     @classmethod
     def of(cls, settings: Settings) -> SciTokens:
-        """As the settings say."""
+        """As configured in the settings."""
         roles = {scope: parse_role(role) for scope, role in settings.scitoken_roles.items()}
         return cls(settings.scitoken_issuers, settings.audience_of_scitokens, roles)
 

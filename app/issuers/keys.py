@@ -52,11 +52,11 @@ class Issuer:
 
     @property
     def label(self) -> str:
-        """The address without its scheme, for the names of those it vouches for."""
+        """The address without its scheme, for the names of its users."""
         return self.url.partition("://")[2].rstrip("/")
 
     def document(self) -> dict[str, Any]:
-        """What it says of itself (OpenID Connect Discovery).
+        """The issuer's metadata (OpenID Connect Discovery).
 
         Raises:
             IssuerUnreachableError: if it cannot be had.
@@ -64,7 +64,7 @@ class Issuer:
         return self._look(None).document
 
     def verified(self, token: str, required: tuple[str, ...]) -> dict[str, Any]:
-        """The claims of a token that this issuer signed and whose time is now.
+        """The claims of a token that this issuer signed and that is currently valid.
 
         ``required`` are claims that it must have.
 
@@ -110,7 +110,7 @@ class Issuer:
         return found[0]
 
     def _look(self, key_id: object) -> _Published:
-        """What is known, asked for again where it is old or lacks a key, if that may be."""
+        """The known keys, fetched again if they are old or lack a key, unless fetched recently."""
         if self._is_due(key_id) and self._looking.acquire(blocking=self._published is None):
             try:
                 if self._is_due(key_id):  # another thread may just have asked

@@ -47,9 +47,8 @@ class LoginProvider:
         return str(address), attempt
 
     def finish(self, come_back_to: str, code: str, attempt: Attempt) -> tuple[Principal, str]:
-        """Who came back with this code, and the ID token that says so.
-
-        The caller has compared the state.
+        """The person who returned with this code, and their ID token. The caller has compared the
+        state.
 
         Raises:
             UnauthenticatedError: if the provider does not take the code, or does not say who it is.
@@ -80,9 +79,9 @@ class LoginProvider:
         return Principal(None, f"{name} ({self._issuer.label})", max(roles)), token
 
     def logout_address(self, come_back_to: str, id_token: str | None) -> str | None:
-        """Where a browser ends its session at the provider (RP-Initiated Logout 1.0).
+        """The address that ends a session at the provider (RP-Initiated Logout 1.0).
 
-        Without the ID token of the session the provider may ask whether it is meant.
+        Without the ID token of the session the provider may ask for confirmation.
 
         Returns:
             The address; None where the provider offers none, or cannot be reached.

@@ -37,7 +37,7 @@ _VISIBILITY_S = 1800
 
 
 class BrokerUrlError(ValueError):
-    """The address of Redis cannot be used; the message says what would do."""
+    """The address of Redis cannot be used; the message says what is needed."""
 
 
 def check_redis_url(redis_url: str) -> str:
@@ -65,7 +65,7 @@ def celery_url(redis_url: str) -> str:
 
 
 def make_celery(redis_url: str) -> Celery:
-    """A Celery application on this Redis: JSON alone, acknowledged late, no results kept."""
+    """A Celery application on this Redis: only JSON, acknowledged late, no results kept."""
     from celery import Celery
 
     application = Celery("glitch-discovery", broker=celery_url(redis_url), set_as_current=False)

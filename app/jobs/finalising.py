@@ -16,9 +16,10 @@ LONGEST_PAUSE = timedelta(seconds=300)  # before a chunk is tried again
 
 
 def is_past(column: InstrumentedAttribute[Any], longest: timedelta) -> ColumnElement[bool]:
-    """Whether a time has come that was set no further ahead than ``longest``.
+    """Whether a time has passed that was set at most ``longest`` ahead.
 
-    What lies further ahead was set before the clock was set back, and could else wait for hours.
+    A time further ahead was set before the clock was set back, and would otherwise delay a job for
+    hours.
     """
     return or_(column <= DATABASE_CLOCK, column > DATABASE_CLOCK + longest)
 
@@ -38,10 +39,10 @@ def lock_job(session: Session, job_id: UUID) -> Job | None:
 
 
 def finalise(session: Session, job_id: UUID) -> str | None:
-    """End the job if nothing of it can go on: as cancelled, or as failed. Its state.
+    """End the job, as cancelled or failed, if nothing of it can continue. Its state.
 
-    Success is the finish's own, in its transaction. Waits for the holder of the job's row, so two
-    workers that end the last two chunks at once cannot both overlook it.
+    Success is set in the transaction of the finish. This waits for the lock of the job's row, so
+    two workers that end the last two chunks at once cannot both miss the end.
     """
     job = lock_job(session, job_id)
     if job is None or job.state not in OPEN_STATES:
@@ -66,7 +67,7 @@ def finalise(session: Session, job_id: UUID) -> str | None:
 
 
 def ending(session: Session, job_id: UUID) -> tuple[str, str | None]:
-    """The state and the sentence of a job whose chunks are all done."""
+    """The final state and message of a job whose chunks are all done."""
     total, failed = session.execute(select(Job.total, Job.failed).where(Job.id == job_id)).one()
     if not failed:
         return "succeeded", None
@@ -82,7 +83,7 @@ def ending(session: Session, job_id: UUID) -> tuple[str, str | None]:
 
 
 def _free_expired(session: Session, job_id: UUID) -> None:
-    """Take the chunks of dead workers back; theirs to commit no more."""
+    """Release the chunks of dead workers, who can then no longer commit them."""
     expired = (
         select(JobChunk)
         .where(

@@ -25,7 +25,7 @@ _LONGEST_STREAM_S = 900.0  # a client that is still there comes back by itself
 
 @dataclass(frozen=True)
 class News:
-    """What one look at a job found."""
+    """The changes found by one check of a job."""
 
     job: JobRecord
     is_changed: bool  # since the look before
@@ -34,7 +34,7 @@ class News:
 
 
 def event_stream(request: Request, messages: AsyncGenerator[str]) -> AdmittedStream:
-    """Server-sent events as an answer, of which a bounded number is open at a time."""
+    """A response of server-sent events; the number of open ones is limited."""
     return AdmittedStream(
         runtime_of(request).admissions.events,
         messages,

@@ -27,7 +27,7 @@ class LeaseLostError(Exception):
 
 
 class JobCancelledError(Exception):
-    """The job was cancelled while this chunk was at work."""
+    """The job was cancelled while this chunk was running."""
 
 
 def claim_chunk(
@@ -35,8 +35,8 @@ def claim_chunk(
 ) -> tuple[JobRecord, Chunk] | None:
     """Take the next chunk that is due; None if there is none. Commit at once.
 
-    Planning comes before the parts, and the finish once all parts are done. Chunks that others are
-    about to take or to commit are passed over rather than waited for.
+    Planning comes before the parts, and the finish after all parts are done. Chunks locked by other
+    workers are skipped.
     """
     # A cancel waits for this claim, or the claim for it: else it could find no chunk at work, call
     # the job cancelled, and the chunk would be stored after that.
@@ -63,13 +63,13 @@ def claim_chunk(
 
 
 def chunks_due(job_id: UUID) -> Select[JobChunk]:
-    """The chunks that somebody should take up by the database's clock, the first to do first."""
+    """The chunks that are due by the database's clock, in order."""
     of_job = select(JobChunk).where(JobChunk.job_id == job_id, *_is_due())
     return of_job.order_by(JobChunk.phase, JobChunk.ordinal)
 
 
 def _is_due() -> tuple[ColumnElement[bool], ...]:
-    """What holds of a chunk that somebody should take up."""
+    """The conditions of a chunk that is due."""
     other = aliased(JobChunk)
     unfinished = (
         select(other.ordinal)
@@ -108,7 +108,7 @@ def release_chunk(
     pause: timedelta = timedelta(0),
     detail: str | None = None,
 ) -> None:
-    """Give a chunk back undone, without counting the attempt; nothing if it is no longer ours."""
+    """Release a chunk without counting the attempt; nothing if it is no longer ours."""
     session.execute(
         _own(chunk, owner).values(
             state="queued",
@@ -164,7 +164,7 @@ def note_on_job(session: Session, job_id: UUID, sentence: str | None) -> None:
 def fail_chunk(
     session: Session, chunk: Chunk, owner: str, detail: str, *, is_final: bool = False
 ) -> None:
-    """Note that an attempt failed: queue the chunk again after a pause, or fail it for good.
+    """Record a failed attempt: queue the chunk again after a pause, or fail it permanently.
 
     Nothing if the chunk is no longer ours.
     """
@@ -265,10 +265,10 @@ _MOST_LOOKED_AT = 300  # a message takes milliseconds, and the next look comes i
 
 
 def jobs_due(session: Session) -> tuple[UUID, ...]:
-    """The open jobs that a worker should look at, oldest first.
+    """The open jobs that need a worker, oldest first.
 
-    A chunk of theirs waits that is due, or one whose worker is taken for dead. Found at once: job
-    by job, thousands that wait took a worker longer than the time until it was asked again.
+    They have a chunk that is due, or whose worker is considered dead. One query finds them: with
+    thousands of waiting jobs, checking each took longer than the interval between checks.
     """
     is_due = exists().where(JobChunk.job_id == Job.id, *_is_due())
     jobs = select(Job.id).where(Job.state.in_(OPEN_STATES), ~Job.is_cancel_requested, is_due)

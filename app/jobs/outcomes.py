@@ -40,7 +40,7 @@ _END_ITEMS = text(
 
 
 class HandlerMistakeError(Exception):
-    """A handler's answer contradicts what it was asked; trying again cannot help."""
+    """A handler's result contradicts its input; trying again cannot help."""
 
 
 def store_plan(session: Session, chunk: Chunk, owner: str, plans: Iterable[ChunkPlan]) -> int:

@@ -110,8 +110,8 @@ class ItemResult:
 class ChunkResult:
     """The outcome of a chunk.
 
-    ``items`` must tell of every one of ``Chunk.items``. A chunk planned with ``units`` alone may
-    tell of those that failed or deserve a line; the others count as done.
+    ``items`` must contain every one of ``Chunk.items``. For a chunk planned only with ``units`` it
+    may contain those that failed or need a message; the others count as done.
     """
 
     items: Sequence[ItemResult] = ()
@@ -163,9 +163,9 @@ class JobHandler(Protocol):
 
 
 class OneTransaction:
-    """A handler's plan and parts where all its work is ``finish``: one transaction, all or nothing.
+    """A handler whose work is all in ``finish``: one transaction, all or nothing.
 
-    For work of which half is of no use: what a part stores outlives a cancel.
+    For work that is useless if incomplete: results of a part remain after a cancel.
     """
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterable[ChunkPlan]:

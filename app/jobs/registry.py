@@ -33,7 +33,7 @@ def known_kinds() -> tuple[str, ...]:
 
 
 def check_kind(kind: str) -> None:
-    """Refuse a kind that nobody here knows."""
+    """Refuse an unknown kind."""
     if kind not in BUILT_IN:
         known = ", ".join(known_kinds())
         raise InvalidRequestError(f"There is no job of kind {kind[:40]!r}; known: {known}.")

@@ -20,7 +20,7 @@ class Made(Model):
 
 
 def made_by(job: JobRecord, now: datetime) -> Made | None:
-    """What this job made; None while there is nothing to see, or where it is kept no more."""
+    """Links to the result of this job; None while there is none, or after it was removed."""
     result = job.result or {}
     if job.kind == "ingest":  # glitches are there one by one, also where others failed
         is_any = job.done + job.skipped > 0

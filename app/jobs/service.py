@@ -133,9 +133,9 @@ def list_events(
 
 
 def cancel_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord:
-    """Ask a job to stop. What is stored stays; a chunk at work is left within seconds.
+    """Ask a job to stop. Stored results stay; a running chunk is released within seconds.
 
-    Asking again, or for one that was cancelled, changes nothing.
+    Repeating this, or for a cancelled job, changes nothing.
 
     Raises:
         NotFoundError: if there is none.

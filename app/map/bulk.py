@@ -68,10 +68,10 @@ def label_selection(
 
 
 def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> records.BulkLabel:
-    """Take such labels back, all at once; what each glitch was before, it is again.
+    """Undo the labels of a selection together.
 
-    A label that somebody gave one of them since stays. A class that was made for them goes too,
-    unless somebody uses or changed it by now.
+    A label that somebody added to one of the glitches since stays. A class that was created with
+    them is withdrawn too, unless it was used or changed since.
     """
     require_role(reviewer, Role.REVIEWER)
     row = session.get(BulkLabel, bulk_id, with_for_update=True, populate_existing=True)

@@ -165,7 +165,7 @@ def unpack(buffer: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _classes(session: Session, ids: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """The classes that may be met, no label first, and the index of each glitch's among them."""
+    """The possible classes, no label first, and the index of each glitch's class."""
     rows = session.execute(
         select(GlitchClass.id, GlitchClass.name)
         .where(GlitchClass.state != "withdrawn")
@@ -263,7 +263,7 @@ def coding_for(accept_encoding: str) -> Coding:
 
 
 def headers_for(files: MapFiles, coding: Coding) -> dict[str, str]:
-    """What goes with the points: kept by the client, and asked after before each use."""
+    """The headers of the points: cached by the client, and validated before each use."""
     headers = {
         "ETag": f'"{files.version}-{coding}"',
         "Cache-Control": "private, no-cache",

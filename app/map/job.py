@@ -30,9 +30,9 @@ Ids = np.ndarray  # dtype V16, one uuid a row
 def sample_vectors(
     session: Session, checkpoint_id: int, most: int, latent_size: int
 ) -> tuple[Ids, LatentArray]:
-    """The glitches to lay out, by id: all, or a sample that depends on their content alone.
+    """The glitches to lay out, by id: all, or a sample that depends only on their content.
 
-    A content digest is as good as a random number, and the same in every run.
+    A content digest serves as a random number that is the same in every run.
     """
     query = (
         "SELECT id, mean FROM (SELECT g.id, e.mean FROM glitch g"
@@ -124,7 +124,7 @@ def _vectors(
 
 
 def _read(session: Session, query: str, columns: Mapping[str, Any], **values: object) -> np.ndarray:
-    """What a query of ours answers, with values where it names them in braces."""
+    """The result of a query, with values inserted at its placeholders in braces."""
     literals = {name: sql.Literal(value) for name, value in values.items()}
     statement = sql.SQL(query).format(**literals)
     return read_rows(session, statement, np.dtype(list(columns.items())))

@@ -60,10 +60,10 @@ def start_placing(session: Session, *, principal: Principal) -> JobRecord:
 
 
 def redraw_what_is_left(session: Session, author: str) -> None:
-    """After glitches were taken out: have the map drawn again, if there is one.
+    """Redraw the map, if there is one, after glitches were removed.
 
-    Newcomers are placed among those that UMAP laid out, who may be the ones that went. Where too
-    few are left for a map, it goes.
+    New glitches are placed among those that UMAP laid out, which may be the removed ones. If too
+    few glitches are left, the map is deleted.
     """
     checkpoint_id = checkpoints.active_id(session)
     if checkpoint_id is None or latest_projection(session, checkpoint_id) is None:
@@ -75,11 +75,11 @@ def redraw_what_is_left(session: Session, author: str) -> None:
 
 
 def request_what_is_due(session: Session) -> JobRecord | None:
-    """Start what the map needs, if anything: called now and then, it looks up a few rows.
+    """Start the job that the map needs, if any; called regularly.
 
-    Newcomers are placed. After a switch of the checkpoint the map is drawn for the new one, if
-    there was one for another; a drawing that failed or was cancelled is not tried again unasked.
-    The first map is somebody's to ask for, because it keeps a worker busy for a while.
+    New glitches are placed. After a change of the checkpoint the map is drawn for the new one, if
+    there was a map before; a failed or cancelled drawing is not repeated automatically. The first
+    map must be requested, because it takes a worker some time.
     """
     checkpoint_id = checkpoints.active_id(session)
     if checkpoint_id is None:
@@ -130,7 +130,7 @@ def current_projection(session: Session) -> records.Projection:
 
 
 def map_state(session: Session) -> MapState:
-    """How the map stands.
+    """The state of the map.
 
     Raises:
         NotReadyError: if no checkpoint is active.

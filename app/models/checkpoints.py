@@ -33,10 +33,10 @@ def publish_checkpoint(
     manifest: Mapping[str, Any],
     activate: bool = True,
 ) -> CheckpointRecord:
-    """Make a checkpoint known and give it room for embeddings.
+    """Register a checkpoint and create its partition for embeddings.
 
-    Publishing the same digest again changes nothing but, if asked, which one is active. The first
-    checkpoint is active whatever is asked.
+    Publishing the same digest again only activates it, if requested. The first checkpoint is always
+    active.
     """
     for value in (digest, preprocessing_digest):
         if not _DIGEST.fullmatch(value):
@@ -118,7 +118,7 @@ def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
 
 @dataclass(frozen=True)
 class SearchFacts:
-    """What a search among the vectors of a checkpoint has to know."""
+    """Facts about a checkpoint's vectors that a search needs."""
 
     latent_size: int
     is_active: bool
@@ -127,7 +127,7 @@ class SearchFacts:
 
 
 def search_facts(session: Session, checkpoint_id: int) -> SearchFacts:
-    """Of this checkpoint; asked for once a transaction."""
+    """Those of this checkpoint, read once a transaction."""
     return _known_facts(session).get(checkpoint_id) or _read_facts(session, checkpoint_id)
 
 
@@ -168,7 +168,7 @@ _LATEST_FIRST = select(Checkpoint).order_by(Checkpoint.id.desc())
 
 @dataclass(frozen=True)
 class Standing:
-    """How a checkpoint stands to the catalogue."""
+    """The coverage of the catalogue by a checkpoint."""
 
     embedded: int = 0  # glitches that it has embedded
     activated_at: datetime | None = None  # when it was made to serve last
@@ -176,7 +176,7 @@ class Standing:
 
 
 def standings(session: Session) -> tuple[int, dict[int, Standing]]:
-    """How many glitches there are, and how each checkpoint stands to them, by its id."""
+    """The number of glitches, and the coverage by each checkpoint, by its id."""
     total = int(session.scalar(select(func.sum(GlitchTally.n))) or 0)
     counted = select(Embedding.checkpoint_id, func.count()).group_by(Embedding.checkpoint_id)
     embedded = dict(session.execute(counted).all())

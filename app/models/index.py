@@ -102,7 +102,7 @@ class IndexHandler:
         chunk: Chunk,  # noqa: ARG002  (a handler's)
         context: JobContext,
     ) -> ChunkResult:
-        """Build it beside reads and writes, on a connection of its own; a cancel is noticed."""
+        """Build the index concurrently, on its own connection; a cancel is noticed."""
         said = job.parameters
         engine = cast("Engine", session.get_bind())
 

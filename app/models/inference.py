@@ -56,12 +56,11 @@ class Turns:
 class Batcher(Generic[_Item, _Answer]):
     """One thread that answers items in batches; callers block in their own threads.
 
-    A batch takes whatever waits already. Only where the batch before was of several does it wait up
-    to ``wait_s`` for more, so a lone caller never waits for nobody. An exception hurts only the
-    member that causes it: a failed batch is worked off again one by one.
-
-    ``work`` answers a batch in its order, one answer an item, and runs in the one thread alone.
-    Where ``max_queue`` items wait, more are refused.
+    A batch takes all waiting items. Only if the previous batch had several does it wait up to
+    ``wait_s`` for more, so a single client never waits in vain. An exception affects only the
+    member that causes it: a failed batch is repeated one by one. ``work`` answers a batch in its
+    order, one result an item, and runs only in this thread. If ``max_queue`` items wait, more are
+    refused.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class Batcher(Generic[_Item, _Answer]):
         self._thread.start()
 
     def submit(self, item: _Item, *, timeout_s: float) -> _Answer:
-        """The answer to one item. Blocks the calling thread, so never call it on an event loop.
+        """The result of one item. It blocks the calling thread: never call it on an event loop.
 
         Raises:
             BusyError: if the queue is full, the answer takes longer than ``timeout_s``, or the

@@ -122,7 +122,7 @@ def plan_strip(
 
 
 def four_windows(views: Sequence[ViewRecord]) -> bytes:
-    """The windows of a glitch beside each other, shortest first; one that is absent is hatched."""
+    """The windows of a glitch side by side, shortest first; an absent one is hatched."""
     known = {one.duration_s: one for one in views}
     shown = [known.get(duration_s) for duration_s in Preprocessing().durations_s]
     return render_strip(

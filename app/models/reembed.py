@@ -45,7 +45,7 @@ _NOT_YET = Judgement(
 
 
 def find_checkpoint_named(session: Session, name: str) -> CheckpointRecord:
-    """The published checkpoint of this name, or whose digest begins so."""
+    """The published checkpoint of this name, or with this prefix of its digest."""
     published = checkpoints.list_checkpoints(session)
     found = [one for one in published if one.name == name]
     if len(name) >= _LEAST_DIGITS:
@@ -111,12 +111,12 @@ class ReembedHandler:
         return ChunkResult()
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """Embed what came meanwhile and judge everything, in portions; then switch at once.
+        """Embed glitches stored meanwhile and judge everything, in portions; then switch at once.
 
-        The portions are transactions of their own, because what they write serves no query before
-        the switch, and nobody who labels or stores should wait for hours of work. Each is safe to
-        repeat. The switch alone is this transaction's: it waits for those who store, does the few
-        that they stored last, and is over in a moment.
+        The portions are separate transactions, because their results are not used before the
+        switch, and nobody who labels or stores should wait for hours. Each is safe to repeat. Only
+        the switch is in this transaction: it waits for concurrent inserts, processes the few stored
+        last, and takes a moment.
         """
         portions = make_session_factory(cast("Engine", session.get_bind()))
         with portions() as own:

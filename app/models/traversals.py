@@ -47,7 +47,7 @@ class TraversalRanges:
 
 
 def glitch_traversals(session: Session, glitch_id: UUID) -> TraversalRanges:
-    """The latents that say most about a glitch, under the active checkpoint."""
+    """The most informative latents of a glitch, under the active checkpoint."""
     glitch = get_glitch(session, glitch_id)
     embedding = get_embedding(session, glitch_id)
     others = _sample(
@@ -124,9 +124,9 @@ def _members(session: Session, cluster_id: UUID) -> tuple[Sequence[Row[*tuple[An
 
 
 def cluster_plane(session: Session, cluster_id: UUID) -> Plane:
-    """Where the members lie, for splitting by eye.
+    """Coordinates of the members in a plane, for splitting by eye.
 
-    Clusters are found by direction, so it is directions that the plane shows.
+    Clusters are found by direction, so the plane shows directions.
     """
     cluster = get_cluster(session, cluster_id)
     rows, vectors = _members(session, cluster_id)
@@ -148,9 +148,9 @@ def _sample(
     beside: UUID | None = None,
     without: UUID | None = None,
 ) -> Vectors:
-    """Posterior means of glitches of one kind: all of few, whole pages at random of many.
+    """Posterior means of glitches of one origin: all if few, random pages if many.
 
-    Neither the glitch ``beside`` which the others are, nor the members of a cluster, ``without``.
+    Without the glitch ``beside``, and without the members of the cluster ``without``.
     """
     pages = session.scalar(
         text("SELECT pg_relation_size(to_regclass(:name)) / 8192"),

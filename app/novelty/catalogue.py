@@ -113,12 +113,11 @@ def rejudge(
     glitch_ids: Collection[UUID],
     known_by: dict[Population, Known] | None = None,
 ) -> int:
-    """Judge stored glitches again and store the judgements; how many are judged now.
+    """Recompute and store the novelty of stored glitches; the number that is judged now.
 
-    What was stored first had little to be compared with; call after ``recalibrate``.
-
-    Memory grows with their number. ``known_by`` keeps what is known of each population of this
-    checkpoint, for those who judge several times.
+    Glitches stored first had few references; call this after ``recalibrate``. Memory grows with
+    their number. ``known_by`` caches the known glitches of each population of this checkpoint
+    between calls.
     """
     known_by = {} if known_by is None else known_by
     populations: dict[Population | None, list[Stored]] = {}

@@ -49,7 +49,7 @@ def note_class_changes(session: Session, glitch_ids: Collection[UUID]) -> None:
 def _calibrate(session: Session, glitch_id: UUID) -> None:
     """Score a glitch by the other references under every checkpoint, if it is to calibrate.
 
-    Of an episode that another one of its class stands for it is not to
+    It does not calibrate if another one of its class represents its episode
     (``glitch.novelty.episodes``).
     """
     glitch = session.execute(

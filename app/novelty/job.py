@@ -27,7 +27,7 @@ AGAIN = "again"  # in the parameters of one at work: what it has done is out of 
 
 
 def request_judging(session: Session, author: str) -> UUID | None:
-    """Have the workers judge the catalogue again, once, however many ask.
+    """Have the workers judge the catalogue again; repeated requests are one job.
 
     Returns:
         The job; None where no checkpoint is active, so that there is nothing to judge.
@@ -105,7 +105,7 @@ class JudgeHandler:
         return ChunkResult()
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """How many are judged; another job, where something changed while this one was at work."""
+        """The number of judged glitches; schedules another job if something changed meanwhile."""
         self._known = None
         context.heartbeat()
         checkpoint_id = job.parameters["checkpoint_id"]

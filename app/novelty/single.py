@@ -63,12 +63,12 @@ def judge_novelty(
     condition: str,
     exclude_id: UUID | None = None,
 ) -> Judgement:
-    """How novel a latent vector is.
+    """The novelty of a latent vector.
 
-    Simulated glitches are judged by simulated ones alone, and without a detector none can be.
-    The time decides on the observing run, and on what else is of the same episode; only
-    labelled glitches of the same condition (``glitch.novelty.conditions``) calibrate. A stored
-    one must not judge itself: ``exclude_id``.
+    Simulated glitches are judged only by simulated ones, and without a detector none can be judged.
+    The time decides the observing run and the episode; only labelled glitches of the same condition
+    (``glitch.novelty.conditions``) calibrate. A stored glitch must not judge itself:
+    ``exclude_id``.
 
     Raises:
         InvalidRequestError: a vector of another size or not finite.
@@ -114,7 +114,7 @@ def judge_novelty(
 def _calibration(
     session: Session, alike: ReferenceScope, score: float, condition: str
 ) -> dict[str | None, Calibration]:
-    """How many calibrate, and how many of them look as novel, by observing run."""
+    """The number of calibrating glitches, and of those at least as novel, by observing run."""
     values = {**alike.values(), "least": score - TIE, "condition": condition}
     return {
         run: Calibration(n, n_as_novel) for run, n, n_as_novel in session.execute(_COUNTS, values)

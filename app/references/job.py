@@ -32,7 +32,7 @@ _READ = 1 << 20
 
 
 def size_of(file: PublishedFile) -> tuple[int | None, bool]:
-    """Its length in bytes, if the server says, and whether it can be fetched in pieces."""
+    """The length in bytes, if the server gives it, and whether it can be fetched in parts."""
     try:
         with _asked(file.url, {"Range": "bytes=0-0"}) as answer:
             _check(answer, file)

@@ -85,10 +85,10 @@ def start_batches(
 
 
 def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
-    """Take out what was loaded of an archive.
+    """Remove what was loaded from an archive.
 
-    Glitches that it brought go, unless somebody labelled them too; of those that stay the archive's
-    labels are revoked. Where there was a map, one of what is left is drawn.
+    Its glitches are deleted, unless somebody also labelled them; on those the archive's labels are
+    revoked. A map is drawn again without them.
 
     Returns:
         How many glitches went, and how many labels were revoked on those that stay.

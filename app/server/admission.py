@@ -35,10 +35,10 @@ _TABLES_SHARE = 0.1  # of the connections, for tables that are read while they a
 
 
 class Admission:
-    """A number of places, for which requests wait in order and not for long.
+    """A limited number of places, for which requests wait in order for a short time.
 
-    Who would, at the pace at which places became free of late, wait longer than is allowed is
-    refused as soon as a request that reads; where ``MOST_WAITING`` wait, at once.
+    A request that would wait too long at the recent pace is refused as soon as a read request; if
+    ``MOST_WAITING`` wait, at once.
     """
 
     def __init__(self, places: int, wait_s: float) -> None:
@@ -82,7 +82,7 @@ class Admission:
             self._patient -= is_patient
 
     def _expected_wait_s(self) -> float:
-        """Of one more, from the pace of late and how long no place has become free now."""
+        """The expected wait of one more request, from the recent pace."""
         return self._patient * self._pace_s + time.monotonic() - self._freed_at
 
     def _note_pace(self) -> None:
@@ -133,10 +133,10 @@ _log = logging.getLogger("app.streams")
 
 
 class AdmittedStream(StreamingResponse):
-    """A stream that has a place while it is sent, and an end.
+    """A stream that has a place while it is sent, with a time limit.
 
-    A client that reads too slowly is cut off: it sees a broken connection, never a short file.
-    A ``BusyError`` for want of a place comes before the answer begins.
+    A client that reads too slowly is cut off: it sees a broken connection, never a short file. A
+    ``BusyError`` for lack of a place comes before the response begins.
     """
 
     def __init__(

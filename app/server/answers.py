@@ -120,7 +120,7 @@ def map_ids_answer(runtime: Runtime, version: str) -> FileResponse:
 
 
 def _csv(runtime: Runtime, filters: GlitchFilters) -> Generator[str]:
-    """In a transaction of its own: the request's ends before the answer is sent."""
+    """Rows as CSV, in a separate transaction: the request's ends before the response is sent."""
     base = runtime.settings.base_url
     with runtime.sessions() as session, closing(export_rows(session, filters, base=base)) as rows:
         yield from csv_lines(rows)

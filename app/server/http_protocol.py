@@ -35,10 +35,10 @@ _TOO_LONG = (
 
 
 class _LateClosing(asyncio.Transport):
-    """The transport as one answer sees it: not closed before the body of its request has come.
+    """The transport for one response: not closed before the body of its request has arrived.
 
-    A connection that is closed while a body still comes is reset, and who sends it, a proxy
-    above all, may lose the answer.
+    A connection that is closed while a body still arrives is reset, and the sender, especially a
+    proxy, may lose the response.
     """
 
     def __init__(self, transport: asyncio.Transport, cycle: RequestResponseCycle) -> None:

@@ -47,7 +47,7 @@ _ROOM = {
 
 
 class Metrics:
-    """What one application counts; ``registry`` tells of all that share its folder of files."""
+    """The counters of one application; ``registry`` includes all processes of its folder."""
 
     def __init__(self) -> None:
         if _FOLDER_VARIABLE in os.environ:
@@ -201,7 +201,7 @@ class OwnLoad:
         self._cpu_s = cpu_s
 
     async def note_for_ever(self) -> None:
-        """Every few seconds, for whichever process is asked."""
+        """Record every few seconds, for whichever process is asked."""
         while True:
             self.note()
             await asyncio.sleep(_NOTED_EVERY_S)

@@ -147,7 +147,7 @@ def _methods_of(request: Request) -> set[str]:
 
 
 def unexpected(request_id: str | None) -> JSONResponse:
-    """The answer to an error that nobody foresaw."""
+    """The response to an unforeseen error."""
     return problem_response(
         500,
         "Something failed here that should not have; nothing was stored. Try again, and if it "

@@ -64,7 +64,7 @@ class ReadinessProbe:
         self._found: dict[str, str] = {}  # by the look that is under way
 
     async def look(self) -> Readiness:
-        """What is so now. A request while a look is under way gets what that finds."""
+        """The present state. A request during a check gets the result of that check."""
         if self._look is None or self._look.done():
             self._found = {}
             self._look = self._executor.submit(self.find)

@@ -76,13 +76,13 @@ def _commit(session: Session) -> None:
 
 
 async def look_up(request: Request, find: Callable[[Request], _Found]) -> _Found:
-    """What a short look-up of its own transaction finds, by one of a few threads kept for that."""
+    """The result of a short query in its own transaction, by one of a few reserved threads."""
     limiter = runtime_of(request).admissions.look_ups
     return await to_thread.run_sync(find, request, limiter=limiter)
 
 
 async def caller_of(request: Request, find: Callable[[Request], _Found]) -> _Found:
-    """Who asks, before anything else is done for them.
+    """The caller, before anything else is done for them.
 
     Raises:
         BusyError: if too many are looked up already.
@@ -128,7 +128,7 @@ def token_of(request: Request) -> str:
 
 
 def principal_of(request: Request, session: Session) -> Principal:
-    """Who asks."""
+    """The caller."""
     secret = token_of(request)
     if not secret.isascii() or not secret.isprintable():
         raise UnauthenticatedError(f"That is no token of ours: {_HOW_TO_GET_ONE}")

@@ -90,7 +90,7 @@ class Runtime:
 
     @cached_property
     def look_ups(self) -> sessionmaker[Session]:
-        """Sessions that read a thing or two: each statement is a transaction of its own."""
+        """Sessions for short reads: each statement is a separate transaction."""
         engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         return make_session_factory(engine)
 
@@ -196,7 +196,7 @@ def checkpoint_roots(settings: Settings) -> tuple[Path, ...]:
 
 
 def encoder_maker(settings: Settings) -> Callable[[Checkpoint], BatchingEncoder]:
-    """Wraps a loaded checkpoint into a batching encoder, bounded as the settings say."""
+    """Wraps a loaded checkpoint into a batching encoder, with the limits of the settings."""
 
     def make(checkpoint: Checkpoint) -> BatchingEncoder:
         return BatchingEncoder(

@@ -66,7 +66,7 @@ def start_tracing(application: FastAPI) -> Callable[[], None]:
 
 
 def _without_query(span: Any, scope: dict[str, Any]) -> None:
-    """A query can carry a signature or the code of a login: nobody else learns it."""
+    """Remove the query, which can contain a signature or the code of a login."""
     for name in _WITH_QUERY:
         span.set_attribute(name, scope["path"])
     span.set_attribute("url.query", "")

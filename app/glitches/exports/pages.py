@@ -58,7 +58,7 @@ def exported(runtime: RuntimeDep, session: SessionDep, job_id: UUID) -> Response
 def _selection(
     query: CatalogueQuery, session: Session, cluster: UUID | None
 ) -> tuple[GlitchFilters, str]:
-    """What an address asks for, and what to call the file."""
+    """The requested selection, and the name of its file."""
     if query.errors:
         raise InvalidRequestError(" ".join(query.errors))
     if cluster is None:

@@ -115,7 +115,7 @@ def result_path(data_dir: Path, job_id: UUID, wanted: Format) -> Path:
 
 
 def outdated_folders(session: Session, data_dir: Path, keep: timedelta) -> list[Path]:
-    """Folders of exports that nobody may ask for any more, or whose job is unknown."""
+    """Folders of exports that are past their retention, or whose job is unknown."""
     named = {
         one.path.name: one.path
         for one in storage_of(data_dir).listed(data_dir / FOLDER)
@@ -134,7 +134,7 @@ def outdated_folders(session: Session, data_dir: Path, keep: timedelta) -> list[
 
 
 def clean_up_exports(session: Session, data_dir: Path, keep: timedelta) -> int:
-    """Remove the files of exports whose time is over; how many."""
+    """Remove the files of exports past their retention; how many."""
     folders = outdated_folders(session, data_dir, keep)
     for folder in folders:
         storage_of(data_dir).remove(folder)

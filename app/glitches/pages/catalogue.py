@@ -138,7 +138,7 @@ def _shown(
     undo: UUID | None = None,
     refused: Refused | None = None,
 ) -> Response:
-    """What an address asks for; with what was chosen and typed where that was refused."""
+    """The requested page, with the selection and input of a refused form."""
     page: Page[GlitchRecord] = Page()
     errors = query.errors
     if not errors:
@@ -311,7 +311,7 @@ SHOWN_AT_FIRST = ("class", "detector", "time", "snr", "frequency", "novelty", "o
 def catalogue_table(
     query: CatalogueQuery, glitches: tuple[GlitchRecord, ...], judgements: Mapping[UUID, Judgement]
 ) -> CatalogueTable:
-    """The page as a table, with the columns and the order that the address asks for."""
+    """The page as a table, with the requested columns and order."""
     # The class, which leads to the glitch, is always there.
     shown = tuple(
         name for name in _COLUMNS if name in ("class", *(query.columns or SHOWN_AT_FIRST))

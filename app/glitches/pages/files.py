@@ -123,11 +123,11 @@ def _record(
 
 
 def glitch_hdf5(session: Session, glitch: GlitchRecord) -> bytes:
-    """The file's bytes.
+    """The content of the HDF5 file of a glitch.
 
-    ``views``, ``durations_s``, ``frequency_hz``, ``time_s`` and ``observed`` are as
-    docs/science/images.md says; the attributes of the root tell of the glitch, and the group
-    ``embedding`` of its place under the active checkpoint, where it has one.
+    ``views``, ``durations_s``, ``frequency_hz``, ``time_s`` and ``observed`` are described in
+    docs/science/images.md; the attributes of the root hold the properties of the glitch, and the
+    group ``embedding`` its embedding under the active checkpoint, if any.
     """
     views = list_views(session, glitch.id)
     recipe = Preprocessing()

@@ -222,7 +222,7 @@ def add_label(
     public_id: str,
     class_name: Annotated[str, Form()] = "",
 ) -> Response:
-    """Append a label; what is wrong with it is said beside the field."""
+    """Append a label; errors are shown beside the field."""
     glitch = find_or_refuse(session, public_id)
     name, error = _meant(session, class_name.strip())
     if error is None:

@@ -43,7 +43,7 @@ _LOOKS = {"window", "view", "sort", "after"}  # what changes how glitches are sh
 
 @dataclass(frozen=True)
 class CatalogueQuery:
-    """What the address asks for."""
+    """The parsed address of a catalogue page."""
 
     values: Mapping[str, str]  # single-valued parameters as typed, without the empty ones
     ifos: tuple[str, ...]
@@ -59,7 +59,7 @@ class CatalogueQuery:
 
     @property
     def kept(self) -> list[tuple[str, str]]:
-        """What the address says besides the filters, such as the order."""
+        """The parameters of the address besides the filters, for example the order."""
         return [pair for pair in self.pairs() if pair[0] in {"column", "view", "sort"}]
 
     @property
@@ -74,7 +74,7 @@ class CatalogueQuery:
 
     @property
     def title(self) -> str:
-        """The selection in a few words, by which open pages are told apart."""
+        """The selection in a few words, for the title of the page."""
         label = self.values.get("label")
         said = [] if label is None else ["unlabelled" if label == UNLABELLED else label]
         said += self.ifos
@@ -85,7 +85,7 @@ class CatalogueQuery:
 
     @property
     def is_table(self) -> bool:
-        """Whether a table is wanted in place of pictures."""
+        """Whether a table is requested instead of cards."""
         return self.values.get("view") == "table"
 
     @property

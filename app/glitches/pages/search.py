@@ -33,7 +33,7 @@ from glitch.gps import is_utc_date
 
 @dataclass(frozen=True)
 class SearchPage(PageContext):
-    """What the search box says when there is no one thing to go to."""
+    """The results of the search box if there is no single match."""
 
     template: ClassVar[str] = "search.html"
     section: ClassVar[str] = "catalogue"
@@ -55,7 +55,7 @@ _NOTHING = "Nothing found"
 
 @router.get("/search", dependencies=[ForReaders])
 def search(request: Request, session: SessionDep, q: Annotated[str, Query()] = "") -> Response:
-    """Go to what the search box names, or say what it may have meant."""
+    """Redirect to the match of the search box, or show suggestions."""
     text = q.strip()
     if not text:
         return see_other("/ui/glitches")
@@ -72,7 +72,7 @@ def search(request: Request, session: SessionDep, q: Annotated[str, Query()] = "
 
 
 def _find(session: Session, text: str) -> str | SearchPage:
-    """Address of what was meant, or the page that says why there is none.
+    """The address of the match, or the page that says why there is none.
 
     Raises:
         TimeError: if it looks like a time and is none.
@@ -108,7 +108,7 @@ def _by_id(session: Session, wanted: UUID) -> str | SearchPage:
 
 
 def _classes(session: Session, text: str) -> tuple[Fact, ...]:
-    """The class of that name; else those whose names hold it."""
+    """The class of that name; else those whose names contain it."""
     wanted = text.replace(" ", "_").casefold()
     names = [record.name for record in list_classes(session)]
     exact = [name for name in names if name.casefold() == wanted]

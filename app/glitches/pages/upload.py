@@ -140,7 +140,7 @@ def upload(
     file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
     typed: Annotated[UploadTyped, Depends()],
 ) -> Response:
-    """Embed what was sent, and store it if that is asked for."""
+    """Embed an upload, and store it if requested."""
     try:
         embedded = embed_upload(
             session,

@@ -68,7 +68,7 @@ class JobNote:
 
 @dataclass(frozen=True)
 class FollowedJob:
-    """A job at work on whose page's result another page waits."""
+    """A running job whose result another page waits for."""
 
     title: str
     text: str  # what will be here once it is done
@@ -182,7 +182,7 @@ def heading_of(job: JobRecord) -> str:
 
 
 def followed(job: JobRecord, now: datetime, title: str, text: str) -> FollowedJob:
-    """A job at work, for a page that waits for what it makes."""
+    """A running job, for a page that waits for its result."""
     return FollowedJob(title, text, job_href(job), live_of(job, now))
 
 

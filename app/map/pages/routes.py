@@ -132,7 +132,7 @@ def progress(session: SessionDep) -> Response:
 
 @router.get("/map/points", dependencies=[ForReaders])
 def points(request: Request, runtime: RuntimeDep, session: SessionDep) -> Response:
-    """The columns that `GET /map` answers, for the page."""
+    """The columns of `GET /map`, for the page."""
     return map_answer(request, map_files(session, runtime.settings.data_dir))
 
 
@@ -222,7 +222,7 @@ def undo(session: SessionDep, principal: Reviewer, bulk_id: UUID) -> Response:
 
 
 def _or_sentence(act: Callable[[], Response], session: Session | None = None) -> Response:
-    """What an act answers, or as JSON what was wrong; nothing of it is stored then."""
+    """The result of an action, or its error as JSON, with nothing stored."""
     try:
         return act()
     except Exception as error:

@@ -36,7 +36,7 @@ class MetricTable:
 
 @dataclass(frozen=True)
 class CheckpointCard:
-    """One published model, and how it stands to the catalogue."""
+    """One published model, and its coverage of the catalogue."""
 
     record: CheckpointRecord
     held: Standing
@@ -104,7 +104,7 @@ def checkpoint_card(
     can_switch: bool,
     audit: IndexAudit | None = None,
 ) -> CheckpointCard:
-    """A model as its manifest tells it, measures first, and how it stands to the catalogue."""
+    """A model as described by its manifest, measures first, and its coverage of the catalogue."""
     facts = [
         Fact("Latent size", str(record.latent_size)),
         Fact("Digest", record.digest[:DIGITS_SHOWN], is_code=True),
@@ -134,7 +134,7 @@ def checkpoint_card(
 
 
 def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
-    """Plain values and those one level down; what lies deeper is in the manifest below."""
+    """Plain values and those one level down; deeper values are only in the manifest below."""
     rows: list[Fact] = []
     for name, value in values.items():
         if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
@@ -157,7 +157,7 @@ def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 
 def _measured(values: Mapping[str, Any]) -> Fact:
-    """One of a list of measurements: its words say what was measured, its numbers what came out."""
+    """One of a list of measurements: its texts describe it, its numbers are the results."""
     said = [value for value in values.values() if isinstance(value, str)]
     figures = [
         f"{_words(name)} {_shown(value)}"

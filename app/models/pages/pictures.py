@@ -64,7 +64,7 @@ def strip(
 
 @router.get("/glitches/{public_id}/windows.png", dependencies=[ForReaders])
 def windows(session: SessionDep, public_id: str) -> Response:
-    """All four windows beside each other; one that is absent is hatched."""
+    """All four windows side by side; an absent one is hatched."""
     glitch = find_or_refuse(session, public_id)
     content = four_windows(list_views(session, glitch.id))
     headers = {"Cache-Control": "private, max-age=86400"}
