@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.classes import log, naming
@@ -16,6 +16,7 @@ from app.core.database import uuid7
 from app.core.errors import ConflictError, InvalidRequestError
 from app.glitches.labels import revoke_labels_of_source
 from app.glitches.tables import Glitch, Label
+from app.novelty.job import request_judging
 
 MOST_EXEMPLARS = 12
 
@@ -165,6 +166,14 @@ def merge_into(
         .values(class_id=into.id)
         .execution_options(synchronize_session=False)
     )
+    if moved:  # it may be a class that calibrates, or explains nothing, and the other not
+        request_judging(session, author.name)
+    # What is left of suggestions is for glitches that are labelled otherwise by now.
+    session.execute(
+        delete(LabelSuggestion)
+        .where(LabelSuggestion.class_id == known.id)
+        .execution_options(synchronize_session=False)
+    )
     children = list(Tree.load(session).children(known.id))
     _move_children(session, children, into.id)
     session.expire_all()
@@ -172,12 +181,18 @@ def merge_into(
 
 
 def take_back_merge(
-    session: Session, known: GlitchClass, memory: Mapping[str, Any], event_id: int
+    session: Session,
+    known: GlitchClass,
+    memory: Mapping[str, Any],
+    *,
+    author: Principal,
+    event_id: int,
 ) -> None:
     """Revoke the labels of the merge and put the sub-classes back."""
     refuse_strayed(session, memory)
     children = [int(one) for one in memory["children"]]
-    revoke_labels_of_source(session, source_of(event_id), revoked_by="undo of a merge")
+    if revoke_labels_of_source(session, source_of(event_id), revoked_by="undo of a merge"):
+        request_judging(session, author.name)
     _move_children(session, children, known.id)
     session.expire_all()
 
@@ -221,7 +236,9 @@ def mergeable_into(session: Session, known: GlitchClass, name: str) -> GlitchCla
             f"The sub-classes of {known.name} would lie {levels} deep, more than {DEEPEST}: move "
             "them first."
         )
-    waiting = session.scalar(select(func.count()).where(LabelSuggestion.class_id == known.id))
+    is_open = exists().where(Glitch.id == LabelSuggestion.glitch_id, Glitch.class_id.is_(None))
+    suggested = select(func.count()).select_from(LabelSuggestion)
+    waiting = session.scalar(suggested.where(LabelSuggestion.class_id == known.id, is_open))
     if waiting:
         raise ConflictError(
             f"{waiting:,} suggested labels {known.name} wait to be accepted: accept them, or undo "

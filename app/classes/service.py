@@ -213,7 +213,7 @@ def _turn(
     values, _ = _values_of(root, memory, is_undo=is_undo)
     if root.kind == "merge":
         if is_undo:
-            changes.take_back_merge(session, known, memory, did.id)
+            changes.take_back_merge(session, known, memory, author=author, event_id=did.id)
         else:
             into = session.get_one(GlitchClass, memory["into_id"]).name
             memory = {

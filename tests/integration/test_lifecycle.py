@@ -46,6 +46,7 @@ from app.glitches.neighbours import find_neighbours
 from app.glitches.records import GlitchFilters
 from app.glitches.service import exemplars, list_glitches
 from app.glitches.tables import Glitch, Label
+from app.jobs.service import list_jobs
 from app.models.records import CheckpointRecord
 
 ANN, BOB = person(Role.REVIEWER, "Ann"), person(Role.REVIEWER, "Bob")
@@ -257,6 +258,8 @@ def test_a_merge_moves_labels_and_its_undo_brings_each_back(
     with pytest.raises(PermissionDeniedError):
         change(session, "Thunder", MergeInto("Blip"), ANN)
     outcome = change(session, "Thunder", MergeInto("Blip"))
+    # Which are references and which calibrate may be otherwise now.
+    assert [one.state for one in list_jobs(session, kind="judge").items] == ["queued"]
     labels = list_labels(session, moved[0])
     assert [one.label for one in labels] == ["Thunder", "Blip"]  # both stay in the history
     assert len(list_glitches(session, GlitchFilters(labels=("Blip",))).items) == 8

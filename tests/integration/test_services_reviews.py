@@ -8,17 +8,31 @@ from typing import Any
 
 import numpy as np
 import pytest
-from acts import Accept, Assign, Comment, Dismiss, Merge, Promote, Redo, Split, Undo, review
+from acts import (
+    Accept,
+    Assign,
+    Comment,
+    Dismiss,
+    Merge,
+    MergeInto,
+    Promote,
+    Redo,
+    Split,
+    Undo,
+    change_class,
+    review,
+)
 from cluster_helpers import store_cluster, store_run
-from sqlalchemy import Engine, event, select
+from sqlalchemy import Engine, delete, event, select
 from sqlalchemy.orm import Session
 from store_helpers import Store, person
 
 from app.classes.naming import create_class, list_classes
+from app.classes.service import class_history, get_class_named
 from app.clusters.review.log import Action
 from app.clusters.review.scene import suggested_classes
 from app.clusters.review.service import ReviewOutcome, history
-from app.clusters.tables import Cluster, ClusterMember
+from app.clusters.tables import Cluster, ClusterMember, LabelSuggestion
 from app.core.access import AuditEvent, Role
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
@@ -27,6 +41,7 @@ from app.glitches.selection import get_glitch
 from app.glitches.tables import Embedding, Glitch, Label
 
 ANN, BOB = person(Role.REVIEWER, "Ann"), person(Role.REVIEWER, "Bob")
+EVE = person(Role.ADMIN, "Eve")
 N_MEMBERS = 8
 
 
@@ -99,6 +114,48 @@ def test_a_cluster_becomes_a_class_that_its_members_are_suggested_to_be_of(
         act(session, cluster, Accept())
     events = session.scalars(select(AuditEvent.action).where(AuditEvent.subject == "cluster"))
     assert list(events) == ["promote", "accept", "accept"]
+
+
+def test_a_label_that_somebody_gave_since_outweighs_what_was_suggested(
+    session: Session, cluster: Cluster
+) -> None:
+    """Accepting all does not overwrite it; once it is revoked, the suggestion waits again."""
+    first, second, *_ = members(session, cluster)
+    act(session, cluster, Promote("New_Whistle"))
+    label = append_label(session, first, "Blip", author=BOB)
+    assert suggested_classes(session, [first]) == {}
+    with pytest.raises(InvalidRequestError, match="are labelled by now"):
+        act(session, cluster, Accept((first, second)))
+    assert act(session, cluster, Accept()).n_suggested == 0
+    assert [get_glitch(session, one).label for one in (first, second)] == ["Blip", "New_Whistle"]
+    revoke_label(session, label.id, principal=BOB)
+    assert suggested_classes(session, [first]) == {first: ("New_Whistle",)}
+    with pytest.raises(ConflictError, match="1 suggested labels"):
+        merge_class(session, "New_Whistle", "Blip")
+    append_label(session, first, "Blip", author=BOB)
+    merge_class(session, "New_Whistle", "Blip")
+    assert session.scalars(select(LabelSuggestion)).all() == []
+
+
+def test_an_acceptance_is_undone_though_a_member_was_deleted(
+    session: Session, cluster: Cluster
+) -> None:
+    first, *others = members(session, cluster)
+    act(session, cluster, Merge("Whistle"))
+    act(session, cluster, Accept())
+    session.execute(delete(Glitch).where(Glitch.id == first))
+    session.expire_all()
+    log = history(session, cluster.id)
+    outcome = act(session, cluster, Undo(log.done[-1]))
+    assert outcome.n_suggested == len(others)
+    assert act(session, cluster, Redo(log.done[-1])).n_suggested == 0
+    assert {get_glitch(session, one).label for one in others} == {"Whistle"}
+
+
+def merge_class(session: Session, name: str, into: str) -> None:
+    known = get_class_named(session, name).id
+    last = class_history(session, known).last_id
+    change_class(session, known, MergeInto(into), last_event_id=last, author=EVE)
 
 
 def acts(session: Session, cluster: Cluster) -> dict[str, list[Action]]:

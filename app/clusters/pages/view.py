@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Form
 from sqlalchemy.orm import Session
 
-from app.classes.naming import class_called, usable_class_names
+from app.classes.naming import called_now, class_called, list_classes, usable_class_names
 from app.clusters import service
 from app.clusters.decided import beside_of, count_unlabelled_again, decisions_told
 from app.clusters.pages.model import Comparison, comparison_of, model_note, strips_of
@@ -113,6 +113,8 @@ class ClusterPage(PageContext):
     window: str  # in which the medoid and the classes are shown beside each other
     windows: tuple[ClassCount, ...]  # those of the medoid
     medoid: str | None
+    is_medoid_there: bool  # else another example is shown
+    n_deleted: int  # members that are in the catalogue no more
     likenesses: tuple[Likeness, ...]
     model_note: str | None  # that another model serves now
     strips: StripSection
@@ -244,6 +246,8 @@ def cluster_page_of(
             for one in windows
         ),
         medoid=None if medoid is None else card(medoid, wanted_s=window).picture,
+        is_medoid_there=cluster.medoid_id is not None,
+        n_deleted=cluster.size - len(facts),
         likenesses=_likenesses(session, cluster, window, is_simulated=is_simulated),
         model_note=model_note(session, cluster),
         strips=strips_of(session, cluster),
@@ -303,7 +307,13 @@ def _address(cluster: Cluster, order: str, page: int, window_s: float) -> str:
 def _likenesses(
     session: Session, cluster: Cluster, window_s: float, *, is_simulated: bool
 ) -> tuple[Likeness, ...]:
-    names = [one["label"] for one in cluster.summary.get("nearest_classes", [])]
+    nearest = cluster.summary.get("nearest_classes", [])
+    usable = {one.name for one in list_classes(session)}
+    called = {  # what was renamed since
+        name: name if name in usable else called_now(session, name) or name
+        for name in (one["label"] for one in nearest)
+    }
+    names = list(called.values())
     known = exemplars(session) | service.class_pictures(
         session, names, window_s, is_simulated=is_simulated
     )
@@ -311,15 +321,15 @@ def _likenesses(
     returning = set(cluster.summary.get("returning", []))
     return tuple(
         Likeness(
-            name=one["label"],
-            href=address("/ui/glitches", label=one["label"]),
-            picture=cards[one["label"]].picture if one["label"] in cards else None,
-            window=cards[one["label"]].window if one["label"] in cards else "",
+            name=name,
+            href=address("/ui/glitches", label=name),
+            picture=cards[name].picture if name in cards else None,
+            window=cards[name].window if name in cards else "",
             distance=chord(one["distance"]),
             members=count(one["members"], "glitch", "glitches"),
             returning=one["label"] in returning,
         )
-        for one in cluster.summary.get("nearest_classes", [])
+        for one, name in zip(nearest, names, strict=True)
     )
 
 

@@ -29,6 +29,7 @@ from app.clusters.review.scene import (
     set_state,
     suggest,
     suggest_again,
+    take_open_suggestions,
     take_suggestions,
 )
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, LabelSuggestion
@@ -200,15 +201,15 @@ def assign(scene: Scene, action: requests.AssignRequest) -> Memory:
 def accept(scene: Scene, action: requests.AcceptRequest) -> Memory:
     """Make suggestions labels."""
     chosen = sorted(set(action.member_ids)) or None
-    used = take_suggestions(scene.session, scene.cluster.identity, chosen)
+    used = take_open_suggestions(scene.session, scene.cluster.identity, chosen)
     if not used:
         raise ConflictError(
-            "No label is suggested for these glitches: all are accepted, or none was suggested."
+            "No label is suggested for these glitches: they are labelled by now, or none was."
         )
     if chosen is not None and len(used) < len(chosen):
         raise InvalidRequestError(
             f"For {len(chosen) - len(used)} of these glitches no label is suggested by this "
-            "cluster: leave them out, or assign them to a class."
+            "cluster, or they are labelled by now: leave them out, or assign them to a class."
         )
     memory = _remember(scene.session, used)
     wanted = [row.glitch_id for row in used]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Uuid, delete, exists, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from app.classes.service import Merged, standing_merges
@@ -152,13 +152,12 @@ def suggest(
 def suggest_again(
     session: Session, glitch_ids: Collection[UUID], *, identity: UUID, class_id: int, event_id: int
 ) -> None:
-    """Put back suggestions that an act had used up."""
-    rows = [
-        {"identity": identity, "glitch_id": one, "class_id": class_id, "event_id": event_id}
-        for one in glitch_ids
-    ]
-    if rows:
-        session.execute(insert(LabelSuggestion), rows)
+    """Put back suggestions that an act had used up, but those for glitches deleted since."""
+    there = select(literal(identity, Uuid), Glitch.id, literal(class_id), literal(event_id)).where(
+        is_any_of(Glitch.id, glitch_ids)
+    )
+    columns = ["identity", "glitch_id", "class_id", "event_id"]
+    session.execute(insert(LabelSuggestion).from_select(columns, there))
 
 
 def take_suggestions(
@@ -179,11 +178,38 @@ def take_suggestions(
     return list(rows)
 
 
+def _waits() -> ColumnElement[bool]:
+    """Whether a suggestion is open: nobody labelled the glitch since it was made.
+
+    It is open again where that label is revoked.
+    """
+    return exists().where(Glitch.id == LabelSuggestion.glitch_id, Glitch.class_id.is_(None))
+
+
+def take_open_suggestions(
+    session: Session, identity: UUID, glitch_ids: Sequence[UUID] | None = None
+) -> list[LabelSuggestion]:
+    """The same, but those for glitches that somebody labelled since: that label stays."""
+    conditions = [LabelSuggestion.identity == identity]
+    if glitch_ids is not None:
+        conditions.append(is_any_of(LabelSuggestion.glitch_id, glitch_ids))
+    mine = select(LabelSuggestion.glitch_id).where(*conditions)
+    # Who labels one of them meanwhile is waited for.
+    session.execute(
+        select(Glitch.id)
+        .where(Glitch.id.in_(mine))
+        .order_by(Glitch.id)
+        .with_for_update(key_share=True)
+    ).all()
+    unlabelled = session.scalars(mine.where(_waits())).all()
+    return take_suggestions(session, identity, unlabelled)
+
+
 def count_by_cluster(session: Session, identities: Collection[UUID]) -> dict[UUID, int]:
     """How many suggestions of each cluster wait for a decision."""
     rows = session.execute(
         select(LabelSuggestion.identity, func.count())
-        .where(LabelSuggestion.identity.in_(identities))
+        .where(LabelSuggestion.identity.in_(identities), _waits())
         .group_by(LabelSuggestion.identity)
     )
     return {row[0]: row[1] for row in rows}
@@ -196,7 +222,7 @@ def suggested_classes(
     query = (
         select(LabelSuggestion.glitch_id, GlitchClass.name)
         .join(GlitchClass, GlitchClass.id == LabelSuggestion.class_id)
-        .where(is_any_of(LabelSuggestion.glitch_id, glitch_ids))
+        .where(is_any_of(LabelSuggestion.glitch_id, glitch_ids), _waits())
         .order_by(GlitchClass.name)
     )
     if identity is not None:
