@@ -9,10 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from app.decoding.confinement import Limits
 from app.decoding.operations import ARRAY, STRAIN
 from app.decoding.pool import error_of, shared_pool
 from glitch.errors import GlitchError
+from glitch.files.confinement import Limits
 from glitch.strain.formats.text import is_numeric_text, text_head
 from glitch.strain.joining import StrainFile, join_pieces, read_piece
 from glitch.strain.reading import StrainSpan, read_strain, strain_span

@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from app.decoding import confinement, operations
+from app.decoding import operations
 from app.decoding.messages import receive_message, send_message
+from glitch.files import confinement
 
 STARTED = b"s"  # the child's first byte: what goes wrong from here on is the file's doing
 _KILL_FIRST = "500"  # to the kernel's mind where memory runs out, rather than the service

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from app.decoding.confinement import Limits
 from app.decoding.errors import DecodersBusyError
 from app.decoding.fork_server import STARTED
 from app.decoding.messages import (
@@ -25,6 +24,7 @@ from app.decoding.messages import (
     unpack,
 )
 from glitch import errors as science
+from glitch.files.confinement import Limits
 
 _GRACE_S = 5.0  # beyond the child's own limit of time, for its answer to arrive
 _START_S = 30.0  # for the fork server to import its libraries, on a busy machine

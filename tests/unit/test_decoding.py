@@ -20,12 +20,13 @@ import psutil
 import pytest
 from pace import is_within
 
-from app.decoding import confinement, files
-from app.decoding.confinement import Limits
+from app.decoding import files
 from app.decoding.errors import DecodersBusyError
 from app.decoding.messages import BrokenMessageError, Message, pack, unpack
 from app.decoding.pool import DecoderPool
 from glitch.errors import FormatError, GlitchError, StrainError, TooLargeError
+from glitch.files import confinement
+from glitch.files.confinement import Limits
 from glitch.strain import StrainFile, read_joined_strain, read_strain, strain_span
 from glitch.views import Preprocessing
 
@@ -178,9 +179,9 @@ def test_the_fork_server_is_small_and_knows_no_secret(monkeypatch: pytest.Monkey
 
 
 CONFINED = """
-import os, sys
+import os, socket, sys
 from pathlib import Path
-from app.decoding import confinement
+from glitch.files import confinement
 confinement.shut_in([Path(sys.argv[1])])
 assert Path(sys.argv[1]).read_bytes() == b"mine"
 import colorsys  # one of Python's own, imported late
@@ -191,6 +192,10 @@ for forbidden in (
     lambda: open(sys.argv[1] + ".new", "w"),
     lambda: os.listdir("/"),
     lambda: os.execv("/bin/true", ["true"]),
+    lambda: socket.socket(socket.AF_UNIX),  # Landlock lets them reach the database's
+    lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+    lambda: os.kill(os.getppid(), 0),
+    lambda: os.pidfd_open(os.getppid()),
 ):
     try:
         forbidden()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import subprocess
 import sys
 from decimal import Decimal
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 
 from glitch.errors import FormatError, StrainError
+from glitch.files.confinement import landlock_version
 from glitch.strain import Strain, read_strain, views_from_strain
+from glitch.strain.formats import gwf
 
 RATE = 2048
 START = 1126259446
@@ -146,15 +149,64 @@ def test_gwf_decoder_that_runs_away_is_stopped(
 
 
 def test_gwf_decoder_has_limits(tmp_path: Path) -> None:
-    script = Path(sys.modules["glitch.strain.formats.gwf"].__file__ or "").with_name(
-        "gwf_decode.py"
-    )
+    script = Path(gwf.__file__).with_name("gwf_decode.py")
     code = (
         f"import runpy; m = runpy.run_path({str(script)!r}); m['_limit'](1 << 28, 5); "
         "bytearray(1 << 30)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert b"MemoryError" in done.stderr
+
+
+TRYING = """
+import socket
+class FrameReader:
+    def __init__(self, path):
+        for forbidden in (lambda: open("/etc/passwd"), lambda: open(path, "a"), socket.socket):
+            try:
+                forbidden()
+            except PermissionError:
+                continue
+            raise SystemExit(f"{forbidden} was possible")
+        raise SystemExit(0)
+"""
+
+
+@pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")
+def test_gwf_decoder_opens_its_file_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "gwframe.py").write_text(TRYING)
+    frames, script = _frames(tmp_path / "a.gwf"), Path(gwf.__file__).with_name("gwf_decode.py")
+    asked = {"path": str(frames), "scratch": "", "memory_bytes": 3 << 30, "cpu_s": 30}
+    done = subprocess.run(
+        [sys.executable, str(script), json.dumps(asked)],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_gwf_decoder_gets_no_secret_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had unpacked stayed where the kernel or its parent ended it."""
+    seen: dict[str, str] = {}
+
+    def ended(command: list[str], *, env: dict[str, str], **_: object) -> None:
+        seen.update(env)
+        folder = Path(json.loads(command[-1])["scratch"])
+        (folder / "whole.gwf").write_bytes(b"x")
+        seen["folder"] = str(folder)
+        raise subprocess.TimeoutExpired("decode", 60)
+
+    path = _frames(tmp_path / "a.gwf")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:secret@host/db")
+    monkeypatch.setattr("subprocess.run", ended)
+    with pytest.raises(FormatError, match="truncated or damaged GWF"):
+        _read(path)
+    assert "DATABASE_URL" not in seen
+    assert not Path(seen["folder"]).exists()
 
 
 def test_gzipped_frames_are_read_within_bounds(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from glitch.strain.source import MAX_SAMPLES, Request, Samples, Source, check_si
 _MEMORY_BYTES = 3 << 30  # address space, of which the libraries alone map about one GiB
 _CPU_S = 30
 _TIMEOUT_S = 60
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")  # others may hold passwords
 
 
 @contextmanager
@@ -65,15 +68,17 @@ def _decode(path: Path, request: Request) -> tuple[dict[str, Any], bytes]:
         "cpu_s": _CPU_S,
     }
     script = Path(__file__).with_name("gwf_decode.py")
-    try:
-        done = subprocess.run(  # noqa: S603 - our own script, no shell, arguments as JSON
-            [sys.executable, str(script), json.dumps(asked)],
-            capture_output=True,
-            check=False,
-            timeout=_TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise _damaged(request) from error
+    with tempfile.TemporaryDirectory(prefix="glitch-upload-") as scratch:
+        try:
+            done = subprocess.run(  # noqa: S603 - our own script, no shell, arguments as JSON
+                [sys.executable, str(script), json.dumps({**asked, "scratch": scratch})],
+                capture_output=True,
+                check=False,
+                timeout=_TIMEOUT_S,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            )
+        except subprocess.TimeoutExpired as error:
+            raise _damaged(request) from error
     if done.returncode:
         raise _damaged(request)
     line, _, data = done.stdout.partition(b"\n")

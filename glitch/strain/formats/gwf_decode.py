@@ -8,9 +8,6 @@ float64 samples.
 
 import json
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +22,27 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * _MOST_UNPACKED, 2 * _MOST_UNPACKED))
 
 
-@contextmanager
-def _unpacked(path: str) -> Iterator[str]:
+def _unpacked(path: str, scratch: str) -> str:
     """The path of a file, or where it is gzipped of what it holds."""
     import gzip
 
     with Path(path).open("rb") as file:
         if file.read(len(_GZIP)) != _GZIP:
-            yield path
-            return
-    with gzip.open(path) as packed, tempfile.NamedTemporaryFile(suffix=".gwf") as whole:
+            return path
+    whole_path = Path(scratch) / "whole.gwf"
+    with gzip.open(path) as packed, whole_path.open("wb") as whole:
         while block := packed.read(1 << 20):
             whole.write(block)
             if whole.tell() > _MOST_UNPACKED:
                 raise _UnusableError(f"over {_MOST_UNPACKED >> 20} MiB once unpacked: cut it")
-        whole.flush()
-        yield whole.name
+    return str(whole_path)
 
 
 def _choose(details: list[Any], request: dict[str, Any]) -> tuple[Any, dict[str, str]]:
     """The channel to read, or the error instead: the problem, and the field that solves it."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
     from glitch.files.channels import choose_channel, listed
 
     fast = [detail.name for detail in details if detail.sample_rate >= _LOWEST_RATE_HZ]
@@ -108,9 +103,14 @@ class _UnusableError(Exception):
 def main() -> None:
     request = json.loads(sys.argv[1])
     _limit(request["memory_bytes"], request["cpu_s"])
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
     import gwframe
 
-    with _unpacked(request["path"]) as path, gwframe.FrameReader(path) as reader:
+    from glitch.files.confinement import shut_in
+
+    path = _unpacked(request["path"], request["scratch"])
+    shut_in([Path(path)])
+    with gwframe.FrameReader(path) as reader:
         spans = [(span.start, span.start + span.duration) for span in reader.frame_spans]
         start, end = min(span[0] for span in spans), max(span[1] for span in spans)
         gps_time = request["gps_time"]

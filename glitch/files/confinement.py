@@ -2,11 +2,14 @@
 
 Limits on memory, processor time, time and output work on every kernel. Where the kernel has
 Landlock (Linux 5.13), the child can open only the file that it decodes and Python's own files.
-Elsewhere only the readers' own checks protect against links to other files.
+Elsewhere only the readers' own checks protect against links to other files. Landlock does not cover
+sockets in the file system, such as the database's, nor other processes: a filter of system calls
+takes those away, on the processors whose call numbers are listed below.
 """
 
 import ctypes
 import os
+import platform
 import resource
 import signal
 import struct
@@ -27,12 +30,28 @@ _NET_RIGHTS = 0b11  # bind and connect of TCP, from version 4
 _SCOPES = 0b11  # abstract sockets and signals, from version 6
 
 
+_PROCESSORS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column below, audit's name
+_DENIED = (  # calls that no decoder needs, by number: new sockets, other programs and processes
+    *((41, 198), (42, 203), (49, 200), (50, 201)),  # socket, connect, bind, listen
+    *((59, 221), (322, 281)),  # execve, execveat
+    *((62, 129), (101, 117), (310, 270), (311, 271)),  # kill, ptrace, process_vm_readv, _writev
+    *((424, 424), (434, 434), (438, 438)),  # pidfd_send_signal, pidfd_open, pidfd_getfd
+    *((425, 425), (321, 280)),  # io_uring_setup, by which the filter would notice nothing; bpf
+    *((165, 40), (308, 268), (169, 142)),  # what root may do: mount, setns, reboot
+    *((175, 105), (313, 273), (246, 104)),  # init_module, finit_module, kexec_load
+)
+_SET_SECCOMP, _FILTER = 22, 2
+_LOAD, _JUMP_IF_EQUAL, _JUMP_IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06  # classic BPF
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050001  # the latter with EPERM
+_OTHER_ABI = 0x40000000  # x32 on x86_64, which has numbers of its own
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one decoding may take."""
 
-    cpu_s: float
-    wall_s: float
+    cpu_s: float | int
+    wall_s: float | int
     memory_bytes: int  # beyond what the fork server holds
 
 
@@ -40,6 +59,7 @@ def prepare() -> None:
     """Look up, before the first fork, what every child would need."""
     if landlock_version():
         _own_folders()
+    _call_filter()
 
 
 @cache
@@ -65,16 +85,18 @@ def limit(limits: Limits, base_bytes: int) -> None:
 
 
 def shut_in(files: Sequence[Path]) -> None:
-    """Let this process open these files for reading, and Python's own; for good.
-
-    Does nothing where the kernel has no Landlock.
+    """Let this process open only these files and Python's own, for reading. Cannot be undone.
 
     Raises:
-        OSError: if the kernel refuses, or a file is not there.
+        OSError: if the kernel refuses, or a file does not exist.
     """
-    version = landlock_version()
-    if not version:
-        return
+    _checked(_libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    if version := landlock_version():
+        _restrict_files(files, version)
+    _deny_calls()
+
+
+def _restrict_files(files: Sequence[Path], version: int) -> None:
     rights = (1 << _FS_RIGHTS[max(known for known in _FS_RIGHTS if known <= version)]) - 1
     attributes = struct.pack(
         "QQQ", rights, _NET_RIGHTS if version >= 4 else 0, _SCOPES if version >= 6 else 0
@@ -87,9 +109,39 @@ def shut_in(files: Sequence[Path]) -> None:
         descriptor = os.open(file, os.O_PATH | os.O_CLOEXEC)
         _allow(ruleset, descriptor, _READ_FILE)
         os.close(descriptor)
-    _checked(_libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
     _checked(_libc().syscall(_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
+
+
+def _deny_calls() -> None:
+    program = _call_filter()
+    if program:
+        buffer = ctypes.create_string_buffer(program, len(program))
+        described = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
+        # Not ``_checked``: the kernel may have been built without it.
+        _libc().prctl(_SET_SECCOMP, _FILTER, described, 0, 0)
+
+
+@cache
+def _call_filter() -> bytes:
+    """Refuses the calls above and other ABIs; empty on a processor that is not listed."""
+    if platform.machine() not in _PROCESSORS:
+        return b""
+    column, audit = _PROCESSORS[platform.machine()]
+    numbers = [call[column] for call in _DENIED]
+    steps = [
+        (_LOAD, 0, 0, 4),  # the ABI
+        (_JUMP_IF_EQUAL, 0, len(numbers) + 3, audit),
+        (_LOAD, 0, 0, 0),  # the number
+        (_JUMP_IF_AT_LEAST, len(numbers) + 1, 0, _OTHER_ABI),
+        *(
+            (_JUMP_IF_EQUAL, len(numbers) - index, 0, number)
+            for index, number in enumerate(numbers)
+        ),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _REFUSE),
+    ]
+    return b"".join(struct.pack("HBBI", *step) for step in steps)
 
 
 def address_space_bytes() -> int:
