@@ -183,10 +183,12 @@ def check_class_name(name: str) -> None:
 
 def check_description(description: str) -> None:
     """Refuse what can be no description."""
-    if len(description) > LONGEST_DESCRIPTION or "\0" in description:
+    if "\0" in description:
+        raise InvalidRequestError("The description holds a NUL character: take it out.")
+    if len(description) > LONGEST_DESCRIPTION:
         raise InvalidRequestError(
-            f"A description has at most {LONGEST_DESCRIPTION:,} characters and no NUL, not "
-            f"{len(description):,}."
+            f"The description has {len(description):,} characters: shorten it to "
+            f"{LONGEST_DESCRIPTION:,}."
         )
 
 

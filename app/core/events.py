@@ -250,9 +250,13 @@ def act_to_turn(log: EventLog[EventT], wanted: UndoRequest | RedoRequest) -> Eve
 def check_remark(text: str) -> str:
     """A remark without the space around it."""
     trimmed = text.strip()
-    if not 1 <= len(trimmed) <= LONGEST_REMARK or "\0" in trimmed:
+    if not trimmed:
+        raise InvalidRequestError("The comment is empty: write one.")
+    if "\0" in trimmed:
+        raise InvalidRequestError("The comment holds a NUL character: take it out.")
+    if len(trimmed) > LONGEST_REMARK:
         raise InvalidRequestError(
-            f"A remark has 1 to {LONGEST_REMARK:,} characters, not {len(trimmed):,}, and no NUL."
+            f"The comment has {len(trimmed):,} characters: shorten it to {LONGEST_REMARK:,}."
         )
     return trimmed
 

@@ -40,6 +40,10 @@ def explain(error: Exception) -> Failure | None:
     if isinstance(error, RequestValidationError):
         if any(item["loc"][0] == "path" for item in error.errors()):
             return _NO_SUCH_PAGE
+        if all(item["loc"][0] == "query" for item in error.errors()):
+            names = " and ".join(f"“{item['loc'][-1]}”" for item in error.errors()[:5])
+            sentence = f"The address has a value of {names} that means nothing here: take it out."
+            return Failure(400, "bad-request", "The address is damaged", sentence=sentence)
         wrong = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors()[:5])
         sentence = f"Correct these fields and send the form again: {wrong}."
         return Failure(422, "payload", "The form is not complete", sentence=sentence)

@@ -73,6 +73,9 @@ NOTICES = {
     "Accept the suggestions to label them.",
     "merged": "The class is suggested for the members without a label. Accept the suggestions to "
     "label them.",
+    "named-only": "The class was made. Every member had a label already, so none is suggested.",
+    "merged-only": "The cluster was merged. Every member had a label already, so none is "
+    "suggested.",
     "dismissed": "The cluster was dismissed; it stays in the history.",
     "split": "The cluster was split. This is the part that stayed; the other is in the list.",
     "assigned": "The chosen members were labelled.",

@@ -317,7 +317,7 @@ def test_the_second_of_two_is_told(session: Session, checkpoint: CheckpointRecor
         change_class(session, 10**6, Describe("Loud."), author=BOB, last_event_id=0)
     with pytest.raises(PermissionDeniedError):
         change(session, "Rumble", Describe("Loud."), person(Role.SUBMITTER))
-    with pytest.raises(InvalidRequestError, match="at most 2,000"):
+    with pytest.raises(InvalidRequestError, match="shorten it to 2,000"):
         change(session, "Rumble", Describe("x" * 2001))
     with pytest.raises(InvalidRequestError, match="no state"):
         change(session, "Rumble", SetState("withdrawn"))

@@ -96,6 +96,12 @@ def test_an_address_in_a_comment_is_a_link_and_nothing_else_is(
         assert 'rel="nofollow noopener noreferrer"' in tag
 
 
+def test_a_page_behind_the_last_says_so(reviewer: Walker, clusters: list[UUID]) -> None:
+    page = reviewer.get(f"/ui/clusters/{clusters[0]}?page=500")
+    assert "The list of members ends before this page." in page.text
+    assert "First page" in page.text
+
+
 def test_clusters_are_ranked_by_significance(reviewer: Walker, clusters: list[UUID]) -> None:
     page = reviewer.get("/ui/clusters")
     assert "2 clusters to review" in page.text
@@ -155,7 +161,7 @@ def test_clusters_that_wait_in_another_run_are_named(
         ("state=odd", 400, "no such state"),
         ("min_size=x", 400, "whole number"),
         ("start=yesterday", 400, "no time"),
-        ("run=7", 400, "no such run"),
+        ("run=7", 400, "no such clustering"),
         ("page=0", 400, "no such page"),
         ("page=500", 200, "The list ends before this page: its first page"),
         ("ifo=" + "x" * 100, 400, "too long"),
@@ -239,7 +245,7 @@ def test_the_second_reviewer_of_a_cluster_that_was_split_keeps_what_was_typed(
         ("promote", {"new_class": "Blip"}, 409, "There is a class Blip already"),
         ("merge", {"class_name": "Nonsense"}, 400, "no class"),
         ("split", {}, 400, "Choose members first"),
-        ("comment", {"text": " "}, 400, "1 to 4,000"),
+        ("comment", {"text": " "}, 400, "The comment is empty"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_place(
@@ -256,6 +262,27 @@ def test_what_cannot_be_done_is_said_in_place(
     assert sentence in page.alerts[0]
     assert "<script>alert" not in page.response.text
     assert "Nobody has decided anything" in page.text
+
+
+def test_a_comment_that_is_too_long_is_refused_and_kept_whole(
+    reviewer: Walker, clusters: list[UUID]
+) -> None:
+    written = "🎉 ملاحظة " + "x" * 10_000
+    page = decide(reviewer, reviewer.get(f"/ui/clusters/{clusters[0]}"), "comment", text=written)
+    assert "has 10,009 characters: shorten it to 4,000" in page.alerts[0]
+    assert f">{written}</textarea>" in page.response.text
+    kept = decide(reviewer, page, "comment", text=written[:4000])
+    assert written[:4000] in kept.response.text
+
+
+def test_where_nothing_is_suggested_no_one_is_told_to_accept_it(
+    reviewer: Walker, clusters: list[UUID]
+) -> None:
+    page = reviewer.get(f"/ui/clusters/{clusters[1]}")  # of labelled ones
+    merged = decide(reviewer, page, "merge", class_name="Blip")
+    assert "Every member had a label already, so none is suggested." in merged.text
+    page = reviewer.get(f"/ui/clusters/{clusters[0]}")
+    assert "Accept the suggestions" in decide(reviewer, page, "merge", class_name="Blip").text
 
 
 def test_a_split_leads_to_the_part_and_the_whole_to_both(

@@ -172,6 +172,19 @@ def test_an_address_that_was_cut_is_no_form_to_correct(reviewer: Walker, room: s
     assert "The address of this page is damaged" in page.alerts[0]
 
 
+@pytest.mark.parametrize(
+    ("path", "name"), [("digest?days=x", "days"), ("glitches?event=x", "event")]
+)
+def test_a_value_of_an_address_that_means_nothing_is_no_form_to_correct(
+    reviewer: Walker, path: str, name: str
+) -> None:
+    page = reviewer.get(f"/ui/{path}")
+    assert page.status == 400
+    assert page.alerts == [
+        f"The address has a value of “{name}” that means nothing here: take it out."
+    ]
+
+
 def test_views_that_mean_nothing(reviewer: Walker, glitches: list[GlitchRecord]) -> None:
     for name, status in (("7", 404), ("x", 404), ("-1", 404), ("nan", 404), ("1e999", 404)):
         answer = reviewer.client.get(f"/ui/glitches/{glitches[1].id}/views/{name}.png")

@@ -158,6 +158,7 @@ def decide(
     if act in _DECISIONS:
         done |= {"of": str(outcome.cluster_id), "event": str(outcome.log.last_id)}
         if not outcome.n_suggested:  # else they wait to be accepted here
+            done["done"] = _WITHOUT_SUGGESTIONS.get(act, done["done"])
             target = queue_of(session, get_cluster(session, target)).next_id or target
     return see_other(cluster_href(target), **done)
 
@@ -168,6 +169,7 @@ def _refuse_none_chosen(act: str, chosen: tuple[UUID, ...]) -> None:
 
 
 _DECISIONS = frozenset({"promote", "merge", "dismiss", "accept-all"})  # the next one comes
+_WITHOUT_SUGGESTIONS = {"promote": "named-only", "merge": "merged-only"}
 _NOTICES = {
     "promote": "named",
     "merge": "merged",

@@ -11,9 +11,13 @@ follow();
 inTheDark.addEventListener("change", follow);
 document.addEventListener("schemechange", follow);
 
-// Where Swagger UI leads screen readers astray: headings that skip a level, and links within buttons
-// that do the same.
+// Where Swagger UI leads screen readers astray: a part outside all landmarks, headings that skip a
+// level, and links within buttons that do the same.
 function mend() {
+  for (const part of place.querySelectorAll(".information-container")) {
+    part.setAttribute("role", "region");
+    part.setAttribute("aria-label", "About the API");
+  }
   for (const heading of place.querySelectorAll("h3.opblock-tag, section.models h4")) heading.setAttribute("aria-level", "2");
   for (const link of place.querySelectorAll("button a[href]")) link.removeAttribute("href");
 }
