@@ -161,7 +161,7 @@ def check_takes_messages(redis: Redis) -> None:
 
 def is_worker_alive(redis: Redis) -> bool:
     """Whether a worker has left that sign."""
-    return bool(redis.exists(_ALIVE_KEY))
+    return 0 < redis.ttl(_ALIVE_KEY) <= _ALIVE_S  # longer: from before the clock was set back
 
 
 def take_turn(redis: Redis, what: str, every_s: int) -> bool:
@@ -169,7 +169,10 @@ def take_turn(redis: Redis, what: str, every_s: int) -> bool:
 
     A wiped Redis gives a turn too early, which must do no harm.
     """
-    return bool(redis.set(f"{PREFIX}{what}", "1", ex=every_s, nx=True))
+    key = f"{PREFIX}{what}"
+    is_free = redis.set(key, "1", ex=every_s, nx=True)
+    # Redis goes by the time of day: where that was set back, the key would last for as long.
+    return bool(is_free or (redis.ttl(key) > every_s and redis.set(key, "1", ex=every_s)))
 
 
 def waiting_messages(redis: Redis, queue: str = JOBS_QUEUE) -> int:

@@ -1,24 +1,27 @@
 """Jobs: create, read, cancel, retry."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.paging import Page, check_limit, cut_page, read_page, wrong_cursor
 from app.jobs import records
-from app.jobs.finalising import finalise, lock_job
+from app.jobs.finalising import DATABASE_CLOCK, finalise, lock_job
 from app.jobs.notify import notify_after_commit
 from app.jobs.records import OPEN_STATES, JobRecord, Phase
 from app.jobs.registry import check_kind
 from app.jobs.tables import ITEM_STATES, JOB_STATES, OPEN, Job, JobChunk, JobEvent, JobItem
 
 LARGEST_PAGE = 500
+_UPKEEP = ("index", "judge", "project")
+_UPKEEP_KEPT = timedelta(days=90)
 INPUTS_REMOVED = "inputs removed"  # the event of a job whose files are kept no more
 
 
@@ -93,6 +96,34 @@ def list_jobs(
 def latest_job(session: Session, kind: str) -> JobRecord | None:
     """The latest job of a kind; None where there was none."""
     return next(iter(list_jobs(session, kind=kind, limit=1).items), None)
+
+
+def remove_old_upkeep(session: Session) -> int:
+    """Remove what the service did for itself long ago, as a placing every ten minutes; how many.
+
+    The latest that succeeded stays for each checkpoint: what it found is shown.
+    """
+    later = aliased(Job)
+    about = Job.parameters["checkpoint_id"].astext
+    of_the_same = later.parameters["checkpoint_id"].astext.is_not_distinct_from(about)
+    is_followed = exists().where(
+        later.kind == Job.kind,
+        later.state == "succeeded",
+        later.created_at > Job.created_at,
+        of_the_same,
+    )
+    removed = session.scalars(
+        delete(Job)
+        .where(
+            Job.kind.in_(_UPKEEP),
+            Job.state.not_in(OPEN_STATES),
+            Job.finished_at < DATABASE_CLOCK - _UPKEEP_KEPT,
+            is_followed,
+        )
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(removed.all())
 
 
 def list_items(

@@ -14,6 +14,7 @@ from app.core.settings import Settings
 from app.core.storage import clean_up_leftovers
 from app.digest.service import request_due
 from app.glitches.exports.service import clean_up_exports
+from app.jobs.service import remove_old_upkeep
 from app.map.service import request_what_is_due
 from app.models.index import queue_index_jobs
 
@@ -34,6 +35,11 @@ def _remove_export_files(session: Session, settings: Settings) -> str | None:
     keep = timedelta(hours=settings.keep_exports_hours)
     number = clean_up_exports(session, settings.data_dir, keep)
     return f"{number} exports" if number else None
+
+
+def _remove_old_jobs(session: Session, _: Settings) -> str | None:
+    number = remove_old_upkeep(session)
+    return f"{number} jobs" if number else None
 
 
 def _keep_index(session: Session, _: Settings) -> str | None:
@@ -60,6 +66,7 @@ UPKEEP: dict[str, Step] = {
     "files of batches removed": _remove_batch_files,
     "files of exports removed": _remove_export_files,
     "leftovers of killed processes removed": _remove_leftovers,
+    "own jobs of long ago removed": _remove_old_jobs,
     "vector index": _keep_index,
     "map": _keep_map,
     "daily digest": _send_digest,

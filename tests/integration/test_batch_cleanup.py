@@ -23,7 +23,8 @@ from app.batches.storage import check_kept, keep_upload, work_folder
 from app.core.access import Role
 from app.core.errors import BusyError, ConflictError
 from app.core.settings import Settings
-from app.jobs.service import list_events, retry_job
+from app.jobs.broker import PREFIX, is_worker_alive, note_worker_alive, open_redis, take_turn
+from app.jobs.service import create_job, list_events, retry_job
 from app.launch.redis.broker import find_redis_server
 from app.server.upkeep import UPKEEP
 from worker.tasks import Process
@@ -130,6 +131,50 @@ def test_the_scheduler_sweeps(session: Session, tmp_path: Path) -> None:
     )
     assert UPKEEP["files of batches removed"](session, settings) is None
     assert UPKEEP["vector index"](session, settings) is None  # no checkpoint is active
+
+
+def test_what_the_service_did_for_itself_is_kept_for_a_quarter(
+    session: Session, tmp_path: Path
+) -> None:
+    """The map places newcomers every ten minutes: 50,000 jobs a year, and their history."""
+    done = "succeeded"
+    for index, (kind, checkpoint, days, state) in enumerate(
+        [
+            *(("project", 1, 99, done), ("project", 1, 98, "failed"), ("project", 1, 1, done)),
+            *(("project", 2, 99, done), ("index", 1, 400, done), ("ingest", 1, 400, done)),
+            *(("judge", 1, 95, done), ("judge", 1, 94, done), ("judge", 1, 93, "running")),
+        ]
+    ):
+        made = create_job(session, kind, {"checkpoint_id": checkpoint}, "x", key=str(index))
+        session.execute(
+            text(
+                "UPDATE job SET state = :state, created_at = now() - make_interval(days => :days),"
+                " finished_at = now() - make_interval(days => :days) WHERE id = :id"
+            ),
+            {"state": state, "days": days, "id": made.id},
+        )
+    remove = UPKEEP["own jobs of long ago removed"]
+    assert remove(session, Settings(data_dir=tmp_path)) == "3 jobs"
+    assert remove(session, Settings(data_dir=tmp_path)) is None
+    assert session.scalars(text("SELECT key FROM job ORDER BY key")).all() == list("234578")
+    orphans = "SELECT count(*) FROM job_event WHERE job_id NOT IN (SELECT id FROM job)"
+    assert session.scalar(text(orphans)) == 0
+
+
+def test_what_redis_keeps_for_a_while_is_not_kept_longer_by_a_clock_that_is_set_back(
+    redis_url: str,
+) -> None:
+    with open_redis(redis_url) as redis:
+        assert take_turn(redis, "upkeep", 600)
+        assert not take_turn(redis, "upkeep", 600)
+        redis.expire(f"{PREFIX}upkeep", 7800)  # as if the clock went back by two hours
+        assert take_turn(redis, "upkeep", 600)
+        assert not take_turn(redis, "upkeep", 600)
+        note_worker_alive(redis)
+        assert is_worker_alive(redis)
+        for key in redis.scan_iter(f"{PREFIX}*alive*"):
+            redis.expire(key, 7200)
+        assert not is_worker_alive(redis)
 
 
 @pytest.fixture
