@@ -31,6 +31,8 @@ from glitch.views import Preprocessing, Views, views_from_images
 
 MAX_COLORMAP_DISTANCE = 16.0  # mean RGB distance; docs/science/images.md has the distribution
 _LEAST_DRAWN = 0.1  # of the panel's rows
+# Width by height of a picture without axes: Gravity Spy's have 1.2, two of them 2.4 or 0.6.
+_TALLEST, _WIDEST = 0.65, 2.2
 _BLANK = 0.02  # of the panel: rows that a frame alone shows to belong to it
 # Of 1,713 of Gravity Spy's the fullest has 0.51 of its pixels above, and none below 0.26 beneath.
 _HIGH, _MOST_HIGH = 0.9, 0.4
@@ -114,7 +116,7 @@ def read_spectrogram(
     assumed: tuple[str, ...] = ()
     of_time: TimeAxis | None = None
     if drawn is None:
-        _refuse_cut(box, pixels.shape[:2])
+        _refuse_cut_or_joined(box, pixels.shape[:2])
         words = picture.words[inside]
         if has_overlay(words, colored[inside], is_drawn, fractions):
             raise ImageError(
@@ -183,7 +185,7 @@ def _beside(box: Box) -> Strips:
     )
 
 
-def _refuse_cut(box: Box, shape: tuple[int, ...]) -> None:
+def _refuse_cut_or_joined(box: Box, shape: tuple[int, ...]) -> None:
     """Refuse a panel that reaches one edge of its picture, or a corner, and has a page beside it at
     the others: it was cut there. Without axes it reaches all of them.
     """
@@ -195,6 +197,12 @@ def _refuse_cut(box: Box, shape: tuple[int, ...]) -> None:
         raise ImageError(
             "The spectrogram ends at an edge of the picture, where it may have been cut: send all "
             "of it with its axes, or all of its panel and nothing else."
+        )
+    is_bare = max(box.left, box.top, width - box.right, height - box.bottom) <= 1
+    if is_bare and not _TALLEST < box.width / box.height < _WIDEST:
+        raise ImageError(
+            "The picture has the shape of several windows beside one another, and no axes: send "
+            "each window as a file of its own, or draw it with axes."
         )
 
 

@@ -53,8 +53,11 @@ def _at_one_time(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         for name, value in values.items()
         if name not in named and plain_name(name) not in SPELLINGS["snr"]
     }
+    plain = {plain_name(name): value for name, value in values.items()}
     for ifo in ifos:
-        yield {**shared, "ifo": ifo}
+        own = (plain.get(name) for name in (f"snr_{ifo.lower()}", f"{ifo.lower()}_snr"))
+        snr = next((one for one in own if one is not None), None)
+        yield {**shared, "ifo": ifo} if snr is None else {**shared, "ifo": ifo, "snr": snr}
 
 
 def _is_there(time: Any) -> bool:

@@ -75,6 +75,7 @@ ENDS = (
 MICROSECONDS = ("us", "usec", "microsec", "microsecond", "microseconds")
 MILLISECONDS = ("ms", "msec", "millisec", "millisecond", "milliseconds")
 FRACTIONS = ("frac", "fraction", "subsec", "subsecond", "subseconds")  # of nobody knows what
+OFFSETS = ("offset", "time_offset", "peak_offset", "gps_offset")  # likewise, where below a second
 LOWEST = ("fstart", "flow", "f_low", "freq_min", "freq_start", "fmin", "f_min")
 HIGHEST = ("fend", "fhigh", "f_high", "freq_max", "freq_end", "fmax", "f_max")
 DURATION = "duration"
@@ -153,22 +154,29 @@ def _with_nanoseconds(names: Iterable[str]) -> frozenset[str]:
     return frozenset(column for name in names for column in (name, *nanoseconds_of(name)))
 
 
-_MOMENTS, _BEGINNINGS, _ENDINGS = map(_with_nanoseconds, (TIMES, STARTS, ENDS))
+_MOMENTS, _BEGINNINGS, _ENDINGS, _UNIX_MOMENTS = map(
+    _with_nanoseconds, (TIMES, STARTS, ENDS, UNIX_TIMES)
+)
 _SPANS = _BEGINNINGS | _ENDINGS
 _SECONDS = {
     column: name for name in (*TIMES, *STARTS, *ENDS) for column in (*nanoseconds_of(name), name)
 }
 _TELLING = _MOMENTS | frozenset(
     (
-        *(*UTC_TIMES, *UNIX_TIMES, *UTC_DATES),
+        *(*UTC_TIMES, *_UNIX_MOMENTS, *UTC_DATES),
         *(name for key in ("path", "gravityspy_id") for name in SPELLINGS[key]),
     )
 )
 _KNOWN = (
     _MOMENTS
     | _SPANS
-    | frozenset((*UTC_TIMES, *UNIX_TIMES, *UTC_DATES, *LOWEST, *HIGHEST, *NANOSECONDS)).union(
-        MICROSECONDS, MILLISECONDS, FRACTIONS, *map(parts_of_second, TIMES), *SPELLINGS.values()
+    | frozenset((*UTC_TIMES, *_UNIX_MOMENTS, *UTC_DATES, *LOWEST, *HIGHEST, *NANOSECONDS)).union(
+        MICROSECONDS,
+        MILLISECONDS,
+        FRACTIONS,
+        OFFSETS,
+        *map(parts_of_second, TIMES),
+        *SPELLINGS.values(),
     )
 )
 # Nanoseconds beside a time are none of these: their unit is what they are named after.
@@ -273,7 +281,7 @@ def is_header(names: Iterable[str]) -> bool:
 def has_times(names: Iterable[str]) -> bool:
     """Whether columns give the time of a row, or where it starts and ends."""
     plain = {plain_name(name) for name in names}
-    moments = _MOMENTS.union(UTC_TIMES, UNIX_TIMES)
+    moments = _MOMENTS.union(UTC_TIMES, _UNIX_MOMENTS)
     return bool(plain & moments or (plain & _BEGINNINGS and plain & (_ENDINGS | {DURATION})))
 
 

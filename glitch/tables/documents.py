@@ -28,28 +28,42 @@ def may_be_document(head: bytes) -> bool:
     return _BEGINNING.match(head) is not None
 
 
-def document_rows(stream: BufferedIOBase) -> list[Row]:
-    """The rows of a document of JSON; none where it is damaged, or of over ``MOST_BYTES``."""
+def document_rows(stream: BufferedIOBase) -> list[Row | str]:
+    """The rows of a document of JSON, or what is wrong with one; none where it is damaged as a
+    whole, or of over ``MOST_BYTES``.
+    """
     data = stream.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         return []
     text = data.decode(encoding_of(data[:1024]), "replace").lstrip("\ufeff")
     try:
         said = _parsed(text)
-    except (ValueError, RecursionError):
+    except RecursionError:
         return []
+    except ValueError:
+        return _of_lines(text)
     return [row for one in _listed(said) for row in _of_event(one)]
 
 
 def _parsed(text: str) -> Any:
-    """What the text says, numbers as they are written; of an object a line a list of them."""
-    try:
-        return json.loads(text, parse_float=str, parse_int=str)
-    except ValueError:
-        lines = text.split("\n")
-        if len(lines) < 2 or not lines[0].rstrip().endswith("}"):
-            raise
-        return [json.loads(line, parse_float=str, parse_int=str) for line in lines if line.strip()]
+    """What a text says, numbers as they are written."""
+    return json.loads(text, parse_float=str, parse_int=str)
+
+
+def _of_lines(text: str) -> list[Row | str]:
+    """The rows of an object a line, and what is wrong with lines that are none; none at all where
+    the first is none.
+    """
+    found: list[Row | str] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        try:
+            found += [row for one in _listed([_parsed(line)]) for row in _of_event(one)]
+        except (ValueError, RecursionError):
+            if not found:
+                return []
+            if line.strip():
+                found.append(f"Line {number} is cut short or no object of JSON: write it again.")
+    return found
 
 
 def _listed(said: Any, depth: int = 0) -> list[Row]:

@@ -170,7 +170,7 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     text = repr(value) if isinstance(value, float) else str(value)
-    text = text.replace("\0", "").strip()
+    text = text.replace("\0", "").replace("\u2212", "-").strip()  # as typesetters write minus
     if shown := _SHOWN.fullmatch(text[:_LONGEST_TEXT]):
         text = shown[1] or shown[2] or ""
         if "LIGOTimeGPS" in shown[0] and (pair := _GPS_PAIR.fullmatch(text)):

@@ -176,7 +176,8 @@ def _chosen(tables: list[_Table]) -> _Table | None:
     Of a group for each channel with a table for each stretch, as SNAX writes, those of strain.
     """
     named = [one for one in tables if one.path.rpartition("/")[2] == TRIGGERS]
-    found = named or [one for one in tables if parse_detector(one.path)] or tables
+    found = named or [one for one in tables if parse_detector(one.path)]
+    found = found or [one for one in tables if _is_foreground(one.path)] or tables
     if len(found) > 1:
         found = [one for one in found if one.channel and is_strain_channel(one.channel)] or found
     if len(found) == 1:
@@ -187,6 +188,11 @@ def _chosen(tables: list[_Table]) -> _Table | None:
     if None in ifos or len(set(ifos)) < len(found):
         return None
     return _joined(found)
+
+
+def _is_foreground(path: str) -> bool:
+    """Whether a table is of PyCBC's coincidences, not of those that its time slides make."""
+    return "foreground" in path.split("/")
 
 
 def _joined(tables: list[_Table]) -> _Table:
@@ -312,7 +318,7 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
         for name, one in datasets.items()
         if dataset_shape(one)[0] == count and _is_plain(one) and is_known(name)
     }
-    if all(is_time(name) for name in columns):  # segments have no more
+    if all(map(is_time, columns)) and not _is_foreground(path):  # segments have no more
         return None
     coarse = tuple(name for name, one in columns.items() if is_coarse(name, one.dtype))
 

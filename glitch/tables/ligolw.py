@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from xml.parsers import expat
 
 from glitch.errors import FormatError, TooLargeError
@@ -16,6 +17,7 @@ from glitch.files.text import encoding_of
 from glitch.tables.columns import LONGEST_NAME, plain_name
 
 TABLES = ("sngl_burst", "sngl_inspiral")  # the first that a document holds is read
+_OF_SEVERAL = ("multi_burst", "multi_inspiral", "coinc_inspiral")  # where it has none of those
 _PIECE = 1 << 16
 _LONGEST_VALUE = 100_000  # characters
 _LONGEST_TOKEN = 1 << 20  # bytes of a tag or a comment; expat goes over it again with every piece
@@ -64,6 +66,11 @@ def ligolw_rows(
             yield number, values
         if not piece:
             break
+    if not document.found and tables == TABLES and stream.seekable():
+        stream.seek(0)
+        with suppress(FormatError):  # which would name these tables
+            yield from ligolw_rows(stream, name, _OF_SEVERAL)
+            return
     if not document.found:
         kind = "triggers" if tables == TABLES else "segments"
         raise FormatError(

@@ -134,7 +134,8 @@ def text_columns(path: Path) -> list[str]:
     if is_ligolw(head):
         return []
     if may_be_document(head):
-        return list(next(iter(_document(path)), {}))
+        first = next(iter(_document(path)), {})
+        return [] if isinstance(first, str) else list(first)
     layout = find_layout(head)
     return [] if layout is None else list(layout.columns)
 
@@ -184,7 +185,7 @@ def read_text_table(path: Path, name: str) -> Iterator[TableRow]:
             yield TableRow(f"{name} (its rest)", None, reason)
 
 
-def _document(path: Path) -> list[dict[str, Any]]:
+def _document(path: Path) -> list[dict[str, Any] | str]:
     with suppress(*_DAMAGE), _opened(path) as stream:
         return document_rows(stream)
     return []

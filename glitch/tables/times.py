@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 
@@ -23,6 +24,7 @@ from glitch.tables.columns import (
     ENDS,
     FRACTIONS,
     NANOSECONDS,
+    OFFSETS,
     ORIGIN,
     STARTS,
     TIMES,
@@ -39,6 +41,7 @@ from glitch.tables.columns import (
 STEP = Decimal("1e-9")  # s; the catalogue's resolution
 _COARSE_FROM = 1 << 29  # s; from here on floats of 32 bits are 64 s apart and more
 _FEWEST_COARSE = 3  # times: chance alone makes so few multiples of 64 s of whole seconds
+_DAY = re.compile(r"\A(\d{4})(\d\d)(\d\d)\Z", re.ASCII)
 _OF_ENDS = frozenset(ns for one in (*STARTS, *ENDS) for ns in nanoseconds_of(one))
 _SAME_MOMENT = Decimal("1e-5")  # s; a float64 holds GPS times to 1e-7, printed ones are coarser
 
@@ -69,12 +72,12 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
             _refuse_count_from_origin(said, times)
         return _with_part(_exactly(best, read), said, name)
     texts = [said[name] for name in (*times, *UTC_TIMES) if name in said]
-    dates = [said[name] for name in UTC_DATES if name in said]
+    dates = [_DAY.sub(r"\1-\2-\3", said[name]) for name in UTC_DATES if name in said]
     for text in [*texts, *(f"{date} {text}" for date in dates for text in texts), *dates]:
         if not is_utc_date(text) and (utc := parse_utc(text)) is not None:
             return _with_part(utc, said, UTC_TIMES[0])
     for name in UNIX_TIMES:
-        if (unix := _valid(_decimal(said.get(name)))) is not None:
+        if (unix := _read(said, name)[0]) is not None:
             return _with_part(unix_to_gps(unix).quantize(STEP), said, name)
     start, span = _span(said, there)
     if start is not None and span is not None and not (found and start < EARLIEST_GPS_TIME):
@@ -126,7 +129,8 @@ def _with_part(time: Decimal, said: Mapping[str, str], name: str) -> Decimal:
     if len(found) == 1 and 0 <= found[0] < 1:
         return (time + found[0]).quantize(STEP)
     # A "peak" may be of anything.
-    beside = dict.fromkeys((*(one for one in there if "time" in one), *FRACTIONS), Decimal(1))
+    names = (*(one for one in there if "time" in one), *FRACTIONS, *OFFSETS)
+    beside = dict.fromkeys(names, Decimal(1))
     of_others = [*_values(said, alone), *_values(said, beside)]
     unclear = [*found, *(value for value in of_others if 0 < value < 1)]
     if not unclear:

@@ -155,3 +155,21 @@ def test_a_scan_made_half_as_large_is_read(
     image = read(scan.resize((400, 300), Image.Resampling[filtered]))
     assert image.assumed == ()
     assert np.abs(image.values - view).mean() < 0.02
+
+
+@pytest.mark.parametrize("gap", [0, 2])
+@pytest.mark.parametrize("n_windows", [(1, 2), (2, 1), (4, 1)])
+def test_windows_that_touch_are_not_read_as_one(
+    scan: Image.Image, n_windows: tuple[int, int], gap: int
+) -> None:
+    """Two panels without axes were one glitch, whose left half was another window."""
+    panel = scan.crop((101, 61, 674, 540)).resize((170, 140))
+    across, along = n_windows
+    size = (across * (170 + gap) - gap, along * (140 + gap) - gap)
+    montage = Image.new("RGB", size, "white")
+    for column in range(across):
+        for row in range(along):
+            montage.paste(panel, (column * (170 + gap), row * (140 + gap)))
+    with pytest.raises(ImageError, match="send each window as a file of its own"):
+        read(montage)
+    assert read(panel).observed.all()

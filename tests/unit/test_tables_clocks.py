@@ -36,6 +36,7 @@ def _facts(folder: Path, header: str, cells: str) -> Facts:
         ("event_time,event_time_frac,snr", "1126259462,.4,13"),
         ("gps_time,peak_time_ns,snr", "1126259462,400000000,13"),
         ("gps_time,peak_time_ns,start_time_ns", "1126259462,400000000,200000000"),
+        ("date,time,snr", "20150914,09:50:45.4,13"),
         ("utc,ns,snr", "2015-09-14T09:50:45,400000000,13"),
         ("timestamp,ms,snr", "2015-09-14T09:50:45,400,13"),
         ("unix_time,ns,snr", "1442224245,400000000,13"),
@@ -125,3 +126,11 @@ def test_what_no_factor_makes_a_plain_measure_is_not_known(tmp_path: Path) -> No
     )
     assert (facts.snr, facts.peak_frequency, facts.bandwidth) == (None, None, None)
     assert facts.duration == 0.05
+
+
+@pytest.mark.parametrize("name", ["offset", "peak_offset", "time_offset"])
+def test_an_offset_beside_whole_seconds_is_asked_about(tmp_path: Path, name: str) -> None:
+    """It was left out, and the time cut to the second."""
+    row = _row(tmp_path, f"gps,{name},snr", "1126259462,0.4,13")
+    assert "it cannot be told whether 0.4 s beside it is the rest of it" in row.reason
+    assert _facts(tmp_path, f"gps,{name},snr", f"{TIME},0.4,13").gps_time == TIME

@@ -173,3 +173,16 @@ def test_what_holds_no_row_is_no_table(tmp_path: Path, text: str) -> None:
     path = tmp_path / "events.json"
     path.write_text(text)
     assert not is_table(path)
+
+
+def test_lines_of_json_that_are_cut_or_damaged_are_named_and_the_others_read(
+    tmp_path: Path,
+) -> None:
+    """The whole file was refused for one of its lines."""
+    path = tmp_path / "triggers.jsonl"
+    whole = [json.dumps({"gps_time": TIME + at, "ifo": "H1"}) for at in range(3)]
+    path.write_text("\n".join([whole[0], "{bad", whole[1], "", whole[2][:20]]))
+    rows = list(read_table(path, path.name))
+    assert [row.facts.gps_time for row in rows if row.facts] == [str(TIME), "1240215504.011549"]
+    reasons = [row.reason for row in rows if row.facts is None]
+    assert [reason.partition(" is cut")[0] for reason in reasons] == ["Line 2", "Line 5"]

@@ -105,3 +105,27 @@ def test_ligolw_that_costs_more_than_it_has(tmp_path: Path, text: str, message: 
     path.write_text(text)
     with pytest.raises(GlitchError, match=message):
         list(read_text_table(path, path.name))
+
+
+@pytest.mark.parametrize("table", ["coinc_inspiral", "multi_burst"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_events_of_several_detectors_count_where_there_is_no_table_of_single_ones(
+    tmp_path: Path, table: str, packed: bool
+) -> None:
+    text = (
+        OLD.replace("sngl_burst", table)
+        .replace('"H1"', '"H1,L1"')
+        .replace("peak_time", "end_time" if table == "coinc_inspiral" else "peak_time")
+    )
+    path = tmp_path / ("a.xml.gz" if packed else "a.xml")
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    found = rows_in(path)
+    assert [(one.ifo, one.gps_time, one.snr) for one in found] == [
+        ("H1", "1126259455.15", None),
+        ("L1", "1126259455.15", None),
+        ("H1", "1126259456.000000005", None),
+        ("L1", "1126259456.000000005", None),
+    ]
+    both = text.replace("</LIGO_LW>", "") + OLD.partition("<LIGO_LW>")[2]
+    path.write_text(both)
+    assert [one.snr for one in rows_in(path)] == [9.5, 19.5]

@@ -120,3 +120,22 @@ def test_ligolw_in_one_line_is_read(tmp_path: Path) -> None:
         '1126259462,500000000,"H1"</Stream></Table></LIGO_LW>'
     )
     assert _said(path) == BOTH[:1]
+
+
+def test_of_pycbcs_coincidences_those_in_the_foreground_are_read(tmp_path: Path) -> None:
+    """The file was said to hold no batch, or several tables with those of time slides."""
+    path = tmp_path / "H1L1-STATMAP-1126259000-1000.hdf"
+    with h5py.File(path, "w") as file:
+        for group, count in (("foreground", 1), ("background", 5), ("background_exc", 4)):
+            for ifo in ("H1", "L1"):
+                file[f"{group}/{ifo}/time"] = TIME + 100 * (count > 1) + np.arange(count)
+                file[f"{group}/{ifo}/trigger_id"] = np.arange(count)
+            file[f"{group}/stat"] = np.full(count, 8.0)
+    assert _said(path) == [BOTH[0], BOTH[2]]
+
+
+def test_an_event_of_several_detectors_keeps_the_snr_in_each(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("gps,ifos,snr,snr_H1,L1_snr\n1126259462.5,H1L1,16,13,9\n")
+    facts = [row.facts for row in read_table(path, path.name)]
+    assert [(one.ifo, one.snr) for one in facts if one] == [("H1", 13.0), ("L1", 9.0)]

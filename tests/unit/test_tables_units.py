@@ -190,3 +190,7 @@ def test_units_of_the_columns_of_an_hdf5_group(tmp_path: Path) -> None:
 def test_a_length_in_samples_is_not_known_and_one_in_hours_is() -> None:
     assert facts_of({"gps_time": TIME, "duration [samples]": 400}).duration is None
     assert facts_of({"gps_time": TIME, "duration (h)": 0.5}).duration == 1800
+
+
+def test_a_typeset_minus_is_one() -> None:
+    assert facts_of({"gps_time": TIME, "snr": "\N{MINUS SIGN}999", "duration": "0.1"}).snr is None

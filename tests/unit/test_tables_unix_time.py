@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pytest
+
 from glitch.gps import unix_to_gps, utc_to_gps, why_in_future
 from glitch.tables.reading import table_row
 
@@ -24,3 +26,20 @@ def test_unix_time_taken_for_gps_lies_in_the_future() -> None:
 def test_a_timestamp_that_may_be_of_either_clock_is_asked_for() -> None:
     row = table_row("row 1", {"timestamp": "1442224245.4"})
     assert "whether it is GPS or Unix time" in row.reason
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"unix_time": "1442224245", "unix_time_ns": "400000000"},
+        {"unix_s": "1442224245", "unix_ns": "400000000"},
+        {"unix_time_ns": "1442224245400000000"},
+        {"unix_time_ms": "1442224245400"},
+        {"unix": 1442224245, "ns": 400000000},
+    ],
+)
+def test_nanoseconds_beside_unix_seconds_are_the_rest_of_them(row: dict[str, object]) -> None:
+    """Both were taken for the same column, of which it was asked to keep the right one."""
+    facts = table_row("row 1", row).facts
+    assert facts is not None
+    assert facts.gps_time == "1126259462.4"
