@@ -163,9 +163,14 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
         f"{'carries' if facts['n'] == 1 else 'carry'} no label any more, and none is suggested: "
         f"{'it waits' if facts['n'] == 1 else 'they wait'} for review again."
     ),
-    "dismissed_before": "{n} of the {size} in a cluster were dismissed by {author} on {on}.",
-    "named_before": "{n} of the {size} in a cluster were taken for {label} by {author} on {on}, in "
-    "another cluster.",
+    "dismissed_before": lambda facts: (
+        f"{facts['n']} of the {facts['size']} in a cluster {'was' if facts['n'] == 1 else 'were'} "
+        f"dismissed by {facts['author']} on {facts['on']}."
+    ),
+    "named_before": lambda facts: (
+        f"{facts['n']} of the {facts['size']} in a cluster {'was' if facts['n'] == 1 else 'were'} "
+        f"taken for {facts['label']} by {facts['author']} on {facts['on']}, in another cluster."
+    ),
     "dismissed_again": "A cluster of {size} is most of what {author} dismissed on {on}, and stays "
     "dismissed.",
     "dismissed_look": "A cluster of {size} looks like one whose look {author} dismissed on {on}, "

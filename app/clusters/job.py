@@ -5,6 +5,7 @@ A job that failed or was cancelled at any moment therefore leaves no clusters be
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -36,6 +37,8 @@ from glitch.clustering import FoundCluster, Match, find_clusters, match_clusters
 if TYPE_CHECKING:
     from glitch.encoder import Encoder  # imports torch
 
+_ONE_AT_A_TIME = 5_190_337_204  # any constant
+_ASKED_AGAIN_S = 0.2
 _SEED = 20_160_601  # of the subsamples for stability: the same catalogue, the same figures
 
 
@@ -62,6 +65,11 @@ def run_clustering(
         NotReadyError: if no checkpoint is active.
     """
     parameters.check()
+    # Of two at once the second must see what the first stored, or both would give the same glitches
+    # clusters of their own.
+    while not session.scalar(select(func.pg_try_advisory_xact_lock(_ONE_AT_A_TIME))):
+        heartbeat()
+        time.sleep(_ASKED_AGAIN_S)
     checkpoint = checkpoints.active_checkpoint(session)
     # A small catalogue is judged by what is known today; a large one as it was when it came in.
     if not has_rows(session, checkpoint.id, REJUDGED_AT_ONCE + 1):
@@ -129,14 +137,19 @@ def _store(
     session.flush()
     whole = [part for part in parts if part.continues is None]
     prescribed = {part.continues.identity for part in parts if part.continues is not None}
-    earlier, matches = _match(session, parameters, selection, whole, prescribed)
+    earlier, members, matches = _match(session, parameters, selection, whole, prescribed)
     drafts = [Draft(part, part.continues, None) for part in parts if part.continues is not None]
     drafts += [
         Draft(part, earlier[match.previous] if match else None, match)
         for part, match in zip(whole, matches, strict=True)
     ]
-    continued = {one.before.id: one.before.state for one in drafts if one.before is not None}
-    store = ClusterStore(session, run, parameters, selection, units)
+    taken = {match.previous for match in matches if match}
+    left = [
+        (cluster, mine)
+        for at, (cluster, mine) in enumerate(zip(earlier, members, strict=True))
+        if at not in taken
+    ]
+    store = ClusterStore(session, run, parameters, selection, units, left)
     about: list[Finding] = []
     for draft in store.begin(drafts):
         heartbeat()
@@ -158,7 +171,7 @@ def _store(
     ]
     run.findings = [one.as_json() for one in findings]
     session.flush()
-    return continued
+    return store.continued
 
 
 def _match(
@@ -167,14 +180,15 @@ def _match(
     selection: Selection,
     parts: list[Part],
     prescribed: Collection[UUID],
-) -> tuple[list[Cluster], list[Match | None]]:
-    """The clusters of earlier runs of the kind, and which of them each found one continues.
+) -> tuple[list[Cluster], list[set[object]], list[Match | None]]:
+    """The clusters of earlier runs of the kind, what is left to cluster of the members of each, and
+    which of them each found one continues.
 
     Of each identity the latest, however long ago: a run at a stricter rate, which does not find a
     cluster, takes back nothing. None continues an identity that is prescribed to another.
     """
     if not parts:
-        return [], []
+        return [], [], []
     latest = (
         select(Cluster.id)
         .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
@@ -210,7 +224,8 @@ def _match(
     came = [sorted(stored[key] for key in mine if key in stored) for mine in current]
     n_seen = np.array([[bisect_right(times, made) for _, made in rows] for times in came], int)
     earlier = [cluster for cluster, _ in rows]
-    return earlier, match_clusters(current, [members[row.id] for row in earlier], n_seen)
+    theirs = [members[row.id] for row in earlier]
+    return earlier, theirs, match_clusters(current, theirs, n_seen)
 
 
 class ClusterHandler(OneTransaction):

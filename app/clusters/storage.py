@@ -44,6 +44,9 @@ class ClusterStore:
     parameters: ClusteringParameters
     selection: Selection
     units: Unit
+    # Earlier clusters that none of those found continues, and what this run clusters of each.
+    left: list[tuple[Cluster, set[object]]] = field(default_factory=list)
+    continued: dict[UUID, str] = field(default_factory=dict)  # their states, by id
     n_stored: int = 0
     in_some: set[int] = field(default_factory=set)  # places among the chosen: all stored members
     held: list[int] = field(default_factory=list)  # how large the parts kept apart are
@@ -74,6 +77,8 @@ class ClusterStore:
         That is what came to it since then, if it can be a cluster, and whose labels were revoked.
         """
         before, cluster = draft.before, draft.part.cluster
+        if before is not None:
+            self.continued[before.id] = before.state
         if before is None or not _is_decided(draft):
             beside = None if before is None else decided.beside_of(before.summary)
             lost = self._take_lost(beside)
@@ -86,11 +91,22 @@ class ClusterStore:
         if not len(lost) and (n < self.parameters.min_cluster_size):
             return self._store(cluster, draft, n_unjudged=n)
         findings = [] if is_apart.all() else self._store(self._some(cluster, ~is_apart), draft)
-        if n_came := int((is_new & ~is_lost).sum()):
-            findings.append(found("beside", n=n_came, state=STATE_WORDS[before.state]))
         apart = self._with(self._some(cluster, is_apart) if n else None, lost, cluster.stability)
         whole = draft.part.whole or cluster
+        if (again := self._left_like(apart)) is not None:  # the two look as one by now
+            return findings + self.add(Draft(decided.Part(apart, None, 2, whole), *again))
+        if n_came := int((is_new & ~is_lost).sum()):
+            findings.append(found("beside", n=n_came, state=STATE_WORDS[before.state]))
         return findings + self._store_apart(apart, before.identity, whole)
+
+    def _left_like(self, cluster: FoundCluster) -> tuple[Cluster, Match] | None:
+        """The earlier cluster that this is most of, which nothing else continues."""
+        mine = {self.selection.ids[index] for index in cluster.members}
+        overlaps = [len(mine & theirs) / len(mine | theirs) for _, theirs in self.left]
+        if not overlaps or max(overlaps) < decided.ALIKE:
+            return None
+        at = int(np.argmax(overlaps))
+        return self.left.pop(at)[0], Match(at, overlaps[at])
 
     def finish(self) -> list[Finding]:
         """Put up for review whose labels were revoked and what no cluster that was found holds."""

@@ -321,6 +321,20 @@ def two_detectors(situation: Situation, bed: Bed, rng: np.random.Generator) -> S
     return replace(situation, detectors=rng.integers(0, 2, groups.max() + 1)[groups])
 
 
+def tests_of_one_kind(n: int) -> Make:
+    """So few of one known class, and what is new, are all that is tested."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
+        labels = np.array(bed.labels)[situation.places]
+        usual = situation.is_open & ~situation.is_hidden
+        kind = rng.choice(np.unique(labels[usual]))
+        stays = ~usual
+        stays[rng.permutation(np.flatnonzero(usual & (labels == kind)))[:n]] = True
+        return situation.chosen(stays)
+
+    return make
+
+
 def fewer_labels(share: float) -> Make:
     """So many of the labelled groups are unlabelled too."""
 

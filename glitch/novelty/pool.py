@@ -51,8 +51,8 @@ def judge_pool(pool: Pool) -> PoolTests:
     """Test as a crowd every unlabelled glitch that was judged alone.
 
     A glitch of an observing run with ``LEAST_OF_RUN`` calibration scores is judged by those, others
-    by all. One that was seen under conditions in which fewer than ``LEAST_CALIBRATION`` of them
-    were cannot be judged.
+    by all, and so is one that was seen under conditions in which fewer than ``LEAST_CALIBRATION``
+    of its run were. Where that few of all were, it cannot be judged.
     """
     is_test = (pool.classes == UNLABELLED) & np.isfinite(pool.judged)
     calibrates = np.isfinite(pool.calibration)
@@ -73,16 +73,17 @@ def judge_pool(pool: Pool) -> PoolTests:
     known = known[np.isfinite(scores[known])]
     for run in np.unique(runs[tests]):
         of_run = known[runs[known] == run]
-        chosen = of_run if run and len(of_run) >= LEAST_OF_RUN else known
-        enough = np.bincount(pool.conditions[chosen], minlength=pool.conditions.max() + 1)
-        is_enough = (enough >= LEAST_CALIBRATION)[pool.conditions]
-        asked = np.nonzero((runs[tests] == run) & is_enough[tests] & np.isfinite(scores[tests]))[0]
-        chosen = chosen[is_enough[chosen]]
-        if len(asked):
-            p_values[asked] = weighted_p_values(
-                _scored(pool, crowds, scores, kinds, tests[asked]),
-                _scored(pool, crowds, scores, kinds, chosen, weigh=False),
-            )
+        of_own = [of_run] if run and len(of_run) >= LEAST_OF_RUN else []
+        for chosen in (*of_own, known):
+            enough = np.bincount(pool.conditions[chosen], minlength=pool.conditions.max() + 1)
+            is_enough = (enough >= LEAST_CALIBRATION)[pool.conditions]
+            is_asked = (runs[tests] == run) & is_enough[tests] & np.isnan(p_values)
+            asked = np.nonzero(is_asked & np.isfinite(scores[tests]))[0]
+            if len(asked):
+                p_values[asked] = weighted_p_values(
+                    _scored(pool, crowds, scores, kinds, tests[asked]),
+                    _scored(pool, crowds, scores, kinds, chosen[is_enough[chosen]], weigh=False),
+                )
     every = np.full(len(units), np.nan)
     every[tests] = p_values
     p_values = crowds.of_bursts(every)[tests]

@@ -258,3 +258,47 @@ def test_nothing_is_lost_and_nothing_undone(
         assert ("1 of 1 to review" if is_open else "1 to review") in page
         assert (f"{kept} suggested labels wait" in page) == (state == "merged")
         assert bool(browser.driver.find_elements(By.CSS_SELECTOR, "[value=dismiss]")) == is_open
+
+
+def test_whose_labels_are_revoked_wait_again_and_a_class_that_is_merged_names_its_cluster(
+    service: Service, browser: Browser, request: pytest.FixtureRequest
+) -> None:
+    """After the story above, about L1: what was merged into Whistle is accepted."""
+    teller = ByScript(service, browser)
+    request.addfinalizer(teller.client.close)
+    [named] = [one for one in teller.clusters() if one["state"] == "merged"]
+    teller._decide(named["id"], action="accept")
+    first, second = sorted(teller.members(named["id"]))[:2]
+    for one in (first, second):
+        [label] = teller.client.get(f"/glitches/{one}/labels").json()["items"]
+        assert teller.client.delete(f"/glitches/{one}/labels/{label['id']}").status_code == 200
+    browser.open(f"/ui/clusters/{named['id']}")
+    assert (
+        "2 members carry no label any more, and none is suggested: nobody judges them now. From "
+        "the next clustering on they wait for review."
+    ) in browser.find("main").text
+    teller.run()
+    waiting_now = [one for one in teller.clusters() if one["state"] == "flagged"]
+    [again] = [one for one in waiting_now if one["size"] == 2]
+    assert teller.members(again["id"]) == {first, second}
+    browser.open(f"/ui/clusters/{again['id']}")
+    page = browser.find("main").text
+    assert "that is Whistle, and carry no label any more: nobody judges them now." in page
+    assert "unlabelled again in a decided cluster since" in page
+    admin = service.client("admin")
+    request.addfinalizer(admin.close)
+    last = admin.get("/classes/Whistle/history").json()["last_event_id"]
+    merge = {"action": "merge", "into": "Koi_Fish", "last_event_id": last}
+    answer = admin.post("/classes/Whistle/changes", json=merge)
+    assert answer.status_code == 409, answer.text  # what is suggested of H1 waits
+    assert "suggested labels Whistle wait" in answer.json()["detail"]
+    other = ByHand(service, browser)
+    request.addfinalizer(other.client.close)
+    [theirs] = [one for one in other.clusters() if one["state"] == "merged"]
+    other._decide(theirs["id"], action="accept")
+    admin.post("/classes/Whistle/changes", json=merge).raise_for_status()
+    for one in (named, theirs):
+        browser.open(f"/ui/clusters/{one['id']}")
+        assert browser.find("h1").text.startswith("Koi_Fish: cluster of ")
+    browser.open(f"/ui/clusters/{again['id']}")
+    assert "that is Koi_Fish, and carry no label" in browser.find("main").text

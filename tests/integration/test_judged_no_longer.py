@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from acts import (
     Accept,
+    Comment,
     Dismiss,
     Merge,
     MergeInto,
@@ -20,24 +23,37 @@ from acts import (
     change_class,
     review,
 )
-from found_clusters import ADA, NOVEL, Fill, cluster_h1, cluster_now, decide, members
+from found_clusters import ADA, NOVEL, OTHER, Fill, cluster_h1, cluster_now, decide, members
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
-from sqlalchemy import select
+from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.orm import Session
-from store_helpers import person
+from store_helpers import LATENT, SMALL, person
 
 from app.classes.service import class_history, get_class_named
+from app.classes.tables import GlitchClass
 from app.clusters import records
 from app.clusters.decided import count_unlabelled_again, decisions_told
+from app.clusters.job import run_clustering
 from app.clusters.pages.words import ClusterInWords
+from app.clusters.records import ClusteringParameters
 from app.clusters.review.service import class_names_of, history
-from app.clusters.service import LabelsSince, get_run, labels_since
+from app.clusters.service import (
+    ClusterFilters,
+    LabelsSince,
+    changes_since,
+    get_cluster,
+    get_run,
+    labels_since,
+    ranked_clusters,
+)
 from app.clusters.tables import ClusteringRun
 from app.core.access import Role
+from app.core.engine import make_session_factory
 from app.core.errors import ConflictError
 from app.glitches.labels import revoke_labels
-from app.glitches.tables import Glitch, Label
+from app.glitches.tables import Embedding, Glitch, Label
+from app.models.checkpoints import publish_checkpoint
 
 EVE = person(Role.ADMIN, "eve")
 
@@ -247,3 +263,103 @@ def test_a_merge_of_classes_brings_no_labels(session: Session, flagged: records.
     assert labels_since(session, run) == LabelsSince(0, 0, flagged.size)
     take_back_last(session, "Thunder")
     assert labels_since(session, run) == LabelsSince(0, 0, 0)
+
+
+def embed_otherwise(
+    session: Session, moved: Collection[UUID], to: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Another model serves, in which these glitches lie elsewhere."""
+    later = publish_checkpoint(
+        session,
+        name="later",
+        digest="b" * 64,
+        preprocessing_digest=SMALL.digest(),
+        latent_size=LATENT,
+        manifest={},
+    )
+    rows = [dict(row) for row in session.execute(select(Embedding.__table__)).mappings()]
+    for row in rows:
+        row["checkpoint_id"] = later.id
+        if row["glitch_id"] in moved:
+            row["mean"] = to + rng.normal(scale=0.15, size=LATENT)
+    session.execute(insert(Embedding), rows)
+    session.expire_all()
+
+
+@pytest.mark.parametrize("act", [Comment("Odd."), Dismiss(), Merge("Whistle")])
+def test_clusters_that_look_as_one_to_another_model_stay_what_they_were(
+    session: Session, flagged: records.Cluster, fill: Fill, rng: np.random.Generator, act: Any
+) -> None:
+    """One is named, the other waits or is decided about: it keeps its identity and its history."""
+    fill(30, OTHER)
+    _, found = cluster_now(session)
+    [named] = [one for one in found if one.identity == flagged.identity]
+    [other] = [one for one in found if one.identity != flagged.identity]
+    theirs = members(session, other)
+    decide(session, named, Promote("Thunder"))
+    decide(session, other, act)
+    state = get_cluster(session, other.id).state
+    embed_otherwise(session, theirs, NOVEL, rng)
+    for _ in range(2):
+        run, found = cluster_now(session)
+        by_identity = {one.identity: one for one in found}
+        assert set(by_identity) == {named.identity, other.identity}
+        again = by_identity[other.identity]
+        assert again.state == state
+        assert members(session, again) <= theirs
+        assert by_identity[named.identity].state == "promoted"
+        assert not members(session, by_identity[named.identity]) & theirs
+        assert "nobody has judged" not in run.detail
+        said = changes_since(session, run)
+        assert said is not None
+        assert (said.decided, said.lost) == (0, 0)
+
+
+def test_members_that_another_model_puts_elsewhere_wait_and_say_what_was_decided(
+    session: Session, flagged: records.Cluster, rng: np.random.Generator
+) -> None:
+    everyone = sorted(members(session, flagged))
+    decide(session, flagged, Promote("Thunder"))
+    moved = set(everyone[: len(everyone) // 2])
+    embed_otherwise(session, moved, OTHER, rng)
+    _, found = cluster_now(session)
+    assert sorted(one.state for one in found) == ["flagged", "promoted"]
+    [waiting] = [one for one in found if one.state == "flagged"]
+    n = len(members(session, waiting) & set(everyone))
+    assert n == waiting.summary["named_before"][0]["n"]
+    # What is accepted of one outweighs what the other suggests.
+    decide(session, waiting, Merge("Whistle"))
+    decide(session, waiting, Accept())
+    [named] = [one for one in found if one.state == "promoted"]
+    decide(session, named, Accept())
+    labels = dict(
+        session.execute(
+            select(GlitchClass.name, func.count())
+            .join(Glitch, Glitch.class_id == GlitchClass.id)
+            .where(Glitch.id.in_(members(session, waiting)))
+            .group_by(GlitchClass.name)
+        ).all()
+    )
+    assert labels == {"Whistle": waiting.size}
+
+
+def test_of_two_clusterings_at_once_the_second_continues_the_first(
+    session: Session, engine: Engine, flagged: records.Cluster, fill: Fill
+) -> None:
+    """Else the same glitches would wait in two clusters, and a decision be about one of them."""
+    fill(30, OTHER)
+    session.commit()
+
+    def also() -> set[UUID]:
+        with make_session_factory(engine).begin() as other:
+            run = run_clustering(other, ClusteringParameters(fdr=0.1), author="ed")
+            found = ranked_clusters(other, run.id, ClusterFilters(), limit=9)
+            return {one.identity for one in found}
+
+    with ThreadPoolExecutor(1) as pool:
+        _, found = cluster_now(session)
+        second = pool.submit(also)
+        with pytest.raises(TimeoutError):
+            second.result(1.0)
+        session.commit()
+        assert second.result(60.0) == {one.identity for one in found}

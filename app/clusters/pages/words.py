@@ -80,7 +80,7 @@ class ClusterInWords:
     def warning(self) -> str | None:
         """What was decided of some of it in another cluster, or came since it was decided."""
         told = [
-            f"{one['n']:,} of these were {what} by {author} on {on}"
+            f"{one['n']:,} of these {'was' if one['n'] == 1 else 'were'} {what} by {author} on {on}"
             for key in ("dismissed_before", "named_before")
             for one in self.cluster.summary.get(key, [])
             for what, author, on in self._told(one)

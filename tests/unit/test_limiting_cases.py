@@ -1,0 +1,161 @@
+"""The tests of a pool where they are at a limit, and the weights against their formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glitch.novelty.conformal import (
+    LEAST_CALIBRATION,
+    LEAST_OF_RUN,
+    Calibration,
+    References,
+    judge,
+    novelty_scores,
+)
+from glitch.novelty.false_discovery import benjamini_hochberg
+from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
+from glitch.novelty.weighting import LEAST_OF_GROUP, Scored, weighted_p_values
+
+WEEK_S = 604_800.0
+O3B_START = 1_256_655_618.0
+
+
+def pool_of(means: np.ndarray, classes: np.ndarray, **changes: np.ndarray) -> Pool:
+    """A week apart each; all labelled ones are references, and all of them calibrate."""
+    n, is_reference = len(means), classes != UNLABELLED
+    times = changes.get("gps_times", 1e8 + WEEK_S * np.arange(n))
+    known, places = References.ordered(means[is_reference], times[is_reference])
+    own = np.full(n, -1)
+    own[is_reference] = places
+    scores = novelty_scores(means, times, own, known)
+    return Pool(
+        means=means,
+        gps_times=times,
+        is_reference=is_reference,
+        classes=classes,
+        conditions=changes.get("conditions", np.zeros(n, dtype=np.int64)),
+        judged=np.where(is_reference, np.nan, scores),
+        calibration=np.where(is_reference, scores, np.nan),
+    )
+
+
+@pytest.mark.parametrize("length", [0.0, 1.0])
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("n_tests", [1, 30, 150])
+def test_glitches_of_one_vector_are_all_known(length: float, is_first: bool, n_tests: int) -> None:
+    """In whatever order they were stored, and of whatever length; zeros have no direction."""
+    means = np.full((n_tests + 60, 8), length, dtype=np.float32)
+    is_test = np.arange(len(means)) < n_tests
+    is_test = is_test if is_first else is_test[::-1]
+    found = judge_pool(pool_of(means, np.where(is_test, UNLABELLED, 0)))
+    assert (found.p_values == 1.0).all()
+    assert not found.aside.is_told
+    assert found.slant.sigmas == 0.0
+
+
+def test_what_is_rare_in_its_run_is_judged_by_all_runs() -> None:
+    """As alone: its own run calibrates, but nothing of it was seen alike."""
+    rng = np.random.default_rng(5)
+    n_run, n_before, n_tests = LEAST_OF_RUN, LEAST_CALIBRATION, 10
+    n = n_run + n_before + n_tests
+    means = rng.normal(size=(n, 4)).astype(np.float32)
+    classes = np.where(np.arange(n) < n_run + n_before, 0, UNLABELLED)
+    is_before = (np.arange(n) >= n_run) & (classes == 0)
+    conditions = (np.arange(n) >= n_run).astype(np.int64)
+    times = np.where(is_before, 1.13e9, O3B_START) + 500.0 * np.arange(n)
+    pool = pool_of(means, classes, gps_times=times, conditions=conditions)
+    found = judge_pool(pool)
+    assert np.isfinite(found.p_values).all()
+    least = 1 / (LEAST_CALIBRATION + 1)
+    assert found.p_values.min() >= 0.5 * least  # twenty calibrated them, not three hundred
+    fewer = pool_of(
+        means[1:],
+        np.where(np.arange(1, n) == n_run, UNLABELLED, classes[1:]),
+        gps_times=times[1:],
+        conditions=conditions[1:],
+    )
+    assert np.isnan(judge_pool(fewer).p_values).all()
+
+
+def test_an_observing_run_calibrates_alone_from_its_least_number_on() -> None:
+    whole = Calibration(1000, 500)
+    alone = judge(1.0, 1000, whole, Calibration(LEAST_OF_RUN, 0), "O3b")
+    assert (alone.p_value, alone.observing_run) == (1 / (LEAST_OF_RUN + 1), "O3b")
+    by_all = judge(1.0, 1000, whole, Calibration(LEAST_OF_RUN - 1, 0), "O3b")
+    assert (by_all.p_value, by_all.observing_run) == (501 / 1001, None)
+
+
+def test_no_reference_vouches_for_itself_wherever_it_stands() -> None:
+    means = np.random.default_rng(6).normal(size=(12, 3)).astype(np.float32)
+    known, own = References.ordered(means, WEEK_S * np.arange(12.0))
+    scores = novelty_scores(means, WEEK_S * np.arange(12.0), own, known)
+    units = means / np.linalg.norm(means, axis=1, keepdims=True)
+    away = np.sort(1 - units @ units.T, axis=1)  # itself first
+    assert scores == pytest.approx(away[:, 5], abs=1e-6)
+
+
+def by_formula(tested: Scored, known: Scored) -> np.ndarray:
+    """As decision 9 writes it down, a sum at a time."""
+    w, r = known.weights.astype(float).copy(), np.ones(len(tested.scores))
+    for groups, theirs in ((tested.kinds, known.kinds), (tested.conditions, known.conditions)):
+        c, o = w.copy(), {}
+        told = [g for g in np.unique(theirs) if (theirs == g).sum() >= LEAST_OF_GROUP]
+        if not told:
+            continue
+        for g in told:
+            of_group = theirs == g
+            own, ordinary = c[of_group].mean(), 0.0
+            for t in np.flatnonzero(groups == g):
+                high = c[of_group & (known.scores >= tested.scores[t])].sum()
+                if (high + own) / (c[of_group].sum() + own) > 0.5:
+                    ordinary += tested.weights[t]
+            o[g] = (1 + ordinary) / 0.5
+        total = sum(c[theirs == g].sum() for g in told)
+        factor = total / sum(o.values())
+        each = {g: o[g] / c[theirs == g].sum() * factor for g in told}
+        most = max(each.values())
+        w = c * np.array([each.get(g, most) for g in theirs])
+        for t, g in enumerate(groups):
+            all_ordinary = (1 + tested.weights[groups == g].sum()) * factor
+            r[t] *= each[g] if g in each else max(all_ordinary, most)
+    high = np.array([w[known.scores >= score].sum() for score in tested.scores])
+    return np.asarray(np.minimum(1, (high + r) / (w.sum() + r)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_weights_are_those_of_the_formula(seed: int) -> None:
+    """Few and many groups, ties, bursts, groups that only one side has, and single tests."""
+    rng = np.random.default_rng(seed)
+    n_groups, n_values = int(rng.integers(1, 9)), int(rng.choice([2, 10, 1000]))
+
+    def drawn(n: int) -> Scored:
+        return Scored(
+            rng.integers(0, n_values, n) / n_values,
+            rng.integers(0, n_groups, n),
+            rng.integers(0, 1 + seed % 3, n),
+            rng.choice([1.0, 0.5, 0.125], n),
+        )
+
+    tested, known = drawn(int(rng.choice([1, 2, 40]))), drawn(int(rng.choice([1, 4, 5, 30, 90])))
+    expected = by_formula(tested, known)
+    assert weighted_p_values(tested, known) == pytest.approx(expected, rel=1e-9)
+    assert ((expected > 0) & (expected <= 1)).all()
+
+
+@pytest.mark.parametrize(("n_tests", "is_held"), [(5, False), (100, True)])
+def test_few_tests_of_one_wide_kind_are_beyond_the_claim(n_tests: int, is_held: bool) -> None:
+    """Nothing tells how frequent a kind is from five glitches: decision 9 names this limit."""
+    rng, n_kinds, draws = np.random.default_rng(8), 20, 100
+    kinds = np.repeat(np.arange(n_kinds), 50)
+    widths = np.where(np.arange(n_kinds) == 0, 10.0, 1.0)
+    n_raised = 0
+    for _ in range(draws):
+        tested, known = (
+            Scored(
+                rng.exponential(size=len(of)) * widths[of], of, np.zeros_like(of), np.ones(len(of))
+            )
+            for of in (np.zeros(n_tests, dtype=np.int64), kinds)
+        )
+        n_raised += benjamini_hochberg(weighted_p_values(tested, known), 0.1).any()
+    assert (n_raised <= 0.1 * draws) if is_held else (n_raised > 0.3 * draws)
