@@ -23,7 +23,7 @@ from glitch_discovery.records import (
     Neighbour,
     Reviewed,
 )
-from glitch_discovery.tables import Table
+from glitch_discovery.tables import FORMAT_OF, Table
 from glitch_discovery.transport import Transport, form
 
 LOCAL = "http://127.0.0.1:8000"
@@ -191,7 +191,7 @@ class Client:
         self,
         path: str | Path,
         *,
-        format: str = "csv",  # noqa: A002 - the field's own name
+        format: str | None = None,  # noqa: A002 - the field's own name
         on_progress: OnProgress | None = None,
         **filters: Any,
     ) -> Job:
@@ -199,14 +199,21 @@ class Client:
 
         Args:
             path: where to keep it.
-            format: ``csv``, ``hdf5`` or ``ligolw``.
+            format: ``csv``, ``hdf5`` or ``ligolw``; else as the name ends.
             on_progress: called with the job, twice a second.
             **filters: which glitches.
 
         Raises:
+            ValueError: if neither tells the format.
             JobFailedError: if it came to nothing.
         """
-        started = self._transport.ask("POST", "/exports", json={"format": format} | _lists(filters))
+        wanted = format or FORMAT_OF.get(Path(path).suffix.lower())
+        if wanted is None:
+            raise ValueError(
+                f"{Path(path).name} does not tell its format: end it in {', '.join(FORMAT_OF)}, or "
+                "give format='csv', 'hdf5' or 'ligolw'."
+            )
+        started = self._transport.ask("POST", "/exports", json={"format": wanted} | _lists(filters))
         job = self.wait(started["id"], on_progress=on_progress)
         self._transport.fetch(f"/exports/{job.id}", Path(path))
         return job

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from gwpy.table import GravitySpyTable
 
 
+FORMAT_OF = {".csv": "csv", ".h5": "hdf5", ".hdf5": "hdf5", ".xml": "ligolw"}  # by a file's ending
+
+
 class Table:
     """Glitches as CSV with Gravity Spy's column names; see ``GET /exports`` for the columns."""
 
@@ -24,6 +27,10 @@ class Table:
     def __len__(self) -> int:
         """How many glitches it holds."""
         return max(0, len(self.csv.splitlines()) - 1)
+
+    def __repr__(self) -> str:
+        """What a notebook shows of it."""
+        return f"<Table of {len(self):,} glitches>"
 
     def write(self, path: str | Path) -> None:
         """Keep it as a CSV file."""

@@ -13,6 +13,7 @@ from rich.table import Table
 from app.client.remote import FAILED, follow, plain_console, service_at
 from app.launch.errors import LaunchError
 from glitch_discovery.packing import as_archive, files_in
+from glitch_discovery.tables import FORMAT_OF
 from glitch_discovery.transport import Transport
 
 
@@ -52,15 +53,12 @@ def _chance(significance: float | None) -> str:
     return f"{significance:.2g}" if significance >= 1e-12 else "< 1e-12"
 
 
-_FORMATS = {".csv": "csv", ".h5": "hdf5", ".hdf5": "hdf5", ".xml": "ligolw"}
-
-
 def format_of(path: Path, named: str | None) -> str:
     """The format that was named, else the one that the file's name tells."""
-    found = named or _FORMATS.get(path.suffix.lower())
+    found = named or FORMAT_OF.get(path.suffix.lower())
     if found is None:
         raise LaunchError(
-            f"{path.name} does not tell its format: end it in {', '.join(_FORMATS)}, or give "
+            f"{path.name} does not tell its format: end it in {', '.join(FORMAT_OF)}, or give "
             "--format csv, hdf5 or ligolw."
         )
     return found

@@ -170,12 +170,12 @@ def _read_cursor(cursor: str, filters: GlitchFilters) -> tuple[int, UUID]:
         raw = b""
     if len(raw) != 25 or raw[0] not in {_AFTER, _BEFORE}:
         raise InvalidRequestError(
-            "The cursor, which says where a page begins, is damaged: start from the first page."
+            "The cursor is damaged, which says where a page begins: start from the first page."
         )
     if raw[17:] != _fingerprint(filters):
         raise InvalidRequestError(
-            "The cursor, which says where a page begins, belongs to other filters: keep them from "
-            "page to page, or start from the first page."
+            "The cursor belongs to other filters: keep them from page to page, or start from the "
+            "first page."
         )
     return raw[0], UUID(bytes=raw[1:17])
 

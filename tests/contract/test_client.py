@@ -8,6 +8,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from shutil import copytree, ignore_patterns
@@ -132,19 +133,36 @@ def test_a_batch_is_waited_for_and_says_what_failed(
 
 
 def test_clusters_and_their_members_are_listed(service: Service, asking: Client) -> None:
+    with worked(service, asking, "cluster"):
+        found = asking.cluster(scope="everything", min_cluster_size=3)
+    assert found == asking.clusters()  # too few here for any: an empty list, and no error
+
+
+def test_an_export_has_the_format_that_its_name_ends_in(
+    service: Service, asking: Client, embedded: Answer, tmp_path: Path
+) -> None:
+    path = tmp_path / "all.h5"
+    with worked(service, asking, "export"):
+        asking.export(path, ifo=embedded.glitch.ifo)
+    assert path.read_bytes().startswith(b"\x89HDF")
+    with pytest.raises(ValueError, match=r"all\.parquet does not tell its format: end it in \.csv"):
+        asking.export(tmp_path / "all.parquet")
+
+
+@contextmanager
+def worked(service: Service, asking: Client, kind: str) -> Iterator[None]:
+    """Has a worker do the first job of a kind as soon as a client has asked for it."""
     runner = JobRunner(make_session_factory(service.engine), service.settings)
 
-    def work() -> None:  # as soon as the client has asked for it
-        while not (jobs := asking._transport.ask("GET", "/jobs?kind=cluster")["items"]):
+    def work() -> None:
+        while not (jobs := asking._transport.ask("GET", f"/jobs?kind={kind}")["items"]):
             pass
         runner.work(jobs[0]["id"])
 
     worker = threading.Thread(target=work)
     worker.start()
-    found = asking.cluster(scope="everything", min_cluster_size=3)
+    yield
     worker.join()
-
-    assert found == asking.clusters()  # too few here for any: an empty list, and no error
 
 
 def test_refusals_carry_the_service_s_sentence(asking: Client, strain_file: Path) -> None:

@@ -321,7 +321,7 @@ def test_the_second_of_two_is_told(session: Session, checkpoint: CheckpointRecor
         change(session, "Rumble", Describe("x" * 2001))
     with pytest.raises(InvalidRequestError, match="no state"):
         change(session, "Rumble", SetState("withdrawn"))
-    with pytest.raises(InvalidRequestError, match="remark"):
+    with pytest.raises(InvalidRequestError, match="4,001 characters"):
         change(session, "Rumble", Describe("x"), remark="x" * 4001)
 
 

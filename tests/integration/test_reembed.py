@@ -158,7 +158,8 @@ def test_portions_hold_no_lock_and_a_failed_switch_answers_nothing_new(
 
 def test_who_may_switch_and_to_what(service: Service) -> None:
     with service.client("admin") as admin, service.client("reviewer") as reviewer:
-        assert "lists them" in assert_problem(admin.post("/checkpoints/none/activate"), 404)
+        unknown = assert_problem(admin.post("/checkpoints/none/activate"), 404)
+        assert "see the list of checkpoints" in unknown
         assert_problem(reviewer.post("/checkpoints/tiny/activate"), 403)
 
 

@@ -15,7 +15,7 @@ export function attachTable(root) {
     status.textContent = count ? `${count} chosen` : none;
     for (const box of boxes) box.closest(".card")?.classList.toggle("chosen-member", box.checked);
   };
-  all.closest("label")?.removeAttribute("hidden");
+  for (const part of [all, all.closest("label")]) part?.removeAttribute("hidden");
   all.addEventListener("change", () => {
     for (const box of boxes) box.checked = all.checked;
     tell();
