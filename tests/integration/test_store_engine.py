@@ -6,12 +6,19 @@ import socket
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from psycopg import sql
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from app.core import migrate
 from app.core.database import uuid7
 from app.core.engine import DatabaseUrlError, make_engine, parse_database_url
+from app.core.failures import failure_of
+from app.core.postgres.binary_copy import read_rows
+from worker.runner import is_connection_lost
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
@@ -41,6 +48,34 @@ def test_a_server_that_vanished_is_given_up(database_url: str) -> None:
         chosen = make_engine(f"postgresql://me@127.0.0.1:{port}/glitch?connect_timeout=2")
         with pytest.raises(OperationalError, match="timeout"):
             chosen.connect()
+
+
+@pytest.mark.parametrize(
+    ("act", "sentence"),
+    [
+        ("RAISE SQLSTATE '53100'", "has no space left"),
+        ("RAISE SQLSTATE '57014'", "statement_timeout"),
+        ("PERFORM pg_terminate_backend(pg_backend_pid())", "did not answer"),
+    ],
+)
+def test_what_goes_wrong_under_a_copy_is_told_as_under_any_statement(
+    session: Session, act: str, sentence: str
+) -> None:
+    """The map is read and written so: a full disk counted as an attempt of its job."""
+    session.execute(
+        text(
+            "CREATE FUNCTION pg_temp.act() RETURNS int LANGUAGE plpgsql AS "
+            f"$$ BEGIN {act}; RETURN 1; END $$"
+        )
+    )
+    with pytest.raises(OperationalError) as caught:
+        read_rows(session, sql.SQL("SELECT pg_temp.act()"), np.dtype([("act", ">i4")]))
+    answered = failure_of(caught.value)
+    assert answered is not None
+    assert sentence in answered.sentence
+    assert is_connection_lost(caught.value) is ("terminate" in act)
+    session.rollback()
+    assert session.scalar(text("SELECT 1")) == 1
 
 
 def test_identifiers_grow_with_time_and_never_repeat() -> None:

@@ -4,8 +4,13 @@ A million rows as Python objects take tens of seconds and gigabytes; as one arra
 It needs rows of one length, so columns of fixed width without NULL.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
-from psycopg import Connection, sql
+import psycopg
+from psycopg import Connection, Copy, sql
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 _HEADER_BYTES = 19  # signature, flags, and the length of an extension that nobody uses
@@ -25,7 +30,7 @@ def read_rows(session: Session, query: sql.Composable, columns: np.dtype) -> np.
     """
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT BINARY)").format(query)
     parts = bytearray()
-    with _driver(session).cursor() as cursor, cursor.copy(statement) as copy:
+    with _copying(session, statement) as copy:
         for part in copy:
             parts += part
     framed = _framed(columns)
@@ -59,7 +64,7 @@ def write_rows(session: Session, table: str, rows: np.ndarray) -> None:
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, names))
     )
-    with _driver(session).cursor() as cursor, cursor.copy(statement) as copy:
+    with _copying(session, statement) as copy:
         copy.write(_SIGNATURE)
         copy.write(framed.tobytes())
         copy.write(_TRAILER)
@@ -73,8 +78,19 @@ def _framed(columns: np.dtype) -> np.dtype:
     return np.dtype(fields)
 
 
-def _driver(session: Session) -> Connection:
+@contextmanager
+def _copying(session: Session, statement: sql.Composed) -> Iterator[Copy]:
+    """A COPY whose errors are SQLAlchemy's, as those of every other statement."""
     session.flush()
-    connection = session.connection().connection.driver_connection
-    assert isinstance(connection, Connection)  # noqa: S101  (the engine has no other driver)
-    return connection
+    connection = session.connection()
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, Connection)  # noqa: S101  (the engine has no other driver)
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            yield copy
+    except psycopg.Error as error:
+        if driver.closed:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            "COPY", None, error, psycopg.Error, connection_invalidated=driver.closed
+        ) from error
