@@ -417,6 +417,12 @@ def start_under_other_names(
     times = [(name, time) for name, one in pairs if (time := _told_time(name, one)) is not None]
     start = next((time for name, time in times if _IS_START.search(name)), None)
     if start is not None:
+        end = next((time for name, time in times if _IS_END.search(name)), None)
+        if None not in (end, length_s) and abs((end or 0) - start - (length_s or 0)) >= 1:
+            raise StrainError(
+                f"{request.shown_name} says that it is of {start} to {end}, and holds {length_s} s "
+                "of strain: save it with gps_start, the GPS time of its first sample."
+            )
         beside = [one for name, one in pairs if _IS_OF_NANOSECONDS.search(name)]
         return with_nanoseconds(start, beside[0]) if len(beside) == 1 else start, None
     for is_meant, share in ((_IS_CENTRE, Decimal("0.5")), (_IS_END, Decimal(1))):

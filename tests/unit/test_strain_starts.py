@@ -412,3 +412,15 @@ def test_the_detector_that_a_file_states_counts_or_is_asked_about(
             _of_kind(kind, tmp_path / "V1_a", values)
     else:
         assert _of_kind(kind, tmp_path / "V1_a", values).ifo == detector
+
+
+@KINDS
+def test_a_start_and_an_end_between_which_the_series_does_not_fit_are_asked_about(
+    tmp_path: Path, kind: str
+) -> None:
+    """Of a longer segment that it was cut from, the start was taken for its own."""
+    said: dict[str, object] = {"segment_start": GPS - 50, "segment_end": GPS + 50}
+    with pytest.raises(StrainError, match=r"is of 1126259396 to 1126259496, and holds 16 s"):
+        _of_kind(kind, tmp_path / "a", said)
+    said = {"segment_start": GPS, "segment_end": GPS + 16}
+    assert _of_kind(kind, tmp_path / "b", said).gps_start == GPS
