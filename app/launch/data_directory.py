@@ -20,6 +20,8 @@ import psutil
 
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 
+TOKEN_FILE = "admin-token"  # noqa: S105 - a file name
+SECRETS = (TOKEN_FILE, "signing-key")
 LOGS = ("database/postgres.log", "redis/redis.log")
 MOST_LOG_BYTES = 16 << 20
 _PROBE_BYTES = 64 * 1024
@@ -58,6 +60,10 @@ def prepare_data_directory(path: Path) -> Path:
             f"The disk that holds the data directory {folder} is full ({free_mb:.0f} MB free, "
             f"{_LEAST_FREE_MB} MB are needed): free some space or {_SET_ANOTHER}"
         )
+    for name in SECRETS:  # whoever copied or unpacked the folder may have let others read them
+        with contextlib.suppress(OSError):  # none yet; or another user's, as reading it will tell
+            if (folder / name).stat().st_mode & 0o077:
+                (folder / name).chmod(0o600)
     return folder.resolve()
 
 
@@ -172,7 +178,6 @@ def _acquire(descriptor: int, folder: Path, wait_s: float) -> None:
             return
 
 
-TOKEN_FILE = "admin-token"  # noqa: S105 - a file name
 # What a token may look like: visible ASCII without spaces, long enough for 256 random bits.
 _TOKEN = re.compile(r"[\x21-\x7e]{32,200}")
 _MAX_BYTES = 1024

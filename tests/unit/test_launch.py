@@ -65,6 +65,16 @@ def end(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+def test_secrets_that_others_may_read_are_closed_again(tmp_path: Path) -> None:
+    """As where the folder was copied or unpacked without its permissions."""
+    for name in ("admin-token", "signing-key", "notes"):
+        (tmp_path / name).write_text("x" * 40)
+        (tmp_path / name).chmod(0o664)
+    prepare_data_directory(tmp_path)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"admin-token": 0o600, "signing-key": 0o600, "notes": 0o664}
+
+
 def test_the_data_directory_is_made_with_its_parents(tmp_path: Path) -> None:
     assert prepare_data_directory(tmp_path / "a" / "b") == (tmp_path / "a" / "b").resolve()
     assert list((tmp_path / "a" / "b").iterdir()) == []
