@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -78,14 +78,17 @@ def run_clustering(
     again = None
     if encoder is not None:
         again = Reencoding(partial(encoder, checkpoint.digest), heartbeat)
-    selection = select_novel(session, checkpoint.id, parameters, again)
-    heartbeat()
-    clusters: list[FoundCluster] = []
-    if len(selection.ids) >= parameters.min_cluster_size:
-        # The selection has a fixed order, so the same catalogue gives the same clusters.
-        chance = np.random.default_rng(_SEED)
-        size = parameters.min_cluster_size
-        clusters = find_clusters(selection.vectors, size, chance, heartbeat)
+    while True:  # again where some were deleted meanwhile
+        selection = select_novel(session, checkpoint.id, parameters, again)
+        heartbeat()
+        clusters: list[FoundCluster] = []
+        if len(selection.ids) >= parameters.min_cluster_size:
+            # The selection has a fixed order, so the same catalogue gives the same clusters.
+            chance = np.random.default_rng(_SEED)
+            size = parameters.min_cluster_size
+            clusters = find_clusters(selection.vectors, size, chance, heartbeat)
+        if _hold(session, selection.ids) == len(selection.ids):
+            break
     continued: dict[UUID, str] = {}
     while True:  # again where somebody decided about a cluster meanwhile
         _states_now(session, continued)  # and the second time nobody does
@@ -98,6 +101,17 @@ def run_clustering(
             return Run.model_validate(run)
         attempt.rollback()
         session.expire_all()
+
+
+def _hold(session: Session, glitch_ids: Sequence[UUID]) -> int:
+    """How many of these are still there; nobody deletes them until the transaction ends."""
+    held = (
+        select(Glitch.id)
+        .where(is_any_of(Glitch.id, glitch_ids))
+        .with_for_update(read=True, key_share=True)
+        .subquery()
+    )
+    return session.scalar(select(func.count()).select_from(held)) or 0
 
 
 def _states_now(session: Session, clusters: Collection[UUID]) -> dict[UUID, str]:

@@ -26,7 +26,7 @@ from acts import (
 from found_clusters import ADA, NOVEL, OTHER, Fill, cluster_h1, cluster_now, decide, members
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Engine, delete, func, insert, select
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, SMALL, person
 
@@ -363,3 +363,27 @@ def test_of_two_clusterings_at_once_the_second_continues_the_first(
             second.result(1.0)
         session.commit()
         assert second.result(60.0) == {one.identity for one in found}
+
+
+def test_a_glitch_that_is_deleted_during_a_clustering_is_left_out(
+    session: Session, engine: Engine, flagged: records.Cluster
+) -> None:
+    """As when references are taken out, or the demonstration."""
+    session.commit()
+    gone = sorted(members(session, flagged))[:3]
+    n_beats = 0
+
+    def delete_late() -> None:
+        nonlocal n_beats
+        n_beats += 1
+        if n_beats == 2:  # what to cluster is chosen
+            with make_session_factory(engine).begin() as other:
+                other.execute(delete(Glitch).where(Glitch.id.in_(gone)))
+
+    run = run_clustering(
+        session, ClusteringParameters(fdr=0.05), author="ed", heartbeat=delete_late
+    )
+    session.commit()
+    [found] = ranked_clusters(session, run.id, ClusterFilters(), limit=9)
+    assert found.identity == flagged.identity
+    assert not members(session, found) & set(gone)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,31 @@ def test_an_observing_run_calibrates_alone_from_its_least_number_on() -> None:
     assert (by_all.p_value, by_all.observing_run) == (501 / 1001, None)
 
 
+@pytest.mark.parametrize(("n_run", "is_alone"), [(LEAST_OF_RUN, True), (LEAST_OF_RUN - 1, False)])
+def test_so_it_does_as_a_crowd(n_run: int, is_alone: bool) -> None:
+    n_before, n_tests = 30, 5
+    n = n_run + n_before + n_tests
+    means = np.random.default_rng(7).normal(size=(n, 4)).astype(np.float32)
+    classes = np.where(np.arange(n) < n_run + n_before, 0, UNLABELLED)
+    is_before = (np.arange(n) >= n_run) & (np.arange(n) < n_run + n_before)
+    classes[n_run] = UNLABELLED  # one that is tested, too, of the run before
+    times = np.where(is_before, 1.13e9, O3B_START) + 500.0 * np.arange(n)
+    pool = pool_of(means, classes, gps_times=times)
+    without = replace(pool, calibration=np.where(is_before, np.nan, pool.calibration))
+    found, expected = (judge_pool(one).p_values[1:] for one in (pool, without))
+    assert bool(np.allclose(found, expected, rtol=1e-9)) == is_alone
+
+
+def test_few_of_a_condition_count_for_no_other() -> None:
+    n = 100
+    means = np.random.default_rng(9).normal(size=(n, 4)).astype(np.float32)
+    classes = np.where(np.arange(n) < 90, 0, UNLABELLED)
+    is_rare = np.arange(n) < LEAST_CALIBRATION - 1
+    pool = pool_of(means, classes, conditions=is_rare.astype(np.int64))
+    without = replace(pool, calibration=np.where(is_rare, np.nan, pool.calibration))
+    assert judge_pool(pool).p_values == pytest.approx(judge_pool(without).p_values)
+
+
 def test_no_reference_vouches_for_itself_wherever_it_stands() -> None:
     means = np.random.default_rng(6).normal(size=(12, 3)).astype(np.float32)
     known, own = References.ordered(means, WEEK_S * np.arange(12.0))
@@ -141,6 +168,16 @@ def test_the_weights_are_those_of_the_formula(seed: int) -> None:
     expected = by_formula(tested, known)
     assert weighted_p_values(tested, known) == pytest.approx(expected, rel=1e-9)
     assert ((expected > 0) & (expected <= 1)).all()
+
+
+def test_a_test_in_the_middle_of_its_group_is_no_ordinary_one() -> None:
+    """Its p-value there is one half, and not above."""
+    same = np.zeros(10, dtype=np.int64)
+    known = Scored(np.arange(10) % 5 + 1.0, np.repeat([0, 1], 5), same, np.ones(10))
+    tested = Scored(np.full(3, 4.0), same[:3], same[:3], np.ones(3))  # 2 of 5 are as high
+    assert weighted_p_values(tested, known) == pytest.approx(by_formula(tested, known))
+    # Neither kind has an ordinary test, so both weigh alike: 4 of 10 are as high.
+    assert weighted_p_values(tested, known) == pytest.approx(5 / 11)
 
 
 @pytest.mark.parametrize(("n_tests", "is_held"), [(5, False), (100, True)])
