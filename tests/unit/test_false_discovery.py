@@ -92,3 +92,9 @@ def test_the_chance_at_its_ends() -> None:
     assert chance_of_as_many(10, 10, 20, 1.0) == 1.0
     with pytest.raises(GlitchError, match="n_members"):
         chance_of_as_many(11, 10, 20, 0.1)
+
+
+def test_the_chance_of_the_least_p_value_is_no_zero() -> None:
+    """One test lies above all of nine scores once in ten times."""
+    assert chance_of_as_many(1, 1, 9, 0.1) == pytest.approx(0.1)
+    assert chance_of_as_many(1, 1, 9, 0.09) == 0.0
