@@ -15,7 +15,9 @@ up: .venv/.installed
 	@exec $(BIN)/glitch-discovery up --stop-with-parent
 
 # Types and documentation are checked in what the tests leave of the cores while they wait.
-test: .venv/.installed-dev chromium promtool
+# Debian's packages are fetched while pip installs: neither needs more than one core.
+test:
+	@$(MAKE) --no-print-directory --jobs 2 .venv/.installed-dev promtool
 	@$(MAKE) --no-print-directory --jobs 3 lint docs pytest
 
 pytest: export OMP_NUM_THREADS = 1
@@ -41,8 +43,8 @@ chromium:
 	       'on Debian and Ubuntu install chromium and chromium-driver.' >&2; exit 1; }
 
 # The alert rules are checked by Debian's promtool; where it cannot be had, those tests say so. No
-# service is started (RUNLEVEL).
-promtool:
+# service is started (RUNLEVEL). One call of apt-get at a time.
+promtool: | chromium
 	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
 	  --no-install-recommends prometheus >/dev/null 2>&1; } || true

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +16,7 @@ from selenium.webdriver.chrome.service import Service as DriverService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
+from web_fixtures import Walker
 
 PATIENCE_S = 30
 
@@ -29,11 +32,11 @@ def program(*names: str) -> str:
     )
 
 
-def open_chromium() -> webdriver.Chrome:
+def open_chromium(*arguments: str) -> webdriver.Chrome:
     """A Chromium without a window, which its caller must quit."""
     options = Options()
     options.binary_location = program("chromium", "chromium-browser", "google-chrome")
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", *arguments):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     return webdriver.Chrome(options=options, service=DriverService(program("chromedriver")))
@@ -42,7 +45,7 @@ def open_chromium() -> webdriver.Chrome:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[webdriver.Chrome]:
     """One Chromium for the tests of a module."""
-    driver = open_chromium()
+    driver = open_chromium("--disable-gpu")
     yield driver
     driver.quit()
 
@@ -62,19 +65,21 @@ class Browser:
 
     def __init__(self, driver: webdriver.Chrome, service: Service, role: str = "reviewer") -> None:
         self.driver = driver
+        self.service = service
         self.url = service.url
         self.look(1440, "light")
-        self.log_in(service.tokens[role])
+        self.log_in(role)
 
-    def log_in(self, token: str) -> None:
-        """Leave whatever session there is, and begin one with this token."""
-        self.driver.get(f"{self.url}/ui/login")
-        self.driver.delete_cookie("glitch_session")
-        self.driver.get(f"{self.url}/ui/login")
-        field = self.find("#token")
-        field.send_keys(token)
-        field.submit()
-        waiting(self.driver).until(lambda driver: "/ui/login" not in driver.current_url)
+    def log_in(self, role: str) -> None:
+        """Leave whatever session there is, and begin one; the form itself has tests of its own."""
+        self.driver.get("about:blank")  # no page that is still loading brings the old session back
+        self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        with Walker(self.service, role) as walker:
+            kept = [
+                {"name": name, "value": value, "url": self.url, "httpOnly": True}
+                for name, value in walker.client.cookies.items()
+            ]
+        self.driver.execute_cdp_cmd("Network.setCookies", {"cookies": kept})
 
     def open(self, path: str) -> None:
         self.driver.get(f"{self.url}{path}")
@@ -120,6 +125,38 @@ class Browser:
     def complaints(self) -> list[str]:
         """What the console says: a blocked script, a missing file, an exception."""
         return [line["message"] for line in self.driver.get_log("browser")]
+
+
+def assert_fits(browser: Browser, page: str) -> None:
+    """Nothing has to be scrolled sideways."""
+    beyond = browser.driver.execute_script(
+        "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    assert beyond <= 0, page
+
+
+def violations(browser: Browser) -> list[dict[str, object]]:
+    """What axe-core finds on the page as it is (contrast included): rules, and where."""
+    browser.driver.execute_script(
+        importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+    )
+    found, passed = browser.driver.execute_async_script(
+        "const done = arguments[0];"
+        "axe.run({resultTypes: ['violations']}).then("
+        "(r) => done([r.violations, r.passes.map((item) => item.id)]));"
+    )
+    assert "color-contrast" in passed  # it did look
+    return [
+        {"rule": item["id"], "where": [node["html"][:150] for node in item["nodes"][:3]]}
+        for item in found
+    ]
+
+
+def assert_accessible(browser: Browser, page: str) -> None:
+    """axe-core finds nothing, and nothing has to be scrolled sideways."""
+    assert_fits(browser, page)
+    found = violations(browser)
+    assert found == [], (page, json.dumps(found, indent=1))
 
 
 def drop(browser: Browser, name: str, content: bytes, onto: str = ".drop") -> None:

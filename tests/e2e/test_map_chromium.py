@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
-import json
 from collections.abc import Iterator
 from itertools import pairwise
 from uuid import UUID
@@ -12,12 +10,10 @@ import numpy as np
 import pytest
 import zstandard
 from api_fixtures import Service
-from browser_fixtures import Browser, program, waiting
+from browser_fixtures import Browser, assert_accessible, open_chromium, waiting
 from cluster_helpers import store_run
 from map_helpers import store_kinds, work
 from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service as DriverService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -35,18 +31,9 @@ NO_GL = ("--disable-gpu", "--disable-3d-apis")
 GROUND = "rgb(255, 255, 255)"
 
 
-def open_with(*arguments: str) -> webdriver.Chrome:
-    options = Options()
-    options.binary_location = program("chromium", "chromium-browser", "google-chrome")
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", *arguments):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options=options, service=DriverService(program("chromedriver")))
-
-
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[webdriver.Chrome]:
-    driver = open_with(*SOFTWARE_GL)
+    driver = open_chromium(*SOFTWARE_GL)
     yield driver
     driver.quit()
 
@@ -66,7 +53,6 @@ def drawn(service: Service, glitches: list[UUID]) -> list[UUID]:
 
 @pytest.fixture
 def browser(chromium: webdriver.Chrome, service: Service, drawn: list[UUID]) -> Iterator[Browser]:
-    chromium.delete_all_cookies()
     opened = Browser(chromium, service)
     opened.complaints()
     yield opened
@@ -305,7 +291,6 @@ def test_pointing_shows_a_card_and_a_click_opens_the_glitch(
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (800, "dark")])
 def test_the_map_is_accessible_and_fits(*, browser: Browser, width: int, scheme: str) -> None:
-    axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     browser.look(width, scheme)
     open_map(browser)
     browser.find("#select-shown").click()
@@ -313,20 +298,7 @@ def test_the_map_is_accessible_and_fits(*, browser: Browser, width: int, scheme:
     for look in ("cards", "table"):
         browser.find(f"#look-{look}").click()
         browser.wait_until_found("#shown .card" if look == "cards" else "#shown table")
-        wide = browser.driver.execute_script(
-            "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-        assert wide <= 0
-        browser.driver.execute_script(axe)
-        report = browser.driver.execute_async_script(
-            "const done = arguments[0];"
-            "axe.run({resultTypes: ['violations']}).then((r) => done(r.violations));"
-        )
-        said = [
-            {"rule": item["id"], "where": [node["html"][:150] for node in item["nodes"][:3]]}
-            for item in report
-        ]
-        assert said == [], json.dumps(said, indent=1)
+        assert_accessible(browser, look)
 
 
 def names_follow_the_window(browser: Browser) -> None:
@@ -399,7 +371,7 @@ def test_a_selection_is_named_downloaded_and_made_a_cluster(
 def test_without_webgl_the_page_says_so_and_the_table_works(
     service: Service, drawn: list[UUID]
 ) -> None:
-    driver = open_with(*NO_GL)
+    driver = open_chromium(*NO_GL)
     try:
         browser = Browser(driver, service, "reader")
         open_map(browser)

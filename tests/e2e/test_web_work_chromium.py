@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from api_fixtures import Service, gwosc_hdf5, picture, strain_values
-from browser_fixtures import Browser, chromium, drop
+from browser_fixtures import Browser, assert_accessible, assert_fits, chromium, drop
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -47,7 +45,6 @@ def glitches(service: Service) -> list[GlitchRecord]:
 def browser(
     chromium: webdriver.Chrome, service: Service, glitches: list[GlitchRecord]
 ) -> Iterator[Browser]:
-    chromium.delete_all_cookies()
     opened = Browser(chromium, service, "admin")
     opened.complaints()
     yield opened
@@ -190,30 +187,6 @@ def test_the_pages_of_work_are_accessible_and_fit(
     browser.driver.delete_all_cookies()
     browser.open("/ui/login?next=/ui/jobs")
     assert_accessible(browser, "the login")
-
-
-def assert_fits(browser: Browser, path: str) -> None:
-    found = browser.driver.execute_script(
-        "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    )
-    assert found <= 0, path
-
-
-def assert_accessible(browser: Browser, path: str) -> None:
-    axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
-    assert_fits(browser, path)
-    browser.driver.execute_script(axe)
-    report, passed = browser.driver.execute_async_script(
-        "const done = arguments[0];"
-        "axe.run({resultTypes: ['violations']}).then("
-        "(r) => done([r.violations, r.passes.map((item) => item.id)]));"
-    )
-    assert "color-contrast" in passed, path  # it did look
-    said = [
-        {"rule": item["id"], "where": [node["html"][:150] for node in item["nodes"][:3]]}
-        for item in report
-    ]
-    assert said == [], (path, json.dumps(said, indent=1))
 
 
 def test_a_dropped_spectrogram_is_answered_with_its_page(browser: Browser) -> None:
