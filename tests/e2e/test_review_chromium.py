@@ -120,7 +120,7 @@ def test_from_an_upload_to_a_class_and_back(
     browser.open("/")
     browser.find(".group a.cover").click()
     browser.wait_for(cluster)
-    browser.wait_for_text(".plane .shares", "of the spread")
+    browser.wait_for_text(".plane .shares", "of the variance")
     browser.wait_for_text(".later", "like the middle of this cluster")
     browser.find("#new_class").send_keys(NAME)
     browser.find("button[value=promote]").click()
@@ -251,7 +251,7 @@ def test_members_are_chosen_by_a_loop_and_by_a_quantity(
     members = [glitches[index].id for index in range(1, 40, 3)]
     cluster = flag(service, members)
     browser.open(cluster)
-    browser.wait_for_text(".plane .shares", "of the spread")
+    browser.wait_for_text(".plane .shares", "of the variance")
     count = browser.find(".chosen-count")
     canvas = browser.find(".plane canvas")
     browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
@@ -399,7 +399,7 @@ def test_review_is_accessible_and_fits(
         browser.wait_until_found(ready)
         if path == cluster:
             way, form = (browser.find(one) for one in (".to-decision", "form#review"))
-            browser.wait_for_text(".plane .shares", "of the spread")
+            browser.wait_for_text(".plane .shares", "of the variance")
             browser.wait_for_text(".later", "like the middle")
         time.sleep(0.1)  # one frame, so that what was just shown is laid out
         assert least_text_px(browser) >= 9, (path, width)
