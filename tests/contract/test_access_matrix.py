@@ -36,7 +36,7 @@ CHANGES = {
     Role.READER: {
         *("POST /embed", "POST /neighbours", "POST /map/region"),  # nothing is stored
         *("POST /ui/upload", "POST /ui/map/region", "POST /ui/map/export"),
-        "POST /ui/glitches/chosen",
+        *("POST /ui/glitches/chosen", "POST /ui/glitches/columns"),
     },
     Role.SUBMITTER: {
         *("POST /batches", "POST /exports", "POST /clusters/runs", "POST /label-audit"),

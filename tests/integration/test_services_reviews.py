@@ -302,8 +302,8 @@ def test_requests_without_sense(session: Session, cluster: Cluster, store: Store
         (Assign("Blip", (ids[0], outsider)), "1 of these glitches are no members"),
         (Assign("Nonsense", (ids[0],)), "no class"),
         (Merge("Nonsense"), "no class"),
-        (Comment("  "), "1 to 4,000 characters"),
-        (Comment("x" * 5000), "not 5,000"),
+        (Comment("  "), "empty: write one"),
+        (Comment("x" * 5000), "has 5,000 characters: shorten it to 4,000"),
     ):
         with pytest.raises(InvalidRequestError, match=sentence):
             act(session, cluster, action)

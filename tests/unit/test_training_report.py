@@ -54,6 +54,13 @@ def test_turned_pixels_have_the_principal_components_of_the_pixels(model: ViewsV
     assert known.shape == (40, 2)
 
 
+def test_components_of_few_glitches_are_none_of_rounding_errors() -> None:
+    rng = np.random.default_rng(0)
+    known, asked = reduce_by_pca(8)(rng.normal(size=(5, 20)), rng.normal(size=(3, 20)))
+    assert (known.shape, asked.shape) == ((5, 4), (3, 4))  # centred, five have rank four
+    assert known.std(axis=0).min() > 0.1
+
+
 def test_filled_views_say_nothing_of_absence(model: ViewsVAE) -> None:
     pack = bands()
     absent = ~pack.observed.any(axis=2)[:, 1]

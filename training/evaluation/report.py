@@ -87,7 +87,10 @@ def reduce_by_pca(n_components: int) -> Reduction:
     """PCA fitted on the training side alone."""
 
     def reduce(train: Vectors, test: Vectors) -> tuple[Vectors, Vectors]:
-        fitted = PCA(min(n_components, *train.shape), svd_solver="randomized", random_state=0)
+        # Centred, n rows have rank n - 1 at most: one component more is rounding errors, which a
+        # probe on standardised features would take for as large as any.
+        most = min(max(len(train) - 1, 1), train.shape[1])
+        fitted = PCA(min(n_components, most), svd_solver="randomized", random_state=0)
         return fitted.fit_transform(train), fitted.transform(test)
 
     return reduce
