@@ -7,10 +7,14 @@ import re
 
 import pytest
 from api_fixtures import Service
+from cluster_helpers import store_cluster, store_run
 from PIL import Image
+from sqlalchemy import delete
 from web_fixtures import Walker, glitches, reader, reviewer, service
 
+from app.core.engine import make_session_factory
 from app.glitches.records import GlitchRecord
+from app.glitches.tables import Glitch
 
 __all__ = ["glitches", "reader", "reviewer", "service"]
 
@@ -238,4 +242,30 @@ def test_search_that_finds_nothing_says_what_it_takes(
     assert "<script>alert" not in page.response.text
 
 
-# --- a glitch -------------------------------------------------------------------------------------
+# --- what other pages say of it; last, as it deletes ---------------------------------------------
+
+
+def test_a_cluster_says_what_was_deleted_and_what_its_classes_are_called_now(
+    service: Service, reviewer: Walker, glitches: list[GlitchRecord]
+) -> None:
+    with service.client("reviewer") as client:
+        client.post("/classes", json={"name": "Thud", "description": "A thud."}).raise_for_status()
+        for one in glitches[1:4]:
+            labels = f"/glitches/{one.id}/labels"
+            client.post(labels, json={"label": "Thud"}).raise_for_status()
+        with make_session_factory(service.engine).begin() as session:
+            first = store_cluster(session, store_run(session), [one.id for one in glitches[5:9]])
+            page = f"/ui/clusters/{first.id}"
+            medoid = first.medoid_id
+        last = client.get("/classes/Thud/history").json()["last_event_id"]
+        rename = {"action": "rename", "name": "Thump", "last_event_id": last}
+        client.post("/classes/Thud/changes", json=rename).raise_for_status()
+        shown = reviewer.get(page)
+        assert "label=Thump" in shown.response.text
+        assert "Thud" not in shown.text
+        assert "deleted" not in shown.text
+        with make_session_factory(service.engine).begin() as session:
+            session.execute(delete(Glitch).where(Glitch.id == medoid))
+        shown = reviewer.get(page)
+        assert "1 member was deleted from the catalogue since" in shown.text
+        assert "its medoid was deleted: another example" in shown.text

@@ -17,7 +17,6 @@ from app.clusters.tables import Cluster, ClusteringRun, LabelSuggestion, ReviewE
 from app.core.engine import make_session_factory
 from app.digest.service import digest
 from app.glitches.records import GlitchRecord
-from app.glitches.tables import Glitch
 from app.jobs.service import list_jobs
 
 __all__ = ["glitches", "service"]
@@ -487,29 +486,3 @@ def test_what_came_to_a_decided_cluster_names_it_until_the_decision_is_undone(
     whole = reviewer.get(f"/ui/clusters/{decided}")
     reviewer.submit(whole, "/review", **undo_of(whole))
     assert "These look like" not in reviewer.get(f"/ui/clusters/{later}").text
-
-
-def test_a_cluster_says_what_was_deleted_and_what_its_classes_are_called_now(
-    service: Service, reviewer: Walker, glitches: list[GlitchRecord]
-) -> None:
-    with service.client("reviewer") as client:
-        client.post("/classes", json={"name": "Thud", "description": "A thud."}).raise_for_status()
-        for one in glitches[1:4]:
-            labels = f"/glitches/{one.id}/labels"
-            client.post(labels, json={"label": "Thud"}).raise_for_status()
-        with make_session_factory(service.engine).begin() as session:
-            first = store_cluster(session, store_run(session), [one.id for one in glitches[5:9]])
-            page = f"/ui/clusters/{first.id}"
-            medoid = first.medoid_id
-        last = client.get("/classes/Thud/history").json()["last_event_id"]
-        rename = {"action": "rename", "name": "Thump", "last_event_id": last}
-        client.post("/classes/Thud/changes", json=rename).raise_for_status()
-        shown = reviewer.get(page)
-        assert "label=Thump" in shown.response.text
-        assert "Thud" not in shown.text
-        assert "deleted" not in shown.text
-        with make_session_factory(service.engine).begin() as session:
-            session.execute(delete(Glitch).where(Glitch.id == medoid))
-        shown = reviewer.get(page)
-        assert "1 member was deleted from the catalogue since" in shown.text
-        assert "its medoid was deleted: another example" in shown.text
