@@ -16,6 +16,8 @@ from app.frame.render import Visitor
 from app.frame.sessions import COOKIE_NAME, VISITOR_COOKIE_NAME, SessionSigner
 from app.server.request_scope import caller_of, runtime_of
 
+_YEAR_S = 365 * 24 * 3600
+
 
 def with_visitor_cookie(request: Request, response: Response) -> Response:
     visitor = request.state.visitor
@@ -171,6 +173,3 @@ def remembered(request: Request, target: str, name: str, value: str) -> Response
         name, value, max_age=_YEAR_S, path="/ui", samesite="lax", secure=is_https(request)
     )
     return response
-
-
-_YEAR_S = 365 * 24 * 3600
