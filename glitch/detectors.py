@@ -21,7 +21,7 @@ _VERSION = re.compile(r"(?<=[0-9A-Za-z])[ _.-]v[0-9]+(?![0-9A-Za-z])", re.ASCII)
 # H1_data_V1.csv: likewise, where the word before it pairs no detectors.
 _VERSION_OF = re.compile(r"(?<=[0-9A-Za-z])_V1(?=\.[A-Za-z]|\Z)", re.ASCII)
 _PAIRING = frozenset({"vs", "versus", "and", "or", "with", "plus", "to", "coinc", "coincident"})
-_IN_FRAME_NAME = re.compile(r"(?<![A-Za-z0-9])(H2|[CGHIKLV]1|E[123])(?![A-Za-z0-9])", re.ASCII)
+_IN_FRAME_NAME = re.compile(rf"(?<![A-Za-z0-9])({'|'.join(DETECTORS)})(?![A-Za-z0-9])", re.ASCII)
 _SITES = {ifo[0]: ifo for ifo in DETECTORS if ifo.endswith("1") and ifo not in ("C1", "E1")}
 # What a file may call a detector that is not known here.
 _OTHER = re.compile(r"[A-Z]\d|ET\b.*|EINSTEIN.*|CE\d*|COSMIC.*|LISA|NEMO|DECIGO", re.ASCII)

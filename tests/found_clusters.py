@@ -11,7 +11,7 @@ import pytest
 from acts import review
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
-from store_helpers import LATENT, person
+from store_helpers import LATENT, SMALL, person
 
 from app.classes.tables import GlitchClass
 from app.clusters import records
@@ -24,6 +24,7 @@ from app.clusters.tables import ClusterMember
 from app.core.access import Role
 from app.core.database import uuid7
 from app.glitches.tables import Embedding, Glitch
+from app.models.checkpoints import publish_checkpoint
 from app.models.records import CheckpointRecord
 
 ADA = person(Role.REVIEWER, "ada")
@@ -111,3 +112,21 @@ def flagged(session: Session, fill: Fill) -> records.Cluster:
     _, [found] = cluster_now(session)
     assert found.size >= 15
     return found
+
+
+def embed_otherwise(session: Session, mean_of: Callable[[UUID, np.ndarray], np.ndarray]) -> None:
+    """Another model serves; ``mean_of`` takes a glitch and where it lay to where it lies there."""
+    later = publish_checkpoint(
+        session,
+        name="later",
+        digest="b" * 64,
+        preprocessing_digest=SMALL.digest(),
+        latent_size=LATENT,
+        manifest={},
+    )
+    rows = [dict(row) for row in session.execute(select(Embedding.__table__)).mappings()]
+    for row in rows:
+        mean = mean_of(row["glitch_id"], np.array(row["mean"]))
+        row |= {"checkpoint_id": later.id, "mean": mean}
+    session.execute(insert(Embedding), rows)
+    session.expire_all()

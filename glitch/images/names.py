@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
+from glitch.detectors import DETECTORS
 from glitch.views import VIEW_DURATIONS_S
 
 _MAX_NAME_LENGTH = 255
@@ -16,7 +17,7 @@ _SUFFIX = r"(?: ?\([0-9]{1,2}\)| copy| - copy)?\.(?:png|jpg|jpeg)"  # as browser
 # a prefix (the source, the label) before the detector, or write `__0.5` for the window.
 _WINDOW = re.compile(rf"(?:_spectrogram_|__){_LENGTH}{_SUFFIX}\Z", re.ASCII | re.IGNORECASE)
 _EVENT = re.compile(
-    r"(?:\A|[_-])(?P<ifo>(?i:[CGHIKLV]1|H2|E[123]))_"
+    rf"(?:\A|[_-])(?P<ifo>(?i:{'|'.join(DETECTORS)}))_"
     r"(?:(?P<gps>[0-9]{9,10}(?:\.[0-9]{1,9})?)|(?P<id>[A-Za-z0-9]{10}))\Z",
     re.ASCII,
 )

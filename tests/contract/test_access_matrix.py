@@ -14,7 +14,7 @@ import httpx
 import pytest
 from api_fixtures import Service, assert_problem
 from cluster_helpers import store_cluster, store_run
-from fastapi.routing import APIRoute
+from schema_helpers import routes_in
 from sqlalchemy import text
 from web_fixtures import Walker, fill_catalogue
 from web_fixtures import service as service  # noqa: PLC0414  (one with the walkers' tokens)
@@ -70,19 +70,10 @@ ACTS = {  # what the services refuse themselves, for one route does many things
 Asked = tuple[str, str, Role]  # method, path as the route has it, least role
 
 
-def routes(parts: Iterable[Any]) -> Iterator[APIRoute]:
-    for route in parts:
-        inner = getattr(route, "original_router", None)
-        if inner is not None:
-            yield from routes(inner.routes)
-        elif isinstance(route, APIRoute):
-            yield route
-
-
 def asked(prefix: str, parts: Iterable[Any]) -> list[Asked]:
     """What may be asked, but for what is open to all."""
     found: list[Asked] = []
-    for route in routes(parts):
+    for route in routes_in(parts):
         is_of_pages = prefix and route.path not in OPEN
         path = f"{prefix}{route.path}" if is_of_pages else route.path
         for method in sorted(route.methods) if path not in OPEN else ():

@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 from api_fixtures import Service, assert_problem
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from schema_helpers import routes_in
 from web_fixtures import Walker, fill_catalogue
 from web_fixtures import service as service  # noqa: PLC0414  (one with the walkers' tokens)
 
@@ -77,18 +76,9 @@ class Address:
 
 def addresses() -> Iterator[Address]:
     for prefix, routes in (("", router.routes), (PREFIX, create_web_router().routes)):
-        for route in _flat(routes):
+        for route in routes_in(routes):
             if "GET" in route.methods and not route.path.endswith(ENDLESS):
                 yield Address(prefix + route.path, tuple(_names(route.dependant)))
-
-
-def _flat(routes: Iterable[Any]) -> Iterator[APIRoute]:
-    for route in routes:
-        inner = getattr(route, "original_router", None)
-        if inner is not None:
-            yield from _flat(inner.routes)
-        elif isinstance(route, APIRoute):
-            yield route
 
 
 def _names(dependant: Dependant) -> Iterator[str]:

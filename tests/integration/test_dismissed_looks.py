@@ -17,19 +17,18 @@ from found_clusters import (
     cluster_h1,
     cluster_now,
     decide,
+    embed_otherwise,
     members,
 )
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
-from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
-from store_helpers import LATENT, SMALL
+from store_helpers import LATENT
 
 from app.clusters import records
 from app.clusters.review.service import history
 from app.clusters.service import ClusterFilters, ranked_clusters
 from app.glitches.tables import Embedding, Glitch
-from app.models.checkpoints import publish_checkpoint
 
 
 def test_a_few_of_a_dismissed_cluster_in_another_are_told(
@@ -111,20 +110,8 @@ def test_a_dismissed_look_stays_dismissed_under_another_checkpoint(
     fill(30, NOVEL)
     if is_medoid_deleted:
         session.execute(Glitch.__table__.delete().where(Glitch.id == flagged.medoid_id))
-    later = publish_checkpoint(
-        session,
-        name="later",
-        digest="b" * 64,
-        preprocessing_digest=SMALL.digest(),
-        latent_size=LATENT,
-        manifest={},
-    )
-    rows = [dict(row) for row in session.execute(select(Embedding.__table__)).mappings()]
-    for row in rows:  # a look has another middle there, and is wider
-        mean = np.array(row["mean"])[::-1] * np.array([2.0, 2.0, 1.0, 2.0])
-        row |= {"checkpoint_id": later.id, "mean": mean}
-    session.execute(insert(Embedding), rows)
-    session.expire_all()
+    wider = np.array([2.0, 2.0, 1.0, 2.0])
+    embed_otherwise(session, lambda _, mean: mean[::-1] * wider)  # another middle
     run, found = cluster_h1(session)
     assert {one.state for one in found} == {"dismissed"}
     assert "looks like one whose look ada dismissed" in run.detail

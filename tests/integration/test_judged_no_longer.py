@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -23,12 +23,22 @@ from acts import (
     change_class,
     review,
 )
-from found_clusters import ADA, NOVEL, OTHER, Fill, cluster_h1, cluster_now, decide, members
+from found_clusters import (
+    ADA,
+    NOVEL,
+    OTHER,
+    Fill,
+    cluster_h1,
+    cluster_now,
+    decide,
+    embed_otherwise,
+    members,
+)
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
-from sqlalchemy import Engine, delete, func, insert, select
+from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
-from store_helpers import LATENT, SMALL, person
+from store_helpers import LATENT, person
 
 from app.classes.service import class_history, get_class_named
 from app.classes.tables import GlitchClass
@@ -52,8 +62,7 @@ from app.core.access import Role
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError
 from app.glitches.labels import revoke_labels
-from app.glitches.tables import Embedding, Glitch, Label
-from app.models.checkpoints import publish_checkpoint
+from app.glitches.tables import Glitch, Label
 
 EVE = person(Role.ADMIN, "eve")
 
@@ -265,25 +274,13 @@ def test_a_merge_of_classes_brings_no_labels(session: Session, flagged: records.
     assert labels_since(session, run) == LabelsSince(0, 0, 0)
 
 
-def embed_otherwise(
-    session: Session, moved: Collection[UUID], to: np.ndarray, rng: np.random.Generator
-) -> None:
-    """Another model serves, in which these glitches lie elsewhere."""
-    later = publish_checkpoint(
-        session,
-        name="later",
-        digest="b" * 64,
-        preprocessing_digest=SMALL.digest(),
-        latent_size=LATENT,
-        manifest={},
+def moving(
+    moved: Collection[UUID], to: np.ndarray, rng: np.random.Generator
+) -> Callable[[UUID, np.ndarray], np.ndarray]:
+    """These glitches lie elsewhere, the others where they were."""
+    return lambda glitch_id, mean: (
+        to + rng.normal(scale=0.15, size=LATENT) if glitch_id in moved else mean
     )
-    rows = [dict(row) for row in session.execute(select(Embedding.__table__)).mappings()]
-    for row in rows:
-        row["checkpoint_id"] = later.id
-        if row["glitch_id"] in moved:
-            row["mean"] = to + rng.normal(scale=0.15, size=LATENT)
-    session.execute(insert(Embedding), rows)
-    session.expire_all()
 
 
 @pytest.mark.parametrize("act", [Comment("Odd."), Dismiss(), Merge("Whistle")])
@@ -299,7 +296,7 @@ def test_clusters_that_look_as_one_to_another_model_stay_what_they_were(
     decide(session, named, Promote("Thunder"))
     decide(session, other, act)
     state = get_cluster(session, other.id).state
-    embed_otherwise(session, theirs, NOVEL, rng)
+    embed_otherwise(session, moving(theirs, NOVEL, rng))
     for _ in range(2):
         run, found = cluster_now(session)
         by_identity = {one.identity: one for one in found}
@@ -321,7 +318,7 @@ def test_members_that_another_model_puts_elsewhere_wait_and_say_what_was_decided
     everyone = sorted(members(session, flagged))
     decide(session, flagged, Promote("Thunder"))
     moved = set(everyone[: len(everyone) // 2])
-    embed_otherwise(session, moved, OTHER, rng)
+    embed_otherwise(session, moving(moved, OTHER, rng))
     _, found = cluster_now(session)
     assert sorted(one.state for one in found) == ["flagged", "promoted"]
     [waiting] = [one for one in found if one.state == "flagged"]

@@ -164,9 +164,7 @@ def take_suggestions(
     session: Session, identity: UUID, glitch_ids: Sequence[UUID] | None = None
 ) -> list[LabelSuggestion]:
     """Remove the suggestions of a cluster for these glitches, or all; what was removed."""
-    conditions = [LabelSuggestion.identity == identity]
-    if glitch_ids is not None:
-        conditions.append(is_any_of(LabelSuggestion.glitch_id, glitch_ids))
+    conditions = _suggested(identity, glitch_ids)
     rows = session.scalars(
         select(LabelSuggestion).where(*conditions).order_by(LabelSuggestion.glitch_id)
     ).all()
@@ -176,6 +174,14 @@ def take_suggestions(
     for row in rows:
         session.expunge(row)
     return list(rows)
+
+
+def _suggested(identity: UUID, glitch_ids: Sequence[UUID] | None) -> list[ColumnElement[bool]]:
+    """What the suggestions of a cluster meet, for these glitches or all."""
+    conditions = [LabelSuggestion.identity == identity]
+    if glitch_ids is not None:
+        conditions.append(is_any_of(LabelSuggestion.glitch_id, glitch_ids))
+    return conditions
 
 
 def _waits() -> ColumnElement[bool]:
@@ -190,10 +196,7 @@ def take_open_suggestions(
     session: Session, identity: UUID, glitch_ids: Sequence[UUID] | None = None
 ) -> list[LabelSuggestion]:
     """The same, but those for glitches that somebody labelled since: that label stays."""
-    conditions = [LabelSuggestion.identity == identity]
-    if glitch_ids is not None:
-        conditions.append(is_any_of(LabelSuggestion.glitch_id, glitch_ids))
-    mine = select(LabelSuggestion.glitch_id).where(*conditions)
+    mine = select(LabelSuggestion.glitch_id).where(*_suggested(identity, glitch_ids))
     # Who labels one of them meanwhile is waited for.
     session.execute(
         select(Glitch.id)
