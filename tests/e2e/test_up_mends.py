@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator
 
 import httpx
 import psutil
 import pytest
 from service_process import PATIENCE_S, Service, new_folder
+from waiting import eventually as holds
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -60,10 +60,7 @@ def kill(service: Service, *parts: str) -> None:
 
 
 def eventually(true: Callable[[], object], service: Service) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline, service.errors
-        time.sleep(0.2)
+    holds(true, PATIENCE_S, lambda: service.errors)
 
 
 def answers(service: Service) -> bool:

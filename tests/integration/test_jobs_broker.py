@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pytest
 from redis import Redis
 from rich.console import Console
 from small_disk import small_file_system
+from waiting import eventually
 
 from app.core.settings import Settings
 from app.jobs.broker import BrokerUrlError, celery_url, check_redis_url
@@ -44,19 +45,6 @@ def descriptor(folder: Path) -> Iterator[int]:
     opened = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
     yield opened
     os.close(opened)
-
-
-def eventually(true: Callable[[], object], within_s: float = 30) -> None:
-    deadline = time.monotonic() + within_s
-    while True:
-        try:
-            if true():
-                return
-        except Exception:  # not yet
-            if time.monotonic() > deadline:
-                raise
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def server_of(url: str) -> psutil.Process:

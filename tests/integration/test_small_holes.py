@@ -22,6 +22,7 @@ import uvicorn
 from api_fixtures import Service, assert_problem
 from pace import is_within
 from small_disk import small_file_system
+from waiting import eventually
 
 from app.core.errors import BusyError
 from app.core.storage import PREFIXES, clean_up_leftovers
@@ -354,9 +355,7 @@ def test_log_lines_name_the_client_and_the_token(
             client.get("/classes")
         with service.client(None) as client:
             client.get("/classes")
-        deadline = time.monotonic() + 10
-        while len(found()) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        eventually(lambda: len(found()) >= 2, told=lambda: caplog.text)
     finally:
         logger.removeHandler(caplog.handler)
         logger.setLevel(before)
