@@ -110,108 +110,107 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Path("data")
-    """The folder that holds all state of an embedded service: database, checkpoints, first-run
-    admin token."""
+    """Folder of all state of an embedded service: database, checkpoints, and the admin token of the
+    first start."""
     host: str = "127.0.0.1"
-    """The address to listen on."""
+    """Address to listen on."""
     port: int = Field(default=8000, ge=0, le=65535)
-    """The port to listen on."""
+    """Port to listen on."""
     public_url: str | None = None
-    """The address that clients see, for links in answers, such as https://glitches.example.org.
-    Unset: taken from each request."""
+    """Address of the service as clients see it, used in links, for example
+    https://glitches.example.org. Unset: taken from each request."""
     contact: str = "root@localhost"
-    """The operator's address, in /status.json."""
+    """Address of the operator, shown in /status.json."""
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
-    """The PostgreSQL server to use, with pgvector. Unset: `make up` starts an embedded one in the
-    data directory."""
+    """PostgreSQL server with pgvector. Unset: `make up` starts an embedded one in the data
+    directory."""
     redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")
-    """The Redis server for background work. Unset: `make up` starts one in the data directory."""
+    """Redis server for background work. Unset: `make up` starts one in the data directory."""
     database_pool: int = Field(default=20, ge=1, le=500)
-    """The most database connections one process holds."""
+    """Maximum number of database connections of one process."""
     storage_url: str | None = None
-    """Where uploads of batches, exports and checkpoints are kept, such as s3://bucket/folder (with
-    AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and the like). Unset: in the data directory, which every
-    process must then share."""
+    """Where uploads of batches, exports and checkpoints are kept, for example s3://bucket/folder
+    (with AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and so on). Unset: in the data directory, which all
+    processes must then share."""
     max_upload_mb: float = Field(default=256, gt=0)
-    """The largest request body accepted, in MB of 10^6 bytes."""
+    """Maximum size of a request body, in MB (10^6 bytes)."""
     upload_timeout_s: float = Field(default=120, gt=0)
-    """How long one request body may take to arrive, in seconds."""
+    """Maximum time for a request body to arrive, in seconds."""
     max_batch_mb: float = Field(default=4000, gt=0)
-    """The largest batch accepted, in MB of 10^6 bytes."""
+    """Maximum size of a batch, in MB (10^6 bytes)."""
     max_batch_unpacked_mb: float = Field(default=40_000, gt=0)
-    """What one batch may unpack to, in MB of 10^6 bytes."""
+    """Maximum unpacked size of a batch, in MB (10^6 bytes)."""
     batch_timeout_s: float = Field(default=3600, gt=0)
-    """How long one batch may take to arrive, in seconds."""
+    """Maximum time for a batch to arrive, in seconds."""
     keep_batches_days: float = Field(default=30, ge=0)
-    """How long the file of a batch is kept after its job ended, for a retry of what failed, in
-    days. Where nothing failed it goes after a day at most."""
+    """How long the file of a batch is kept after its job ended, so that failed items can be
+    retried, in days. If nothing failed, it is removed within a day."""
     keep_exports_hours: float = Field(default=72, gt=0)
     """How long the file of an export job is kept, in hours."""
     strain_dir: Path | None = None
-    """A folder of strain files, named as LIGO-T050017 says, from which triggers without strain of
-    their own are read. Unset: triggers need their strain beside them."""
+    """Folder of strain files, named as in LIGO-T050017, used for triggers that come without strain.
+    Unset: triggers need their strain in the same batch."""
     gwosc_url: str | None = None
-    """The host of open data from which strain is fetched that is nowhere else, such as
+    """Host of open data from which strain is fetched that is found nowhere else, for example
     https://gwosc.org. Unset: nothing is fetched."""
     links: Annotated[Templates, AfterValidator(check_templates)] = Field(default_factory=dict)
-    """Pages of others about a time, linked from each glitch: JSON of detector (or *) to name to
+    """External pages about a time, linked from each glitch: JSON of detector (or *) to name to
     address, with {gps}, {gps_s}, {date}, {day}, {year}, {month}, {utc}, {ifo}."""
     digest_webhook: SecretStr | None = None
-    """Where what is new is posted once a day, and when a clustering flags something: an address
-    that takes JSON with `text`, as chat services do. Unset: nowhere."""
+    """Address to which what is new is posted once a day, and when a clustering flags something. It
+    must accept JSON with `text`, as chat services do. Unset: nothing is posted."""
     digest_mail: Words = ()
-    """Who is mailed the same: addresses with blanks between them. Unset: nobody."""
+    """Mail addresses that receive the same, separated by spaces. Unset: no mail is sent."""
     smtp_url: SecretStr | None = None
-    """The mail server: smtp://user:password@mail.example.org:587 (STARTTLS), smtps:// (TLS from the
-    start), or smtp+plain:// (neither, for a relay nearby; no password but on this machine). Unset:
-    no mail."""
+    """Mail server: smtp://user:password@mail.example.org:587 (STARTTLS), smtps:// (TLS from the
+    start), or smtp+plain:// (no encryption, for a relay in the same network; a password only on
+    this machine). Unset: no mail is sent."""
     mail_from: str | None = None
-    """Whom mail comes from. Unset: GLITCH_CONTACT."""
+    """Sender of mail. Unset: GLITCH_CONTACT."""
     datafind_url: str | None = None
-    """A GWDataFind server, such as https://datafind.ligo.org, asked where the frames of a trigger
-    lie; they must be mounted here. Unset: none is asked."""
+    """GWDataFind server, for example https://datafind.ligo.org, that is asked for the frames of a
+    trigger. The frames must be mounted on this machine. Unset: no server is asked."""
     frame_types: Annotated[dict[str, str], NoDecode, BeforeValidator(_frame_types)] = Field(
         default={}
     )
-    """The type of frames of each detector, for GLITCH_DATAFIND_URL, such as
+    """Frame type of each detector for GLITCH_DATAFIND_URL, for example
     H1=H1_HOFT_C00,L1=L1_HOFT_C00,V1=V1Online."""
     segment_server: str | None = None
-    """A segment database (DQSEGDB), such as https://segments.ligo.org, asked for the data-quality
-    flags that a batch names. Unset: none is asked."""
+    """Segment database (DQSEGDB), for example https://segments.ligo.org, that is asked for the
+    data-quality flags named by a batch. Unset: no server is asked."""
     queue_timeout_s: float = Field(default=30, gt=0)
-    """How long one upload may wait for its turn at the strain transform or the encoder, in seconds;
-    after it the answer is 503."""
+    """Maximum time that an upload waits for the strain transform or the encoder, in seconds; after
+    that the answer is 503."""
     decoders: int = Field(default=2, ge=1, le=64)
-    """How many uploaded files are decoded at the same time, each by a process of its own that may
-    take 512 MiB (text 1.5 GiB)."""
+    """Number of uploaded files decoded at the same time, each in its own process of up to 512 MiB
+    (text: 1.5 GiB)."""
     strain_concurrency: int = Field(default=2, ge=1)
-    """How many uploads turn strain into views at the same time."""
+    """Number of uploads whose strain is transformed at the same time."""
     encoder_batch: int = Field(default=32, ge=1)
-    """The most requests that one pass of the encoder takes."""
+    """Maximum number of requests in one pass of the encoder."""
     encoder_wait_ms: float = Field(default=2, ge=0)
-    """How long the encoder waits for a fuller batch while requests come together, in
-    milliseconds."""
+    """How long the encoder waits for further requests to fill a batch, in milliseconds."""
     encoder_queue: int = Field(default=256, ge=1)
-    """How many requests may wait for the encoder; more get 503."""
+    """Maximum number of requests that wait for the encoder; further ones are answered 503."""
     torch_threads: int = Field(default=1, ge=1)
-    """Threads within one tensor operation. More than one make waiting cores spin: worth while for
-    strain on a machine that does nothing else."""
+    """Number of threads of a tensor operation. With more than one, waiting cores stay busy; useful
+    for strain on an otherwise idle machine."""
     device: str = "cpu"
-    """Where the model runs: cpu, cuda, cuda:1."""
+    """Device of the model: cpu, cuda, cuda:1."""
     public_search: bool | None = None
     """Whether the gwpy-compatible similarity search answers without a token. Unset: true on a
     loopback address without GLITCH_PUBLIC_URL, else false."""
     picture_link_days: float = Field(default=30, gt=0)
-    """How long the signed picture links of a similarity search stay good, in days."""
+    """How long the signed picture links of a similarity search are valid, in days."""
     signing_key: SecretStr | None = None
-    """The secret that signs picture links, at least 32 characters; the same on every replica.
-    Unset: made once and kept in the data directory."""
+    """Secret that signs picture links and logins, at least 32 characters, the same on every
+    replica. Unset: created at the first start and kept in the data directory."""
     scitoken_issuers: Words = ()
-    """Whose SciTokens are taken beside tokens of the service: addresses as in the claim `iss`, with
-    blanks between them, such as https://cilogon.org/igwn. Unset: nobody's."""
+    """Issuers whose SciTokens are accepted in addition to tokens of the service: addresses as in
+    the claim `iss`, separated by spaces, for example https://cilogon.org/igwn. Unset: none."""
     scitoken_audience: Words = ()
-    """What a SciToken must be meant for, in its claim `aud`; several with blanks between them.
-    Unset: GLITCH_PUBLIC_URL."""
+    """Accepted audiences of a SciToken (claim `aud`), separated by spaces. Unset:
+    GLITCH_PUBLIC_URL."""
     scitoken_roles: Roles = Field(
         default={
             "glitch-discovery.read": "reader",
@@ -220,35 +219,35 @@ class Settings(BaseSettings):
             "glitch-discovery.admin": "admin",
         }
     )
-    """The role that each scope of a SciToken gives, as a JSON object."""
+    """Role for each scope of a SciToken, as a JSON object."""
     oidc_issuer: str | None = None
-    """The OpenID Connect provider that may log people in on the pages: its address as in `iss`,
-    such as https://cilogon.org. Unset: the pages take tokens alone."""
+    """OpenID Connect provider for logging in on the pages: its address as in `iss`, for example
+    https://cilogon.org. Unset: the pages accept only tokens."""
     oidc_client_id: str = ""
-    """Under which the provider knows this service."""
+    """Client id of this service at the provider."""
     oidc_client_secret: SecretStr | None = None
-    """The secret that goes with it. Unset: a public client, with PKCE alone."""
+    """Client secret at the provider. Unset: a public client, with PKCE only."""
     oidc_scope: str = "openid profile"
-    """The scopes asked of the provider."""
+    """Scopes requested from the provider."""
     oidc_name_claim: str = "sub"
-    """The claim of the ID token that names people in labels and the audit; one that nobody can
-    choose freely, such as sub or eppn."""
+    """Claim of the ID token that names people in labels and in the audit trail. Use one that nobody
+    can choose freely, such as sub or eppn."""
     oidc_groups_claim: str = "groups"
-    """The claim of the ID token that lists somebody's groups."""
+    """Claim of the ID token that lists a person's groups."""
     oidc_roles: Roles = Field(default={})
-    """The role that each group gives, as a JSON object."""
+    """Role for each group, as a JSON object."""
     oidc_label: str = "your institution"
-    """What the login page calls the provider."""
+    """Name of the provider on the login page."""
     worker_processes: int = Field(default=1, ge=1, le=256)
-    """How many jobs' chunks one worker does at a time."""
+    """Number of chunks of jobs that a worker runs at the same time."""
     job_lease_s: float = Field(default=60, ge=1, le=LONGEST_LEASE.total_seconds())
-    """After how long without a sign of life a worker's chunk goes to another, in seconds."""
+    """A chunk is given to another worker after this time without a sign of life, in seconds."""
     reconcile_s: float = Field(default=5, ge=0.2)
-    """How often the scheduler looks for jobs that nobody works on, in seconds."""
+    """Interval at which the scheduler looks for jobs that no worker runs, in seconds."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least severe log line written."""
+    """Lowest severity of log lines that are written."""
     log_format: Literal["json", "text"] = "json"
-    """Log lines as JSON objects or as plain text."""
+    """Format of log lines: JSON objects or plain text."""
 
     @field_validator("public_url", "gwosc_url", "datafind_url", "segment_server", "digest_webhook")
     @classmethod
@@ -294,7 +293,7 @@ class Settings(BaseSettings):
 
     @property
     def mail_sender(self) -> str:
-        """Whom mail comes from."""
+        """Sender of mail."""
         return self.mail_from or self.contact
 
     @property
@@ -344,7 +343,7 @@ class Settings(BaseSettings):
 
     @property
     def audience_of_scitokens(self) -> tuple[str, ...]:
-        """What a SciToken must be meant for."""
+        """Accepted audiences of a SciToken."""
         return self.scitoken_audience or ((self.public_url,) if self.public_url else ())
 
     @property

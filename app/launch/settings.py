@@ -11,12 +11,12 @@ class LaunchSettings(Settings):
     """The service's settings and those of its start."""
 
     api_processes: int | None = Field(default=None, ge=1, le=8)
-    """How many processes answer requests, on one address; each has the model, some 0.5 GB, and
-    connections and decoders of its own. Unset: two where there are two cores."""
+    """Number of processes that answer requests on one address. Each has its own model (about 0.5
+    GB), connections and decoders. Unset: two on machines with at least two cores."""
     demo: bool = True
     """Whether the first start loads the demonstration of simulated glitches."""
     demo_per_class: int = Field(default=PER_CLASS, ge=1, le=1000)
-    """How many simulated glitches of each class it has."""
+    """Number of simulated glitches of each class in it."""
 
 
 def read_settings() -> LaunchSettings:
