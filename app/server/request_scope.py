@@ -19,6 +19,7 @@ from app.core.access import Principal, Role, require_role, verify_token
 from app.core.errors import UnauthenticatedError
 from app.server.form_fields import check_form_fields
 from app.server.runtime import Runtime
+from glitch.tables.exports.formats import FORMATS
 
 _Found = TypeVar("_Found")
 
@@ -94,6 +95,24 @@ async def caller_of(request: Request, find: Callable[[Request], _Found]) -> _Fou
 # scope="function" ends the dependency before the response is sent; the default would commit
 # after it, and a failed commit would still have answered 201.
 SessionDep = Annotated[Session, Depends(transaction, scope="function")]
+
+
+async def _table_place(request: Request, runtime: RuntimeDep) -> AsyncIterator[None]:
+    """One of the few places of tables while one is written; what streams has it while it is sent.
+
+    Taken before any other place, because writing lasts seconds and may take all of those.
+    """
+    name = request.query_params.get("format")
+    if request.method == "POST":  # a page's form, which is read already
+        name = str((await request.form()).get("format"))
+    if name not in FORMATS or FORMATS[name].is_streamed:
+        yield
+        return
+    async with runtime.admissions.tables.place():
+        yield
+
+
+TablePlace = Depends(_table_place, scope="function")
 
 
 # auto_error off: our own error says what to do. The scheme is here for the OpenAPI document.

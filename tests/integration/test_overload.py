@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -178,6 +179,30 @@ def test_a_slow_reader_of_a_table_holds_up_no_other_reads(
             is_over.set()
             assert list(lines) == []
         assert client.get("/exports?format=csv").status_code == 200
+
+
+def test_files_that_are_written_first_hold_up_no_other_reads(
+    small: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """28 of 50,000 rows took every place to read for minutes: one of two at a time now."""
+    is_writing, is_over = threading.Event(), threading.Event()
+    write = answers.write_export
+
+    def slow(*arguments: Any) -> Path:
+        is_writing.set()
+        is_over.wait(60)
+        return write(*arguments)
+
+    monkeypatch.setattr(answers, "write_export", slow)
+    with small.client() as client, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.get, "/exports?format=hdf5")
+        assert is_writing.wait(60)
+        for wanted in ("hdf5", "ligolw", "csv"):
+            assert_problem(client.get(f"/exports?format={wanted}"), 503)
+        assert {client.get("/glitches?limit=1").status_code for _ in range(5)} == {200}
+        is_over.set()
+        assert first.result(60).status_code == 200
+        assert client.get("/exports?format=ligolw").status_code == 200
 
 
 def test_a_table_that_is_read_too_slowly_is_cut_off(

@@ -11,7 +11,7 @@ from app.glitches.api.glitches import Filters
 from app.glitches.exports.service import format_named, start_export
 from app.jobs import schemas as job_schemas
 from app.server.answers import export_answer, exported_answer
-from app.server.request_scope import Reader, RuntimeDep, SessionDep, Submitter
+from app.server.request_scope import Reader, RuntimeDep, SessionDep, Submitter, TablePlace
 
 router = APIRouter(prefix="/exports", tags=["catalogue"])
 
@@ -35,6 +35,7 @@ class ExportQuery(Filters):
     summary="The catalogue as a table",
     response_class=StreamingResponse,
     responses={200: {"content": _CONTENT}},
+    dependencies=[TablePlace],
 )
 def export(
     runtime: RuntimeDep, session: SessionDep, _: Reader, query: Annotated[ExportQuery, Query()]

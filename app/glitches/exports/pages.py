@@ -15,12 +15,12 @@ from app.glitches.pages.query import AddressedQuery, CatalogueQuery
 from app.glitches.records import GlitchFilters
 from app.jobs.pages.view import job_href
 from app.server.answers import export_answer, exported_answer
-from app.server.request_scope import RuntimeDep, SessionDep
+from app.server.request_scope import RuntimeDep, SessionDep, TablePlace
 
 router = APIRouter(route_class=PageRoute)
 
 
-@router.get("/exports", dependencies=[ForReaders])
+@router.get("/exports", dependencies=[TablePlace, ForReaders])
 def export(
     *,
     runtime: RuntimeDep,

@@ -33,7 +33,7 @@ from app.map.records import BulkLabel, MapState, Projection
 from app.map.region import read_region, resolve
 from app.map.service import map_state, start_drawing, start_placing
 from app.server.answers import export_answer, map_answer, map_ids_answer
-from app.server.request_scope import RuntimeDep, SessionDep
+from app.server.request_scope import RuntimeDep, SessionDep, TablePlace
 from glitch import projection as layout
 
 
@@ -201,7 +201,7 @@ def act_on_selection(
     return _or_sentence(do, session)
 
 
-@router.post("/map/export", dependencies=[CsrfChecked, ForReaders])
+@router.post("/map/export", dependencies=[TablePlace, CsrfChecked, ForReaders])
 def export(
     runtime: RuntimeDep,
     session: SessionDep,
