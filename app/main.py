@@ -18,7 +18,7 @@ from app.core.settings import Settings
 from app.page_routes import create_web_router
 from app.server import problems
 from app.server.metrics import CountRequests, LoadCollector, Metrics, OwnLoad
-from app.server.middleware import BodyBounds, RequestContext
+from app.server.middleware import BodyBounds, RequestContext, WholeForOldClients
 from app.server.runtime import Runtime, open_runtime
 from app.server.tracing import start_tracing
 from glitch.errors import GlitchError
@@ -71,6 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         batch_bytes=max(chosen.max_batch_bytes, chosen.max_upload_bytes),
         batch_timeout_s=max(chosen.batch_timeout_s, chosen.upload_timeout_s),
     )
+    application.add_middleware(WholeForOldClients)
     application.add_middleware(CountRequests, metrics=metrics)
     application.add_middleware(RequestContext)
     stop_tracing = start_tracing(application)

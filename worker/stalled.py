@@ -7,7 +7,7 @@ container's restart policy, systemd) restarts it with a new connection.
 """
 
 import logging
-import multiprocessing
+import mmap
 import os
 import threading
 import time
@@ -26,8 +26,10 @@ _END_S = 5.0  # for a sign that is being sent
 EXIT_STALLED = 75  # EX_TEMPFAIL of sysexits.h: worth another try
 
 # Made before the pool forks, so that all of its processes share it. The clock is the machine's
-# (monotonic), not a process's.
-_last_sign = multiprocessing.get_context("fork").RawValue("d", time.monotonic())
+# (monotonic), not a process's. No value of multiprocessing: each has a folder in the temporary one,
+# which a killed worker leaves behind.
+_last_sign = memoryview(mmap.mmap(-1, 8)).cast("d")
+_last_sign[0] = time.monotonic()
 
 
 class BusyProcesses:
@@ -45,11 +47,11 @@ class BusyProcesses:
         self._thread.start()
 
     def __enter__(self) -> None:
-        _last_sign.value = time.monotonic()
+        _last_sign[0] = time.monotonic()
         self._is_at_work.set()
 
     def __exit__(self, *_: object) -> None:
-        _last_sign.value = time.monotonic()
+        _last_sign[0] = time.monotonic()
         self._is_at_work.clear()
 
     def close(self) -> None:
@@ -60,7 +62,7 @@ class BusyProcesses:
 
     def _keep(self) -> None:
         while self._is_at_work.wait() and not self._has_ended.is_set():
-            _last_sign.value = time.monotonic()
+            _last_sign[0] = time.monotonic()
             self._tell()
             self._has_ended.wait(LOOK_EVERY_S)
 
@@ -94,7 +96,7 @@ def watch_for_stall(redis_url: str) -> None:
         check = StallCheck(PATIENCE_S)
         while True:
             time.sleep(LOOK_EVERY_S)
-            if check.is_stalled(time.monotonic(), _waiting(redis), _last_sign.value):
+            if check.is_stalled(time.monotonic(), _waiting(redis), _last_sign[0]):
                 _end_worker()
 
     threading.Thread(target=watch, name="stall-check", daemon=True).start()

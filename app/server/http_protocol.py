@@ -34,6 +34,12 @@ _TOO_LONG = (
 )
 
 
+_INVALID = (
+    "This is no valid HTTP/1.1 request: send one Host, one Content-Length or Transfer-Encoding: "
+    "chunked, lines that end in CR LF and are not folded, and an address under 64 KiB of ASCII."
+)
+
+
 class _LateClosing(asyncio.Transport):
     """The transport for one response: not closed before the body of its request has arrived.
 
@@ -115,6 +121,11 @@ class TimedHttpProtocol(HttpToolsProtocol):
             del self._idle[oldest]
             oldest.transport.close()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be parsed; the parser's own words say nothing to do next."""
+        del msg
+        super().send_400_response(_INVALID)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Await nothing more."""
         self._stop_waiting()
@@ -135,6 +146,9 @@ class TimedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            raise ValueError("not one host")  # a proxy might take another than we do
         if len(self.pipeline) >= MOST_PIPELINED:
             self.transport.close()
             raise ValueError("too many requests before an answer")  # ends the parsing, too

@@ -6,6 +6,7 @@ Plain ASGI: Starlette's ``BaseHTTPMiddleware`` breaks streaming and context vari
 import asyncio
 import logging
 import re
+import tempfile
 import time
 import uuid
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from app.server.problems import problem_response, unexpected
 _log = logging.getLogger("app.access")
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _SMALL_BODY_BYTES = 1_000_000  # for whatever is no multipart upload, since that is held in memory
+_PIECE_BYTES = 1 << 16
 _BATCH_PATHS = frozenset({"/batches", "/ui/batch"})
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/status.json"})  # asked every few seconds
 
@@ -88,6 +90,50 @@ class RequestContext:
                 },
             )
             request_id_of_context.reset(token)
+
+
+@dataclass(frozen=True, eq=False)
+class WholeForOldClients:
+    """Gives each answer to an HTTP/1.0 request its length.
+
+    The server would mark the parts of an answer of unknown length, as 1.1 has it, and an older
+    client would keep the marks as part of the file. Events have no end: only proxies, which know
+    the marks, ask for them so.
+    """
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["http_version"] != "1.0":
+            await self.app(scope, receive, send)
+            return
+        begin: Message | None = None
+
+        async def send_whole(message: Message) -> None:
+            nonlocal begin
+            if message["type"] == "http.response.start":
+                headers = Headers(raw=message["headers"])
+                is_event_stream = headers.get("content-type", "").startswith("text/event-stream")
+                if "content-length" in headers or is_event_stream or message["status"] == 304:
+                    await send(message)
+                else:
+                    begin = message
+                return
+            if begin is not None:
+                kept.write(message.get("body", b""))
+                if message.get("more_body", False):
+                    return
+                MutableHeaders(scope=begin)["Content-Length"] = str(kept.tell())
+                await send(begin)
+                begin = None
+                kept.seek(0)
+                while piece := kept.read(_PIECE_BYTES):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        with tempfile.SpooledTemporaryFile(_SMALL_BODY_BYTES) as kept:
+            await self.app(scope, receive, send_whole)
 
 
 @dataclass(frozen=True, eq=False)

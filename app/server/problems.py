@@ -103,7 +103,7 @@ async def _payload_problem(request: Request, error: Exception) -> JSONResponse:
 def _reason(item: Mapping[str, Any]) -> str:
     """What is wrong with a field, in the sender's words."""
     if "Expected UploadFile" in item["msg"]:
-        return f"It is a file: send it as curl -F {item['loc'][-1]}=@PATH does"
+        return f"It is a file: send it as curl -F {item['loc'][1]}=@PATH does"
     if item["type"] == "json_invalid":
         return "It is no JSON from there on"
     return str(item["msg"])

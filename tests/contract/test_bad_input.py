@@ -362,9 +362,10 @@ def test_a_form_that_was_cut_on_its_way_is_refused(client: httpx.Client, kind: s
 def test_what_was_sent_wrongly_is_told_in_the_senders_words(
     client: httpx.Client, content_type: str, body: bytes, said: str
 ) -> None:
-    path = "/clusters/runs" if content_type == "application/json" else "/batches"
-    answer = client.post(path, content=body, headers={"content-type": content_type})
-    assert said in assert_problem(answer, 422)
+    is_form = content_type != "application/json"
+    for path in ["/batches", "/embed"] if is_form else ["/clusters/runs"]:
+        answer = client.post(path, content=body, headers={"content-type": content_type})
+        assert said in assert_problem(answer, 422)
 
 
 @pytest.mark.parametrize("form", [{"ifo": "H1" * 40_000}, {"ifo": ["H1"] * 100}])

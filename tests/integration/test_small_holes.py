@@ -8,6 +8,8 @@ import logging
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -128,6 +130,56 @@ def test_public_routes_are_documented_as_open(service: Service) -> None:
         assert {} in paths[path]["get"]["security"]
     assert {} in paths["/glitches/{glitch_id}/views/{duration}.png"]["get"]["security"]
     assert {} not in paths["/glitches"]["get"]["security"]
+
+
+def _raw(service: Service, request: bytes) -> tuple[bytes, bytes]:
+    """Head and body of the answer, after which the service closes the connection."""
+    address = httpx.URL(service.url)
+    with socket.create_connection((address.host, address.port), timeout=30) as client:
+        client.sendall(request)
+        answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head, body
+
+
+@pytest.mark.parametrize("path", ["/exports?format=csv", "/healthz", "/ui/login"])
+def test_an_older_client_gets_a_file_without_marks_in_it(service: Service, path: str) -> None:
+    """HTTP/1.0 knows no chunks: their lengths were lines of its CSV."""
+    token = service.tokens["reader"]
+    request = f"GET {path} HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    head, body = _raw(service, request)
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"transfer-encoding" not in head.lower()
+    assert f"content-length: {len(body)}".encode() in head.lower()
+    with service.client("reader") as client:
+        assert abs(len(client.get(path).content) - len(body)) < 10  # tokens of forms differ
+
+
+_HOST = b"Host: x\r\n"
+_CHUNKS = b"Transfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz HTTP/1.1\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + 2 * _HOST,
+        b"GET /healthz HTTP/1.0\r\n" + 2 * _HOST,
+        b"GET /healthz HTTP/1.1\r\n" + _HOST + b"Content-Length: 2\r\nContent-Length: 3\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + _HOST + b"Content-Length: 2\r\n" + _CHUNKS,
+        b"GET /healthz HTTP/1.1\r\n" + _HOST + b"Transfer-Encoding: xchunked\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + _HOST + b"X-A: folded\r\n into two\r\n",
+        b"GET /healthz HTTP/1.1\n" + _HOST,
+        b"GET /\xff HTTP/1.1\r\n" + _HOST,
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n" + _HOST,
+    ],
+)
+def test_what_a_proxy_may_read_otherwise_is_refused_with_what_to_send(
+    service: Service, head: bytes
+) -> None:
+    answer, body = _raw(service, head + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"send one Host" in body
 
 
 class _Impatient(TimedHttpProtocol):
@@ -327,6 +379,14 @@ def test_what_killed_processes_left_is_removed(
     assert clean_up_leftovers() == 1
     assert not old.exists()
     assert other.exists()
+
+
+def test_a_killed_worker_leaves_no_folder_behind(tmp_path: Path) -> None:
+    """Each value that it shared with its children had one in the temporary folder."""
+    code = "import os, worker.celery_process; os._exit(0)"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_metrics_tell_what_is_in_use(service: Service) -> None:
