@@ -156,7 +156,7 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     ),
     "beside": lambda facts: (
         f"{count(facts['n'], 'glitch', 'glitches')} came to a cluster that was {facts['state']} "
-        "before: nobody has judged them, so they wait as a cluster of their own."
+        "before: nobody has reviewed them, so they wait as a cluster of their own."
     ),
     "unlabelled_again": lambda facts: (
         f"{count(facts['n'], 'glitch', 'glitches')} of what was named {facts['label']} "

@@ -56,7 +56,7 @@ def items(
 
 @router.post("/{job_id}/cancel", summary="Stop a job")
 def cancel(session: SessionDep, principal: Submitter, job_id: UUID) -> job_schemas.Job:
-    """Its author's, or a reviewer's. What is stored stays; a chunk at work is left in seconds."""
+    """Its author's, or a reviewer's. Stored results are kept; running chunks stop in seconds."""
     return job_schemas.job(cancel_job(session, job_id, principal))
 
 

@@ -252,7 +252,7 @@ def test_nothing_is_lost_and_nothing_undone(
         assert browser.find("h1").text == heading
         page = browser.find("main").text
         assert "as in the clustering before" in page
-        assert "This is how it was" not in page
+        assert "earlier state of the cluster" not in page
         assert all(one in page for one in told)
         is_open = state == "flagged"
         assert ("1 of 1 to review" if is_open else "1 to review") in page
@@ -274,7 +274,7 @@ def test_whose_labels_are_revoked_wait_again_and_a_class_that_is_merged_names_it
         assert teller.client.delete(f"/glitches/{one}/labels/{label['id']}").status_code == 200
     browser.open(f"/ui/clusters/{named['id']}")
     assert (
-        "2 members carry no label any more, and none is suggested: nobody judges them now. From "
+        "2 members carry no label any more, and none is suggested. From "
         "the next clustering on they wait for review."
     ) in browser.find("main").text
     teller.run()
@@ -283,7 +283,7 @@ def test_whose_labels_are_revoked_wait_again_and_a_class_that_is_merged_names_it
     assert teller.members(again["id"]) == {first, second}
     browser.open(f"/ui/clusters/{again['id']}")
     page = browser.find("main").text
-    assert "that is Whistle, and carry no label any more: nobody judges them now." in page
+    assert "that is Whistle. Their labels were revoked, so they wait for review." in page
     assert "unlabelled again in a decided cluster since" in page
     admin = service.client("admin")
     request.addfinalizer(admin.close)

@@ -182,7 +182,7 @@ def test_the_pages_of_work_are_accessible_and_fit(
     drop(browser, "H1_glance0001_spectrogram_1.0.png", picture(88))
     browser.find("input[name=store]").click()
     browser.find("form.upload button[type=submit]").click()
-    browser.wait_for_text("h1", "Looked at, not stored")
+    browser.wait_for_text("h1", "Shown, not stored")
     assert_accessible(browser, "a look")  # its own pictures are let through: nothing complains
     browser.driver.delete_all_cookies()
     browser.open("/ui/login?next=/ui/jobs")

@@ -306,7 +306,7 @@ def test_clusters_that_look_as_one_to_another_model_stay_what_they_were(
         assert members(session, again) <= theirs
         assert by_identity[named.identity].state == "promoted"
         assert not members(session, by_identity[named.identity]) & theirs
-        assert "nobody has judged" not in run.detail
+        assert "nobody has reviewed" not in run.detail
         said = changes_since(session, run)
         assert said is not None
         assert (said.decided, said.lost) == (0, 0)

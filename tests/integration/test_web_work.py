@@ -401,7 +401,7 @@ def test_a_reader_has_a_glitch_looked_at(service: Service, reader: Walker, tmp_p
     assert "nothing is kept" in form.text
     page = reader.submit(form, "/ui/upload", files=files)
     assert page.status == 200
-    assert "Looked at, not stored" in page.text
+    assert "Shown, not stored" in page.text
     assert "looked0001" in page.text
     pictures = [source for source in page.images if source.startswith("data:image/png;base64,")]
     assert len(pictures) == 1  # one window was sent: no other is invented
