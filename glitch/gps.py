@@ -17,7 +17,8 @@ _DAY = timedelta(days=1)
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UTC = re.compile(
     r"(?P<date>\d{4}(?P<mark>[-/])\d{1,2}(?P=mark)\d{1,2})"
-    r"([T ]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(:(?P<second>\d{2})(?P<fraction>[.,]\d{1,18})?)?)?"
+    r"([T ]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(:(?P<second>\d{2})(?P<fraction>[.,]\d{1,18})?)?"
+    r"(\s*(?P<half>[ap])\.?m\b\.?)?)?"
     r"\s*(Z|UTC|GMT|(?P<zone>[+-]\d{2}:?\d{2}))?",
     re.IGNORECASE | re.ASCII,
 )
@@ -80,6 +81,10 @@ def parse_utc(text: str) -> Decimal | None:
         return None
     year, month, day = (int(part) for part in match["date"].split(match["mark"]))
     hour, minute, second = (int(match[name] or 0) for name in ("hour", "minute", "second"))
+    if half := match["half"]:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if half in "pP" else 0)
     if zone := (match["zone"] or "").replace(":", ""):
         ahead = timedelta(minutes=int(zone[0] + "1") * (60 * int(zone[1:3]) + int(zone[3:])))
         try:

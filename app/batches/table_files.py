@@ -23,11 +23,11 @@ from glitch.tables import (
     wanted_columns,
 )
 from glitch.tables.coherent import of_each_detector
-from glitch.tables.columns import may_be_segments
+from glitch.tables.columns import NOT_TRIGGERS, are_parameters, may_be_segments
 from glitch.tables.reading import origin_of, text_columns
 from glitch.tables.root import is_root
 from glitch.tables.segments import is_text_of_segments
-from glitch.tables.times import are_rounded
+from glitch.tables.times import are_of_one_signal, are_rounded
 
 _ROWS, _ROOT_ROWS = 8192, 65_536  # read at a time; of ROOT more, as loading uproot takes a second
 _FIRST = 100  # rows by which the kind of a table is recognised
@@ -73,6 +73,7 @@ def read_table(path: Path, name: str) -> Iterator[TableRow]:
     """
     refuse_unread(path, name)
     if holds_binary_table(path):
+        columns = list(open_triggers(path, name).table.columns)
         rows = _binary_rows(path, name)
     else:
         columns = text_columns(path)
@@ -80,7 +81,10 @@ def read_table(path: Path, name: str) -> Iterator[TableRow]:
         origin = origin_of(columns)
         rows = (row.with_origin(origin) for row in read_text_table(path, name))
     first = list(islice(rows, _FIRST))
-    if are_rounded(row.facts.gps_time for row in first if row.facts is not None):
+    times = [row.facts.gps_time for row in first if row.facts is not None]
+    if are_parameters(columns) and are_of_one_signal(times):
+        raise FormatError(f"{name} {NOT_TRIGGERS}")
+    if are_rounded(times):
         raise FormatError(
             f"{name}: its times are all multiples of 64 s, as floats of 32 bits hold GPS times: "
             "write them as float64, with all digits."

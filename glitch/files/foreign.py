@@ -70,6 +70,11 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
             f"{_TABLE} (astropy: format='ascii.ecsv')",
         ),
         (
+            rb"\s*\{.{0,900}\"(log_evidence|nested_samples|posterior|posterior_samples|priors)\"\s*:",
+            "JSON of posterior samples, as bilby and PESummary write it, and of no triggers",
+            "send the time of that signal with its strain (gps_time)",
+        ),
+        (
             rb"(\xef\xbb\xbf)?\s*(\{\s*(\}|\"[^\"]*\"\s*:|'[^']*'\s*:)"
             rb"|\[\s*([\[{\"']|-?[\d.eE+-]+\s*(,|\]\s*\Z)))",
             "JSON of over 8 MB, cut short, or without events that tell their times",

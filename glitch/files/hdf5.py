@@ -202,10 +202,18 @@ def read_fields(
     found: dict[str, list[Any]] = {}
     for name, dtype in types.items():
         column = dataset.fields(name) if name else dataset
+        if dtype.hasobject and len(dataset_shape(dataset)) > 1:
+            raise FormatError(f"{str(dataset.name)!r} is a matrix of texts: save it as one row.")
         if dtype.hasobject:  # one by one: many rows may share a text longer than memory
             found[name] = [column[row][:LONGEST_TEXT] for row in range(first, last)]
         else:
-            values = np.asarray(column[first:last])
+            is_flat = len(dataset_shape(dataset)) == 1
+            most = dtype.itemsize * max(0, last - first)
+            values = (
+                np.asarray(column[first:last])
+                if is_flat
+                else read_samples(dataset, first, last, most_bytes=most)
+            )
             # The longest floats are no numbers of Python's, and would keep their digits as none.
             is_long = dtype.kind == "f" and dtype.itemsize > 8
             found[name] = values.astype(str).tolist() if is_long else values.tolist()
@@ -232,6 +240,27 @@ def read_attribute(node: h5py.Dataset | h5py.Group, name: str) -> object:
             f"{MOST_SCALAR_BYTES:,} are read. Save the file without it."
         )
     return _one(node.attrs[name])
+
+
+def read_pair(group: h5py.Dataset | h5py.Group, name: str) -> tuple[object, ...] | None:
+    """The two numbers of an attribute of this name, else of a dataset; None where it holds others.
+
+    Raises:
+        FormatError: if they lie in another file.
+    """
+    if name in group.attrs:
+        attribute = group.attrs.get_id(name)
+        is_pair = prod(attribute.shape) == 2 and attribute.dtype.kind in "fiu"
+        return tuple(np.asarray(group.attrs[name]).flat) if is_pair else None
+    dataset = find_dataset(group, name) if isinstance(group, h5py.Group) else None
+    if dataset is None or dataset.dtype.kind not in "fiu" or prod(dataset_shape(dataset)) != 2:
+        return None
+    return tuple(read_whole(dataset, most_bytes=MOST_SCALAR_BYTES).flat)
+
+
+def is_one_row(shape: tuple[int, ...]) -> bool:
+    """Whether an array is one row of values, be it saved as a column or a matrix of one row."""
+    return len(shape) == 1 or (len(shape) > 1 and sorted(shape)[-2] == 1)
 
 
 def dataset_shape(dataset: h5py.Dataset) -> tuple[int, ...]:

@@ -65,8 +65,8 @@ def read_strain(
     """Read strain, with a GPS time only the 64 s around it.
 
     The kind of file is told by its content. A file without a GPS start begins where its name
-    says, if that follows LIGO-T050017 and its length fits; else it is taken as centred on
-    ``gps_time``, or on zero where that is not given either.
+    says, if that follows LIGO-T050017 and its length fits; else it is taken as having ``gps_time``
+    in its middle, or zero where that is not given either.
 
     Args:
         path: where the bytes lie.
@@ -87,8 +87,9 @@ def read_strain(
     with open_strain(path, request) as (source, rate):
         start = source.gps_start
         if start is None:
-            half = Decimal(source.n_samples) / Decimal(rate) / 2
-            start = (source.event or gps_time or Decimal(0)) - half
+            is_said = source.event_sample is not None
+            before = Decimal(source.event_sample or 0) if is_said else Decimal(source.n_samples) / 2
+            start = (source.event or gps_time or Decimal(0)) - before / Decimal(rate)
         first, last = _window(source.n_samples, rate, start, gps_time)
         check_size(last - first)
         values = source.read(first, last)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from math import isclose, isfinite
+from math import isclose
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -15,7 +15,8 @@ from jaxtyping import Shaped
 from glitch.detectors import DETECTORS, detector_stated, is_other_detector
 from glitch.errors import FormatError, StrainError, TooLargeError
 from glitch.files.frame_names import parse_frame_name
-from glitch.gps import EARLIEST_GPS_TIME, LATEST_GPS_TIME, ONLY_NANOSECONDS, is_utc_date, parse_utc
+from glitch.files.hdf5 import is_one_row
+from glitch.gps import EARLIEST_GPS_TIME, ONLY_NANOSECONDS, is_utc_date, parse_utc
 
 # What files call these, beside HDF5's series and npz's arrays.
 STEP_NAMES = ("Xspacing", "dx", "delta_t", "dt")
@@ -25,20 +26,10 @@ IFO_NAMES = ("ifo", "detector", "Detector", "instrument")
 ORIGIN_NAMES = ("x0", "t0", "epoch")  # of which times beside a series may count
 TIMES_NAMES = ("times", "time", "gps_times", "gps_time", "gps", "t")  # one for each sample
 
-# Of other names, those that tell a time: when a series starts, or when something happened.
-_IS_START = re.compile(r"start|begin|epoch|(?:\A|_)t0(?:_s|_sec|_gps|_[mu]s)?\Z", re.IGNORECASE)
-_IS_TIME = re.compile(r"gps|utc|event|trig|peak|merger|(?:\A|_)time(?:_[mu]s)?\Z", re.IGNORECASE)
-_IS_CENTRE = re.compile(r"cent(?:er|re)|middle|(?:\A|_)mid(?:_|\Z|point|time)", re.IGNORECASE)
-_IS_END = re.compile(r"(?:\A|_|gps|t)(?:end|stop)(?:_(?:time|gps)|time|gps)?\Z", re.IGNORECASE)
-_IS_OF_NANOSECONDS = re.compile(r"(?:_|s)ns\Z|nano_?sec\w*\Z|_nsec\Z", re.IGNORECASE)
 _ROUNDED = 1e-4  # of a rate: as far off are those of rounded times
-_UNIT = re.compile(r"_(m|u)s(?:ec)?\Z", re.IGNORECASE)  # "start_time_ms"
-_UNITS_S = {"m": Decimal("1e-3"), "u": Decimal("1e-6")}
-_IS_MJD = re.compile(r"(?:\A|_)m?jd(?:_|\Z)", re.IGNORECASE)
 # Of detectors and of what is made from them; they decide only where times leave several.
 USUAL_RATES_HZ = (*(2**n for n in range(10, 19)), 10_000, 20_000)
 _UNITS_OF_TIMES = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
-OF_FILES = re.compile(r"creat|writ|saved|made|generat|modif|export|date", re.IGNORECASE)
 
 _IS_OF_BITS = re.compile(
     r"STATE_?VECTOR|DQ_?VECTOR|(?:DQ|INJ)_?MASK|[:_-]ODC[_-]", re.ASCII | re.IGNORECASE
@@ -88,6 +79,7 @@ class Source:
         ifo: detector, None if the file does not say.
         channel: channel name, None if the file does not say.
         event: of a file that does not say its start, the time that it says something happened.
+        event_sample: likewise, at which sample; in its middle where it does not say that.
         read: reads samples from ``first`` to before ``last``.
     """
 
@@ -98,6 +90,7 @@ class Source:
     channel: str | None
     read: Callable[[int, int], Samples]
     event: Decimal | None = None
+    event_sample: int | None = None
 
 
 def stated_ifo(values: Iterable[object], request: Request) -> str | None:
@@ -120,11 +113,6 @@ def stated_ifo(values: Iterable[object], request: Request) -> str | None:
                 field="ifo",
             )
     return None
-
-
-def is_one_row(shape: tuple[int, ...]) -> bool:
-    """Whether an array is one row of samples, be it saved as a column or a matrix of one row."""
-    return len(shape) == 1 or (len(shape) > 1 and sorted(shape)[-2] == 1)
 
 
 def is_pair(shape: tuple[int, ...]) -> bool:
@@ -392,81 +380,6 @@ def is_of_gps(first: float) -> bool:
     in s or in parts of one: no strain is as large.
     """
     return first >= EARLIEST_GPS_TIME
-
-
-def start_under_other_names(
-    said: Iterable[tuple[str, object]], request: Request, length_s: Decimal | None
-) -> tuple[Decimal | None, Decimal | None]:
-    """The GPS start that a file states under a name which is not foreseen, be it by its middle or
-    its end; else the time of the glitch that it states, on which it is then taken as centred.
-
-    Args:
-        said: what the file holds of single values, with their names.
-        request: which tells the time of the glitch.
-        length_s: of the series; None where it is not known.
-
-    Raises:
-        FormatError: if it states a start that is no GPS time.
-        StrainError: if it states another time, of which its name does not tell whether the series
-            starts there.
-    """
-    pairs = list(said)
-    for name, value in pairs:
-        if _is_foreign_start(name, value):
-            raise no_start(f"{name} {value!s:.40}", request)
-    times = [(name, time) for name, one in pairs if (time := _told_time(name, one)) is not None]
-    start = next((time for name, time in times if _IS_START.search(name)), None)
-    if start is not None:
-        end = next((time for name, time in times if _IS_END.search(name)), None)
-        if None not in (end, length_s) and abs((end or 0) - start - (length_s or 0)) >= 1:
-            raise StrainError(
-                f"{request.shown_name} says that it is of {start} to {end}, and holds {length_s} s "
-                "of strain: save it with gps_start, the GPS time of its first sample."
-            )
-        beside = [one for name, one in pairs if _IS_OF_NANOSECONDS.search(name)]
-        return with_nanoseconds(start, beside[0]) if len(beside) == 1 else start, None
-    for is_meant, share in ((_IS_CENTRE, Decimal("0.5")), (_IS_END, Decimal(1))):
-        for name, time in times if length_s is not None else ():
-            if is_meant.search(name):
-                return time - share * (length_s or 0), None
-    if request.gps_time is None:
-        return None, None
-    for name, time in times:
-        if abs(time - request.gps_time) > 1:
-            raise StrainError(
-                f"{request.shown_name} says {name} {time}, and not whether it starts then: call "
-                "that gps_start, or leave it out where the strain is centred on the GPS time."
-            )
-    events = {time for _, time in times}
-    return None, events.pop() if len(events) == 1 else None
-
-
-def _is_foreign_start(name: str, value: object) -> bool:
-    """Whether a value is when a series starts, by its name, but by another clock than GPS."""
-    number = number_of(value)
-    if number is None or not (isfinite(number) and _IS_START.search(name)):
-        return False
-    is_other = OF_FILES.search(name) or _IS_OF_NANOSECONDS.search(name)
-    is_foreign = bool(_IS_MJD.search(name)) or number > LATEST_GPS_TIME
-    return is_foreign and not is_other and _told_time(name, value) is None
-
-
-def _told_time(name: str, value: object) -> Decimal | None:
-    """The GPS time that a value is, by its name and its size."""
-    unit = _UNIT.search(name)
-    if (
-        OF_FILES.search(name)
-        or _IS_OF_NANOSECONDS.search(name)
-        or not any(one.search(name) for one in (_IS_START, _IS_TIME, _IS_CENTRE, _IS_END))
-    ):
-        return None
-    if unit is not None:
-        number = number_of(value)
-        is_number = number is not None and isfinite(number)
-        time = Decimal(repr(number)) * _UNITS_S[unit[1].lower()] if is_number else None
-    else:
-        time = decimal_seconds(value)
-    return time if time is not None and EARLIEST_GPS_TIME <= time <= LATEST_GPS_TIME else None
 
 
 def span_of_file_name(name: str) -> tuple[Decimal, Decimal] | None:

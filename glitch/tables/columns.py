@@ -63,6 +63,7 @@ TIMES = (
 )
 UTC_TIMES = ("utc", "utc_time", "time_utc", "event_time_utc", "datetime", "date_time", "timestamp")
 UNIX_TIMES = ("unix_time", "unix", "unixtime", "time_unix", "unix_timestamp", "posix_time")
+EXACT_UTC_TIMES = UTC_TIMES[:4]  # a timestamp may be of when the row was written
 UTC_DATES = ("date", "utc_date", "date_utc")  # beside one of the time of the day
 STARTS = (
     *("tstart", "start_time", "start", "gps_start", "t_start", "gps_start_time", "starttime"),
@@ -87,7 +88,7 @@ NANOSECONDS = ("ns", "nsec", "nanosec", "nanosecond", "nanoseconds")  # of the o
 def nanoseconds_of(name: str) -> tuple[str, ...]:
     """The name of a column of nanoseconds that belongs to one of whole seconds."""
     changed = (name.replace(of, to) for of, to in _NANOSECONDS if of in name)
-    return (f"{name}_ns", f"{name}ns", *changed)
+    return (f"{name}_ns", f"{name}ns", f"{name}_nsec", *changed)
 
 
 @cache
@@ -98,8 +99,8 @@ def parts_of_second(name: str) -> dict[str, Decimal]:
     found = {f"{name}_{part}": Decimal(1) for part in FRACTIONS}
     for unit, short, parts in (("1e-6", "usec", MICROSECONDS), ("1e-3", "msec", MILLISECONDS)):
         words = (f"{name}_{short}", name.replace("_sec", f"_{short}"))
-        named = name.replace("seconds", parts[-1])
-        found |= {one: Decimal(unit) for one in (*words, named, *parts) if one != name}
+        named = (name.replace("seconds", parts[-1]), *(f"{name}_{part}" for part in parts[1:]))
+        found |= {one: Decimal(unit) for one in (*words, *named, *parts) if one != name}
     return found
 
 
@@ -150,6 +151,30 @@ _PLAIN = re.compile(
 )
 
 
+_LIKELIHOODS = frozenset(
+    (
+        *("log_likelihood", "loglikelihood", "log_prior", "logprior", "logl", "loglr", "deltalogl"),
+        *("log_likelihood_ratio", "logpost", "log_posterior", "likelihood", "posterior"),
+    )
+)
+_PARAMETERS = frozenset(
+    (
+        *("mass_1", "mass_2", "mass1", "mass2", "m1", "m2", "chirp_mass", "mass_ratio", "mc", "q"),
+        *("mass_1_source", "mass_2_source", "chirp_mass_source", "total_mass", "chi_eff", "chi_p"),
+        *("luminosity_distance", "distance", "dist", "ra", "dec", "psi", "phase", "polarization"),
+        *("a_1", "a_2", "a1", "a2", "tilt_1", "tilt_2", "theta_jn", "costheta_jn", "iota"),
+        *("phi_12", "phi_jl", "spin1z", "spin2z", "chi_1", "chi_2", "redshift", "inclination"),
+        *("amplitude", "hrss", "frequency", "bandwidth", "quality", "eccentricity"),
+        *("lambda_1", "lambda_2", "geocent_time", "geocent_end_time", "h1_time", "l1_time"),
+    )
+)
+NOT_TRIGGERS = (
+    "holds posterior samples, as bilby and PESummary write them: each row is a guess at the "
+    "parameters of one signal, and no trigger. Send the time of that signal with its strain "
+    "(gps_time), or a table of triggers."
+)
+
+
 def _with_nanoseconds(names: Iterable[str]) -> frozenset[str]:
     return frozenset(column for name in names for column in (name, *nanoseconds_of(name)))
 
@@ -175,7 +200,7 @@ _KNOWN = (
         MILLISECONDS,
         FRACTIONS,
         OFFSETS,
-        *map(parts_of_second, TIMES),
+        *map(parts_of_second, (*TIMES, *UNIX_TIMES)),
         *SPELLINGS.values(),
     )
 )
@@ -290,6 +315,20 @@ def may_be_segments(names: Iterable[str]) -> bool:
     plain = {plain_name(name) for name in names if is_known(name)}
     is_more = plain - _SPANS - {DURATION, *SPELLINGS["ifo"]}
     return bool(plain & _BEGINNINGS and plain & _ENDINGS) and not is_more
+
+
+def are_of_posterior(names: Iterable[str]) -> bool:
+    """Whether columns are of posterior samples, each row of which is one guess at the parameters
+    of one signal: bilby, PESummary and LALInference write them.
+    """
+    plain = {plain_name(name) for name in names}
+    return bool(plain & _LIKELIHOODS) and len(plain & _PARAMETERS) > 2
+
+
+def are_parameters(names: Iterable[str]) -> bool:
+    """Whether columns are of signals' parameters, be they drawn for injections or estimated."""
+    plain = {plain_name(name) for name in names}
+    return len(plain & _PARAMETERS) > 3 and not plain & {*SPELLINGS["snr"], *SPELLINGS["label"]}
 
 
 def moments_of(names: Iterable[str]) -> frozenset[str]:

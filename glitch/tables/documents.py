@@ -13,11 +13,24 @@ from typing import Any
 from glitch.detectors import DETECTORS, parse_detector
 from glitch.errors import FormatError
 from glitch.files.text import encoding_of
-from glitch.tables.columns import ENDS, SPELLINGS, STARTS, is_header, moments_of, plain_name
+from glitch.tables.columns import (
+    ENDS,
+    SPELLINGS,
+    STARTS,
+    is_header,
+    is_known,
+    is_time,
+    moments_of,
+    plain_name,
+)
+from glitch.tables.layout import are_of_series
 
 MOST_BYTES = 1 << 23  # held in memory whole
 _DEEPEST = 4  # objects within one another
 _BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*[\[{][\[{\s]*["\]}\d-]')
+_SAMPLES = 200  # looked at, to tell a series from triggers
+_MOST_LISTED = 200  # numbers in a list of an event
+_MEASURES = frozenset(name for key in ("snr", "peak_frequency", "label") for name in SPELLINGS[key])
 _LINKS = "links"  # of an event to others: nothing that it is itself
 
 Row = dict[str, Any]
@@ -31,6 +44,9 @@ def may_be_document(head: bytes) -> bool:
 def document_rows(stream: BufferedIOBase) -> list[Row | str]:
     """The rows of a document of JSON, or what is wrong with one; none where it is damaged as a
     whole, or of over ``MOST_BYTES``.
+
+    Raises:
+        FormatError: if it holds several lists of events, or samples of strain.
     """
     data = stream.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
@@ -42,7 +58,9 @@ def document_rows(stream: BufferedIOBase) -> list[Row | str]:
         return []
     except ValueError:
         return _of_lines(text)
-    return [row for one in _listed(said) for row in _of_event(one)]
+    rows: list[Row | str] = [row for one in _listed(said) for row in _of_event(one)]
+    _refuse_samples(rows)
+    return rows
 
 
 def _parsed(text: str) -> Any:
@@ -108,8 +126,46 @@ def _is_of_rows(said: Row) -> bool:
 
 
 def _is_row(said: Row) -> bool:
-    """Whether an object tells a time; one of objects alone holds rows."""
+    """Whether an object tells a time; of objects alone it holds rows."""
+    if _holds_samples(said):
+        return False
     return not all(isinstance(one, dict) for one in said.values()) and is_header(_flat(said))
+
+
+def _holds_samples(said: Row) -> bool:
+    """Whether an object holds a list of numbers as long as those of strain, and no trigger's
+    measures.
+    """
+    plain = set(map(plain_name, said))
+    lists = (one for one in said.values() if isinstance(one, list))
+    return not plain & _MEASURES and any(
+        len(one) > _MOST_LISTED and all(map(_is_number, one[:_MOST_LISTED])) for one in lists
+    )
+
+
+def _is_number(text: object) -> bool:
+    try:
+        return isinstance(text, str) and float(text) == float(text)
+    except ValueError:
+        return False
+
+
+def _refuse_samples(rows: list[Row | str]) -> None:
+    """Refuse rows that are samples of a series.
+
+    Raises:
+        FormatError: with what to send instead.
+    """
+    first = [row for row in rows[:_SAMPLES] if isinstance(row, dict)]
+    known = {name for row in first for name, one in row.items() if one and is_known(name)}
+    if len(known) != 1 or not is_time(name := known.pop()):
+        return
+    times = [str(row.get(name)) for row in first]
+    if all(map(_is_number, times)) and are_of_series(list(map(float, times))):
+        raise FormatError(
+            "It holds samples of strain as JSON, which is not read here: save them with "
+            "np.savez(path, strain=..., sample_rate_hz=..., gps_start=...)."
+        )
 
 
 def _of_columns(said: Row) -> list[Row] | None:

@@ -24,7 +24,7 @@ from glitch.tables.columns import (
     unit_of,
     with_own_unit,
 )
-from glitch.tables.times import gps_time_of, span_of, why_no_time
+from glitch.tables.times import gps_time_of, span_of, why_no_time, with_rest
 
 _NO_VALUE = frozenset(
     (
@@ -143,6 +143,7 @@ def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
 def _said(row: Mapping[str, Any]) -> dict[str, str]:
     """What a row says, as text by plain names."""
     said: dict[str, str] = {}
+    in_parts: set[str] = set()  # columns in parts of a second, as "gps_time_us"
     for name, value in row.items():
         text, plain = _text(value), plain_name(name)
         if text is None:
@@ -151,11 +152,16 @@ def _said(row: Mapping[str, Any]) -> dict[str, str]:
             text = own
         elif (unit := unit_of(name)) != 1:
             text = _times(text, unit)
-        if not _are_same(said.setdefault(plain, text), text) and is_known(plain):
+            in_parts.add(plain)
+        before = said.setdefault(plain, text)
+        if _are_same(before, text) or not is_known(plain):
+            continue
+        if plain not in in_parts or (time := with_rest(before, text)) is None:
             raise TableError(
-                f"Two columns are called {plain} and say {said[plain][:40]!r} and {text[:40]!r}: "
+                f"Two columns are called {plain} and say {before[:40]!r} and {text[:40]!r}: "
                 "keep the right one."
             )
+        said[plain] = time
     return said
 
 

@@ -22,12 +22,20 @@ from glitch.files.hdf5 import (
     dataset_shape,
     find_dataset,
     find_group,
+    is_one_row,
     read_attribute,
     read_fields,
     read_rows,
     walk_datasets,
 )
-from glitch.tables.columns import has_times, is_known, is_time, with_unit
+from glitch.tables.columns import (
+    NOT_TRIGGERS,
+    are_of_posterior,
+    has_times,
+    is_known,
+    is_time,
+    with_unit,
+)
 from glitch.tables.layout import are_of_series, ecsv_units
 from glitch.tables.pandas_hdf5 import LEVEL, PandasTable, pandas_table
 from glitch.tables.times import is_coarse, why_coarse
@@ -65,6 +73,7 @@ class _Table:
     row_bytes: int
     read: Callable[[int, int, Sequence[str]], Mapping[str, Sequence[Any]]]
     coarse: tuple[str, ...] = ()  # times that are left out: floats of 32 bits hold them to 64 s
+    is_posterior: bool = False
 
     @property
     def channel(self) -> str | None:
@@ -152,6 +161,9 @@ def trigger_rows(
 def _open(path: Path, name: str) -> Iterator[tuple[h5py.File, _Table]]:
     with damage_as(f"{name} is truncated or damaged: send it again."), h5py.File(path, "r") as tree:
         tables = _tables(tree)
+        if tables and all(one.is_posterior for one in tables):
+            raise FormatError(f"{name} {NOT_TRIGGERS}")
+        tables = [one for one in tables if not one.is_posterior]
         if not tables:
             raise FormatError(f"{name}: its triggers are no table with a column of times.")
         table = _chosen(tables)
@@ -229,9 +241,9 @@ def _tables(tree: h5py.File) -> list[_Table]:
         frame = pandas_table(tree, group) if column in _OF_PANDAS else None
         if frame is not None and has_times(frame.columns):
             found.append(_of_pandas(group, frame))
-        elif len(dataset_shape(dataset)) != 1:
-            others.setdefault(group, []).append(dataset_shape(dataset))
-        elif dataset.dtype.names is not None and has_times(dataset.dtype.names):
+        elif not is_one_row(shape := dataset_shape(dataset)):
+            others.setdefault(group, []).append(shape)
+        elif len(shape) == 1 and dataset.dtype.names is not None and has_times(dataset.dtype.names):
             if _is_series(dataset):
                 continue
             found.append(_compound(tree, path, dataset))
@@ -256,7 +268,8 @@ def _of_pandas(path: str, frame: PandasTable) -> _Table:
         return frame.read(start, stop, wanted, max(stop - start, 1) * _MOST_ROW_BYTES)
 
     fine = tuple(name for name in frame.columns if name not in coarse)
-    return _Table(path, fine, frame.count, frame.row_bytes, read, coarse)
+    is_posterior = are_of_posterior(frame.columns)
+    return _Table(path, fine, frame.count, frame.row_bytes, read, coarse, is_posterior)
 
 
 def _is_of_each(shape: tuple[int, ...], count: int) -> bool:
@@ -285,7 +298,8 @@ def _compound(tree: h5py.File, path: str, dataset: h5py.Dataset) -> _Table:
 
     columns = tuple(column for column, name in own.items() if name not in coarse)
     count = dataset_shape(dataset)[0]
-    return _Table(path, columns, count, dataset.dtype.itemsize, read, coarse)
+    is_posterior = are_of_posterior(dataset.dtype.names)
+    return _Table(path, columns, count, dataset.dtype.itemsize, read, coarse, is_posterior)
 
 
 def _is_series(dataset: h5py.Dataset) -> bool:
@@ -312,13 +326,15 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
     times = [name for name in datasets if is_time(name)]
     if not has_times(datasets):
         return None
-    count = dataset_shape(datasets[times[0]])[0]
+    count = max(dataset_shape(datasets[times[0]]))
     columns = {
         with_unit(name, _unit(one)): one
         for name, one in datasets.items()
-        if dataset_shape(one)[0] == count and _is_plain(one) and is_known(name)
+        if max(dataset_shape(one)) == count and _is_plain(one) and is_known(name)
     }
-    if all(map(is_time, columns)) and not _is_foreground(path):  # segments have no more
+    is_posterior = are_of_posterior(datasets)
+    is_span = all(map(is_time, columns))  # segments have no more
+    if is_span and not (_is_foreground(path) or is_posterior):
         return None
     coarse = tuple(name for name, one in columns.items() if is_coarse(name, one.dtype))
 
@@ -331,7 +347,7 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
 
     row_bytes = sum(one.dtype.itemsize for one in columns.values())
     fine = tuple(name for name in columns if name not in coarse)
-    return _Table(path, fine, count, row_bytes, read, coarse)
+    return _Table(path, fine, count, row_bytes, read, coarse, is_posterior)
 
 
 def _unit(dataset: h5py.Dataset) -> str:

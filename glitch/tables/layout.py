@@ -22,6 +22,7 @@ from glitch.tables.columns import (
     with_unit,
 )
 from glitch.tables.markup import PlainLines, markup_of
+from glitch.tables.zooniverse import are_of_subjects
 
 HEAD_BYTES = 1 << 14
 COMMENTS = "#%"
@@ -62,7 +63,7 @@ class Layout:
     @property
     def is_readable(self) -> bool:
         """Whether the content of a row can be recognised."""
-        return is_header(self.columns)
+        return is_header(self.columns) or are_of_subjects(self.columns)
 
     @property
     def is_table(self) -> bool:

@@ -22,7 +22,7 @@ from glitch.errors import FormatError, GlitchError, TableError
 from glitch.files.foreign import refuse_foreign
 from glitch.files.text import encoding_of
 from glitch.tables.coherent import of_each_detector
-from glitch.tables.columns import other_clock, plain_name
+from glitch.tables.columns import NOT_TRIGGERS, are_of_posterior, other_clock, plain_name
 from glitch.tables.documents import document_rows, may_be_document
 from glitch.tables.facts import Facts, facts_of
 from glitch.tables.layout import (
@@ -39,6 +39,7 @@ from glitch.tables.layout import (
 )
 from glitch.tables.ligolw import is_ligolw, ligolw_rows
 from glitch.tables.markup import PlainLines
+from glitch.tables.zooniverse import are_of_volunteers, with_metadata
 
 LONGEST_LINE = 100_000
 _MOST_IDLE = 100_000  # lines without a row: gzip packs a thousand empty ones into a byte
@@ -96,10 +97,21 @@ def refuse_unread(path: Path, name: str) -> None:
         FormatError: with what to send instead.
     """
     head = _head(path)
-    if is_ligolw(head) or (may_be_document(head) and _document(path)):
+    if is_ligolw(head):
+        return
+    if may_be_document(head) and (rows := _document(path)):
+        if not isinstance(rows[0], str) and are_of_posterior(rows[0]):
+            raise FormatError(f"{name} {NOT_TRIGGERS}")
         return
     refuse_foreign(path, name)
     layout = find_layout(head)
+    if layout is not None and are_of_posterior(layout.columns):
+        raise FormatError(f"{name} {NOT_TRIGGERS}")
+    if layout is not None and are_of_volunteers(layout.columns):
+        raise FormatError(
+            f"{name} is an export of Zooniverse's classifications, a row for each answer of a "
+            "volunteer: send its subjects, or a table with a row and a label for each glitch."
+        )
     if layout is not None and not layout.is_readable and (other := other_clock(layout.columns)):
         raise FormatError(
             f"{name}: the clock of the column {other[:80]!r} is not read here: give GPS seconds as "
@@ -234,7 +246,7 @@ def _text_rows(
                 yield number, "The row is longer than the header: quote values that hold commas."
             else:
                 cells = _with_points(row) if layout.separator in ";\t" else row
-                yield number, dict(zip(columns, cells, strict=False))
+                yield number, with_metadata(dict(zip(columns, cells, strict=False)))
 
 
 def _with_points(row: list[str]) -> list[str]:

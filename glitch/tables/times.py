@@ -22,6 +22,7 @@ from glitch.gps import (
 from glitch.tables.columns import (
     DURATION,
     ENDS,
+    EXACT_UTC_TIMES,
     FRACTIONS,
     NANOSECONDS,
     OFFSETS,
@@ -41,8 +42,15 @@ from glitch.tables.columns import (
 STEP = Decimal("1e-9")  # s; the catalogue's resolution
 _COARSE_FROM = 1 << 29  # s; from here on floats of 32 bits are 64 s apart and more
 _FEWEST_COARSE = 3  # times: chance alone makes so few multiples of 64 s of whole seconds
+_FEWEST_GUESSES = 10  # at the parameters of one signal
 _DAY = re.compile(r"\A(\d{4})(\d\d)(\d\d)\Z", re.ASCII)
 _OF_ENDS = frozenset(ns for one in (*STARTS, *ENDS) for ns in nanoseconds_of(one))
+_HALVES = frozenset(("AM", "PM", "A.M.", "P.M."))  # of the day, in a column of their own
+_OF_STRETCHES = ("t0", "t_0")  # which may be where the strain around a trigger starts
+_FAR_S = 64  # between two times of one trigger; slow scattering is as long
+_RATES = ("sample_rate", "sampling_rate", "sampling_frequency", "sample_rate_hz", "fs")
+_SAMPLES = ("event_index", "event_sample", "peak_index", "peak_sample", "trigger_index")
+_OF_ANYTHING = ("time", "gps", *_OF_STRETCHES)  # of the first sample as well
 _SAME_MOMENT = Decimal("1e-5")  # s; a float64 holds GPS times to 1e-7, printed ones are coarser
 
 
@@ -60,6 +68,14 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     Raises:
         ValueError: with the value, if there are times and none is one.
     """
+    time, name = _told(said)
+    if time is not None and time >= EARLIEST_GPS_TIME:
+        _refuse_contradiction(time, name, said)
+    return time
+
+
+def _told(said: Mapping[str, str]) -> tuple[Decimal | None, str]:
+    """The time of a row, and the column that tells it; no name where start and end do."""
     there = moments_of(said)
     is_span = not there.isdisjoint(STARTS)  # then the end is no moment of the trigger
     times = [name for name in TIMES if name in there and not (is_span and name in ENDS)]
@@ -70,25 +86,87 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
         name = times[[time for time, _ in read].index(best)]
         if name == ORIGIN:
             _refuse_count_from_origin(said, times)
-        return _with_part(_exactly(best, read), said, name)
+        return _with_part(_exactly(best, read), said, name), name
     texts = [said[name] for name in (*times, *UTC_TIMES) if name in said]
     dates = [_DAY.sub(r"\1-\2-\3", said[name]) for name in UTC_DATES if name in said]
+    half = next((f" {text}" for text in said.values() if text.upper() in _HALVES), "")
     for text in [*texts, *(f"{date} {text}" for date in dates for text in texts), *dates]:
-        if not is_utc_date(text) and (utc := parse_utc(text)) is not None:
-            return _with_part(utc, said, UTC_TIMES[0])
+        if not is_utc_date(text) and (utc := parse_utc(text + half)) is not None:
+            return _with_part(utc, said, UTC_TIMES[0]), UTC_TIMES[0]
     for name in UNIX_TIMES:
         if (unix := _read(said, name)[0]) is not None:
-            return _with_part(unix_to_gps(unix).quantize(STEP), said, name)
+            return _with_part(unix_to_gps(unix).quantize(STEP), said, name), name
     start, span = _span(said, there)
     if start is not None and span is not None and not (found and start < EARLIEST_GPS_TIME):
-        return _within(said, start, span) or (start + span / 2).quantize(STEP)
+        return _within(said, start, span) or (start + span / 2).quantize(STEP), ""
     if found:
-        return _exactly(found[0], read)  # whose caller knows whether it may be so small
+        return _exactly(found[0], read), ""  # whose caller knows whether it may be so small
     # Where a time is not known, tables of whole numbers hold zero.
     wrong = next((text for text in texts if _decimal(text) != 0), None)
     if wrong is not None:
         raise ValueError(wrong)
-    return None
+    return None, ""
+
+
+def _refuse_contradiction(time: Decimal, name: str, said: Mapping[str, str]) -> None:
+    """Refuse a row whose columns tell different moments.
+
+    A timestamp, a date or the start of a stretch need not be of the same moment as the time.
+
+    Raises:
+        TableError: with the two.
+    """
+    there = moments_of(said)
+    others: list[tuple[str, Decimal | None, int]] = [
+        (one, _read(said, one)[0], _FAR_S)
+        for one in TIMES
+        if one in there and one not in (*ENDS, *_OF_STRETCHES)
+    ]
+    for one in EXACT_UTC_TIMES:
+        text = said.get(one, "")
+        if not is_utc_date(text):
+            others.append((one, parse_utc(text), 1 if text.count(":") > 1 else 60))
+    for one in UNIX_TIMES:
+        unix = _read(said, one)[0]
+        others.append((one, None if unix is None else unix_to_gps(unix), 1))
+    for other, moment, off_s in others if name else ():
+        is_time = moment is not None and moment >= EARLIEST_GPS_TIME
+        if moment is not None and is_time and abs(moment - time) > off_s:
+            raise _contradiction(name, time, other, moment)
+    is_sampled = any(one in said for one in _RATES) and any(one in said for one in _SAMPLES)
+    if is_sampled and name in _OF_ANYTHING:
+        raise TableError(
+            f"The row tells a sample beside {name}, which may be the time of the first one: give "
+            "the time of the glitch as gps_time."
+        )
+    start, span = _span(said, there)
+    if start is None or span is None or start < EARLIEST_GPS_TIME:
+        return
+    if name and not -1 <= time - start <= span + 1:
+        raise _contradiction(name, time, "start and end", start)
+    length = _decimal(said.get(DURATION))
+    if not name and length is not None and abs(length - span) > 1:
+        raise TableError(
+            f"From start to end are {plain_seconds(span)} s, and the duration is "
+            f"{plain_seconds(length)} s: give the time of its peak as gps_time, or correct one."
+        )
+
+
+def _contradiction(name: str, time: Decimal, other: str, moment: Decimal) -> TableError:
+    return TableError(
+        f"{name} is GPS {plain_seconds(time)}, and {other} {plain_seconds(moment)}: these are "
+        "different moments. Keep the column that tells when the glitch is."
+    )
+
+
+def with_rest(one: str, other: str) -> str | None:
+    """Whole seconds and the rest of them below a second as one time; None for anything else."""
+    pair = _decimal(one), _decimal(other)
+    if None in pair:
+        return None
+    rest, whole = sorted(value for value in pair if value is not None)
+    is_pair = 0 <= rest < 1 and whole >= EARLIEST_GPS_TIME and not whole % 1
+    return plain_seconds(whole + rest) if is_pair else None
 
 
 def _within(said: Mapping[str, str], start: Decimal, span: Decimal) -> Decimal | None:
@@ -117,7 +195,10 @@ def _with_part(time: Decimal, said: Mapping[str, str], name: str) -> Decimal:
     """
     if time % 1:
         return time
-    parts = {**parts_of_second(name), **dict.fromkeys((*nanoseconds_of(name), *NANOSECONDS), STEP)}
+    parts: dict[str, Decimal] = {}
+    for one in UNIX_TIMES if name in UNIX_TIMES else (name,):
+        parts |= {**parts_of_second(one), **dict.fromkeys(nanoseconds_of(one), STEP)}
+    parts |= dict.fromkeys(NANOSECONDS, STEP)
     found = _values(said, parts)
     there = moments_of(said)
     alone = {ns: STEP for one in there if one not in said for ns in nanoseconds_of(one)}
@@ -181,6 +262,12 @@ def are_rounded(times: Iterable[str | None]) -> bool:
     found = [Decimal(time) for time in times if time is not None]
     telling = [one for one in found if one > _COARSE_FROM and one % 1000]
     return len(telling) >= _FEWEST_COARSE and not any(one % 64 for one in telling)
+
+
+def are_of_one_signal(times: Iterable[str | None]) -> bool:
+    """Whether the first times of a table lie so close as guesses at the time of one signal do."""
+    found = [Decimal(time) for time in times if time is not None]
+    return len(found) >= _FEWEST_GUESSES and max(found) - min(found) < 1
 
 
 def why_no_time(text: str) -> str:

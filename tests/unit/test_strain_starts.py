@@ -420,7 +420,64 @@ def test_a_start_and_an_end_between_which_the_series_does_not_fit_are_asked_abou
 ) -> None:
     """Of a longer segment that it was cut from, the start was taken for its own."""
     said: dict[str, object] = {"segment_start": GPS - 50, "segment_end": GPS + 50}
-    with pytest.raises(StrainError, match=r"is of 1126259396 to 1126259496, and holds 16 s"):
+    with pytest.raises(StrainError, match=r"starts at 1126259396 and segment_end 1126259496, and"):
         _of_kind(kind, tmp_path / "a", said)
     said = {"segment_start": GPS, "segment_end": GPS + 16}
     assert _of_kind(kind, tmp_path / "b", said).gps_start == GPS
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"gps_start": GPS, "gps_end": GPS + 64},
+        {"t0": GPS, "duration": 32},
+        {"gps_start": GPS, "n_samples": 4096},
+        {"t0": GPS, "segment": [GPS, GPS + 64]},
+        {"segment": [GPS, GPS + 64]},
+    ],
+    ids="+".join,
+)
+def test_an_end_or_a_length_that_the_samples_do_not_have_is_refused(
+    tmp_path: Path, kind: str, said: dict[str, object]
+) -> None:
+    """The start counted, whatever else was said."""
+    with pytest.raises(StrainError, match=r"and holds 16(,384)? s"):
+        _of_kind(kind, tmp_path / "a", said)
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"segment": [GPS, GPS + 16]},
+        {"gps_start": GPS, "gps_end": GPS + 16, "duration": 16},
+        {"gps_start": GPS, "duration": 0.3, "segment_start": GPS - 50, "segment_end": GPS + 50},
+        {"gps_start": GPS, "tstart": GPS + 9, "tend": GPS + 10},
+        {"gps_start": GPS, "trigger_window": [GPS + 9, GPS + 10]},
+    ],
+    ids="+".join,
+)
+def test_a_span_that_fits_and_those_of_something_else_are_no_contradiction(
+    tmp_path: Path, kind: str, said: dict[str, object]
+) -> None:
+    assert _of_kind(kind, tmp_path / "a", said).gps_start == GPS
+
+
+@KINDS
+def test_the_sample_of_the_glitch_places_strain_without_a_start(tmp_path: Path, kind: str) -> None:
+    """It was taken as in the middle."""
+    strain = _of_kind(kind, tmp_path / "a", {"event_index": 10 * RATE})
+    assert (strain.gps_start, strain.is_start_assumed) == (EVENT - 10, True)
+    with pytest.raises(StrainError, match="says event_index 20000, which is not where"):
+        _of_kind(kind, tmp_path / "b", {"event_index": 20_000})
+    with pytest.raises(StrainError, match=r"says peak_time 3.5, which may be the seconds from"):
+        _of_kind(kind, tmp_path / "c", {"peak_time": 3.5})
+    assert _of_kind(kind, tmp_path / "d", {"peak_time": 8.0}).gps_start == EVENT - 8
+
+
+def test_times_of_another_shape_beside_strain(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["strain"], file["times"] = NOISE[None], TIMES[:, None]
+    strain = read_strain(tmp_path / "a.h5", file_name="a.h5", gps_time=EVENT)
+    assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)

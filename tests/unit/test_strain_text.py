@@ -139,3 +139,15 @@ def test_times_that_count_from_a_stated_start(tmp_path: Path) -> None:
     rows = "".join(f"{n / RATE - 8:.6f} {value:.9e}\n" for n, value in enumerate(NOISE))
     strain = _read(tmp_path / "a.txt", f"# t0 = {GPS + 8}\n{rows}")
     assert strain.gps_start == GPS
+
+
+@pytest.mark.parametrize(
+    "comment", ["starting GPS {0} duration 64", "start {0} end 1126259510", "start {0}, 9 samples"]
+)
+def test_comments_that_the_samples_contradict_are_refused(tmp_path: Path, comment: str) -> None:
+    """Of a text that was cut at its beginning the start was taken as stated."""
+    path = tmp_path / "H1.txt"
+    lines = [f"# 1024 samples per second {comment.format(1126259446)}"]
+    path.write_text("\n".join([*lines, *(f"{one:.6e}" for one in np.arange(16 * 1024.0) % 7)]))
+    with pytest.raises(StrainError, match=r"and holds 16(,384)? s"):
+        read_strain(path, file_name=path.name, gps_time=Decimal("1126259454.3"))

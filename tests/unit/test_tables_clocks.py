@@ -134,3 +134,68 @@ def test_an_offset_beside_whole_seconds_is_asked_about(tmp_path: Path, name: str
     row = _row(tmp_path, f"gps,{name},snr", "1126259462,0.4,13")
     assert "it cannot be told whether 0.4 s beside it is the rest of it" in row.reason
     assert _facts(tmp_path, f"gps,{name},snr", f"{TIME},0.4,13").gps_time == TIME
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("unix_time,unix_time_us,snr", "1442224245,400000,13"),
+        ("unix_usec,unix_sec,snr", "400000,1442224245,13"),
+        ("unix_sec,unix_nsec,snr", "1442224245,400000000,13"),
+        ("unix_seconds,unix_microseconds,snr", "1442224245,400000,13"),
+        ("gps_time_us,gps_time,snr", "400000,1126259462,13"),
+        ("gps_time,gps_time_microseconds,snr", "1126259462,400000,13"),
+        ("utc,snr", "2015-09-14 9:50:45.4 AM,13"),
+        ("date,time,snr", "2015-09-14,09:50:45.4 a.m.,13"),
+        ("date,time,half,snr", "2015-09-14,09:50:45.4,AM,13"),
+    ],
+)
+def test_parts_of_a_second_beside_unix_time_and_halves_of_the_day(
+    tmp_path: Path, header: str, cells: str
+) -> None:
+    assert _facts(tmp_path, header, cells).gps_time == TIME
+
+
+def test_an_afternoon_is_twelve_hours_later(tmp_path: Path) -> None:
+    for text in ("2015-09-14 9:50:45.4 PM", '"Sep 14, 2015 9:50:45.4 PM"'):
+        assert _facts(tmp_path, "utc,snr", f"{text},13").gps_time == "1126302662.4"
+    assert _facts(tmp_path, "utc,snr", "2015-09-14 12:00:00 AM,13").gps_time == "1126224017"
+    assert "is no GPS time" in _row(tmp_path, "utc,snr", "2015-09-14 13:50:45 PM,13").reason
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("gps_time,utc", f"{TIME},2016-09-14T09:50:45"),
+        ("gps_time,unix_time", f"{TIME},1542224245"),
+        ("gps_time,peak_time", f"{TIME},1126269462.4"),
+        ("gps_time,start_time,end_time", f"{TIME},1126259562,1126259572"),
+        ("start,duration,end", "1126259462,2,1126259472"),
+        ("time,event_index,sample_rate", "1126259446,1000,4096"),
+    ],
+)
+def test_columns_that_tell_different_moments_are_asked_about(
+    tmp_path: Path, header: str, cells: str
+) -> None:
+    """The first counted, without a word."""
+    row = _row(tmp_path, f"{header},snr", f"{cells},13")
+    assert row.facts is None
+    assert "different moments" in row.reason or "give the time of" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("gps_time,utc,unix_time", f"{TIME},2015-09-14 09:50:45,1442224245.4"),
+        ("gps_time,utc", f"{TIME},2015-09-14 09:50"),
+        ("gps_time,timestamp", f"{TIME},2019-01-01 00:00:00"),  # when the row was written
+        ("gps_time,t0", f"{TIME},1126256640"),
+        ("gps_time,tstart,tend,duration", f"{TIME},1126259462,1126259463,0.1"),
+        ("gps_time,segment_start,segment_end", f"{TIME},1126250000,1126259999"),
+        ("event_index,time", f"17,{TIME}"),  # which counts events
+    ],
+)
+def test_columns_that_agree_or_are_of_something_else_are_no_contradiction(
+    tmp_path: Path, header: str, cells: str
+) -> None:
+    assert _facts(tmp_path, f"{header},snr", f"{cells},13").gps_time == TIME

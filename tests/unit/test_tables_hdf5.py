@@ -108,3 +108,16 @@ def test_rows_that_are_declared_and_not_there_are_refused(
                 file.create_dataset(f"triggers/{name}", (count,), "f8", chunks=(1000,))
     with pytest.raises(TooLargeError, match=f"declares {count:,} rows, more than"):
         next(read_table(path, "a.h5"))
+
+
+@pytest.mark.parametrize("shape", [(-1, 1), (1, -1)])
+def test_columns_that_are_matrices_of_one_row_or_column(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    """Matlab's and many of h5py's; they were told to be no table."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["gps_time"] = np.array([1126259455.15, 1126259460.25]).reshape(shape)
+        file["snr"] = np.array([9.5, 8.5]).reshape(shape)
+        file["ifo"] = np.array([b"H1", b"H1"]).reshape(shape)
+    assert _hdf5_facts(path) == [ROW, Facts(gps_time="1126259460.25", ifo="H1", snr=8.5)]

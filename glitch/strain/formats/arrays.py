@@ -30,17 +30,16 @@ from glitch.strain.source import (
     decimal_seconds,
     is_of_gps,
     is_pair,
-    length_s,
     nanoseconds_beside,
     no_start,
     number_of,
     one_rate,
     rate_from_step,
     start_and_rate,
-    start_under_other_names,
     stated_ifo,
     with_nanoseconds,
 )
+from glitch.strain.stated import Said, placed_by
 
 _MAX_BYTES = 1 << 28  # of one array, decoded
 _MAX_SCALAR_BYTES = 4096
@@ -125,22 +124,20 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
             raise no_start(repr(said_start)[:40], request)
         if step is not None:
             rate = one_rate(rate_from_step(step), rate, request.shown_name)
-        event = None
         if times := _ends_of_times(archive, header.n_values, request):
             is_origin = start_name in ORIGIN_NAMES
             said = (start, rate)
             start, rate = start_and_rate(said, times, header.n_values, is_origin=is_origin)
-        if start is None:
-            length = length_s(header.n_values, rate, request)
-            start, event = start_under_other_names(_scalars(archive, request), request, length)
+        placed = placed_by(start, _stated(archive, request), request, header.n_values, rate)
         yield Source(
             n_samples=header.n_values,
             sample_rate_hz=rate,
-            gps_start=start,
+            gps_start=placed.start,
             ifo=ifo,
             channel=channel,
             read=lambda first, last: _read_member(archive, name, first, last, request),
-            event=event,
+            event=placed.event,
+            event_sample=placed.event_sample,
         )
 
 
@@ -208,11 +205,15 @@ def _first(archive: zipfile.ZipFile, names: tuple[str, ...], request: Request) -
     return next((one for one in found if one is not None), None)
 
 
-def _scalars(archive: zipfile.ZipFile, request: Request) -> Iterator[tuple[str, object]]:
-    """Every single value in the file, with its name."""
+def _stated(archive: zipfile.ZipFile, request: Request) -> Iterator[Said]:
+    """Every single value in the file, with its name, and every two numbers."""
     for info in archive.infolist():
         if info.filename.endswith(".npy") and info.file_size <= _MAX_SCALAR_BYTES:
             name = info.filename.removesuffix(".npy")
+            with archive.open(info) as stream:
+                header = read_npy_header(stream)
+                if header.n_values == 2 and header.dtype.kind in "fiu":
+                    yield name, tuple(read_npy_values(stream, header).flat)
             with suppress(FormatError):  # several values
                 yield name, _scalar(archive, name, request)
 

@@ -22,7 +22,9 @@ from glitch.files.hdf5 import (
     dataset_shape,
     find_dataset,
     find_group,
+    is_one_row,
     read_attribute,
+    read_pair,
     read_rows,
     read_samples,
     read_scalar,
@@ -48,19 +50,17 @@ from glitch.strain.source import (
     decimal_seconds,
     is_of_bits,
     is_of_gps,
-    is_one_row,
     is_pair,
-    length_s,
     nanoseconds_beside,
     no_start,
     number_of,
     one_rate,
     rate_from_step,
     start_and_rate,
-    start_under_other_names,
     stated_ifo,
     with_nanoseconds,
 )
+from glitch.strain.stated import Said, placed_by
 
 _GWOSC = "strain/Strain"
 _OWN_STARTS = ("Xstart", "x0")  # in the unit of the step
@@ -262,15 +262,16 @@ def _times_beside(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[fl
     """The first and the last time of a column of times beside a series, by its name or as its
     numbers are GPS times; None where none is. Of edges there is one more.
     """
-    shape, (around, _, own) = dataset_shape(dataset), path.rpartition("/")
+    around, _, own = path.rpartition("/")
     node = find_group(file, around) if around else file
-    n_samples = max(shape, default=0)
+    n_samples = max(dataset_shape(dataset), default=0)
     names = sorted(dataset_names(node)[:_MOST_SAID], key=lambda one: one not in TIMES_NAMES)
     for name in names if node is not None and n_samples else ():
         times = find_dataset(node, name)
         if name == own or times is None or times.dtype.kind not in "fiu":
             continue
-        if dataset_shape(times) not in (shape, (n_samples + 1,)):
+        shape = dataset_shape(times)
+        if not is_one_row(shape) or max(shape) - n_samples not in (0, 1):
             continue
         first, last = (
             float(read_samples(times, at, at + 1, most_bytes=64)[0]) for at in (0, n_samples - 1)
@@ -282,15 +283,13 @@ def _times_beside(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[fl
 
 def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
     """Stretches of one series, of which there may be one, as one source."""
-    first, event = parts[0], None
-    rate = first.rate_hz
-    if first.start is None:
+    if (first := parts[0]).start is None:
         _refuse_odd_start(file, first, request)
-        length = length_s(first.length, rate, request)
-        said, event = start_under_other_names(_single_values(file, first), request, length)
-        parts = [first := replace(first, start=said), *parts[1:]]
+    said = _stated(file, first) if len(parts) == 1 else ()
     if first.path == _GWOSC:
         _refuse_cut(file, first, request)
+    found = placed_by(first.start, said, request, first.length, first.rate_hz)
+    parts = [first := replace(first, start=found.start), *parts[1:]]
     places = [_place(first, one, request) for one in parts]
     stated = stated_ifo([_beside(file, "meta/Detector")], request)
 
@@ -317,12 +316,13 @@ def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
 
     return Source(
         n_samples=max(place + one.length for place, one in zip(places, parts, strict=True)),
-        sample_rate_hz=rate,
+        sample_rate_hz=first.rate_hz,
         gps_start=first.start,
         ifo=stated or first.ifo,
         channel=first.name if first.name and ":" in first.name else None,
         read=read,
-        event=event,
+        event=found.event,
+        event_sample=found.event_sample,
     )
 
 
@@ -458,7 +458,7 @@ def _beside(group: h5py.Group, path: str) -> object:
     return None if dataset is None else read_scalar(dataset)
 
 
-def _single_values(file: h5py.File, series: _Series) -> Iterator[tuple[str, object]]:
+def _stated(file: h5py.File, series: _Series) -> Iterator[Said]:
     """What is said of a series, with the names: by itself, then by the groups around it."""
     path, nodes = series.path, [series.dataset]
     while path:
@@ -466,10 +466,10 @@ def _single_values(file: h5py.File, series: _Series) -> Iterator[tuple[str, obje
         nodes.append(find_group(file, path) if path else file)
     for node in filter(None, nodes):
         for name in list(node.attrs)[:_MOST_SAID]:
-            yield name, read_attribute(node, name)
+            yield name, read_attribute(node, name) or read_pair(node, name)
     for node in filter(None, nodes[1:]):
         for name in dataset_names(node)[:_MOST_SAID]:
-            yield name, _beside(node, name)
+            yield name, _beside(node, name) or read_pair(node, name)
 
 
 def _name(dataset: h5py.Dataset) -> str | None:

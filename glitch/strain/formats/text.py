@@ -29,15 +29,13 @@ from glitch.strain.placing import place_samples
 from glitch.strain.series import HIGHEST_SAMPLE_RATE_HZ, LOWEST_SAMPLE_RATE_HZ
 from glitch.strain.source import (
     LONGEST_OFFSET_S,
-    OF_FILES,
     TIMES_NAMES,
     Request,
     Source,
     decimal_seconds,
-    length_s,
-    start_under_other_names,
     started_at,
 )
+from glitch.strain.stated import OF_FILES, Said, placed_by
 
 MAX_TEXT_BYTES = 1 << 27
 _HEAD_BYTES = 1 << 16
@@ -72,6 +70,10 @@ _START = re.compile(
     r"(?:start|begin|\b[tx]0\b|epoch)[^\d\n]{0,20}?(?<![\d.])(\d{9,10}(?:\.\d+)?)(?![\d.]*\d)", re.I
 )
 _LONGEST_NAME = 30  # characters before a time that may say what it is
+_LENGTHS = {
+    "duration": re.compile(r"\bduration\W{0,3}(\d{1,9}(?:\.\d+)?)", re.IGNORECASE),
+    "n_samples": re.compile(r"(?<![\w.])(\d{1,9}) (?:time )?samples\b(?! per)", re.IGNORECASE),
+}
 _GPS = re.compile(r"(?<![\w.])(\d{9,10}(?:\.\d+)?)(?![\w.])", re.ASCII)
 
 
@@ -91,8 +93,12 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
     columns = _parse(_whole_rows(text, layout), layout, chosen, request)
     values = columns[:, -1]
     rate = _said_rate(comments)
-    start, event = _said_start(comments, request, length_s(values.size, rate, request))
-    if len(chosen) > 1 and not _are_row_numbers(columns[:, 0]):
+    found = _START.search(comments)
+    start = None if found is None else decimal_seconds(found[1])
+    is_placed = len(chosen) > 1 and not _are_row_numbers(columns[:, 0])
+    said = _said(comments) if start is None or not is_placed else ()
+    start, event, sample = placed_by(start, said, request, values.size, rate)
+    if is_placed:
         placed = place_samples(
             columns[:, 0],
             values,
@@ -110,6 +116,7 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
         channel=None,
         read=lambda first, last: values[first:last].copy(),
         event=event,
+        event_sample=sample,
     )
 
 
@@ -191,19 +198,17 @@ def _said_rate(comments: str) -> float | None:
     return None
 
 
-def _said_start(
-    comments: str, request: Request, length: Decimal | None
-) -> tuple[Decimal | None, Decimal | None]:
-    """The GPS start in s that comments state; a time alone is the glitch's, if it is anyone's."""
-    if (found := _START.search(comments)) is not None:
-        return decimal_seconds(found[1]), None
-    lines = (line for line in comments.splitlines() if not OF_FILES.search(line))
-    times = [
-        (f"GPS time {line[: one.start()][-_LONGEST_NAME:].strip(' :=#%')}".strip(), one[1])
-        for line in lines
-        for one in _GPS.finditer(line)
-    ]
-    return start_under_other_names(times, request, length)
+def _said(comments: str) -> Iterator[Said]:
+    """Times, a duration and a number of samples that comments state, with what stands before."""
+    for line in comments.splitlines():
+        if not OF_FILES.search(line):
+            for one in _GPS.finditer(line):
+                before = re.split(r"\d", line[: one.start()])[-1][-_LONGEST_NAME:]
+                name = before.strip(" :=#%").replace(" ", "_")
+                yield f"GPS time {name}".strip(), one[1]
+    for name, pattern in _LENGTHS.items():
+        if (found := pattern.search(comments)) is not None:
+            yield name, float(found[1])
 
 
 def _are_row_numbers(column: np.ndarray) -> bool:

@@ -1,0 +1,261 @@
+"""What a file says of when its strain starts and ends, and whether that fits its samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from math import isfinite
+from typing import NamedTuple
+
+from glitch.errors import StrainError
+from glitch.gps import EARLIEST_GPS_TIME, LATEST_GPS_TIME
+from glitch.strain.source import (
+    Request,
+    decimal_seconds,
+    length_s,
+    no_start,
+    number_of,
+    with_nanoseconds,
+)
+
+OF_FILES = re.compile(r"creat|writ|saved|made|generat|modif|export|date", re.IGNORECASE)
+
+# Of other names, those that tell a time: when a series starts, or when something happened.
+_IS_START = re.compile(r"start|begin|epoch|(?:\A|_)t0(?:_s|_sec|_gps|_[mu]s)?\Z", re.IGNORECASE)
+_IS_TIME = re.compile(r"gps|utc|event|trig|peak|merger|(?:\A|_)time(?:_[mu]s)?\Z", re.IGNORECASE)
+_IS_CENTRE = re.compile(r"cent(?:er|re)|middle|(?:\A|_)mid(?:_|\Z|point|time)", re.IGNORECASE)
+_IS_END = re.compile(r"(?:\A|[_ ]|gps|t)(?:end|stop)(?:_(?:time|gps)|time|gps)?\Z", re.IGNORECASE)
+_IS_OF_NANOSECONDS = re.compile(r"(?:_|s)ns\Z|nano_?sec\w*\Z|_nsec\Z", re.IGNORECASE)
+_UNIT = re.compile(r"_(m|u)s(?:ec)?\Z", re.IGNORECASE)  # "start_time_ms"
+_UNITS_S = {"m": Decimal("1e-3"), "u": Decimal("1e-6")}
+_IS_MJD = re.compile(r"(?:\A|_)m?jd(?:_|\Z)", re.IGNORECASE)
+_IS_LENGTH = re.compile(r"(?:\A|_)(?:duration|seglen|(?:segment_)?length)(?:_s|_sec)?\Z", re.I)
+_IS_COUNT = re.compile(r"(?:\A|_)(?:n_?points|n_?samples|nsamp|num_samples|npts)\Z", re.IGNORECASE)
+_OF_EVENTS = r"(?:event|trig(?:ger)?|peak|glitch|merger|injection|cent(?:er|re))_?"
+_IS_SAMPLE = re.compile(rf"{_OF_EVENTS}(?:index|idx|sample(?:_index)?)\Z", re.IGNORECASE)
+_IS_OFFSET = re.compile(
+    rf"{_OF_EVENTS}(?:(?:time_?)?offset|time|t)?(?:_in_(?:segment|strain|s))?(?:_s|_sec)?\Z",
+    re.IGNORECASE,
+)
+_GPS_IN_TEXT = re.compile(r"(?<![\w.])\d{9,10}(?:\.\d+)?(?![\w.])", re.ASCII)
+_FAR = Decimal(1)  # s; ends that are rounded to whole seconds, or the last sample's, are nearer
+_NEAR = Decimal("0.1")  # s; of an event from the middle of its series
+
+Said = tuple[str, object]  # a single value that a file holds, or two, with their name
+
+
+class Placed(NamedTuple):
+    """When a series starts; where nothing says it, what tells where the glitch lies within it."""
+
+    start: Decimal | None
+    event: Decimal | None = None  # GPS time at which something happened
+    event_sample: int | None = None  # at which it happened; the middle where nothing says it
+
+
+def placed_by(
+    start: Decimal | None,
+    said: Iterable[Said],
+    request: Request,
+    n_samples: int,
+    rate_hz: float | None,
+) -> Placed:
+    """When a series starts, by what is known of it and by all single values that its file holds.
+
+    Args:
+        start: GPS time in s, where a usual name states it.
+        said: what the file holds, with names; two values in one may be a start and an end.
+        request: which tells the time of the glitch.
+        n_samples: of the series.
+        rate_hz: its rate; None where the file does not say it.
+
+    Raises:
+        FormatError: if it states a start that is no GPS time.
+        StrainError: if its end, length or number of samples contradict its start and its samples;
+            or if it states another time, of which its name does not tell whether it starts there.
+    """
+    pairs = list(said)
+    length = length_s(n_samples, rate_hz, request)
+    spans = [(name, *span) for name, one in pairs if (span := _span(one)) is not None]
+    for name, one in pairs:
+        if _IS_COUNT.search(name) and (number_of(one) or n_samples) != n_samples:
+            raise StrainError(
+                f"{request.shown_name} says {name} {one}, and holds {n_samples:,} samples, as "
+                "where it was cut: when it starts cannot be told. Cut it with gwpy "
+                "(TimeSeries.crop), which keeps the time, and correct what it says."
+            )
+    found = Placed(start)
+    if start is None:
+        found = _under_other_names(pairs, request, length)
+    if found.start is None and spans and length is not None:
+        found = Placed(_start_of_spans(spans, request, length))
+    if found.start is None:
+        sample = _event_sample(pairs, request, n_samples)
+        if sample is None and length is not None:
+            _refuse_offset(pairs, request, length)
+        return found._replace(event_sample=sample)
+    if length is not None:
+        _refuse_contradiction(found.start, pairs, spans, request, length)
+    return found
+
+
+def _span(value: object) -> tuple[Decimal, Decimal] | None:
+    """A start and an end that one value holds, as two numbers or as text."""
+    parts = _GPS_IN_TEXT.findall(value) if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or len(parts) != 2:
+        return None
+    times = [time for one in parts if (time := decimal_seconds(one)) is not None]
+    if len(times) < 2 or not EARLIEST_GPS_TIME <= times[0] < times[1] <= LATEST_GPS_TIME:
+        return None
+    return times[0], times[1]
+
+
+def _start_of_spans(
+    spans: list[tuple[str, Decimal, Decimal]], request: Request, length: Decimal
+) -> Decimal | None:
+    """The start of the one span that is as long as the series; None where each lies around the
+    time of the glitch, as that of a trigger does.
+    """
+    starts = {first for _, first, last in spans if abs(last - first - length) < _FAR}
+    if len(starts) == 1:
+        return starts.pop()
+    for name, first, last in spans:
+        middle, is_within = (first + last) / 2, last - first < length
+        if request.gps_time is None or not is_within or abs(middle - request.gps_time) > _FAR:
+            raise StrainError(
+                f"{request.shown_name} says {name} {first} to {last}, and holds {length} s of "
+                "strain, so that it cannot be told when that starts: save it with gps_start, the "
+                "GPS time of its first sample."
+            )
+    return None
+
+
+def _event_sample(pairs: list[Said], request: Request, n_samples: int) -> int | None:
+    """The sample at which the file says that its glitch lies."""
+    found = {name: number_of(one) for name, one in pairs if _IS_SAMPLE.search(name)}
+    places = {name: one for name, one in found.items() if one is not None and isfinite(one)}
+    for name, one in places.items():
+        if not (one.is_integer() and 0 < one < n_samples) or len(set(places.values())) > 1:
+            raise StrainError(
+                f"{request.shown_name} says {name} {one:g}, which is not where the one glitch of "
+                f"{n_samples:,} samples can be: save it with gps_start, the GPS time of its first "
+                "sample."
+            )
+    return next((int(one) for one in places.values()), None)
+
+
+def _refuse_offset(pairs: list[Said], request: Request, length: Decimal) -> None:
+    """Refuse a series that seems to say how far from its start its glitch lies, where that is not
+    its middle.
+    """
+    for name, value in pairs:
+        number = number_of(value)
+        if number is None or not 0 < number < length or not _IS_OFFSET.search(name):
+            continue
+        if abs(Decimal(repr(number)) - length / 2) > _NEAR:
+            raise StrainError(
+                f"{request.shown_name} says {name} {number:g}, which may be the seconds from its "
+                "first sample to the glitch, and not when it starts: save it with gps_start, the "
+                "GPS time of its first sample, or leave that out where the glitch is in its middle."
+            )
+
+
+def _refuse_contradiction(
+    start: Decimal,
+    pairs: list[Said],
+    spans: list[tuple[str, Decimal, Decimal]],
+    request: Request,
+    length: Decimal,
+) -> None:
+    """Refuse a series whose file states another end or length than it has, as where it was cut
+    and what is said of it was not.
+    """
+    times = [(name, time) for name, one in pairs if (time := _told_time(name, one)) is not None]
+    starts = {_stem(name): time for name, time in times if _IS_START.search(name)}
+    ends = [
+        (name, starts.get(_stem(name), start), time) for name, time in times if _IS_END.search(name)
+    ]
+    for name, first, last in [*ends, *spans]:
+        is_whole = abs(last - start - length) < _FAR
+        # Other spans are of something within the series, or of what it was cut from.
+        is_other = abs(first - start) >= _FAR and (
+            (first > start and last <= start + length + _FAR)
+            or (first < start and last >= start + length - _FAR)
+        )
+        if not is_whole and not is_other:
+            raise _contradiction(f"{name} {last}", start, request, length)
+    for name, value in pairs:
+        number = number_of(value)
+        if number is None or not isfinite(number):
+            continue
+        if _IS_LENGTH.search(name) and Decimal(repr(number)) >= length + _FAR:
+            raise _contradiction(f"{name} {number:g}", start, request, length)
+
+
+def _stem(name: str) -> str:
+    """A name without what makes it one of a start or an end: "segment" of "segment_start"."""
+    return re.sub(r"start|begin|end|stop|time|gps|_", "", name.lower())
+
+
+def _contradiction(said: str, start: Decimal, request: Request, length: Decimal) -> StrainError:
+    return StrainError(
+        f"{request.shown_name} says that it starts at {start} and {said}, and holds {length} s of "
+        "strain: which of its samples it starts with cannot be told. Correct what it says, or cut "
+        "it again with gwpy (TimeSeries.crop), which keeps the time."
+    )
+
+
+def _under_other_names(pairs: list[Said], request: Request, length: Decimal | None) -> Placed:
+    """The GPS start that a file states under a name which is not foreseen, be it by its middle or
+    its end; else the time of the glitch that it states, on which it is then taken as centred.
+    """
+    for name, value in pairs:
+        if _is_foreign_start(name, value):
+            raise no_start(f"{name} {value!s:.40}", request)
+    times = [(name, time) for name, one in pairs if (time := _told_time(name, one)) is not None]
+    start = next((time for name, time in times if _IS_START.search(name)), None)
+    if start is not None:
+        beside = [one for name, one in pairs if _IS_OF_NANOSECONDS.search(name)]
+        return Placed(with_nanoseconds(start, beside[0]) if len(beside) == 1 else start)
+    for is_meant, share in ((_IS_CENTRE, Decimal("0.5")), (_IS_END, Decimal(1))):
+        for name, time in times if length is not None else ():
+            if is_meant.search(name):
+                return Placed(time - share * (length or 0))
+    if request.gps_time is None:
+        return Placed(None)
+    for name, time in times:
+        if abs(time - request.gps_time) > 1:
+            raise StrainError(
+                f"{request.shown_name} says {name} {time}, and not whether it starts then: call "
+                "that gps_start, or leave it out where the strain is centred on the GPS time."
+            )
+    events = {time for _, time in times}
+    return Placed(None, events.pop() if len(events) == 1 else None)
+
+
+def _is_foreign_start(name: str, value: object) -> bool:
+    """Whether a value is when a series starts, by its name, but by another clock than GPS."""
+    number = number_of(value)
+    if number is None or not (isfinite(number) and _IS_START.search(name)):
+        return False
+    is_other = OF_FILES.search(name) or _IS_OF_NANOSECONDS.search(name)
+    is_foreign = bool(_IS_MJD.search(name)) or number > LATEST_GPS_TIME
+    return is_foreign and not is_other and _told_time(name, value) is None
+
+
+def _told_time(name: str, value: object) -> Decimal | None:
+    """The GPS time that a value is, by its name and its size."""
+    unit = _UNIT.search(name)
+    if (
+        OF_FILES.search(name)
+        or _IS_OF_NANOSECONDS.search(name)
+        or not any(one.search(name) for one in (_IS_START, _IS_TIME, _IS_CENTRE, _IS_END))
+    ):
+        return None
+    if unit is not None:
+        number = number_of(value)
+        is_number = number is not None and isfinite(number)
+        time = Decimal(repr(number)) * _UNITS_S[unit[1].lower()] if is_number else None
+    else:
+        time = decimal_seconds(value)
+    return time if time is not None and EARLIEST_GPS_TIME <= time <= LATEST_GPS_TIME else None

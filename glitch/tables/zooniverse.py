@@ -1,0 +1,53 @@
+"""Exports of Zooniverse, whose cells hold what is known of a subject as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from glitch.tables.columns import plain_name
+
+_SUBJECTS = frozenset(("subject_id", "subject_ids"))
+_CELLS = ("metadata", "subject_data")
+_ANSWERS = "annotations"
+_HIDDEN = "#/!"  # marks of what volunteers are not shown
+
+
+def are_of_subjects(names: Iterable[str]) -> bool:
+    """Whether columns are of Zooniverse's subjects."""
+    plain = {plain_name(name) for name in names}
+    return bool(plain & _SUBJECTS and plain.intersection(_CELLS))
+
+
+def are_of_volunteers(names: Iterable[str]) -> bool:
+    """Whether columns are of what volunteers answered about subjects."""
+    plain = {plain_name(name) for name in names}
+    return _ANSWERS in plain and bool(plain & _SUBJECTS)
+
+
+def with_metadata(row: dict[str, str]) -> dict[str, Any]:
+    """A row with what its cells of JSON say of the subject, in place of Zooniverse's own numbers;
+    any other row as it is.
+    """
+    if not are_of_subjects(row):
+        return row
+    found: dict[str, Any] = {}
+    for name, cell in row.items():
+        if plain_name(name) in _CELLS:
+            found |= {key.lstrip(_HIDDEN): one for key, one in _object(cell).items()}
+    own = {plain_name(name) for name in found}
+    return {name: cell for name, cell in row.items() if plain_name(name) not in own} | found
+
+
+def _object(cell: str) -> dict[str, Any]:
+    """The plain values of an object, or of the one object that it holds, as text."""
+    try:
+        said = json.loads(cell, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    inner = next(iter(said.values()), None)
+    one_subject = inner if len(said) == 1 and isinstance(inner, dict) else said
+    return {name: one for name, one in one_subject.items() if isinstance(one, str)}
