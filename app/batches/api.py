@@ -18,10 +18,10 @@ router = APIRouter(route_class=BatchRoute, tags=["uploads"])
 
 
 class BatchLinks(Model):
-    """Where to look on."""
+    """Addresses of the job."""
 
     job: str
-    items: str = Field(description="Each glitch of the batch and what became of it.")
+    items: str = Field(description="Result for each glitch of the batch.")
     events: str = Field(description="Progress as server-sent events.")
 
 
@@ -41,12 +41,12 @@ class BatchSaid:
     """What is said about a batch."""
 
     merge_window_s: Annotated[
-        float, Form(description="Triggers no further apart than this are one glitch, s.")
+        float, Form(description="Triggers at most this far apart are one glitch, in seconds.")
     ] = MERGE_WINDOW_S
-    ifo: Annotated[str | None, Form(description="Detector of what does not name its own.")] = None
+    ifo: Annotated[str | None, Form(description="Detector of files that do not state one.")] = None
     channel: Annotated[str | None, Form(description="Channel of the strain files.")] = None
     sample_rate_hz: Annotated[
-        float | None, Form(description="Of strain files that do not say.")
+        float | None, Form(description="Sample rate of strain files that do not state it, in Hz.")
     ] = None
     centre: Annotated[
         bool,
@@ -69,7 +69,7 @@ class BatchSaid:
     flags: Annotated[
         str | None,
         Form(
-            description="Flags to ask of the segment database, with commas between them, such as "
+            description="Flags of the segment database, separated by commas, such as "
             "H1:DMT-ANALYSIS_READY:1."
         ),
     ] = None
@@ -93,7 +93,7 @@ def new_batch(
     ],
     manifest: Annotated[
         UploadFile | None,
-        File(description="CSV that tells of the pictures: path or gravityspy_id, label, ifo, …"),
+        File(description="CSV that describes the pictures: path or gravityspy_id, label, ifo, …"),
     ] = None,
     said: Annotated[BatchSaid, Depends()],
 ) -> Batch:

@@ -28,29 +28,33 @@ ChangeRequest = Annotated[Change, Field(discriminator="action")]
 
 
 class ClassHistory(Model):
-    """What was done to a class, oldest first."""
+    """Actions on a class, oldest first."""
 
     items: list[ClassEvent]
-    last_event_id: int = Field(description="Send it along with what you do next.")
+    last_event_id: int = Field(description="To be sent with the next action.")
 
 
 class ClassDetail(GlitchClass):
-    """A class with how often it occurs and what it looks like."""
+    """A class with its counts and exemplars."""
 
-    glitches: int = Field(description="Labelled so now, simulated ones included.")
+    glitches: int = Field(
+        description="Number of glitches with this label, simulated ones included."
+    )
     simulated: int
-    by_ifo: dict[str, int] = Field(description="Measured ones by detector.")
+    by_ifo: dict[str, int] = Field(description="Real glitches by detector.")
     first_gps_time: str | None
     last_gps_time: str | None
     nearest_classes: list[NearbyClass]
-    exemplars: list[Glitch] = Field(description="Chosen by staff, else those nearest its middle.")
+    exemplars: list[Glitch] = Field(
+        description="Chosen by reviewers, else those nearest to the middle of the class."
+    )
     last_event_id: int
 
 
 class Changed(Model):
-    """What a change led to."""
+    """Result of a change."""
 
-    glitch_class: GlitchClass | None = Field(description="Null where it was taken back.")
+    glitch_class: GlitchClass | None = Field(description="Null if the class was withdrawn.")
     event_id: int
     history: ClassHistory
 
@@ -68,12 +72,12 @@ def classes(
         bool, Query(description="Only those that may be given to glitches: not retired ones.")
     ] = False,
 ) -> ListOf[GlitchClass]:
-    """Gravity Spy's and ours, by name."""
+    """Gravity Spy's and those added here, by name."""
     found = [one for one in list_classes(session) if not (usable and one.is_retired)]
     return ListOf(items=found)
 
 
-@router.post("", summary="Add a class of ours", status_code=201)
+@router.post("", summary="Add a class", status_code=201)
 def new_class(session: SessionDep, principal: Reviewer, body: NewClass) -> GlitchClass:
     """Needs the role reviewer."""
     return create_class(session, body.name, description=body.description, author=principal)
@@ -81,7 +85,7 @@ def new_class(session: SessionDep, principal: Reviewer, body: NewClass) -> Glitc
 
 @router.get("/{name}", summary="One class")
 def glitch_class(base: BaseUrl, session: SessionDep, _: Reader, name: ClassPath) -> ClassDetail:
-    """How often it occurs, where it lies, which glitches show it."""
+    """Its counts by detector, nearest classes and exemplars."""
     found = get_class_named(session, name)
     seen, shown = occurrence_of(session, found.id), portrait(session, found)
     return ClassDetail(
@@ -97,9 +101,9 @@ def glitch_class(base: BaseUrl, session: SessionDep, _: Reader, name: ClassPath)
     )
 
 
-@router.get("/{name}/history", summary="What was done to a class")
+@router.get("/{name}/history", summary="History of a class")
 def history(session: SessionDep, _: Reader, name: ClassPath) -> ClassHistory:
-    """Every act with its author, undone ones included, oldest first."""
+    """Every action with its author, oldest first, undone ones included."""
     return _history(history_shown(session, get_class_named(session, name).id))
 
 

@@ -10,14 +10,14 @@ from app.core import events
 
 
 class RenameRequest(events.ActRequest):
-    """Give a class of ours another name; its labels follow."""
+    """Rename a class that was added here; its labels follow."""
 
     action: Literal["rename"]
     name: events.Name
 
 
 class DescribeRequest(events.ActRequest):
-    """Say what it looks like and where it comes from."""
+    """Set the description."""
 
     action: Literal["describe"]
     description: Annotated[str, Field(max_length=20_000)]
@@ -40,16 +40,16 @@ class MoveRequest(events.ActRequest):
 
 
 class ExemplarsRequest(events.ActRequest):
-    """Choose the glitches that show it best."""
+    """Choose the exemplars."""
 
     action: Literal["exemplars"]
     glitch_ids: Annotated[tuple[UUID, ...], Field(max_length=1000)] = Field(
-        description="Best first, at most 12; none leaves the choice to the service."
+        description="Best first, at most 12; an empty list leaves the choice to the service."
     )
 
 
 class MergeClassRequest(events.ActRequest):
-    """Label all its glitches as another class, and retire it. Needs the role admin."""
+    """Give its glitches the label of another class, and retire it. Needs the role admin."""
 
     action: Literal["merge"]
     into: events.Name
@@ -60,7 +60,7 @@ Change = Simple | MergeClassRequest | events.UndoRequest | events.RedoRequest
 
 
 class ClassEvent(events.LoggedEvent):
-    """Something that was done to a class."""
+    """One action on a class."""
 
     kind: str = Field(
         description="create, rename, describe, state, move, exemplars, merge, undo or redo."

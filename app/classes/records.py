@@ -11,7 +11,7 @@ from app.core.model import Model
 class GlitchClass(Model):
     """A class of glitches."""
 
-    id: int = Field(description="Stays where the class is renamed.")
+    id: int = Field(description="Does not change when the class is renamed.")
     name: str
     description: str
     state: str = Field(description="active, dormant, candidate, or retired.")
@@ -29,7 +29,7 @@ class GlitchClass(Model):
 
 
 class NearbyClass(Model):
-    """Another class, and how near its middle lies."""
+    """Another class and the distance to its middle."""
 
     id: int = Field(exclude=True)
     name: str

@@ -52,7 +52,7 @@ def get_class_named(session: Session, name: str) -> records.GlitchClass:
 
 
 def class_history(session: Session, class_id: int) -> ClassLog:
-    """What was done to a class, oldest first."""
+    """Actions on a class, oldest first."""
     rows = session.scalars(
         select(tables.ClassEvent)
         .where(tables.ClassEvent.class_id == class_id)

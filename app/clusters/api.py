@@ -16,21 +16,21 @@ from app.server.request_scope import BaseUrl, Cursor, Reader, SessionDep, Submit
 
 
 class NewRun(Model):
-    """What to cluster and how."""
+    """Parameters of a clustering."""
 
     fdr: Annotated[float, Field(allow_inf_nan=False)] = Field(
         default=0.1, description="Nominal false-discovery rate of what is flagged, in (0, 1)."
     )
-    min_cluster_size: int = Field(
-        default=5, description="Fewer glitches are no cluster; 3 or more."
-    )
+    min_cluster_size: int = Field(default=5, description="Smallest size of a cluster; at least 3.")
     ifo: Annotated[str, Field(max_length=10, pattern=r"^[^\x00]*$")] | None = Field(
         default=None, description="Only this detector."
     )
     scope: Literal["novel", "everything"] = Field(
         default="novel", description="What is flagged as novel, or labelled and unlabelled alike."
     )
-    simulated: bool = Field(default=False, description="The simulated glitches, not the real ones.")
+    simulated: bool = Field(
+        default=False, description="Whether to cluster simulated instead of real glitches."
+    )
     dormant_days: int = Field(
         default=60,
         description="Days with data and without a known class after which it counts as dormant; "
@@ -47,8 +47,8 @@ class Member(Model):
     """A glitch in a cluster."""
 
     glitch: Glitch
-    probability: float = Field(description="0 to 1; higher belongs more surely.")
-    distance: float = Field(description="To the medoid, chord between directions, 0 to 2.")
+    probability: float = Field(description="Probability of membership, 0 to 1.")
+    distance: float = Field(description="Distance to the medoid: chord between directions, 0 to 2.")
     is_exemplar: bool
 
 
@@ -57,7 +57,7 @@ router = APIRouter(prefix="/clusters", tags=["clusters"])
 Limit = Annotated[int, Query(description="How many on a page, 1 to 500.")]
 
 
-@router.post("/runs", summary="Cluster what is novel", status_code=202)
+@router.post("/runs", summary="Start a clustering", status_code=202)
 def new_run(session: SessionDep, principal: Submitter, body: NewRun) -> job_schemas.Job:
     """Starts a job; its result names the run. The same request while it is open is the same job."""
     return job_schemas.job(service.start_clustering(session, body.parsed(), principal=principal))
@@ -65,7 +65,7 @@ def new_run(session: SessionDep, principal: Submitter, body: NewRun) -> job_sche
 
 @router.get("/runs", summary="Clusterings, latest first")
 def runs(session: SessionDep, _: Reader, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Run]:
-    """What each flagged and found, in figures and in sentences."""
+    """Figures and findings of each clustering."""
     page = service.list_runs(session, limit=limit, cursor=cursor)
     return ListOf[Run].model_validate(page)
 
@@ -95,13 +95,13 @@ def clusters(
 
 @router.get("/{cluster_id}", summary="One cluster")
 def cluster(session: SessionDep, _: Reader, cluster_id: UUID) -> Cluster:
-    """Where it lies, when it occurs, how sure it is."""
+    """Nearest classes, times, significance and stability."""
     return service.get_cluster(session, cluster_id)
 
 
-@router.get("/{cluster_id}/seen-before", summary="How often this look occurred, over time")
+@router.get("/{cluster_id}/seen-before", summary="Occurrences of this kind over time")
 def seen(session: SessionDep, _: Reader, cluster_id: UUID) -> SeenBefore:
-    """Glitches of the whole catalogue, labelled or not, that are as near to its middle as it is."""
+    """Glitches of the catalogue, labelled or not, that are as near to the medoid as the members."""
     return seen_before(session, cluster_id)
 
 
@@ -118,7 +118,7 @@ def members(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> ListOf[Member]:
-    """From the medoid outwards."""
+    """Ordered by distance from the medoid."""
     page = service.list_members(
         session, cluster_id, is_exemplar=exemplar, limit=limit, cursor=cursor
     )

@@ -22,7 +22,7 @@ MOST_DORMANT_DAYS = 10_000
 
 @dataclass(frozen=True)
 class ClusteringParameters:
-    """What to cluster and how."""
+    """Parameters of a clustering."""
 
     fdr: float = 0.1  # nominal false-discovery rate of what is flagged as novel
     min_cluster_size: int = 5
@@ -67,7 +67,9 @@ class Run(Model):
     id: UUID
     job_id: UUID | None
     checkpoint_id: int = Field(exclude=True)
-    previous_run_id: UUID | None = Field(description="The one it was compared with.")
+    previous_run_id: UUID | None = Field(
+        description="The earlier clustering that it was compared with."
+    )
     scope: str
     ifo: str | None
     is_simulated: bool
@@ -75,12 +77,12 @@ class Run(Model):
     min_cluster_size: int
     p_threshold: float | None = Field(description="The largest p-value that was flagged.")
     n_judged: int = Field(description="Unlabelled glitches that were tested for novelty.")
-    n_unjudged: int = Field(description="That could not be.")
+    n_unjudged: int = Field(description="Unlabelled glitches that could not be tested.")
     n_flagged: int
     n_clustered: int
     n_noise: int = Field(description="Clustered glitches that are in no cluster.")
     n_clusters: int
-    detail: str = Field(description="What was found and what was left out, in sentences.")
+    detail: str = Field(description="Findings and omissions, in sentences.")
     findings: list[dict[str, Any]] = Field(
         description="The same as records: `kind` says which other fields there are."
     )
@@ -89,28 +91,31 @@ class Run(Model):
 
 
 class Cluster(Model):
-    """Glitches that look alike, as one run found them."""
+    """Similar glitches, as one clustering found them."""
 
     id: UUID
     run_id: UUID
-    identity: UUID = Field(description="The same for the same cluster in every run.")
+    identity: UUID = Field(description="Equal for the same cluster in every clustering.")
     previous_id: UUID | None = Field(
-        description="The same cluster in the latest run of its kind that found it."
+        description="The same cluster in the latest earlier clustering of its kind that found it."
     )
-    overlap: float | None = Field(description="Jaccard index with it; higher is more the same.")
+    overlap: float | None = Field(
+        description="Jaccard index with the previous cluster; 1 means equal."
+    )
     size: int
     stability: float = Field(description="0 to 1; higher is more stable.")
     significance: float | None = Field(
         description="Chance that known glitches alone give as many; lower is rarer. Of a part "
         "that a reviewer's decision divides: of the whole."
     )
-    may_be_chance: bool = Field(description="Whether that chance is above 0.01.")
+    may_be_chance: bool = Field(description="Whether `significance` is above 0.01.")
     fdr: float | None = Field(
         description="False-discovery rate at which its members were flagged; null where they were "
         "not tested, as in a clustering of everything, or were put together by hand."
     )
     trust: str | None = Field(
-        description="How alike the members really are: times, windows, faint ones, nearest classes."
+        description="How far the cluster can be trusted: times, windows, faint members, "
+        "nearest classes."
     )
     doubt: str | None = Field(
         description="Why the false-discovery rate of its run may not hold: the labels seem to be "
@@ -118,9 +123,7 @@ class Cluster(Model):
     )
     medoid_id: UUID | None
     state: str = Field(description="flagged, promoted, merged, dismissed, or split.")
-    summary: dict[str, Any] = Field(
-        description="Detectors, times, rate, nearest classes, how often it occurs."
-    )
+    summary: dict[str, Any] = Field(description="Detectors, times, rate and nearest classes.")
     created_at: datetime
 
 
@@ -135,12 +138,12 @@ class MemberRecord:
 
 
 class TimeBin(Model):
-    """A stretch of time."""
+    """A bin of time."""
 
     gps_start: float
     gps_end: float
-    count: int = Field(description="Glitches that look like the cluster.")
-    total: int = Field(description="All glitches of the catalogue then.")
+    count: int = Field(description="Number of glitches like the cluster.")
+    total: int = Field(description="Number of all glitches of the catalogue.")
 
 
 class RunCount(Model):
@@ -152,11 +155,13 @@ class RunCount(Model):
 
 
 class SeenBefore(Model):
-    """How often a look occurred."""
+    """Occurrences of a kind of glitch."""
 
-    threshold: float = Field(description="Cosine distance to the medoid within which it is alike.")
+    threshold: float = Field(
+        description="Cosine distance to the medoid within which a glitch counts."
+    )
     count: int
-    untimed: int = Field(description="Of them without a GPS time, in no bin.")
-    width_s: float = Field(description="Of a bin: a minute, hour, day, week, month or year.")
+    untimed: int = Field(description="Number without GPS time, in no bin.")
+    width_s: float = Field(description="Width of a bin: a minute, hour, day, week, month or year.")
     bins: tuple[TimeBin, ...] = Field(description="Without gaps over the catalogue's GPS range.")
     runs: tuple[RunCount, ...]

@@ -35,7 +35,7 @@ class ActRequest(Model):
         description="`last_event_id` of the history as you saw it; 0 for none. If something "
         "happened since, the answer is 409 with who did what."
     )
-    remark: Remark = Field(default="", description="Why; kept with the event.")
+    remark: Remark = Field(default="", description="Reason, stored with the event.")
 
     @classmethod
     def made(cls, **values: Any) -> Self:
@@ -56,14 +56,14 @@ def request_of(requests: Any, action: str, **values: Any) -> Any:
 
 
 class UndoRequest(ActRequest):
-    """Take back the last act that stands, or a comment."""
+    """Undo the last action in force, or a comment."""
 
     action: Literal["undo"]
     event_id: _EventId
 
 
 class RedoRequest(ActRequest):
-    """Do again what was taken back last."""
+    """Redo the last undone action."""
 
     action: Literal["redo"]
     event_id: _EventId
@@ -74,15 +74,15 @@ class LoggedEvent(Model):
 
     id: int  # grows with time
     kind: str  # ``comment`` is outside the stacks
-    summary: str = Field(description="What was done, in a few words.")
+    summary: str = Field(description="Short description of the action.")
     author: str
     created_at: datetime
     undoes_event_id: int | None  # an undo of an undo does the act again
-    is_in_force: bool = Field(description="False for what was taken back.")
+    is_in_force: bool = Field(description="False if it was undone.")
     may_undo: bool
     may_redo: bool
     why_not: str | None = Field(
-        default=None, description="What stands in the way, where it would be its turn."
+        default=None, description="Why it cannot be undone or redone although it is next in turn."
     )
     # What its undo and its redo need to know, and the remark.
     payload: Mapping[str, Any] = Field(exclude=True)

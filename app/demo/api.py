@@ -14,7 +14,7 @@ router = APIRouter(prefix="/demonstration", tags=["demonstration"])
 class Removed(Model):
     """What was removed."""
 
-    glitches: int = Field(description="How many simulated glitches went.")
+    glitches: int = Field(description="Number of simulated glitches removed.")
 
 
 @router.post("", summary="Load the demonstration", status_code=202)
@@ -28,5 +28,5 @@ def load(session: SessionDep, principal: Admin) -> job_schemas.Job:
 
 @router.delete("", summary="Remove the demonstration")
 def remove(session: SessionDep, principal: Admin) -> Removed:
-    """Takes the simulated glitches out, with their clusters, findings and map. Needs admin."""
+    """Removes the simulated glitches, their clusters, findings and map. Needs the role admin."""
     return Removed(glitches=remove_demonstration(session, principal=principal))

@@ -84,7 +84,7 @@ class NewRun(Model):
 
 
 class Decisions(Model):
-    """What somebody decided about clusters and classes."""
+    """Decisions of one person about clusters and classes."""
 
     author: str
     what: str
@@ -92,7 +92,7 @@ class Decisions(Model):
 
 
 class FailedJob(Model):
-    """Work that failed, and why."""
+    """A failed job and its reason."""
 
     id: UUID
     kind: str

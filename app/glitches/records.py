@@ -94,14 +94,14 @@ class Neighbour:
 
 
 class Label(Model):
-    """One statement that a glitch is of a class."""
+    """A label of a glitch."""
 
     id: UUID
     glitch_id: UUID
     label: str = Field(description="The name of the class.")
     author: str
     source: str
-    confidence: float | None = Field(description="That the source gave it, 0 to 1.")
+    confidence: float | None = Field(description="Confidence given by the source, 0 to 1.")
     created_at: datetime
     revoked_at: datetime | None
     revoked_by: str | None

@@ -17,7 +17,7 @@ from app.glitches.upload import ParsedUpload
 
 
 class Links(Model):
-    """Addresses of one glitch; all empty where it was not stored."""
+    """Addresses of a glitch; empty if it was not stored."""
 
     self: str | None = Field(default=None, description="The glitch as JSON.")
     page: str | None = Field(default=None, description="The glitch as a web page.")
@@ -29,17 +29,17 @@ class Links(Model):
 
 
 class GlitchSummary(Model):
-    """A glitch as `POST /embed` answers it. Unknown values are null."""
+    """A glitch in the answer of `POST /embed`. Unknown values are null."""
 
-    id: UUID | None = Field(description="Null where nothing was stored.")
+    id: UUID | None = Field(description="Null if nothing was stored.")
     gravityspy_id: str | None
     ifo: str | None
-    gps_time: str | None = Field(description="As given, in exact decimal seconds.")
+    gps_time: str | None = Field(description="As given, in GPS seconds with all decimals.")
     peak_gps_time: str | None = Field(
-        description="Of the loudest tile within 0.25 s of gps_time; null for pictures."
+        description="GPS time of the loudest tile within 0.25 s of gps_time; null for pictures."
     )
     centre_gps_time: str | None = Field(
-        description="In the middle of the views; null for pictures."
+        description="GPS time at the centre of the views; null for pictures."
     )
     centring: str | None = Field(
         description="Where the views are centred, in words, where the loudest tile lies more than "
@@ -50,15 +50,16 @@ class GlitchSummary(Model):
     duration: float | None = Field(description="s")
     label: str | None
     ml_confidence: float | None = Field(
-        description="That a classifier gave the label, 0 to 1; null for a person's."
+        description="Confidence of the classifier that gave the label, 0 to 1; null for a "
+        "person's label."
     )
-    views: list[float] = Field(description="Window lengths that are present, in seconds.")
+    views: list[float] = Field(description="Lengths of the windows present, in seconds.")
     origin: str = Field(description="upload, gravityspy, omicron, or simulated.")
     links: Links
 
 
 class Glitch(GlitchSummary):
-    """A glitch with all that is known of it."""
+    """A glitch with all its properties."""
 
     channel: str | None
     bandwidth: float | None = Field(description="Hz")
@@ -70,7 +71,7 @@ class Glitch(GlitchSummary):
 
 
 class GlitchDetail(Glitch):
-    """One glitch with its embedding under the active checkpoint, where it has one."""
+    """One glitch with its embedding under the active checkpoint, if there is one."""
 
     embedding: Embedding | None
     novelty: Novelty | None
@@ -82,7 +83,7 @@ class Embedding(Model):
     checkpoint: str = Field(description="The checkpoint's name.")
     mean: list[float]
     log_variance: list[float]
-    reconstruction_error: float = Field(description="Lower is better reconstructed.")
+    reconstruction_error: float = Field(description="Lower is better.")
 
 
 class Novelty(Model):
@@ -92,11 +93,13 @@ class Novelty(Model):
     p_value: float | None = Field(description="Conformal p-value; lower is more novel.")
     is_judged: bool
     reason: str | None = Field(description="Why it could not be judged.")
-    basis: str | None = Field(description="What calibrated the p-value: its run, or all of them.")
+    basis: str | None = Field(
+        description="What calibrated the p-value: its observing run, or all of them."
+    )
 
 
 class Neighbour(Model):
-    """A known glitch near the one asked about."""
+    """A neighbour in the latent space."""
 
     id: UUID
     gravityspy_id: str | None
@@ -114,7 +117,7 @@ class EmbedAnswer(Model):
     glitch: GlitchSummary
     embedding: Embedding
     novelty: Novelty
-    neighbours: list[Neighbour] = Field(description="Ascending distance.")
+    neighbours: list[Neighbour] = Field(description="By ascending distance.")
     assumed: list[str] = Field(
         description="Of pictures: energy_max (25.5) and frequency_range (10 to 2048 Hz), where "
         "neither the request nor labels in the picture say so. Of strain: gps_start (its middle "
@@ -123,7 +126,7 @@ class EmbedAnswer(Model):
 
 
 class NewLabel(Model):
-    """What a caller says a glitch is."""
+    """A label to add."""
 
     label: ClassName = Field(description="The name of a class; GET /classes lists them.")
 

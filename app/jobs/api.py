@@ -36,11 +36,11 @@ def jobs(
 
 @router.get("/{job_id}", summary="One job with its progress")
 def job(session: SessionDep, _: Reader, job_id: UUID) -> job_schemas.Job:
-    """Cheap to ask often; `/jobs/{id}/events` tells without being asked."""
+    """Inexpensive; `/jobs/{id}/events` sends changes as they happen."""
     return job_schemas.job(get_job(session, job_id))
 
 
-@router.get("/{job_id}/items", summary="What became of each input of a job")
+@router.get("/{job_id}/items", summary="Result for each input of a job")
 def items(
     session: SessionDep,
     _: Reader,
@@ -49,26 +49,26 @@ def items(
     limit: Annotated[int, Query(description="Items on a page, 1 to 500.")] = 100,
     cursor: Cursor = None,
 ) -> ListOf[JobItem]:
-    """In the order of the input; `state=failed` for what went wrong, with the reasons."""
+    """In the order of the inputs. `state=failed` gives failures with their reasons."""
     page = list_items(session, job_id, state=state, limit=limit, cursor=cursor)
     return ListOf[JobItem].model_validate(page)
 
 
 @router.post("/{job_id}/cancel", summary="Stop a job")
 def cancel(session: SessionDep, principal: Submitter, job_id: UUID) -> job_schemas.Job:
-    """Its author's, or a reviewer's. Stored results are kept; running chunks stop in seconds."""
+    """For its author or a reviewer. Stored results are kept; running chunks stop in seconds."""
     return job_schemas.job(cancel_job(session, job_id, principal))
 
 
-@router.post("/{job_id}/retry", summary="Do again what failed of a job")
+@router.post("/{job_id}/retry", summary="Retry failed parts of a job")
 def retry(session: SessionDep, principal: Submitter, job_id: UUID) -> job_schemas.Job:
-    """Only what failed, or what a cancelled job left undone; the rest stays as it is."""
+    """Only what failed, or what a cancelled job did not do."""
     return job_schemas.job(retry_job(session, job_id, principal))
 
 
 @router.get(
     "/{job_id}/events",
-    summary="A job's progress as it happens",
+    summary="Progress of a job as events",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events"}},
 )

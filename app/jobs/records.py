@@ -186,7 +186,7 @@ class OneTransaction:
 
 
 class JobItem(Model):
-    """One input of a job and what became of it."""
+    """One input of a job and its result."""
 
     ordinal: int
     name: str

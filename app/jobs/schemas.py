@@ -12,10 +12,10 @@ from app.jobs.records import JobRecord
 
 
 class Made(Model):
-    """Where to find what a job made; addresses without the service's own."""
+    """Where to find the result of a job; addresses relative to the service."""
 
     text: str = Field(exclude=True)  # of a link to it
-    href: str = Field(description="In the API; of an export, the file.")
+    href: str = Field(description="Address in the API; for an export, of the file.")
     page: str
 
 
@@ -55,12 +55,14 @@ _BY_KIND = {
 
 
 class JobProgress(Model):
-    """How far a job is. `total` is 0 until the job is planned."""
+    """Progress of a job. `total` is 0 until the job is planned."""
 
     total: int
     done: int
-    failed: int = Field(description="`/jobs/{id}/items?state=failed` lists them with reasons.")
-    skipped: int = Field(description="Known already: nothing to do.")
+    failed: int = Field(
+        description="Number of failures; `/jobs/{id}/items?state=failed` gives the reasons."
+    )
+    skipped: int = Field(description="Number of inputs known already.")
 
 
 class Job(Model):
@@ -74,9 +76,9 @@ class Job(Model):
     progress: JobProgress
     parameters: dict[str, Any]
     result: dict[str, Any] | None
-    made: Made | None = Field(description="Null while there is nothing, or where it is gone.")
+    made: Made | None = Field(description="Null as long as there is nothing, or if it was removed.")
     author: str
-    detail: str | None = Field(description="A sentence: why it failed, or what was left out.")
+    detail: str | None = Field(description="Why it failed, or what was left out.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

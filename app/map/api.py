@@ -21,7 +21,7 @@ from app.server.request_scope import Reader, Reviewer, RuntimeDep, SessionDep, S
 
 
 class MapOrder(Model):
-    """What a worker is to do."""
+    """What to do with the map."""
 
     act: Literal["draw", "place"] = Field(
         default="draw",
@@ -36,20 +36,22 @@ class MapOrder(Model):
 
 
 class State(Model):
-    """How the map stands."""
+    """State of the map."""
 
     checkpoint: str
-    projection: Projection | None = Field(description="null: it was not drawn yet.")
+    projection: Projection | None = Field(description="Null if it has not been drawn yet.")
     n_embedded: int
-    n_unplaced: int = Field(description="Glitches that are not on it yet.")
-    job: job_schemas.Job | None = Field(description="What is at work on it, or why it failed.")
+    n_unplaced: int = Field(description="Number of glitches not on it yet.")
+    job: job_schemas.Job | None = Field(
+        description="Its current job, or the last one if it failed."
+    )
 
 
 class Points(Model):
     """Glitches, by their ids or by a region of the map."""
 
     glitch_ids: list[UUID] | None = Field(default=None, min_length=1, max_length=MOST_AT_ONCE)
-    region: Region | None = Field(default=None, description="Instead of ids.")
+    region: Region | None = Field(default=None, description="Alternative to ids.")
 
     @model_validator(mode="after")
     def _are_meant_once(self) -> Self:
@@ -62,7 +64,9 @@ class Selection(Points):
     """Glitches to label at once."""
 
     label: ClassName = Field(description="The name of a class; GET /classes lists them.")
-    is_new: bool = Field(default=False, description="Make the class; an undo takes it back too.")
+    is_new: bool = Field(
+        default=False, description="Whether to create the class; an undo withdraws it."
+    )
 
 
 class PointsFound(Model):
@@ -73,7 +77,7 @@ class PointsFound(Model):
 
 
 class NewCluster(Model):
-    """A cluster that was put together."""
+    """A cluster made by hand."""
 
     id: UUID = Field(description="GET /clusters/{id} has it.")
 
@@ -83,7 +87,7 @@ router = APIRouter(prefix="/map", tags=["map"])
 _FILE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 
 
-@router.post("", summary="Draw the map, or place newcomers on it", status_code=202)
+@router.post("", summary="Draw the map, or place new glitches on it", status_code=202)
 def order(session: SessionDep, principal: Submitter, body: MapOrder) -> job_schemas.Job:
     """Starts a job. The same request while it is open is the same job; the old map serves on."""
     if body.act == "place":
@@ -91,19 +95,17 @@ def order(session: SessionDep, principal: Submitter, body: MapOrder) -> job_sche
     return job_schemas.job(start_drawing(session, principal=principal, sample=body.sample))
 
 
-@router.get("/state", summary="How the map stands")
+@router.get("/state", summary="State of the map")
 def state(session: SessionDep, _: Reader) -> State:
-    """Whether there is one, how far it is behind the catalogue, and what is at work on it."""
+    """Whether there is a map, how many glitches it lacks, and its current job."""
     found = map_state(session)
     job = None if found.job is None else job_schemas.job(found.job)
     return State(**(vars(found) | {"n_unplaced": found.n_unplaced, "job": job}))
 
 
-@router.get(
-    "", summary="Every point, in columns", response_class=StreamingResponse, responses=_FILE
-)
+@router.get("", summary="All points, in columns", response_class=StreamingResponse, responses=_FILE)
 def points(request: Request, runtime: RuntimeDep, session: SessionDep, _: Reader) -> Response:
-    """One little-endian buffer with a JSON header that describes it; has an ETag."""
+    """One little-endian buffer with a JSON header that describes it. The response has an ETag."""
     return map_answer(request, map_files(session, runtime.settings.data_dir))
 
 
@@ -113,13 +115,13 @@ def ids(
     _: Reader,
     version: Annotated[str, Query(max_length=64, description="`version` of the points' header.")],
 ) -> Response:
-    """16 bytes a glitch, in the order of the points of that version."""
+    """16 bytes for each glitch, in the order of the points of this version."""
     return map_ids_answer(runtime, version)
 
 
 @router.post("/region", summary="The glitches of a region")
 def region(runtime: RuntimeDep, _: Reader, body: Region) -> PointsFound:
-    """Those within a polygon, but what is left out, in the version that the asker has."""
+    """Glitches within a polygon, without those left out, in the given version of the map."""
     found = resolve(runtime.settings.data_dir, body)
     return PointsFound(n_glitches=len(found.ids), glitch_ids=found.ids)
 
@@ -137,24 +139,24 @@ def label(
 def cluster(
     runtime: RuntimeDep, session: SessionDep, principal: Reviewer, body: Points
 ) -> NewCluster:
-    """To be reviewed beside the clusters of the latest clustering."""
+    """It is reviewed with the clusters of the latest clustering."""
     ids = _ids(runtime.settings.data_dir, body)
     return NewCluster(id=cluster_by_hand(session, ids, author=principal))
 
 
-@router.get("/labels", summary="Selections that were labelled, latest first")
+@router.get("/labels", summary="Labelled selections, latest first")
 def labelled(
     session: SessionDep,
     _: Reader,
     limit: Annotated[int, Query(ge=1, le=500, description="How many, 1 to 500.")] = 50,
 ) -> ListOf[BulkLabel]:
-    """With their authors, and who undid them."""
+    """With author, and who undid them."""
     return ListOf(items=list(list_bulk_labels(session, limit=limit)))
 
 
-@router.post("/labels/{bulk_id}/undo", summary="Take the labels of a selection back")
+@router.post("/labels/{bulk_id}/undo", summary="Undo the labels of a selection")
 def undo(session: SessionDep, principal: Reviewer, bulk_id: UUID) -> BulkLabel:
-    """Each glitch is what it was before, unless somebody labelled it since."""
+    """Each glitch has its former label again, unless it was labelled since."""
     return undo_selection(session, bulk_id, reviewer=principal)
 
 

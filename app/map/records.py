@@ -17,7 +17,7 @@ FEWEST = 3  # glitches below which a map says nothing
 
 
 class Projection(Model):
-    """A map that was drawn."""
+    """A drawn map."""
 
     id: int
     checkpoint_id: int = Field(exclude=True)
@@ -52,7 +52,7 @@ class MapFiles:
 
 
 class BulkLabel(Model):
-    """Labels that were given at once."""
+    """Labels given to a selection in one action."""
 
     id: UUID
     label: str

@@ -21,7 +21,7 @@ MOST_CORNERS = 2000
 
 
 class Region(Model):
-    """Which points of the map are meant."""
+    """A region of the map."""
 
     version: str = Field(max_length=64, description="`version` of the points' header.")
     polygon: list[tuple[float, float]] = Field(

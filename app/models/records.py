@@ -33,7 +33,7 @@ class Point(Model):
     id: UUID
     x: float
     y: float
-    distance: float = Field(description="To the medoid.")
+    distance: float = Field(description="Distance to the medoid.")
     snr: float | None
     peak_frequency: float | None
     gps_time: float | None
@@ -44,5 +44,7 @@ class Plane(Model):
     """Members in the plane, from the medoid outwards."""
 
     points: list[Point]
-    shares: tuple[float, float] = Field(description="Of the variance along x and y.")
-    size: int = Field(description="Of the cluster; more than the points where it is very large.")
+    shares: tuple[float, float] = Field(description="Shares of the variance along x and y.")
+    size: int = Field(
+        description="Size of the cluster; larger than the number of points if it is very large."
+    )

@@ -34,7 +34,7 @@ Vectors = Float32[np.ndarray, "glitch latent"]
 
 @dataclass(frozen=True)
 class TraversalRanges:
-    """What to move, and what cannot be moved."""
+    """Latents to vary, and inactive ones."""
 
     glitch_id: UUID  # whose vector the strips start from: the glitch, or the medoid
     checkpoint_id: int

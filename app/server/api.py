@@ -17,7 +17,7 @@ from glitch_discovery.version import VERSION
 
 
 class Health(Model):
-    """The process answers."""
+    """The process is running."""
 
     status: str
     version: str
@@ -31,7 +31,7 @@ class Readiness(Model):
 
 
 class StatusInterval(Model):
-    """What is so from ``start_sec`` after ``created_gps`` on."""
+    """State from ``start_sec`` after ``created_gps`` on."""
 
     start_sec: int
     end_sec: int | None = None

@@ -13,11 +13,13 @@ from app.core.errors import InvalidRequestError
 
 EnergyMax = Annotated[
     float | None,
-    Form(description="Of pictures: energy at the top of the colour scale, where not 25.5."),
+    Form(description="Pictures: energy at the top of the colour scale, if it is not 25.5."),
 ]
 FrequencyRange = Annotated[
     str | None,
-    Form(description="Of pictures: lowest and highest Hz, as 10,4096, where not 10,2048."),
+    Form(
+        description="Pictures: lowest and highest frequency in Hz, such as 10,4096, if not 10,2048."
+    ),
 ]
 _ONE_FILE = (
     "Send one {name}, not {count}: pack several into one tar or zip, or send each as a request of "

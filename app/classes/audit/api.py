@@ -22,16 +22,16 @@ _Name = Annotated[str | None, Query(max_length=100)]
 
 
 class NewAudit(Model):
-    """How to audit."""
+    """Parameters of an audit."""
 
     n_voters: int = Field(
         default=service.VOTERS,
-        description="How many nearest labelled glitches to ask of each, 1 to 50.",
+        description="Number of nearest labelled glitches that vote on each, 1 to 50.",
     )
 
 
 class Keep(Model):
-    """Which label is right."""
+    """The label to confirm."""
 
     label: str | None = Field(
         default=None,
@@ -42,18 +42,18 @@ class Keep(Model):
 
 
 class DoubtfulGlitch(Model):
-    """A glitch of which more neighbours carry one other label than carry its own."""
+    """A glitch whose neighbours have one other label more often than its own."""
 
     glitch: glitch_schemas.Glitch
     suggestion: str
     n_agreeing: int
     n_suggesting: int
     n_neighbours: int
-    margin: int = Field(description="Votes by which the suggestion leads.")
+    margin: int = Field(description="Number of votes by which the suggested label leads.")
 
 
 class Summary(Model):
-    """The latest audit, and the heads of both lists."""
+    """The latest audit, and the first entries of both lists."""
 
     audit: Audit | None = Field(description="Null where none was made: `POST /label-audit`.")
     clusters: list[ImpureCluster]
@@ -108,11 +108,11 @@ def doubtful_glitches(
     return ListOf(items=[_glitch(base, one) for one in page.items], next=page.next)
 
 
-@router.post("/glitches/{glitch_id}/keep", summary="Say that a label is right", status_code=201)
+@router.post("/glitches/{glitch_id}/keep", summary="Confirm a label", status_code=201)
 def keep(
     session: SessionDep, principal: Submitter, glitch_id: UUID, body: Keep | None = None
 ) -> Label:
-    """No audit lists the glitch again while it has that label. Revoke the answer to undo it."""
+    """No audit lists the glitch again while it has this label. Revoking the answer undoes it."""
     shown = None if body is None else body.label
     return service.keep_label(session, glitch_id, shown, author=principal)
 

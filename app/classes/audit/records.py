@@ -14,23 +14,23 @@ from app.glitches.records import GlitchRecord
 class Audit(Model):
     """One audit of all labels."""
 
-    id: UUID = Field(description="Of the job that made it.")
+    id: UUID = Field(description="Id of the job that made it.")
     checkpoint: str
     n_voters: int
-    n_labelled: int = Field(description="Labelled glitches with an embedding.")
+    n_labelled: int = Field(description="Number of labelled glitches with an embedding.")
     n_audited: int = Field(
-        description="Those with enough labelled neighbours of their detector and kind."
+        description="Number of glitches with enough labelled neighbours of their detector and kind."
     )
-    n_doubtful: int = Field(description="Findings whose label still is what it was.")
+    n_doubtful: int = Field(description="Number of findings whose label has not changed since.")
     author: str
     created_at: datetime
     finished_at: datetime
-    is_current: bool = Field(description="False where another model serves by now.")
+    is_current: bool = Field(description="False if another model is active now.")
 
 
 @dataclass(frozen=True)
 class AuditedGlitch:
-    """A glitch of which more neighbours carry one other label than carry its own."""
+    """A glitch whose neighbours have one other label more often than its own."""
 
     glitch: GlitchRecord
     suggestion: str  # the commonest label among the neighbours
@@ -45,10 +45,10 @@ class AuditedGlitch:
 
 
 class ImpureCluster(Model):
-    """A cluster whose labelled members do not agree."""
+    """A cluster whose labelled members disagree."""
 
     cluster: Cluster
-    label: str = Field(description="The commonest among its labelled members.")
+    label: str = Field(description="Most frequent label among the members.")
     n_labelled: int
     purity: float
     score: float = Field(description="(1 - purity) x labelled members.")

@@ -36,7 +36,7 @@ class LabelAudit(Base):
 
 
 class LabelFinding(Base):
-    """A glitch of which more neighbours carry one other label than carry its own."""
+    """A glitch whose neighbours have one other label more often than its own."""
 
     __tablename__ = "label_finding"
     __table_args__ = (

@@ -15,16 +15,16 @@ ReviewRequest = Annotated[Action, Field(discriminator="action")]
 
 
 class History(Model):
-    """What was done to a cluster in all its runs, oldest first."""
+    """Actions on a cluster in all its clusterings, oldest first."""
 
     items: list[ReviewEvent]
-    last_event_id: int = Field(description="Send it along with what you do next.")
+    last_event_id: int = Field(description="To be sent with the next action.")
 
 
 class Reviewed(Model):
-    """What a review led to."""
+    """Result of a review."""
 
-    cluster_id: UUID = Field(description="The cluster to look at now.")
+    cluster_id: UUID = Field(description="The cluster that continues it.")
     state: str
     suggestions: int = Field(description="Suggested labels that wait to be accepted.")
     event_id: int
@@ -34,9 +34,9 @@ class Reviewed(Model):
 router = APIRouter(prefix="/clusters", tags=["clusters"])
 
 
-@router.get("/{cluster_id}/history", summary="What reviewers did to a cluster")
+@router.get("/{cluster_id}/history", summary="History of a cluster")
 def cluster_history(session: SessionDep, _: Reader, cluster_id: UUID) -> History:
-    """Every act with its author, undone ones included, in all runs that found this cluster."""
+    """Every action with its author, undone ones included, in all clusterings that found it."""
     return _history(history(session, cluster_id))
 
 

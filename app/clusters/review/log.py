@@ -13,7 +13,7 @@ _Members = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_MEMBE
 
 
 class PromoteRequest(events.ActRequest):
-    """Make the cluster a new class, suggested to its unlabelled members."""
+    """Make the cluster a new class, which is suggested for its unlabelled members."""
 
     action: Literal["promote"]
     class_name: events.Name = Field(description="1 to 64 letters, digits and underscores.")
@@ -21,19 +21,18 @@ class PromoteRequest(events.ActRequest):
 
 
 class MergeRequest(events.ActRequest):
-    """Say that it is a known class, suggested to its unlabelled members."""
+    """Merge into a known class, which is suggested for its unlabelled members."""
 
     action: Literal["merge"]
     class_name: events.Name
 
 
 class DismissRequest(events.ActRequest):
-    """Say that it is nothing of interest."""
+    """Dismiss the cluster as not of interest."""
 
     action: Literal["dismiss"]
     is_of_look: bool = Field(
-        default=False,
-        description="Later clusters that look so are dismissed too, not only this one.",
+        default=False, description="Whether later clusters of the same kind are dismissed too."
     )
 
 
@@ -53,14 +52,14 @@ class AssignRequest(events.ActRequest):
 
 
 class AcceptRequest(events.ActRequest):
-    """Make suggestions labels: of these members, or all where none is named."""
+    """Turn suggestions into labels, for these members or for all."""
 
     action: Literal["accept"]
     member_ids: Annotated[tuple[UUID, ...], Field(max_length=MOST_MEMBERS)] = ()
 
 
 class CommentRequest(events.ActRequest):
-    """Leave a remark; it is never too late for one."""
+    """Add a comment; always possible."""
 
     action: Literal["comment"]
     text: events.Remark
@@ -80,15 +79,15 @@ Action = (
 
 
 class ReviewEvent(events.LoggedEvent):
-    """Something that was done to a cluster."""
+    """One action on a cluster."""
 
     kind: str = Field(
         description="promote, merge, split, dismiss, assign, accept, comment, undo or redo."
     )
-    cluster_id: UUID = Field(description="The cluster as the run of that day found it.")
+    cluster_id: UUID = Field(description="The cluster as the clustering at that time found it.")
     class_name: str | None
     n_glitches: int | None
-    text: str | None = Field(description="The comment, or the remark that was given with the act.")
+    text: str | None = Field(description="The comment, or the remark given with the action.")
 
 
 Log = events.EventLog[ReviewEvent]

@@ -79,7 +79,7 @@ def review(
 
 
 def history(session: Session, cluster_id: UUID) -> Log:
-    """What was done to a cluster in all its runs, oldest first."""
+    """Actions on a cluster in all its clusterings, oldest first."""
     cluster = session.get(Cluster, cluster_id)
     if cluster is None:
         raise NotFoundError(f"There is no cluster {cluster_id}.")

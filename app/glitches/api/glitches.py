@@ -51,22 +51,24 @@ class Filters(Model):
     peak_frequency_max: _Number | None = Field(default=None, description="Hz")
     label: list[_Text] = Field(default=[], description="Current class; may be repeated.")
     ml_confidence_min: _Number | None = Field(
-        default=None, description="Least confidence of the current label, 0 to 1."
+        default=None, description="Minimum confidence of the current label, 0 to 1."
     )
     data_quality: list[_Text] = Field(
-        default=[], description="A flag that was active; of several, all were."
+        default=[], description="A flag that was active; with several, all of them."
     )
     not_data_quality: list[_Text] = Field(
-        default=[], description="A flag that was not active, or not given; may be repeated."
+        default=[], description="A flag that was not active or not known; may be repeated."
     )
-    subclasses: bool = Field(default=False, description="Let sub-classes of `label` pass too.")
+    subclasses: bool = Field(default=False, description="Include sub-classes of `label`.")
     cluster: UUID | None = Field(default=None, description="Members of this cluster.")
     batch: UUID | None = Field(
-        default=None, description="Stored, or recognised, by this batch: the id of its job."
+        default=None, description="Id of the job of a batch: glitches that it stored or recognised."
     )
     is_labelled: bool | None = None
     origin: list[_Text] = Field(default=[], description="May be repeated.")
-    p_value_max: _Number | None = Field(default=None, description="Novelty; lower is more novel.")
+    p_value_max: _Number | None = Field(
+        default=None, description="Maximum p-value; lower is more novel."
+    )
     is_judged: bool | None = Field(default=None, description="Whether novelty could be judged.")
 
     def parsed(self) -> GlitchFilters:
@@ -135,7 +137,7 @@ def neighbours(
 
 @router.get(
     "/{glitch_id}/views/{duration}.png",
-    summary="The picture of one view",
+    summary="Image of one view",
     response_class=Response,
     responses={200: {"content": {"image/png": {}}}},
     openapi_extra={"security": [{"HTTPBearer": []}, {}]},  # a signed link needs no token
@@ -182,7 +184,7 @@ def labels(session: SessionDep, _: Reader, glitch_id: UUID) -> ListOf[Label]:
 def new_label(
     session: SessionDep, principal: Submitter, glitch_id: UUID, body: schemas.NewLabel
 ) -> Label:
-    """Append a label; it becomes the current one. Labels are never changed, only revoked."""
+    """Adds a label, which becomes the current one. Labels are not changed, only revoked."""
     return append_label(session, glitch_id, body.label, author=principal)
 
 
@@ -190,7 +192,7 @@ def new_label(
 def revoked_label(
     session: SessionDep, principal: Submitter, glitch_id: UUID, label_id: UUID
 ) -> Label:
-    """Its author may, or a reviewer. It stays in the history; the label before it is current."""
+    """For its author or a reviewer. It stays in the history; the one before is current again."""
     get_glitch(session, glitch_id)
     if all(one.id != label_id for one in list_labels(session, glitch_id)):
         raise NotFoundError(

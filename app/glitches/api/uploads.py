@@ -26,7 +26,7 @@ async def _sent(
     ifo: Annotated[str | None, Form(description="Detector, such as H1.")] = None,
     channel: Annotated[str | None, Form(description="Such as H1:GDS-CALIB_STRAIN.")] = None,
     sample_rate_hz: Annotated[
-        float | None, Form(description="Samples a second, where the file does not say.")
+        float | None, Form(description="Sample rate in Hz, if the file does not state it.")
     ] = None,
     view_duration_s: Annotated[
         list[float] | None,
@@ -74,8 +74,8 @@ def embed(
     session: SessionDep,
     principal: Uploader,
     sent: _SentDep,
-    store: Annotated[bool, Form(description="Whether to keep the glitch.")] = True,
-    label: Annotated[str | None, Form(description="A class to label it with.")] = None,
+    store: Annotated[bool, Form(description="Whether to store the glitch.")] = True,
+    label: Annotated[str | None, Form(description="Class to label the glitch with.")] = None,
 ) -> Response:
     """201 where the glitch is new; 200 where it was known already, or nothing was stored.
 

@@ -23,7 +23,7 @@ _CONTENT: dict[str, dict[str, str]] = {
 
 
 class ExportQuery(Filters):
-    """Which glitches, in which format."""
+    """Filters and format."""
 
     format: Literal["csv", "hdf5", "ligolw"] = Field(
         default="csv", description="csv, hdf5 or ligolw."

@@ -18,16 +18,17 @@ router = APIRouter(tags=["catalogue"])
 
 @router.get("/checkpoints", summary="The published models")
 def checkpoints(session: SessionDep, _: Reader) -> ListOf[Checkpoint]:
-    """Latest first; one of them is active and embeds what is uploaded."""
+    """Latest first. The active one embeds uploads."""
     return ListOf(items=list(list_checkpoints(session)))
 
 
 class Switch(Model):
-    """A checkpoint that was asked to serve."""
+    """A checkpoint to be activated."""
 
     checkpoint: Checkpoint
     job: job_schemas.Job | None = Field(
-        description="Embeds the catalogue and then switches; null where it serves already."
+        description="Job that embeds the catalogue and then switches; null if the "
+        "checkpoint is active."
     )
 
 

@@ -24,26 +24,28 @@ class Unit(Model):
     """One latent."""
 
     unit: int
-    value: float = Field(description="Of the glitch, or of the medoid.")
-    steps: list[float] = Field(description="The value of each view in the strip.")
-    others: tuple[float, float] = Field(description="Middle nine tenths of the other glitches.")
-    group: tuple[float, float] | None = Field(description="Middle nine tenths of the members.")
+    value: float = Field(description="Value of the glitch or of the medoid.")
+    steps: list[float] = Field(description="Value of the latent in each image.")
+    others: tuple[float, float] = Field(description="Central 90 % of the other glitches.")
+    group: tuple[float, float] | None = Field(description="Central 90 % of the members.")
     difference: float | None = Field(
         description="Standardised difference of the means; above 0: higher in the cluster."
     )
-    nats: float | None = Field(description="How much it says about the glitch.")
+    nats: float | None = Field(description="KL of the latent for this glitch, in nats.")
     picture: str
 
 
 class Traversals(Model):
-    """What to move, and what cannot be moved."""
+    """Latents to vary, and inactive ones."""
 
-    glitch_id: UUID = Field(description="Whose vector the strips start from.")
+    glitch_id: UUID = Field(description="Glitch from whose vector the images start.")
     checkpoint: str
-    units: list[Unit] = Field(description="The most telling first.")
+    units: list[Unit] = Field(description="Most informative first.")
     n_active: int
-    dead: list[int] = Field(description="Latents that hardly move between any two glitches.")
-    n_others: int = Field(description="Glitches compared with; a sample where there are many.")
+    dead: list[int] = Field(description="Latents that hardly differ between glitches.")
+    n_others: int = Field(
+        description="Number of glitches compared with; a sample if there are many."
+    )
     reason: str | None = Field(description="Why there are none.")
 
 
@@ -75,7 +77,7 @@ _PNG = {200: {"content": {"image/png": {}}}, 304: {"description": "Not changed"}
 
 @router.get(
     "/glitches/{glitch_id}/reconstruction/{duration}.png",
-    summary="One view as the model paints it",
+    summary="Reconstruction of one view",
     response_class=Response,
     responses=_PNG,  # type: ignore[arg-type]  # FastAPI's own type is wider than it says
 )
@@ -88,14 +90,14 @@ def reconstruction(
     duration: Duration,
     checkpoint: Checkpoint = None,
 ) -> Response:
-    """From the posterior mean, in the colours of the view; rows that were not measured are grey."""
+    """From the posterior mean, in the colours of the view. Rows that were not measured are grey."""
     plan = plan_comparison(session, glitch_id, duration, "reconstruction", checkpoint)
     return painted_answer(request, plan)
 
 
 @router.get(
     "/glitches/{glitch_id}/residual/{duration}.png",
-    summary="What was seen less what the model paints",
+    summary="Residual of one view",
     response_class=Response,
     responses=_PNG,  # type: ignore[arg-type]
 )
@@ -108,21 +110,23 @@ def residual(
     duration: Duration,
     checkpoint: Checkpoint = None,
 ) -> Response:
-    """White is zero, red louder than painted, blue fainter; the ends are 10.2 of energy."""
+    """View minus reconstruction: white is zero, red positive, blue negative; limits ±10.2 of
+    energy.
+    """
     plan = plan_comparison(session, glitch_id, duration, "residual", checkpoint)
     return painted_answer(request, plan)
 
 
-@router.get("/glitches/{glitch_id}/traversals", summary="Which latents say most about a glitch")
+@router.get("/glitches/{glitch_id}/traversals", summary="Most informative latents of a glitch")
 def glitch_units(base: BaseUrl, session: SessionDep, _: Reader, glitch_id: UUID) -> Traversals:
-    """Each with the strip of views that shows what it does, under the active checkpoint."""
+    """Under the active checkpoint, each with images of its effect."""
     found = glitch_traversals(session, glitch_id)
     return traversals(base, found)
 
 
 @router.get(
     "/glitches/{glitch_id}/traversals/{unit}.png",
-    summary="Views painted while one latent moves",
+    summary="Images of one latent varied",
     response_class=Response,
     responses=_PNG,  # type: ignore[arg-type]
 )
@@ -138,7 +142,7 @@ def strip(
     duration: Annotated[float, Query(gt=0, le=60, description="Window, in seconds.")] = 1.0,
     checkpoint: Checkpoint = None,
 ) -> Response:
-    """Seven views beside each other, all other latents as the glitch has them."""
+    """Seven views side by side; all other latents are those of the glitch."""
     plan = plan_strip(
         session, glitch_id, unit, duration_s=duration, low=low, high=high, checkpoint_id=checkpoint
     )
@@ -146,17 +150,15 @@ def strip(
 
 
 @cluster_router.get(
-    "/clusters/{cluster_id}/traversals", summary="Which latents set a cluster apart"
+    "/clusters/{cluster_id}/traversals", summary="Latents that distinguish a cluster"
 )
 def cluster_units(base: BaseUrl, session: SessionDep, _: Reader, cluster_id: UUID) -> Traversals:
-    """By standardised difference from the other glitches; the strips start from the medoid."""
+    """By standardised difference from the other glitches. The images start from the medoid."""
     found = cluster_traversals(session, cluster_id)
     return traversals(base, found)
 
 
-@cluster_router.get(
-    "/clusters/{cluster_id}/plane", summary="Where the members of a cluster lie in a plane"
-)
+@cluster_router.get("/clusters/{cluster_id}/plane", summary="Members of a cluster in a plane")
 def plane(session: SessionDep, _: Reader, cluster_id: UUID) -> Plane:
-    """Along the two leading principal components of their directions, to split a cluster by eye."""
+    """Coordinates along the two leading principal components of their directions."""
     return cluster_plane(session, cluster_id)
