@@ -48,6 +48,7 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
             "Some of these glitches are simulated and others are not, and they are never clustered "
             "together: choose by origin."
         )
+    hold_selections(session)
     run = session.scalars(
         select(ClusteringRun)
         .where(
@@ -62,7 +63,6 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
             f"No {kind} glitches were clustered with the model that serves: start a clustering, "
             "and the selection becomes one of its clusters."
         )
-    session.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
     waiting = _waiting_of(session, wanted)
     if waiting is not None:
         return waiting
@@ -81,6 +81,11 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
     )
     record_event(session, author.name, "create", "cluster", cluster_id, n_glitches=len(wanted))
     return cluster_id
+
+
+def hold_selections(session: Session) -> None:
+    """Put clusters together one at a time, and none while a run that must hold them ends."""
+    session.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
 
 
 def _waiting_of(session: Session, glitch_ids: Sequence[UUID]) -> UUID | None:

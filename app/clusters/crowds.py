@@ -6,6 +6,7 @@ common.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -88,7 +89,8 @@ class Tested:
     predicted: Int[np.ndarray, " test"]  # ids of the classes that they look like
     slant: Slant = NO_SLANT  # whether the labels look like a fair sample
     aside: Aside = NOT_ASIDE  # whether what looks known lies amid the labelled
-    n_unjudged: int = 0  # unlabelled, but could not be judged
+    # Unlabelled, but could not be judged: in which windows and band how many were seen.
+    unjudged: Sequence[tuple[str, int]] = ()
     n_otherwise: int = 0  # judged by what they and the references both show
     recurrences: Mapping[int, Recurrence] = field(default_factory=dict)  # by class id
 
@@ -96,6 +98,11 @@ class Tested:
     def n_judged(self) -> int:
         """How many there are."""
         return len(self.p_values)
+
+    @property
+    def n_unjudged(self) -> int:
+        """How many are unlabelled, but could not be judged."""
+        return sum(n for _, n in self.unjudged)
 
     def ids(self, chosen: np.ndarray) -> list[UUID]:
         """The ids of those at these positions."""
@@ -115,7 +122,7 @@ def joined(parts: Sequence[Tested]) -> Tested:
         **columns,
         slant=reduce(Slant.plus, (one.slant for one in parts), NO_SLANT),
         aside=reduce(Aside.plus, (one.aside for one in parts), NOT_ASIDE),
-        n_unjudged=sum(one.n_unjudged for one in parts),
+        unjudged=[seen for one in parts for seen in one.unjudged],
         n_otherwise=sum(one.n_otherwise for one in parts),
     )
 
@@ -139,9 +146,10 @@ def tested_as_crowds(
     and how many unlabelled glitches make a recurrence; None looks for none. ``again`` encodes
     those that were seen otherwise than the references; without it they stay unjudged.
     """
-    keys, pool = _read(session, checkpoint_id, population)
+    keys, pool, conditions = _read(session, checkpoint_id, population)
     tests = judge_pool(pool)
-    n_tests = int((pool.classes == UNLABELLED).sum())
+    is_asked = pool.classes == UNLABELLED
+    n_tests = int(is_asked.sum())
     n_alike = int(np.isfinite(tests.p_values).sum())
     if again is not None and n_alike < n_tests and pool.is_reference.any():
         seen = again.seen(session, lambda places: _ids(keys, places), pool)
@@ -150,6 +158,8 @@ def tested_as_crowds(
         {} if dormancy is None else recurrences_in(pool, tests.predicted, tests.is_sure, *dormancy)
     )
     could = np.isfinite(tests.p_values)
+    is_asked[tests.places[could]] = False
+    counts = Counter(conditions[number] for number in pool.conditions[is_asked].tolist())
     return Tested(
         keys[tests.places[could]],
         tests.p_values[could],
@@ -158,13 +168,16 @@ def tested_as_crowds(
         tests.predicted[tests.places[could]],
         tests.slant,
         tests.aside,
-        n_tests - int(could.sum()),
+        counts.most_common(),
         int(could.sum()) - n_alike,
         recurrences,
     )
 
 
-def _read(session: Session, checkpoint_id: int, population: Population) -> tuple[np.ndarray, Pool]:
+def _read(
+    session: Session, checkpoint_id: int, population: Population
+) -> tuple[np.ndarray, Pool, list[str]]:
+    """Ids as 16 bytes, the glitches, and the condition of each number."""
     wanted = in_population(checkpoint_id, population)
     n = session.scalar(select(func.count()).select_from(Embedding).where(*wanted)) or 0
     rows = session.execute(
@@ -201,7 +214,7 @@ def _read(session: Session, checkpoint_id: int, population: Population) -> tuple
         at = end
     if means is None:
         means = np.empty((0, 0), dtype=np.float32)
-    return keys[:at], Pool(
+    pool = Pool(
         means=means[:at],
         gps_times=facts[:at, 0],
         is_reference=facts[:at, 1] > 0,
@@ -210,6 +223,7 @@ def _read(session: Session, checkpoint_id: int, population: Population) -> tuple
         judged=facts[:at, 3],
         calibration=facts[:at, 4],
     )
+    return keys[:at], pool, list(conditions)
 
 
 def _facts(row: Any, conditions: dict[str, int]) -> tuple[float, bool, int, float, float, int]:

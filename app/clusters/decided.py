@@ -17,6 +17,7 @@ from uuid import UUID
 import numpy as np
 from jaxtyping import Float, Int
 from sqlalchemy import ColumnElement, Uuid, cast, exists, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
 from app.clusters import records
@@ -30,6 +31,7 @@ from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster, Unit, describe_cluster, unit_vectors
 
 _MOST_OF_LOOK, _SHARE_OF_LOOK = 2_000, 0.9  # members whose distances say how far a look reaches
+_MOST_TOLD = 20_000  # members of a cluster whose decisions elsewhere are looked up for a page
 ALIKE = 0.5  # of a cluster's members must be of a look, or of an earlier cluster, to be like it
 
 
@@ -227,13 +229,14 @@ def waiting_members(session: Session, parameters: ClusteringParameters) -> list[
     """The unlabelled glitches that wait for a reviewer, whether a test flags them or not.
 
     Members of clusters that reviewers made and nobody has decided about, and those whose labels
-    were revoked.
+    were revoked; but what waits in a run of another kind waits there alone.
     """
-    groups = _divided(session, parameters)
-    waiting = [row.id for row in _latest(session, list(groups)).values() if row.state == "flagged"]
+    parts = _latest(session, list(_divided(session, parameters)), is_of_kind(parameters)).values()
+    waiting = [row.id for row in parts if row.state == "flagged"]
     waiting += [row.id for row in _waiting_selections(session, parameters)]
     members = select(ClusterMember.glitch_id).where(ClusterMember.cluster_id.in_(waiting))
-    again = unlabelled_again(session, standing_decisions(session, parameters))
+    decisions = standing_decisions(session, parameters)
+    again = unlabelled_again(session, decisions).keys() - waiting_elsewhere(session, parameters)
     conditions: list[ColumnElement[bool]] = [
         Glitch.class_id.is_(None),
         Glitch.id.in_(members) | is_any_of(Glitch.id, again),
@@ -241,6 +244,26 @@ def waiting_members(session: Session, parameters: ClusteringParameters) -> list[
     if parameters.ifo is not None:
         conditions.append(Glitch.ifo == parameters.ifo)
     return list(session.scalars(select(Glitch.id).where(*conditions)))
+
+
+def waiting_elsewhere(session: Session, parameters: ClusteringParameters) -> set[UUID]:
+    """Members of clusters that wait in the latest run of another kind."""
+    run, wait = ClusteringRun, aliased(ClusteringRun)
+    latest = (
+        select(run.id)
+        .where(run.is_simulated.is_(parameters.is_simulated), run.scope == "novel")
+        .ext(distinct_on(run.ifo))
+        .order_by(run.ifo, run.created_at.desc(), run.id.desc())
+    )
+    is_other = wait.ifo.is_distinct_from(parameters.ifo) | (wait.scope != parameters.scope)
+    return set(
+        session.scalars(
+            select(ClusterMember.glitch_id)
+            .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+            .join(wait, wait.id == Cluster.run_id)
+            .where(Cluster.state == "flagged", wait.id.in_(latest), is_other)
+        )
+    )
 
 
 def beside_of(summary: Mapping[str, Any]) -> UUID | None:
@@ -282,23 +305,39 @@ def standing_decisions(session: Session, parameters: ClusteringParameters) -> li
 
 def decisions_told(
     session: Session, clusters: Sequence[records.Cluster]
-) -> dict[str, Decision | None]:
-    """What stands now of the decisions that clusters tell of, by the cluster decided about."""
-    told = {
-        UUID(one["cluster_id"])
-        for cluster in clusters
-        for key in ("dismissed_before", "named_before")
-        for one in cluster.summary.get(key, [])
-    }
-    rows = session.execute(
-        select(Cluster.id, Cluster.identity).where(is_any_of(Cluster.id, told))
+) -> dict[UUID, list[tuple[Decision, int]]]:
+    """The decisions that stand now about members of each cluster in another, with how many.
+
+    Absent is what is too large to look.
+    """
+    sizes = {one.id: one.size for one in clusters if one.size <= _MOST_TOLD}
+    own, mine, theirs = aliased(Cluster), aliased(ClusterMember), aliased(ClusterMember)
+    shared = (
+        select(mine.cluster_id)
+        .join(theirs, theirs.glitch_id == mine.glitch_id)
+        .join(Cluster, Cluster.id == theirs.cluster_id)
+        .where(is_any_of(mine.cluster_id, sizes))
+    )
+    identities = session.scalars(
+        shared.with_only_columns(Cluster.identity)
+        .join(own, own.id == mine.cluster_id)
+        .where(Cluster.state.in_(DECIDING), Cluster.identity != own.identity)
+        .distinct()
     ).all()
-    latest = _latest(session, [row.identity for row in rows])
-    return {
-        str(row.id): decision_about(session, latest[row.identity])
-        for row in rows
-        if row.identity in latest
-    }
+    about = (decision_about(session, one) for one in _latest(session, identities).values())
+    by_cluster = {one.covers: one for one in about if one is not None}
+    identity = {one.id: one.identity for one in clusters}
+    told: dict[UUID, list[tuple[Decision, int]]] = {one: [] for one in sizes}
+    rows = session.execute(
+        shared.add_columns(theirs.cluster_id, func.count())
+        .where(is_any_of(theirs.cluster_id, by_cluster))
+        .group_by(mine.cluster_id, theirs.cluster_id)
+        .order_by(theirs.cluster_id)
+    )
+    for cluster_id, covers, n in rows:
+        if by_cluster[covers].cluster.identity != identity[cluster_id]:
+            told[cluster_id].append((by_cluster[covers], n))
+    return told
 
 
 def decision_about(session: Session, cluster: Cluster) -> Decision | None:

@@ -69,12 +69,14 @@ def _few_labels(facts: Facts) -> str:
 
 
 def _unjudged(facts: Facts) -> str:
-    reasons = "; ".join(_why_not(one) for one in facts.get("why", []))  # earlier versions kept none
+    why = facts.get("why", [])  # earlier versions kept none
+    reasons = "; ".join(map(_why_not, why))
     published = (
         " Published ones are loaded by the command `glitch-discovery references training-set`."
     )
     said = f": {reasons}." if reasons else "."
-    return said + published if facts.get("is_measured", True) else said
+    is_helped = facts.get("is_measured", True) and (not why or any(one["ifo"] for one in why))
+    return said + published if is_helped else said
 
 
 def _why_not(one: Facts) -> str:
@@ -90,10 +92,31 @@ def _why_not(one: Facts) -> str:
     else:
         why = (
             f"has {one['n_calibration']:,} labelled glitches to calibrate with, of which fewer "
-            f"than {LEAST_CALIBRATION} share windows and band with these, or too few are of other "
-            "events"
+            f"than {LEAST_CALIBRATION} share windows and band with these{_seen(one)}, or too few "
+            "are of other events"
         )
     return f"{one['n']:,} of {one['ifo']}, which {why}"
+
+
+def _meanwhile(facts: Facts) -> str:
+    n_came, n_labels = facts["n_came"], facts["n_labels"]
+    changed = [
+        count(n_came, "glitch came", "glitches came") if n_came else "",
+        count(n_labels, "label changed", "labels changed") if n_labels else "",
+        "glitches were being loaded by a job" if facts["is_loading"] else "",
+    ]
+    *first, last = filter(None, changed)
+    said = f"{', '.join(first)} and {last}" if first else last
+    return f"While this was clustered {said}: it has not seen all of that, so cluster again."
+
+
+def _seen(one: Facts) -> str:
+    """In which windows and bands glitches that could not be judged were seen, the commonest."""
+    seen = one.get("seen", [])  # earlier versions kept none
+    told = [f"{part['n']:,} in {part['condition']}" for part in seen[:_NAMED] if part["condition"]]
+    if told and (more := sum(part["n"] for part in seen[_NAMED:])):
+        told.append(f"{more:,} otherwise")
+    return f" (seen: {'; '.join(told)})" if told else ""
 
 
 def doubt_of(stored: Iterable[Facts]) -> str | None:
@@ -104,13 +127,13 @@ def doubt_of(stored: Iterable[Facts]) -> str | None:
     return " ".join(sentences(one for one in stored if one["kind"] in DOUBTS)) or None
 
 
-DOUBTS = ("typical_labels", "labels_aside")
+DOUBTS = ("typical_labels", "labels_aside", "judging")
 # Of each kind its sentence, or what makes it of the facts.
 KINDS: dict[str, str | Callable[[Facts], str]] = {
     "told": "{text}",  # by a version that kept sentences alone
     "nothing_unlabelled": lambda facts: (
-        f"There are no unlabelled glitches{' of ' if facts['ifo'] else ''}{facts['ifo'] or ''}: "
-        "nothing was tested."
+        f"There are no unlabelled {'' if facts.get('is_measured', True) else 'simulated '}glitches"
+        f"{' of ' if facts['ifo'] else ''}{facts['ifo'] or ''}: nothing was tested."
     ),
     "none_judged": lambda facts: (
         f"None of {facts['n_unjudged']:,} unlabelled glitches could be judged{_unjudged(facts)}"
@@ -134,6 +157,9 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     "of another time, or drawn or whitened by another tool; or the labels are a few events, many "
     "times. Then known glitches are flagged oftener than the rate says: label some of these, or "
     "load all alike, and cluster again.",
+    "judging": "The labels changed before this clustering, and the job that judges the catalogue "
+    "by them had not ended: known glitches may be flagged. Cluster again when it has.",
+    "meanwhile": _meanwhile,
     "too_few_calibrate": "With {n_calibration:,} labelled glitches to calibrate with, at least "
     "{least} must be novel before any can be flagged: label more, or raise the rate.",
     "too_many": "Only {most} of them were clustered: choose one detector or a lower rate to see "
@@ -143,8 +169,9 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
         f"{facts['min_cluster_size']}: nothing was clustered."
     ),
     "waiting": lambda facts: (
-        f"{count(facts['n'], 'glitch', 'glitches')} more, which this test does not flag, wait "
-        "for review: a reviewer made a cluster of them, or the labels of theirs were revoked."
+        f"{count(facts['n'], 'glitch', 'glitches')} more, which this test does not flag, "
+        f"{'waits' if facts['n'] == 1 else 'wait'} for review: put together by a reviewer, left "
+        "from an earlier clustering, or with labels that were revoked."
     ),
     "clusters": lambda facts: (
         f"{count(facts['n'], 'cluster was', 'clusters were')} found among "

@@ -10,22 +10,24 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
+from app.clusters.chosen import hold_selections
 from app.clusters.crowds import Reencoding
 from app.clusters.decided import Part, hold_reviewed, is_of_kind
 from app.clusters.findings import Finding, found
 from app.clusters.records import ClusteringParameters, Run
-from app.clusters.selection import Selection, select_novel
+from app.clusters.selection import Selection, not_seen, select_novel, with_waiting
 from app.clusters.storage import ClusterStore, Draft
-from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, ReviewEvent
 from app.core.database import is_any_of, uuid7
+from app.core.engine import make_session_factory
 from app.core.postgres.partitions import has_rows
 from app.glitches.tables import Glitch
 from app.jobs.records import JobContext, JobRecord, OneTransaction
@@ -50,6 +52,7 @@ def run_clustering(
     job_id: UUID | None = None,
     heartbeat: Callable[[], None] = lambda: None,
     encoder: Callable[[str], Encoder] | None = None,
+    apart: sessionmaker[Session] | None = None,
 ) -> Run:
     """Flag what is novel at the rate, cluster it, compare with the run before, store it all.
 
@@ -57,7 +60,8 @@ def run_clustering(
 
     ``heartbeat`` comes every few seconds, and may end the clustering by an exception.
     ``encoder`` gives that of a checkpoint's digest, by which glitches that were seen otherwise
-    than the references are encoded again; without it they stay unjudged.
+    than the references are encoded again; without it they stay unjudged. ``apart`` makes sessions
+    in which a small catalogue is judged first: else who labels waits until the clustering ends.
 
     Raises:
         InvalidRequestError: if a parameter cannot be.
@@ -70,16 +74,61 @@ def run_clustering(
     while not session.scalar(select(func.pg_try_advisory_xact_lock(_ONE_AT_A_TIME))):
         heartbeat()
         time.sleep(_ASKED_AGAIN_S)
-    checkpoint = checkpoints.active_checkpoint(session)
-    # A small catalogue is judged by what is known today; a large one as it was when it came in.
-    if not has_rows(session, checkpoint.id, REJUDGED_AT_ONCE + 1):
-        recalibrate(session, checkpoint.id)
-    heartbeat()
-    again = None
-    if encoder is not None:
-        again = Reencoding(partial(encoder, checkpoint.digest), heartbeat)
+    while True:  # again where another model serves by now
+        checkpoint = checkpoints.active_checkpoint(session)
+        # The transaction may have begun before an earlier run that was waited for.
+        began = session.scalars(select(func.clock_timestamp())).one()
+        is_judged_now = _judge_small(session, checkpoint.id, apart)
+        heartbeat()
+        again = None
+        if encoder is not None:
+            again = Reencoding(partial(encoder, checkpoint.digest), heartbeat)
+        attempt = session.begin_nested()
+        selection, clusters = _cluster(session, checkpoint.id, parameters, again, heartbeat)
+        run_id = _store_as_decided(
+            session,
+            {
+                "checkpoint_id": checkpoint.id,
+                "job_id": job_id,
+                "author": author,
+                "created_at": began,
+            },
+            parameters,
+            selection,
+            clusters,
+            heartbeat=heartbeat,
+            is_judged_now=is_judged_now,
+        )
+        if checkpoints.hold_active(session, checkpoint.id):
+            attempt.commit()
+            run = session.get_one(ClusteringRun, run_id, populate_existing=True)
+            return Run.model_validate(run)
+        attempt.rollback()  # and with it the locks: nobody waits for the next attempt
+        session.expire_all()
+
+
+def _judge_small(session: Session, checkpoint_id: int, apart: sessionmaker[Session] | None) -> bool:
+    """Judge a small catalogue by what is known now; a large one stays as it was judged before."""
+    if has_rows(session, checkpoint_id, REJUDGED_AT_ONCE + 1):
+        return False
+    if apart is None:
+        recalibrate(session, checkpoint_id)
+        return True
+    with apart.begin() as own:
+        recalibrate(own, checkpoint_id)
+    return True
+
+
+def _cluster(
+    session: Session,
+    checkpoint_id: int,
+    parameters: ClusteringParameters,
+    again: Reencoding | None,
+    heartbeat: Callable[[], None],
+) -> tuple[Selection, list[FoundCluster]]:
+    """What to cluster, and the clusters in it."""
     while True:  # again where some were deleted meanwhile
-        selection = select_novel(session, checkpoint.id, parameters, again)
+        selection = select_novel(session, checkpoint_id, parameters, again)
         heartbeat()
         clusters: list[FoundCluster] = []
         if len(selection.ids) >= parameters.min_cluster_size:
@@ -88,19 +137,53 @@ def run_clustering(
             size = parameters.min_cluster_size
             clusters = find_clusters(selection.vectors, size, chance, heartbeat)
         if _hold(session, selection.ids) == len(selection.ids):
-            break
-    continued: dict[UUID, str] = {}
-    while True:  # again where somebody decided about a cluster meanwhile
-        _states_now(session, continued)  # and the second time nobody does
+            return selection, clusters
+
+
+def _store_as_decided(
+    session: Session,
+    facts: Mapping[str, Any],
+    parameters: ClusteringParameters,
+    selection: Selection,
+    clusters: list[FoundCluster],
+    *,
+    heartbeat: Callable[[], None],
+    is_judged_now: bool,
+) -> UUID:
+    """Store the run with the decisions that stand when it ends; its id."""
+    continued: dict[UUID, str] | None = None
+    while True:  # again where somebody decided, or put a cluster together, meanwhile
+        is_second = continued is not None
+        if continued is not None:
+            _states_now(session, continued)  # the second time nobody does
+            hold_selections(session)
+        last = _last_event(session)
+        everything = with_waiting(session, facts["checkpoint_id"], parameters, selection)
         attempt = session.begin_nested()
-        run = ClusteringRun(checkpoint_id=checkpoint.id, job_id=job_id, author=author)
-        continued = _store(session, run, parameters, selection, clusters, heartbeat=heartbeat)
-        if _states_now(session, continued) == continued:
-            attempt.commit()
-            session.refresh(run)
-            return Run.model_validate(run)
+        run = ClusteringRun(**facts, id=uuid7())
+        continued = _store(session, run, parameters, everything, clusters, heartbeat=heartbeat)
+        unseen = not_seen(session, Run.model_validate(run), is_judged_now=is_judged_now)
+        run.findings = [*run.findings, *(one.as_json() for one in unseen)]
+        session.flush()
+        hold_selections(session)
+        if _states_now(session, continued) == continued and (
+            # Decisions about clusters of other runs are asked for once, so that this ends.
+            is_second or _last_event(session, but_of=run.id) == last
+        ):
+            late = with_waiting(session, facts["checkpoint_id"], parameters, everything)
+            if late is everything:
+                attempt.commit()
+                return run.id
         attempt.rollback()
         session.expire_all()
+
+
+def _last_event(session: Session, *, but_of: UUID | None = None) -> int | None:
+    """The latest event of any review, but of those of a run's own clusters."""
+    own = select(Cluster.id).where(Cluster.run_id == but_of)
+    return session.scalar(
+        select(func.max(ReviewEvent.id)).where(ReviewEvent.cluster_id.not_in(own))
+    )
 
 
 def _hold(session: Session, glitch_ids: Sequence[UUID]) -> int:
@@ -139,7 +222,6 @@ def _store(
     of_kind = select(ClusteringRun.id).where(*is_of_kind(parameters)).order_by(*latest)
     units = unit_vectors(selection.vectors)
     parts = hold_reviewed(session, parameters, selection.ids, units, clusters)
-    run.id = uuid7()
     run.previous_run_id = session.scalar(of_kind.limit(1))
     run.scope, run.ifo, run.is_simulated = parameters.scope, parameters.ifo, parameters.is_simulated
     run.fdr, run.min_cluster_size = parameters.fdr, parameters.min_cluster_size
@@ -177,6 +259,9 @@ def _store(
     counted = found("clusters", n=store.n_stored, **of)  # those apart by a decision included
     if run.n_clustered < parameters.min_cluster_size and not store.n_stored:
         counted = found("too_few", n=run.n_clustered, min_cluster_size=run.min_cluster_size)
+    n_waiting = sum(key not in selection.predicted for key in selection.ids)
+    if n_waiting and run.scope == "novel":
+        about.insert(0, found("waiting", n=n_waiting))
     findings = [
         *selection.findings,
         *([counted] if run.n_clustered or run.n_judged else []),  # else the selection says why
@@ -258,6 +343,7 @@ class ClusterHandler(OneTransaction):
             job_id=job.id,
             heartbeat=context.heartbeat,
             encoder=context.encoder,
+            apart=make_session_factory(cast("Engine", session.get_bind())),
         )
         if run.n_flagged and context.settings.sends_digest:
             create_job(session, "digest", {}, job.author, key=str(run.id))

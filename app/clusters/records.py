@@ -119,7 +119,8 @@ class Cluster(Model):
     )
     doubt: str | None = Field(
         description="Why the false-discovery rate of its run may not hold: the labels seem to be "
-        "no fair sample. Null where nothing speaks against it, which proves nothing."
+        "no fair sample, or had changed and were not judged by yet. Null where nothing speaks "
+        "against it, which proves nothing."
     )
     medoid_id: UUID | None
     state: str = Field(description="flagged, promoted, merged, dismissed, or split.")

@@ -2,23 +2,29 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 from jaxtyping import Float
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
+from app.batches.options import KIND as BATCH
 from app.classes.tables import GlitchClass
 from app.clusters.crowds import Reencoding, joined, tested_as_crowds
 from app.clusters.decided import waiting_members
 from app.clusters.findings import Finding, found
-from app.clusters.records import ClusteringParameters
-from app.core.database import is_any_of
+from app.clusters.records import ClusteringParameters, Run
+from app.clusters.service import labels_since
+from app.core.database import is_any_of, least_of
 from app.glitches.tables import Embedding, Glitch
+from app.jobs.records import OPEN_STATES
+from app.jobs.tables import Job
+from app.novelty.job import KIND as JUDGE
+from app.references.service import KIND as REFERENCES
 from glitch.clustering.dormancy import Recurrence
 from glitch.novelty import LEAST_OF_CLASS
 from glitch.novelty.fair_sample import SIGMAS
@@ -26,6 +32,7 @@ from glitch.novelty.false_discovery import flagging_threshold, least_flaggable
 from glitch.types import LatentArray
 
 _GONE = ("retired", "withdrawn")
+_LOADING = (BATCH, REFERENCES)  # jobs that store and label many glitches
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,70 @@ def columns_of(rows: Sequence[Any]) -> dict[str, Any]:
     return {"ids": list(ids), "ifos": list(ifos), "gps_times": list(times), "vectors": vectors}
 
 
+def _columns(conditions: list[ColumnElement[bool]]) -> Select[*tuple[Any, ...]]:
+    return (
+        select(Embedding.glitch_id, Glitch.ifo, Glitch.gps_time, Embedding.mean)
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .where(*conditions)
+        .order_by(Embedding.glitch_id)
+    )
+
+
+def with_waiting(
+    session: Session, checkpoint_id: int, parameters: ClusteringParameters, selection: Selection
+) -> Selection:
+    """The same with what waits for a reviewer since it was chosen; itself where nothing does.
+
+    Nobody deletes what came to it until the transaction ends.
+    """
+    late = set(waiting_members(session, parameters)) - set(selection.ids)
+    wanted = [Embedding.checkpoint_id == checkpoint_id, is_any_of(Embedding.glitch_id, late)]
+    held = _columns(wanted).with_for_update(read=True, key_share=True, of=Glitch)
+    rows = session.execute(held).all() if late else ()
+    if not rows:
+        return selection
+    more = columns_of(rows)
+    return replace(
+        selection,
+        ids=selection.ids + more["ids"],
+        ifos=selection.ifos + more["ifos"],
+        gps_times=selection.gps_times + more["gps_times"],
+        vectors=np.concatenate([selection.vectors, more["vectors"]])
+        if selection.ids
+        else more["vectors"],
+        weights=np.append(selection.weights, np.ones(len(rows))),
+    )
+
+
+def not_seen(session: Session, run: Run, *, is_judged_now: bool) -> list[Finding]:
+    """What changed in the catalogue while it was clustered, or was being judged again.
+
+    ``is_judged_now`` says that the run itself judged all by the labels of its beginning.
+    """
+    came = [Glitch.id >= least_of(run.created_at), Glitch.is_simulated.is_(run.is_simulated)]
+    if run.ifo is not None:
+        came.append(Glitch.ifo == run.ifo)
+    is_of_simulated = func.coalesce(Job.parameters["origin"].astext, "") == "simulated"
+    loads = (
+        Job.kind.in_(_LOADING)
+        & Job.started_at.is_not(None)
+        & (is_of_simulated if run.is_simulated else ~is_of_simulated)
+    )
+    n_loading, n_judging = session.execute(
+        select(func.count().filter(loads), func.count().filter(Job.kind == JUDGE)).where(
+            Job.state.in_(OPEN_STATES) | (Job.finished_at >= run.created_at)
+        )
+    ).one()
+    since = labels_since(session, run)
+    facts = {
+        "n_came": session.scalar(select(func.count()).select_from(Glitch).where(*came)),
+        "n_labels": since.came + since.went + since.changed,
+        "is_loading": bool(n_loading),
+    }
+    findings = [found("meanwhile", **facts)] if any(facts.values()) else []
+    return [found("judging"), *findings] if n_judging and not is_judged_now else findings
+
+
 def select_novel(
     session: Session,
     checkpoint_id: int,
@@ -148,6 +219,7 @@ def select_novel(
             "n": one.n_unjudged,
             "n_references": references.get(ifo, 0),
             "n_calibration": calibration_by_ifo.get(ifo, 0),
+            "seen": [{"condition": seen, "n": n} for seen, n in one.unjudged],
         }
         for ifo, one in by_ifo.items()
         if one.n_unjudged
@@ -160,13 +232,12 @@ def select_novel(
         findings.insert(1, found("labels_aside", in_100=round(100 * tests.aside.excess)))
     if tests.n_otherwise:
         findings.append(found("seen_otherwise", n=tests.n_otherwise))
-    if n_judged and threshold is None and calibration_by_ifo:
-        least = min(
-            least_flaggable(math.ceil(tests.weights.sum()), count, parameters.fdr)
-            for count in calibration_by_ifo.values()
-        )
+    if n_judged and threshold is None:
+        # Of what was tested: another detector's labels help it nothing.
+        n_calibration = max(calibration_by_ifo.get(ifo, 0) for ifo in judged_by_ifo)
+        n_tests = math.ceil(tests.weights.sum())
+        least = least_flaggable(n_tests, n_calibration, parameters.fdr)
         if least > 1:  # else it is no lack of labels that nothing is flagged
-            n_calibration = max(calibration_by_ifo.values())
             findings.append(found("too_few_calibrate", n_calibration=n_calibration, least=least))
     if n_flagged:
         findings += _few_labels(
@@ -178,18 +249,10 @@ def select_novel(
     else:
         by_novelty = (tests.keys[flagged], -tests.scores[flagged], tests.p_values[flagged])
         novel = tests.ids(flagged[np.lexsort(by_novelty)[:MOST_CLUSTERED]])
-        waiting = set(waiting_members(session, parameters)) - set(novel)
-        if waiting:
-            findings.append(found("waiting", n=len(waiting)))
-        chosen = [*population, is_any_of(Embedding.glitch_id, [*novel, *waiting])]
+        waiting = set(waiting_members(session, parameters)).union(novel)
+        chosen = [*population, is_any_of(Embedding.glitch_id, waiting)]
         n_chosen = n_flagged
-    rows = session.execute(
-        select(Embedding.glitch_id, Glitch.ifo, Glitch.gps_time, Embedding.mean)
-        .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .where(*chosen)
-        .order_by(Embedding.glitch_id)
-        .limit(MOST_CLUSTERED)
-    ).all()
+    rows = session.execute(_columns(chosen).limit(MOST_CLUSTERED)).all()
     if n_chosen > MOST_CLUSTERED:
         findings.append(found("too_many", most=MOST_CLUSTERED))
     of_bursts = np.flatnonzero(tests.weights < 1)
@@ -218,7 +281,8 @@ def _about_tests(
 ) -> list[Finding]:
     reasons = {"why": why, "is_measured": not parameters.is_simulated}
     if not n_judged and not n_unjudged:
-        return [found("nothing_unlabelled", ifo=parameters.ifo)]
+        is_measured = not parameters.is_simulated
+        return [found("nothing_unlabelled", ifo=parameters.ifo, is_measured=is_measured)]
     if not n_judged:
         return [found("none_judged", n_unjudged=n_unjudged, **reasons)]
     tested = found("tested", n_flagged=n_flagged, n_judged=n_judged, fdr=parameters.fdr)

@@ -64,10 +64,11 @@ class ClusterStore:
         self._again = decided.unlabelled_again(self.session, self._decisions)
         seen = [one for one in drafts if not _is_decided(one)]
         in_some = {place for one in seen for place in one.part.cluster.members.tolist()}
+        elsewhere = decided.waiting_elsewhere(self.session, self.parameters)
         self._lost = {
             place: self._again[key].cluster
             for place, key in enumerate(self.selection.ids)
-            if key in self._again and place not in in_some
+            if key in self._again and key not in elsewhere and place not in in_some
         }
         return [*seen, *filter(_is_decided, drafts)]
 
@@ -231,7 +232,8 @@ class ClusterStore:
         return findings
 
     def _about(self, cluster: FoundCluster, draft: Draft, summary: dict[str, Any]) -> list[Finding]:
-        size, before, ifos = len(cluster.members), draft.before, " and ".join(summary["ifos"])
+        size, before = len(cluster.members), draft.before
+        ifos = " and ".join(one for one in summary["ifos"] if one != "unknown")
         findings = [found("dormant", label=name, n=size, ifo=ifos) for name in summary["returning"]]
         if before is not None and draft.part.n_parts == 1 and size != before.size:
             findings.insert(0, found("continued", before=before.size, now=size))

@@ -88,7 +88,10 @@ def summarise(
         "returning": [
             name
             for name, state, _, near, _, of_ifos in classes[:NEAREST_CLASSES]
-            if near and of_ifos >= LEAST_OF_CLASS and (state == "dormant" or name in back)
+            if near
+            and of_ifos >= LEAST_OF_CLASS
+            # Of everything a cluster may be that class itself, as it was labelled long ago.
+            and ((state == "dormant" and parameters.scope == "novel") or name in back)
         ],
         "simulated_look": None
         if parameters.is_simulated
@@ -139,7 +142,8 @@ def significance(selection: Selection, cluster: FoundCluster) -> float | None:
     chances = []
     flagged = [index for index in cluster.members if selection.ids[index] in selection.predicted]
     for ifo in {selection.ifos[index] for index in flagged} - {None}:
-        if ifo not in selection.judged_by_ifo or not selection.calibration_by_ifo.get(ifo):
+        n_calibration = selection.calibration_by_ifo.get(ifo, 0)
+        if ifo not in selection.judged_by_ifo or not n_calibration:
             continue
         mine = [index for index in flagged if selection.ifos[index] == ifo]
         # A burst is one glitch that was tested once.
@@ -149,8 +153,9 @@ def significance(selection: Selection, cluster: FoundCluster) -> float | None:
             chance_of_as_many(
                 min(n_members, n_tests),
                 n_tests,
-                selection.calibration_by_ifo[ifo],
-                selection.threshold,
+                n_calibration,
+                # By its weight a test may come below the least p-value of scores that count alike.
+                max(selection.threshold, 1 / (n_calibration + 1)),
             )
         )
     return min(1.0, min(chances) * len(chances)) if chances else None
@@ -169,7 +174,8 @@ def _times(times: Sequence[Decimal], size: int) -> dict[str, Any]:
         "last": _text(max(times)),
         # Within the span of the cluster itself: what the detector did outside is not known here.
         # Of some members without a time nobody knows the rate.
-        "rate_per_day": len(times) / days if days > 0 and len(times) == size else None,
+        # So many intervals lie between the first and the last.
+        "rate_per_day": (size - 1) / days if days > 0 and len(times) == size else None,
         "histogram": [
             {"gps_start": float(start), "count": int(count)}
             for start, count in zip(edges[:-1], counts, strict=True)

@@ -28,6 +28,7 @@ from app.models import checkpoints
 from app.models.records import CheckpointRecord
 from app.novelty.catalogue import REJUDGED_AT_ONCE, embedded_after, recalibrate, rejudge
 from app.novelty.conditions import Population
+from app.novelty.job import request_judging
 from glitch.novelty import Judgement
 from glitch.novelty.conditions import condition_of
 from glitch.novelty.known import Known
@@ -150,7 +151,10 @@ HANDLER = ReembedHandler()
 
 def _switch(session: Session, target: CheckpointRecord, author: str) -> CheckpointRecord:
     record_event(session, author, "activate", "checkpoint", target.id, digest=target.digest)
-    return checkpoints.activate_checkpoint(session, target.id)
+    record = checkpoints.activate_checkpoint(session, target.id)
+    # Only the active one is judged again when labels change: of those since, this one lacks some.
+    request_judging(session, author)
+    return record
 
 
 def _missing(

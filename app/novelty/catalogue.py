@@ -252,6 +252,7 @@ _STORE_CALIBRATION = text(
     "UPDATE embedding SET calibration_score = new.score, calibration_run = new.run"
     " FROM unnest(:ids, :scores, :runs) AS new (glitch_id, score, run)"
     " WHERE embedding.checkpoint_id = :checkpoint_id AND embedding.glitch_id = new.glitch_id"
+    " AND embedding.is_reference"  # else its label was revoked since it was read
 ).bindparams(
     bindparam("ids", type_=ARRAY(Uuid)),
     bindparam("scores", type_=ARRAY(Double)),

@@ -237,7 +237,8 @@ def judge(
 def too_few_calibrate(n: int, condition: str | None = None) -> str:
     """Why a glitch could not be judged, and what helps."""
     seen = "" if condition is None else f", seen in the same windows and band ({condition}),"
-    both = "" if condition is None else " A clustering can judge it by what both show."
+    helps = " A clustering can judge it by what both show, if they share a window."
+    both = "" if condition is None else helps
     return (
         f"{_so_few(n)} of this detector and origin{seen} to calibrate with, at least "
         f"{LEAST_CALIBRATION} are needed: {WHICH_CALIBRATE}.{both}"

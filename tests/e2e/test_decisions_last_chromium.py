@@ -230,7 +230,8 @@ def test_nothing_is_lost_and_nothing_undone(
     browser.open(f"/ui/clusters?run={run['id']}&state=all")
     states = browser.find("nav[aria-label=State]").text
     assert [int(n) for n in re.findall(r"\d+", states)] == [1, 0, 1, 1, 3]
-    assert browser.find(".changes").text.startswith("3 as before\nsince the clustering of")
+    changes = browser.find(".changes").text
+    assert changes.startswith("3 as large as before\nsince they were found last;")
     cards = browser.find(".groups").text
     for wrong in ("new in this clustering", "grew", "shrank", "came to", "not found"):
         assert wrong not in cards

@@ -18,7 +18,7 @@ from app.core.access import Role
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch
-from app.glitches.service import stored_views
+from app.glitches.service import get_embedding, stored_views
 from app.models.checkpoints import active_checkpoint, publish_checkpoint
 from app.novelty.catalogue import recalibrate
 from glitch.checkpoint import load_checkpoint
@@ -46,8 +46,8 @@ def encoder(session: Session, data_folder: Path) -> Encoder:
     return Encoder(checkpoint)
 
 
-def views_of(kind: int, seed: int, *, windows: int) -> Views:
-    """A blob whose height and width tell its kind, in the first so many windows."""
+def views_of(kind: int, seed: int, *, windows: int, first: int = 0) -> Views:
+    """A blob whose height and width tell its kind, in so many windows from one on."""
     rng = np.random.default_rng([kind, seed])
     row, column = np.mgrid[0:128, 0:128]
     heights, widths = (20, 60, 100), (4, 25, 60)
@@ -55,9 +55,10 @@ def views_of(kind: int, seed: int, *, windows: int) -> Views:
         -(((row - heights[kind]) / 10) ** 2) - ((column - 64) / (widths[kind] + rng.normal())) ** 2
     )
     values = np.zeros((4, 128, 128), dtype=np.float32)
-    values[:windows] = np.clip(blob + 0.05 * rng.random((windows, 128, 128)), 0, 1)
+    shown = slice(first, first + windows)
+    values[shown] = np.clip(blob + 0.05 * rng.random((windows, 128, 128)), 0, 1)
     observed = np.zeros((4, 128), dtype=np.bool_)
-    observed[:windows] = True
+    observed[shown] = True
     return Views(values, observed, RECIPE)
 
 
@@ -99,6 +100,13 @@ def test_glitches_of_four_windows_are_judged_by_references_of_one(
     assert (run.n_judged, run.n_unjudged, run.n_flagged) == (6, 0, 0)
     assert "seen_otherwise" in {one["kind"] for one in run.findings}
     assert "judged by what both show" in run.detail
+    # Of a window that no reference has nothing can be judged, and it says which that is.
+    lone = store(session, encoder, [views_of(0, 200, windows=1, first=3)], 2000)
+    recalibrate(session, active_checkpoint(session).id)
+    assert "(4 s, 10 to 2048 Hz)" in str(get_embedding(session, lone[0].glitch.id).novelty.reason)
+    run = run_clustering(session, PARAMETERS, author="test", encoder=lambda _: encoder)
+    assert (run.n_judged, run.n_unjudged, run.n_flagged) == (6, 1, 0)
+    assert "share windows and band with these (seen: 1 in 4 s, 10 to 2048 Hz)" in run.detail
 
 
 def test_what_is_encoded_again_is_what_the_mask_shows(session: Session, encoder: Encoder) -> None:

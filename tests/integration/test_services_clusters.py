@@ -237,7 +237,8 @@ def test_why_nothing_could_be_tested_is_said(session: Session, fill: Fill) -> No
     session.execute(otherwise.values(condition="4 s, 10 to 1291 Hz"))
     assert (
         "3 more could not be judged: 3 of H1, which has 31 labelled glitches to calibrate with, "
-        "of which fewer than 20 share windows and band with these, or too few are of other events."
+        "of which fewer than 20 share windows and band with these (seen: 3 in 4 s, 10 to 1291 Hz), "
+        "or too few are of other events."
     ) in run(session, ifo="H1").detail
 
 
@@ -432,6 +433,7 @@ def test_the_job_runs_it_once(
     assert start_clustering(session, PARAMETERS, principal=author).id == job.id  # still open
     context: Any = SimpleNamespace(heartbeat=lambda: None, encoder=None, settings=Settings())
     job = get_job(session, job.id)
+    session.commit()  # a small catalogue is judged by a transaction of its own
     assert len(list(HANDLER.plan(session, job, context))) == 1
     chunk: Any = None
     HANDLER.run_chunk(session, job, chunk, context)

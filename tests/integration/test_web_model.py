@@ -243,7 +243,7 @@ def test_what_changed_since_the_last_run(
     fresh = store_cluster(session, run, [one.id for one in glitches[3:20:4]])
     session.commit()
     page = reviewer.get("/ui/clusters")
-    assert "1 new 1 grew since the clustering of" in page.text
+    assert "1 new 1 grew since they were found last; the clustering before is of" in page.text
     assert "of the clusters of then 1 not found again" in page.text
     only = reviewer.get("/ui/clusters?change=new")
     shown = [link for link in only.links if link.startswith("/ui/clusters/")]

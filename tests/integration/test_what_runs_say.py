@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from acts import Dismiss
-from found_clusters import KNOWN, NOVEL, OTHER, Fill, cluster_now, decide, members
+from found_clusters import ADA, KNOWN, NOVEL, OTHER, Fill, cluster_now, decide, members
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
-from sqlalchemy import delete, select, update
+from sqlalchemy import case, delete, select, update
 from sqlalchemy.orm import Session
 
+from app.classes.tables import GlitchClass
 from app.clusters import records
+from app.clusters.chosen import cluster_by_hand
 from app.clusters.findings import sentences
 from app.clusters.job import run_clustering
 from app.clusters.pages.lists import clusters_page_of
+from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters
 from app.clusters.service import get_cluster, runs_that_wait
 from app.clusters.tables import Cluster
@@ -82,6 +87,58 @@ def test_more_labels_are_asked_for_only_where_they_lack(session: Session, fill: 
     run, _ = cluster_now(session)
     assert run.n_flagged == 0
     assert "before any can be flagged" in run.detail
+
+
+def test_more_labels_are_asked_for_of_the_detector_that_lacks_them(
+    session: Session, fill: Fill
+) -> None:
+    """The many of another one make no p-value of this one smaller."""
+    fill(300, KNOWN, "Blip")
+    here = [*fill(60, KNOWN, "Blip"), *fill(200, KNOWN)]
+    for of, key in ((Glitch, Glitch.id), (Embedding, Embedding.glitch_id)):
+        session.execute(update(of).where(key.in_(here)).values(ifo="L1"))
+    run, _ = cluster_now(session)
+    assert (run.n_judged, run.n_flagged) == (200, 0)
+    assert "With 60 labelled glitches to calibrate with, at least" in run.detail
+
+
+def test_a_dormant_class_is_not_back_where_its_own_labels_are_clustered(
+    session: Session, fill: Fill
+) -> None:
+    fill(300, KNOWN, "Blip")
+    fill(30, OTHER, "Tomte")
+    session.execute(update(GlitchClass).where(GlitchClass.name == "Tomte").values(state="dormant"))
+    everything = ClusteringParameters(scope="everything")
+    run = run_clustering(session, everything, author="someone")
+    assert run.n_clusters >= 2
+    assert "is back" not in run.detail
+    fill(40, OTHER + 0.7 * NOVEL)  # unlabelled ones beside it
+    run, _ = cluster_now(session)
+    assert ("The dormant class Tomte is back in H1" in run.detail) == bool(run.n_clusters)
+
+
+def test_the_rate_of_two_is_that_of_the_one_interval_between_them(
+    session: Session, flagged: records.Cluster, fill: Fill
+) -> None:
+    chosen = fill(2, KNOWN)
+    start = Decimal(1_126_259_462)
+    for n_days, rate in ((10, "one in 10 days"), (0, None)):
+        session.execute(
+            update(Glitch)
+            .where(Glitch.id.in_(chosen))
+            .values(gps_time=case((Glitch.id == chosen[0], start), else_=start + 86_400 * n_days))
+        )
+        made = get_cluster(session, cluster_by_hand(session, chosen, author=ADA))
+        assert ClusterInWords(made).rate == rate
+        decide(session, made, Dismiss())  # while it waits it is not made again
+
+
+def test_a_run_that_had_nothing_to_test_says_of_which_kind(session: Session, fill: Fill) -> None:
+    fill(20, KNOWN)
+    simulated = ClusteringParameters(is_simulated=True, ifo="H1")
+    assert run_clustering(session, simulated, author="someone").detail == (
+        "There are no unlabelled simulated glitches of H1: nothing was tested."
+    )
 
 
 def test_a_run_says_that_labels_seem_to_be_typical(session: Session, fill: Fill) -> None:

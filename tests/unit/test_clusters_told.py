@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+from scipy.stats import betabinom
+
 from app.clusters.findings import found, sentences, trust_sentence
+from app.clusters.selection import Selection
+from app.clusters.summary import significance
 
 SEEN = {"condition": "0.5 + 1 + 2 + 4 s, 10 to 2048 Hz", "n": 33}
 TRUST = {"n_timed": 23, "n_faint": 0, "n_off_centre": 0, "seen": [SEEN], "looks": []}
@@ -99,3 +110,107 @@ def test_one_glitch_is_told_in_the_singular() -> None:
     said = trust_sentence(33, {**TRUST, "n_faint": 1, "n_off_centre": 1})
     assert "1 is faint" in said
     assert "1 is off centre" in said
+
+
+def test_one_that_waits_is_one() -> None:
+    [said] = sentences([found("waiting", n=1).as_json()])
+    assert said.startswith("1 glitch more, which this test does not flag, waits for review: put ")
+
+
+def test_what_changed_meanwhile_is_listed() -> None:
+    def told(n_came: int, n_labels: int, is_loading: bool) -> str:
+        facts = {"n_came": n_came, "n_labels": n_labels, "is_loading": is_loading}
+        [said] = sentences([found("meanwhile", **facts).as_json()])
+        return said.removeprefix("While this was clustered ").partition(":")[0]
+
+    assert told(1, 0, False) == "1 glitch came"
+    assert told(0, 1, False) == "1 label changed"
+    assert told(0, 0, True) == "glitches were being loaded by a job"
+    assert told(1200, 2, True) == (
+        "1,200 glitches came, 2 labels changed and glitches were being loaded by a job"
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_references", "n_calibration", "reason"),
+    [
+        (49, 0, "has 49 labelled glitches, and needs 50"),
+        (50, 19, "has 19 labelled glitches to calibrate with, and needs 20"),
+        (50, 20, "of which fewer than 20 share windows and band with these (seen: 3 in 1 s), or"),
+    ],
+)
+def test_what_could_not_be_judged_is_told_what_it_lacks(
+    n_references: int, n_calibration: int, reason: str
+) -> None:
+    seen = [{"condition": "1 s", "n": 3}]
+    counts = {"n_references": n_references, "n_calibration": n_calibration}
+    why = [{"ifo": "V1", "n": 3, "seen": seen, **counts}]
+    [said] = sentences([found("unjudged", n=3, why=why).as_json()])
+    assert reason in said
+    assert "`glitch-discovery references training-set`" in said
+
+
+def test_labels_help_nothing_without_a_detector() -> None:
+    why = [{"ifo": None, "n": 3}]
+    [said] = sentences([found("unjudged", n=3, why=why).as_json()])
+    assert said.endswith("3 without a detector (send them again with its name, `ifo`).")
+
+
+def selected(
+    ifos: list[str | None], threshold: float, tested: dict[str, float], weights: list[float]
+) -> Selection:
+    """Flagged glitches of these detectors, by nine calibrating glitches of each."""
+    n = len(ifos)
+    keys = [UUID(int=at) for at in range(n)]
+    times: list[Decimal | None] = [None] * n
+    return Selection(
+        ids=keys,
+        ifos=ifos,
+        gps_times=times,
+        vectors=np.zeros((n, 2), dtype=np.float32),
+        weights=np.array(weights),
+        predicted=dict.fromkeys(keys, 1),
+        n_judged=n,
+        n_unjudged=0,
+        n_flagged=n,
+        threshold=threshold,
+        judged_by_ifo=tested,
+        calibration_by_ifo=dict.fromkeys(tested, 9),
+        findings=[],
+    )
+
+
+def chance_of(selection: Selection) -> float | None:
+    everyone: Any = SimpleNamespace(members=np.arange(len(selection.ids)))
+    return significance(selection, everyone)
+
+
+def above_all_nine(n: int, n_tests: int) -> float:
+    """The chance that n of so many tests lie above all of nine calibration scores."""
+    return float(sum(betabinom.pmf(many, n_tests, 1, 9) for many in range(n, n_tests + 1)))
+
+
+@pytest.mark.parametrize(("threshold", "n"), [(0.1, 1), (0.02, 1), (0.02, 3)])
+def test_a_weight_makes_no_chance_smaller_than_that_of_the_largest_score(
+    threshold: float, n: int
+) -> None:
+    found_one = selected(["H1"] * n, threshold, {"H1": 10.0}, [1.0] * n)
+    assert chance_of(found_one) == pytest.approx(above_all_nine(n, 10))
+
+
+def test_the_chance_of_several_detectors_is_the_least_times_their_number() -> None:
+    ifos: list[str | None] = ["H1", "H1", "H1", "L1"]
+    of_two = selected(ifos, 0.1, {"H1": 10.0, "L1": 10.0}, [1.0] * 4)
+    assert chance_of(of_two) == pytest.approx(2 * above_all_nine(3, 10))
+    nothing_else: list[str | None] = ["H1", None]
+    assert chance_of(selected(nothing_else, 0.1, {"H1": 10.0}, [1.0] * 2)) == pytest.approx(
+        above_all_nine(1, 10)
+    )
+
+
+def test_a_burst_is_one_member_and_one_test() -> None:
+    """Of parts of bursts no member is made, and each may have been a test."""
+    halves = selected(["H1"] * 5, 0.1, {"H1": 9.5}, [0.5] * 5)
+    assert chance_of(halves) == pytest.approx(above_all_nine(2, 10))
+    fifths = selected(["H1"] * 4, 0.1, {"H1": 9.0}, [0.2] * 4)
+    assert chance_of(fifths) == pytest.approx(above_all_nine(1, 9))

@@ -218,7 +218,7 @@ def _changes(
     changed = service.changes_since(session, run)
     if changed is None:
         return (), "This is the first clustering of its kind: everything in it is new."
-    words = {"new": "new", "grown": "grew", "shrunk": "shrank", "same": "as before"}
+    words = {"new": "new", "grown": "grew", "shrunk": "shrank", "same": "as large as before"}
     chosen = values.get("change")
     links = tuple(
         ClassCount(
@@ -235,9 +235,11 @@ def _changes(
         (changed.lost, "not found again"),
     ]
     gone = ", ".join(f"{number:,} {fate}" for number, fate in fates if number)
-    return links, f"since the clustering of {stamp(changed.previous_made)}" + (
-        f"; of the clusters of then {gone}" if gone else ""
+    # A cluster may have been found last before the clustering before this one.
+    before = (
+        f"since they were found last; the clustering before is of {stamp(changed.previous_made)}"
     )
+    return links, f"{before}; of the clusters of then {gone}" if gone else before
 
 
 def _href(values: Mapping[str, str], **changes: str | None) -> str:

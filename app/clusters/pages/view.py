@@ -154,7 +154,7 @@ def cluster_cards(
     named = class_names_of(session, [cluster.identity for cluster in clusters])
     decisions, cards = decisions_told(session, clusters), []
     for one in clusters:
-        words = ClusterInWords(one, decisions)
+        words = ClusterInWords(one, decisions.get(one.id))
         counts = [bin_["count"] for bin_ in one.summary.get("gps_times", {}).get("histogram", [])]
         ends = words.ends
         text = (
@@ -224,7 +224,7 @@ def cluster_page_of(
             is_logarithmic=True,
         ),
     )
-    words = ClusterInWords(cluster, decisions_told(session, [cluster]))
+    words = ClusterInWords(cluster, decisions_told(session, [cluster]).get(cluster.id))
     ends = words.ends
     since = service.labels_since(session, run)
     of_each = ((since.came, "came"), (since.went, "went"), (since.changed, "changed class"))

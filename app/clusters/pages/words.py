@@ -1,10 +1,9 @@
 """Display forms of a cluster that several templates share."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from app.clusters.decided import Decision
@@ -33,9 +32,9 @@ class ClusterInWords:
     """One cluster."""
 
     cluster: Cluster
-    # What stands now of the decisions that it tells of, by the cluster decided about; where nobody
+    # What stands now of decisions about members in other clusters, with how many; where nobody
     # looked it is told as its run found it.
-    decisions: Mapping[str, Decision | None] | None = None
+    decisions: Sequence[tuple[Decision, int]] | None = None
 
     @property
     def state(self) -> str:
@@ -58,7 +57,7 @@ class ClusterInWords:
             return "new in this clustering"
         if cluster.size > before:
             return f"grew from {before:,}"
-        return f"shrank from {before:,}" if cluster.size < before else "as in the clustering before"
+        return f"shrank from {before:,}" if cluster.size < before else "as large as before"
 
     @property
     def stability(self) -> str:
@@ -80,22 +79,21 @@ class ClusterInWords:
     def warning(self) -> str | None:
         """What was decided of some of it in another cluster, or came since it was decided."""
         told = [
-            f"{one['n']:,} of these {'was' if one['n'] == 1 else 'were'} {what} by {author} on {on}"
-            for key in ("dismissed_before", "named_before")
-            for one in self.cluster.summary.get(key, [])
-            for what, author, on in self._told(one)
+            f"{n:,} of these {'was' if n == 1 else 'were'} {what} by {author} on {on}"
+            for n, what, author, on in self._told()
         ]
         return "; ".join([*told, *filter(None, [self.not_judged])]) or None
 
-    def _told(self, one: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-        """What was decided, by whom and when; nothing of what was taken back since."""
-        label, author, on = one.get("label"), one["author"], one["on"]
+    def _told(self) -> Iterator[tuple[int, str, str, str]]:
+        """Of how many what was decided, by whom and when; dismissals first."""
+        summary = self.cluster.summary
+        stored = [*summary.get("dismissed_before", []), *summary.get("named_before", [])]
         if self.decisions is not None:
-            now = self.decisions.get(one["cluster_id"])
-            if now is None or now.is_dismissal != (label is None):
-                return
-            label, author, on = now.label, now.facts["author"], now.facts["on"]
-        yield (f"taken for {label}" if label else "dismissed", author, on)
+            now = sorted(self.decisions, key=lambda one: not one[0].is_dismissal)
+            stored = [{"n": n, "label": one.label, **one.facts} for one, n in now]
+        for one in stored:
+            label = one.get("label")
+            yield one["n"], f"taken for {label}" if label else "dismissed", one["author"], one["on"]
 
     @property
     def not_judged(self) -> str | None:
