@@ -1,0 +1,209 @@
+"""The science of novelty against its rules written out, glitch by glitch, where edges are met."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from glitch.novelty import (
+    LEAST_CALIBRATION,
+    LEAST_REFERENCES,
+    Calibration,
+    References,
+    directions,
+    judge,
+    novelty_scores,
+)
+from glitch.novelty.crowds import Crowds, crowds_of
+from glitch.novelty.fair_sample import slant_of
+from glitch.novelty.kinds import kinds_of
+from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
+
+EPISODE_S, DAY_S, COPY = 120.0, 86_400.0, 0.01  # as the documents state them
+# s; each edge of an episode and of a day, met exactly and passed by a second
+TIMES = np.array([0, 120, 121, 240, 86_400, 86_401, 86_520, 86_521, 172_800, 172_801.0])
+
+
+def drawn(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Directions of which many hardly differ, at times a day and an episode apart, some unknown."""
+    turns = rng.choice([0.0, 0.05, 0.139, 0.144, 0.3], size=n)  # rad: 1 - cos(0.1415) is 0.01
+    turns += rng.choice([0.0, 1.0, 2.0], size=n)
+    means = np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
+    times = rng.choice(TIMES, size=n)
+    times[rng.random(n) < 0.2] = np.nan
+    return means, times
+
+
+def apart(one: float, other: float) -> float:
+    """In s; NaN where either is not known."""
+    return abs(one - other)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_score_leaves_out_what_the_rules_say(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    means, times = drawn(rng, 80)
+    is_reference = np.arange(80) < 50
+    references, places = References.ordered(means[:50], times[:50])
+    own = np.concatenate([places, np.full(30, -1)])
+    found = novelty_scores(means, times, own, references)
+    units = directions(means).astype(np.float64)
+    for one in range(80):
+        left = []
+        for other in range(50):
+            distance, gap = 1 - units[one] @ units[other], apart(times[one], times[other])
+            if one == other or gap <= EPISODE_S:
+                continue
+            if is_reference[one] and distance <= COPY and (math.isnan(gap) or gap <= DAY_S):
+                continue
+            left.append(distance)
+        expected = sorted(left)[4] if len(left) >= 5 else math.nan
+        assert found[one] == pytest.approx(expected, abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "given", "expected"),
+    [
+        ([[0, 2], [2, 3]], [0.1, 0.3, 0.2, 0.5, 0.04], [0.3, 0.3, 0.5, 0.5, 0.04]),
+        ([[0, 2], [2, 3]], [0.1, 0.6, 0.2, 0.1, 0.04], [0.6, 0.6, 0.6, 0.2, 0.04]),
+        ([[0, 0], [2, 3]], [0.1, 0.1, 0.2, 0.5, 0.04], [0.5, 0.5, 0.2, 0.5, 0.04]),
+    ],
+)
+def test_a_burst_takes_the_largest_p_value_of_its_pairs(
+    pairs: list[list[int]], given: list[float], expected: list[float]
+) -> None:
+    """Of what it stands for and of what it is paired with, once: pairs of pairs are no burst."""
+    bursts = Crowds(
+        np.ones(6),
+        np.zeros(6),
+        np.ones(6),
+        np.array([0, 0, 2, 3, 4, 5]),
+        np.array(pairs),
+        np.zeros(6, dtype=bool),
+    )
+    found = bursts.of_bursts(np.array([*given, np.nan]))
+    np.testing.assert_array_equal(found, [*expected, np.nan])
+
+
+@pytest.mark.parametrize("gap_s", [120.0, 121.0])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_glitches_of_one_episode_share_a_test(gap_s: float, is_known: bool) -> None:
+    """Those nearer to each other than five other events are; the known among them count not."""
+    rng = np.random.default_rng(3)
+    far = 5e5 + 1e6 * np.arange(20)
+    means = np.concatenate([rng.normal(size=(20, 6)), np.ones((2, 6))]).astype(np.float32)
+    means[21] += 0.05
+    times = np.concatenate([far, [0.0, gap_s]])
+    known = np.zeros(22, dtype=bool)
+    known[21] = is_known
+    found = crowds_of(directions(means), times, known)
+    assert found.pairs.shape[1] == (gap_s <= EPISODE_S)
+    together = gap_s <= EPISODE_S and not is_known
+    np.testing.assert_array_equal(found.weights[20:], 0.5 if together else 1.0)
+    assert found.repeats.tolist() == [False] * 20 + [True] * 2
+
+
+def turned(turns: list[float]) -> np.ndarray:
+    """Directions at these angles, in rad."""
+    return np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
+
+
+def test_either_of_two_makes_a_burst() -> None:
+    """One amid a crowd and one apart, nearer to the first than five others are to the second."""
+    crowd = [0.01 * at for at in range(-6, 0)]
+    times = np.concatenate([1e6 * np.arange(1.0, 7), [0, 60, 2e7]])
+    found = crowds_of(turned([*crowd, 0.05, 0.4, 3.0]), times, np.zeros(9, dtype=bool))
+    assert found.pairs.tolist() == [[6], [7]]
+
+
+def test_glitches_of_one_episode_are_one_neighbour() -> None:
+    """Also two that lie just as long apart as an episode may last, by whichever is nearer."""
+    turns = [0.1 + 0.02 * at for at in range(10)] + [1.0 + 0.05 * at for at in range(10)]
+    pairs = np.repeat(1e6 * np.arange(1, 6), 2) + np.tile([0.0, EPISODE_S], 5)
+    times = np.concatenate([[0.0], pairs, 1e8 + 1e6 * np.arange(10.0)])
+    found = crowds_of(turned([0.0, *turns]), times, np.zeros(21, dtype=bool))
+    assert found.to_any[0] == pytest.approx(1 - np.cos(turns[8]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("is_timed", "n_known", "weight"), [(True, 0, 1.0), (False, 0, 1 / 3), (False, 1, 1 / 2)]
+)
+def test_copies_without_a_time_share_a_test(is_timed: bool, n_known: int, weight: float) -> None:
+    """Those that are tested: a labelled one among them is none."""
+    rng = np.random.default_rng(5)
+    means = np.concatenate([rng.normal(size=(20, 6)), np.ones((3, 6))]).astype(np.float32)
+    times = 1e6 * np.arange(23.0)
+    if not is_timed:
+        times[20:] = np.nan
+    found = crowds_of(directions(means), times, np.arange(23) >= 23 - n_known)
+    np.testing.assert_allclose(found.weights[20 : 23 - n_known], weight)
+    assert found.repeats[20:].all() == (not is_timed)
+
+
+@pytest.mark.parametrize(("n_near", "is_told"), [(0, True), (1, True), (2, False), (3, False)])
+def test_a_glitch_is_told_where_at_most_one_of_five_is_of_a_class_of_few(
+    n_near: int, is_told: bool
+) -> None:
+    rng = np.random.default_rng(7)
+    common = np.array([1.0, 0, 0]) + 0.02 * rng.normal(size=(30, 3))
+    few = np.array([[0, 0, 1.0]] * 3)
+    few[:n_near] = [1.0, 0, 0]
+    means = np.concatenate([[[1.0, 0, 0]], few, common]).astype(np.float32)
+    classes = np.concatenate([[UNLABELLED], [2] * 3, [1] * 30])
+    is_reference = classes != UNLABELLED
+    kinds = kinds_of(directions(means), 1e6 * np.arange(34.0), classes, is_reference, classes == 1)
+    assert bool(kinds.is_told[0]) == is_told
+
+
+@pytest.mark.parametrize(
+    ("n_references", "n", "is_judged"),
+    [
+        (LEAST_REFERENCES, LEAST_CALIBRATION, True),
+        (LEAST_REFERENCES - 1, LEAST_CALIBRATION, False),
+        (LEAST_REFERENCES, LEAST_CALIBRATION - 1, False),
+    ],
+)
+def test_so_many_must_be_there_to_judge_by(n_references: int, n: int, is_judged: bool) -> None:
+    assert (LEAST_REFERENCES, LEAST_CALIBRATION) == (50, 20)  # as the documents state them
+    found = judge(0.5, n_references, Calibration(n, 3))
+    assert found.is_judged == is_judged
+    assert found.p_value == (pytest.approx(4 / 21) if is_judged else None)
+
+
+@pytest.mark.parametrize(("n", "is_judged"), [(20, True), (19, False)])
+def test_so_many_of_a_condition_must_calibrate_a_crowd(n: int, is_judged: bool) -> None:
+    rng = np.random.default_rng(11)
+    means = rng.normal(size=(n + 41, 5)).astype(np.float32)
+    conditions = np.repeat([0, 1, 0], [n, 40, 1])
+    is_known = np.arange(n + 41) < n + 40
+    pool = Pool(
+        means=means,
+        gps_times=1e6 * np.arange(n + 41.0),
+        is_reference=is_known,
+        classes=np.where(is_known, 0, UNLABELLED),
+        conditions=conditions,
+        judged=np.full(n + 41, 0.3),
+        calibration=np.where(is_known, rng.random(n + 41), np.nan),
+    )
+    assert np.isfinite(judge_pool(pool).p_values).tolist() == [is_judged]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_slant_is_that_of_the_farthest_twentieth(seed: int) -> None:
+    """Counted out for one kind without ties: the hypergeometric mean and variance."""
+    rng = np.random.default_rng(seed)
+    n = 100
+    distances, is_test = rng.permutation(n) / n, rng.random(n) < 0.3
+    crowded = rng.random(n) < 0.2  # amid unlabelled ones: left out
+    share = np.where(crowded & is_test, 0.6, 0.1)
+    found = slant_of(distances, share, np.zeros(n, dtype=int), is_test, ~is_test)
+    here = share < 0.5
+    size, n_tests = here.sum(), (is_test & here).sum()
+    n_far = round(0.05 * size)
+    far = here & (distances > np.sort(distances[here])[-n_far - 1])
+    assert far.sum() == n_far
+    assert found.more == pytest.approx((far & is_test).sum() - n_far * n_tests / size)
+    expected = n_far * n_tests / size * (1 - n_tests / size) * (size - n_far) / (size - 1)
+    assert found.variance == pytest.approx(expected)
