@@ -205,9 +205,15 @@ def _disk_sentence(error: Exception) -> str | None:
     if isinstance(error, DBAPIError) and sqlstate(error) in _DISK_FULL_STATES:
         return "The database's disk is full: free some space, and this goes on by itself."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "The data directory's disk is full: free some space, and this goes on by itself."
+        return (
+            "The disk of the data directory or of temporary files (TMPDIR) is full: free some "
+            "space, and this goes on by itself."
+        )
     if isinstance(error, OSError) and error.errno == errno.EROFS:
-        return "The data directory's disk is read-only: once it is not, this goes on by itself."
+        return (
+            "The disk of the data directory or of temporary files (TMPDIR) is read-only: once it "
+            "is not, this goes on by itself."
+        )
     return None
 
 

@@ -10,12 +10,11 @@ import math
 import os
 import re
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -24,10 +23,10 @@ from app.batches.storage import FOLDER
 from app.batches.strain_index import LISTED, Place, StrainIndex, Stretch, frame_span
 from app.core.errors import NotReadyError
 from app.core.fetching import (
-    UNPACKED,
     UNREACHED,
     AnswerTooLongError,
     Fetcher,
+    Taker,
     check_unpacked,
     is_temporary_failure,
 )
@@ -206,24 +205,28 @@ class OpenData:
         path = Path(part)
         try:
             with os.fdopen(handle, "wb") as target:
-                for piece in self._pieces(url):
-                    target.write(piece)
-                    if target.tell() > MOST_MEMBER_BYTES:
-                        raise TooLargeError(f"{name} has over {MOST_MEMBER_BYTES:,} bytes.")
+                self._write(url, target)
             path.replace(self._folder / name)
+        except AnswerTooLongError:
+            raise TooLargeError(f"{name} has over {MOST_MEMBER_BYTES:,} bytes.") from None
         finally:
             path.unlink(missing_ok=True)
 
-    def _pieces(self, url: str) -> Iterator[bytes]:
-        deadline = time.monotonic() + _FILE_S
+    def _write(self, url: str, target: BinaryIO) -> None:
+        def begin(answer: httpx.Response) -> Taker:
+            check_unpacked(answer.raise_for_status())
+            return take
+
+        def take(piece: bytes) -> bool:
+            target.write(piece)
+            if target.tell() > MOST_MEMBER_BYTES:
+                raise AnswerTooLongError
+            return True
+
         try:
-            with httpx.stream("GET", url, headers=UNPACKED, timeout=_GWOSC_S) as answer:
-                check_unpacked(answer.raise_for_status())
-                for piece in answer.iter_raw():
-                    yield piece
-                    if time.monotonic() > deadline:
-                        raise httpx.ReadTimeout(f"over {_FILE_S:g} s")
-        except httpx.HTTPError as error:
+            with Fetcher(_FILE_S, timeout=_GWOSC_S) as fetcher:
+                fetcher.read(url, begin)
+        except (httpx.HTTPError, TimeoutError) as error:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> NotReadyError:
@@ -242,7 +245,7 @@ class PictureHost:
 
     def __init__(self, address: str) -> None:
         self._address = urlsplit(address)
-        self._fetcher = Fetcher(MOST_PICTURE_BYTES, _PATIENCE_S)
+        self._fetcher = Fetcher(_PATIENCE_S)
 
     def __enter__(self) -> Self:
         return self
@@ -265,7 +268,7 @@ class PictureHost:
                 f"{self._address.netloc} are fetched: give --picture-host if that is right."
             )
         try:
-            answer = self._fetcher.get(url)
+            answer = self._fetcher.get(url, MOST_PICTURE_BYTES)
         except AnswerTooLongError:
             raise TooLargeError(
                 f"{url} has over {MOST_PICTURE_BYTES:,} bytes, as no spectrogram has."

@@ -29,7 +29,8 @@ from app.core.errors import ConflictError, UnauthenticatedError
 
 CODE_LIFETIME = timedelta(minutes=15)
 LONGEST_CODE = 64
-REFUSED = "log in refused"
+LOGGED_IN, LOGGED_OUT, REFUSED = "log in", "log out", "log in refused"
+LOGINS_KEPT = timedelta(days=365)
 MOST_REFUSED_KEPT = 200
 LONGEST_CLIENT = 100  # characters of an address, which a proxy may pass on as it came
 _CODE_BYTES = 24
@@ -108,7 +109,7 @@ def open_session(session: Session, principal: Principal, lifetime_s: int, way: s
     )
     session.add(row)
     session.flush()
-    _record(session, principal, row.id, "log in", way=way)
+    _record(session, principal, row.id, LOGGED_IN, way=way)
     return row.id
 
 
@@ -119,7 +120,7 @@ def end_session(session: Session, session_id: str, principal: Principal) -> None
         .where(WebSessionRow.id == UUID(session_id), WebSessionRow.ended_at.is_(None))
         .values(ended_at=func.now())
     )
-    _record(session, principal, session_id, "log out")
+    _record(session, principal, session_id, LOGGED_OUT)
 
 
 def _record(
@@ -141,6 +142,22 @@ def note_refused_login(session: Session, client: str) -> None:
     of_hour = select(AuditEvent.id).where(AuditEvent.id >= since, AuditEvent.action == REFUSED)
     if len(session.scalars(of_hour.limit(MOST_REFUSED_KEPT)).all()) < MOST_REFUSED_KEPT:
         record_event(session, "unknown", REFUSED, "client", client[:LONGEST_CLIENT])
+
+
+def remove_old_logins(session: Session) -> int:
+    """Remove logins, logouts and refusals of over a year ago from the audit; how many.
+
+    Whatever else people did stays. These come with each working day, and name clients' addresses.
+    """
+    removed = session.scalars(
+        delete(AuditEvent)
+        .where(
+            AuditEvent.id < least_of(datetime.now(UTC) - LOGINS_KEPT),
+            AuditEvent.action.in_((LOGGED_IN, LOGGED_OUT, REFUSED)),
+        )
+        .returning(AuditEvent.id)
+    )
+    return len(removed.all())
 
 
 def holder_of_session(session: Session, session_id: str) -> Principal | None:

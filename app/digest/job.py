@@ -1,6 +1,5 @@
 """The job of kind ``digest``: send the summary to the operator's webhook and by mail."""
 
-import asyncio
 import logging
 import smtplib
 import socket
@@ -17,7 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import httpx
 from sqlalchemy.orm import Session
 
-from app.core.fetching import UNREACHED
+from app.core.fetching import UNREACHED, Fetcher
 from app.core.settings import MAIL_PORTS, Settings
 from app.digest.service import Digest, Sent, digest, unsent
 from app.jobs.records import JobContext, JobRecord, OneTransaction
@@ -65,24 +64,19 @@ def _as_json(made: Digest) -> dict[str, Any]:
 def _send(address: str, page: str, made: Digest) -> Sent:
     """Post it to the webhook. The address may be secret, so it is never shown."""
     message = {"text": "\n".join([*made.message, page]), "digest": _as_json(made)}
+    statuses: list[int] = []
+
+    def begin(answer: httpx.Response) -> None:  # its body is not read: it might have no end
+        statuses.append(answer.status_code)
+
     try:
-        status = asyncio.run(_post(address, message))
+        with Fetcher(TIMEOUT_S) as fetcher:
+            fetcher.read(address, begin, "POST", json=message)
     except UNREACHED as error:
         return _failed(f"The webhook could not be reached ({type(error).__name__}).")
-    if 200 <= status < 300:
-        return Sent(f"The webhook took it (status {status}).", is_taken=True)
-    return _failed(f"The webhook answered with status {status}.")
-
-
-async def _post(address: str, message: Mapping[str, Any]) -> int:
-    """The status of the answer. Its body is not read: it might have no end."""
-    # httpx bounds each step alone, and a receiver may send its answer byte by byte.
-    async with (
-        asyncio.timeout(TIMEOUT_S),
-        httpx.AsyncClient(timeout=TIMEOUT_S) as client,
-        client.stream("POST", address, json=message) as answer,
-    ):
-        return answer.status_code
+    if 200 <= statuses[0] < 300:
+        return Sent(f"The webhook took it (status {statuses[0]}).", is_taken=True)
+    return _failed(f"The webhook answered with status {statuses[0]}.")
 
 
 def send_mail(settings: Settings, made: Digest, key: str) -> Sent:

@@ -6,18 +6,19 @@ import jwt
 from authlib.common.errors import AuthlibBaseError
 from authlib.common.security import generate_token
 from authlib.common.urls import add_params_to_uri
-from authlib.integrations.requests_client import OAuth2Session
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
 from joserfc.errors import JoseError
-from requests import RequestException
 
 from app.core.access import LONGEST_NAME, Principal, parse_role
 from app.core.errors import IssuerUnreachableError, PermissionDeniedError, UnauthenticatedError
+from app.core.fetching import UNREACHED, as_json, fetch
 from app.core.settings import Settings, is_safe_address
 from app.core.sign_on import Attempt
 from app.issuers.keys import LONGEST_TOKEN, SKEW_S, Issuer
 
 _PATIENCE_S = 5.0
+_MOST_BYTES = 1_000_000
 
 
 class LoginProvider:
@@ -37,14 +38,18 @@ class LoginProvider:
             IssuerUnreachableError: if the provider cannot be reached.
         """
         attempt = Attempt(generate_token(32), generate_token(32), generate_token(64))
-        with self._client(come_back_to) as client:
-            address, _ = client.create_authorization_url(
-                self._endpoint("authorization_endpoint"),
-                state=attempt.state,
-                nonce=attempt.nonce,
-                code_verifier=attempt.verifier,
-            )
-        return str(address), attempt
+        asked = {
+            "response_type": "code",
+            "client_id": self._settings.oidc_client_id,
+            "redirect_uri": come_back_to,
+            "scope": self._settings.oidc_scope,
+            "state": attempt.state,
+            "nonce": attempt.nonce,
+            "code_challenge": create_s256_code_challenge(attempt.verifier),
+            "code_challenge_method": "S256",
+        }
+        endpoint = self._endpoint("authorization_endpoint")
+        return str(add_params_to_uri(endpoint, list(asked.items()))), attempt
 
     def finish(self, come_back_to: str, code: str, attempt: Attempt) -> tuple[Principal, str]:
         """The person who returned with this code, and their ID token. The caller has compared the
@@ -100,17 +105,8 @@ class LoginProvider:
         return str(add_params_to_uri(address, list(said.items())))
 
     def _claims(self, come_back_to: str, code: str, attempt: Attempt) -> tuple[dict[str, Any], str]:
-        endpoint = self._endpoint("token_endpoint")
         try:
-            with self._client(come_back_to) as client:
-                answer = client.fetch_token(
-                    endpoint,
-                    grant_type="authorization_code",
-                    code=code,
-                    code_verifier=attempt.verifier,
-                    timeout=_PATIENCE_S,
-                    allow_redirects=False,
-                )
+            answer = self._redeemed(come_back_to, code, attempt)
             token = answer.get("id_token")
             if not isinstance(token, str) or len(token) > LONGEST_TOKEN:
                 raise UnauthenticatedError(
@@ -128,7 +124,7 @@ class LoginProvider:
                     "access_token": answer.get("access_token"),
                 },
             ).validate(leeway=SKEW_S)
-        except (RequestException, ValueError) as error:
+        except (*UNREACHED, ValueError, TypeError) as error:
             raise IssuerUnreachableError(
                 f"{self._issuer.url} does not answer ({type(error).__name__}): try again in a "
                 "minute, or log in with a token."
@@ -147,12 +143,32 @@ class LoginProvider:
             )
         return address
 
-    def _client(self, come_back_to: str) -> OAuth2Session:
-        return OAuth2Session(
-            self._settings.oidc_client_id,
-            self._secret,
-            token_endpoint_auth_method="client_secret_basic" if self._secret else "none",
-            scope=self._settings.oidc_scope,
-            redirect_uri=come_back_to,
-            code_challenge_method="S256",
+    def _redeemed(self, come_back_to: str, code: str, attempt: Attempt) -> dict[str, Any]:
+        """What the provider gives for a code."""
+        client_id = self._settings.oidc_client_id or ""
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": come_back_to,
+            "code_verifier": attempt.verifier,
+            **({} if self._secret else {"client_id": client_id}),
+        }
+        answer = fetch(
+            self._endpoint("token_endpoint"),
+            most_bytes=_MOST_BYTES,
+            patience_s=_PATIENCE_S,
+            headers={"Accept": "application/json"},
+            form=form,
+            auth=(client_id, self._secret) if self._secret else None,
         )
+        if answer.is_server_error:
+            answer.raise_for_status()
+        said = as_json(answer)
+        if not isinstance(said, dict):
+            raise TypeError("its answer is no JSON object")
+        if "error" in said:
+            why = f"{said['error']}: {said.get('error_description', '')}"
+            raise UnauthenticatedError(
+                f"{self._issuer.url} did not confirm the login ({why[:200]}): start again."
+            )
+        return said

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -198,6 +199,7 @@ def _counted(entries: Sequence[dict[str, Any]], index: np.ndarray) -> list[dict[
 
 Coding = Literal["zstd", "gzip", "identity"]
 FOLDER = "map"  # in the data directory
+_WRITTEN_WITHIN_S = 3600.0
 _KEPT = 4  # versions; a reader half through an old one still has its ids
 _LEVEL = 3
 _CHUNK = 1 << 18
@@ -319,9 +321,16 @@ def _build(session: Session, projection: Projection, files: MapFiles) -> None:
 
 
 def _forget_old(folder: Path) -> None:
-    kept = sorted(folder.glob("*.points.zst"), key=lambda path: path.stat().st_mtime)
-    for path in kept[:-_KEPT]:
-        version = path.name.partition(".")[0]
-        for one in (path, folder / f"{version}.ids"):
-            with suppress(OSError):
+    """Remove old versions, and what processes that were killed have left."""
+    made = sorted(folder.glob("*.points.zst"), key=lambda path: path.stat().st_mtime)
+    kept, dropped = ({_version(one) for one in some} for some in (made[-_KEPT:], made[:-_KEPT]))
+    for one in folder.iterdir():
+        with suppress(OSError):
+            is_incomplete = one.suffix not in (".zst", ".ids") or _version(one) not in kept
+            age_s = time.time() - one.stat().st_mtime
+            if _version(one) in dropped or (is_incomplete and age_s > _WRITTEN_WITHIN_S):
                 one.unlink()
+
+
+def _version(path: Path) -> str:
+    return path.name.partition(".")[0]

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from app.batches.storage import hold_uploads, uploads_folder, work_folder
 from app.core.errors import InvalidRequestError, NotReadyError
-from app.core.fetching import is_temporary_failure
+from app.core.fetching import Fetcher, Taker, is_temporary_failure
 from app.core.storage import storage_of
 from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
 from app.references.archives import PublishedFile, archive_named, published_files
@@ -27,22 +27,25 @@ from app.references.service import start_batches
 from glitch.errors import FormatError
 
 PIECE_BYTES = 16_000_000  # what a broken connection or a killed worker costs
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 60.0  # for the next part of an answer
+_PIECE_S, _WHOLE_S = 1800.0, 86400.0  # for a piece, and for a file that comes only as a whole
 _READ = 1 << 20
 
 
 def size_of(file: PublishedFile) -> tuple[int | None, bool]:
     """The length in bytes, if the server gives it, and whether it can be fetched in parts."""
-    try:
-        with _asked(file.url, {"Range": "bytes=0-0"}) as answer:
-            _check(answer, file)
-            total = answer.headers.get("content-range", "").rpartition("/")[2]
-            if answer.status_code == httpx.codes.PARTIAL_CONTENT and total.isdigit():
-                return int(total), True
+    found: list[tuple[int | None, bool]] = []
+
+    def begin(answer: httpx.Response) -> None:
+        total = answer.headers.get("content-range", "").rpartition("/")[2]
+        if answer.status_code == httpx.codes.PARTIAL_CONTENT and total.isdigit():
+            found.append((int(total), True))
+        else:
             length = answer.headers.get("content-length", "")
-            return (int(length) if length.isdigit() else file.size), False
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _broken(file, type(error).__name__) from error
+            found.append((int(length) if length.isdigit() else file.size, False))
+
+    _read(file, {"Range": "bytes=0-0"}, begin, _PIECE_S)
+    return found[0]
 
 
 def fetch_piece(
@@ -57,30 +60,32 @@ def fetch_piece(
     """
     headers = {} if end is None else {"Range": f"bytes={start}-{end - 1}"}
     most = end or file.size or shutil.disk_usage(target.parent).free // 2
+    at = start
     handle = os.open(target, os.O_CREAT | os.O_WRONLY, 0o600)
+
+    def begin(answer: httpx.Response) -> Taker:
+        said = answer.headers.get("content-range", "")
+        if end is not None and not said.startswith(f"bytes {start}-{end - 1}/"):
+            raise _broken(file, f"asked for a piece, it sends {said or 'something else'}")
+        return take
+
+    def take(piece: bytes) -> bool:
+        nonlocal at
+        at += os.pwrite(handle, piece[: None if end is None else end - at], at)
+        heartbeat()
+        if end is None and at > most:
+            os.ftruncate(handle, 0)
+            raise InvalidRequestError(
+                f"{file.name} does not end after {most:,} bytes, its stated length or half "
+                "of what is free in the data directory: nothing of it is kept."
+            )
+        return at != end
+
     try:
-        with _asked(file.url, headers) as answer:
-            _check(answer, file)
-            said = answer.headers.get("content-range", "")
-            if end is not None and not said.startswith(f"bytes {start}-{end - 1}/"):
-                raise _broken(file, f"asked for a piece, it sends {said or 'something else'}")
-            at = start
-            for piece in answer.iter_raw():
-                at += os.pwrite(handle, piece[: None if end is None else end - at], at)
-                heartbeat()
-                if at == end:
-                    break
-                if at > most:
-                    os.ftruncate(handle, 0)
-                    raise InvalidRequestError(
-                        f"{file.name} does not end after {most:,} bytes, its stated length or half "
-                        "of what is free in the data directory: nothing of it is kept."
-                    )
-            if end is not None and at != end:
-                raise _broken(file, f"{end - at:,} bytes of a piece are missing")
+        _read(file, headers, begin, _WHOLE_S if end is None else _PIECE_S)
+        if end is not None and at != end:
+            raise _broken(file, f"{end - at:,} bytes of a piece are missing")
         os.fsync(handle)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _broken(file, type(error).__name__) from error
     finally:
         os.close(handle)
 
@@ -113,15 +118,23 @@ def digest_of(path: Path, file: PublishedFile, heartbeat: Callable[[], None]) ->
     return digest.hexdigest()
 
 
-def _asked(url: str, headers: dict[str, str]) -> AbstractContextManager[httpx.Response]:
-    return httpx.stream(
-        "GET",
-        url,
-        # Compressed on its way, a piece would not be the piece.
-        headers={"Accept-Encoding": "identity", **headers},
-        timeout=_TIMEOUT_S,
-        follow_redirects=True,
-    )
+def _read(
+    file: PublishedFile,
+    headers: Mapping[str, str],
+    begin: Callable[[httpx.Response], Taker | None],
+    patience_s: float,
+) -> None:
+    """Ask for it; compressed on its way, a piece would not be the piece."""
+
+    def checked(answer: httpx.Response) -> Taker | None:
+        _check(answer, file)
+        return begin(answer)
+
+    try:
+        with Fetcher(patience_s, timeout=_TIMEOUT_S, follow_redirects=True) as fetcher:
+            fetcher.read(file.url, checked, headers=headers)
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        raise _broken(file, type(error).__name__) from error
 
 
 def _check(answer: httpx.Response, file: PublishedFile) -> None:

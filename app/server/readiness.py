@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,18 +115,10 @@ class ReadinessProbe:
         return OK
 
     def _disk_state(self) -> str:
-        if self._data_dir.is_dir() and not os.access(self._data_dir, os.W_OK):
-            return (
-                "Nothing can be written to the data directory (a read-only disk, or its "
-                "permissions): mend that; uploads may be refused with 507 until then."
-            )
-        free = disk_free_bytes(self._data_dir)
-        if free is None or free >= LEAST_DISK_BYTES:
-            return OK
-        return (
-            f"Only {free / 1e6:.0f} MB are left on the disk of the data directory: make room; "
-            "uploads may be refused with 507 until then."
-        )
+        of_data = _state_of(self._data_dir, "the data directory")
+        if of_data != OK:
+            return of_data
+        return _state_of(Path(tempfile.gettempdir()), "temporary files (TMPDIR)")
 
     def _model_state(self) -> str:
         try:
@@ -147,6 +140,21 @@ class ReadinessProbe:
                 f"Redis does not answer, or takes no messages ({error}): jobs wait until it does."
             )
         return OK if is_alive else "No worker has reported for a minute: jobs wait until one runs."
+
+
+def _state_of(folder: Path, what: str) -> str:
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        return (
+            f"Nothing can be written to the disk of {what} (it is read-only, or of "
+            "another user): mend that; uploads may be refused with 507 until then."
+        )
+    free = disk_free_bytes(folder)
+    if free is None or free >= LEAST_DISK_BYTES:
+        return OK
+    return (
+        f"Only {free / 1e6:.0f} MB are left on the disk of {what}: make room; uploads may be "
+        "refused with 507 until then."
+    )
 
 
 def disk_free_bytes(folder: Path) -> int | None:

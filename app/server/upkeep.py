@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.batches.cleanup import Removed, clean_up_batches
 from app.core.settings import Settings
+from app.core.sign_on import remove_old_logins
 from app.core.storage import clean_up_leftovers
 from app.digest.service import request_due
 from app.glitches.exports.service import clean_up_exports
@@ -42,6 +43,11 @@ def _remove_old_jobs(session: Session, _: Settings) -> str | None:
     return f"{number} jobs" if number else None
 
 
+def _remove_old_logins(session: Session, _: Settings) -> str | None:
+    number = remove_old_logins(session)
+    return f"{number} events" if number else None
+
+
 def _keep_index(session: Session, _: Settings) -> str | None:
     queued = queue_index_jobs(session)
     return f"queued for {', '.join(queued)}" if queued else None
@@ -67,6 +73,7 @@ UPKEEP: dict[str, Step] = {
     "files of exports removed": _remove_export_files,
     "leftovers of killed processes removed": _remove_leftovers,
     "own jobs of long ago removed": _remove_old_jobs,
+    "logins of long ago removed": _remove_old_logins,
     "vector index": _keep_index,
     "map": _keep_map,
     "daily digest": _send_digest,

@@ -187,7 +187,7 @@ def test_a_full_disk_during_the_upload_and_during_the_job(
         events = text("SELECT detail, attempts FROM job_chunk WHERE job_id = :job AND phase = 0")
         with service.engine.connect() as connection:
             detail, attempts = connection.execute(events, {"job": job}).one()
-        assert "data directory's disk is full" in detail
+        assert "disk of the data directory or of temporary files" in detail
         assert attempts == 0
         filler.unlink()
         with service.engine.begin() as connection:  # rather than wait 15 s

@@ -282,7 +282,7 @@ def test_a_full_data_directory(running: Stack, small_disk: Path) -> None:
     filler = small_disk / "filler"
     filler.write_bytes(bytes(6 * 2**20))
     job = running.make(items=4, per_chunk=4, write_mb=1)
-    assert "data directory's disk is full" in _reason_of_waiting(running, job)
+    assert "disk of the data directory or of temporary files" in _reason_of_waiting(running, job)
     assert running.look(job.id).state == "running"
     filler.unlink()
     _hurry(running, job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from uuid import UUID, uuid4
 
@@ -145,12 +146,18 @@ def test_it_travels_compressed_and_only_when_it_changed(
         assert zstandard.ZstdDecompressor().decompress(packed) == plain.content
         tag = answer.headers["etag"]
         known = {"Accept-Encoding": "zstd", "If-None-Match": f'"other", {tag}'}
+        folder = max(service.settings.data_dir.rglob("*.points.zst")).parent
+        of_killed, of_another = folder / "old.points.1", folder / "new.points.2"
+        of_killed.touch()
+        os.utime(of_killed, (0, 0))
+        of_another.touch()
         again = client.get("/map", headers=known)
         assert (again.status_code, again.content) == (304, b"")
         label = client.post(f"/glitches/{drawn[0]}/labels", json={"label": "Blip"}).json()
         changed = client.get("/map", headers=known)
         assert changed.status_code == 200
         assert changed.headers["etag"] != tag
+        assert (of_killed.exists(), of_another.exists()) == (False, True)
         client.post(f"/labels/{label['id']}/revoke")
         assert_problem(client.get("/map/ids", params={"version": "0" * 20}), 404)
         assert_problem(client.get("/map/ids", params={"version": "../../x"}), 404)

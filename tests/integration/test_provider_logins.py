@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import jwt
 import pytest
 from api_fixtures import Service, running_service
 from local_issuer import WELL_KNOWN, LocalIssuer, local_issuer
+from pace import is_within
 from pydantic import ValidationError
 from sqlalchemy import text
 from web_fixtures import Page, Walker
@@ -79,6 +82,7 @@ class Provider(LocalIssuer):
             and asked["code_challenge"] == base64.urlsafe_b64encode(challenge).decode().rstrip("=")
         )
         json = {"Content-Type": "application/json"}
+        assert sent["grant_type"] == "authorization_code"
         if not is_good or asked is None:
             return 400, json, {"error": "invalid_grant"}
         claims = {"aud": CLIENT, "nonce": asked["nonce"], "scope": None, "ver": None}
@@ -292,6 +296,31 @@ def test_a_provider_that_is_away_leaves_tokens(service: Service, provider: Provi
         assert page.response.headers["retry-after"]
     with Walker(service, "reader") as walker:
         assert walker.get("/ui/classes").status == 200
+
+
+@pytest.mark.parametrize("is_endless", [False, True])
+def test_a_provider_that_answers_without_end_holds_nobody(
+    walker: Walker, provider: Provider, monkeypatch: pytest.MonkeyPatch, *, is_endless: bool
+) -> None:
+    """Each byte came in time, and their number had no bound."""
+    monkeypatch.setattr("app.issuers.login._PATIENCE_S", 1.0)
+
+    def drip(request: Any, _: str) -> tuple[int, dict[str, str], Any]:
+        request.send_response(200)
+        request.end_headers()
+        with suppress(OSError):
+            for _ in range(600):
+                request.wfile.write(bytes(100_000) if is_endless else b" ")
+                request.wfile.flush()
+                time.sleep(0.05)
+        return 200, {}, {}
+
+    back = begin(walker)
+    monkeypatch.setitem(provider.pages, "/token", drip)
+    started = time.monotonic()
+    page = Page(walker.client.get(back))
+    assert page.status == 503
+    assert is_within(time.monotonic() - started, 15)
 
 
 @pytest.mark.parametrize(

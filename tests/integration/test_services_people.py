@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine, delete, select, text, update
@@ -22,6 +22,7 @@ from app.core.access import (
     create_token,
     list_tokens,
     parse_role,
+    record_event,
     require_role,
     revoke_token,
     verify_token,
@@ -36,7 +37,11 @@ from app.core.errors import (
     PermissionDeniedError,
     UnauthenticatedError,
 )
+from app.core.settings import Settings
 from app.core.sign_on import (
+    LOGGED_IN,
+    LOGGED_OUT,
+    LOGINS_KEPT,
     LONGEST_CLIENT,
     MOST_REFUSED_KEPT,
     REFUSED,
@@ -54,6 +59,7 @@ from app.models.checkpoints import (
 )
 from app.models.records import CheckpointRecord
 from app.models.tables import Checkpoint
+from app.server.upkeep import UPKEEP
 from glitch.taxonomy import CLASSES
 
 ANN, BOB = person(Role.SUBMITTER, "Ann"), person(Role.SUBMITTER, "Bob")
@@ -318,6 +324,22 @@ def test_roles_are_ordered() -> None:
         for needed in list(Role)[number + 1 :]:
             with pytest.raises(PermissionDeniedError, match=f"needs the role {needed.label}"):
                 require_role(person(role), needed)
+
+
+def test_logins_are_forgotten_after_a_year_and_nothing_else(session: Session) -> None:
+    long_ago = least_of(datetime.now(UTC) - LOGINS_KEPT - timedelta(hours=1))
+    first = session.scalars(select(AuditEvent.id)).all()
+    for number, action in enumerate((LOGGED_IN, LOGGED_OUT, REFUSED, "revoke")):
+        record_event(session, "Ann", action, "token", number)
+        session.flush()
+        old = session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1)).one()
+        old.id = UUID(int=long_ago.int + number)
+        record_event(session, "Ann", action, "token", number)
+        session.flush()
+    assert UPKEEP["logins of long ago removed"](session, Settings()) == "3 events"
+    assert UPKEEP["logins of long ago removed"](session, Settings()) is None
+    left = select(AuditEvent.action).where(AuditEvent.id.not_in(first)).order_by(AuditEvent.id)
+    assert session.scalars(left).all() == ["revoke", LOGGED_IN, LOGGED_OUT, REFUSED, "revoke"]
 
 
 def test_refused_logins_fill_no_disk(session: Session) -> None:

@@ -70,6 +70,7 @@ def test_a_full_disk_is_told_as_one(
         answers.append(client.get("/exports", params={"format": "hdf5"}))
         for answer in answers:
             assert_problem(answer, 507)
+        assert "disk of temporary files (TMPDIR)" in assert_problem(client.get("/readyz"), 503)
         filler.unlink()
         monkeypatch.setattr(readiness, "disk_free_bytes", lambda _: 8_000_000)
         assert "make room" in assert_problem(client.get("/readyz"), 503)

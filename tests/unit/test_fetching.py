@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import logging
+import threading
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Literal
 import httpx
 import pytest
 from local_server import QuietHandler, serving
+from pace import is_within
 
 from app.batches.quality import SegmentDatabase
 from app.batches.remote import OpenData
@@ -30,7 +32,7 @@ from app.core.fetching import (
 from app.core.logs import configure_logging
 from app.core.settings import Settings
 from app.references.archives import PublishedFile
-from app.references.job import fetch_piece
+from app.references.job import fetch_piece, size_of
 
 
 class _Server(QuietHandler):
@@ -89,6 +91,17 @@ def test_an_answer_comes_whole_or_not_at_all(server: type[_Server]) -> None:
         fetch(f"{address}/", most_bytes=99, patience_s=9)
 
 
+def test_a_name_server_that_does_not_answer_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that asks it cannot be ended; it was waited for, beyond what was allowed."""
+    is_over = threading.Event()
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: is_over.wait(60))
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        fetch("http://g.example/", most_bytes=99, patience_s=0.2)
+    assert is_within(time.monotonic() - started, 20)
+    is_over.set()
+
+
 def test_nothing_is_taken_packed(server: type[_Server]) -> None:
     with serving(server) as address:
         with pytest.raises(httpx.DecodingError, match="packed"):
@@ -136,8 +149,26 @@ def test_a_file_without_an_end_is_given_up(
         with pytest.raises(InvalidRequestError, match="does not end after 4,000 bytes"):
             fetch_piece(PublishedFile("a", f"{address}/endless"), target, 0, None, lambda: None)
         monkeypatch.setattr("app.batches.remote._FILE_S", 0.05)
-        with pytest.raises(NotReadyError, match="cannot be reached"):
-            list(OpenData(address, tmp_path, None)._pieces(f"{address}/endless"))
+        data = OpenData(address, tmp_path, None)
+        data._here()
+        for path in ("endless", "slow"):
+            with pytest.raises(NotReadyError, match="cannot be reached"):
+                data._fetch(f"{address}/{path}/H-H1_LOSC_4_V1-1126256640-4096.hdf5")
+
+
+def test_a_file_that_drips_is_given_up(
+    server: type[_Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part of it came in time, so its worker would have had nothing else to do for weeks."""
+    monkeypatch.setattr("app.references.job._PIECE_S", 0.2)
+    monkeypatch.setattr("app.references.job._WHOLE_S", 0.2)
+    with serving(server) as address:
+        file = PublishedFile("a", f"{address}/slow", 5_000_000)
+        for end in (10, None):
+            with pytest.raises(NotReadyError, match=r"broke off \(TimeoutError\)"):
+                fetch_piece(file, tmp_path / "fetched", 0, end, lambda: None)
+        with pytest.raises(NotReadyError, match=r"broke off \(TimeoutError\)"):
+            size_of(file)
 
 
 def test_redirects_are_followed_where_that_is_asked_for(server: type[_Server]) -> None:
@@ -147,9 +178,25 @@ def test_redirects_are_followed_where_that_is_asked_for(server: type[_Server]) -
         assert followed.status_code == 200
 
 
+def test_no_redirect_leads_from_https_to_http() -> None:
+    def move(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/there":
+            return httpx.Response(200)
+        return httpx.Response(302, headers={"location": f"{request.url.fragment}/there"})
+
+    def asked(url: str) -> int:
+        options = {"transport": httpx.MockTransport(move), "follow_redirects": True}
+        return fetch(url, most_bytes=99, patience_s=9, **options).status_code
+
+    assert asked("https://a.example/#https://b.example") == 200
+    assert asked("http://a.example/#http://b.example") == 200
+    with pytest.raises(UNREACHED, match="from https to http"):
+        asked("https://a.example/#http://169.254.169.254")
+
+
 def test_connections_are_kept_from_answer_to_answer(server: type[_Server]) -> None:
-    with serving(server) as address, Fetcher(99, 9) as fetcher:
-        assert {fetcher.get(f"{address}/").status_code for _ in range(3)} == {200}
+    with serving(server) as address, Fetcher(9) as fetcher:
+        assert {fetcher.get(f"{address}/", 99).status_code for _ in range(3)} == {200}
     assert len(set(server.seen["clients"])) == 1
 
 
