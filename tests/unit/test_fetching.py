@@ -180,18 +180,19 @@ def test_redirects_are_followed_where_that_is_asked_for(server: type[_Server]) -
 
 def test_no_redirect_leads_from_https_to_http() -> None:
     def move(request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/there":
-            return httpx.Response(200)
-        return httpx.Response(302, headers={"location": f"{request.url.fragment}/there"})
+        if "to" not in request.url.params:
+            return httpx.Response(200, stream=httpx.ByteStream(b"there"))
+        return httpx.Response(302, headers={"location": request.url.params["to"]})
 
-    def asked(url: str) -> int:
-        options = {"transport": httpx.MockTransport(move), "follow_redirects": True}
-        return fetch(url, most_bytes=99, patience_s=9, **options).status_code
+    def asked(url: str) -> bytes:
+        transport = httpx.MockTransport(move)
+        answer = fetch(url, most_bytes=99, patience_s=9, transport=transport, follow_redirects=True)
+        return answer.content
 
-    assert asked("https://a.example/#https://b.example") == 200
-    assert asked("http://a.example/#http://b.example") == 200
+    assert asked("https://a.example/?to=https://b.example") == b"there"
+    assert asked("http://a.example/?to=http://b.example") == b"there"
     with pytest.raises(UNREACHED, match="from https to http"):
-        asked("https://a.example/#http://169.254.169.254")
+        asked("https://a.example/?to=http://169.254.169.254")
 
 
 def test_connections_are_kept_from_answer_to_answer(server: type[_Server]) -> None:
