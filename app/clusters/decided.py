@@ -20,7 +20,6 @@ from sqlalchemy import ColumnElement, Uuid, cast, exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
-from app.clusters import records
 from app.clusters.occurrences import reach_of
 from app.clusters.records import ClusteringParameters
 from app.clusters.review.log import ReviewEvent
@@ -31,7 +30,6 @@ from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster, Unit, describe_cluster, unit_vectors
 
 _MOST_OF_LOOK, _SHARE_OF_LOOK = 2_000, 0.9  # members whose distances say how far a look reaches
-_MOST_TOLD = 20_000  # members of a cluster whose decisions elsewhere are looked up for a page
 ALIKE = 0.5  # of a cluster's members must be of a look, or of an earlier cluster, to be like it
 
 
@@ -134,8 +132,8 @@ def _hold_splits(
     groups = _divided(session, parameters)
     if not groups:
         return [Part(one, None) for one in found]
-    latest = _latest(session, list(groups))
-    ours = _latest(session, list(groups), is_of_kind(parameters))
+    latest = latest_by_identity(session, list(groups))
+    ours = latest_by_identity(session, list(groups), is_of_kind(parameters))
     place = {key: at for at, key in enumerate(ids)}
     identities = list(latest)
     number = {identity: at for at, identity in enumerate(identities)}
@@ -231,7 +229,9 @@ def waiting_members(session: Session, parameters: ClusteringParameters) -> list[
     Members of clusters that reviewers made and nobody has decided about, and those whose labels
     were revoked; but what waits in a run of another kind waits there alone.
     """
-    parts = _latest(session, list(_divided(session, parameters)), is_of_kind(parameters)).values()
+    parts = latest_by_identity(
+        session, list(_divided(session, parameters)), is_of_kind(parameters)
+    ).values()
     waiting = [row.id for row in parts if row.state == "flagged"]
     waiting += [row.id for row in _waiting_selections(session, parameters)]
     members = select(ClusterMember.glitch_id).where(ClusterMember.cluster_id.in_(waiting))
@@ -298,46 +298,9 @@ def standing_decisions(session: Session, parameters: ClusteringParameters) -> li
         .where(Cluster.state.in_(DECIDING), ClusteringRun.is_simulated.is_(parameters.is_simulated))
         .distinct()
     ).all()
-    latest = _latest(session, identities).values()
+    latest = latest_by_identity(session, identities).values()
     standing = filter(None, (decision_about(session, cluster) for cluster in latest))
     return sorted(standing, key=lambda one: one.event.id, reverse=True)
-
-
-def decisions_told(
-    session: Session, clusters: Sequence[records.Cluster]
-) -> dict[UUID, list[tuple[Decision, int]]]:
-    """The decisions that stand now about members of each cluster in another, with how many.
-
-    Absent is what is too large to look.
-    """
-    sizes = {one.id: one.size for one in clusters if one.size <= _MOST_TOLD}
-    own, mine, theirs = aliased(Cluster), aliased(ClusterMember), aliased(ClusterMember)
-    shared = (
-        select(mine.cluster_id)
-        .join(theirs, theirs.glitch_id == mine.glitch_id)
-        .join(Cluster, Cluster.id == theirs.cluster_id)
-        .where(is_any_of(mine.cluster_id, sizes))
-    )
-    identities = session.scalars(
-        shared.with_only_columns(Cluster.identity)
-        .join(own, own.id == mine.cluster_id)
-        .where(Cluster.state.in_(DECIDING), Cluster.identity != own.identity)
-        .distinct()
-    ).all()
-    about = (decision_about(session, one) for one in _latest(session, identities).values())
-    by_cluster = {one.covers: one for one in about if one is not None}
-    identity = {one.id: one.identity for one in clusters}
-    told: dict[UUID, list[tuple[Decision, int]]] = {one: [] for one in sizes}
-    rows = session.execute(
-        shared.add_columns(theirs.cluster_id, func.count())
-        .where(is_any_of(theirs.cluster_id, by_cluster))
-        .group_by(mine.cluster_id, theirs.cluster_id)
-        .order_by(theirs.cluster_id)
-    )
-    for cluster_id, covers, n in rows:
-        if by_cluster[covers].cluster.identity != identity[cluster_id]:
-            told[cluster_id].append((by_cluster[covers], n))
-    return told
 
 
 def decision_about(session: Session, cluster: Cluster) -> Decision | None:
@@ -435,7 +398,7 @@ def _waiting_selections(session: Session, parameters: ClusteringParameters) -> l
     ).all()
     return [
         row
-        for row in _latest(session, identities).values()
+        for row in latest_by_identity(session, identities).values()
         if row.state == "flagged" and "by_hand" in row.summary  # none that was parted since
     ]
 
@@ -458,7 +421,7 @@ def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, U
         )
         .distinct()
     ).all()
-    now = _latest(session, [key for pair in came_later for key in pair])
+    now = latest_by_identity(session, [key for pair in came_later for key in pair])
     # Where every decision was taken back since, nothing keeps them apart.
     bound = [
         pair for pair in came_later if {now[key].state for key in pair if key in now} != {"flagged"}
@@ -471,7 +434,7 @@ def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, U
     return family
 
 
-def _latest(
+def latest_by_identity(
     session: Session, identities: Sequence[UUID], of: Sequence[ColumnElement[bool]] = ()
 ) -> dict[UUID, Cluster]:
     """The cluster of each identity as its latest run, or a split since, left it.

@@ -252,7 +252,7 @@ def test_nothing_is_lost_and_nothing_undone(
         browser.open(f"/ui/clusters/{found[state]['id']}")
         assert browser.find("h1").text == heading
         page = browser.find("main").text
-        assert "as in the clustering before" in page
+        assert "as large as before" in page
         assert "earlier state of the cluster" not in page
         assert all(one in page for one in told)
         is_open = state == "flagged"
@@ -302,4 +302,4 @@ def test_whose_labels_are_revoked_wait_again_and_a_class_that_is_merged_names_it
         browser.open(f"/ui/clusters/{one['id']}")
         assert browser.find("h1").text.startswith("Koi_Fish: cluster of ")
     browser.open(f"/ui/clusters/{again['id']}")
-    assert "that is Koi_Fish, and carry no label" in browser.find("main").text
+    assert "that is Koi_Fish. Their labels were revoked" in browser.find("main").text

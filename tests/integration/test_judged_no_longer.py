@@ -44,11 +44,11 @@ from store_helpers import LATENT, person
 from app.classes.service import class_history, get_class_named
 from app.classes.tables import GlitchClass
 from app.clusters import records
-from app.clusters.decided import count_unlabelled_again, decisions_told
+from app.clusters.decided import count_unlabelled_again
 from app.clusters.job import run_clustering
 from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters
-from app.clusters.review.service import class_names_of, history
+from app.clusters.review.service import class_names_of, decisions_told, history
 from app.clusters.service import (
     ClusterFilters,
     LabelsSince,

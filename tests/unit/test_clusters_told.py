@@ -208,6 +208,13 @@ def test_the_chance_of_several_detectors_is_the_least_times_their_number() -> No
     )
 
 
+def test_members_that_wait_without_being_flagged_are_no_rarity() -> None:
+    one_of_three = selected(["H1"] * 3, 0.1, {"H1": 10.0}, [1.0] * 3)
+    for key in one_of_three.ids[1:]:
+        del one_of_three.predicted[key]  # type: ignore[attr-defined]
+    assert chance_of(one_of_three) == pytest.approx(above_all_nine(1, 10))
+
+
 def test_a_burst_is_one_member_and_one_test() -> None:
     """Of parts of bursts no member is made, and each may have been a test."""
     halves = selected(["H1"] * 5, 0.1, {"H1": 9.5}, [0.5] * 5)

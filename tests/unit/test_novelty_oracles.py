@@ -17,7 +17,7 @@ from glitch.novelty import (
     novelty_scores,
 )
 from glitch.novelty.crowds import Crowds, crowds_of
-from glitch.novelty.fair_sample import slant_of
+from glitch.novelty.fair_sample import NO_SLANT, Slant, slant_of
 from glitch.novelty.kinds import kinds_of
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
 
@@ -157,6 +157,29 @@ def test_a_glitch_is_told_where_at_most_one_of_five_is_of_a_class_of_few(
     assert bool(kinds.is_told[0]) == is_told
 
 
+@pytest.mark.parametrize(("near", "is_sure"), [([1, 1, 2, 2, 3], False), ([1, 1, 1, 2, 3], True)])
+def test_most_of_five_is_three(near: list[int], is_sure: bool) -> None:
+    turns = [0.0, 0.1, 0.11, 0.12, 0.13, 0.14] + [1.0 + 0.01 * at for at in range(30)]
+    classes = np.array([UNLABELLED, *near, *np.tile([1, 2, 3], 10)])
+    is_known = classes != UNLABELLED
+    times = 1e6 * np.arange(36.0)
+    found = kinds_of(directions(turned(turns)), times, classes, is_known, is_known)
+    assert (found.classes[0], bool(found.is_sure[0])) == (1, is_sure)
+
+
+def test_three_members_say_how_wide_their_class_is() -> None:
+    """A glitch as far from them as twenty of their widths is of the common class, not of theirs."""
+    turns = [0.8, 1.0, 1.01, 1.02] + [0.01 * at for at in range(30)]
+    classes = np.repeat([UNLABELLED, 2, 1], [1, 3, 30])
+    times = 1e6 * np.arange(34.0)
+    found = kinds_of(directions(turned(turns)), times, classes, classes > 0, classes == 1)
+    assert found.classes[0] == 1
+    near = kinds_of(
+        directions(turned([1.015, *turns[1:]])), times, classes, classes > 0, classes == 1
+    )
+    assert near.classes[0] == 2
+
+
 @pytest.mark.parametrize(
     ("n_references", "n", "is_judged"),
     [
@@ -188,6 +211,35 @@ def test_so_many_of_a_condition_must_calibrate_a_crowd(n: int, is_judged: bool) 
         calibration=np.where(is_known, rng.random(n + 41), np.nan),
     )
     assert np.isfinite(judge_pool(pool).p_values).tolist() == [is_judged]
+
+
+def test_a_slant_is_not_asked_of_what_lies_near_a_class_of_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What that class lacks in labels is known; it says nothing of how others were chosen."""
+    turns = [0.0, 1.01] + [0.01 * at - 0.15 for at in range(30)] + [1.0, 1.02, 1.03]
+    classes = np.repeat([UNLABELLED, 1, 2], [2, 30, 3])
+    asked: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def noted(*given: np.ndarray) -> Slant:
+        asked.append(given[-2:])  # type: ignore[arg-type]
+        return NO_SLANT
+
+    monkeypatch.setattr("glitch.novelty.pool.slant_of", noted)
+    judge_pool(
+        Pool(
+            means=turned(turns),
+            gps_times=1e6 * np.arange(35.0),
+            is_reference=classes > 0,
+            classes=classes,
+            conditions=np.zeros(35, dtype=int),
+            judged=np.full(35, 0.3),
+            calibration=np.where(classes == 1, 0.1, np.nan),
+        )
+    )
+    [(is_test, calibrates)] = asked
+    assert np.flatnonzero(is_test).tolist() == [0]
+    assert np.flatnonzero(calibrates).tolist() == list(range(2, 32))
 
 
 @pytest.mark.parametrize("seed", range(3))

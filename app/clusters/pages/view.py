@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import called_now, class_called, list_classes, usable_class_names
 from app.clusters import service
-from app.clusters.decided import beside_of, count_unlabelled_again, decisions_told
+from app.clusters.decided import beside_of, count_unlabelled_again
 from app.clusters.pages.model import Comparison, comparison_of, model_note, strips_of
 from app.clusters.pages.words import ClusterInWords, chord, cluster_href
 from app.clusters.records import Cluster
 from app.clusters.review.log import Log
 from app.clusters.review.scene import count_by_cluster, suggested_classes
-from app.clusters.review.service import class_names_of, history
+from app.clusters.review.service import class_names_of, decisions_told, history
 from app.core.access import Principal
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count

@@ -3,15 +3,17 @@
 An action is refused if its author has not seen the last event (``app.core.events``).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, aliased
 
 from app.classes.naming import check_class_name
+from app.clusters import records
+from app.clusters.decided import DECIDING, Decision, decision_about, latest_by_identity
 from app.clusters.review.acts import ACTS, recall_action, refuse_redo
 from app.clusters.review.log import Action, CommentRequest, Log, PromoteRequest
 from app.clusters.review.log import ReviewEvent as ReviewEntry
@@ -23,10 +25,13 @@ from app.clusters.review.scene import (
     read_log,
     read_logs,
 )
-from app.clusters.tables import Cluster, ReviewEvent
+from app.clusters.tables import Cluster, ClusterMember, ReviewEvent
 from app.core.access import Principal, Role, record_event, require_role
+from app.core.database import is_any_of
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.events import RedoRequest, UndoRequest, act_to_turn, check_remark, refuse_stale
+
+_MOST_TOLD = 20_000  # members of a cluster whose decisions elsewhere are looked up for a page
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,45 @@ def class_names_of(session: Session, identities: Collection[UUID]) -> dict[UUID,
     logs = read_logs(session, identities)
     names = named_for(session, logs.values())
     return {identity: name for identity, name in zip(logs, names, strict=True) if name}
+
+
+def decisions_told(
+    session: Session, clusters: Sequence[records.Cluster]
+) -> dict[UUID, list[tuple[Decision, int]]]:
+    """The decisions that stand now about members of each cluster in another, with how many.
+
+    Absent is what is too large to look.
+    """
+    sizes = {one.id: one.size for one in clusters if one.size <= _MOST_TOLD}
+    own, mine, theirs = aliased(Cluster), aliased(ClusterMember), aliased(ClusterMember)
+    shared = (
+        select(mine.cluster_id)
+        .join(theirs, theirs.glitch_id == mine.glitch_id)
+        .join(Cluster, Cluster.id == theirs.cluster_id)
+        .where(is_any_of(mine.cluster_id, sizes))
+    )
+    identities = session.scalars(
+        shared.with_only_columns(Cluster.identity)
+        .join(own, own.id == mine.cluster_id)
+        .where(Cluster.state.in_(DECIDING), Cluster.identity != own.identity)
+        .distinct()
+    ).all()
+    about = (
+        decision_about(session, one) for one in latest_by_identity(session, identities).values()
+    )
+    by_cluster = {one.covers: one for one in about if one is not None}
+    identity = {one.id: one.identity for one in clusters}
+    told: dict[UUID, list[tuple[Decision, int]]] = {one: [] for one in sizes}
+    rows = session.execute(
+        shared.add_columns(theirs.cluster_id, func.count())
+        .where(is_any_of(theirs.cluster_id, by_cluster))
+        .group_by(mine.cluster_id, theirs.cluster_id)
+        .order_by(theirs.cluster_id)
+    )
+    for cluster_id, covers, n in rows:
+        if by_cluster[covers].cluster.identity != identity[cluster_id]:
+            told[cluster_id].append((by_cluster[covers], n))
+    return told
 
 
 def _turn(
