@@ -53,9 +53,9 @@ class Admission:
         self._freed_at = 0.0  # the latest, or when the last one was taken
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold a place for the length of the block."""
-        await self._take()
+    async def place(self, waited_s: float = 0.0) -> AsyncIterator[None]:
+        """Hold a place for the length of the block; ``waited_s`` was spent in another queue."""
+        await self._take(waited_s)
         self.at_work += 1
         try:
             yield
@@ -64,16 +64,17 @@ class Admission:
             self.at_work -= 1
             self._free.release()
 
-    async def _take(self) -> None:
+    async def _take(self, waited_s: float) -> None:
         if self.waiting >= MOST_WAITING:
             self._refuse()
         if not self._free.locked():
             self._freed_at = time.monotonic()
-        is_patient = self._expected_wait_s() <= self._wait_s
+        is_patient = self._expected_wait_s() <= self._wait_s - waited_s
+        wait_s = self._wait_s if is_patient else min(WAIT_S, self._wait_s)
         self.waiting += 1
         self._patient += is_patient
         try:
-            async with asyncio.timeout(self._wait_s if is_patient else min(WAIT_S, self._wait_s)):
+            async with asyncio.timeout(max(0.0, wait_s - waited_s)):
                 await self._free.acquire()
         except TimeoutError:
             self._refuse()

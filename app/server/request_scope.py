@@ -5,6 +5,7 @@ Pages use the last two as well.
 
 import base64
 import binascii
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import wraps
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -58,7 +59,7 @@ async def transaction(request: Request, runtime: RuntimeDep) -> AsyncIterator[Se
     """
     admissions = runtime.admissions
     places = admissions.uploads if request.state.is_multipart else admissions.reads
-    async with places.place():
+    async with places.place(getattr(request.state, "waited_s", 0.0)):
         session = runtime.sessions()
         try:
             yield session
@@ -88,7 +89,9 @@ async def caller_of(request: Request, find: Callable[[Request], _Found]) -> _Fou
     Raises:
         BusyError: if too many are looked up already.
     """
+    started = time.monotonic()
     async with runtime_of(request).admissions.callers.place():
+        request.state.waited_s = time.monotonic() - started
         return await look_up(request, find)
 
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 
 import pytest
+from pace import is_within
 
 from app.core.errors import BusyError
 from app.server import admission
@@ -70,3 +71,20 @@ def test_a_short_crowd_waits_for_its_turn() -> None:
         return await asyncio.gather(*(hold(places, 0.01) for _ in range(200)))
 
     assert min(asyncio.run(crowd())) >= 0
+
+
+def test_who_waited_in_another_queue_waits_for_the_rest() -> None:
+    """A page was refused after a second for its caller and another one for its place."""
+
+    async def wait(waited_s: float) -> float:
+        places = Admission(1, 0.5)
+        async with places.place(waited_s):  # which is free, however long that was
+            started = time.monotonic()
+            with pytest.raises(BusyError):
+                async with places.place(waited_s):
+                    pass
+            return time.monotonic() - started
+
+    assert asyncio.run(wait(0.0)) > 0.45
+    assert asyncio.run(wait(0.3)) > 0.15
+    assert is_within(asyncio.run(wait(9.0)), 0.4)
