@@ -108,6 +108,17 @@ class ClassCount:
 
 
 @dataclass(frozen=True)
+class Pages:
+    """Ways from one page of a long list to the others; none where they are all on it."""
+
+    first: str | None = None
+    previous: str | None = None
+    next: str | None = None
+    last: str | None = None
+    place: str = ""  # "Page 2 of 5", where they are numbered
+
+
+@dataclass(frozen=True)
 class Fact:
     """One line of metadata."""
 

@@ -1,6 +1,6 @@
 """Display forms of service records: times, numbers, novelty, cards."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from urllib.parse import urlencode
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from markupsafe import Markup, escape
 
-from app.frame.contexts import Card, Download, Moment, Novelty, NoveltyLevel
+from app.frame.contexts import Card, Download, Moment, Novelty, NoveltyLevel, Pages
 from app.glitches.exports.service import DIRECT_ROWS
 from app.glitches.records import GlitchRecord, Neighbour
 from glitch.gps import gps_to_utc
@@ -127,6 +127,19 @@ def address(path: str, /, **values: str | None) -> str:
     """An address with these parameters; empty ones are left out."""
     query = urlencode({name: value for name, value in values.items() if value})
     return f"{path}?{query}" if query else path
+
+
+def numbered(page: int, n_items: int, n_shown: int, href: Callable[[int], str]) -> Pages:
+    """Ways from one page of so many items to the others, by their numbers."""
+    n_pages = max(-(-n_items // n_shown), 1)
+    is_more = page < n_pages
+    return Pages(
+        first=href(1) if page > 1 else None,
+        previous=href(min(page - 1, n_pages)) if page > 1 else None,
+        next=href(page + 1) if is_more else None,
+        last=href(n_pages) if is_more else None,
+        place=f"Page {page:,} of {n_pages:,}" if 1 < page <= n_pages or is_more else "",
+    )
 
 
 def glitch_href(glitch_id: UUID) -> str:

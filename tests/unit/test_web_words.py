@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fastapi.datastructures import QueryParams
 
-from app.frame.contexts import Frame
+from app.frame.contexts import Frame, Pages
 from app.frame.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, latent_chart, view_panel
 from app.frame.render import LONGEST_PATH, environment, local_path
 from app.frame.words import (
@@ -18,6 +18,7 @@ from app.frame.words import (
     moment,
     nearest_window,
     novelty,
+    numbered,
     p_value_text,
     seconds,
 )
@@ -299,3 +300,12 @@ def test_a_job_in_its_last_step_does_not_look_done(
 def test_a_name_breaks_after_its_underscores_and_is_escaped() -> None:
     assert breakable("None_of_the_Above") == "None_<wbr>of_<wbr>the_<wbr>Above"
     assert breakable("<b>_x") == "&lt;b&gt;_<wbr>x"
+
+
+def test_pages_of_a_list_are_numbered() -> None:
+    assert numbered(1, 48, 48, str) == numbered(1, 0, 48, str) == Pages()
+    assert numbered(1, 49, 48, str) == Pages(next="2", last="2", place="Page 1 of 2")
+    middle = Pages(first="1", previous="2", next="4", last="5", place="Page 3 of 5")
+    assert numbered(3, 235, 48, str) == middle
+    assert numbered(2, 49, 48, str) == Pages(first="1", previous="1", place="Page 2 of 2")
+    assert numbered(9, 49, 48, str) == Pages(first="1", previous="2")  # the list has ended before

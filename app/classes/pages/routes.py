@@ -57,6 +57,7 @@ def one_class(
     principal: Reader,
     which: str,
     after: str | None = None,
+    page: int = 1,
 ) -> Response:
     """The page of one class.
 
@@ -67,8 +68,9 @@ def one_class(
         known = which if find_class(session, which) else called_now(session, which)
         return see_other(class_href(get_class_named(session, known or which).id))
     record = get_class(session, int(which))
-    page = class_page_of(session, record, principal, after=(after or "")[:500] or None)
-    return render(request, page)
+    after = (after or "")[:500] or None
+    number = max(page, 1) if after else 1
+    return render(request, class_page_of(session, record, principal, after=after, number=number))
 
 
 @router.post("/classes/{class_id}/change", dependencies=[CsrfChecked])

@@ -17,10 +17,10 @@ from app.classes.service import history_shown
 from app.clusters.pages.view import Likeness
 from app.core.access import Principal
 from app.core.wording import count
-from app.frame.contexts import Card, PageContext
+from app.frame.contexts import Card, PageContext, Pages
 from app.frame.deps import EventId, LongText
 from app.frame.histograms import PLOT, Histogram, bars_of, ticks_at_ends
-from app.frame.words import address, card, moment
+from app.frame.words import address, card, moment, numbered
 from app.glitches.records import GlitchFilters, GlitchRecord
 from app.glitches.service import exemplars, list_glitches
 from glitch.gps import gps_to_utc
@@ -85,8 +85,7 @@ class ClassPage(PageContext):
     nearest: tuple[Likeness, ...]
     rate: Histogram | None  # over time
     members: tuple[Card, ...]
-    next_href: str | None
-    first_href: str | None
+    pages: Pages
     log: ClassLog
     class_names: tuple[str, ...]  # that it can be moved under or merged into
     error: str | None
@@ -134,6 +133,7 @@ def class_page_of(
     principal: Principal,
     *,
     after: str | None = None,
+    number: int = 1,  # of the page that the cursor begins
     error: str | None = None,
     typed: ChangeTyped | None = None,
 ) -> ClassPage:
@@ -160,13 +160,21 @@ def class_page_of(
         nearest=_nearest(session, shown, seen),
         rate=_rate(times_of(session, record.id), own),
         members=tuple(map(card, page.items)),
-        next_href=f"{address(href, after=page.next)}#members" if page.next else None,
-        first_href=f"{href}#members" if after else None,
+        pages=Pages(
+            first=f"{href}#members" if after else None,
+            previous=_members_href(href, page.previous, number - 1),
+            next=_members_href(href, page.next, number + 1),
+            place=numbered(number, own.total, MEMBERS_SHOWN, str).place,
+        ),
         log=history_shown(session, record.id, principal=principal),
         class_names=tuple(one.name for one in known if one.id != record.id and not one.is_retired),
         error=error,
         typed=typed or ChangeTyped(description=record.description, parent=record.parent or ""),
     )
+
+
+def _members_href(href: str, after: str | None, number: int) -> str | None:
+    return f"{address(href, after=after, page=str(number))}#members" if after else None
 
 
 def _as_tree(known: Sequence[GlitchClass]) -> list[tuple[int, GlitchClass]]:

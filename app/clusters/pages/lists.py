@@ -18,10 +18,10 @@ from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count
 from app.demo.plan import HIDDEN_CLASS
 from app.demo.service import Demonstration, demonstration
-from app.frame.contexts import ClassCount, PageContext
+from app.frame.contexts import ClassCount, PageContext, Pages
 from app.frame.render import SAID
 from app.frame.typed import no_such_filter, stretch_typed
-from app.frame.words import address, stamp
+from app.frame.words import address, numbered, stamp
 from app.glitches.service import list_glitches
 from app.jobs.pages.view import FollowedJob, followed
 from app.jobs.service import latest_job
@@ -94,8 +94,7 @@ class ClustersPage(PageContext):
     state: str
     is_narrowed: bool
     errors: tuple[str, ...]
-    next_href: str | None
-    first_href: str | None
+    pages: Pages
     followed: FollowedJob | None  # at work, and of interest here
     trouble: str | None  # why the last clustering failed
     demo: DemoNote
@@ -133,11 +132,8 @@ def clusters_page_of(
     counts: dict[str, int] = {}
     if run is not None and not errors:
         offset = PAGE_SIZE * (page - 1)
-        found = service.ranked_clusters(
-            session, run.id, filters, limit=PAGE_SIZE + 1, offset=offset
-        )
+        found = service.ranked_clusters(session, run.id, filters, limit=PAGE_SIZE, offset=offset)
         counts = service.count_by_state(session, run.id, filters)
-    shown = found[:PAGE_SIZE]
     demo = demonstration(session)
     at_work, trouble = _followed(session, demo)
     changes, changes_text = _changes(session, run, values)
@@ -156,7 +152,7 @@ def clusters_page_of(
         changes=changes,
         changes_text=changes_text,
         run_made=None if run is None else f"{stamp(run.created_at)}, by {run.author}",
-        cards=cluster_cards(session, shown, is_simulated=run is not None and run.is_simulated),
+        cards=cluster_cards(session, found, is_simulated=run is not None and run.is_simulated),
         elsewhere=tuple(
             (f"/ui/clusters?run={one.id}", f"{number:,} of {_kind(one)}")
             for one, number in waiting
@@ -182,8 +178,12 @@ def clusters_page_of(
         state=chosen_state,
         is_narrowed=bool(set(values) - {"run", "state", "page"}),
         errors=tuple(errors),
-        next_href=_href(values, page=str(page + 1)) if len(found) > PAGE_SIZE else None,
-        first_href=_href(values, page=None) if page > 1 else None,
+        pages=numbered(
+            page,
+            total,
+            PAGE_SIZE,
+            lambda number: _href(values, page=str(number) if number > 1 else None),
+        ),
         followed=at_work,
         trouble=trouble,
         demo=_demo_note(session, demo, runs),

@@ -20,11 +20,11 @@ from app.clusters.review.service import class_names_of, decisions_told, history
 from app.core.access import Principal
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count
-from app.frame.contexts import Card, ClassCount, Download, PageContext
+from app.frame.contexts import Card, ClassCount, Download, PageContext, Pages
 from app.frame.deps import EventId, LongText
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, histogram, sparkline
-from app.frame.words import CARD_WINDOW_S, address, card, export_links, nearest_window
+from app.frame.words import CARD_WINDOW_S, address, card, export_links, nearest_window, numbered
 from app.glitches.records import GlitchRecord
 from app.glitches.service import exemplars
 
@@ -124,8 +124,7 @@ class ClusterPage(PageContext):
     members: tuple[Card, ...]
     suggested: Mapping[str, str]  # by the id of a member: the class that its review suggests
     orders: tuple[ClassCount, ...]
-    next_href: str | None
-    first_href: str | None
+    pages: Pages
     log: Log
     elsewhere: tuple[tuple[str, str], ...]  # address and text of what stands in for it now
     beside: Beside | None
@@ -264,8 +263,9 @@ def cluster_page_of(
             ClassCount(text, _address(cluster, value, 1, window), value == order)
             for value, text in (("distance", "distance to the medoid"), ("time", "time"))
         ),
-        next_href=_address(cluster, order, page + 1, window) if members.next else None,
-        first_href=_address(cluster, order, 1, window) if page > 1 else None,
+        pages=numbered(
+            page, len(facts), MEMBERS_SHOWN, lambda number: _address(cluster, order, number, window)
+        ),
         log=log,
         elsewhere=elsewhere,
         beside=_beside(session, cluster),

@@ -15,7 +15,7 @@ from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.paging import Page
 from app.core.wording import count
-from app.frame.contexts import Card, ClassCount, Download, PageContext
+from app.frame.contexts import Card, ClassCount, Download, PageContext, Pages
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer, remembered
 from app.frame.failures import see_other
 from app.frame.render import LONGEST_PATH, local_path, render
@@ -102,9 +102,7 @@ class CataloguePage(PageContext):
     undo: str | None  # the labels that were just given
     refused: Refused | None  # labels that were not given
     exports: tuple[Download, ...]  # the whole selection as files
-    first_href: str | None  # back to the first page, on later ones
-    previous_href: str | None
-    next_href: str | None
+    pages: Pages
     is_empty_catalogue: bool
 
 
@@ -179,9 +177,11 @@ def _shown(
             n_glitches=total,
             may_start=principal.role >= Role.SUBMITTER,
         ),
-        first_href=query.href(after=None) if query.cursor else None,
-        previous_href=query.href(after=page.previous) if page.previous else None,
-        next_href=query.href(after=page.next) if page.next else None,
+        pages=Pages(
+            first=query.href(after=None) if query.cursor else None,
+            previous=query.href(after=page.previous) if page.previous else None,
+            next=query.href(after=page.next) if page.next else None,
+        ),
         is_empty_catalogue=not total and not query.is_narrowed and not errors,
     )
     return render(request, context, status=400 if errors or refused else 200)

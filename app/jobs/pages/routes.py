@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.core.access import Principal
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.paging import Page
-from app.frame.contexts import ClassCount
+from app.frame.contexts import ClassCount, Pages
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import environment, render
@@ -66,10 +66,12 @@ def jobs(
         ),
         error=error,
         is_narrowed=bool(kind or state),
-        first_href=address("/ui/jobs", kind=kind, state=state) if after else None,
-        next_href=address("/ui/jobs", kind=kind, state=state, after=page.next)
-        if page.next
-        else None,
+        pages=Pages(
+            first=address("/ui/jobs", kind=kind, state=state) if after else None,
+            next=address("/ui/jobs", kind=kind, state=state, after=page.next)
+            if page.next
+            else None,
+        ),
     )
     return render(request, context, status=400 if error else 200)
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.core.access import Principal, Role
 from app.core.paging import Page
 from app.core.wording import count
-from app.frame.contexts import ClassCount, Fact, PageContext
+from app.frame.contexts import ClassCount, Fact, PageContext, Pages
 from app.frame.words import address, stamp
 from app.glitches.exports.service import format_named
 from app.jobs.records import JobEvent, JobItem, JobRecord
@@ -52,8 +52,7 @@ class JobsPage(PageContext):
     kinds: tuple[ClassCount, ...]
     error: str | None
     is_narrowed: bool
-    first_href: str | None
-    next_href: str | None
+    pages: Pages
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,7 @@ class JobPage(PageContext):
     can_retry: bool
     retry_text: str
     error: str | None
-    first_href: str | None
-    next_href: str | None
+    pages: Pages
 
 
 ITEMS_SHOWN = 100
@@ -298,8 +296,10 @@ def job_page_of(
         can_retry=may_act and job.can_be_retried,
         retry_text="Retry what failed" if job.failed else "Take it up again",
         error=error,
-        first_href=_items_href(href, chosen) if cursor else None,
-        next_href=_items_href(href, chosen, page.next) if page.next else None,
+        pages=Pages(
+            first=_items_href(href, chosen) if cursor else None,
+            next=_items_href(href, chosen, page.next) if page.next else None,
+        ),
     )
 
 

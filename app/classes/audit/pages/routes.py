@@ -14,7 +14,7 @@ from app.classes.audit.records import Audit, AuditedGlitch, ImpureCluster
 from app.classes.naming import class_meant, usable_class_names
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
 from app.core.paging import Page
-from app.frame.contexts import ClassCount, PageContext
+from app.frame.contexts import ClassCount, PageContext, Pages
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import LONGEST_PATH, local_path, render
@@ -46,8 +46,7 @@ class AuditPage(PageContext):
     back: str  # this page with its filters, to come back to after a label
     n_voters: str
     start_error: str | None
-    first_href: str | None
-    next_href: str | None
+    pages: Pages
 
 
 Word = Annotated[str, Query(max_length=100)]
@@ -197,8 +196,10 @@ def _page(
         back=address(PATH, **filters),
         n_voters=n_voters[:20],
         start_error=start_error,
-        first_href=address(PATH, **filters) if "after" in chosen else None,
-        next_href=address(PATH, **{**filters, "after": doubts.next}) if doubts.next else None,
+        pages=Pages(
+            first=address(PATH, **filters) if "after" in chosen else None,
+            next=address(PATH, **{**filters, "after": doubts.next}) if doubts.next else None,
+        ),
     )
 
 
