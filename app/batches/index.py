@@ -218,7 +218,9 @@ class Manifest:
         return Refused(
             self._name,
             f"{how_many} glitch in this batch (the first: {example}). A row is found by the path "
-            "that a picture has within the archive, or by its Gravity Spy id.",
+            "that a picture has within the archive, or by the Gravity Spy id in its name, ten "
+            "letters and digits as in H1_zIqdhE1nbX_spectrogram_0.5.png."
+            + ("" if is_harmless else " Sent again, a corrected one still counts."),
             is_harmless,
         )
 

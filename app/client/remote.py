@@ -43,8 +43,9 @@ def service_at(url: str | None) -> Iterator[Transport]:
     token = os.environ.get("GLITCH_TOKEN") or read_token(settings.data_dir)
     if token is None:
         raise LaunchError(
-            "No token: set GLITCH_TOKEN, or GLITCH_DATA_DIR to the data directory of the service "
-            "on this machine."
+            f"No token in {settings.data_dir}: give the data directory of the service on this "
+            "machine by --data-dir before the command's name or by GLITCH_DATA_DIR, or set "
+            "GLITCH_TOKEN."
         )
     address = url or address_of(settings.host, settings.port)
     try:

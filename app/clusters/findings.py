@@ -27,8 +27,11 @@ class Finding:
 
 def sentences(stored: Iterable[Facts]) -> list[str]:
     """What findings say, as they are stored; in words."""
-    said = ((KINDS[one["kind"]], one) for one in stored)
-    return [how.format_map(one) if isinstance(how, str) else how(one) for how, one in said]
+    told = list(stored)
+    said = ((KINDS[one["kind"]], one) for one in told)
+    texts = [how.format_map(one) if isinstance(how, str) else how(one) for how, one in said]
+    doubts = [place for place, one in enumerate(told) if one["kind"] in _SLANTED]
+    return [*texts[: doubts[-1] + 1], DOUBTED, *texts[doubts[-1] + 1 :]] if doubts else texts
 
 
 def found(kind: str, **facts: Any) -> Finding:
@@ -71,9 +74,7 @@ def _few_labels(facts: Facts) -> str:
 def _unjudged(facts: Facts) -> str:
     why = facts.get("why", [])  # earlier versions kept none
     reasons = "; ".join(map(_why_not, why))
-    published = (
-        " Published ones are loaded by the command `glitch-discovery references training-set`."
-    )
+    published = " Load published ones with `glitch-discovery references training-set --ifo NAME`."
     said = f": {reasons}." if reasons else "."
     is_helped = facts.get("is_measured", True) and (not why or any(one["ifo"] for one in why))
     return said + published if is_helped else said
@@ -127,7 +128,13 @@ def doubt_of(stored: Iterable[Facts]) -> str | None:
     return " ".join(sentences(one for one in stored if one["kind"] in DOUBTS)) or None
 
 
-DOUBTS = ("typical_labels", "labels_aside", "judging")
+_SLANTED = ("typical_labels", "labels_aside")
+DOUBTS = (*_SLANTED, "judging")
+# What follows from labels that are no fair sample, once for both kinds.
+DOUBTED = (
+    "So known glitches may be flagged more often than the rate says. Label some that are unusual, "
+    "or load all glitches from one tool with one colour scale, and cluster again."
+)
 # Of each kind its sentence, or what makes it of the facts.
 KINDS: dict[str, str | Callable[[Facts], str]] = {
     "told": "{text}",  # by a version that kept sentences alone
@@ -145,18 +152,12 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
         "than the references, and judged by what both show."
     ),
     "few_labels": _few_labels,
-    "typical_labels": "The labels seem to be typical examples, no fair sample of their kinds: "
-    "of the glitches of a known kind that lie farthest from its labelled ones, more are unlabelled "
-    "than chance gives, by {sigmas:g} standard deviations. Or the unlabelled ones were "
-    "drawn or whitened otherwise: another colour scale, another tool. Then known glitches are "
-    "flagged oftener than the rate says: label unusual members too, or load all alike, and cluster "
-    "again.",
-    "labels_aside": "The labels do not cover what was tested: unlabelled glitches that look like a "
-    "known kind lie beside its labelled ones, not among them; {in_100} in 100 of their nearest "
-    "neighbours more are unlabelled than chance gives. They may be fainter than the labelled ones, "
-    "of another time, or drawn or whitened by another tool; or the labels are a few events, many "
-    "times. Then known glitches are flagged oftener than the rate says: label some of these, or "
-    "load all alike, and cluster again.",
+    "typical_labels": "The labels seem to be typical examples of their kinds: the least typical "
+    "glitches of each are unlabelled more often than chance gives, by {sigmas:g} standard "
+    "deviations.",
+    "labels_aside": "The labels do not cover what was tested: unlabelled glitches of a known kind "
+    "lie beside its labelled ones, not among them ({in_100} in 100 of their nearest neighbours "
+    "more are unlabelled than chance gives).",
     "judging": "The labels changed before this clustering, and the job that judges the catalogue "
     "by them had not ended: known glitches may be flagged. Cluster again when it has.",
     "meanwhile": _meanwhile,
@@ -212,27 +213,26 @@ def trust_sentence(size: int, trust: Facts) -> str:
     """How alike a cluster's members really are; empty where nothing is known of it."""
     if not trust:
         return ""
-    n_timed = trust["n_timed"]
-    members = f"all {size:,}" if n_timed == size else f"{n_timed:,} of {size:,}"
-    parts = [f"{members} members carry a time"]
-    theirs = "their nearest known glitches"
+    which, parts = "members", []
+    if trust["n_timed"] < size:
+        parts.append(f"{trust['n_timed']:,} of {size:,} members have a time")
     if trust.get("n_flagged", size) < size:
         parts.append(f"{_are(trust['n_flagged'])} novel by the test of this clustering")
-        theirs = "the nearest known glitches of the novel ones"
+        which = "novel ones"
     seen = [one for one in trust["seen"] if one["condition"]]
-    if len(seen) == 1:
-        n = seen[0]["n"]
-        parts.append(f"{'all' if n == size else f'{n:,}'} were seen in {seen[0]['condition']}")
-    elif seen:
+    if len(seen) == 1 and seen[0]["n"] < size:
+        parts.append(f"{seen[0]['n']:,} were seen in {seen[0]['condition']}")
+    elif len(seen) > 1:
         told = [one["condition"].partition(", ") for one in seen]
         is_one_band = len({band for _, _, band in told[:_NAMED]}) == 1
         named = [
-            f"{one['n']:,} in {windows if is_one_band else one['condition']}"
+            f"{one['n']:,} with {windows if is_one_band else one['condition']}"
             for one, (windows, _, _) in zip(seen[:_NAMED], told, strict=False)
         ]
         if more := sum(one["n"] for one in seen[_NAMED:]):
             named.append(f"{more:,} otherwise")
-        parts.append(f"they were not seen alike: {'; '.join(named)}")
+        differ = "windows" if is_one_band else "windows or bands"
+        parts.append(f"their {differ} differ: {', '.join(named)}")
     if trust["n_faint"]:
         parts.append(f"{_are(trust['n_faint'])} faint (SNR below {FAINT_SNR:g})")
     if trust.get("n_off_centre"):  # earlier versions did not count them
@@ -245,8 +245,7 @@ def trust_sentence(size: int, trust: Facts) -> str:
         if more := sum(one["n"] for one in predicted[_NAMED:]):
             nearest.append(f"others for {more:,}")
         if predicted[0]["n"] == size:
-            nearest = [f"{predicted[0]['label']} for each"]
-        looks = ", ".join(nearest)
-        parts.append(f"most common class among {theirs}: {looks}")
+            nearest = [f"{predicted[0]['label']} for all"]
+        parts.append(f"nearest known glitches of the {which}: mostly {', '.join(nearest)}")
     said = "; ".join(parts)
-    return f"{said[0].upper()}{said[1:]}."
+    return f"{said[0].upper()}{said[1:]}." if said else ""

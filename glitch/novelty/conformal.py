@@ -224,8 +224,8 @@ def judge(
     if n_references < LEAST_REFERENCES or score is None:
         return _not_judged(
             score,
-            f"{_so_few(n_references)} of this detector and origin to compare with, "
-            f"at least {LEAST_REFERENCES} are needed.{_published(ifo)}",
+            f"that takes {LEAST_REFERENCES} labelled glitches of this detector and origin, and "
+            f"{_so_few(n_references)}.{_published(ifo)}",
         )
     if whole.n < LEAST_CALIBRATION:
         return _not_judged(score, too_few_calibrate(whole.n, condition) + _published(ifo))
@@ -236,26 +236,23 @@ def judge(
 
 def too_few_calibrate(n: int, condition: str | None = None) -> str:
     """Why a glitch could not be judged, and what helps."""
-    seen = "" if condition is None else f", seen in the same windows and band ({condition}),"
+    seen = "" if condition is None else f" and seen in the same windows and band ({condition})"
     helps = " A clustering can judge it by what both show, if they share a window."
     both = "" if condition is None else helps
     return (
-        f"{_so_few(n)} of this detector and origin{seen} to calibrate with, at least "
-        f"{LEAST_CALIBRATION} are needed: {WHICH_CALIBRATE}.{both}"
+        f"that takes {LEAST_CALIBRATION} labelled glitches of this detector and origin to "
+        f"calibrate with, {WHICH_CALIBRATE}{seen}, and {_so_few(n)}.{both}"
     )
 
 
 def _so_few(n: int) -> str:
-    return f"{f'only {n}' if n else 'no'} labelled {'glitch' if n < 2 else 'glitches'}"
+    return "there are none" if n == 0 else f"there {'is' if n == 1 else 'are'} only {n}"
 
 
 def _published(ifo: str | None) -> str:
     if ifo is None:
         return ""
-    return (
-        " Published ones are loaded by the command `glitch-discovery references training-set --ifo "
-        f"{ifo}`."
-    )
+    return f" Load published ones with `glitch-discovery references training-set --ifo {ifo}`."
 
 
 def _not_judged(score: float | None, why: str) -> Judgement:

@@ -208,7 +208,7 @@ def name_a_cluster_of_everything(service: Service) -> None:
         session.commit()
     with Walker(service, "reader") as reader:
         page = reader.get("/ui/clusters")
-        assert "open the first cluster to review" in page.text
+        assert "Open its cluster" in page.text
         assert f"/ui/clusters/{cluster_id}" in page.links
         assert HIDDEN_CLASS not in page.text
     with Client(service.url, token=service.tokens["reviewer"]) as client:

@@ -216,7 +216,7 @@ def test_why_nothing_could_be_tested_is_said(session: Session, fill: Fill) -> No
     fill(7, NOVEL)
     nowhere, published = (
         fill(2, NOVEL),
-        (" Published ones are loaded by the command `glitch-discovery references training-set`."),
+        " Load published ones with `glitch-discovery references training-set --ifo NAME`.",
     )
     for table, key in ((Glitch, Glitch.id), (Embedding, Embedding.glitch_id)):
         session.execute(update(table).where(key.in_(nowhere)).values(ifo=None))
@@ -269,7 +269,7 @@ def test_everything_is_clustered_where_asked(
     assert members_of(session, largest.id) & set(catalogue["known"])
     # Known ones were flagged at no rate, and no chance was tested.
     assert {(one.significance, one.fdr) for one in (largest, *others)} == {(None, None)}
-    assert re.search("; [01] (is|are) novel by the test of this clustering", str(largest.trust))
+    assert re.search("[01] (is|are) novel by the test of this clustering", str(largest.trust))
 
 
 def test_a_dormant_class_that_comes_back_is_named(

@@ -74,7 +74,7 @@ def test_what_is_stored_comes_back(
     assert (embedding.checkpoint, embedding.checkpoint_id) == ("small", checkpoint.id)
     assert (embedding.reconstruction_error, embedding.kl) == (1.5, 2.5)
     assert not embedding.novelty.is_judged
-    assert "no labelled glitch of this detector" in (embedding.novelty.reason or "")
+    assert "of this detector and origin, and there are none" in (embedding.novelty.reason or "")
 
 
 def test_the_same_upload_twice_is_one_glitch(

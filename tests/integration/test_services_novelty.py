@@ -122,8 +122,16 @@ def test_only_the_same_detector_and_kind_judges(
     labelled()
     query = np.zeros(LATENT, dtype=np.float32)
     for ifo, origin, word in (
-        ("L1", "simulated", "no labelled glitch of this detector"),
-        ("H1", "upload", "no labelled glitch of this detector"),
+        (
+            "L1",
+            "simulated",
+            "takes 50 labelled glitches of this detector and origin, and there are none",
+        ),
+        (
+            "H1",
+            "upload",
+            "takes 50 labelled glitches of this detector and origin, and there are none",
+        ),
         (None, "simulated", "detector is not known"),
     ):
         judged = judge_novelty(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import betabinom
 
-from app.clusters.findings import found, sentences, trust_sentence
+from app.clusters.findings import DOUBTED, doubt_of, found, sentences, trust_sentence
 from app.clusters.selection import Selection
 from app.clusters.summary import significance
 
@@ -32,18 +32,20 @@ def test_the_sentence_of_trust_tells_a_seam() -> None:
         },
     )
     assert said == (
-        "23 of 57 members carry a time; they were not seen alike: 33 in 0.5 + 1 + 2 + 4 s; 24 in "
-        "4 s; 4 are faint (SNR below 7.5); 2 are off centre (loudest over 0.05 s from the middle "
-        "of their views); most common class among their nearest known glitches: Whistle for "
-        "34, Koi_Fish for 23."
+        "23 of 57 members have a time; their windows differ: 33 with 0.5 + 1 + 2 + 4 s, 24 with 4 "
+        "s; 4 are faint (SNR below 7.5); 2 are off centre (loudest over 0.05 s from the middle "
+        "of their views); nearest known glitches of the members: mostly Whistle for 34, Koi_Fish "
+        "for 23."
     )
 
 
 def test_members_that_were_not_flagged_are_told() -> None:
     looks = [{"label": "Whistle", "n": 9}]
     said = trust_sentence(57, {**TRUST, "n_timed": 57, "n_flagged": 9, "looks": looks})
-    assert "All 57 members carry a time; 9 are novel by the test of this clustering; " in said
-    assert "among the nearest known glitches of the novel ones: Whistle for 9." in said
+    assert said == (
+        "9 are novel by the test of this clustering; 33 were seen in 0.5 + 1 + 2 + 4 s, 10 to 2048 "
+        "Hz; nearest known glitches of the novel ones: mostly Whistle for 9."
+    )
     assert "novel" not in trust_sentence(57, {**TRUST, "n_flagged": 57})
 
 
@@ -51,17 +53,16 @@ def test_the_band_is_told_where_it_differs() -> None:
     narrow = {"condition": "4 s, 10 to 1291 Hz", "n": 24}
     said = trust_sentence(57, {**TRUST, "n_timed": 57, "seen": [SEEN, narrow]})
     assert said == (
-        "All 57 members carry a time; they were not seen alike: 33 in 0.5 + 1 + 2 + 4 s, 10 to "
-        "2048 Hz; 24 in 4 s, 10 to 1291 Hz."
+        "Their windows or bands differ: 33 with 0.5 + 1 + 2 + 4 s, 10 to 2048 Hz, 24 with 4 s, 10 "
+        "to 1291 Hz."
     )
 
 
 def test_what_is_well_is_not_dwelt_on() -> None:
-    said = trust_sentence(33, {**TRUST, "looks": [{"label": "Whistle", "n": 33}]})
-    assert said == (
-        "23 of 33 members carry a time; all were seen in 0.5 + 1 + 2 + 4 s, 10 to 2048 Hz; most "
-        "common class among their nearest known glitches: Whistle for each."
-    )
+    well = {**TRUST, "n_timed": 33}
+    said = trust_sentence(33, {**well, "looks": [{"label": "Whistle", "n": 33}]})
+    assert said == "Nearest known glitches of the members: mostly Whistle for all."
+    assert trust_sentence(33, well) == ""
     kept_earlier = {key: one for key, one in TRUST.items() if key != "n_off_centre"}
     assert "off centre" not in trust_sentence(33, kept_earlier)
     assert trust_sentence(33, {}) == ""
@@ -78,11 +79,11 @@ def test_no_member_is_passed_over() -> None:
             "looks": [{"label": name, "n": 9} for name in names],
         },
     )
-    assert "50 in 1 s; 40 in 2 s; 30 in 3 s; 20 otherwise;" in said
+    assert "50 with 1 s, 40 with 2 s, 30 with 3 s, 20 otherwise;" in said
     assert said.endswith("Whistle for 9, Tomte for 9, Blip for 9, others for 18.")
     some = trust_sentence(57, {**TRUST, "looks": [{"label": "Whistle", "n": 9}]})
     assert "; 33 were seen in 0.5" in some
-    assert some.endswith("among their nearest known glitches: Whistle for 9.")
+    assert some.endswith("of the members: mostly Whistle for 9.")
 
 
 def test_large_numbers_are_read_at_a_glance() -> None:
@@ -147,7 +148,7 @@ def test_what_could_not_be_judged_is_told_what_it_lacks(
     why = [{"ifo": "V1", "n": 3, "seen": seen, **counts}]
     [said] = sentences([found("unjudged", n=3, why=why).as_json()])
     assert reason in said
-    assert "`glitch-discovery references training-set`" in said
+    assert "`glitch-discovery references training-set --ifo NAME`" in said
 
 
 def test_labels_help_nothing_without_a_detector() -> None:
@@ -221,3 +222,13 @@ def test_a_burst_is_one_member_and_one_test() -> None:
     assert chance_of(halves) == pytest.approx(above_all_nine(2, 10))
     fifths = selected(["H1"] * 4, 0.1, {"H1": 9.0}, [0.2] * 4)
     assert chance_of(fifths) == pytest.approx(above_all_nine(1, 9))
+
+
+def test_what_follows_from_doubts_is_told_once() -> None:
+    doubts = [{"kind": "labels_aside", "in_100": 82}, {"kind": "typical_labels", "sigmas": 6.3}]
+    said = doubt_of([{"kind": "nothing_unlabelled", "ifo": None}, *doubts])
+    assert said is not None
+    assert said.startswith("The labels do not cover what was tested: ")
+    assert said.count(DOUBTED) == 1
+    assert said.endswith(DOUBTED)
+    assert doubt_of([{"kind": "nothing_unlabelled", "ifo": None}]) is None

@@ -231,10 +231,13 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
             "licence": "GPL-3.0-or-later",
             "git_revision": "0123456789abcdef" * 2 + "01234567",
             "training": {"step": 60000, "config": {"seed": 0, "deep": {"er": 1}}, "is_half": True},
-            "schedule": {},
-            "architecture": {"n_time": 128, "channels": [32, 64], "initialise_from": None},
-            "many": {f"value_{index}": index for index in range(40)},
-            "metrics": {"knn_accuracy": 0.88888, "kl": 21.5, "note": "x" * 500},
+            "architecture": {"width": 7},
+            "preprocessing": {"n_time": 128, "durations_s": [0.5, 4], "from": None, "rate": 4096.0},
+            "metrics": {
+                **{"knn_accuracy": 0.88888, "kl": 21.5, "note": "x" * 500, "is_half": True},
+                **{"of_9": {"linear": 0.5, "deep": {"er": 1}}, "n_glitches": 60000},
+                **{f"value_{index}": index for index in range(40)},
+            },
         },
         is_active=True,
         created_at=datetime(2026, 11, 22, 12, 30, tzinfo=UTC),
@@ -253,20 +256,20 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
         text.count("published 2026-11-22 12:30 UTC, made to serve 2026-11-22 12:30 UTC by eve") == 2
     )
     assert text.count(">Back to this model: embed 250 glitches first</button>") == 1
-    assert said.tables[0].name == "Metrics"
-    assert "Schedule" not in [table.name for table in said.tables]
+    assert [table.name for table in said.tables] == ["Metrics", "Preprocessing"]
     rows = {row.name: row.value for table in said.tables for row in table.rows}
-    assert rows["kNN accuracy"] == "0.8889"
+    assert rows["kNN accuracy"] == "0.889"
     assert rows["KL"] == "21.5"
     assert len(rows["Note"]) == 90
-    assert rows["Step"] == "60,000"
-    assert rows["Config, seed"] == "0"
-    assert "Config, deep" not in rows
+    assert rows["N glitches"] == "60,000"
+    assert rows["Of 9, linear probe"] == "0.5"
+    assert "Of 9, deep" not in rows
+    assert rows["Rate"] == "4,096"
     assert rows["Is half"] == "yes"
     assert rows["Time cells"] == "128"
-    assert rows["Channels"] == "32, 64"
-    assert rows["Initialise from"] == "\N{EN DASH}"
-    assert rows["and 27 more"] == "in the manifest"
+    assert rows["Durations (s)"] == "0.5, 4"
+    assert rows["From"] == "\N{EN DASH}"
+    assert rows["and 33 more"] == "in the manifest"
     facts = {fact.name: fact for fact in said.facts}
     assert facts["Git revision"].value == "0123456789abcdef"
     assert facts["Git revision"].is_code

@@ -64,8 +64,10 @@ LONGEST_VALUE = 90
 ROWS_SHOWN = 14
 MEASURES_SHOWN = 4  # of a list of them
 DIGITS_SHOWN = 16  # of a digest
+TABLES = ("metrics", "preprocessing")  # how it was trained is for its makers: in the manifest
 HIDDEN = frozenset({"name", "format_version", "latent_size", "preprocessing_digest"})
 WORDS = {
+    **{"linear": "linear probe", "neighbours": "nearest neighbours"},
     **{"elbo": "ELBO", "kl": "KL", "knn": "kNN", "sha256": "SHA-256", "hz": "(Hz)", "s": "(s)"},
     **{"asd": "ASD", "fft": "FFT", "q": "Q", "git": "Git"},
 }
@@ -104,23 +106,22 @@ def checkpoint_card(
     can_switch: bool,
     audit: IndexAudit | None = None,
 ) -> CheckpointCard:
-    """A model as described by its manifest, measures first, and its coverage of the catalogue."""
+    """A model's measures, what it takes, and its coverage of the catalogue."""
     facts = [
         Fact("Latent size", str(record.latent_size)),
         Fact("Digest", record.digest[:DIGITS_SHOWN], is_code=True),
         Fact("Preprocessing", record.preprocessing_digest[:DIGITS_SHOWN], is_code=True),
     ]
-    tables = []
+    tables = [
+        MetricTable(_title(name), rows)
+        for name in TABLES
+        if (rows := _rows(record.manifest.get(name) or {}))
+    ]
     for name, value in record.manifest.items():
-        if isinstance(value, Mapping):
-            if rows := _rows(value):
-                tables.append(MetricTable(_title(name), rows))
-        elif name not in HIDDEN:
+        if not isinstance(value, Mapping) and name not in HIDDEN:
             is_digest = isinstance(value, str) and _DIGEST.fullmatch(value) is not None
             text = value[:DIGITS_SHOWN] if is_digest else _shown(value)
             facts.append(Fact(_title(name), text, is_code=is_digest))
-    # Measures are what a reader came for.
-    tables.sort(key=lambda table: table.name != "Metrics")
     return CheckpointCard(
         record=record,
         held=held,
@@ -158,13 +159,13 @@ def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 def _measured(values: Mapping[str, Any]) -> Fact:
     """One of a list of measurements: its texts describe it, its numbers are the results."""
-    said = [value for value in values.values() if isinstance(value, str)]
+    said = [_words(value) for value in values.values() if isinstance(value, str)]
     figures = [
         f"{_words(name)} {_shown(value)}"
         for name, value in values.items()
         if isinstance(value, float) and not name.endswith("_spread")
     ]
-    return Fact(_title(", ".join(said)), ", ".join(figures))
+    return Fact(_capitalised(", ".join(said)), ", ".join(figures))
 
 
 def _words(name: str) -> str:
@@ -174,7 +175,10 @@ def _words(name: str) -> str:
 
 
 def _title(name: str) -> str:
-    text = _words(name)
+    return _capitalised(_words(name))
+
+
+def _capitalised(text: str) -> str:
     return text if text.startswith("kNN") else text[:1].upper() + text[1:]
 
 
@@ -184,7 +188,7 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     if isinstance(value, int):
         return f"{value:,}"
     if value in ("", []):
