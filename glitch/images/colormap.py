@@ -33,6 +33,9 @@ class _Tables(NamedTuple):
     color: Float32[np.ndarray, "3 color"]
 
 
+_SHIFT_PIXELS = 20_000  # that tell how far colours are shifted
+
+
 @lru_cache(maxsize=1)
 def viridis() -> UInt8[np.ndarray, "256 3"]:
     """The colour table, read-only, RGB."""
@@ -151,6 +154,21 @@ def invert(
         fraction[rows][is_top] = 1
     counted = by_row[is_drawn[::2]]
     return fraction, float(counted.mean() if counted.size else by_row.mean())
+
+
+def shift(
+    pixels: UInt8[np.ndarray, "height width 3"], nearest: UInt8[np.ndarray, "height width"]
+) -> float:
+    """How far the middle pixel lies from viridis, 0 to 441, each channel by itself.
+
+    Noise and the mixtures of smaller pictures lie to all sides of the map, so that this is near
+    zero; a change of brightness or colours moves all of a picture to one.
+    """
+    step = max(1, round((nearest.size / _SHIFT_PIXELS) ** 0.5))
+    some, near = pixels[::step, ::step], nearest[::step, ::step].astype(np.intp)
+    index = np.rint(_positions(some, near)).astype(np.intp)
+    off = some - _tables().color.T[index]
+    return float(np.linalg.norm(np.median(off.reshape(-1, 3), axis=0)))
 
 
 def _blocks(shape: tuple[int, ...]) -> list[slice]:

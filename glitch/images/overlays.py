@@ -23,6 +23,10 @@ _BAR_SAMPLES = 140  # each way, by which a colour bar within a panel is looked f
 _LEAST_RAMP = 12  # of them
 _RISE, _BEND = 0.85, 0.04  # of the colour scale: how far a bar goes, and is from a straight line
 _LEAST_STEP = 0.001
+_SEAM_BANDS = 10  # of the panel's height
+_MOST_ROUGHER = 1.65
+_FULL, _MOST_FULL = 0.9, 0.2
+_FAINTEST, _EVEN = 1e-4, 0.01  # variation of the scale, and its share, that tell nothing
 
 Fractions = Float32[np.ndarray, "height width"]
 
@@ -144,3 +148,25 @@ def _has_frame(
 def _has_line(is_bare: Bool[np.ndarray, "row column"]) -> bool:
     """Whether a line runs across, possibly on two rows."""
     return bool(((is_bare[1:] | is_bare[:-1]).mean(axis=1) >= _COVERED).any())
+
+
+def are_stacked(fractions: Fractions) -> bool:
+    """Whether a picture without axes is of windows above one another, as 2 x 2 of one glitch.
+
+    What lasts long at low frequencies varies fast at high ones, so that within one scan it varies
+    less below its middle than above; at the seam of two the lowest row lies above the highest.
+    """
+    middle, band = len(fractions) // 2, len(fractions) // _SEAM_BANDS
+    above = fractions[middle - 1 - band : middle - 1]
+    below = fractions[middle + 1 : middle + 1 + band]
+    is_clipped = (below > _FULL).mean() > _MOST_FULL  # by the loudest glitches, not above 1 kHz
+    return not is_clipped and _roughness(below) > _MOST_ROUGHER * _roughness(above)
+
+
+def _roughness(band: Fractions) -> float:
+    """How much of a band's variation in time is from one column to the next."""
+    width = band.shape[1]
+    near, far = max(1, width // 80), max(1, width // 6)
+    step = float(np.abs(band[:, near:] - band[:, :-near]).mean())
+    whole = float(np.abs(band[:, far:] - band[:, :-far]).mean())
+    return step / (whole + _FAINTEST) + _EVEN

@@ -35,6 +35,7 @@ class Box(NamedTuple):
 # Inside the axes' frame, seen in real files of these sizes (width, height).
 KNOWN_PANELS = {(800, 600): Box(101, 61, 674, 540), (600, 450): Box(76, 46, 505, 405)}
 
+_SMALLER = 0.95  # of its size: a picture that was made smaller
 _MOSTLY = 0.95
 _FRAME = 4  # pixels beside the panel in which the frame of its axes is looked for
 _LEAST_BLANK = 0.015  # of the panel: fewer rows are the frame itself
@@ -70,6 +71,19 @@ class DrawnCells:
         is_inside = 0 <= box.left < box.right <= width and 0 <= box.top < box.bottom <= height
         is_drawable = 0 < rows <= box.height and 0 < columns <= box.width
         return cls((rows, columns), box) if is_inside and is_drawable else None
+
+
+def is_published_layout(box: Box, width: int, height: int) -> bool:
+    """Whether a picture of that size is laid out as Gravity Spy's, be it made smaller, which mixes
+    the colours of a pixel beside each edge.
+    """
+    for size, known in KNOWN_PANELS.items():
+        scale = width / size[0]
+        most_off = 1 if scale < _SMALLER else 0
+        off = (abs(one - scale * edge) for one, edge in zip(box, known, strict=True))
+        if abs(height - scale * size[1]) <= most_off and max(off) <= most_off:
+            return True
+    return False
 
 
 class FoundPanel(NamedTuple):

@@ -9,13 +9,21 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
 from glitch.errors import ImageError
-from glitch.images.colormap import Colors, Strips, invert, is_faint_text, is_text, read_colors
+from glitch.images.colormap import (
+    Colors,
+    Strips,
+    invert,
+    is_faint_text,
+    is_text,
+    read_colors,
+    shift,
+)
 from glitch.images.decode import decode_picture
 from glitch.images.grid import LEAST_COVER, cell_means, even_edges, shares
 from glitch.images.grid_lines import without_grid
 from glitch.images.labels import are_legible, labels_right
 from glitch.images.names import SpectrogramName, parse_file_name
-from glitch.images.overlays import has_overlay, without_marks
+from glitch.images.overlays import are_stacked, has_overlay, without_marks
 from glitch.images.panel import KNOWN_PANELS, SMALLEST_SIDE, Box, DrawnCells, FoundPanel, find_panel
 from glitch.images.scales import (
     MARGIN,
@@ -30,6 +38,8 @@ from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views, views_from_images
 
 MAX_COLORMAP_DISTANCE = 16.0  # mean RGB distance; docs/science/images.md has the distribution
+# Of 785 of Gravity Spy's at most 1.4, as JPEG of quality 20 at most 1.7; 7 % darker 5.6 and more.
+_MOST_SHIFT = 4.0
 _LEAST_DRAWN = 0.1  # of the panel's rows
 # Width by height of a picture without axes: Gravity Spy's have 1.2, two of them 2.4 or 0.6.
 _TALLEST, _WIDEST = 0.65, 2.2
@@ -101,12 +111,7 @@ def read_spectrogram(
     inside = np.s_[box.top : box.bottom, box.left : box.right]
     is_drawn = _drawn_rows(colored[inside])
     fractions, distance = invert(pixels[inside], nearest[inside], is_drawn)
-    if distance > MAX_COLORMAP_DISTANCE:
-        raise ImageError(
-            f"The picture is no omega scan in the viridis colour map: its pixels lie "
-            f"{distance:.0f} from the map on average (RGB distance, limit "
-            f"{MAX_COLORMAP_DISTANCE:.0f}). Send Gravity Spy's original PNG or JPEG."
-        )
+    _refuse_other_colors(pixels[inside][is_drawn], nearest[inside][is_drawn], distance)
     if panel.has_rival:
         raise ImageError(
             "The picture holds several spectrograms. Send each window as a file of its own."
@@ -129,6 +134,7 @@ def read_spectrogram(
         assumed = _assumed(pixels, colors, text, box, said=said, recipe=recipe)
         of_time = time_axis(time_labels(text, box))
         _refuse_mostly_high(fractions[is_drawn])
+        _refuse_stacked(fractions, box, pixels.shape[:2])
     shape = (recipe.n_frequency, recipe.n_time)
     is_ours = drawn is not None and drawn.shape == shape
     energies = fractions[::-1]
@@ -140,6 +146,26 @@ def read_spectrogram(
     return SpectrogramImage(
         values, observed, parse_file_name(file_name), distance, assumed, of_time
     )
+
+
+def _refuse_other_colors(
+    pixels: UInt8[np.ndarray, "height width 3"],
+    nearest: UInt8[np.ndarray, "height width"],
+    distance: float,
+) -> None:
+    """Refuse a panel that is not in viridis, or whose colours were changed since."""
+    if distance > MAX_COLORMAP_DISTANCE:
+        raise ImageError(
+            f"The picture is no omega scan in the viridis colour map: its pixels lie "
+            f"{distance:.0f} from the map on average (RGB distance, limit "
+            f"{MAX_COLORMAP_DISTANCE:.0f}). Send Gravity Spy's original PNG or JPEG."
+        )
+    if shift(pixels, nearest) > _MOST_SHIFT:
+        raise ImageError(
+            "The colours of the picture are all off viridis to one side, as after a change of "
+            "brightness, contrast or colours, so that its energies cannot be told: send the "
+            "picture as it was drawn."
+        )
 
 
 def _assumed(
@@ -198,11 +224,26 @@ def _refuse_cut_or_joined(box: Box, shape: tuple[int, ...]) -> None:
             "The spectrogram ends at an edge of the picture, where it may have been cut: send all "
             "of it with its axes, or all of its panel and nothing else."
         )
-    is_bare = max(box.left, box.top, width - box.right, height - box.bottom) <= 1
-    if is_bare and not _TALLEST < box.width / box.height < _WIDEST:
+    if _is_bare(box, shape) and not _TALLEST < box.width / box.height < _WIDEST:
         raise ImageError(
             "The picture has the shape of several windows beside one another, and no axes: send "
             "each window as a file of its own, or draw it with axes."
+        )
+
+
+def _is_bare(box: Box, shape: tuple[int, ...]) -> bool:
+    """Whether the panel is all of its picture, which has no axes then."""
+    height, width = shape
+    return max(box.left, box.top, width - box.right, height - box.bottom) <= 1
+
+
+def _refuse_stacked(
+    fractions: Float32[np.ndarray, "height width"], box: Box, shape: tuple[int, ...]
+) -> None:
+    if _is_bare(box, shape) and are_stacked(fractions):
+        raise ImageError(
+            "The picture seems to be of several windows above one another: send each window as a "
+            "file of its own."
         )
 
 

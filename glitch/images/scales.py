@@ -24,7 +24,7 @@ from glitch.images.labels import (
     labels_left,
     labels_right,
 )
-from glitch.images.panel import KNOWN_PANELS, Box
+from glitch.images.panel import Box, is_published_layout
 
 MARGIN = 12  # pixels left of the panel: a picture with more was not cut at its axes
 _PHASE_OFF = 0.2  # steps of a colour bar
@@ -103,7 +103,7 @@ def check_scales(
         frequency_range_hz,
         n_pixels=box.height,
         line=_line_width(is_text, box),
-        may_be_older=box == KNOWN_PANELS.get((width, height)),
+        may_be_older=is_published_layout(box, width, height),
     )
     _check_bar(of_bar, said.energy_max, energy_max)
     if bar is not None:

@@ -1,11 +1,13 @@
 """Gravity Spy's published pictures: originals against twins that others cropped and shrank."""
 
 import csv
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from glitch.errors import ImageError
 from glitch.images import MAX_COLORMAP_DISTANCE, SpectrogramImage, parse_file_name, read_spectrogram
@@ -145,3 +147,41 @@ def test_pictures_that_are_no_omega_scans_are_refused(shared_data: Path) -> None
     data = (shared_data / "dsprites_samples" / "1Konny_dsprites_plot.png").read_bytes()
     with pytest.raises(ImageError, match=r"\.$"):
         read_spectrogram(data, "plot.png")
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        return picture.convert("RGB")
+
+
+def test_originals_made_smaller_are_read_as_they_are(originals: list[Path]) -> None:
+    """Half of those with axes were refused: older ones show a little less than 10 to 2048 Hz."""
+    with_axes = [path for path in originals if _opened(path).size == (800, 600)]
+    for path in with_axes[::4]:
+        smaller = io.BytesIO()
+        _opened(path).resize((400, 300)).save(smaller, "PNG")
+        whole = read_spectrogram(path.read_bytes(), path.name)
+        half = read_spectrogram(smaller.getvalue(), path.name)
+        assert np.abs(half.values - whole.values).mean() < 0.0116
+
+
+def test_four_windows_in_one_picture_are_refused(
+    shared_data: Path, rows: list[dict[str, str]]
+) -> None:
+    groups: dict[str, dict[str, Path]] = {}
+    for row in rows:
+        path = shared_data / "gravityspy_images" / row["path"]
+        if "golden" not in row["path"]:  # cropped badly, or clipped where windows meet
+            groups.setdefault(row["group"], {})[row["duration_s"]] = path
+    fours = [windows for windows in groups.values() if len(windows) == 4][::10]
+    assert len(fours) > 10
+    for windows in fours:
+        paths = [windows[duration] for duration in sorted(windows, key=float)]
+        tiles = [_opened(path).resize((170, 140)) for path in paths]
+        four = Image.new("RGB", (340, 280))
+        for place, tile in enumerate(tiles):
+            four.paste(tile, (170 * (place % 2), 140 * (place // 2)))
+        held = io.BytesIO()
+        four.save(held, "PNG")
+        with pytest.raises(ImageError, match="several"):
+            read_spectrogram(held.getvalue(), "H1_x_spectrogram_1.0.png")

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from glitch.errors import ImageError
 from glitch.images import SpectrogramImage, read_spectrogram, render_omega_scan
+from glitch.images.colormap import viridis
 
 INSET = (420, 110, 600, 280)
 
@@ -173,3 +174,45 @@ def test_windows_that_touch_are_not_read_as_one(
     with pytest.raises(ImageError, match="send each window as a file of its own"):
         read(montage)
     assert read(panel).observed.all()
+
+
+def of_texture(seed: int) -> np.ndarray:
+    """A scan that varies in time as real ones do: slowly at its bottom, by the cell at its top."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for width in np.geomspace(1, 60, 140):
+        kernel = np.hanning(int(width) + 2)
+        rows.append(np.convolve(rng.exponential(1, 400), kernel, "same")[100:270] / kernel.sum())
+    return np.clip(0.06 * np.array(rows), 0, 1).astype(np.float32)
+
+
+def png(fractions: np.ndarray) -> Image.Image:
+    return Image.fromarray(viridis()[np.rint(fractions * 255).astype(int)])
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.6, 1.7])
+def test_two_by_two_windows_without_axes_are_refused(scale: float) -> None:
+    """They were read as one window."""
+    tiles = [of_texture(seed) for seed in range(4)]
+    one, four = png(tiles[0]), png(np.block([tiles[:2], tiles[2:]]))
+    size = (round(scale * four.width), round(scale * four.height))
+    with pytest.raises(ImageError, match="several windows above one another"):
+        read(four.resize(size))
+    np.testing.assert_array_less(read(one.resize(size)).colormap_distance, 5)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("factor", [0.85, 0.92, 1.08, 1.15])
+def test_pictures_made_brighter_or_darker_are_refused(
+    scan: Image.Image, factor: float, kind: str
+) -> None:
+    """Their energies were up to 3 % of the scale off on average."""
+    changed = scan.point([min(255, round(factor * level)) for level in range(256)] * 3)
+    with pytest.raises(ImageError, match="off viridis to one side"):
+        read(changed, kind)
+    read(scan, kind)
+
+
+def test_colours_off_viridis_by_little_are_read(scan: Image.Image, view: np.ndarray) -> None:
+    changed = scan.point([round(0.97 * level) for level in range(256)] * 3)
+    assert np.abs(read(changed).values - view).mean() < 0.0116
