@@ -478,8 +478,8 @@ def test_what_came_to_a_decided_cluster_names_it_until_the_decision_is_undone(
     decide(reviewer, reviewer.get(f"/ui/clusters/{decided}"), "dismiss")
     page = reviewer.get(f"/ui/clusters/{later}")
     assert (
-        "These look like the cluster of 6 glitches that was dismissed , and came later: nobody "
-        "has judged them." in page.text
+        "These look like the cluster of 6 glitches that was dismissed , but came later: nobody "
+        "has reviewed them." in page.text
     )
     assert f"/ui/clusters/{decided}" in page.links
     assert "Nobody has decided anything about this cluster yet." in page.text

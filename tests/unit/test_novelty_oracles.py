@@ -16,6 +16,7 @@ from glitch.novelty import (
     judge,
     novelty_scores,
 )
+from glitch.novelty.common_masks import common_masks
 from glitch.novelty.crowds import Crowds, crowds_of
 from glitch.novelty.fair_sample import NO_SLANT, Slant, slant_of
 from glitch.novelty.kinds import kinds_of
@@ -213,23 +214,30 @@ def test_so_many_of_a_condition_must_calibrate_a_crowd(n: int, is_judged: bool) 
     assert np.isfinite(judge_pool(pool).p_values).tolist() == [is_judged]
 
 
-def test_a_slant_is_not_asked_of_what_lies_near_a_class_of_few(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("second", "apart_s", "tested"),
+    [
+        (1.01, 1e6, [0]),  # near a class of few: what that one lacks in labels is known
+        (0.0, 1e6, [0, 1]),
+        (0.0, 600.0, []),  # the same source again within a day
+    ],
+)
+def test_a_slant_is_asked_of_single_glitches_of_known_classes(
+    monkeypatch: pytest.MonkeyPatch, second: float, apart_s: float, tested: list[int]
 ) -> None:
-    """What that class lacks in labels is known; it says nothing of how others were chosen."""
-    turns = [0.0, 1.01] + [0.01 * at - 0.15 for at in range(30)] + [1.0, 1.02, 1.03]
+    turns = [0.0, second] + [0.01 * at - 0.15 for at in range(30)] + [1.0, 1.02, 1.03]
     classes = np.repeat([UNLABELLED, 1, 2], [2, 30, 3])
-    asked: list[tuple[np.ndarray, np.ndarray]] = []
+    asked: list[tuple[np.ndarray, ...]] = []
 
     def noted(*given: np.ndarray) -> Slant:
-        asked.append(given[-2:])  # type: ignore[arg-type]
+        asked.append(given[-2:])
         return NO_SLANT
 
     monkeypatch.setattr("glitch.novelty.pool.slant_of", noted)
     judge_pool(
         Pool(
             means=turned(turns),
-            gps_times=1e6 * np.arange(35.0),
+            gps_times=np.concatenate([[0.0, apart_s], 1e7 + 1e6 * np.arange(33.0)]),
             is_reference=classes > 0,
             classes=classes,
             conditions=np.zeros(35, dtype=int),
@@ -238,8 +246,45 @@ def test_a_slant_is_not_asked_of_what_lies_near_a_class_of_few(
         )
     )
     [(is_test, calibrates)] = asked
-    assert np.flatnonzero(is_test).tolist() == [0]
+    assert np.flatnonzero(is_test).tolist() == tested
     assert np.flatnonzero(calibrates).tolist() == list(range(2, 32))
+
+
+@pytest.mark.parametrize(
+    ("of_known", "of_tests", "is_amid"), [(0.0, 0.3, True), (0.0, 0.4, False), (1.0, 1.0, False)]
+)
+def test_three_of_ten_unlabelled_are_few_and_ten_are_not(
+    of_known: float, of_tests: float, is_amid: bool
+) -> None:
+    is_test = np.arange(100) < 50
+    share = np.where(is_test, of_tests, of_known)
+    found = slant_of(np.arange(100) / 100, share, np.zeros(100, dtype=int), is_test, ~is_test)
+    assert (found.variance > 0) == is_amid
+
+
+def seen_in(*windows: int) -> np.ndarray:
+    """Rows observed of three windows of four rows."""
+    observed = np.zeros((3, 4), dtype=bool)
+    observed[list(windows)] = True
+    return observed
+
+
+def test_masks_are_the_most_useful_first_until_all_is_covered() -> None:
+    own = seen_in(0, 1)
+
+    def masks(*conditions: np.ndarray, n: list[int]) -> list[list[int]]:
+        found = common_masks(own, np.stack(conditions), np.array(n))
+        return [np.flatnonzero(one.any(axis=1)).tolist() for one in found]
+
+    # What shows both windows contains the mask of one, which covers all.
+    assert masks(seen_in(0, 1), seen_in(0), n=[30, 25]) == [[0]]
+    assert masks(seen_in(0), seen_in(1), n=[25, 30]) == [[1], [0]]
+    narrow = seen_in(0)
+    narrow[0, 0] = False
+    assert masks(narrow, seen_in(1), n=[30, 30]) == [[1], [0]]  # of equal use the wider
+    assert masks(seen_in(0), n=[20]) == [[0]]
+    assert masks(seen_in(0), n=[19]) == []
+    assert masks(seen_in(2), n=[30]) == []  # nothing is shared
 
 
 @pytest.mark.parametrize("seed", range(3))
