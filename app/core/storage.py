@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 COPIES_S = 3600.0  # how long a machine keeps a copy that it does not use
 RETRY_S = 20.0  # how long a store that fails is asked again
+STEP_S = 60.0  # for the next part of an answer, or for a piece that is sent
 _PIECE = 8 << 20  # bytes
+_PIECES_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ class Bucket:
         files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
         for one in files:
             with one.open("rb") as source, _answering():
-                obstore.put(self._store, self._key(one), source, chunk_size=_PIECE)
+                at_once = _PIECES_AT_ONCE
+                key = self._key(one)
+                obstore.put(self._store, key, source, chunk_size=_PIECE, max_concurrency=at_once)
         self._trim()
 
     def fetch(self, path: Path) -> bool:
@@ -225,7 +229,9 @@ def _opened(data_dir: Path, url: str) -> Storage:
         folder.mkdir(parents=True, exist_ok=True)
         return Bucket(data_dir, LocalStore(folder))
     is_plain_http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-    client: Any = {"allow_http": True} if is_plain_http else {}
+    # By default each request, a file of any size, has 30 s.
+    steps = {"read_timeout": timedelta(seconds=STEP_S), "timeout": timedelta(days=1)}
+    client: Any = {**steps, **({"allow_http": True} if is_plain_http else {})}
     retry: Any = {"max_retries": 8, "retry_timeout": timedelta(seconds=RETRY_S)}
     return Bucket(data_dir, from_url(url, client_options=client, retry_config=retry))
 

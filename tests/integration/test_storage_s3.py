@@ -19,6 +19,7 @@ from uuid import UUID
 import pytest
 from api_fixtures import picture
 from jobs_stack import LEASE_S, Stack
+from local_server import QuietHandler, serving
 from sqlalchemy import text
 
 from app.batches.options import BatchOptions, submit_batch
@@ -125,6 +126,41 @@ def test_a_bucket_that_is_not_there_is_a_store_that_is_away(
         store.keep(path)
     monkeypatch.setenv("GLITCH_STORAGE_URL", s3)
     assert not storage_of(tmp_path).holds(path)
+
+
+def test_a_transfer_may_take_long_and_may_not_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each had 30 s in all: a large file, or one on a slow line, was asked for without end."""
+
+    class Slow(QuietHandler):
+        def reply(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "8")
+            self.send_header("ETag", '"a"')
+            self.send_header("Last-Modified", "Mon, 30 Nov 2026 15:00:00 GMT")
+            self.end_headers()
+            for _ in range(8):
+                self.wfile.write(b"x")
+                self.wfile.flush()
+                time.sleep(20 if self.path.endswith("stops") else 0.5)
+
+    monkeypatch.setattr("app.core.storage.STEP_S", 2.0)
+    monkeypatch.setenv("GLITCH_STORAGE_URL", "s3://glitches/slow")
+    with serving(Slow) as address:
+        for name, value in {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }.items():
+            monkeypatch.setenv(name, value)
+        store = storage_of(tmp_path)
+        assert store.fetch(tmp_path / "exports" / "takes-long")
+        assert (tmp_path / "exports" / "takes-long").read_bytes() == b"x" * 8
+        with pytest.raises(StorageAwayError):
+            store.fetch(tmp_path / "exports" / "stops")
+        assert [one.name for one in (tmp_path / "exports").iterdir()] == ["takes-long"]
 
 
 def test_a_worker_killed_on_another_machine_loses_and_doubles_nothing(
