@@ -20,6 +20,7 @@ from jobs_stack import kill_tree
 from pace import is_within
 from small_disk import small_file_system
 from sqlalchemy import text
+from waiting import PATIENCE_S
 
 from app.core import embedded
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
@@ -66,7 +67,7 @@ def test_life_of_a_server(folder: Path) -> None:
     assert ask(server.url(), "SELECT answer FROM kept") == 42
     crashed = server_process(data)
     os.kill(crashed.pid, signal.SIGKILL)
-    psutil.wait_procs([crashed], timeout=10)
+    psutil.wait_procs([crashed], timeout=PATIENCE_S)
     assert (data / "postgres" / "postmaster.pid").exists()
     server = start_embedded(data)
     assert ask(server.url(), "SELECT answer FROM kept") == 42
@@ -86,7 +87,7 @@ def test_life_of_a_server(folder: Path) -> None:
     (data / "postgres" / ".s.PGSQL.5432").unlink()  # as a cleaner of old sockets does
     silent = server_process(data)
     server.stop()
-    assert psutil.wait_procs([silent], timeout=10)[0] == [silent]
+    assert psutil.wait_procs([silent], timeout=PATIENCE_S)[0] == [silent]
 
     (data / "postgres" / "PG_VERSION").write_text("15\n")
     with pytest.raises(EmbeddedDatabaseError, match="are PostgreSQL 15's"):
@@ -112,7 +113,7 @@ def test_a_running_server_is_found_where_its_folder_may_not_be_read(
     assert start_embedded(data) == server
     assert server_process(data) == running
     server.stop()
-    assert psutil.wait_procs([running], timeout=10)[0] == [running]
+    assert psutil.wait_procs([running], timeout=PATIENCE_S)[0] == [running]
 
 
 def test_a_server_that_is_killed_as_it_starts_is_a_sentence(
@@ -126,7 +127,7 @@ def test_a_server_that_is_killed_as_it_starts_is_a_sentence(
         launch(place, socket_folder)
         started = server_process(place)
         started.kill()
-        psutil.wait_procs([started], timeout=10)
+        psutil.wait_procs([started], timeout=PATIENCE_S)
 
     monkeypatch.setattr(embedded, "_launch", launch_and_kill)
     with pytest.raises(EmbeddedDatabaseError, match=r"started and then did not answer .*says why"):

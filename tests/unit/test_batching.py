@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from waiting import PATIENCE_S, eventually
 
 from app.core.errors import BusyError
 from app.models.inference import Batcher
@@ -24,7 +25,7 @@ class Doubler:
 
     def __call__(self, items: Sequence[int]) -> list[int]:
         self.is_inside.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(PATIENCE_S)
         self.batches.append(list(items))
         if 13 in items:
             raise ValueError("13 brings bad luck")
@@ -47,11 +48,10 @@ def held_batch(
     """Answers or errors of items that all wait while one pass is held, so that they share one."""
     work.gate.clear()
     work.is_inside.clear()
-    first = pool.submit(batcher.submit, 0, timeout_s=10)
-    assert work.is_inside.wait(10)
-    waiting = [pool.submit(batcher.submit, item, timeout_s=10) for item in items]
-    while batcher._queue.qsize() < len(items):
-        pass
+    first = pool.submit(batcher.submit, 0, timeout_s=PATIENCE_S)
+    assert work.is_inside.wait(PATIENCE_S)
+    waiting = [pool.submit(batcher.submit, item, timeout_s=PATIENCE_S) for item in items]
+    eventually(lambda: batcher._queue.qsize() == len(items))
     work.gate.set()
     assert first.result() == 0
     return [future.exception() or future.result() for future in waiting]
@@ -59,7 +59,7 @@ def held_batch(
 
 def test_each_caller_gets_its_own_answer() -> None:
     with running(Doubler()) as batcher, ThreadPoolExecutor(16) as pool:
-        answers = pool.map(lambda item: batcher.submit(item, timeout_s=10), range(200, 400))
+        answers = pool.map(lambda item: batcher.submit(item, timeout_s=PATIENCE_S), range(200, 400))
         assert list(answers) == [2 * item for item in range(200, 400)]
 
 
@@ -82,13 +82,12 @@ def test_full_queue_is_refused_at_once() -> None:
     work = Doubler()
     work.gate.clear()
     with running(work, max_queue=1, max_batch=1) as batcher, ThreadPoolExecutor(4) as pool:
-        futures = [pool.submit(batcher.submit, 1, timeout_s=10)]
-        assert work.is_inside.wait(10)
-        futures.append(pool.submit(batcher.submit, 2, timeout_s=10))
-        while not batcher._queue.full():
-            pass
+        futures = [pool.submit(batcher.submit, 1, timeout_s=PATIENCE_S)]
+        assert work.is_inside.wait(PATIENCE_S)
+        futures.append(pool.submit(batcher.submit, 2, timeout_s=PATIENCE_S))
+        eventually(batcher._queue.full)
         with pytest.raises(BusyError, match="Too many requests"):
-            batcher.submit(3, timeout_s=10)
+            batcher.submit(3, timeout_s=PATIENCE_S)
         work.gate.set()
         assert [future.result() for future in futures] == [2, 4]
 
@@ -100,13 +99,13 @@ def test_late_answer_is_refused_and_the_thread_goes_on() -> None:
         with pytest.raises(BusyError, match="did not answer within"):
             batcher.submit(1, timeout_s=0.02)
         work.gate.set()
-        assert batcher.submit(2, timeout_s=10) == 4
+        assert batcher.submit(2, timeout_s=PATIENCE_S) == 4
 
 
 def test_wrong_number_of_answers_is_an_error_not_a_mix_up() -> None:
     batcher: Batcher[int, int] = Batcher(lambda _: [1, 2, 3], name="liar")
     with pytest.raises(ValueError, match="zip"):
-        batcher.submit(1, timeout_s=10)
+        batcher.submit(1, timeout_s=PATIENCE_S)
     batcher.close()
 
 
@@ -115,14 +114,14 @@ def test_close_answers_what_waits_and_refuses_what_comes() -> None:
     work.gate.clear()
     batcher: Batcher[int, int] = Batcher(work, name="doubler", max_batch=1)
     with ThreadPoolExecutor(4) as pool:
-        futures = [pool.submit(batcher.submit, item, timeout_s=10) for item in (1, 2)]
+        futures = [pool.submit(batcher.submit, item, timeout_s=PATIENCE_S) for item in (1, 2)]
         while batcher._queue.qsize() < 1:
             pass
         closing = pool.submit(batcher.close)
         while not batcher._closed.is_set():
             pass
         with pytest.raises(BusyError, match="stopping"):
-            batcher.submit(3, timeout_s=10)
+            batcher.submit(3, timeout_s=PATIENCE_S)
         work.gate.set()
         closing.result(10)
         assert sorted(future.result() for future in futures) == [2, 4]

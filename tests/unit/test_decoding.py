@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 from pace import is_within
+from waiting import eventually
 
 from app.decoding import files
 from app.decoding.errors import DecodersBusyError
@@ -153,10 +154,7 @@ def test_the_fork_server_ends_with_its_parent() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     pid = int(done.stdout)
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not psutil.pid_exists(pid)
+    eventually(lambda: not psutil.pid_exists(pid))
 
 
 def test_the_fork_server_is_small_and_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,11 +164,7 @@ def test_the_fork_server_is_small_and_knows_no_secret(monkeypatch: pytest.Monkey
     try:
         assert pool._server is not None
         server = psutil.Process(pool._server.pid)
-        deadline = time.monotonic() + 20
-        while (
-            not any("h5py" in m.path for m in server.memory_maps()) and time.monotonic() < deadline
-        ):
-            time.sleep(0.05)
+        eventually(lambda: any("h5py" in m.path for m in server.memory_maps()))
         assert not [m.path for m in server.memory_maps() if "torch" in m.path]
         assert "DATABASE_URL" not in server.environ()
         assert server.memory_info().rss < 120_000_000

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from local_server import QuietHandler, serving
+from waiting import PATIENCE_S
 
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer
 from app.launch.address import address_of, reachable_host, take_address
@@ -257,7 +258,7 @@ def test_a_child_is_told_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     assert supervisor.stdout.readline() == "up\n"
     supervisor.kill()
     # The child holds the other end of this pipe: it reads as ended once the child is gone.
-    remaining, _ = supervisor.communicate(timeout=10)
+    remaining, _ = supervisor.communicate(timeout=PATIENCE_S)
     assert remaining == ""
 
 
