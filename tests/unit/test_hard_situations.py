@@ -6,6 +6,7 @@ through the encoder. Every guard is taken away once, and a situation must notice
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from pathlib import Path
@@ -38,19 +39,40 @@ def bed() -> Any:
     return drawn_bed.DrawnBed(dict.fromkeys(KNOWN, 80) | {"new": 30}, seed=5)
 
 
-def flagged(
-    bed: Any, make: Any, *, hidden: str | None = None, way: Any = None
-) -> tuple[float, float, float, float]:
-    """Known flagged a draw, the realised rate, recall, and the share that could not be judged."""
-    wrong, rates, recall, unjudged = [], [], [], []
-    way = way or situations.as_a_crowd
+Judged = list[tuple[Any, Any]]  # of each draw the situation, and what was found of it
+
+
+def drawn(
+    bed: Any, make: Any, hidden: str | None = None, way: Any = None, *, stream: int = 3
+) -> Judged:
+    """A situation drawn and judged some times."""
+    judged = []
     for seed in range(DRAWS):
-        rng = np.random.default_rng([seed, 3])
+        rng = np.random.default_rng([seed, stream])
         case = situations.plain(bed, rng, KNOWN, hidden)
         if hidden is None:  # neither known nor tested
             case = case.chosen(np.array(bed.labels)[case.places] != "new")
         case = make(case, bed, rng)
-        found = situations.judge(case, bed, way)
+        judged.append((case, situations.judge(case, bed, way or situations.as_a_crowd)))
+    return judged
+
+
+@pytest.fixture(scope="module")
+def as_a_crowd(bed: Any) -> Any:
+    """Each situation, judged once for the tests that take no guard away."""
+    return functools.cache(lambda name, hidden: drawn(bed, SITUATIONS[name], hidden))
+
+
+def flagged(
+    bed: Any, make: Any, *, hidden: str | None = None, way: Any = None
+) -> tuple[float, float, float, float]:
+    return flags_of(drawn(bed, make, hidden, way))
+
+
+def flags_of(judged: Judged) -> tuple[float, float, float, float]:
+    """Known flagged a draw, the realised rate, recall, and the share that could not be judged."""
+    wrong, rates, recall, unjudged = [], [], [], []
+    for case, found in judged:
         is_flagged = found.flagged(0.1)
         is_new = case.is_hidden & case.is_open
         wrong.append((is_flagged & ~is_new).sum())
@@ -88,8 +110,8 @@ SITUATIONS = {
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
-def test_nothing_known_is_flagged(bed: Any, name: str) -> None:
-    wrong, rate, _, _ = flagged(bed, SITUATIONS[name])
+def test_nothing_known_is_flagged(bed: Any, as_a_crowd: Any, name: str) -> None:
+    wrong, rate, _, _ = flags_of(as_a_crowd(name, None))
     assert rate <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / DRAWS)
     assert wrong < 1
     assert flagged(bed, SITUATIONS[name], way=situations.alone)[0] < 1
@@ -98,8 +120,8 @@ def test_nothing_known_is_flagged(bed: Any, name: str) -> None:
 @pytest.mark.parametrize(
     "name", [name for name in SITUATIONS if name not in ("13 labels a class", "two detectors")]
 )
-def test_a_new_class_is_flagged_all_the_same(bed: Any, name: str) -> None:
-    _, rate, recall, _ = flagged(bed, SITUATIONS[name], hidden="new")
+def test_a_new_class_is_flagged_all_the_same(as_a_crowd: Any, name: str) -> None:
+    _, rate, recall, _ = flags_of(as_a_crowd(name, "new"))
     assert recall > 0.5
     assert rate < 0.15
 
@@ -125,34 +147,28 @@ def test_a_class_is_known_from_twelve_labels_on(bed: Any) -> None:
     np.testing.assert_array_equal(is_few, is_a & case.is_open)
 
 
-def told_of(bed: Any, make: Any, hidden: str | None, way: Any = None) -> tuple[list[float], int]:
+def told_of(judged: Judged) -> tuple[list[float], int]:
     """By how many deviations labels look typical, and in how many draws they cover too little."""
-    sigmas, n_aside = [], 0
-    for seed in range(DRAWS):
-        rng = np.random.default_rng([seed, 9])
-        case = situations.plain(bed, rng, KNOWN, hidden)
-        if hidden is None:
-            case = case.chosen(np.array(bed.labels)[case.places] != "new")
-        found = situations.judge(make(case, bed, rng), bed, way or situations.as_a_crowd)
-        sigmas.append(found.slant.sigmas)
-        n_aside += found.aside.is_told
-    return sigmas, n_aside
+    return [found.slant.sigmas for _, found in judged], sum(
+        found.aside.is_told for _, found in judged
+    )
 
 
 @pytest.mark.parametrize("hidden", [None, "new"])
 def test_labels_that_are_no_fair_sample_are_told_and_nothing_else_is(
-    bed: Any, hidden: str | None
+    bed: Any, as_a_crowd: Any, hidden: str | None
 ) -> None:
     for share in (0.5, 0.75, 0.9):
-        assert np.median(told_of(bed, situations.typical_labels(share), hidden)[0]) > SIGMAS
+        sigmas, _ = told_of(drawn(bed, situations.typical_labels(share), hidden, stream=9))
+        assert np.median(sigmas) > SIGMAS
     for make in (
         label_choices.faintest_unlabelled(0.25),
         situations.drawn_otherwise(power=0.7),
         situations.drawn_otherwise(black_hz=646.0),
     ):
-        assert told_of(bed, make, hidden)[1] == DRAWS
-    for name, make in SITUATIONS.items():
-        fair, n_aside = told_of(bed, make, hidden)
+        assert told_of(drawn(bed, make, hidden, stream=9))[1] == DRAWS
+    for name in SITUATIONS:
+        fair, n_aside = told_of(as_a_crowd(name, hidden))
         assert np.median(fair) < 1.5, (name, hidden)
         assert sum(one >= SIGMAS for one in fair) <= 1, (name, hidden)
         assert n_aside == 0, (name, hidden)
@@ -161,8 +177,8 @@ def test_labels_that_are_no_fair_sample_are_told_and_nothing_else_is(
 def test_what_was_seen_otherwise_is_asked_too_whether_the_labels_cover_it(bed: Any) -> None:
     less = situations.observed_otherwise(is_open=True, highest_hz=1291.0)
     otherwise = situations.both(less, situations.drawn_otherwise(power=0.7))
-    assert told_of(bed, less, None, situations.in_common)[1] == 0
-    assert told_of(bed, otherwise, None, situations.in_common)[1] == DRAWS
+    assert told_of(drawn(bed, less, None, situations.in_common, stream=9))[1] == 0
+    assert told_of(drawn(bed, otherwise, None, situations.in_common, stream=9))[1] == DRAWS
 
 
 OTHERWISE = {
