@@ -78,7 +78,13 @@ def placed_by(
     length = length_s(n_samples, rate_hz, request)
     spans = [(name, *span) for name, one in pairs if (span := _span(one)) is not None]
     for name, one in pairs:
-        if _IS_COUNT.search(name) and (number_of(one) or n_samples) != n_samples:
+        if length is not None and _IS_LENGTH.search(name) and (_number(one) or 0) >= length + _FAR:
+            raise StrainError(
+                f"{request.shown_name} says {name} {one}, and holds {length} s of strain, as where "
+                "it was cut: when it starts cannot be told. Cut it with gwpy (TimeSeries.crop), "
+                "which keeps the time, and correct what it says."
+            )
+        if _IS_COUNT.search(name) and (_number(one) or n_samples) != n_samples:
             raise StrainError(
                 f"{request.shown_name} says {name} {one}, and holds {n_samples:,} samples, as "
                 "where it was cut: when it starts cannot be told. Cut it with gwpy "
@@ -97,6 +103,11 @@ def placed_by(
     if length is not None:
         _refuse_contradiction(found.start, pairs, spans, request, length)
     return found
+
+
+def _number(value: object) -> float | None:
+    number = number_of(value)
+    return number if number is not None and isfinite(number) else None
 
 
 def _span(value: object) -> tuple[Decimal, Decimal] | None:
@@ -132,8 +143,8 @@ def _start_of_spans(
 
 def _event_sample(pairs: list[Said], request: Request, n_samples: int) -> int | None:
     """The sample at which the file says that its glitch lies."""
-    found = {name: number_of(one) for name, one in pairs if _IS_SAMPLE.search(name)}
-    places = {name: one for name, one in found.items() if one is not None and isfinite(one)}
+    found = {name: _number(one) for name, one in pairs if _IS_SAMPLE.search(name)}
+    places = {name: one for name, one in found.items() if one is not None}
     for name, one in places.items():
         if not (one.is_integer() and 0 < one < n_samples) or len(set(places.values())) > 1:
             raise StrainError(
@@ -149,10 +160,12 @@ def _refuse_offset(pairs: list[Said], request: Request, length: Decimal) -> None
     its middle.
     """
     for name, value in pairs:
-        number = number_of(value)
-        if number is None or not 0 < number < length or not _IS_OFFSET.search(name):
+        number = _number(value)
+        is_before = number is not None and -length < number < 0 and bool(_IS_START.search(name))
+        is_within = number is not None and 0 < number < length and bool(_IS_OFFSET.search(name))
+        if number is None or not (is_before or is_within):
             continue
-        if abs(Decimal(repr(number)) - length / 2) > _NEAR:
+        if abs(abs(Decimal(repr(number))) - length / 2) > _NEAR:
             raise StrainError(
                 f"{request.shown_name} says {name} {number:g}, which may be the seconds from its "
                 "first sample to the glitch, and not when it starts: save it with gps_start, the "
@@ -184,12 +197,6 @@ def _refuse_contradiction(
         )
         if not is_whole and not is_other:
             raise _contradiction(f"{name} {last}", start, request, length)
-    for name, value in pairs:
-        number = number_of(value)
-        if number is None or not isfinite(number):
-            continue
-        if _IS_LENGTH.search(name) and Decimal(repr(number)) >= length + _FAR:
-            raise _contradiction(f"{name} {number:g}", start, request, length)
 
 
 def _stem(name: str) -> str:

@@ -271,7 +271,7 @@ def test_times_of_samples_in_another_unit_name_it(tmp_path: Path, unit: str, fac
 
 
 @KINDS
-@pytest.mark.parametrize("name", ["start_time_ms", "segment_start"])
+@pytest.mark.parametrize("name", ["start_time_ms", "segment_start", "duration", "peak_index"])
 def test_a_start_that_is_not_known_is_none(tmp_path: Path, kind: str, name: str) -> None:
     assert _of_kind(kind, tmp_path / "a", {name: float("nan")}).is_start_assumed
 
@@ -435,6 +435,7 @@ def test_a_start_and_an_end_between_which_the_series_does_not_fit_are_asked_abou
         {"gps_start": GPS, "n_samples": 4096},
         {"t0": GPS, "segment": [GPS, GPS + 64]},
         {"segment": [GPS, GPS + 64]},
+        {"duration": 32},
     ],
     ids="+".join,
 )
@@ -473,7 +474,10 @@ def test_the_sample_of_the_glitch_places_strain_without_a_start(tmp_path: Path, 
         _of_kind(kind, tmp_path / "b", {"event_index": 20_000})
     with pytest.raises(StrainError, match=r"says peak_time 3.5, which may be the seconds from"):
         _of_kind(kind, tmp_path / "c", {"peak_time": 3.5})
-    assert _of_kind(kind, tmp_path / "d", {"peak_time": 8.0}).gps_start == EVENT - 8
+    with pytest.raises(StrainError, match=r"says start -4, which may be the seconds from"):
+        _of_kind(kind, tmp_path / "d", {"start": -4.0})
+    for number, said in enumerate(({"peak_time": 8.0}, {"start": -8.0})):
+        assert _of_kind(kind, tmp_path / str(number), dict(said)).gps_start == EVENT - 8
 
 
 def test_times_of_another_shape_beside_strain(tmp_path: Path) -> None:
