@@ -76,7 +76,7 @@ def lay_out(
             metric="euclidean",
             random_state=seed,
             n_jobs=1,
-            tqdm_kwds=None if on_progress is None else _told_to(on_progress),
+            tqdm_kwds=None if on_progress is None else _report_to(on_progress),
         ).fit_transform(units.astype(np.float32))
     # What UMAP finds no neighbour for, it leaves without a place: the middle is as good as any.
     return _scaled(np.nan_to_num(np.asarray(layout, dtype=np.float64)))
@@ -159,7 +159,7 @@ def _checked(vectors: LatentArray) -> Float32[np.ndarray, "glitch latent"]:
     return unit_vectors(vectors).astype(np.float32)
 
 
-def _told_to(on_progress: Callable[[float], None]) -> dict[str, Any]:
+def _report_to(on_progress: Callable[[float], None]) -> dict[str, Any]:
     """Report the progress of UMAP, which it gives only through a tqdm bar of two numbers."""
 
     class Bar(StringIO):

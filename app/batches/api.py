@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, File, Form, UploadFile
 from pydantic import Field
 
-from app.batches.options import MERGE_WINDOW_S, keep_batch, options_said
+from app.batches.options import MERGE_WINDOW_S, keep_batch, stated_options
 from app.batches.quality import FILTER
 from app.core.model import Model
 from app.glitches.upload import clean_name
@@ -37,7 +37,7 @@ class Batch(Model):
 
 
 @dataclass(frozen=True)
-class BatchSaid:
+class BatchFields:
     """What is said about a batch."""
 
     merge_window_s: Annotated[
@@ -95,14 +95,14 @@ def new_batch(
         UploadFile | None,
         File(description="CSV that describes the pictures: path or gravityspy_id, label, ifo, …"),
     ] = None,
-    said: Annotated[BatchSaid, Depends()],
+    said: Annotated[BatchFields, Depends()],
 ) -> Batch:
     """202 with the job that reads, encodes and stores the glitches. Needs the role submitter.
 
     Sending the same again is cheap: the file is kept once, and known glitches are passed over.
     """
     server = runtime.settings.segment_server
-    options = options_said(clean_name(file.filename), segment_server=server, **vars(said))
+    options = stated_options(clean_name(file.filename), segment_server=server, **vars(said))
     rows = None if manifest is None else manifest.file
     sent = keep_batch(
         session, runtime.settings.data_dir, options, file.file, rows, author=principal

@@ -18,7 +18,7 @@ from app.batches.storage import check_kept, hold_uploads, keep_upload
 from app.core.access import Principal, Role, require_role
 from app.core.errors import InvalidRequestError
 from app.glitches.tables import ORIGINS
-from app.glitches.upload import UploadSaid
+from app.glitches.upload import UploadFields
 from app.jobs.records import JobRecord
 from app.jobs.service import create_job
 from glitch.observing_runs import observing_run
@@ -133,14 +133,14 @@ class BatchOptions:
         return None if self.wanted is None else Wanted.from_json(self.wanted)
 
 
-def options_said(name: str, *, segment_server: str | None = None, **said: Any) -> BatchOptions:
+def stated_options(name: str, *, segment_server: str | None = None, **said: Any) -> BatchOptions:
     """The options of an upload that is not stored yet, checked.
 
     ``said`` uses the names of the fields; empty texts count as not given.
     """
     texts = {key: one.strip() or None for key, one in said.items() if isinstance(one, str)}
     options = BatchOptions(upload="", name=name, **said | texts)
-    UploadSaid(
+    UploadFields(
         ifo=options.ifo,
         channel=options.channel,
         sample_rate_hz=options.sample_rate_hz,

@@ -13,14 +13,14 @@ from app.batches.payload import OPEN_DATA, OfPictures, OfTable, OfTrigger, OfVie
 from app.batches.remote import DataFind, OpenData, PictureHost
 from app.batches.strain_index import KNOWN, LISTED, is_readable
 from app.core.errors import InvalidRequestError, NotReadyError, ServiceError
-from app.decoding.files import StrainSaid, open_stack_file, piece_of, read_joined
+from app.decoding.files import StatedStrain, open_stack_file, piece_of, read_joined
 from app.glitches.assumed import assumption
 from app.glitches.facts import NUMBERS, measured
 from app.glitches.upload import (
     ParsedUpload,
     SpooledFile,
     UploadDetails,
-    UploadSaid,
+    UploadFields,
     clean_name,
     parse_upload,
 )
@@ -250,7 +250,7 @@ class StrainRoots:
         """
         files, gap = self.files(glitch)
         facts = glitch.facts
-        said: StrainSaid = {
+        said: StatedStrain = {
             "gps_time": Decimal(str(facts.gps_time)),
             # What GWOSC sends says its rate; the option chose among its files.
             "sample_rate_hz": None if glitch.strain == OPEN_DATA else self.sample_rate_hz,
@@ -361,7 +361,7 @@ def _strain_channel(facts: Facts) -> str | None:
 
 
 def _details(facts: Facts) -> UploadDetails:
-    return UploadSaid(gps_time=facts.gps_time, ifo=facts.ifo, channel=facts.channel).parsed()
+    return UploadFields(gps_time=facts.gps_time, ifo=facts.ifo, channel=facts.channel).parsed()
 
 
 def _found(upload: ParsedUpload, facts: Facts, note: str | None = None) -> ReadGlitch:

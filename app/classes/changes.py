@@ -180,7 +180,7 @@ def merge_into(
     return {"into": into.name, "into_id": into.id, "n_glitches": len(moved), "children": children}
 
 
-def take_back_merge(
+def undo_merge(
     session: Session,
     known: GlitchClass,
     memory: Mapping[str, Any],
@@ -189,7 +189,7 @@ def take_back_merge(
     event_id: int,
 ) -> None:
     """Revoke the labels of the merge and put the sub-classes back."""
-    refuse_strayed(session, memory)
+    refuse_moved_children(session, memory)
     children = [int(one) for one in memory["children"]]
     if revoke_labels_of_source(session, source_of(event_id), revoked_by="undo of a merge"):
         request_judging(session, author.name)
@@ -197,7 +197,7 @@ def take_back_merge(
     session.expire_all()
 
 
-def refuse_strayed(session: Session, memory: Mapping[str, Any]) -> None:
+def refuse_moved_children(session: Session, memory: Mapping[str, Any]) -> None:
     """Refuse to undo a merge whose sub-classes were moved since."""
     children = [int(one) for one in memory["children"]]
     tree = Tree.load(session)

@@ -46,7 +46,7 @@ def find_class(session: Session, name: str) -> GlitchClass | None:
     )
 
 
-def called_now(session: Session, name: str) -> str | None:
+def current_name(session: Session, name: str) -> str | None:
     """What the class is called that was renamed from this name last; None where none was."""
     if "\0" in name:
         return None
@@ -67,7 +67,7 @@ def no_class(session: Session, name: str) -> str:
     """The message for an unknown class name."""
     if not name.strip():
         return "No class is named: give the name of one."
-    if former := called_now(session, name):
+    if former := current_name(session, name):
         return f"The class {name[:LONGEST_NAME]} is called {former} now: ask for that one."
     return f"There is no class {name[:LONGEST_NAME]!r}: the list of classes names all of them."
 
@@ -87,7 +87,7 @@ def plain_class_name(name: str) -> str:
     return "_".join(name.replace("\0", "").lower().split())
 
 
-def class_meant(session: Session, typed: str) -> str:
+def resolve_class_name(session: Session, typed: str) -> str:
     """The name of the class that a person typed, in any case, or typed in part.
 
     A text that is in no name is returned unchanged: the caller reports the error.
@@ -95,7 +95,7 @@ def class_meant(session: Session, typed: str) -> str:
     plain = plain_class_name(typed)
     if "\0" in typed:
         return typed
-    same = class_called(session, typed)
+    same = class_named(session, typed)
     if same is not None or len(plain) < _LEAST_TYPED:
         return same or typed
     parts = [name for name in usable_class_names(session) if plain in name.lower()]
@@ -107,7 +107,7 @@ def class_meant(session: Session, typed: str) -> str:
     return parts[0] if parts else typed
 
 
-def class_called(session: Session, typed: str) -> str | None:
+def class_named(session: Session, typed: str) -> str | None:
     """The name of the class that is called so in any capitals, retired or not; None without."""
     plain = plain_class_name(typed)
     return next(

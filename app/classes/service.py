@@ -213,7 +213,7 @@ def _turn(
     values, _ = _values_of(root, memory, is_undo=is_undo)
     if root.kind == "merge":
         if is_undo:
-            changes.take_back_merge(session, known, memory, author=author, event_id=did.id)
+            changes.undo_merge(session, known, memory, author=author, event_id=did.id)
         else:
             into = session.get_one(GlitchClass, memory["into_id"]).name
             memory = {
@@ -250,7 +250,7 @@ def refuse_turn(
             "one first."
         )
     if root.kind == "merge" and is_undo:
-        changes.refuse_strayed(session, memory)
+        changes.refuse_moved_children(session, memory)
     elif root.kind == "merge":
         changes.mergeable_into(session, known, session.get_one(GlitchClass, memory["into_id"]).name)
     named = {"name": known.name} if root.kind == "create" and not is_undo else {}

@@ -24,9 +24,9 @@ from app.novelty.conditions import Population, in_population
 from glitch.clustering.dormancy import Recurrence, recurrences_in
 from glitch.novelty import LEAST_OF_CLASS
 from glitch.novelty.common_masks import Seen, judge_seen_otherwise
-from glitch.novelty.fair_sample import NO_SLANT, Slant
+from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
-from glitch.novelty.two_samples import NOT_ASIDE, Aside
+from glitch.novelty.two_samples import NO_NEIGHBOUR_EXCESS, NeighbourExcess
 from glitch.types import LatentArray, ObservedArray
 from glitch.views import Views
 
@@ -87,8 +87,8 @@ class Tested:
     scores: Float[np.ndarray, " test"]
     weights: Float[np.ndarray, " test"]  # what each counts for: a burst as one
     predicted: Int[np.ndarray, " test"]  # ids of the classes that they look like
-    slant: Slant = NO_SLANT  # whether the labels look like a fair sample
-    aside: Aside = NOT_ASIDE  # whether what looks known lies amid the labelled
+    slant: SelectionExcess = NO_EXCESS  # whether the labels look like a fair sample
+    aside: NeighbourExcess = NO_NEIGHBOUR_EXCESS  # whether what looks known lies amid the labelled
     # Unlabelled, but could not be judged: in which windows and band how many were seen.
     unjudged: Sequence[tuple[str, int]] = ()
     n_otherwise: int = 0  # judged by what they and the references both show
@@ -120,8 +120,8 @@ def joined(parts: Sequence[Tested]) -> Tested:
     }
     return Tested(
         **columns,
-        slant=reduce(Slant.plus, (one.slant for one in parts), NO_SLANT),
-        aside=reduce(Aside.plus, (one.aside for one in parts), NOT_ASIDE),
+        slant=reduce(SelectionExcess.plus, (one.slant for one in parts), NO_EXCESS),
+        aside=reduce(NeighbourExcess.plus, (one.aside for one in parts), NO_NEIGHBOUR_EXCESS),
         unjudged=[seen for one in parts for seen in one.unjudged],
         n_otherwise=sum(one.n_otherwise for one in parts),
     )

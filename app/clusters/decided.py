@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session, aliased
 
 from app.clusters.occurrences import reach_of
 from app.clusters.records import ClusteringParameters
+from app.clusters.review.context import named_for, read_log
 from app.clusters.review.log import ReviewEvent
-from app.clusters.review.scene import named_for, read_log
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, LabelSuggestion
 from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch

@@ -34,7 +34,7 @@ _NUMPY = (b"\x93NUMPY", b"PK\x03\x04")
 _GZIP = b"\x1f\x8b"
 
 
-class SpanSaid(TypedDict, total=False):
+class StatedSpan(TypedDict, total=False):
     """Details of a strain file; see ``glitch.strain.strain_span``."""
 
     sample_rate_hz: float | None
@@ -42,7 +42,7 @@ class SpanSaid(TypedDict, total=False):
     ifo: str | None
 
 
-class StrainSaid(SpanSaid, total=False):
+class StatedStrain(StatedSpan, total=False):
     """Details of requested strain; see ``glitch.strain.read_strain``."""
 
     gps_time: Decimal | None
@@ -66,7 +66,7 @@ def read_upload(
     *,
     is_array_wanted: bool,
     is_strain_wanted: bool,
-    **said: Unpack[StrainSaid],
+    **said: Unpack[StatedStrain],
 ) -> ReadUpload:
     """Distinguish strain from an array of views, and read the requested content, in one request.
 
@@ -123,7 +123,7 @@ def kinds_of(file: Path, name: str) -> FileKinds:
         return FileKinds(is_strain=True)  # so that reading it says what is wrong
 
 
-def span_of(file: Path, name: str, **said: Unpack[SpanSaid]) -> StrainSpan | None:
+def span_of(file: Path, name: str, **said: Unpack[StatedSpan]) -> StrainSpan | None:
     """The stretch of time that a strain file holds; see ``glitch.strain.strain_span``."""
     if _is_frame(file):
         with shared_pool().turn():
@@ -132,7 +132,7 @@ def span_of(file: Path, name: str, **said: Unpack[SpanSaid]) -> StrainSpan | Non
     return None if found is None else StrainSpan(**found)
 
 
-def read_joined(files: Sequence[StrainFile], **said: Unpack[StrainSaid]) -> Strain:
+def read_joined(files: Sequence[StrainFile], **said: Unpack[StatedStrain]) -> Strain:
     """The strain around a time in files that abut; see ``glitch.strain.read_joined_strain``."""
     if len(files) > 1:
         gps_time = said.get("gps_time") or Decimal(0)
@@ -144,7 +144,7 @@ def read_joined(files: Sequence[StrainFile], **said: Unpack[StrainSaid]) -> Stra
     return Strain(**_perform("strain", only.path, only.name, strain=said))
 
 
-def piece_of(file: StrainFile, **said: Unpack[StrainSaid]) -> Strain | None:
+def piece_of(file: StrainFile, **said: Unpack[StatedStrain]) -> Strain | None:
     """What a file holds of the 64 s around a time; see ``glitch.strain.joining.read_piece``."""
     if _is_frame(file.path):
         with shared_pool().turn():

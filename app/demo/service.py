@@ -19,7 +19,7 @@ from app.glitches.tables import Glitch, Label
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.jobs.service import cancel_job, create_job, latest_job
 from app.jobs.tables import Job, JobItem
-from app.map.service import redraw_what_is_left
+from app.map.service import redraw_after_removal
 from app.map.tables import Projection
 from app.models.checkpoints import active_checkpoint
 from app.novelty.catalogue import recalibrate
@@ -91,7 +91,7 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
     if n_gone:
         _clear_simulated_looks(session)
         recalibrate(session, active_checkpoint(session).id)
-        redraw_what_is_left(session, principal.name)
+        redraw_after_removal(session, principal.name)
         record_event(session, principal.name, "remove", "demonstration", "all", glitches=n_gone)
     session.execute(delete(Projection).where(Projection.job_id.in_(made_by)))
     return n_gone

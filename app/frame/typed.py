@@ -15,7 +15,7 @@ from glitch.observing_runs import ERAS, era_bounds_s
 LONGEST_FIELD = 200
 
 
-def check_typed(typed: object) -> None:
+def check_form(typed: object) -> None:
     """Refuse texts that no field of a form takes."""
     for name, value in vars(typed).items():
         if len(value) > LONGEST_FIELD or "\0" in value:
@@ -40,7 +40,7 @@ def no_such_filter(given: Iterable[str], known: Iterable[str]) -> list[str]:
     ]
 
 
-def number_typed(text: str, meaning: str) -> float | None:
+def parse_number(text: str, meaning: str) -> float | None:
     """A number; None where the field is empty.
 
     ``meaning`` begins the sentence about it, such as "The sample rate".
@@ -102,7 +102,7 @@ def parse_end(text: str) -> Decimal:
     return parse_time(text) + (_DAY_S if is_utc_date(text) else 0)
 
 
-def stretch_of_era(name: str) -> Stretch:
+def era_time_range(name: str) -> Stretch:
     """From when to when an observing run, or a break, went on; its end is of the next."""
     first, last = (None if at is None else Decimal(int(at)) for at in era_bounds_s(name))
     return first, None if last is None else last - _TICK
@@ -117,7 +117,7 @@ def overlap(one: Stretch, other: Stretch) -> Stretch:
     )
 
 
-def stretch_typed(start: str, end: str, run: str, errors: list[str]) -> Stretch:
+def parse_time_range(start: str, end: str, run: str, errors: list[str]) -> Stretch:
     """From when to when, as typed, and within an observing run if one is chosen.
 
     A sentence about what makes no sense is added to ``errors``.
@@ -135,7 +135,7 @@ def stretch_typed(start: str, end: str, run: str, errors: list[str]) -> Stretch:
     elif run and run not in ERAS:
         errors.append(f"“{run[:20]}” is no observing run: choose {', '.join(ERAS)}.")
     elif run:
-        shared = overlap(typed, stretch_of_era(run))
+        shared = overlap(typed, era_time_range(run))
         if not _is_turned(shared):
             return shared
         errors.append(f"The times given lie outside of {run}: clear them, or the run.")

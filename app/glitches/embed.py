@@ -14,7 +14,7 @@ from app.glitches.neighbours import check_neighbours, find_neighbours
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, Neighbour
 from app.glitches.selection import get_glitch
 from app.glitches.service import get_embedding
-from app.glitches.upload import ParsedUpload, StrainToViews, UploadSaid, parse_upload, spooled
+from app.glitches.upload import ParsedUpload, StrainToViews, UploadFields, parse_upload, spooled
 from app.models.checkpoints import hold_active
 from app.models.inference import BatchingEncoder
 from app.models.records import CheckpointRecord
@@ -50,7 +50,7 @@ class EncoderSource(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UploadRequest(UploadSaid):
+class UploadRequest(UploadFields):
     """An upload as received: files with their names, and text fields."""
 
     files: Sequence[tuple[str | None, BinaryIO]]

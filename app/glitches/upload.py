@@ -80,7 +80,7 @@ class UploadDetails:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UploadSaid:
+class UploadFields:
     """Details of the files from the client, as received."""
 
     gps_time: str | None = None  # s, a decimal number

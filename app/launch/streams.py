@@ -30,7 +30,7 @@ def print_line(line: str) -> None:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-class LastingConsole(Console):
+class RobustConsole(Console):
     """A console that falls silent once its reader has left; Rich would end the program."""
 
     def on_broken_pipe(self) -> None:

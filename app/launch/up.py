@@ -25,7 +25,7 @@ from app.launch.redis.broker import RunningBroker, running_broker
 from app.launch.service_process import Prepared, ServiceProcess
 from app.launch.serving import COUNTS, Serving
 from app.launch.settings import LaunchSettings
-from app.launch.streams import LastingConsole, open_closed_streams, print_line
+from app.launch.streams import RobustConsole, open_closed_streams, print_line
 from app.launch.worker_process import ROLES
 
 _POLL_S = 0.1
@@ -201,7 +201,7 @@ def up(settings: LaunchSettings, *, is_stopped_with_parent: bool) -> None:
     open_closed_streams()
     if is_stopped_with_parent:
         stop_with_parent()
-    Supervisor(settings, LastingConsole(stderr=True, highlight=False)).run()
+    Supervisor(settings, RobustConsole(stderr=True, highlight=False)).run()
 
 
 def _show_filling(url: str, token: str, job_id: str, console: Console) -> None:

@@ -59,7 +59,7 @@ def start_placing(session: Session, *, principal: Principal) -> JobRecord:
     return _start(session, PLACE, projection.checkpoint_id, principal.name)
 
 
-def redraw_what_is_left(session: Session, author: str) -> None:
+def redraw_after_removal(session: Session, author: str) -> None:
     """Redraw the map, if there is one, after glitches were removed.
 
     New glitches are placed among those that UMAP laid out, which may be the removed ones. If too
@@ -74,7 +74,7 @@ def redraw_what_is_left(session: Session, author: str) -> None:
         session.execute(delete(Projection).where(Projection.checkpoint_id == checkpoint_id))
 
 
-def request_what_is_due(session: Session) -> JobRecord | None:
+def request_due_job(session: Session) -> JobRecord | None:
     """Start the job that the map needs, if any; called regularly.
 
     New glitches are placed. After a change of the checkpoint the map is drawn for the new one, if

@@ -17,7 +17,7 @@ from app.glitches.tables import Glitch, Label
 from app.jobs.records import OPEN_STATES
 from app.jobs.service import create_job
 from app.jobs.tables import Job, JobItem
-from app.map.service import redraw_what_is_left
+from app.map.service import redraw_after_removal
 from app.models.checkpoints import active_checkpoint
 from app.novelty.job import request_judging
 from app.references.archives import Archive, archive_named, check_selection
@@ -123,7 +123,7 @@ def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
     ).all()
     session.expire_all()
     if gone:
-        redraw_what_is_left(session, AUTHOR)
+        redraw_after_removal(session, AUTHOR)
     revoked = revoke_labels_of_source(session, archive.source, revoked_by=AUTHOR)
     if gone or revoked:
         request_judging(session, AUTHOR)

@@ -16,7 +16,7 @@ from app.core.storage import clean_up_leftovers
 from app.digest.service import request_due
 from app.glitches.exports.service import clean_up_exports
 from app.jobs.service import remove_old_upkeep
-from app.map.service import request_what_is_due
+from app.map.service import request_due_job
 from app.models.index import queue_index_jobs
 
 UPKEEP_EVERY_S = 600
@@ -54,7 +54,7 @@ def _keep_index(session: Session, _: Settings) -> str | None:
 
 
 def _keep_map(session: Session, _: Settings) -> str | None:
-    job = request_what_is_due(session)
+    job = request_due_job(session)
     return f"asked for, to {job.parameters['act']}" if job else None
 
 

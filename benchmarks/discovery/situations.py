@@ -16,10 +16,10 @@ import numpy as np
 
 from glitch.novelty import LEAST_OF_CLASS, conformal_p_value
 from glitch.novelty.common_masks import Seen, judge_seen_otherwise, score_pool
-from glitch.novelty.fair_sample import NO_SLANT, Slant
+from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess
 from glitch.novelty.false_discovery import flagging_threshold
 from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
-from glitch.novelty.two_samples import NOT_ASIDE, Aside
+from glitch.novelty.two_samples import NO_NEIGHBOUR_EXCESS, NeighbourExcess
 from glitch.taxonomy import CATCH_ALLS
 
 START = 1_240_000_000  # GPS, s: in O3a, so that one observing run calibrates
@@ -383,8 +383,8 @@ class Judged:
 
     p_values: np.ndarray  # NaN where it could not be judged, and of the labelled
     weights: np.ndarray  # what each counts for
-    slant: Slant = NO_SLANT  # whether the labels look like a fair sample
-    aside: Aside = NOT_ASIDE  # whether what looks known lies amid the labelled
+    slant: SelectionExcess = NO_EXCESS  # whether the labels look like a fair sample
+    aside: NeighbourExcess = NO_NEIGHBOUR_EXCESS  # whether what looks known lies amid the labelled
 
     def flagged(self, rate: float) -> np.ndarray:
         """Which are flagged at a nominal false-discovery rate."""
@@ -463,7 +463,7 @@ def _of_tests(pool: Pool, found: PoolTests) -> Judged:
 def judge(situation: Situation, bed: Bed, way: Way = as_a_crowd) -> Judged:
     """Test a situation, one detector after the other."""
     p_values = np.full(len(situation.places), np.nan)
-    weights, slant, aside = np.ones(len(situation.places)), NO_SLANT, NOT_ASIDE
+    weights, slant, aside = np.ones(len(situation.places)), NO_EXCESS, NO_NEIGHBOUR_EXCESS
     for detector in np.unique(situation.detectors):
         here = np.nonzero(situation.detectors == detector)[0]
         mine = situation.chosen(here)

@@ -123,13 +123,13 @@ def time_axis(labels: list[TimeLabel]) -> TimeAxis | None:
     before, after = labels[changes[0]], labels[changes[0] + 1]
     zeros = (after.place, (before.place + after.place) / 2)
     if after.is_negative or min(abs(zero - 0.5) for zero in zeros) > _OFF:
-        if not _are_told_apart(labels):
+        if not _are_distinguished(labels):
             return None
         raise _backwards() if after.is_negative else _not_centred()
     return TimeAxis(step, max(label.decimals for label in labels if not label.is_negative))
 
 
-def _are_told_apart(labels: list[TimeLabel]) -> bool:
+def _are_distinguished(labels: list[TimeLabel]) -> bool:
     """Whether every label with a minus is wider than all without."""
     negative = [label.width for label in labels if label.is_negative]
     others = [label.width for label in labels if not label.is_negative]

@@ -26,15 +26,15 @@ FARTHEST = 0.05  # of a kind, labelled or not
 SIGMAS = 2.0  # from which on it is said; by chance alone once in 40 times
 
 
-class Slant(NamedTuple):
+class SelectionExcess(NamedTuple):
     """How many more of those farthest from the known are unlabelled than of a fair sample."""
 
     more: float = 0.0
     variance: float = 0.0  # of that number, for a fair sample
 
-    def plus(self, other: Slant) -> Slant:
+    def plus(self, other: SelectionExcess) -> SelectionExcess:
         """Of both, which are independent: two detectors."""
-        return Slant(self.more + other.more, self.variance + other.variance)
+        return SelectionExcess(self.more + other.more, self.variance + other.variance)
 
     @property
     def sigmas(self) -> float:
@@ -42,16 +42,16 @@ class Slant(NamedTuple):
         return float(self.more / np.sqrt(self.variance)) if self.variance else 0.0
 
 
-NO_SLANT = Slant()  # nothing compares
+NO_EXCESS = SelectionExcess()  # nothing compares
 
 
-def slant_of(
+def selection_excess(
     to_known: Float[np.ndarray, " glitch"],
     unlabelled: Float[np.ndarray, " glitch"],
     kinds: Int[np.ndarray, " glitch"],
     is_test: Bool[np.ndarray, " glitch"],
     calibrates: Bool[np.ndarray, " glitch"],
-) -> Slant:
+) -> SelectionExcess:
     """Tests against what calibrates them.
 
     Args:
@@ -62,7 +62,7 @@ def slant_of(
             what that one lacks is known, and said elsewhere.
         calibrates: Which calibrate, of the same.
     """
-    found = NO_SLANT
+    found = NO_EXCESS
     for kind in np.unique(kinds[calibrates]):
         of_kind = (kinds == kind) & np.isfinite(to_known) & (is_test | calibrates)
         usual = np.quantile(unlabelled[(kinds == kind) & calibrates], USUAL)
@@ -76,5 +76,7 @@ def slant_of(
             is_far[is_tied] = (n_far - is_far.sum()) / is_tied.sum()
             spread = ((is_far - n_far / size) ** 2).sum()
             more = float(is_far[tests].sum()) - n * n_far / size
-            found = found.plus(Slant(more, n * (size - n) / (size * (size - 1)) * float(spread)))
+            found = found.plus(
+                SelectionExcess(more, n * (size - n) / (size * (size - 1)) * float(spread))
+            )
     return found

@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float, Int
 from glitch.novelty.conformal import LEAST_CALIBRATION, LEAST_OF_RUN, directions
 from glitch.novelty.crowds import Crowds, crowds_of
 from glitch.novelty.episodes import Times
-from glitch.novelty.fair_sample import NO_SLANT, Slant, slant_of
+from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess, selection_excess
 from glitch.novelty.kinds import Classes, kinds_of
-from glitch.novelty.two_samples import NOT_ASIDE, Aside, aside_of
+from glitch.novelty.two_samples import NO_NEIGHBOUR_EXCESS, NeighbourExcess, neighbour_excess
 from glitch.novelty.weighting import Scored, weighted_p_values
 from glitch.observing_runs import observing_run
 from glitch.types import LatentArray
@@ -43,8 +43,8 @@ class PoolTests:
     weights: Float[np.ndarray, " test"]  # what each counts for, in (0, 1]
     predicted: Classes  # of every glitch of the pool: the class that it looks like
     is_sure: Bool[np.ndarray, " glitch"]  # whether most of its nearest references are of it
-    slant: Slant = NO_SLANT  # whether the labels look like a fair sample
-    aside: Aside = NOT_ASIDE  # whether what looks known lies amid the labelled
+    slant: SelectionExcess = NO_EXCESS  # whether the labels look like a fair sample
+    aside: NeighbourExcess = NO_NEIGHBOUR_EXCESS  # whether what looks known lies amid the labelled
 
 
 def judge_pool(pool: Pool) -> PoolTests:
@@ -90,8 +90,10 @@ def judge_pool(pool: Pool) -> PoolTests:
     # What repeats itself counts on neither side, else the tests left would be the stranger ones.
     is_single = is_test & (crowds.weights == 1) & ~crowds.repeats
     is_fair = calibrates & ~crowds.repeats
-    slant = slant_of(to_known, crowds.unlabelled, kinds, is_single & is_told, is_fair & is_told)
-    aside = aside_of(
+    slant = selection_excess(
+        to_known, crowds.unlabelled, kinds, is_single & is_told, is_fair & is_told
+    )
+    aside = neighbour_excess(
         units,
         pool.gps_times,
         to_known=to_known,

@@ -34,16 +34,16 @@ SIGMAS, EXCESS = 3.0, 0.05
 _N_EXCHANGES, _SEED = 200, 19_860_901
 
 
-class Aside(NamedTuple):
+class NeighbourExcess(NamedTuple):
     """How many more of the neighbours of unlabelled glitches are unlabelled than of chance."""
 
     more: float = 0.0  # neighbours
     variance: float = 0.0  # of that number, by chance alone
     n: float = 0.0  # neighbours in all
 
-    def plus(self, other: Aside) -> Aside:
+    def plus(self, other: NeighbourExcess) -> NeighbourExcess:
         """Of both, which are independent."""
-        return Aside(*np.add(self, other).tolist())
+        return NeighbourExcess(*np.add(self, other).tolist())
 
     @property
     def excess(self) -> float:
@@ -56,10 +56,10 @@ class Aside(NamedTuple):
         return self.excess >= EXCESS and self.more >= SIGMAS * math.sqrt(self.variance)
 
 
-NOT_ASIDE = Aside()  # nothing compares
+NO_NEIGHBOUR_EXCESS = NeighbourExcess()  # nothing compares
 
 
-def aside_of(
+def neighbour_excess(
     units: LatentArray,
     gps_times: Times,
     *,
@@ -68,7 +68,7 @@ def aside_of(
     conditions: Int[np.ndarray, " glitch"],
     is_test: Bool[np.ndarray, " glitch"],
     calibrates: Bool[np.ndarray, " glitch"],
-) -> Aside:
+) -> NeighbourExcess:
     """Tests against what calibrates them, kind by kind.
 
     Args:
@@ -81,7 +81,7 @@ def aside_of(
         calibrates: Which calibrate.
     """
     rng = np.random.default_rng(_SEED)  # the same catalogue, the same answer
-    found = NOT_ASIDE
+    found = NO_NEIGHBOUR_EXCESS
     for kind in np.unique(kinds[calibrates]):
         known = np.nonzero((kinds == kind) & calibrates & np.isfinite(to_known))[0]
         usual = np.quantile(to_known[known], USUAL) if len(known) else -np.inf
@@ -116,7 +116,7 @@ def _compare(
     is_there: Bool[np.ndarray, "glitch near"],
     conditions: Int[np.ndarray, " glitch"],
     rng: np.random.Generator,
-) -> Aside:
+) -> NeighbourExcess:
     """Against labels exchanged among glitches of one condition."""
     in_order = np.argsort(conditions, kind="stable")
     drawn = np.argsort(conditions + rng.random((_N_EXCHANGES, len(conditions))), axis=1)
@@ -124,7 +124,7 @@ def _compare(
     exchanged[:, in_order] = is_test[drawn]
     by_chance = _n_alike(exchanged, near, is_there)
     more = _n_alike(is_test[None], near, is_there)[0] - by_chance.mean()
-    return Aside(float(more), float(by_chance.var()), float(is_there[is_test].sum()))
+    return NeighbourExcess(float(more), float(by_chance.var()), float(is_there[is_test].sum()))
 
 
 def _n_alike(

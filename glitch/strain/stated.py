@@ -183,7 +183,7 @@ def _refuse_contradiction(
     """Refuse a series whose file states another end or length than it has, as where it was cut
     and what is said of it was not.
     """
-    times = [(name, time) for name, one in pairs if (time := _told_time(name, one)) is not None]
+    times = [(name, time) for name, one in pairs if (time := _stated_time(name, one)) is not None]
     starts = {_stem(name): time for name, time in times if _IS_START.search(name)}
     ends = [
         (name, starts.get(_stem(name), start), time) for name, time in times if _IS_END.search(name)
@@ -219,7 +219,7 @@ def _under_other_names(pairs: list[Said], request: Request, length: Decimal | No
     for name, value in pairs:
         if _is_foreign_start(name, value):
             raise no_start(f"{name} {value!s:.40}", request)
-    times = [(name, time) for name, one in pairs if (time := _told_time(name, one)) is not None]
+    times = [(name, time) for name, one in pairs if (time := _stated_time(name, one)) is not None]
     start = next((time for name, time in times if _IS_START.search(name)), None)
     if start is not None:
         beside = [one for name, one in pairs if _IS_OF_NANOSECONDS.search(name)]
@@ -247,10 +247,10 @@ def _is_foreign_start(name: str, value: object) -> bool:
         return False
     is_other = OF_FILES.search(name) or _IS_OF_NANOSECONDS.search(name)
     is_foreign = bool(_IS_MJD.search(name)) or number > LATEST_GPS_TIME
-    return is_foreign and not is_other and _told_time(name, value) is None
+    return is_foreign and not is_other and _stated_time(name, value) is None
 
 
-def _told_time(name: str, value: object) -> Decimal | None:
+def _stated_time(name: str, value: object) -> Decimal | None:
     """The GPS time that a value is, by its name and its size."""
     unit = _UNIT.search(name)
     if (

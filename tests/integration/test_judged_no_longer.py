@@ -48,7 +48,7 @@ from app.clusters.decided import count_unlabelled_again
 from app.clusters.job import run_clustering
 from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters
-from app.clusters.review.service import class_names_of, decisions_told, history
+from app.clusters.review.service import class_names_of, history, reported_decisions
 from app.clusters.service import (
     ClusterFilters,
     LabelsSince,
@@ -259,11 +259,11 @@ def test_what_a_cluster_tells_of_another_is_as_it_stands(
 ) -> None:
     """Also where it was decided after the run, by the name of the class, until it is taken back."""
     _, [other] = cluster_h1(session)
-    assert decisions_told(session, [other]) == {other.id: []}
+    assert reported_decisions(session, [other]) == {other.id: []}
     decide(session, flagged, Promote("Thunder"))
 
     def warning() -> str | None:
-        return ClusterInWords(other, decisions_told(session, [other])[other.id]).warning
+        return ClusterInWords(other, reported_decisions(session, [other])[other.id]).warning
 
     size = other.size
     assert (warning() or "").startswith(f"{size} of these were taken for Thunder by ada on")

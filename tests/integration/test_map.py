@@ -20,7 +20,7 @@ from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
 from app.glitches.tables import Glitch
 from app.map.columns import MAGIC, unpack
-from app.map.service import redraw_what_is_left, request_what_is_due
+from app.map.service import redraw_after_removal, request_due_job
 from app.models.checkpoints import activate_checkpoint, active_checkpoint, publish_checkpoint
 
 COUNT = 12  # too few for UMAP, which has a test of its own: no test here need compile it
@@ -168,16 +168,16 @@ def test_newcomers_join_without_moving_anything(service: Service, drawn: list[UU
     with service.client("submitter") as client:
         _, before, ids = read(client)
         with sessions.begin() as session:
-            assert request_what_is_due(session) is None
+            assert request_due_job(session) is None
         new = store_kinds(service, 6, start=COUNT)
         assert client.get("/map/state").json()["n_unplaced"] == 6
         with sessions.begin() as session:
-            job = request_what_is_due(session)
+            job = request_due_job(session)
             assert job is not None
-            assert request_what_is_due(session) == job  # not a second one
+            assert request_due_job(session) == job  # not a second one
         assert work(service, job.id).state == "succeeded"
         with sessions.begin() as session:
-            assert request_what_is_due(session) is None
+            assert request_due_job(session) is None
         _, after, all_ids = read(client)
         assert client.get("/map/state").json()["n_unplaced"] == 0
     kept, old = order_of(all_ids, drawn), order_of(ids, drawn)
@@ -204,7 +204,7 @@ def test_what_is_left_after_a_removal_has_a_map_that_newcomers_join(
         assert failed.state == "failed"
         assert "have it drawn again" in str(failed.detail)
         with sessions.begin() as session:
-            redraw_what_is_left(session, "somebody")
+            redraw_after_removal(session, "somebody")
         work(service, UUID(client.get("/map/state").json()["job"]["id"]))
         assert client.get("/map/state").json()["projection"]["n_laid_out"] == 5
         newest += store_kinds(service, 1, start=COUNT + 5)
@@ -212,7 +212,7 @@ def test_what_is_left_after_a_removal_has_a_map_that_newcomers_join(
         assert client.get("/map/state").json()["n_unplaced"] == 0
         with sessions.begin() as session:
             session.execute(delete(Glitch).where(Glitch.id.in_(later)))
-            redraw_what_is_left(session, "somebody")  # fewer than a map needs
+            redraw_after_removal(session, "somebody")  # fewer than a map needs
         assert client.get("/map/state").json()["projection"] is None
 
 
@@ -245,7 +245,7 @@ def test_a_switch_of_the_checkpoint_draws_its_map(service: Service, drawn: list[
             latent_size=was.latent_size,
             manifest={},
         )
-        assert request_what_is_due(session) is None  # nothing is embedded under it
+        assert request_due_job(session) is None  # nothing is embedded under it
         session.execute(
             text(
                 "INSERT INTO embedding (glitch_id, checkpoint_id, is_simulated, is_reference, mean,"
@@ -254,7 +254,7 @@ def test_a_switch_of_the_checkpoint_draws_its_map(service: Service, drawn: list[
             ),
             {"other": other.id},
         )
-        job = request_what_is_due(session)
+        job = request_due_job(session)
         assert job is not None
         assert job.parameters == {"act": "draw", "checkpoint_id": other.id}
     try:
@@ -262,7 +262,7 @@ def test_a_switch_of_the_checkpoint_draws_its_map(service: Service, drawn: list[
             assert_problem(admin.get("/map"), 404)
             admin.post(f"/jobs/{job.id}/cancel")
         with sessions.begin() as session:
-            assert request_what_is_due(session) is None  # somebody did not want it
+            assert request_due_job(session) is None  # somebody did not want it
     finally:
         with sessions.begin() as session:
             activate_checkpoint(session, was.id)

@@ -29,8 +29,8 @@ from store_helpers import Store, person
 
 from app.classes.naming import create_class, list_classes
 from app.classes.service import class_history, get_class_named
+from app.clusters.review.context import suggested_classes
 from app.clusters.review.log import Action
-from app.clusters.review.scene import suggested_classes
 from app.clusters.review.service import ReviewOutcome, history
 from app.clusters.tables import Cluster, ClusterMember, LabelSuggestion
 from app.core.access import AuditEvent, Role

@@ -19,7 +19,7 @@ from scipy.stats import hypergeom
 import glitch.novelty.common_masks
 import glitch.novelty.conformal
 import glitch.novelty.crowds
-from glitch.novelty.fair_sample import SIGMAS, slant_of
+from glitch.novelty.fair_sample import SIGMAS, selection_excess
 
 
 def _load(name: str) -> Any:
@@ -352,9 +352,9 @@ def test_typical_labels_are_told_however_few_there_are() -> None:
     new = np.arange(200) < 60  # a new kind that looks most like this one: no label is near
     among = np.where(new, 1.0, crowded)
     fair = rng.random(200) + 5 * new
-    assert abs(slant_of(fair, among, kinds, is_test, ~is_test).sigmas) < SIGMAS
+    assert abs(selection_excess(fair, among, kinds, is_test, ~is_test).sigmas) < SIGMAS
     typical = fair + 0.4 * is_test
-    assert slant_of(typical, among, kinds, is_test, ~is_test).sigmas > SIGMAS
+    assert selection_excess(typical, among, kinds, is_test, ~is_test).sigmas > SIGMAS
 
 
 def test_the_slant_counts_the_farthest_of_each_kind() -> None:
@@ -363,7 +363,7 @@ def test_the_slant_counts_the_farthest_of_each_kind() -> None:
     is_test = rng.random(300) < 0.4
     away = rng.random(300) + 0.5 * is_test
     amid = np.where(np.arange(300) < 250, 0.1, 1.0)
-    found = slant_of(away, amid, kinds, is_test, ~is_test)
+    found = selection_excess(away, amid, kinds, is_test, ~is_test)
     more, variance = 0.0, 0.0
     for kind in (0, 1):
         one = np.nonzero((kinds == kind) & (amid < 0.5))[0]
@@ -374,7 +374,7 @@ def test_the_slant_counts_the_farthest_of_each_kind() -> None:
     assert found.sigmas > SIGMAS
     # Those as far as each other count for a share: the order in which they are given tells nothing.
     away[np.argsort(-away)[:40]] = 9.0
-    given = slant_of(away, amid, kinds, is_test, ~is_test)
-    turned = slant_of(away[::-1], amid[::-1], kinds[::-1], is_test[::-1], ~is_test[::-1])
+    given = selection_excess(away, amid, kinds, is_test, ~is_test)
+    turned = selection_excess(away[::-1], amid[::-1], kinds[::-1], is_test[::-1], ~is_test[::-1])
     assert turned == pytest.approx(given)
-    assert slant_of(away, amid, kinds, is_test, np.zeros(300, dtype=bool)).sigmas == 0
+    assert selection_excess(away, amid, kinds, is_test, np.zeros(300, dtype=bool)).sigmas == 0

@@ -35,7 +35,7 @@ from app.launch.data_directory import (
 from app.launch.database import RunningDatabase
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 from app.launch.settings import read_settings
-from app.launch.streams import LastingConsole
+from app.launch.streams import RobustConsole
 from app.launch.up import Supervisor, _show_filling, terminal_logs
 
 TOKEN = "t" * 43
@@ -402,8 +402,8 @@ def test_streams_that_are_closed_give_their_numbers_to_no_lock(tmp_path: Path) -
 UNREAD = """
 import sys
 from pathlib import Path
-from app.launch.streams import LastingConsole, print_line
-console = LastingConsole(stderr=True)
+from app.launch.streams import RobustConsole, print_line
+console = RobustConsole(stderr=True)
 for _ in range(3):
     print_line("ready")
     console.print("It is started again.")
@@ -426,7 +426,7 @@ def test_under_nohup_a_closed_terminal_stops_nothing(
 ) -> None:
     kept = signal.signal(signal.SIGHUP, before)
     try:
-        with Supervisor(read_settings(), LastingConsole())._signals():
+        with Supervisor(read_settings(), RobustConsole())._signals():
             assert (signal.getsignal(signal.SIGHUP) != before) is is_ours
         assert signal.getsignal(signal.SIGHUP) == before
     finally:
@@ -447,7 +447,7 @@ def test_filling_is_looked_at_seldom_where_each_look_is_logged(
 
     pauses: list[float] = []
     monkeypatch.setattr("glitch_discovery.client.time.sleep", pauses.append)
-    console = LastingConsole(file=io.StringIO(), force_terminal=is_terminal)
+    console = RobustConsole(file=io.StringIO(), force_terminal=is_terminal)
     with serving(Jobs) as address:
         _show_filling(address, "t" * 43, "1", console)
     assert [pause for pause in pauses if pause in (0.5, 15.0)] == [pause_s, pause_s]

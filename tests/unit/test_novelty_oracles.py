@@ -18,7 +18,7 @@ from glitch.novelty import (
 )
 from glitch.novelty.common_masks import common_masks
 from glitch.novelty.crowds import Crowds, crowds_of
-from glitch.novelty.fair_sample import NO_SLANT, Slant, slant_of
+from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess, selection_excess
 from glitch.novelty.kinds import kinds_of
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
 
@@ -229,11 +229,11 @@ def test_a_slant_is_asked_of_single_glitches_of_known_classes(
     classes = np.repeat([UNLABELLED, 1, 2], [2, 30, 3])
     asked: list[tuple[np.ndarray, ...]] = []
 
-    def noted(*given: np.ndarray) -> Slant:
+    def noted(*given: np.ndarray) -> SelectionExcess:
         asked.append(given[-2:])
-        return NO_SLANT
+        return NO_EXCESS
 
-    monkeypatch.setattr("glitch.novelty.pool.slant_of", noted)
+    monkeypatch.setattr("glitch.novelty.pool.selection_excess", noted)
     judge_pool(
         Pool(
             means=turned(turns),
@@ -258,7 +258,9 @@ def test_three_of_ten_unlabelled_are_few_and_ten_are_not(
 ) -> None:
     is_test = np.arange(100) < 50
     share = np.where(is_test, of_tests, of_known)
-    found = slant_of(np.arange(100) / 100, share, np.zeros(100, dtype=int), is_test, ~is_test)
+    found = selection_excess(
+        np.arange(100) / 100, share, np.zeros(100, dtype=int), is_test, ~is_test
+    )
     assert (found.variance > 0) == is_amid
 
 
@@ -295,7 +297,7 @@ def test_the_slant_is_that_of_the_farthest_twentieth(seed: int) -> None:
     distances, is_test = rng.permutation(n) / n, rng.random(n) < 0.3
     crowded = rng.random(n) < 0.2  # amid unlabelled ones: left out
     share = np.where(crowded & is_test, 0.6, 0.1)
-    found = slant_of(distances, share, np.zeros(n, dtype=int), is_test, ~is_test)
+    found = selection_excess(distances, share, np.zeros(n, dtype=int), is_test, ~is_test)
     here = share < 0.5
     size, n_tests = here.sum(), (is_test & here).sum()
     n_far = round(0.05 * size)

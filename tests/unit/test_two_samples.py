@@ -10,16 +10,16 @@ from glitch.novelty.two_samples import (
     EXCESS,
     LEAST_OF_SIDE,
     NEIGHBOURS,
-    NOT_ASIDE,
+    NO_NEIGHBOUR_EXCESS,
     SIGMAS,
-    Aside,
-    aside_of,
+    NeighbourExcess,
+    neighbour_excess,
 )
 
 HOUR_S = 3_600.0
 
 
-def compared(units: np.ndarray, is_test: np.ndarray, **changes: Any) -> Aside:
+def compared(units: np.ndarray, is_test: np.ndarray, **changes: Any) -> NeighbourExcess:
     """Of glitches of one kind, seen alike, a week apart each, none far from the known."""
     n = len(units)
     given = {
@@ -31,7 +31,7 @@ def compared(units: np.ndarray, is_test: np.ndarray, **changes: Any) -> Aside:
         **changes,
     }
     times = given.pop("gps_times")
-    return aside_of(units.astype(np.float32), times, is_test=is_test, **given)
+    return neighbour_excess(units.astype(np.float32), times, is_test=is_test, **given)
 
 
 def drawn(n: int, seed: int = 0) -> np.ndarray:
@@ -94,13 +94,13 @@ def test_neighbours_are_of_other_events() -> None:
     assert found.n == 15 * NEIGHBOURS  # labelled ones all
     assert found.more < 0
     alone = compared(units, is_test, gps_times=np.full(30, 1e9))
-    assert alone == Aside(0, 0, 0)
+    assert alone == NeighbourExcess(0, 0, 0)
 
 
 def test_few_on_either_side_say_nothing() -> None:
     for n_tests, n_known in ((LEAST_OF_SIDE - 1, 20), (20, LEAST_OF_SIDE - 1)):
         is_test = np.arange(n_tests + n_known) < n_tests
-        assert compared(drawn(len(is_test)), is_test) == NOT_ASIDE
+        assert compared(drawn(len(is_test)), is_test) == NO_NEIGHBOUR_EXCESS
     is_test = np.arange(2 * LEAST_OF_SIDE) < LEAST_OF_SIDE
     assert compared(drawn(len(is_test)), is_test).n == LEAST_OF_SIDE * NEIGHBOURS
 
@@ -127,7 +127,7 @@ def test_kinds_are_compared_apart_and_added() -> None:
     spread = 5 * np.sqrt((first.variance + second.variance) / 200)
     assert together.more == pytest.approx(first.more + second.more, abs=spread)
     nobody = compared(units, is_test, kinds=np.where(is_test, 0, 1))
-    assert nobody == NOT_ASIDE
+    assert nobody == NO_NEIGHBOUR_EXCESS
 
 
 def test_of_many_every_so_many_th_is_compared() -> None:
@@ -137,12 +137,14 @@ def test_of_many_every_so_many_th_is_compared() -> None:
 
 
 def test_it_is_told_from_three_standard_deviations_and_five_in_a_hundred_on() -> None:
-    assert Aside(SIGMAS, 1.0, SIGMAS / EXCESS).is_told
-    assert not Aside(SIGMAS - 0.01, 1.0, SIGMAS / EXCESS - 10).is_told
-    assert not Aside(SIGMAS, 1.0, SIGMAS / EXCESS + 1).is_told
-    assert Aside(3.0, 2.0, 60.0).plus(Aside(1.0, 2.0, 20.0)) == Aside(4.0, 4.0, 80.0)
-    assert NOT_ASIDE.excess == 0
-    assert not NOT_ASIDE.is_told
+    assert NeighbourExcess(SIGMAS, 1.0, SIGMAS / EXCESS).is_told
+    assert not NeighbourExcess(SIGMAS - 0.01, 1.0, SIGMAS / EXCESS - 10).is_told
+    assert not NeighbourExcess(SIGMAS, 1.0, SIGMAS / EXCESS + 1).is_told
+    assert NeighbourExcess(3.0, 2.0, 60.0).plus(NeighbourExcess(1.0, 2.0, 20.0)) == NeighbourExcess(
+        4.0, 4.0, 80.0
+    )
+    assert NO_NEIGHBOUR_EXCESS.excess == 0
+    assert not NO_NEIGHBOUR_EXCESS.is_told
 
 
 @pytest.mark.parametrize("n_tests", [40, 100, 160])

@@ -15,7 +15,7 @@ from app.glitches.upload import (
     ParsedUpload,
     SpooledFile,
     UploadDetails,
-    UploadSaid,
+    UploadFields,
     clean_name,
     parse_gps_time,
     parse_ifo,
@@ -111,16 +111,16 @@ def test_detectors() -> None:
 
 
 def test_channel_tells_the_detector() -> None:
-    assert UploadSaid(channel="L1:GDS-CALIB_STRAIN").parsed().ifo == "L1"
-    assert UploadSaid(channel="L1:GDS-CALIB_STRAIN", ifo="L1").parsed().ifo == "L1"
-    assert UploadSaid(channel="STRAIN", ifo="H1").parsed().ifo == "H1"
+    assert UploadFields(channel="L1:GDS-CALIB_STRAIN").parsed().ifo == "L1"
+    assert UploadFields(channel="L1:GDS-CALIB_STRAIN", ifo="L1").parsed().ifo == "L1"
+    assert UploadFields(channel="STRAIN", ifo="H1").parsed().ifo == "H1"
     with pytest.raises(InvalidRequestError, match="belongs to L1"):
-        UploadSaid(channel="L1:GDS-CALIB_STRAIN", ifo="H1").parsed()
+        UploadFields(channel="L1:GDS-CALIB_STRAIN", ifo="H1").parsed()
     for listed in ("H1/1126259446", "strain [H1], raw (x)"):  # names of series in HDF5 files
-        assert UploadSaid(channel=listed).parsed().channel == listed
+        assert UploadFields(channel=listed).parsed().channel == listed
     for wrong in ("x" * 201, "a\x00", "a\nb", "a;b", "a'b", "é"):
         with pytest.raises(InvalidRequestError, match="channel"):
-            UploadSaid(channel=wrong).parsed()
+            UploadFields(channel=wrong).parsed()
 
 
 @pytest.mark.timeout(20)
@@ -137,7 +137,7 @@ def test_frequency_ranges() -> None:
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
 def test_sample_rate_must_be_positive(rate: float) -> None:
     with pytest.raises(InvalidRequestError, match="sample_rate_hz"):
-        UploadSaid(sample_rate_hz=rate).parsed()
+        UploadFields(sample_rate_hz=rate).parsed()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.frame.typed import TimeError, overlap, parse_end, parse_time, stretch_of_era
+from app.frame.typed import TimeError, era_time_range, overlap, parse_end, parse_time
 from glitch.gps import gps_to_utc, leap_second_days, utc_to_gps
 from glitch.observing_runs import ERAS, era
 
@@ -82,7 +82,7 @@ def test_a_day_ends_a_stretch_with_its_last_moment() -> None:
 
 @pytest.mark.parametrize("run", ERAS)
 def test_the_stretch_of_a_run_holds_that_run_alone(run: str) -> None:
-    first, last = stretch_of_era(run)
+    first, last = era_time_range(run)
     for at, step in ((first, -1), (last, 1)):
         if at is not None:
             assert era(at) == run

@@ -6,7 +6,7 @@ from typing import Annotated, BinaryIO, ClassVar
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from sqlalchemy.orm import Session
 
-from app.batches.options import MERGE_WINDOW_S, keep_batch, options_said
+from app.batches.options import MERGE_WINDOW_S, keep_batch, stated_options
 from app.batches.quality import FILTER, MARK
 from app.batches.storage import MOST_LOOSE_FILES, packed
 from app.core.access import Principal
@@ -15,7 +15,7 @@ from app.frame.contexts import PageContext
 from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute
 from app.frame.failures import see_other, status_of
 from app.frame.render import render
-from app.frame.typed import check_typed, files_chosen, number_typed
+from app.frame.typed import check_form, files_chosen, parse_number
 from app.jobs.pages.view import job_href
 from app.jobs.records import JobRecord
 from app.server.request_scope import RuntimeDep, SessionDep
@@ -24,7 +24,7 @@ from glitch.errors import GlitchError
 
 
 @dataclass(frozen=True)
-class BatchTyped:
+class BatchForm:
     """The fields of the form of a batch, as typed."""
 
     ifo: Annotated[str, Form()] = ""
@@ -49,7 +49,7 @@ class BatchPage(PageContext):
     error: str | None
     segments: dict[str, str]  # what may be done with triggers that they exclude
     has_segment_server: bool  # whether flags can be named
-    typed: BatchTyped
+    typed: BatchForm
     has_options: bool  # whether anything was typed: it is shown then
     most_files: int
     limit: str
@@ -64,7 +64,7 @@ _SEGMENTS = {FILTER: "passed over", MARK: "stored and marked"}
 @router.get("/batch")
 def batch_form(request: Request, runtime: RuntimeDep, _: Reader) -> Response:
     """The empty form."""
-    return render(request, _page(runtime, BatchTyped()))
+    return render(request, _page(runtime, BatchForm()))
 
 
 @router.post("/batch", dependencies=[CsrfChecked])
@@ -76,7 +76,7 @@ def send_batch(
     principal: Submitter,
     file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
     manifest: Annotated[UploadFile | str, File()] = "",
-    typed: Annotated[BatchTyped, Depends()],
+    typed: Annotated[BatchForm, Depends()],
 ) -> Response:
     """Keep what was sent and have the workers ingest it."""
     try:
@@ -95,11 +95,11 @@ def _submit(
     runtime: Runtime,
     principal: Principal,
     sent: tuple[list[UploadFile | str], UploadFile | str],
-    typed: BatchTyped,
+    typed: BatchForm,
 ) -> JobRecord:
-    check_typed(typed)
-    merge_window_s = number_typed(typed.merge_window_s, "The merging window")
-    options = options_said(
+    check_form(typed)
+    merge_window_s = parse_number(typed.merge_window_s, "The merging window")
+    options = stated_options(
         "",
         ifo=typed.ifo,
         channel=typed.channel,
@@ -108,8 +108,8 @@ def _submit(
         flags=typed.flags,
         segment_server=runtime.settings.segment_server,
         merge_window_s=MERGE_WINDOW_S if merge_window_s is None else merge_window_s,
-        sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
-        energy_max=number_typed(typed.energy_max, "The top of the colour scale"),
+        sample_rate_hz=parse_number(typed.sample_rate_hz, "The sample rate"),
+        energy_max=parse_number(typed.energy_max, "The top of the colour scale"),
         frequency_range=typed.frequency_range,
         centre=not typed.keep_time,
     )
@@ -137,14 +137,14 @@ def _without_manifest(files: _Files) -> tuple[_Files, _Files]:
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
-def _page(runtime: Runtime, typed: BatchTyped, *, error: str | None = None) -> BatchPage:
+def _page(runtime: Runtime, typed: BatchForm, *, error: str | None = None) -> BatchPage:
     megabytes = runtime.settings.max_batch_mb
     return BatchPage(
         error=error,
         segments=_SEGMENTS,
         has_segment_server=runtime.settings.segment_server is not None,
         typed=typed,
-        has_options=typed != BatchTyped(),
+        has_options=typed != BatchForm(),
         most_files=MOST_LOOSE_FILES,
         limit=f"{megabytes / 1000:g} GB" if megabytes >= 1000 else f"{megabytes:g} MB",
         limit_bytes=runtime.settings.max_batch_bytes,

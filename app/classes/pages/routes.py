@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from app.classes.log import Change
-from app.classes.naming import called_now, class_called, create_class, find_class
-from app.classes.pages.view import ChangeTyped, class_href, class_page_of, classes_page_of
+from app.classes.naming import class_named, create_class, current_name, find_class
+from app.classes.pages.view import ClassForm, class_href, class_page_of, classes_page_of
 from app.classes.service import change_class, get_class, get_class_named
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.events import request_of
@@ -65,7 +65,7 @@ def one_class(
     there.
     """
     if not (which.isascii() and which.isdigit() and len(which) < 10):
-        known = which if find_class(session, which) else called_now(session, which)
+        known = which if find_class(session, which) else current_name(session, which)
         return see_other(class_href(get_class_named(session, known or which).id))
     record = get_class(session, int(which))
     after = (after or "")[:500] or None
@@ -80,7 +80,7 @@ def change(
     session: SessionDep,
     principal: Reader,
     class_id: int,
-    typed: Annotated[ChangeTyped, Depends()],
+    typed: Annotated[ClassForm, Depends()],
 ) -> Response:
     """Apply an action to a class; errors are shown in the form, with the latest state."""
     record, act = get_class(session, class_id), typed.act
@@ -88,7 +88,7 @@ def change(
         "last_event_id": typed.last_event_id,
         "remark": "" if act in _NO_REMARK else typed.text,
     }
-    into = class_called(session, typed.into) or typed.into.strip()
+    into = class_named(session, typed.into) or typed.into.strip()
     asked: dict[str, tuple[str, dict[str, Any]]] = {
         "rename": ("rename", {"name": typed.name.strip()}),
         "describe": ("describe", {"description": typed.description.strip()}),

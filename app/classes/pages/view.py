@@ -54,7 +54,7 @@ class ClassesPage(PageContext):
 
 
 @dataclass(frozen=True)
-class ChangeTyped:
+class ClassForm:
     """The fields of the form that changes a class, as typed and chosen."""
 
     act: Annotated[str, Form(max_length=20)] = ""
@@ -89,7 +89,7 @@ class ClassPage(PageContext):
     log: ClassLog
     class_names: tuple[str, ...]  # that it can be moved under or merged into
     error: str | None
-    typed: ChangeTyped  # what a refused form held
+    typed: ClassForm  # what a refused form held
 
 
 MEMBERS_SHOWN = 24
@@ -135,7 +135,7 @@ def class_page_of(
     after: str | None = None,
     number: int = 1,  # of the page that the cursor begins
     error: str | None = None,
-    typed: ChangeTyped | None = None,
+    typed: ClassForm | None = None,
 ) -> ClassPage:
     """The page of one class."""
     known = list_classes(session)
@@ -169,7 +169,7 @@ def class_page_of(
         log=history_shown(session, record.id, principal=principal),
         class_names=tuple(one.name for one in known if one.id != record.id and not one.is_retired),
         error=error,
-        typed=typed or ChangeTyped(description=record.description, parent=record.parent or ""),
+        typed=typed or ClassForm(description=record.description, parent=record.parent or ""),
     )
 
 

@@ -20,7 +20,7 @@ from app.demo.plan import HIDDEN_CLASS
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import ClassCount, PageContext, Pages
 from app.frame.render import SAID
-from app.frame.typed import no_such_filter, stretch_typed
+from app.frame.typed import no_such_filter, parse_time_range
 from app.frame.words import address, numbered, stamp
 from app.glitches.service import list_glitches
 from app.jobs.pages.view import FollowedJob, followed
@@ -29,7 +29,7 @@ from glitch.detectors import DETECTORS
 
 
 @dataclass(frozen=True)
-class RunTyped:
+class ClusteringForm:
     """The fields of the form that starts a clustering, as typed."""
 
     fdr: Annotated[str, Form(max_length=40)] = f"{ClusteringParameters.fdr:g}"
@@ -59,7 +59,7 @@ class RunTyped:
             ) from None
 
 
-UNTYPED = RunTyped()
+UNTYPED = ClusteringForm()
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class ClustersPage(PageContext):
     demo: DemoNote
     is_empty_catalogue: bool
     is_nothing_new: bool  # the run had no unlabelled glitch to test
-    typed: RunTyped
+    typed: ClusteringForm
     start_error: str | None  # why none was started
 
 
@@ -115,7 +115,7 @@ _LONGEST = 60
 def clusters_page_of(
     session: Session,
     params: Mapping[str, str],
-    typed: RunTyped = UNTYPED,
+    typed: ClusteringForm = UNTYPED,
     start_error: str | None = None,
 ) -> ClustersPage:
     """The clusters that an address asks for; what makes no sense in it is said on the page."""
@@ -283,7 +283,7 @@ def _read(
     page = values.get("page", "1")
     if not (page.isascii() and page.isdigit() and 0 < int(page[:9]) < 100_000):
         errors.append("There is no such page.")
-    start, end = stretch_typed(
+    start, end = parse_time_range(
         values.get("start", ""), values.get("end", ""), values.get("observing_run", ""), errors
     )
     if errors:

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
-from app.classes.naming import class_meant
-from app.clusters.pages.lists import UNTYPED, RunTyped, clusters_page_of
+from app.classes.naming import resolve_class_name
+from app.clusters.pages.lists import UNTYPED, ClusteringForm, clusters_page_of
 from app.clusters.pages.model import seen_page_of
-from app.clusters.pages.view import ReviewTyped, cluster_page_of, undo_offer
+from app.clusters.pages.view import ReviewForm, cluster_page_of, undo_offer
 from app.clusters.pages.words import cluster_href
 from app.clusters.review.log import Action
 from app.clusters.review.service import review
@@ -42,7 +42,7 @@ def start(
     request: Request,
     session: SessionDep,
     principal: Submitter,
-    typed: Annotated[RunTyped, Depends()],
+    typed: Annotated[ClusteringForm, Depends()],
 ) -> Response:
     """Have the workers cluster the catalogue; the list then follows them to the result."""
     try:
@@ -53,7 +53,10 @@ def start(
 
 
 def _list_page(
-    request: Request, session: Session, typed: RunTyped = UNTYPED, start_error: str | None = None
+    request: Request,
+    session: Session,
+    typed: ClusteringForm = UNTYPED,
+    start_error: str | None = None,
 ) -> Response:
     context = clusters_page_of(session, request.query_params, typed, start_error)
     is_bad = bool(context.errors) or start_error is not None
@@ -122,7 +125,7 @@ def decide(
     session: SessionDep,
     principal: Reader,
     cluster_id: UUID,
-    typed: Annotated[ReviewTyped, Depends()],
+    typed: Annotated[ReviewForm, Depends()],
 ) -> Response:
     """Do something to a cluster; what speaks against it is said in place, with the latest state."""
     get_cluster(session, cluster_id)
@@ -135,7 +138,7 @@ def decide(
         _refuse_none_chosen(act, chosen)
         name = typed.class_name.strip()
         if act in {"merge", "assign"}:
-            name = class_meant(session, name)
+            name = resolve_class_name(session, name)
         asked: dict[str, dict[str, Any]] = {
             "promote": {"class_name": typed.new_class.strip()},
             "merge": {"class_name": name},

@@ -8,15 +8,15 @@ from uuid import UUID
 from fastapi import Form
 from sqlalchemy.orm import Session
 
-from app.classes.naming import called_now, class_called, list_classes, usable_class_names
+from app.classes.naming import class_named, current_name, list_classes, usable_class_names
 from app.clusters import service
 from app.clusters.decided import beside_of, count_unlabelled_again
 from app.clusters.pages.model import Comparison, comparison_of, model_note, strips_of
 from app.clusters.pages.words import ClusterInWords, chord, cluster_href
 from app.clusters.records import Cluster
+from app.clusters.review.context import count_by_cluster, suggested_classes
 from app.clusters.review.log import Log
-from app.clusters.review.scene import count_by_cluster, suggested_classes
-from app.clusters.review.service import class_names_of, decisions_told, history
+from app.clusters.review.service import class_names_of, history, reported_decisions
 from app.core.access import Principal
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count
@@ -42,7 +42,7 @@ class ClusterCard:
 
 
 @dataclass(frozen=True)
-class ReviewTyped:
+class ReviewForm:
     """The fields of the form that reviews a cluster, as typed and chosen."""
 
     act: Annotated[str, Form(max_length=20)] = ""
@@ -135,14 +135,14 @@ class ClusterPage(PageContext):
     class_names: tuple[str, ...]
     exports: tuple[Download, ...]
     error: str | None
-    typed: ReviewTyped
+    typed: ReviewForm
     chosen: frozenset[str]  # members, on this page of the gallery or not
     chosen_elsewhere: str  # those that it does not show, with spaces between
 
 
 MEMBERS_SHOWN = 48
 _NAMED = {"promoted", "merged"}
-UNREVIEWED = ReviewTyped()
+UNREVIEWED = ReviewForm()
 
 
 def cluster_cards(
@@ -151,7 +151,7 @@ def cluster_cards(
     """Clusters for the list."""
     shown = service.exemplars_of(session, [cluster.id for cluster in clusters])
     named = class_names_of(session, [cluster.identity for cluster in clusters])
-    decisions, cards = decisions_told(session, clusters), []
+    decisions, cards = reported_decisions(session, clusters), []
     for one in clusters:
         words = ClusterInWords(one, decisions.get(one.id))
         counts = [bin_["count"] for bin_ in one.summary.get("gps_times", {}).get("histogram", [])]
@@ -190,7 +190,7 @@ def cluster_page_of(
     window_s: float | None = None,
     page: int = 1,
     error: str | None = None,
-    typed: ReviewTyped = UNREVIEWED,
+    typed: ReviewForm = UNREVIEWED,
     undo: UndoOffer | None = None,
 ) -> ClusterPage:
     """The page of one cluster, with what was typed where that was refused with an error."""
@@ -223,7 +223,7 @@ def cluster_page_of(
             is_logarithmic=True,
         ),
     )
-    words = ClusterInWords(cluster, decisions_told(session, [cluster]).get(cluster.id))
+    words = ClusterInWords(cluster, reported_decisions(session, [cluster]).get(cluster.id))
     ends = words.ends
     since = service.labels_since(session, run)
     of_each = ((since.came, "came"), (since.went, "went"), (since.changed, "changed class"))
@@ -272,7 +272,7 @@ def cluster_page_of(
         unlabelled_again=0 if elsewhere else count_unlabelled_again(session, cluster.id),
         queue=service.queue_of(session, cluster),
         undo=undo,
-        merge_offer=class_called(session, typed.new_class)
+        merge_offer=class_named(session, typed.new_class)
         if error and typed.act == "promote"
         else None,
         class_names=usable_class_names(session),
@@ -310,7 +310,7 @@ def _likenesses(
     nearest = cluster.summary.get("nearest_classes", [])
     usable = {one.name for one in list_classes(session)}
     called = {  # what was renamed since
-        name: name if name in usable else called_now(session, name) or name
+        name: name if name in usable else current_name(session, name) or name
         for name in (one["label"] for one in nearest)
     }
     names = list(called.values())

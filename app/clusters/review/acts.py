@@ -18,9 +18,9 @@ from app.classes.service import class_history, note_withdrawal, refuse_used, sta
 from app.classes.tables import GlitchClass
 from app.clusters.chosen import store_chosen
 from app.clusters.review import log as requests
-from app.clusters.review.scene import (
+from app.clusters.review.context import (
     Memory,
-    Scene,
+    ReviewContext,
     hold_latest,
     lock_identity,
     members_named,
@@ -40,15 +40,15 @@ from app.glitches.labels import append_labels, revoke_labels
 from app.glitches.tables import Label
 
 
-def split(scene: Scene, action: requests.SplitRequest) -> Memory:
+def split(context: ReviewContext, action: requests.SplitRequest) -> Memory:
     """Make the named members a cluster of their own, and the others one of the old identity.
 
     The split cluster keeps its members for the undo.
     """
-    require_flagged(scene)
-    hold_latest(scene)
-    session, cluster = scene.session, scene.cluster
-    off = set(members_named(scene.session, scene.cluster, action.member_ids))
+    require_flagged(context)
+    hold_latest(context)
+    session, cluster = context.session, context.cluster
+    off = set(members_named(context.session, context.cluster, action.member_ids))
     rows = session.execute(
         select(ClusterMember.glitch_id, ClusterMember.probability)
         .where(ClusterMember.cluster_id == cluster.id)
@@ -85,12 +85,12 @@ def split(scene: Scene, action: requests.SplitRequest) -> Memory:
     }
 
 
-def take_back_split(scene: Scene, memory: Mapping[str, Any]) -> None:
+def undo_split(context: ReviewContext, memory: Mapping[str, Any]) -> None:
     """Remove the parts, unless somebody built on them; the whole is flagged again."""
-    session = scene.session
+    session = context.session
     parts = [UUID(memory["rest"]), UUID(memory["part"])]
     lock_identity(session, parts[1])
-    refuse_to_join(session, scene.cluster, memory)
+    refuse_to_join(session, context.cluster, memory)
     whole = session.get_one(Cluster, UUID(memory["whole"]))
     session.execute(
         delete(Cluster).where(Cluster.id.in_(parts)).execution_options(synchronize_session=False)
@@ -127,31 +127,31 @@ def refuse_to_join(session: Session, cluster: Cluster, memory: Mapping[str, Any]
 SOURCE = "review"  # of the labels that reviewers accept or assign
 
 
-def promote(scene: Scene, action: requests.PromoteRequest) -> Memory:
+def promote(context: ReviewContext, action: requests.PromoteRequest) -> Memory:
     """Make a class and suggest it to the unlabelled members."""
-    require_flagged(scene)
+    require_flagged(context)
     description = action.description or (
-        f"Named by {scene.author.name} from a cluster of {scene.cluster.size:,} glitches."
+        f"Named by {context.author.name} from a cluster of {context.cluster.size:,} glitches."
     )
     naming.create_class(
-        scene.session,
+        context.session,
         action.class_name,
         description=description,
-        author=scene.author,
+        author=context.author,
         is_from_review=True,
     )
-    return _become(scene, "promoted", action.class_name)
+    return _become(context, "promoted", action.class_name)
 
 
-def take_back_promotion(scene: Scene, memory: Mapping[str, Any]) -> None:
+def undo_promotion(context: ReviewContext, memory: Mapping[str, Any]) -> None:
     """Withdraw the class, unless others use it by now."""
-    naming.lock_classes(scene.session)
-    refuse_to_withdraw(scene.session, scene.cluster, memory)
-    found = _class_of(scene.session, memory)
+    naming.lock_classes(context.session)
+    refuse_to_withdraw(context.session, context.cluster, memory)
+    found = _class_of(context.session, memory)
     if found is not None:
         found.state = naming.WITHDRAWN
-        note_withdrawal(scene.session, found.id, author=scene.author)
-    flag_again(scene, memory)
+        note_withdrawal(context.session, found.id, author=context.author)
+    flag_again(context, memory)
 
 
 def refuse_to_withdraw(session: Session, cluster: Cluster, memory: Mapping[str, Any]) -> None:
@@ -162,46 +162,46 @@ def refuse_to_withdraw(session: Session, cluster: Cluster, memory: Mapping[str, 
         refuse_used(session, found, beside=cluster.identity)
 
 
-def merge(scene: Scene, action: requests.MergeRequest) -> Memory:
+def merge(context: ReviewContext, action: requests.MergeRequest) -> Memory:
     """Suggest a known class to the unlabelled members."""
-    require_flagged(scene)
-    return _become(scene, "merged", action.class_name)
+    require_flagged(context)
+    return _become(context, "merged", action.class_name)
 
 
-def flag_again(scene: Scene, _memory: Mapping[str, Any]) -> None:
+def flag_again(context: ReviewContext, _memory: Mapping[str, Any]) -> None:
     """Remove what was suggested, if anything; the cluster is on the list again."""
-    take_suggestions(scene.session, scene.cluster.identity)
-    set_state(scene, "flagged")
+    take_suggestions(context.session, context.cluster.identity)
+    set_state(context, "flagged")
 
 
-def dismiss(scene: Scene, _action: requests.DismissRequest) -> Memory:
+def dismiss(context: ReviewContext, _action: requests.DismissRequest) -> Memory:
     """Take the cluster off the list."""
-    require_flagged(scene)
-    set_state(scene, "dismissed")
+    require_flagged(context)
+    set_state(context, "dismissed")
     return {}
 
 
-def assign(scene: Scene, action: requests.AssignRequest) -> Memory:
+def assign(context: ReviewContext, action: requests.AssignRequest) -> Memory:
     """Label members; what was suggested for them is decided by that."""
-    wanted = members_named(scene.session, scene.cluster, action.member_ids)
-    used = take_suggestions(scene.session, scene.cluster.identity, wanted)
+    wanted = members_named(context.session, context.cluster, action.member_ids)
+    used = take_suggestions(context.session, context.cluster.identity, wanted)
     labels = append_labels(
-        scene.session, wanted, action.class_name, author=scene.author, source=SOURCE
+        context.session, wanted, action.class_name, author=context.author, source=SOURCE
     )
-    found = naming.find_class(scene.session, action.class_name)
+    found = naming.find_class(context.session, action.class_name)
     return {
         "class_name": action.class_name,
         "class_name_id": None if found is None else found.id,
         "n_glitches": len(wanted),
         "labels": [str(one) for one in labels],
-        **_remember(scene.session, used),
+        **_remember(context.session, used),
     }
 
 
-def accept(scene: Scene, action: requests.AcceptRequest) -> Memory:
+def accept(context: ReviewContext, action: requests.AcceptRequest) -> Memory:
     """Make suggestions labels."""
     chosen = sorted(set(action.member_ids)) or None
-    used = take_open_suggestions(scene.session, scene.cluster.identity, chosen)
+    used = take_open_suggestions(context.session, context.cluster.identity, chosen)
     if not used:
         raise ConflictError(
             "No label is suggested for these glitches: they are labelled by now, or none was."
@@ -211,10 +211,10 @@ def accept(scene: Scene, action: requests.AcceptRequest) -> Memory:
             f"For {len(chosen) - len(used)} of these glitches no label is suggested by this "
             "cluster, or they are labelled by now: leave them out, or assign them to a class."
         )
-    memory = _remember(scene.session, used)
+    memory = _remember(context.session, used)
     wanted = [row.glitch_id for row in used]
     name = memory["suggested_class"]
-    labels = append_labels(scene.session, wanted, name, author=scene.author, source=SOURCE)
+    labels = append_labels(context.session, wanted, name, author=context.author, source=SOURCE)
     return {
         "class_name": name,
         "n_glitches": len(wanted),
@@ -223,21 +223,21 @@ def accept(scene: Scene, action: requests.AcceptRequest) -> Memory:
     }
 
 
-def take_back_labels(scene: Scene, memory: Mapping[str, Any]) -> None:
+def undo_accepted_labels(context: ReviewContext, memory: Mapping[str, Any]) -> None:
     """Revoke the labels and suggest again what they had decided."""
-    refuse_labels_merged(scene.session, scene.cluster, memory)
-    revoke_labels(scene.session, [UUID(one) for one in memory["labels"]], reviewer=scene.author)
+    refuse_labels_merged(context.session, context.cluster, memory)
+    revoke_labels(context.session, [UUID(one) for one in memory["labels"]], reviewer=context.author)
     decided = memory.get("suggested", [])
     if decided:
-        found = _class_of(scene.session, memory, "suggested_class")
+        found = _class_of(context.session, memory, "suggested_class")
         if found is None:
             raise ConflictError(
                 f"The class {memory['suggested_class']} that was suggested is gone by now."
             )
         suggest_again(
-            scene.session,
+            context.session,
             [UUID(one) for one in decided],
-            identity=scene.cluster.identity,
+            identity=context.cluster.identity,
             class_id=found.id,
             event_id=memory["suggested_by"],
         )
@@ -260,21 +260,21 @@ def refuse_labels_merged(session: Session, _cluster: Cluster, memory: Mapping[st
             )
 
 
-def comment(_scene: Scene, action: requests.CommentRequest) -> Memory:
+def comment(_scene: ReviewContext, action: requests.CommentRequest) -> Memory:
     """Keep a remark."""
     return {"text": check_remark(action.text)}
 
 
-def _become(scene: Scene, state: str, class_name: str) -> Memory:
-    found = naming.usable_class(scene.session, class_name)
+def _become(context: ReviewContext, state: str, class_name: str) -> Memory:
+    found = naming.usable_class(context.session, class_name)
     n_suggested = suggest(
-        scene.session,
-        cluster_id=scene.cluster.id,
-        identity=scene.cluster.identity,
+        context.session,
+        cluster_id=context.cluster.id,
+        identity=context.cluster.identity,
         class_id=found.id,
-        event_id=scene.event_id,
+        event_id=context.event_id,
     )
-    set_state(scene, state)
+    set_state(context, state)
     return {"class_name": found.name, "class_name_id": found.id, "n_glitches": n_suggested}
 
 
@@ -318,18 +318,18 @@ class Act:
     """What an act is asked for by, and its two halves."""
 
     request: type[requests.Action]
-    do: Callable[[Scene, Any], Memory]
-    take_back: Callable[[Scene, Mapping[str, Any]], None]
+    do: Callable[[ReviewContext, Any], Memory]
+    take_back: Callable[[ReviewContext, Mapping[str, Any]], None]
     refuse_undo: Callable[[Session, Cluster, Mapping[str, Any]], None] = lambda *_: None
 
 
 ACTS: dict[str, Act] = {
-    "promote": Act(requests.PromoteRequest, promote, take_back_promotion, refuse_to_withdraw),
+    "promote": Act(requests.PromoteRequest, promote, undo_promotion, refuse_to_withdraw),
     "merge": Act(requests.MergeRequest, merge, flag_again),
     "dismiss": Act(requests.DismissRequest, dismiss, flag_again),
-    "split": Act(requests.SplitRequest, split, take_back_split, refuse_to_join),
-    "assign": Act(requests.AssignRequest, assign, take_back_labels, refuse_labels_merged),
-    "accept": Act(requests.AcceptRequest, accept, take_back_labels, refuse_labels_merged),
+    "split": Act(requests.SplitRequest, split, undo_split, refuse_to_join),
+    "assign": Act(requests.AssignRequest, assign, undo_accepted_labels, refuse_labels_merged),
+    "accept": Act(requests.AcceptRequest, accept, undo_accepted_labels, refuse_labels_merged),
     "comment": Act(
         requests.CommentRequest, comment, lambda *_: None
     ),  # taken back, it is struck out

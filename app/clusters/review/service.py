@@ -15,16 +15,16 @@ from app.classes.naming import check_class_name
 from app.clusters import records
 from app.clusters.decided import DECIDING, Decision, decision_about, latest_by_identity
 from app.clusters.review.acts import ACTS, recall_action, refuse_redo
-from app.clusters.review.log import Action, CommentRequest, Log, PromoteRequest
-from app.clusters.review.log import ReviewEvent as ReviewEntry
-from app.clusters.review.scene import (
-    Scene,
+from app.clusters.review.context import (
+    ReviewContext,
     count_by_cluster,
     lock_identity,
     named_for,
     read_log,
     read_logs,
 )
+from app.clusters.review.log import Action, CommentRequest, Log, PromoteRequest
+from app.clusters.review.log import ReviewEvent as ReviewEntry
 from app.clusters.tables import Cluster, ClusterMember, ReviewEvent
 from app.core.access import Principal, Role, record_event, require_role
 from app.core.database import is_any_of
@@ -73,7 +73,7 @@ def review(
             row = _turn(session, cluster, log, action, author=author, noted=noted)
         else:
             row = _add(session, cluster, action.action, author)
-            memory = ACTS[action.action].do(Scene(session, cluster, author, row.id), action)
+            memory = ACTS[action.action].do(ReviewContext(session, cluster, author, row.id), action)
             row.payload = {"asked": action.asked(), **memory, **noted}
     session.flush()
     record_event(session, author.name, row.kind, "cluster", identity, event=row.id)
@@ -121,7 +121,7 @@ def class_names_of(session: Session, identities: Collection[UUID]) -> dict[UUID,
     return {identity: name for identity, name in zip(logs, names, strict=True) if name}
 
 
-def decisions_told(
+def reported_decisions(
     session: Session, clusters: Sequence[records.Cluster]
 ) -> dict[UUID, list[tuple[Decision, int]]]:
     """The decisions that stand now about members of each cluster in another, with how many.
@@ -172,13 +172,13 @@ def _turn(
     """Undo or redo an act."""
     root = act_to_turn(log, action)
     row = _add(session, cluster, "undo", author, undoes=log.tip_of[root.id])
-    scene = Scene(session, _latest(session, cluster.identity), author, root.id)
+    context = ReviewContext(session, _latest(session, cluster.identity), author, root.id)
     act = ACTS[root.kind]
     if isinstance(action, UndoRequest):
-        act.take_back(scene, log.last_doing_of(root).payload)
+        act.take_back(context, log.last_doing_of(root).payload)
         row.payload = dict(noted)
     else:
-        memory = act.do(scene, recall_action(session, root.kind, root.payload))
+        memory = act.do(context, recall_action(session, root.kind, root.payload))
         row.payload = {**memory, **noted}
     return row
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
 from starlette.datastructures import QueryParams
 
-from app.classes.naming import class_meant, list_classes, usable_class_names
+from app.classes.naming import list_classes, resolve_class_name, usable_class_names
 from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.paging import Page
@@ -223,7 +223,7 @@ def act_on_chosen(
         )
     target = local_path(back, "/ui/glitches")
     try:
-        name = class_meant(session, class_name)
+        name = resolve_class_name(session, class_name)
         done = label_selection(session, member or (), name, reviewer=principal)
     except (InvalidRequestError, ConflictError, NotFoundError) as error:
         session.rollback()

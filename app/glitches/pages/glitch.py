@@ -10,8 +10,8 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.datastructures import QueryParams
 from sqlalchemy.orm import Session
 
-from app.classes.naming import class_meant, list_classes, no_class, usable_class_names
-from app.clusters.review.scene import suggested_classes
+from app.classes.naming import list_classes, no_class, resolve_class_name, usable_class_names
+from app.clusters.review.context import suggested_classes
 from app.core.access import Principal, Role
 from app.core.elsewhere import Templates, pages_elsewhere
 from app.core.errors import InvalidRequestError, NotFoundError
@@ -250,7 +250,7 @@ def _meant(session: Session, typed: str) -> tuple[str, str | None]:
             f"A class name has at most {LONGEST_LABEL} characters; this has {len(typed)}.",
         )
     try:
-        name = class_meant(session, typed)
+        name = resolve_class_name(session, typed)
     except InvalidRequestError as error:
         return typed, str(error)
     if name not in {record.name for record in list_classes(session)}:
@@ -259,7 +259,7 @@ def _meant(session: Session, typed: str) -> tuple[str, str | None]:
 
 
 @router.post("/glitches/{public_id}/labels/{label_id}/revoke", dependencies=[CsrfChecked])
-def take_label_back(
+def undo_label(
     session: SessionDep, principal: Submitter, public_id: str, label_id: UUID
 ) -> Response:
     """Revoke a label: its author may, or a reviewer."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import Depends, Query, Request
 from fastapi.datastructures import QueryParams
 
-from app.frame.typed import Stretch, no_such_filter, stretch_typed
+from app.frame.typed import Stretch, no_such_filter, parse_time_range
 from app.frame.words import (
     CARD_WINDOW_S,
     NOVEL_P_VALUE,
@@ -207,7 +207,7 @@ class _Reader:
 
     def stretch(self) -> Stretch:
         start, end, run = (self.values.get(name, "") for name in ("start", "end", "run"))
-        return stretch_typed(start, end, run, self.errors)
+        return parse_time_range(start, end, run, self.errors)
 
     def number(self, name: str, meaning: str) -> float | None:
         text = self.values.get(name)

@@ -20,7 +20,7 @@ from app.frame.deps import CsrfChecked, LookPageRoute, Reader
 from app.frame.failures import explain, see_other
 from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panels
 from app.frame.render import render
-from app.frame.typed import TimeError, check_typed, files_chosen, number_typed, parse_time
+from app.frame.typed import TimeError, check_form, files_chosen, parse_number, parse_time
 from app.frame.words import glitch_href, neighbour_card, novelty
 from app.glitches.assumed import START, assumption
 from app.glitches.embed import Embedded, UploadRequest, embed_upload
@@ -80,7 +80,7 @@ def _pictures(views: Views) -> Iterator[tuple[float, tuple[str, np.ndarray]]]:
 
 
 @dataclass(frozen=True)
-class UploadTyped:
+class UploadForm:
     """The fields of the form of an upload, as typed."""
 
     gps_time: Annotated[str, Form()] = ""
@@ -103,7 +103,7 @@ class UploadPage(PageContext):
     section: ClassVar[str] = "upload"
 
     error: str | None
-    typed: UploadTyped
+    typed: UploadForm
     class_names: tuple[str, ...]
     limit: str
     limit_bytes: int
@@ -126,7 +126,7 @@ def upload_form(
     request: Request, session: SessionDep, runtime: RuntimeDep, principal: Reader
 ) -> Response:
     """The empty form."""
-    typed = UploadTyped(store="yes" if principal.role >= Role.SUBMITTER else "")
+    typed = UploadForm(store="yes" if principal.role >= Role.SUBMITTER else "")
     return render(request, _page(session, runtime, typed))
 
 
@@ -138,7 +138,7 @@ def upload(
     runtime: RuntimeDep,
     principal: Reader,
     file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
-    typed: Annotated[UploadTyped, Depends()],
+    typed: Annotated[UploadForm, Depends()],
 ) -> Response:
     """Embed an upload, and store it if requested."""
     try:
@@ -169,28 +169,28 @@ def upload(
     return see_other(glitch_href(embedded.glitch.id), done=done)
 
 
-def _sent(files: list[UploadFile | str], typed: UploadTyped) -> UploadRequest:
-    check_typed(typed)
+def _sent(files: list[UploadFile | str], typed: UploadForm) -> UploadRequest:
+    check_form(typed)
     chosen = files_chosen(files)
     if not chosen:
         raise InvalidRequestError("Choose a file first: strain, or up to four spectrograms.")
-    window_s = number_typed(typed.view_duration_s, "The window")
+    window_s = parse_number(typed.view_duration_s, "The window")
     return UploadRequest(
         files=chosen,
         gps_time=format(parse_time(typed.gps_time), "f") if typed.gps_time.strip() else None,
         ifo=typed.ifo,
         channel=typed.channel,
-        sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
+        sample_rate_hz=parse_number(typed.sample_rate_hz, "The sample rate"),
         view_durations_s=() if window_s is None else (window_s,),
         is_centred=not typed.keep_time,
         neighbours=0 if typed.store else NEIGHBOURS_SHOWN,  # the glitch's page lists its own
-        energy_max=number_typed(typed.energy_max, "The top of the colour scale"),
+        energy_max=parse_number(typed.energy_max, "The top of the colour scale"),
         frequency_range=typed.frequency_range,
     )
 
 
 def _page(
-    session: Session, runtime: Runtime, typed: UploadTyped, *, error: str | None = None
+    session: Session, runtime: Runtime, typed: UploadForm, *, error: str | None = None
 ) -> UploadPage:
     return UploadPage(
         error=error,

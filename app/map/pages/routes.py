@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
-from app.classes.naming import class_meant, list_classes, usable_class_names
+from app.classes.naming import list_classes, resolve_class_name, usable_class_names
 from app.clusters.chosen import cluster_by_hand
 from app.clusters.pages.words import STATE_TEXTS, cluster_href
 from app.core.errors import NotReadyError
@@ -187,7 +187,7 @@ def act_on_selection(
             made = cluster_by_hand(session, ids, author=principal)
             return JSONResponse({"page": cluster_href(made)}, status_code=201)
         is_new = act == "new-class"
-        name = class_name.strip() if is_new else class_meant(session, class_name)
+        name = class_name.strip() if is_new else resolve_class_name(session, class_name)
         labelled = label_selection(session, ids, name, reviewer=principal, is_new=is_new)
         name = labelled.label
         content = {

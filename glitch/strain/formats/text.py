@@ -92,7 +92,7 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
     chosen = _chosen(layout, request)
     columns = _parse(_whole_rows(text, layout), layout, chosen, request)
     values = columns[:, -1]
-    rate = _said_rate(comments)
+    rate = _stated_rate(comments)
     found = _START.search(comments)
     start = None if found is None else decimal_seconds(found[1])
     is_placed = len(chosen) > 1 and not _are_row_numbers(columns[:, 0])
@@ -181,7 +181,7 @@ def _with_gps_times(text: str) -> str:
     return utc_as_gps(text) if utc_as_gps(text[:_HEAD_BYTES]) != text[:_HEAD_BYTES] else text
 
 
-def _said_rate(comments: str) -> float | None:
+def _stated_rate(comments: str) -> float | None:
     """The sample rate in Hz that comments state; other frequencies may stand beside it."""
     for pattern in _RATES:
         is_sure = pattern is not _RATES[-1]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.audit import service
 from app.classes.audit.records import Audit, AuditedGlitch, ImpureCluster
-from app.classes.naming import class_meant, usable_class_names
+from app.classes.naming import resolve_class_name, usable_class_names
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
 from app.core.paging import Page
 from app.frame.contexts import ClassCount, PageContext, Pages
@@ -129,7 +129,7 @@ def relabel(
         if act == "keep":
             given = service.keep_label(session, glitch, author=principal)
         else:
-            name = class_meant(session, other) if act == "other" else class_name
+            name = resolve_class_name(session, other) if act == "other" else class_name
             given = append_label(session, glitch, name, author=principal)
     except (InvalidRequestError, ConflictError) as error:
         session.rollback()

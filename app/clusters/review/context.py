@@ -25,7 +25,7 @@ Memory = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Scene:
+class ReviewContext:
     """Where an act takes place."""
 
     session: Session
@@ -34,35 +34,35 @@ class Scene:
     event_id: int  # of the act itself, also while it is undone or redone
 
 
-def require_flagged(scene: Scene) -> None:
+def require_flagged(context: ReviewContext) -> None:
     """Refuse what can be done to a cluster once only."""
-    state = scene.cluster.state
+    state = context.cluster.state
     if state != "flagged":
         raise ConflictError(f"This cluster is {state} already: undo that first.")
 
 
-def hold_latest(scene: Scene) -> None:
+def hold_latest(context: ReviewContext) -> None:
     """Let no clustering continue the cluster as it was, until the transaction ends."""
-    mine = Cluster.identity == scene.cluster.identity, Cluster.state != "split"
-    scene.session.execute(select(Cluster.id).where(*mine).with_for_update(key_share=True)).all()
+    mine = Cluster.identity == context.cluster.identity, Cluster.state != "split"
+    context.session.execute(select(Cluster.id).where(*mine).with_for_update(key_share=True)).all()
     # Asked again: what was stored while this waited is not among what it waited for.
-    latest = scene.session.scalar(
+    latest = context.session.scalar(
         select(Cluster.id).where(*mine).order_by(Cluster.id.desc()).limit(1)
     )
-    if latest != scene.cluster.id:
+    if latest != context.cluster.id:
         raise ConflictError("A clustering found this cluster again meanwhile: review that one.")
 
 
-def set_state(scene: Scene, state: str) -> None:
+def set_state(context: ReviewContext, state: str) -> None:
     """Of the cluster in every run that found it; parts of a split keep theirs."""
-    hold_latest(scene)
-    scene.session.execute(
+    hold_latest(context)
+    context.session.execute(
         update(Cluster)
-        .where(Cluster.identity == scene.cluster.identity, Cluster.state != "split")
+        .where(Cluster.identity == context.cluster.identity, Cluster.state != "split")
         .values(state=state)
         .execution_options(synchronize_session=False)
     )
-    scene.session.refresh(scene.cluster)
+    context.session.refresh(context.cluster)
 
 
 def members_named(session: Session, cluster: Cluster, member_ids: Sequence[UUID]) -> list[UUID]:
