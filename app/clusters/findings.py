@@ -157,7 +157,8 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     "deviations.",
     "labels_aside": "The labels do not cover what was tested: unlabelled glitches of a known kind "
     "lie beside its labelled ones, not among them ({in_100} in 100 of their nearest neighbours "
-    "more are unlabelled than chance gives).",
+    "more are unlabelled than chance gives). They may be fainter, of another time or drawn by "
+    "another tool, or the labels repeat a few events.",
     "judging": "The labels changed before this clustering, and the job that judges the catalogue "
     "by them had not ended: known glitches may be flagged. Cluster again when it has.",
     "meanwhile": _meanwhile,
