@@ -7,7 +7,6 @@ BIN := .venv/bin
 # a service that starts, a lease that runs out, a page. A file stays in one process, so that what its
 # tests share (a database, a service) is started once; files come in the order of tests/conftest.py,
 # not by their number of tests, so that the few long ones of e2e are not the last, beside an idle core.
-# One process imports all that is tested, and the others are copies of it (tests/warm_process.py).
 TEST_PROCESSES ?= 5
 
 .PHONY: up test pytest lint docs bench clean chromium promtool openapi scatterplot swagger-ui

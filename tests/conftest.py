@@ -5,10 +5,8 @@ import os
 from collections.abc import Iterator
 from itertools import chain, groupby, zip_longest
 from pathlib import Path
-from typing import Any
 
 import pytest
-import warm_process
 from hypothesis import settings
 
 # The same examples everywhere, however slow the machine; `pytest --hypothesis-profile explore`
@@ -36,12 +34,6 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"real-data tests need the public files in {SHARED_DATA}, which is absent")
     return SHARED_DATA
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
-    """The tests are imported once, not by each test process."""
-    warm_process.start(config, specs)
 
 
 @pytest.hookimpl(wrapper=True)
