@@ -83,6 +83,10 @@ class Browser:
 
     def open(self, path: str) -> None:
         self.driver.get(f"{self.url}{path}")
+        # It returned at times, on a busy machine, while the end of the page was still to come.
+        waiting(self.driver).until(
+            lambda driver: driver.execute_script("return document.readyState") == "complete"
+        )
 
     def look(self, width: int, scheme: str, height: int = 900) -> None:
         self.driver.execute_cdp_cmd(
