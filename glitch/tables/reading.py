@@ -39,7 +39,7 @@ from glitch.tables.layout import (
 )
 from glitch.tables.ligolw import is_ligolw, ligolw_rows
 from glitch.tables.markup import PlainLines
-from glitch.tables.zooniverse import are_of_volunteers, with_metadata
+from glitch.tables.zooniverse import are_of_subjects, are_of_volunteers, with_metadata
 
 LONGEST_LINE = 100_000
 _MOST_IDLE = 100_000  # lines without a row: gzip packs a thousand empty ones into a byte
@@ -229,7 +229,7 @@ def _text_rows(
             lines.readline(LONGEST_LINE)
         numbered = _Numbered(lines, layout)
         columns, last_known = layout.columns, layout.last_known
-        n_columns = len(columns)
+        n_columns, are_subjects = len(columns), are_of_subjects(columns)
         for row in csv.reader(numbered, delimiter=layout.separator, skipinitialspace=True):
             number = numbered.number
             if not any(map(str.strip, row)) or is_no_row(layout.separator.join(row)):
@@ -246,7 +246,8 @@ def _text_rows(
                 yield number, "The row is longer than the header: quote values that hold commas."
             else:
                 cells = _with_points(row) if layout.separator in ";\t" else row
-                yield number, with_metadata(dict(zip(columns, cells, strict=False)))
+                named = dict(zip(columns, cells, strict=False))
+                yield number, with_metadata(named) if are_subjects else named
 
 
 def _with_points(row: list[str]) -> list[str]:

@@ -27,11 +27,7 @@ def are_of_volunteers(names: Iterable[str]) -> bool:
 
 
 def with_metadata(row: dict[str, str]) -> dict[str, Any]:
-    """A row with what its cells of JSON say of the subject, in place of Zooniverse's own numbers;
-    any other row as it is.
-    """
-    if not are_of_subjects(row):
-        return row
+    """A subject's row with what its cells of JSON say, in place of Zooniverse's own numbers."""
     found: dict[str, Any] = {}
     for name, cell in row.items():
         if plain_name(name) in _CELLS:
