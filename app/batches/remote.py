@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from app.batches.storage import FOLDER
-from app.batches.strain_index import LISTED, Place, StrainIndex, Stretch, frame_span
+from app.batches.strain_index import LISTED, Place, StrainFiles, StrainIndex, frame_span
 from app.core.errors import NotReadyError
 from app.core.fetching import (
     UNREACHED,
@@ -49,7 +49,7 @@ class DataFind:
         self._url = url
         self._types = frame_types
 
-    def files(self, ifo: str, gps_time: Decimal) -> Stretch:
+    def files(self, ifo: str, gps_time: Decimal) -> StrainFiles:
         """The files around a time.
 
         Raises:
@@ -129,7 +129,7 @@ class OpenData:
         self._rate = round(sample_rate_hz or RATES_HZ[0])
         self._folder = folder / str(self._rate)
 
-    def files(self, ifo: str, gps_time: Decimal) -> Stretch:
+    def files(self, ifo: str, gps_time: Decimal) -> StrainFiles:
         """The files around a time, fetched where they are not here; paths are within ``root``.
 
         Raises:

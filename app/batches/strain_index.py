@@ -64,7 +64,7 @@ def _later(one: _Span, other: _Span) -> _Span:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class StrainFiles:
     """The files that hold what can be had of the 64 s around a time, in the order of time."""
 
     places: tuple[Place, ...]
@@ -186,7 +186,7 @@ class StrainIndex:
             for ifo in ifos:  # HL-…: one frame of both
                 self.add(ifo, *span, place)
 
-    def find(self, ifo: str, gps_time: Decimal) -> Stretch | None:
+    def find(self, ifo: str, gps_time: Decimal) -> StrainFiles | None:
         """The file in which a time lies deepest, with those that abut where it is too short.
 
         The batch's own files count before those of the operator. None where the time lies in no
@@ -223,7 +223,7 @@ class StrainIndex:
         is_whole = start <= gps_time - _REACH_S and end >= gps_time + _REACH_S
         gap = None if is_whole else f"No strain of {ifo} abuts on {start:f} to {end:f}."
         others = self._others(ifo, gps_time, files) if _is_own(best) else ()
-        return Stretch(tuple(place for _, _, place in files), gap, others)
+        return StrainFiles(tuple(place for _, _, place in files), gap, others)
 
     def _others(self, ifo: str, gps_time: Decimal, files: list[_Span]) -> tuple[Place, ...]:
         """Files of the batch that hold some of the 64 s around a time, and are not read for it."""

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.core.access import Principal, Role
 from app.core.wording import count
-from app.frame import words
+from app.frame import display
 from app.frame.contexts import Clock, Frame, NavItem, PageContext, Scheme
 from app.frame.figures import DIVERGING, VIRIDIS
 from app.frame.palette import class_colour
@@ -182,12 +182,12 @@ def environment() -> Environment:
     constants: dict[str, Any] = {
         **{"viridis": VIRIDIS, "diverging": DIVERGING, "windows_s": VIEW_DURATIONS_S},
         **{"detectors": DETECTORS, "observing_runs": ERAS},
-        **{"origins": words.ORIGIN_TEXTS, "novelties": words.NOVELTY_TEXTS},
+        **{"origins": display.ORIGIN_TEXTS, "novelties": display.NOVELTY_TEXTS},
         "formats": {one.name: one.title for one in FORMATS.values()},
     }
     made.globals.update(constants)
     names = ("breakable", "card", "coded", "frequency", "moment", "seconds", "snr", "stamp")
-    made.filters |= {name: getattr(words, name) for name in names}
+    made.filters |= {name: getattr(display, name) for name in names}
     made.filters |= {"colour": class_colour, "count": count, "commas": "{:,}".format}
     return made
 

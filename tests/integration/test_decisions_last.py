@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 from app.clusters import records
 from app.clusters.chosen import cluster_by_hand
 from app.clusters.job import run_clustering
-from app.clusters.pages.words import ClusterInWords
+from app.clusters.pages.display import ClusterInWords
 from app.clusters.records import ClusteringParameters
 from app.clusters.review.log import SplitRequest
 from app.clusters.review.service import history

@@ -46,7 +46,7 @@ from app.classes.tables import GlitchClass
 from app.clusters import records
 from app.clusters.decided import count_unlabelled_again
 from app.clusters.job import run_clustering
-from app.clusters.pages.words import ClusterInWords
+from app.clusters.pages.display import ClusterInWords
 from app.clusters.records import ClusteringParameters
 from app.clusters.review.service import class_names_of, history, reported_decisions
 from app.clusters.service import (

@@ -34,7 +34,7 @@ from app.batches.storage import UPLOADS_LOCK
 from app.core.access import verify_token
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
-from app.frame import words
+from app.frame import display
 from app.glitches.exports.service import start_export
 from app.glitches.labels import append_label
 from app.glitches.records import GlitchFilters, GlitchRecord
@@ -238,7 +238,7 @@ def test_the_page_of_an_export_gives_its_file(
 def test_what_is_too_much_for_an_answer_is_asked_for_on_the_page(
     service: Service, submitter: Walker, reader: Walker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "DIRECT_ROWS", -1)
+    monkeypatch.setattr(display, "DIRECT_ROWS", -1)
     page = submitter.get("/ui/glitches?ifo=H1")
     assert "/ui/exports?format=csv&ifo=H1" in page.links  # it streams at any length
     job = submitter.submit(page, "/ui/exports?format=hdf5&ifo=H1")

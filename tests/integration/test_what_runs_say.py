@@ -16,8 +16,8 @@ from app.clusters import records
 from app.clusters.chosen import cluster_by_hand
 from app.clusters.findings import sentences
 from app.clusters.job import run_clustering
+from app.clusters.pages.display import ClusterInWords
 from app.clusters.pages.lists import clusters_page_of
-from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters
 from app.clusters.service import get_cluster, runs_that_wait
 from app.clusters.tables import Cluster

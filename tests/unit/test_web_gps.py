@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.frame.typed import TimeError, era_time_range, overlap, parse_end, parse_time
+from app.frame.form_values import TimeError, era_time_range, overlap, parse_end, parse_time
 from glitch.gps import gps_to_utc, leap_second_days, utc_to_gps
 from glitch.observing_runs import ERAS, era
 

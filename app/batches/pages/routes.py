@@ -14,8 +14,8 @@ from app.core.errors import PermissionDeniedError, ServiceError
 from app.frame.contexts import PageContext
 from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute
 from app.frame.failures import see_other, status_of
+from app.frame.form_values import check_form, files_chosen, parse_number
 from app.frame.render import render
-from app.frame.typed import check_form, files_chosen, parse_number
 from app.jobs.pages.view import job_href
 from app.jobs.records import JobRecord
 from app.server.request_scope import RuntimeDep, SessionDep

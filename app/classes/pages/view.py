@@ -19,8 +19,8 @@ from app.core.access import Principal
 from app.core.wording import count
 from app.frame.contexts import Card, PageContext, Pages
 from app.frame.deps import EventId, LongText
+from app.frame.display import address, card, moment, numbered
 from app.frame.histograms import PLOT, Histogram, bars_of, ticks_at_ends
-from app.frame.words import address, card, moment, numbered
 from app.glitches.records import GlitchFilters, GlitchRecord
 from app.glitches.service import exemplars, list_glitches
 from glitch.gps import gps_to_utc

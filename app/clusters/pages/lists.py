@@ -11,17 +11,17 @@ from sqlalchemy.orm import Session
 
 from app.clusters import service
 from app.clusters.findings import DOUBTS, doubt_of, sentences
+from app.clusters.pages.display import STATE_TEXTS, cluster_href
 from app.clusters.pages.view import ClusterCard, cluster_cards
-from app.clusters.pages.words import STATE_TEXTS, cluster_href
 from app.clusters.records import Cluster, ClusteringParameters, Run, population
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count
 from app.demo.plan import HIDDEN_CLASS
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import ClassCount, PageContext, Pages
+from app.frame.display import address, numbered, stamp
+from app.frame.form_values import no_such_filter, parse_time_range
 from app.frame.render import SAID
-from app.frame.typed import no_such_filter, parse_time_range
-from app.frame.words import address, numbered, stamp
 from app.glitches.service import list_glitches
 from app.jobs.pages.view import FollowedJob, followed
 from app.jobs.service import latest_job

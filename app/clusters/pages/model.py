@@ -7,15 +7,15 @@ from typing import ClassVar
 from sqlalchemy.orm import Session
 
 from app.clusters.occurrences import seen_before
-from app.clusters.pages.words import cluster_href
+from app.clusters.pages.display import cluster_href
 from app.clusters.records import Cluster
 from app.clusters.service import get_run
 from app.core.errors import NotFoundError, NotReadyError
 from app.core.wording import count
 from app.frame.contexts import Fact, Moment, PageContext
+from app.frame.display import CARD_WINDOW_S, glitch_href, moment, nearest_window
 from app.frame.figures import StripSection
 from app.frame.histograms import Timeline, timeline
-from app.frame.words import CARD_WINDOW_S, glitch_href, moment, nearest_window
 from app.glitches.selection import get_glitch
 from app.models.checkpoints import active_checkpoint, get_checkpoint
 from app.models.pages.strips import strip_section

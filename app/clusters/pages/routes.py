@@ -8,10 +8,10 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from app.classes.naming import resolve_class_name
+from app.clusters.pages.display import cluster_href
 from app.clusters.pages.lists import UNTYPED, ClusteringForm, clusters_page_of
 from app.clusters.pages.model import seen_page_of
 from app.clusters.pages.view import ReviewForm, cluster_page_of, undo_offer
-from app.clusters.pages.words import cluster_href
 from app.clusters.review.log import Action
 from app.clusters.review.service import review
 from app.clusters.service import get_cluster, queue_of, start_clustering

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from app.classes.naming import class_named, current_name, list_classes, usable_class_names
 from app.clusters import service
 from app.clusters.decided import beside_of, count_unlabelled_again
+from app.clusters.pages.display import ClusterInWords, chord, cluster_href
 from app.clusters.pages.model import Comparison, comparison_of, model_note, strips_of
-from app.clusters.pages.words import ClusterInWords, chord, cluster_href
 from app.clusters.records import Cluster
 from app.clusters.review.context import count_by_cluster, suggested_classes
 from app.clusters.review.log import Log
@@ -22,9 +22,9 @@ from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count
 from app.frame.contexts import Card, ClassCount, Download, PageContext, Pages
 from app.frame.deps import EventId, LongText
+from app.frame.display import CARD_WINDOW_S, address, card, export_links, nearest_window, numbered
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, histogram, sparkline
-from app.frame.words import CARD_WINDOW_S, address, card, export_links, nearest_window, numbered
 from app.glitches.records import GlitchRecord
 from app.glitches.service import exemplars
 

@@ -17,9 +17,9 @@ from app.core.paging import Page
 from app.core.wording import count
 from app.frame.contexts import Card, ClassCount, Download, PageContext, Pages
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer, remembered
+from app.frame.display import ORIGIN_TEXTS, card, export_links, frequency, seconds, snr
 from app.frame.failures import see_other
 from app.frame.render import LONGEST_PATH, local_path, render
-from app.frame.words import ORIGIN_TEXTS, card, export_links, frequency, seconds, snr
 from app.glitches.exports.service import format_named
 from app.glitches.pages.query import (
     UNLABELLED,

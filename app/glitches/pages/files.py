@@ -12,7 +12,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
 from app.frame.deps import ForReaders, PageRoute
-from app.frame.words import moment
+from app.frame.display import moment
 from app.glitches import schemas
 from app.glitches.labels import list_labels
 from app.glitches.pages.glitch import find_or_refuse

@@ -17,10 +17,7 @@ from app.core.elsewhere import Templates, pages_elsewhere
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.frame.contexts import Card, Novelty, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
-from app.frame.failures import see_other
-from app.frame.figures import LatentChart, StripSection, ViewPanel, latent_chart, view_panels
-from app.frame.render import render
-from app.frame.words import (
+from app.frame.display import (
     CARD_WINDOW_S,
     glitch_href,
     nearest_window,
@@ -28,6 +25,9 @@ from app.frame.words import (
     novelty,
     view_href,
 )
+from app.frame.failures import see_other
+from app.frame.figures import LatentChart, StripSection, ViewPanel, latent_chart, view_panels
+from app.frame.render import render
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.neighbours import find_neighbours
 from app.glitches.pages.query import AddressedQuery, CatalogueQuery, parse_catalogue_query

@@ -10,14 +10,14 @@ from uuid import UUID
 from fastapi import Depends, Query, Request
 from fastapi.datastructures import QueryParams
 
-from app.frame.typed import Stretch, no_such_filter, parse_time_range
-from app.frame.words import (
+from app.frame.display import (
     CARD_WINDOW_S,
     NOVEL_P_VALUE,
     NOVELTY_TEXTS,
     ORIGIN_TEXTS,
     UNUSUAL_P_VALUE,
 )
+from app.frame.form_values import TimeRange, no_such_filter, parse_time_range
 from app.glitches.records import GlitchFilters
 from app.server.form_fields import parameters_of, takes_any
 from glitch.detectors import DETECTORS
@@ -205,7 +205,7 @@ class _Reader:
             self.errors.append(f"“{novelty[:20]}” is no novelty: choose {known}.")
         return novelty
 
-    def stretch(self) -> Stretch:
+    def stretch(self) -> TimeRange:
         start, end, run = (self.values.get(name, "") for name in ("start", "end", "run"))
         return parse_time_range(start, end, run, self.errors)
 

@@ -13,16 +13,16 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.classes.naming import list_classes
-from app.clusters.pages.words import cluster_href
+from app.clusters.pages.display import cluster_href
 from app.clusters.service import get_cluster
 from app.core.errors import NotFoundError
 from app.core.wording import count
 from app.frame.contexts import Fact, PageContext
 from app.frame.deps import ForReaders, PageRoute
+from app.frame.display import glitch_href, moment, seconds
 from app.frame.failures import see_other
+from app.frame.form_values import TimeError, parse_time
 from app.frame.render import render
-from app.frame.typed import TimeError, parse_time
-from app.frame.words import glitch_href, moment, seconds
 from app.glitches.records import GlitchFilters
 from app.glitches.service import find_glitch, list_glitches, nearest_in_time
 from app.jobs.pages.view import job_href

@@ -17,11 +17,11 @@ from app.core.access import Role
 from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
 from app.frame.contexts import Card, Novelty, PageContext
 from app.frame.deps import CsrfChecked, LookPageRoute, Reader
+from app.frame.display import glitch_href, neighbour_card, novelty
 from app.frame.failures import explain, see_other
 from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panels
+from app.frame.form_values import TimeError, check_form, files_chosen, parse_number, parse_time
 from app.frame.render import render
-from app.frame.typed import TimeError, check_form, files_chosen, parse_number, parse_time
-from app.frame.words import glitch_href, neighbour_card, novelty
 from app.glitches.assumed import START, assumption
 from app.glitches.embed import Embedded, UploadRequest, embed_upload
 from app.glitches.facts import GlitchFacts

@@ -14,9 +14,9 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, P
 from app.core.paging import Page
 from app.frame.contexts import ClassCount, Pages
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
+from app.frame.display import address
 from app.frame.failures import see_other, status_of
 from app.frame.render import environment, render
-from app.frame.words import address
 from app.jobs.follow import STILL_HERE, event_stream, follow
 from app.jobs.pages import view
 from app.jobs.records import JobRecord

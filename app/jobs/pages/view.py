@@ -13,7 +13,7 @@ from app.core.access import Principal, Role
 from app.core.paging import Page
 from app.core.wording import count
 from app.frame.contexts import ClassCount, Fact, PageContext, Pages
-from app.frame.words import address, stamp
+from app.frame.display import address, stamp
 from app.glitches.exports.service import format_named
 from app.jobs.records import JobEvent, JobItem, JobRecord
 from app.jobs.schemas import made_by

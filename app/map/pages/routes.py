@@ -12,15 +12,15 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import list_classes, resolve_class_name, usable_class_names
 from app.clusters.chosen import cluster_by_hand
-from app.clusters.pages.words import STATE_TEXTS, cluster_href
+from app.clusters.pages.display import STATE_TEXTS, cluster_href
 from app.core.errors import NotReadyError
 from app.core.wording import count
 from app.frame.contexts import Card, PageContext
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Reviewer, Submitter
+from app.frame.display import ORIGIN_TEXTS, card, stamp
 from app.frame.failures import explain, see_other
 from app.frame.palette import class_colour
 from app.frame.render import SECURITY_HEADERS, environment, render
-from app.frame.words import ORIGIN_TEXTS, card, stamp
 from app.glitches.exports.service import format_named
 from app.glitches.records import GlitchFilters
 from app.glitches.selection import glitches_in_order

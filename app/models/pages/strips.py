@@ -3,8 +3,8 @@
 from urllib.parse import urlencode
 
 from app.core.wording import count
+from app.frame.display import glitch_href
 from app.frame.figures import Strip, StripSection, strip_ruler
-from app.frame.words import glitch_href
 from app.models.traversals import TraversalRanges
 from glitch.traversals import STEPS, UnitRange
 

@@ -16,9 +16,9 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, N
 from app.core.paging import Page
 from app.frame.contexts import ClassCount, PageContext, Pages
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
+from app.frame.display import address
 from app.frame.failures import see_other, status_of
 from app.frame.render import LONGEST_PATH, local_path, render
-from app.frame.words import address
 from app.glitches.labels import append_label, revoke_label
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.service import latest_job

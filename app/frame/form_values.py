@@ -57,7 +57,7 @@ def parse_number(text: str, meaning: str) -> float | None:
 
 
 MAX_CHARACTERS = 40
-Stretch = tuple[Decimal | None, Decimal | None]  # GPS seconds; None where it has no such end
+TimeRange = tuple[Decimal | None, Decimal | None]  # GPS seconds; None where it has no such end
 _DAY_S = 86_400
 _TICK = Decimal("1e-9")  # s
 
@@ -102,13 +102,13 @@ def parse_end(text: str) -> Decimal:
     return parse_time(text) + (_DAY_S if is_utc_date(text) else 0)
 
 
-def era_time_range(name: str) -> Stretch:
+def era_time_range(name: str) -> TimeRange:
     """From when to when an observing run, or a break, went on; its end is of the next."""
     first, last = (None if at is None else Decimal(int(at)) for at in era_bounds_s(name))
     return first, None if last is None else last - _TICK
 
 
-def overlap(one: Stretch, other: Stretch) -> Stretch:
+def overlap(one: TimeRange, other: TimeRange) -> TimeRange:
     """What two stretches of time share."""
     starts, ends = zip(one, other, strict=True)
     return (
@@ -117,7 +117,7 @@ def overlap(one: Stretch, other: Stretch) -> Stretch:
     )
 
 
-def parse_time_range(start: str, end: str, run: str, errors: list[str]) -> Stretch:
+def parse_time_range(start: str, end: str, run: str, errors: list[str]) -> TimeRange:
     """From when to when, as typed, and within an observing run if one is chosen.
 
     A sentence about what makes no sense is added to ``errors``.
@@ -142,6 +142,6 @@ def parse_time_range(start: str, end: str, run: str, errors: list[str]) -> Stret
     return typed
 
 
-def _is_turned(stretch: Stretch) -> bool:
+def _is_turned(stretch: TimeRange) -> bool:
     start, end = stretch
     return start is not None and end is not None and start > end

@@ -10,7 +10,7 @@ from app.clusters.decided import Decision
 from app.clusters.records import Cluster
 from app.core.wording import count
 from app.frame.contexts import Moment
-from app.frame.words import moment
+from app.frame.display import moment
 
 STATE_TEXTS = {
     "flagged": "to review",

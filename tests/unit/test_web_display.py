@@ -9,9 +9,7 @@ import pytest
 from fastapi.datastructures import QueryParams
 
 from app.frame.contexts import Frame, Pages
-from app.frame.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, latent_chart, view_panel
-from app.frame.render import LONGEST_PATH, environment, local_path
-from app.frame.words import (
+from app.frame.display import (
     breakable,
     coded,
     frequency,
@@ -22,6 +20,8 @@ from app.frame.words import (
     p_value_text,
     seconds,
 )
+from app.frame.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, latent_chart, view_panel
+from app.frame.render import LONGEST_PATH, environment, local_path
 from app.glitches.pages.query import parse_catalogue_query
 from app.jobs.pages.view import live_of
 from app.jobs.records import JobRecord
@@ -212,7 +212,7 @@ def test_our_own_pages_keep_their_query() -> None:
 
 
 def test_an_id_is_part_of_card_addresses() -> None:
-    from app.frame.words import card_picture_href, view_href
+    from app.frame.display import card_picture_href, view_href
 
     glitch_id = UUID(int=7)
     assert view_href(glitch_id, 0.5) == f"/ui/glitches/{glitch_id}/views/0.5.png"
