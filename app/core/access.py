@@ -1,8 +1,8 @@
 """Authentication, roles and the audit trail. Bearer tokens are stored as hashes.
 
-A secret has 256 random bits, so a plain SHA-256 of it cannot be searched, and slow password hashing
-would only slow down every request. The lookup compares hashes, whose timing reveals nothing about
-the secret. The final comparison takes constant time nevertheless.
+A secret has 256 random bits, so nobody can find it by trying values against a plain SHA-256, and a
+slow password hash would only slow down every request. The lookup compares hashes, so its timing
+reveals nothing about the secret. The final comparison takes constant time nevertheless.
 """
 
 import hashlib
@@ -26,7 +26,10 @@ ROLES = ("reader", "submitter", "reviewer", "admin")
 
 
 class ApiToken(Base):
-    """A bearer token: its SHA-256, never itself. A name is free again once its token is revoked."""
+    """A bearer token, stored as the SHA-256 of its secret.
+
+    The name of a revoked token may be used again.
+    """
 
     __tablename__ = "api_token"
     __table_args__ = (
@@ -45,11 +48,11 @@ class ApiToken(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
-    expires_at: Mapped[datetime | None]  # None: never
+    expires_at: Mapped[datetime | None]  # None: never expires
 
 
 class LoginCode(Base):
-    """What a login link carries: good once, for minutes. Its SHA-256, never itself."""
+    """A single-use code in a login link, stored as its SHA-256; it expires after some minutes."""
 
     __tablename__ = "login_code"
     __table_args__ = (sa.CheckConstraint("octet_length(code_hash) = 32", name="code_hash"),)
@@ -61,9 +64,9 @@ class LoginCode(Base):
 
 
 class WebSessionRow(Base):
-    """A session of the pages: its cookie names this row.
+    """A browser session; the session cookie names this row.
 
-    It is of a token's holder, or of one whom a provider of logins vouched for.
+    It belongs to the holder of a token, or to a person whom a login provider identified.
     """
 
     __tablename__ = "web_session"
@@ -98,15 +101,15 @@ class AuditEvent(Base):
 
 
 SECRET_BYTES = 32
-SECRET_PREFIX = "gd_"  # noqa: S105  (a mark by which scanners find leaked tokens, no secret)
+SECRET_PREFIX = "gd_"  # noqa: S105  (lets scanners find leaked tokens; not a secret)
 LONGEST_SECRET = 200
 LONGEST_NAME = 100
 LONGEST_LIFETIME = timedelta(days=3650)
-LAST_USED_RESOLUTION = timedelta(minutes=1)  # a row written at most this often, not per request
+LAST_USED_RESOLUTION = timedelta(minutes=1)  # written at most this often, not per request
 
 
 class Role(IntEnum):
-    """What a token may do; a higher role may do all that a lower one may."""
+    """What a token permits. A higher role includes the permissions of all lower ones."""
 
     READER = 1
     SUBMITTER = 2
@@ -121,16 +124,16 @@ class Role(IntEnum):
 
 @dataclass(frozen=True)
 class Principal:
-    """The caller: the holder of a verified token."""
+    """The authenticated caller."""
 
-    token_id: UUID | None  # None: another issuer's word for it, not a token of ours
+    token_id: UUID | None  # None: authenticated by another issuer, not by a token of this service
     name: str
     role: Role
 
 
 @dataclass(frozen=True)
 class TokenRecord:
-    """A token as it may be listed: never its secret."""
+    """A token without its secret, for lists."""
 
     id: UUID
     name: str
@@ -138,12 +141,12 @@ class TokenRecord:
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
-    expires_at: datetime | None = None  # None: never
+    expires_at: datetime | None = None  # None: never expires
 
 
 @dataclass(frozen=True)
 class NewToken:
-    """A token just made. ``secret`` is shown once and kept nowhere."""
+    """A new token. ``secret`` is shown once and not stored."""
 
     secret: str
     record: TokenRecord
@@ -157,11 +160,12 @@ def record_event(
     session.add(AuditEvent(actor=actor, **what, details=details))
 
 
-REMOVED = "remove"  # of glitches altogether; ``details`` say how many were stored when
+# the action that removes glitches; ``details["stored"]`` counts them by time of storage
+REMOVED = "remove"
 
 
 def removed_since(session: Session, when: datetime) -> int:
-    """How many glitches that were stored by then were removed since, as the events say."""
+    """Count the glitches stored before ``when`` that were removed since, from the audit trail."""
     rows = session.scalars(
         sa.select(AuditEvent.details).where(
             AuditEvent.subject == "references",
@@ -174,7 +178,11 @@ def removed_since(session: Session, when: datetime) -> int:
 
 
 def parse_role(text: str) -> Role:
-    """The role of this name."""
+    """Convert a role's name to a ``Role``.
+
+    Raises:
+        InvalidRequestError: if there is no such role.
+    """
     for role in Role:
         if role.label == text:
             return role
@@ -183,7 +191,7 @@ def parse_role(text: str) -> Role:
 
 
 def holder_of(token: ApiToken | None) -> Principal | None:
-    """Who holds a token; None where it may not be used: not there, revoked or expired."""
+    """Return the holder of a token, or None if the token is missing, revoked or expired."""
     if token is None or token.revoked_at is not None:
         return None
     if token.expires_at is not None and token.expires_at <= datetime.now(UTC):
@@ -199,14 +207,14 @@ def create_token(
     author: Principal | None = None,
     lifetime: timedelta | None = None,
 ) -> NewToken:
-    """Create a token; its secret is only in the returned record.
+    """Create a token. Only the returned record contains its secret.
 
-    Labels carry its name as their author. Without a lifetime it is valid until it is revoked; the
-    command line creates it without an author.
+    Labels record the token's name as their author. Without a lifetime the token is valid until it
+    is revoked. The command line creates tokens without an author.
 
     Raises:
-        PermissionDeniedError: if the author is no admin.
-        InvalidRequestError: if the name is empty or too long, or the lifetime none.
+        PermissionDeniedError: if the author is not an admin.
+        InvalidRequestError: if the name is empty or too long, or the lifetime is out of range.
         ConflictError: if a token of that name is in use.
     """
     if author is not None:
@@ -240,7 +248,7 @@ def create_token(
 
 
 def verify_token(session: Session, secret: str) -> Principal:
-    """Who holds this token. Notes the time of use, to the minute.
+    """Return the holder of a token and note the time of use, to the minute.
 
     Raises:
         UnauthenticatedError: if it is unknown, revoked or expired; the message does not say which.
@@ -267,7 +275,7 @@ _OF_HASH = select(ApiToken).where(ApiToken.secret_hash == bindparam("hash"))
 
 
 def require_role(principal: Principal, role: Role) -> None:
-    """Refuse callers below this role."""
+    """Raise ``PermissionDeniedError`` if the caller's role is lower than ``role``."""
     if principal.role < role:
         raise errors.PermissionDeniedError(
             f"This needs the role {role.label} or a higher one; the token's role is "
@@ -278,7 +286,13 @@ def require_role(principal: Principal, role: Role) -> None:
 def revoke_token(
     session: Session, token_id: UUID, *, principal: Principal | None = None
 ) -> TokenRecord:
-    """Make a token useless from now on: an admin any, everybody else one of theirs that leaked."""
+    """Revoke a token. Admins may revoke any token, other callers only their own.
+
+    Raises:
+        PermissionDeniedError: if the caller may not revoke this token.
+        NotFoundError: if there is no such token.
+        ConflictError: if it was already revoked.
+    """
     if principal is not None and principal.token_id != token_id:
         require_role(principal, Role.ADMIN)
     row = session.scalar(
@@ -298,7 +312,7 @@ def revoke_token(
 
 
 def list_tokens(session: Session) -> list[TokenRecord]:
-    """All tokens, latest first; never a secret."""
+    """List all tokens, newest first, without their secrets."""
     return [_to_record(row) for row in session.scalars(_LATEST_FIRST)]
 
 
@@ -306,12 +320,12 @@ _LATEST_FIRST = select(ApiToken).order_by(ApiToken.id.desc())
 
 
 def hash_of(secret: str) -> bytes:
-    """The stored hash of a secret, which cannot be reversed."""
+    """Return the SHA-256 of a secret, as it is stored."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def _note_use(session: Session, token_id: UUID, now: datetime) -> None:
-    """Record the time of use, unless another request is just doing so."""
+    """Record the time of use, unless a concurrent request is already doing so."""
     due = (
         select(ApiToken.id)
         .where(

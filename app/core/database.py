@@ -1,4 +1,4 @@
-"""The base class of all tables, and ids. Constraint names agree with ``alembic`` (tested)."""
+"""The base class of all tables, and identifiers. A test compares its names with Alembic's."""
 
 import secrets
 import time
@@ -13,17 +13,17 @@ from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:
-    """The SQL condition that a column holds one of these words."""
+    """Return the SQL condition that a column holds one of these words."""
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
 
 
 def is_any_of(column: InstrumentedAttribute[UUID], ids: Iterable[UUID]) -> sa.ColumnElement[bool]:
-    """Whether a column holds one of these ids: one bound array, however many they are."""
+    """Return the condition that a column holds one of these ids, bound as a single array."""
     return column == sa.any_(sa.cast(list(ids), ARRAY(sa.Uuid)))
 
 
 class Base(DeclarativeBase):
-    """Root of the tables; constraints get names that a migration can drop."""
+    """Base class of the tables; its naming convention gives constraints names for migrations."""
 
     metadata = sa.MetaData(
         naming_convention={
@@ -44,9 +44,10 @@ class Base(DeclarativeBase):
 
 
 def uuid7() -> UUID:
-    """A new UUID of version 7 (RFC 9562), in order of time: new rows land at the end of an index.
+    """Return a new UUID of version 7 (RFC 9562).
 
-    48 bits of Unix milliseconds, 12 of the fraction, 62 random.
+    They sort by time, so new rows are appended to an index: 48 bits of Unix milliseconds, 12 bits
+    of the fraction of a millisecond, 62 random bits.
     """
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     fraction = nanoseconds * 4096 // 1_000_000  # RFC 9562 section 6.2, method 3
@@ -55,5 +56,5 @@ def uuid7() -> UUID:
 
 
 def least_of(when: datetime) -> UUID:
-    """Every identifier made at that time or later is at least this."""
+    """Return a lower bound for all identifiers made at ``when`` or later."""
     return UUID(int=int(when.timestamp() * 1000) << 80)

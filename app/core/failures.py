@@ -1,4 +1,4 @@
-"""The response to each error: one table, for problem responses of the API and for pages."""
+"""The response to each error: one table for problem responses of the API and for pages."""
 
 import errno
 import logging
@@ -14,16 +14,16 @@ from glitch import errors as science
 
 @dataclass(frozen=True)
 class Failure:
-    """How an error is answered."""
+    """The response to an error."""
 
     status: int
     code: str  # last part of the problem's ``type``
-    title: str  # short, and the same for every error of the kind
-    page_title: str = ""  # over the page that tells of it; the title where empty
-    sentence: str = ""  # what to tell where the error's own words are not for people
-    retry_after_s: int = 5  # s; when the same request may succeed, of a status 503
-    level: int = 0  # of the log line about it; 0 for none
-    field: str | None = None  # the input that the sentence calls by the API's name
+    title: str  # short, and the same for all errors of this type
+    page_title: str = ""  # heading of the page that reports it; empty: the title
+    sentence: str = ""  # replaces an error message that is not meant for users
+    retry_after_s: int = 5  # s; when the same request may succeed; for status 503 only
+    level: int = 0  # level of the log line; 0: none
+    field: str | None = None  # API name of the input that the message is about
 
 
 _BUSY = Failure(503, "busy", "The service is busy")
@@ -108,7 +108,7 @@ _DATABASE_READ_ONLY = replace(
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_OF_DATABASE = "53100"  # PostgreSQL's disk_full
 READ_ONLY_STATE = "25006"  # PostgreSQL's read_only_sql_transaction
-# What PostgreSQL may say of itself, by the beginning of its SQLSTATE.
+# Messages for faults of the database itself, by the beginning of the SQLSTATE.
 _OF_DATABASE = {
     "57014": "The database ended the work before its end: its statement_timeout is too short for "
     "it, or an operator did. Try again; if it lasts, the operator must raise that time for the "
@@ -128,11 +128,11 @@ _OF_DATABASE = {
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """The response to an error; None for an unforeseen one.
+    """Return the response to an error; None for an unexpected one.
 
-    The most derived class decides.
+    The most derived class in the table decides.
     """
-    # FastAPI takes a full disk while a form is spooled for a form that cannot be parsed.
+    # FastAPI reports a full disk, while it spools a form, as a form that cannot be parsed.
     for one in (error, error.__cause__):
         if is_disk_full(one):
             return _DISK_FULL
@@ -152,16 +152,16 @@ def failure_of(error: Exception) -> Failure | None:
 
 
 def database_failure(error: BaseException | None) -> str | None:
-    """The message for a fault of the database itself; None for anything else."""
+    """Return the message for a fault of the database itself; None for any other error."""
     state = sqlstate(error) or "none"
     return next((said for begin, said in _OF_DATABASE.items() if state.startswith(begin)), None)
 
 
 def log_failure(log: logging.Logger, failure: Failure, error: Exception) -> None:
-    """Write one line about what was foreseen; where it has a level at all.
+    """Log an expected failure in one line, if it has a log level.
 
-    Without a trace, but at the level debug: a database that is away would have one of 15 kB written
-    for each request, until the disk of the log is full as well.
+    The traceback (15 kB) is included only at level debug. Otherwise an unavailable database would
+    write one for each request, until the disk of the log is full as well.
     """
     if failure.level:
         said = " ".join(str(getattr(error, "orig", None) or error).split())
@@ -170,10 +170,10 @@ def log_failure(log: logging.Logger, failure: Failure, error: Exception) -> None
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether a disk of the service, or of its database, has no room left."""
+    """Return whether a disk of the service or of its database is full."""
     return getattr(error, "errno", None) in _FULL or sqlstate(error) == _FULL_OF_DATABASE
 
 
 def sqlstate(error: BaseException | None) -> str | None:
-    """PostgreSQL's error code; None if the error came from elsewhere or has none."""
+    """Return PostgreSQL's error code; None if the error has none or came from elsewhere."""
     return getattr(getattr(error, "orig", None), "sqlstate", None)

@@ -1,8 +1,8 @@
 """Requests to other servers, with limits on the size and total time of the response.
 
-HTTP clients limit each step only, and a response, including its head, may arrive byte by byte. They
-also unpack each piece completely, and 64 kB of compressed data may unpack to gigabytes, so
-compressed responses are not accepted.
+HTTP clients limit the time of each step only, and a response, including its head, may arrive byte
+by byte. They also decompress each chunk completely, and 64 kB of compressed data may expand to
+gigabytes, so compressed responses are not accepted.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from typing import Any, Self
 
 import httpx
 
-# What asking may end with; OSError in time, or of an SSL_CERT_FILE that is not there.
+# Errors of a request. OSError includes TimeoutError and a missing SSL_CERT_FILE.
 UNREACHED = (httpx.HTTPError, httpx.InvalidURL, OSError)
 
 
 UNPACKED = {"Accept-Encoding": "identity"}
-"""Headers that ask for an answer as it is; ``check_unpacked`` sees whether it came so."""
+"""Headers that request an uncompressed response; ``check_unpacked`` checks that it is one."""
 
 
 class AnswerTooLongError(ValueError):
@@ -25,20 +25,22 @@ class AnswerTooLongError(ValueError):
 
 
 def check_unpacked(answer: httpx.Response) -> None:
-    """Refuse a compressed response, though ``UNPACKED`` was sent.
+    """Refuse a compressed response.
+
+    Some servers compress although ``UNPACKED`` was sent.
 
     Raises:
-        httpx.DecodingError: if it did.
+        httpx.DecodingError: if the response is compressed.
     """
     if answer.headers.get("content-encoding", "identity").lower() != "identity":
         raise httpx.DecodingError("it came packed, which was not asked for")
 
 
 def as_json(answer: httpx.Response) -> Any:
-    """The content of a response.
+    """Return the content of a JSON response.
 
     Raises:
-        ValueError: if that is no JSON, or nested deeper than anything sensible.
+        ValueError: if it is not JSON, or is nested too deeply.
     """
     try:
         return answer.json()
@@ -47,12 +49,12 @@ def as_json(answer: httpx.Response) -> Any:
 
 
 def is_temporary_failure(status: int) -> bool:
-    """Whether a status means a temporary failure of the server."""
+    """Return whether a status means a temporary failure of the server."""
     return status in {408, 425, 429} or httpx.codes.is_server_error(status)
 
 
 class _Resolvers(ThreadPoolExecutor):
-    """Threads that ask for addresses; a name server may not answer, so none is waited for."""
+    """Threads that resolve host names. Never waited for, because a name server may not answer."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         del wait
@@ -60,23 +62,23 @@ class _Resolvers(ThreadPoolExecutor):
 
 
 Taker = Callable[[bytes], bool]
-"""Takes a piece of an answer; says whether more is wanted."""
+"""Takes one chunk of a response, and returns whether to continue."""
 
 
 class Fetcher:
-    """Sends requests one after the other over kept connections; for one thread.
+    """Sends requests one after the other over persistent connections; for one thread.
 
     Args:
-        patience_s: How long one may take, in seconds, from the name of the server on.
-        options: Of ``httpx.AsyncClient``; redirects are not followed if they do not say so.
+        patience_s: Maximum time of a request in seconds, including name resolution.
+        options: Options of ``httpx.AsyncClient``. By default redirects are not followed.
     """
 
     def __init__(self, patience_s: float, **options: Any) -> None:
         self._patience_s = patience_s
-        # Without a bound of each step, as the whole is bounded, unless the options give one.
+        # No timeout per step unless the options set one, because the total time is limited.
         self._client = httpx.AsyncClient(**{"timeout": None, **options})
         self._client.event_hooks = {"request": [self._check]}
-        self._is_secure = False  # what is asked for now
+        self._is_secure = False  # whether the current request was made to an https address
         self._runner = asyncio.Runner()
         self._runner.get_loop().set_default_executor(_Resolvers())
 
@@ -87,7 +89,7 @@ class Fetcher:
         self.close()
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._runner.run(self._client.aclose())
         self._runner.close()
 
@@ -98,11 +100,13 @@ class Fetcher:
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """The answer, to a form if there is one; that of a failure may be worth reading too.
+        """Return the response to a GET, or to a POST if there is a form.
+
+        Error statuses are returned as well, because their content may be useful.
 
         Raises:
-            AnswerTooLongError: if it has too many bytes.
-            httpx.HTTPError, httpx.InvalidURL, OSError: as ``UNREACHED`` has them.
+            AnswerTooLongError: if it has more than ``most_bytes`` bytes.
+            httpx.HTTPError, httpx.InvalidURL, OSError: if the request fails, as in ``UNREACHED``.
         """
         heads: list[httpx.Response] = []
         body = bytearray()
@@ -131,20 +135,21 @@ class Fetcher:
         headers: Mapping[str, str] | None = None,
         **sent: Any,
     ) -> None:
-        """Pass the pieces of an answer on as they come.
+        """Pass on the chunks of a response as they arrive.
 
         Args:
             url: The address.
-            begin: Takes the head; returns what takes the pieces, None if none is wanted.
-            method: As HTTP calls it.
-            headers: Beside those that ask for an answer as it is.
-            sent: The body, as ``httpx`` calls its kinds.
+            begin: Takes the head of the response; returns the function that takes the chunks, or
+            None to stop there.
+            method: The HTTP method.
+            headers: Headers in addition to ``UNPACKED``.
+            sent: The request body, as keyword arguments of ``httpx``.
         """
         self._is_secure = url.lower().startswith("https:")
         self._runner.run(self._read(url, begin, method, {**UNPACKED, **(headers or {})}, sent))
 
     async def _check(self, request: httpx.Request) -> None:
-        """Follow no redirect from https to http, as to a cloud's metadata of this machine."""
+        """Refuse redirects from https to http, which could lead to a cloud's metadata service."""
         if self._is_secure and request.url.scheme != "https":
             raise httpx.UnsupportedProtocol("it leads from https to http")
 
@@ -177,6 +182,6 @@ def fetch(
     form: Mapping[str, str] | None = None,
     **options: Any,
 ) -> httpx.Response:
-    """One response, by a ``Fetcher``."""
+    """Return one response; see ``Fetcher.get``."""
     with Fetcher(patience_s, **options) as fetcher:
         return fetcher.get(url, most_bytes, headers, form)

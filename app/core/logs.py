@@ -14,7 +14,10 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One line, one object: time, level, logger, message, request id, and what was added."""
+    """Formats a record as one JSON object on one line.
+
+    The keys are time, level, logger, message, request id and the record's extra fields.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -33,7 +36,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """For a person at a terminal."""
+    """Formats a record as text for a terminal."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s %(message)s")
@@ -46,7 +49,7 @@ class TextFormatter(logging.Formatter):
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send the service's log to standard error, in the configured form."""
+    """Send the service's log to standard error, in the configured format."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     root = logging.getLogger()
@@ -55,8 +58,8 @@ def configure_logging(settings: Settings) -> None:
     handler.is_of_service = True  # type: ignore[attr-defined]
     root.addHandler(handler)
     root.setLevel(settings.log_level.upper())
-    # Each readiness probe asks Alembic for the revision, and Alembic logs each time it is asked.
+    # Each readiness probe asks Alembic for the revision, and Alembic logs every time.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # They log addresses that are asked for whole, of which some are secrets, as a webhook's is.
+    # They log complete request addresses, some of which are secret, such as a webhook's.
     for name in ("httpx", "httpcore", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)

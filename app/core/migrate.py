@@ -1,4 +1,4 @@
-"""Migrations, run from Python: at start, by ``make up`` and by the compose file's migrate step."""
+"""Database migrations run from Python: at start, by ``make up`` and by the compose file."""
 
 import sysconfig
 from functools import cache
@@ -13,11 +13,11 @@ from alembic import command
 
 
 class MigrationsNotFoundError(RuntimeError):
-    """The installation lacks its migrations."""
+    """The installation does not contain the migrations."""
 
 
 def migrations_folder() -> Path:
-    """The folder of the migrations: beside ``app/`` in a checkout, or in the wheel's data."""
+    """Return the folder of the migrations, next to ``app/`` or in the wheel's data."""
     places = (
         Path(__file__).resolve().parents[2] / "alembic",
         Path(sysconfig.get_path("data")) / "share" / "glitch-discovery" / "alembic",
@@ -33,7 +33,7 @@ def migrations_folder() -> Path:
 
 
 def alembic_config(database_url: str) -> Config:
-    """An Alembic configuration for this database; needs no alembic.ini."""
+    """Return an Alembic configuration for this database, without an alembic.ini."""
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.attributes["database_url"] = database_url
@@ -41,21 +41,23 @@ def alembic_config(database_url: str) -> Config:
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Bring the database to a revision, in one transaction; a second upgrader waits its turn.
+    """Migrate the database to a revision, in one transaction.
+
+    A concurrent migration waits until this one ends.
 
     Raises:
-        DatabaseUrlError: if the address is no PostgreSQL address.
+        DatabaseUrlError: if the address is not a PostgreSQL address.
     """
     command.upgrade(alembic_config(database_url), revision)
 
 
 @cache  # the migrations of a running process do not change, and probes ask often
 def head_revision() -> str | None:
-    """The latest revision known to this code."""
+    """Return the latest revision known to this code."""
     return ScriptDirectory.from_config(alembic_config("")).get_current_head()
 
 
 def current_revision(engine: Engine) -> str | None:
-    """The revision that the database is at; None if it was never migrated."""
+    """Return the revision of the database; None if it was never migrated."""
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()

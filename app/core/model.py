@@ -25,7 +25,7 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _truth_is_no_number(cls, values: Any) -> Any:
-        """``true`` where a number is meant is a mistake, not 1."""
+        """Refuse ``true`` and ``false`` for numbers; pydantic would convert them to 1 and 0."""
         if isinstance(values, dict):
             for name, value in values.items():
                 field = cls.model_fields.get(name)

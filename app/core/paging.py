@@ -16,9 +16,9 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Page(Generic[Item]):
-    """One page of a list; ``next`` is the cursor of the page after it, or None at the end.
+    """One page of a list. ``next`` is the cursor of the following page, or None at the end.
 
-    ``previous`` leads to the page before it, where the list can be read in that direction.
+    ``previous`` is the cursor of the preceding page, for lists that can be read backwards.
     """
 
     items: tuple[Item, ...] = field(default_factory=tuple)
@@ -30,18 +30,22 @@ RowT = TypeVar("RowT")
 
 
 def check_limit(limit: int, largest: int) -> None:
-    """Refuse a page of no or too many rows."""
+    """Refuse a page size outside 1 to ``largest``."""
     if not 1 <= limit <= largest:
         raise InvalidRequestError(f"limit must be from 1 to {largest}.")
 
 
 def wrong_cursor() -> InvalidRequestError:
-    """What to raise where a cursor is not of the list that it is given to."""
+    """Return the error for a cursor that does not belong to the list."""
     return InvalidRequestError("That cursor is not one of this list: start from its top.")
 
 
 def cursor_id(cursor: str) -> UUID:
-    """The id that a cursor is."""
+    """Return the id in a cursor.
+
+    Raises:
+        InvalidRequestError: if the cursor is invalid.
+    """
     try:
         return UUID(cursor)
     except ValueError:
@@ -49,10 +53,10 @@ def cursor_id(cursor: str) -> UUID:
 
 
 def cut_page(rows: Sequence[RowT], limit: int) -> tuple[Sequence[RowT], RowT | None]:
-    """The rows to show of those that were read, one more than the limit; the mark, if more follow.
+    """Split rows that were read with one more than the limit into a page and its last row.
 
     Returns:
-        The rows of the page, and the last of them where there is a page after it.
+        The rows of the page, and its last row if another page follows, else None.
     """
     shown = rows[:limit]
     return shown, shown[-1] if len(rows) > limit else None
@@ -69,10 +73,10 @@ def read_page(
     within: UUID | None = None,
     id_of: Callable[[Any], object] = attrgetter("id"),
 ) -> Page[Item]:
-    """One page of the rows of a query, as records, ordered by two columns of one table.
+    """Return one page of a query's rows as records, ordered by two columns of one table.
 
-    Each column comes with whether it is descending. A cursor is the id of the last record, by which
-    that table finds its row, together with ``within`` if given.
+    ``order`` gives each column and whether it is descending. A cursor is the id of the last record;
+    together with ``within``, if given, it is the primary key of that table's row.
     """
     query = query.order_by(*(column.desc() if falls else column.asc() for column, falls in order))
     if cursor is not None:

@@ -1,4 +1,4 @@
-"""Settings, read from the environment on request and never at import."""
+"""Settings of the service, read from the environment when needed and never at import."""
 
 import ipaddress
 import re
@@ -20,13 +20,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.elsewhere import Templates, check_templates
 
-LONGEST_LEASE = timedelta(minutes=10)  # a worker says that it lives far more often
+LONGEST_LEASE = timedelta(minutes=10)  # workers renew their leases far more often
 
 
 def is_safe_address(url: Any, is_plain_taken: bool = True) -> bool:
-    """Whether nobody on the way can read or change what is sent.
+    """Return whether data sent to this address cannot be read or changed on the way.
 
-    True for https, and for http within this machine where that is allowed.
+    True for https, and for http to this machine if ``is_plain_taken``.
     """
     parts = urlsplit(url if isinstance(url, str) else "")
     if parts.scheme == "https":
@@ -44,10 +44,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def check_address(url: str, what: str, *, is_secret: bool = False) -> None:
-    """Refuse what is no address of http, or holds a login, which errors and jobs would show.
+    """Refuse an address that is not http(s), or that contains user or password.
+
+    Users may see the address in errors and jobs, unless ``is_secret``.
 
     Raises:
-        ValueError: which names ``what`` it is, never the address.
+        ValueError: naming ``what`` the address is for, without the address itself.
     """
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{what} must start with http:// or https://")
@@ -56,15 +58,15 @@ def check_address(url: str, what: str, *, is_secret: bool = False) -> None:
 
 
 def check_mail_server(url: str) -> None:
-    """Refuse an invalid address of a mail server, or one that exposes a password.
+    """Refuse an invalid address of a mail server, or one that would send a password unencrypted.
 
     Raises:
-        ValueError: with what it must look like; never with the address, which holds a password.
+        ValueError: with the expected form, without the address, because it may hold a password.
     """
     parts = urlsplit(url)
     try:
         is_one = parts.scheme in MAIL_PORTS and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is no number
+    except ValueError:  # the port is not a number
         is_one = False
     if not is_one or parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise ValueError(
@@ -92,17 +94,17 @@ def _frame_types(value: Any) -> Any:
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
-"""Several values, with blanks between them."""
+"""Several values separated by spaces."""
 Roles = dict[str, Literal["reader", "submitter", "reviewer", "admin"]]
 MAIL_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
-"""Of the ways to a mail server: STARTTLS, TLS from the start, neither."""
+"""Default ports: STARTTLS, TLS from the start, unencrypted."""
 
 
 class Settings(BaseSettings):
-    """Every setting of the service. The environment name is ``GLITCH_`` and the field's name.
+    """All settings of the service. A setting's environment variable is ``GLITCH_`` and its name.
 
-    ``DATABASE_URL`` and ``REDIS_URL`` carry no prefix because every host of services sets them
-    under these names.
+    ``DATABASE_URL`` and ``REDIS_URL`` have no prefix, because hosting services set them under these
+    names.
     """
 
     model_config = SettingsConfigDict(
@@ -293,17 +295,17 @@ class Settings(BaseSettings):
 
     @property
     def mail_sender(self) -> str:
-        """Sender of mail."""
+        """Sender address of mail."""
         return self.mail_from or self.contact
 
     @property
     def sends_digest(self) -> bool:
-        """Whether anybody is notified of what is new."""
+        """Whether notifications are sent."""
         return self.digest_webhook is not None or bool(self.digest_mail)
 
     @property
     def has_remote_strain(self) -> bool:
-        """Whether missing strain is fetched from elsewhere."""
+        """Whether missing strain is fetched from a remote server."""
         return self.gwosc_url is not None or self.datafind_url is not None
 
     @field_validator("signing_key")
@@ -348,12 +350,12 @@ class Settings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        """The public address of the service, as far as the settings give it; no trailing slash."""
+        """The public address of the service according to the settings, without a trailing slash."""
         return self.public_url or f"http://{self.host}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach the service."""
+        """Whether the service listens on the loopback interface only."""
         return _is_loopback(self.host)
 
     @property
@@ -361,7 +363,7 @@ class Settings(BaseSettings):
         """Whether the similarity search answers without a token."""
         if self.public_search is not None:
             return self.public_search
-        # A public address means a proxy on this machine, which lets others in from outside.
+        # A public address implies a reverse proxy on this machine, through which others connect.
         return self.is_loopback and self.public_url is None
 
     @property

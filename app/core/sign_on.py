@@ -1,8 +1,8 @@
-"""Browser logins: codes that work once, and sessions that can be ended.
+"""Browser logins: single-use codes, and sessions that can be ended.
 
-A code is part of a login link, which remains in browser histories and logs. It therefore works
-once, for some minutes, and is never the token itself. A session is a row, so that logging out ends
-it wherever its cookie was copied to.
+A code is part of a login link, which remains in browser histories and logs. So it works once, for
+some minutes, and is never the token itself. A session is a database row, so logging out ends it
+wherever its cookie was copied to.
 """
 
 import secrets
@@ -32,22 +32,26 @@ LONGEST_CODE = 64
 LOGGED_IN, LOGGED_OUT, REFUSED = "log in", "log out", "log in refused"
 LOGINS_KEPT = timedelta(days=365)
 MOST_REFUSED_KEPT = 200
-LONGEST_CLIENT = 100  # characters of an address, which a proxy may pass on as it came
+LONGEST_CLIENT = 100  # of a client's address, which a proxy may pass on unchecked
 _CODE_BYTES = 24
-_KEPT = timedelta(days=7)  # of what is over, to look into a login
+_KEPT = timedelta(days=7)  # how long expired rows are kept, to investigate logins
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A login at a provider under way: what the browser keeps, signed, until it comes back."""
+    """A login at a provider that is in progress; stored in the browser, signed, meanwhile."""
 
     state: str
     nonce: str
-    verifier: str  # of PKCE
+    verifier: str  # PKCE code verifier
 
 
 def create_login_code(session: Session, token_id: UUID) -> str:
-    """A code that lets its bearer in once, within CODE_LIFETIME, as the holder of a token."""
+    """Create a code that logs in once, within CODE_LIFETIME, as the holder of a token.
+
+    Raises:
+        ConflictError: if the token has expired or was revoked.
+    """
     if holder_of(session.get(ApiToken, token_id)) is None:
         raise ConflictError(
             "This token has expired or was revoked, so it lets nobody in: make another with "
@@ -62,10 +66,10 @@ def create_login_code(session: Session, token_id: UUID) -> str:
 
 
 def holder_of_code(session: Session, code: str) -> Principal:
-    """Who a code would let in; it is not used up.
+    """Return whom a code would log in, without using it up.
 
     Raises:
-        UnauthenticatedError: if it is unknown, used or too old, or its token is no longer good.
+        UnauthenticatedError: if the code is unknown, used or too old, or its token is not valid.
     """
     row = session.get(LoginCode, hash_of(code)) if 0 < len(code) <= LONGEST_CODE else None
     if row is None or row.used_at is not None or row.expires_at <= datetime.now(UTC):
@@ -74,10 +78,10 @@ def holder_of_code(session: Session, code: str) -> Principal:
 
 
 def redeem_code(session: Session, code: str) -> Principal:
-    """Who a code lets in, this once.
+    """Use up a code, and return whom it logs in.
 
     Raises:
-        UnauthenticatedError: as ``holder_of_code``.
+        UnauthenticatedError: as for ``holder_of_code``.
     """
     token_id = session.scalar(
         update(LoginCode)
@@ -95,9 +99,9 @@ def redeem_code(session: Session, code: str) -> Principal:
 
 
 def open_session(session: Session, principal: Principal, lifetime_s: int, way: str) -> UUID:
-    """Begin a browser session; its id.
+    """Start a browser session and return its id.
 
-    ``way`` is how they came in (token, code, provider), for the audit.
+    ``way`` is the method of login for the audit trail: token, code or provider.
     """
     now = datetime.now(UTC)
     session.execute(delete(WebSessionRow).where(WebSessionRow.expires_at < now - _KEPT))
@@ -114,7 +118,7 @@ def open_session(session: Session, principal: Principal, lifetime_s: int, way: s
 
 
 def end_session(session: Session, session_id: str, principal: Principal) -> None:
-    """End a browser session, in every browser that holds its cookie."""
+    """End a browser session, for all copies of its cookie."""
     session.execute(
         update(WebSessionRow)
         .where(WebSessionRow.id == UUID(session_id), WebSessionRow.ended_at.is_(None))
@@ -133,10 +137,10 @@ def _record(
 
 
 def note_refused_login(session: Session, client: str) -> None:
-    """Record a refused login and its origin; never what was sent.
+    """Record a refused login and the client's address, but nothing that was sent.
 
-    Anybody can be refused, so only the first ``MOST_REFUSED_KEPT`` of an hour are recorded: the log
-    has all of them.
+    Anybody can cause refusals, so only the first ``MOST_REFUSED_KEPT`` of an hour are recorded. The
+    log has all of them.
     """
     since = least_of(datetime.now(UTC) - timedelta(hours=1))
     of_hour = select(AuditEvent.id).where(AuditEvent.id >= since, AuditEvent.action == REFUSED)
@@ -145,9 +149,9 @@ def note_refused_login(session: Session, client: str) -> None:
 
 
 def remove_old_logins(session: Session) -> int:
-    """Remove logins, logouts and refusals of over a year ago from the audit; how many.
+    """Delete logins, logouts and refusals older than a year from the audit trail.
 
-    Whatever else people did stays. These come with each working day, and name clients' addresses.
+    Returns how many. Other events are kept. Logins are numerous and contain clients' addresses.
     """
     removed = session.scalars(
         delete(AuditEvent)
@@ -161,7 +165,7 @@ def remove_old_logins(session: Session) -> int:
 
 
 def holder_of_session(session: Session, session_id: str) -> Principal | None:
-    """Whose session this is; None if it has ended, or its token is no longer good."""
+    """Return the holder of a session; None if it has ended or its token is not valid."""
     try:
         wanted = UUID(session_id)
     except ValueError:

@@ -1,10 +1,10 @@
-"""Files that all processes of a deployment share, on one or several machines.
+"""Files shared by all processes of a deployment, on one or several machines.
 
 Code uses paths in the data directory. If ``GLITCH_STORAGE_URL`` names an object store, that
 directory is a local copy: files are written to the store under the same path, and fetched from it
 before they are read. Otherwise the directory itself is shared, and nothing is copied.
 
-Temporary folders of processes that were killed are removed here too.
+This module also removes temporary folders left by killed processes.
 """
 
 from __future__ import annotations
@@ -27,69 +27,72 @@ from app.core.settings import Settings
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-COPIES_S = 3600.0  # how long a machine keeps a copy that it does not use
-RETRY_S = 20.0  # how long a store that fails is asked again
-STEP_S = 60.0  # for the next part of an answer, or for a piece that is sent
+COPIES_S = 3600.0  # how long an unused local copy is kept
+RETRY_S = 20.0  # how long requests to a failing store are repeated
+STEP_S = 60.0  # s; for the next part of a response, or for sending one chunk
 _PIECE = 8 << 20  # bytes
 _PIECES_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A file or folder that is kept."""
+    """A stored file or folder."""
 
-    path: Path  # in the data directory, whether a copy is there or not
-    modified_s: float  # when somebody last wrote to it, s since 1970
+    path: Path  # in the data directory, whether a local copy exists or not
+    modified_s: float  # time of the last change, s since 1970
 
 
 class SharedFolder:
-    """The data directory itself, which all processes share."""
+    """The data directory itself, shared by all processes."""
 
     def keep(self, path: Path) -> None:
-        """Let every process find this file, which is whole, or all the files of this folder."""
+        """Make a complete file, or all files of a folder, available to every process."""
 
     def holds(self, path: Path) -> bool:
-        """Whether this file is kept."""
+        """Return whether this file is stored."""
         return path.is_file()
 
     def fetch(self, path: Path) -> bool:
-        """Have a kept file here; whether there is one."""
+        """Make a stored file available locally, and return whether it exists."""
         return path.is_file()
 
     def names(self, folder: Path) -> list[str]:
-        """Names of the files kept in a folder, ascending."""
+        """Return the names of the files in a folder, ascending."""
         with suppress(FileNotFoundError):
             return sorted(path.name for path in folder.iterdir() if path.is_file())
         return []
 
     def files(self, folder: Path) -> Iterator[Path]:
-        """Whole files below a folder; what is just arriving has a name that starts with a dot."""
+        """Yield the complete files below a folder.
+
+        Files that are still arriving have names that start with a dot.
+        """
         for path in sorted(folder.rglob("*")):
             is_whole = not any(name.startswith(".") for name in path.relative_to(folder).parts)
             if is_whole and path.is_file() and not path.is_symlink():
                 yield path
 
     def listed(self, folder: Path) -> Iterator[Kept]:
-        """Files and folders in a folder; a folder is as old as the latest in it."""
+        """Yield the files and folders in a folder."""
         with suppress(FileNotFoundError), os.scandir(folder) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):
                     yield Kept(Path(entry.path), entry.stat().st_mtime)
 
     def remove(self, path: Path) -> bool:
-        """Remove a file or folder everywhere; whether there was one."""
+        """Remove a file or folder everywhere, and return whether it existed."""
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
             return True
         try:
             path.unlink()
-        except OSError:  # gone meanwhile, or not ours to remove: the next look tries again
+        except OSError:  # removed meanwhile, or not permitted; the next cleanup tries again
             return False
         return True
 
 
 class Bucket:
-    """An object store; the data directory holds copies."""
+    """An object store; the data directory holds local copies."""
 
     def __init__(self, root: Path, store: ObjectStore) -> None:
         self._root = root.absolute()
@@ -97,7 +100,10 @@ class Bucket:
         self._trimmed_s = time.time()
 
     def keep(self, path: Path) -> None:
-        """Send it in pieces; it is there under its name only once it is whole."""
+        """Upload a file, or all files of a folder, in parts.
+
+        An object appears under its name only when it is complete.
+        """
         import obstore
 
         files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
@@ -109,11 +115,14 @@ class Bucket:
         self._trim()
 
     def fetch(self, path: Path) -> bool:
-        """Fetch it unless a copy is here; under its name only once it is whole."""
+        """Download an object unless a local copy exists, and return whether it exists.
+
+        The copy appears under its name only when it is complete.
+        """
         import obstore
 
         with suppress(FileNotFoundError):
-            os.utime(path)  # in use
+            os.utime(path)  # marks the copy as in use
             return True
         path.parent.mkdir(parents=True, exist_ok=True)
         self._trim()
@@ -124,7 +133,7 @@ class Bucket:
                 try:
                     pieces = obstore.get(self._store, self._key(path)).stream(_PIECE)
                 except FileNotFoundError:
-                    self.names(path)  # where the whole bucket is not there, this says so
+                    self.names(path)  # raises StorageAwayError if the bucket itself is missing
                     return False
                 for piece in pieces:
                     target.write(piece)
@@ -134,19 +143,19 @@ class Bucket:
         return True
 
     def holds(self, path: Path) -> bool:
-        """Whether there is such an object."""
+        """Return whether this object exists."""
         import obstore
 
         with _answering():
             try:
                 obstore.head(self._store, self._key(path))
             except FileNotFoundError:
-                self.names(path)  # where the whole bucket is not there, this says so
+                self.names(path)  # raises StorageAwayError if the bucket itself is missing
                 return False
         return True
 
     def names(self, folder: Path) -> list[str]:
-        """Names of the objects there."""
+        """Return the names of the objects in a folder, ascending."""
         import obstore
 
         with _answering():
@@ -154,7 +163,7 @@ class Bucket:
         return sorted(one["path"].rpartition("/")[2] for one in found["objects"])
 
     def files(self, folder: Path) -> Iterator[Path]:
-        """The objects below a folder, whether copies are here or not."""
+        """Yield the paths of the objects below a folder, whether local copies exist or not."""
         import obstore
 
         with _answering():
@@ -163,7 +172,7 @@ class Bucket:
                     yield self._root / one["path"]
 
     def listed(self, folder: Path) -> Iterator[Kept]:
-        """The objects there, those of one folder as one."""
+        """Yield the objects in a folder, and each subfolder once with its latest change."""
         import obstore
 
         prefix = self._key(folder)
@@ -178,7 +187,7 @@ class Bucket:
             yield Kept(folder / name, modified)
 
     def remove(self, path: Path) -> bool:
-        """Remove the object, or all under that name, and this machine's copy."""
+        """Remove the object, or all objects under that path, and the local copy."""
         import obstore
 
         SharedFolder().remove(path)
@@ -195,7 +204,7 @@ class Bucket:
         return path.absolute().relative_to(self._root).as_posix()
 
     def _trim(self) -> None:
-        """Remove local copies that were not used for long; the store has them."""
+        """Remove local copies that have not been used for long and are in the store."""
         now = time.time()
         if now - self._trimmed_s < COPIES_S / 4:
             return
@@ -212,7 +221,7 @@ Storage = SharedFolder | Bucket
 
 
 def storage_of(data_dir: Path) -> Storage:
-    """The storage of this data directory, as configured by ``GLITCH_STORAGE_URL``."""
+    """Return the storage of this data directory, as configured by ``GLITCH_STORAGE_URL``."""
     url = Settings().storage_url
     return _opened(data_dir, url) if url else _SHARED
 
@@ -229,7 +238,7 @@ def _opened(data_dir: Path, url: str) -> Storage:
         folder.mkdir(parents=True, exist_ok=True)
         return Bucket(data_dir, LocalStore(folder))
     is_plain_http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-    # By default each request, a file of any size, has 30 s.
+    # The default timeout of 30 s would include the transfer of a file of any size.
     steps = {"read_timeout": timedelta(seconds=STEP_S), "timeout": timedelta(days=1)}
     client: Any = {**steps, **({"allow_http": True} if is_plain_http else {})}
     retry: Any = {"max_retries": 8, "retry_timeout": timedelta(seconds=RETRY_S)}
@@ -238,11 +247,11 @@ def _opened(data_dir: Path, url: str) -> Storage:
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    """Say what to do where the store cannot be reached.
+    """Convert errors of the object store to one that says what to do.
 
     Raises:
-        StorageAwayError: for whatever is wrong with it. A bucket that is not there is reported as
-            if what was asked of it were not found.
+        StorageAwayError: for any error of the store. For a missing bucket the store reports a
+        missing object.
     """
     from obstore.exceptions import BaseError
 
@@ -262,7 +271,7 @@ _OLD_S = 6 * 3600.0  # longer than any request or chunk lasts
 
 
 def clean_up_leftovers() -> int:
-    """Remove this user's temporary files and folders that are too old to be in use; how many."""
+    """Remove this user's temporary files that are too old to be in use, and return their number."""
     before = time.time() - _OLD_S
     count = 0
     for path in Path(tempfile.gettempdir()).iterdir():

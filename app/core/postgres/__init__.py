@@ -1,1 +1,1 @@
-"""Features specific to PostgreSQL: partitions, and rows as arrays."""
+"""Features specific to PostgreSQL: partitions, and rows read and written as arrays."""

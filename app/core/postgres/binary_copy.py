@@ -1,7 +1,7 @@
-"""Many rows at once, as arrays: PostgreSQL's binary COPY read and written through numpy.
+"""Read and write many rows as numpy arrays, with PostgreSQL's binary COPY.
 
 A million rows as Python objects take tens of seconds and gigabytes; as one array, about a second.
-It needs rows of one length, so columns of fixed width without NULL.
+All rows must have the same length, so columns have fixed widths and no NULLs.
 """
 
 from collections.abc import Iterator
@@ -13,20 +13,23 @@ from psycopg import Connection, Copy, sql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-_HEADER_BYTES = 19  # signature, flags, and the length of an extension that nobody uses
+_HEADER_BYTES = 19  # signature, flags, and the length of the header extension, which is unused
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 
 
 def read_rows(session: Session, query: sql.Composable, columns: np.dtype) -> np.ndarray:
-    """The result of a query, as a structured array.
+    """Return the result of a query as a structured array.
 
     Args:
         session: The transaction to read in.
-        query: A SELECT whose columns have fixed widths and no NULL; values are part of it, quoted
-            by ``psycopg.sql``.
+        query: A SELECT whose columns have fixed widths and no NULLs. Values are part of the text,
+            quoted by ``psycopg.sql``.
         columns: The columns in order, big-endian, as PostgreSQL sends them: ``V16`` for a uuid,
             ``>f4`` for a real, ``S2`` for a text of two bytes.
+
+    Raises:
+        ValueError: if a column has NULLs or varying widths.
     """
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT BINARY)").format(query)
     parts = bytearray()
@@ -46,13 +49,12 @@ def read_rows(session: Session, query: sql.Composable, columns: np.dtype) -> np.
 
 
 def write_rows(session: Session, table: str, rows: np.ndarray) -> None:
-    """Add the rows of a structured array to a table; its columns are the array's.
+    """Append the rows of a structured array to a table with columns of the same names.
 
     Args:
         session: The transaction to write in.
-        table: A table of ours.
-        rows: A structured array in the machine's or any byte order; ``V16`` for a uuid, bool for a
-            boolean.
+        table: Name of the table.
+        rows: A structured array of any byte order; ``V16`` for a uuid, bool for a boolean.
     """
     names = rows.dtype.names or ()
     sent = np.dtype([(name, rows.dtype[name].newbyteorder(">")) for name in names])
@@ -71,7 +73,7 @@ def write_rows(session: Session, table: str, rows: np.ndarray) -> None:
 
 
 def _framed(columns: np.dtype) -> np.dtype:
-    """A row as COPY frames it: the number of fields, then each behind its length."""
+    """Return the COPY format of a row: the number of fields, then each field after its length."""
     fields: list[tuple[str, np.dtype]] = [("fields", np.dtype(">i2"))]
     for name in columns.names or ():
         fields += [(f"{name} length", np.dtype(">i4")), (name, columns[name])]
@@ -80,11 +82,11 @@ def _framed(columns: np.dtype) -> np.dtype:
 
 @contextmanager
 def _copying(session: Session, statement: sql.Composed) -> Iterator[Copy]:
-    """A COPY whose errors are SQLAlchemy's, as those of every other statement."""
+    """Run a COPY; its errors are converted to SQLAlchemy's, like those of other statements."""
     session.flush()
     connection = session.connection()
     driver = connection.connection.driver_connection
-    assert isinstance(driver, Connection)  # noqa: S101  (the engine has no other driver)
+    assert isinstance(driver, Connection)  # noqa: S101  (the engine always uses psycopg)
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             yield copy

@@ -10,16 +10,16 @@ from sqlalchemy.orm import Session
 def in_one_trip(
     session: Session, statements: str, values: Mapping[str, object]
 ) -> Sequence[tuple[Any, ...]]:
-    """The rows of the last of several statements, parted by semicolons.
+    """Run several statements separated by semicolons, and return the rows of the last one.
 
-    Each sees what others had committed when it began, as if it were sent alone: what comes behind
-    a lock sees what was done under it.
+    Each statement sees what was committed when it began, as if it were sent alone. So a statement
+    after one that takes a lock sees the changes made under that lock before.
 
     Args:
-        session: The transaction; the first statement must return rows, as a SELECT does.
-        statements: SQL with ``%(name)s`` where a value goes.
-        values: By name. They are written into the text, quoted: the server takes values apart from
-            it for single statements alone.
+        session: The transaction; the first statement must return rows, such as a SELECT.
+        statements: SQL with ``%(name)s`` for each value.
+        values: Values by name. They are quoted and inserted into the text, because the server
+        accepts separate parameters for single statements only.
     """
     connection = session.connection()
     driver: Any = connection.connection.driver_connection

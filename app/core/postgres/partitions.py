@@ -9,30 +9,31 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-INDEX_FROM_ROWS = 200_000  # below, an exact scan is quick enough and exact
+INDEX_FROM_ROWS = 200_000  # with fewer rows an exact scan is fast enough
 HNSW_M = 16
-HNSW_EF_CONSTRUCTION = 200  # with pgvector's own 64 one in a hundred is not reached at any ef
-_GRAPH_BYTES_A_ROW = 750  # 730 used at m = 16: a row and its neighbours on all levels
+# with pgvector's default of 64, one row in a hundred is not reached at any ef
+HNSW_EF_CONSTRUCTION = 200
+_GRAPH_BYTES_A_ROW = 750  # 730 measured at m = 16: a row and its neighbours on all levels
 _MOST_BUILD_MB = 2000
 _CHECK_EVERY_S = 0.5
 PARTITION_PATTERN = r"^embedding_p\d+$"
 
 
 def partition_name(checkpoint_id: int) -> str:
-    """The table that holds the embeddings of this checkpoint."""
+    """Return the name of the table with the embeddings of this checkpoint."""
     return f"embedding_p{int(checkpoint_id)}"
 
 
 def vector_index_name(checkpoint_id: int) -> str:
-    """The HNSW index of that table, where there is one."""
+    """Return the name of that table's HNSW index, whether it exists or not."""
     return f"{partition_name(checkpoint_id)}_mean_hnsw"
 
 
 def create_partition(session: Session, checkpoint_id: int, latent_size: int) -> None:
     """Create the partition of a checkpoint, in the caller's transaction.
 
-    It is created separately and then attached. The lock for this allows reads and writes of the
-    other partitions, which CREATE TABLE ... PARTITION OF does not.
+    The table is created separately and then attached. The lock for this allows reads and writes of
+    the other partitions, which CREATE TABLE ... PARTITION OF does not.
     """
     table, key, size = partition_name(checkpoint_id), int(checkpoint_id), int(latent_size)
     session.execute(
@@ -53,12 +54,12 @@ _IS_VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass
 
 
 def has_vector_index(session: Session, checkpoint_id: int) -> bool:
-    """Whether searches under this checkpoint can use a finished vector index."""
+    """Return whether searches under this checkpoint can use a complete vector index."""
     return bool(session.scalar(_IS_VALID, {"name": vector_index_name(checkpoint_id)}))
 
 
 def has_rows(session: Session | Connection, checkpoint_id: int, least: int) -> bool:
-    """Whether a checkpoint has at least so many embeddings; counts no further."""
+    """Return whether a checkpoint has at least ``least`` embeddings, without counting the rest."""
     first = text(
         f"SELECT count(*) FROM (SELECT 1 FROM {partition_name(checkpoint_id)} LIMIT :least) AS few"  # noqa: S608
     )
@@ -73,14 +74,19 @@ def ensure_vector_index(
     from_rows: int = INDEX_FROM_ROWS,
     check: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Build the HNSW index of a checkpoint's embeddings if they are many and it is missing.
+    """Build the HNSW index of a checkpoint's embeddings if it is missing and worthwhile.
 
-    Reads and writes go on meanwhile; a second caller waits for the first. A build that was cut
-    short is dropped and done again. It waits for the transactions that are writing when it starts,
-    so the caller must have written nothing in one of its own.
+    Reads and writes continue meanwhile; a concurrent caller waits for the first. An incomplete
+    index of an interrupted build is dropped and built again. A build waits for the transactions
+    that are writing when it starts, so the caller must not have written anything in an open one.
 
-    ``from_rows`` make an index worth while. ``check`` is called twice a second; what it raises ends
-    the build, which is then undone.
+    Args:
+        engine: The database.
+        checkpoint_id: Whose embeddings to index.
+        latent_size: Dimension of the vectors.
+        from_rows: Number of rows from which an index is built.
+        check: Called twice a second; an exception that it raises cancels the build, whose index is
+        then dropped.
 
     Returns:
         Whether there is an index now.
@@ -105,7 +111,7 @@ def ensure_vector_index(
 
 
 def build_progress(engine: Engine, checkpoint_id: int) -> str | None:
-    """How far the build of a checkpoint's index is, in PostgreSQL's words; None where none is."""
+    """Return the progress of an index build in PostgreSQL's words; None if none is running."""
     statement = text(
         "SELECT phase, 100 * blocks_done / nullif(blocks_total, 0) AS percent"
         " FROM pg_stat_progress_create_index WHERE relid = to_regclass(:table)"
@@ -119,9 +125,9 @@ def build_progress(engine: Engine, checkpoint_id: int) -> str | None:
 
 
 def graph_bytes(rows: int, size: int) -> int:
-    """Memory for the graph of so many vectors.
+    """Return the memory in bytes that an HNSW build needs for this many vectors of this size.
 
-    Rows that it has no room for are put into it on disk, each in several times as long.
+    Vectors that do not fit are inserted on disk, which takes several times as long for each.
     """
     return rows * (4 * size + _GRAPH_BYTES_A_ROW)
 
@@ -144,10 +150,10 @@ def _build(
     try:
         _unless(connection, check, statement, {})
     except Exception:
-        # Its own connection goes, and with it the lock that others wait for.
+        # Close the connection, which also releases the lock that other callers wait for.
         connection.invalidate()
-        # What is left of the index serves no search; where the drop would have to wait for a long
-        # transaction, the next build does it.
+        # The incomplete index serves no search. If dropping it would have to wait for a long
+        # transaction, the next build drops it.
         with suppress(DBAPIError), connection.engine.connect() as plain:
             other = plain.execution_options(isolation_level="AUTOCOMMIT")
             other.execute(text("SET statement_timeout = '2s'"))
@@ -161,7 +167,7 @@ def _build(
 def _unless(
     connection: Connection, check: Callable[[], None], statement: str, values: dict[str, str]
 ) -> None:
-    """Run a statement that may take long, unless ``check`` raises meanwhile."""
+    """Run a long statement, and cancel it if ``check`` raises."""
     with ThreadPoolExecutor(1, thread_name_prefix="vector-index") as thread:
         running = thread.submit(connection.execute, text(statement), values)
         try:
