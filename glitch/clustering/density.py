@@ -1,9 +1,9 @@
-"""Groups of glitches that look alike: HDBSCAN on directions in the latent space.
+"""Clusters of similar glitches: HDBSCAN on directions in the latent space.
 
 The angle between latent vectors is compared, not their distance: the length of a posterior mean
-grows with how many views there are and how loud they are, its direction says what they show. On
-vectors of length one the Euclidean distance d and the angle a obey d = 2 sin(a / 2), so HDBSCAN
-(Campello, Moulavi & Sander 2013) needs no other metric.
+grows with the number of views and their loudness; its direction describes their content. On vectors
+of length one the Euclidean distance d and the angle a obey d = 2 sin(a / 2), so HDBSCAN (Campello,
+Moulavi & Sander 2013) needs no other metric.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from glitch.types import LatentArray
 
 LEAST_CLUSTER_SIZE = 3
 EXEMPLARS = 8
-SAME_FROM = 0.3  # Jaccard index from which two clusters of different runs are called the same
-EXACT_MEDOID = 2000  # members up to which the medoid is sought among all pairs
-MIN_SAMPLES = 3  # neighbours that make a place dense
-REACH = 1.5  # of the core's median spacing: what joins a lone cluster, chosen on real glitches
-WIDEST = 1.25  # chord (77 degrees) to the middle within which nine in ten of a lone cluster lie
-SUBSAMPLES = 10  # subsamples that stability is taken over
+SAME_FROM = 0.3  # Jaccard index from which two clusters of different runs count as the same
+EXACT_MEDOID = 2000  # members up to which all pairs are compared for the medoid
+MIN_SAMPLES = 3  # HDBSCAN's min_samples
+REACH = 1.5  # of the core's median spacing: glitches within it join; chosen on real glitches
+WIDEST = 1.25  # largest 90 % quantile of the chord (77 degrees) to the centre of a lone cluster
+SUBSAMPLES = 10  # subsamples for the stability
 SUBSAMPLE = 0.8
-FEW = 3000  # above, fewer subsamples: each costs as much as a clustering
-MANY = 6000  # above, the nearest of each are compared in place of all pairs
+FEW = 3000  # above, fewer subsamples: each needs another clustering
+MANY = 6000  # above, a nearest-neighbour graph replaces all pairs
 VERY_MANY = 100_000  # above, one subsample
 
 Unit = Float[np.ndarray, "glitch latent"]
 Kept = Bool[np.ndarray, " glitch"]
 Labelling = tuple[Int[np.ndarray, " clustered"], Float[np.ndarray, " clustered"]]
-Fit = Callable[[Kept, int], Labelling]  # labels and probabilities of those kept
+Fit = Callable[[Kept, int], Labelling]  # returns labels and probabilities of the kept glitches
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,22 +46,22 @@ class FoundCluster:
     """A cluster as positions in the array that was clustered."""
 
     members: Int[np.ndarray, " member"]  # ascending
-    probabilities: Float[np.ndarray, " member"]  # in [0, 1]; higher belongs more surely
+    probabilities: Float[np.ndarray, " member"]  # in [0, 1]; higher is more certainly a member
     distances: Float[np.ndarray, " member"]  # to the medoid, chord of the unit sphere, 0 to 2
     medoid: int  # position of the member with the least mean distance to the others
-    exemplars: tuple[int, ...]  # positions: the medoid, then outwards to the farthest
-    stability: float  # in [0, 1]; higher is found again more surely when glitches are left out
+    exemplars: tuple[int, ...]  # positions, from the medoid to the farthest member
+    stability: float  # in [0, 1]; higher is more often found again in subsamples
 
 
 class Match(NamedTuple):
     """An earlier cluster that a cluster continues."""
 
     previous: int  # its position
-    overlap: float  # Jaccard index in (0, 1]; higher is more the same
+    overlap: float  # Jaccard index in (0, 1]; higher is more similar
 
 
 def unit_vectors(vectors: LatentArray) -> Unit:
-    """Each vector divided by its length, float64; a vector of zeros stays one.
+    """Divide each vector by its length, in float64; a zero vector stays zero.
 
     Args:
         vectors: Posterior means, shape (glitch, latent).
@@ -77,17 +77,17 @@ def find_clusters(
     rng: np.random.Generator,
     heartbeat: Callable[[], None] | None = None,
 ) -> list[FoundCluster]:
-    """Clusters of glitches by the direction of their latent vectors, largest first.
+    """Find clusters of glitches by the direction of their latent vectors, largest first.
 
-    Deterministic for a given generator state: the clusters do not depend on ``rng``, only their
-    stability does. Up to ``MANY`` glitches every pair is compared; beyond, time grows little faster
-    than their number (``glitch.clustering.many``).
+    Deterministic for a given generator state; only the stability depends on ``rng``. Up to ``MANY``
+    glitches every pair is compared; beyond, time grows little faster than their number
+    (``glitch.clustering.many``).
 
     Args:
         vectors: Posterior means, shape (glitch, latent), finite.
-        min_cluster_size: Fewer glitches than this are no cluster; at least 3.
+        min_cluster_size: Least number of members of a cluster; at least 3.
         rng: Draws the subsamples from which stability is measured (Hennig 2007).
-        heartbeat: Called between the clusterings; may end the work by an exception.
+        heartbeat: Called between the clusterings; may raise to stop.
 
     Returns:
         The clusters; glitches in none of them are noise.
@@ -124,20 +124,21 @@ def match_clusters(
     previous: Sequence[AbstractSet[object]],
     n_seen: Int[np.ndarray, "current previous"],
 ) -> list[Match | None]:
-    """Which earlier cluster each cluster continues, if any; none is continued twice.
+    """Find the earlier cluster that each cluster continues, if any; none is continued twice.
 
-    The pairing has the largest possible sum of Jaccard indices; pairs below ``SAME_FROM`` are no
-    pairs.
+    The pairing has the largest possible sum of Jaccard indices; pairs below ``SAME_FROM`` are
+    dropped.
 
     Args:
         current: The members of each cluster.
-        previous: Those of each earlier one that were clustered again.
-        n_seen: How many members of each current one the run of each earlier one could see: what
-            came since is no difference, else growth alone would make a cluster another.
+        previous: The members of each earlier cluster that are in the current run.
+        n_seen: Number of members of each current cluster that existed at the run of each earlier
+            cluster. Only these count, because otherwise growth alone would make it a different
+            cluster.
     """
     if not current or not previous:
         return [None] * len(current)
-    from scipy.optimize import linear_sum_assignment  # takes its time to import
+    from scipy.optimize import linear_sum_assignment  # slow to import
 
     holders: defaultdict[object, list[int]] = defaultdict(list)
     for column, old in enumerate(previous):
@@ -159,10 +160,10 @@ def match_clusters(
 def _hdbscan(
     units: Unit, min_cluster_size: int
 ) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
-    """Labels (-1 is noise) and probabilities.
+    """Compute labels (-1 is noise) and probabilities.
 
-    Novel glitches may form one cluster and noise, so the root of the tree may be a cluster, but
-    only if its members look alike: scikit-learn prefers the root whenever it is allowed.
+    The glitches may form a single cluster plus noise, so the root of the tree may be a cluster, but
+    only if its members are similar, because scikit-learn prefers the root whenever it is allowed.
     """
     labels, probabilities = _fit(units, min_cluster_size, may_be_lone=True)
     if labels.max() != 0:
@@ -178,13 +179,13 @@ def _hdbscan(
 def _fit(
     units: Unit, min_cluster_size: int, *, may_be_lone: bool
 ) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
-    from sklearn.cluster import HDBSCAN  # takes a second to import
+    from sklearn.cluster import HDBSCAN  # import takes a second
 
     model = HDBSCAN(
         min_cluster_size=min_cluster_size,
         min_samples=min(min_cluster_size, MIN_SAMPLES),
         allow_single_cluster=may_be_lone,
-        # The other algorithms keep all distances: at 20,000 glitches 3.2 GB.
+        # The other algorithms store all distances: 3.2 GB for 20,000 glitches.
         algorithm="kd_tree",
         copy=True,
     ).fit(units)
@@ -194,18 +195,18 @@ def _fit(
 def _grow(
     units: Unit, labels: Int[np.ndarray, " glitch"], probabilities: Float[np.ndarray, " glitch"]
 ) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
-    """Complete a single cluster, of which HDBSCAN gives only the core.
+    """Complete a single cluster, for which HDBSCAN gives only the core.
 
-    Glitches about as near to a member as the core's members are to their neighbours join, until
-    none is left. (A single cluster is the root of HDBSCAN's tree, and scikit-learn keeps of the
-    root only what remains until it would split.)
+    Add glitches about as near to a member as the core's members are to their neighbours, until
+    there are no more. (A single cluster is the root of HDBSCAN's tree, and scikit-learn keeps only
+    the part of the root that remains until its split.)
     """
     from sklearn.neighbors import NearestNeighbors
 
     labels, probabilities = labels.copy(), probabilities.copy()
     everyone = NearestNeighbors().fit(units)
     core = np.nonzero(labels == 0)[0]
-    k = min(MIN_SAMPLES + 1, len(units))  # with itself
+    k = min(MIN_SAMPLES + 1, len(units))  # itself included
     reaches = everyone.kneighbors(units[core], n_neighbors=k)[0][:, -1]
     least, reach = max(float(reaches.min()), 1e-12), REACH * max(float(np.median(reaches)), 1e-12)
     edge = core
@@ -218,13 +219,16 @@ def _grow(
                     joining[place] = min(distance, joining.get(place, np.inf))
         edge = np.array(sorted(joining), dtype=np.int64)
         labels[edge] = 0
-        for place, distance in joining.items():  # as HDBSCAN: the inverse distance over its largest
+        for (
+            place,
+            distance,
+        ) in joining.items():  # as in HDBSCAN: inverse distance over the largest one
             probabilities[place] = min(1.0, least / max(distance, least))
     return labels, probabilities
 
 
 def _fit_few(units: Unit) -> Fit:
-    """Every pair compared."""
+    """Return a fit that compares every pair."""
 
     def fit(is_kept: Kept, min_cluster_size: int) -> Labelling:
         return _hdbscan(units[is_kept], min_cluster_size)
@@ -233,10 +237,10 @@ def _fit_few(units: Unit) -> Fit:
 
 
 def _fit_many(units: Unit) -> Fit:
-    """By a graph that is searched once."""
+    """Return a fit on a nearest-neighbour graph, which is computed once."""
     narrow = units.astype(np.float32)
     graph = neighbour_graph(narrow)
-    # All of them may be one cluster, if they are one look: as with few.
+    # All may be one cluster only if they are similar, as in _hdbscan.
     middle = narrow[int((narrow @ narrow.mean(axis=0)).argmax())]
     is_one_look = bool(np.quantile(np.linalg.norm(narrow - middle, axis=1), 0.9) <= WIDEST)
 
@@ -254,7 +258,7 @@ def _fit_many(units: Unit) -> Fit:
 
 
 def _groups(labels: Int[np.ndarray, " glitch"]) -> list[Int[np.ndarray, " member"]]:
-    """The members of each cluster, ascending."""
+    """Return the members of each cluster, ascending."""
     order = np.argsort(labels, kind="stable")
     bounds = np.searchsorted(labels[order], np.arange(labels.max() + 2))
     return [order[start:end] for start, end in pairwise(bounds)]
@@ -267,7 +271,7 @@ def _stabilities(
     rng: np.random.Generator,
     heartbeat: Callable[[], None] | None,
 ) -> list[float]:
-    """Mean Jaccard index of each cluster with its most similar one in clusterings of subsamples."""
+    """Average over subsamples the Jaccard index of each cluster with its most similar one."""
     n, n_clusters = len(labels), int(labels.max()) + 1
     rounds = SUBSAMPLES if n <= FEW else 3 if n <= VERY_MANY else 1
     sums = np.zeros(n_clusters)
@@ -286,7 +290,7 @@ def _stabilities(
 def _best_overlaps(
     labels: Int[np.ndarray, " glitch"], again: Int[np.ndarray, " glitch"], n_clusters: int
 ) -> Float[np.ndarray, " cluster"]:
-    """The largest Jaccard index of each cluster of one labelling with any of another."""
+    """Return the largest Jaccard index of each cluster of one labelling with any of another."""
     best = np.zeros(n_clusters)
     if again.max() < 0:
         return best
@@ -305,19 +309,19 @@ def describe_cluster(
     probabilities: Float[np.ndarray, " member"],
     stability: float,
 ) -> FoundCluster:
-    """The cluster that these members make, with its medoid and exemplars.
+    """Build a cluster from its members, with its medoid and exemplars.
 
     Args:
         units: Vectors of length one, shape (glitch, latent).
         members: Positions in ``units``, ascending.
-        probabilities: How surely each belongs, in [0, 1].
+        probabilities: Membership probability of each, in [0, 1].
         stability: In [0, 1]; higher is more stable.
     """
     points = units[members]
     if len(points) <= EXACT_MEDOID:
         gram = np.clip(points @ points.T, -1.0, 1.0)
         centre = int(np.sqrt(np.maximum(2 - 2 * gram, 0)).sum(axis=1).argmin())
-    else:  # the nearest to the mean direction, which needs no pairs
+    else:  # nearest to the mean direction, without comparing pairs
         centre = int((points @ points.mean(axis=0)).argmax())
     distances = np.linalg.norm(points - points[centre], axis=1)
     outwards = np.argsort(distances, kind="stable")

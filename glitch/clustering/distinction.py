@@ -20,7 +20,7 @@ class Spread:
 
 
 def spread_of(vectors: Float[np.ndarray, "glitch latent"]) -> Spread:
-    """Mean and variance (over n) of each latent.
+    """Compute mean and variance (over n) of each latent.
 
     Raises:
         GlitchError: if there is no vector.
@@ -32,11 +32,11 @@ def spread_of(vectors: Float[np.ndarray, "glitch latent"]) -> Spread:
 
 
 def mean_differences(group: Spread, others: Spread) -> Float64[np.ndarray, " latent"]:
-    """Standardised difference of the means of each latent.
+    """Compute the standardised difference of the means of each latent.
 
-    The difference over the root of the mean of both variances (Cohen's d for groups of any two
-    sizes): far from zero tells the group apart, above zero means higher in the group. A latent
-    that moves in neither set tells nothing, and gets 0.
+    The difference divided by the root of the mean of both variances (Cohen's d for groups of equal
+    weight): far from zero distinguishes the group, positive means higher in the group. A latent
+    that is constant in both sets gets 0.
     """
     scale = np.sqrt((group.variance + others.variance) / 2)
     difference = group.mean - others.mean
@@ -46,14 +46,14 @@ def mean_differences(group: Spread, others: Spread) -> Float64[np.ndarray, " lat
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """Vectors along their two leading principal components."""
+    """Coordinates of vectors along their two leading principal components."""
 
     points: Float64[np.ndarray, "glitch 2"]
-    shares: tuple[float, float]  # of the variance along each, in [0, 1]
+    shares: tuple[float, float]  # fraction of the variance along each, in [0, 1]
 
 
 def principal_plane(vectors: Float[np.ndarray, "glitch latent"]) -> Plane:
-    """Coordinates of each vector in the plane of the two leading principal components.
+    """Project vectors onto the plane of their two leading principal components.
 
     The same vectors give the same plane: each direction is oriented so that its largest component
     is positive. For fewer than three vectors, or vectors along one line, the second share is zero.
@@ -63,7 +63,7 @@ def principal_plane(vectors: Float[np.ndarray, "glitch latent"]) -> Plane:
     points = np.zeros((len(centred), 2))
     if len(centred) < 2 or not centred.any():
         return Plane(points, (0.0, 0.0))
-    # From the small matrix: latents are few, glitches may be many.
+    # The latent covariance is small even for many glitches.
     variances, directions = np.linalg.eigh(centred.T @ centred)
     shares = [0.0, 0.0]
     for place, column in enumerate(range(len(variances) - 1, max(len(variances) - 3, -1), -1)):

@@ -1,7 +1,7 @@
 """Return of a class after a long absence.
 
-Absence is counted in days on which the catalogue holds any glitch of the detector: a break between
-observing runs, or a stretch that nobody has loaded, is no absence of a class.
+Absence is counted in days with at least one glitch of the detector in the catalogue: breaks between
+observing runs, and periods that nobody has loaded, do not count.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from glitch.novelty import LEAST_OF_CLASS
 from glitch.novelty.pool import Pool
 
 DAY_S = 86_400
-AS_NEAR = 0.9  # an unlabelled glitch is of a look if it is as near as this share of the class
+AS_NEAR = 0.9  # quantile of a class's scores up to which an unlabelled glitch resembles it
 
 
 @dataclass(frozen=True)
 class Recurrence:
-    """A class or look that occurs again."""
+    """A class that occurs again."""
 
-    silent_days: int  # with data and without the look
+    silent_days: int  # days with data but without the class
     last_before: float  # GPS time of its last occurrence before the silence, s
     first_after: float  # GPS time of its first occurrence after it, s
     n_after: int  # occurrences since then
 
 
 def days_with_data(gps_times: Float[np.ndarray, " glitch"]) -> Int[np.ndarray, " day"]:
-    """The days, counted from the GPS epoch, on which there is any glitch; ascending.
+    """List the days, counted from the GPS epoch, with at least one glitch; ascending.
 
     Args:
-        gps_times: In s; NaN where not known.
+        gps_times: In s; NaN if not known.
     """
     known = gps_times[np.isfinite(gps_times)]
     return np.unique(np.floor(known / DAY_S).astype(np.int64))
@@ -41,16 +41,16 @@ def days_with_data(gps_times: Float[np.ndarray, " glitch"]) -> Int[np.ndarray, "
 def recurrence(
     occurrences: Float[np.ndarray, " glitch"], days: Int[np.ndarray, " day"], least_days: int
 ) -> Recurrence | None:
-    """The latest return of a look after a silence, if it is recent.
+    """Find the latest return after an absence, if it is recent.
 
     Args:
-        occurrences: GPS times at which it occurred, in s, in any order; NaN where not known.
+        occurrences: GPS times of the occurrences, in s, in any order; NaN if not known.
         days: ``days_with_data`` of all glitches of the detector, these included.
-        least_days: So many days with data make a silence; and a return is recent that lies within
-            as many of the newest.
+        least_days: Number of days with data that make an absence. A return is recent if it is
+            within the same number of the newest days with data.
 
     Returns:
-        None if it never fell silent, or came back longer ago than that.
+        None if there was no such absence, or the return was not recent.
     """
     times = np.sort(occurrences[np.isfinite(occurrences)])
     places = np.searchsorted(days, np.floor(times / DAY_S).astype(np.int64))
@@ -76,17 +76,18 @@ def recurrences_in(
     least_days: int,
     least_glitches: int,
 ) -> dict[int, Recurrence]:
-    """The classes of one detector that came back, by id.
+    """Find the classes of one detector that have returned, by id.
 
-    A class occurs when a glitch is labelled so, or when an unlabelled one resembles it: most of its
-    nearest references are of the class, and it is as near to the known as nine in ten of the class.
+    A class occurs when a glitch is labelled with it, or when an unlabelled glitch resembles it:
+    most of its nearest references have the class, and its novelty score is at most the 90 %
+    quantile of the scores of the class.
 
     Args:
         pool: The glitches of the detector.
-        predicted: The class id that most of the nearest references of each name.
-        is_sure: Whether that is more than half of them.
-        least_days: Days with data and without the class that make a silence.
-        least_glitches: Unlabelled ones since then, fewer are chance.
+        predicted: The most frequent class id among the nearest references of each glitch.
+        is_sure: Whether more than half of them have that class.
+        least_days: Days with data and without the class that make an absence.
+        least_glitches: Least number of unlabelled occurrences since then; fewer may be chance.
     """
     days = days_with_data(pool.gps_times)
     if len(days) <= least_days:

@@ -1,10 +1,10 @@
-"""HDBSCAN for many: the spanning tree of a nearest-neighbour graph in place of all pairs.
+"""HDBSCAN for many glitches, on a nearest-neighbour graph instead of all pairs.
 
-scikit-learn's HDBSCAN looks at every pair, so its time grows with the square. Here mutual
-reachability is known for each glitch and its nearest ones alone (``glitch.nearest``); the minimum
-spanning tree of that sparse graph takes the place of the full one, and ``fast-hdbscan`` condenses
-it and chooses clusters by excess of mass, as Campello, Moulavi & Sander (2013) do. What the graph
-leaves apart is joined at the densest places of its parts, so that there is one tree.
+scikit-learn's HDBSCAN compares every pair, so its time grows with the square. Here mutual
+reachability is computed only between each glitch and its nearest neighbours (``glitch.nearest``);
+the minimum spanning tree of that sparse graph replaces the full one, and ``fast-hdbscan`` condenses
+it and chooses clusters by excess of mass, as Campello, Moulavi & Sander (2013) do. Unconnected
+parts of the graph are joined at their densest glitches, so that there is one tree.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from glitch.nearest import Graph, nearest_among
 from glitch.types import LatentArray
 
 NEIGHBOURS = 15
-_JOINING = 10  # neighbours of a part among parts
-_LEAST = 1e-9  # a distance of 0 would be no edge to scipy
+_JOINING = 10  # nearest parts considered for joining a part
+_LEAST = 1e-9  # scipy takes a distance of 0 for no edge
 Subgraph = tuple[Int[np.ndarray, "kept near"], Float[np.ndarray, "kept near"]]
 Edges = Float[np.ndarray, "edge 3"]  # from, to, mutual reachability
 
 
 def neighbour_graph(units: LatentArray) -> Graph:
-    """The graph that ``clusters_of_graph`` takes; vectors of length one, float32."""
+    """Build the graph for ``clusters_of_graph`` from vectors of length one, float32."""
     return nearest_among(units, NEIGHBOURS)
 
 
 def without(graph: Graph, is_kept: Bool[np.ndarray, " glitch"]) -> Subgraph:
-    """The graph of only the glitches to keep: a subsample needs no search."""
+    """Restrict the graph to the glitches to keep, so that a subsample needs no search."""
     places, chords = graph[0][is_kept], graph[1][is_kept]
     is_near = is_kept[places]
-    order = np.argsort(~is_near, axis=1, kind="stable")  # those kept first, in their order
+    order = np.argsort(~is_near, axis=1, kind="stable")  # kept neighbours first, in their order
     renumbered = np.where(is_near, (np.cumsum(is_kept) - 1)[places], -1)
     distances = np.where(is_near, chords, np.inf)
     return np.take_along_axis(renumbered, order, 1), np.take_along_axis(distances, order, 1)
@@ -40,13 +40,13 @@ def without(graph: Graph, is_kept: Bool[np.ndarray, " glitch"]) -> Subgraph:
 def clusters_of_graph(
     units: LatentArray, graph: Graph, min_cluster_size: int, min_samples: int, *, may_be_lone: bool
 ) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
-    """Labels (-1 is noise) and probabilities in [0, 1].
+    """Compute labels (-1 is noise) and probabilities in [0, 1].
 
     Args:
         units: Vectors of length one, float32, shape (glitch, latent).
-        graph: Of them, from ``neighbour_graph`` or ``without``.
-        min_cluster_size: Fewer are no cluster.
-        min_samples: Glitches, itself among them, that make a place dense; 2 or more.
+        graph: Their graph, from ``neighbour_graph`` or ``without``.
+        min_cluster_size: Least number of members of a cluster.
+        min_samples: Glitches, itself included, up to which the core distance reaches; 2 or more.
         may_be_lone: Whether all of them may be one cluster.
     """
     from fast_hdbscan.hdbscan import clusters_from_spanning_tree  # compiles for seconds
@@ -71,7 +71,7 @@ def _spanning_tree(
     edges, parts = _forest(places, chords, cores, n)
     found = [edges]
     while parts.max() > 0:
-        # The densest of each part stand for it; each round at least halves the parts.
+        # The densest glitch represents each part; each round at least halves the number of parts.
         order = np.lexsort((np.arange(n), cores, parts))
         firsts = np.concatenate([[True], np.diff(parts[order]) > 0])
         chosen = order[firsts]
@@ -89,8 +89,8 @@ def _forest(
     cores: Float[np.ndarray, " glitch"],
     n: int,
 ) -> tuple[Edges, Int[np.ndarray, " glitch"]]:
-    """The least edges that join what the graph joins, and which part each belongs to."""
-    # A service that clusters nothing itself needs neither.
+    """Return the minimum spanning edges of the graph, and the connected part of each glitch."""
+    # Imported here: a process that does not cluster needs neither.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
@@ -99,7 +99,7 @@ def _forest(
     is_edge = ends >= 0
     starts, ends, distances = starts[is_edge], ends[is_edge], distances[is_edge]
     reach = np.maximum(np.maximum(distances, np.maximum(cores[starts], cores[ends])), _LEAST)
-    # One direction of each pair: an edge found from both ends would be added up.
+    # Keep one direction of each pair: the weights of duplicate edges would be summed.
     low, high = np.minimum(starts, ends), np.maximum(starts, ends)
     _, kept = np.unique(low * n + high, return_index=True)
     graph = coo_array((reach[kept], (low[kept], high[kept])), shape=(n, n)).tocsr()
