@@ -40,15 +40,15 @@ MANIFEST_KEYS = (
 
 @dataclass(frozen=True)
 class Manifest:
-    """What travels with the weights."""
+    """Metadata stored beside the weights of a checkpoint."""
 
     name: str
     architecture: AnyArchitecture
     preprocessing: Preprocessing
     weights_sha256: str
-    training: Mapping[str, Any]  # the data learnt from, and the run's configuration
+    training: Mapping[str, Any]  # training data and configuration of the run
     schedule: Mapping[str, Any]  # the objective and its parameters
-    metrics: Mapping[str, Any]  # what evaluation found before publishing
+    metrics: Mapping[str, Any]  # results of the evaluation before publication
     licence: str
     git_revision: str | None
 
@@ -63,7 +63,7 @@ class Checkpoint:
 
 
 def shipped_checkpoint() -> Path:
-    """The folder of the checkpoint that comes with this package."""
+    """Return the folder of the checkpoint that comes with this package."""
     return Path(__file__).parent / "data" / "checkpoints" / SHIPPED_NAME
 
 
@@ -80,18 +80,18 @@ def save_checkpoint(
     git_revision: str | None = None,
     is_half_precision: bool = False,
 ) -> Manifest:
-    """Writes a checkpoint; the manifest last, so that half a checkpoint is never taken for one.
+    """Write a checkpoint, with the manifest last, so that an incomplete checkpoint is never loaded.
 
     Args:
-        folder: made if missing; what it holds of an earlier checkpoint is replaced.
-        model: the weights to keep.
-        name: how people call this checkpoint.
-        preprocessing: the recipe of the views that it was trained on.
-        training: summary of data and configuration, of plain JSON values.
-        schedule: objective and its parameters, of plain JSON values.
-        metrics: evaluation of exactly these weights, of plain JSON values.
+        folder: created if missing; an earlier checkpoint in it is replaced.
+        model: the model whose weights are stored.
+        name: the checkpoint's name.
+        preprocessing: the preprocessing of the views that the model was trained on.
+        training: summary of data and configuration, as plain JSON values.
+        schedule: objective and its parameters, as plain JSON values.
+        metrics: evaluation of exactly these weights, as plain JSON values.
         licence: SPDX expression for the weights.
-        git_revision: of the code that trained it.
+        git_revision: revision of the code that trained it.
         is_half_precision: store float16, half the size; loading always gives float32.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Reads and verifies a checkpoint.
+    """Read and verify a checkpoint.
 
     Raises:
         CheckpointError: if a file is missing or damaged, or manifest and weights disagree; the
@@ -155,7 +155,11 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 def _digest(content: Mapping[str, Any]) -> str:
-    """Of what is written: as built it may have what later releases add; catalogues name it so."""
+    """Hash the manifest as written in the file.
+
+    The objects built from it may have fields that later releases add, and catalogues identify
+    checkpoints by this digest.
+    """
     key = {
         "weights": content["weights_sha256"],
         "architecture": content["architecture"],

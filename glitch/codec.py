@@ -15,7 +15,7 @@ from glitch.errors import FormatError
 from glitch.types import ViewArray
 
 STEPS = 255
-MAX_CELLS = 1 << 22  # a grid beyond this is no view of ours; it bounds what unpacking allocates
+MAX_CELLS = 1 << 22  # larger than any valid view; bounds what unpacking allocates
 _LEVEL = 3
 
 
@@ -26,8 +26,8 @@ def pack_view(view: ViewArray) -> bytes:
         view: shape (freq, time), float32 in [0, 1].
 
     Returns:
-        A zstd frame that carries its content size and a checksum. The same view always gives the
-        same bytes for one version of zstd.
+        A zstd frame with its content size and a checksum. The same view always gives the same bytes
+        for one version of zstd.
 
     Raises:
         FormatError: if a value is not finite or lies outside [0, 1].
@@ -40,9 +40,9 @@ def pack_view(view: ViewArray) -> bytes:
 
 
 def unpack_view(packed: bytes, shape: tuple[int, int]) -> ViewArray:
-    """The view of ``shape`` (freq, time), float32 in [0, 1].
+    """Decompress one view of ``shape`` (freq, time), float32 in [0, 1].
 
-    Never allocates more than the shape requires, whatever the bytes declare.
+    Never allocates more than the shape requires, regardless of the size that the data declare.
 
     Raises:
         FormatError: if the bytes are damaged, or hold a view of another shape.

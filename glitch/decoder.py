@@ -1,4 +1,4 @@
-"""From the latent vector back to views: reconstructions and residuals."""
+"""Decoding of latent vectors to views: reconstructions and residuals."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from glitch.loaded import LoadedModel
 from glitch.types import LatentArray, ViewsArray
 from glitch.views import Views
 
-BATCH = 64  # vectors at a time: bounds memory, changes no result
-LEAST_ACTIVE_VARIANCE = 0.01  # of the posterior mean over glitches (Burda et al. 2016)
+BATCH = 64  # vectors per batch: bounds memory; results do not depend on it
+LEAST_ACTIVE_VARIANCE = 0.01  # variance of the posterior mean over glitches (Burda et al. 2016)
 
 
 class Decoder(LoadedModel):
-    """Paints views from latent vectors with a checkpoint. Deterministic, each as it would alone.
+    """Decodes latent vectors to views with a checkpoint.
 
-    Pictures come on the full grid of the checkpoint's views; the model paints means over its
-    pooling cells, so cells of that size have one value each.
+    Deterministic; the result for a vector does not depend on the others in the batch. Views have
+    the full grid of the checkpoint; the model predicts means over its pooling cells, so all pixels
+    of a pooling cell have the same value.
     """
 
     def paint(self, latents: LatentArray, durations_s: Sequence[float]) -> ViewsArray:
-        """The expected views of each latent vector.
+        """Decode each latent vector to its expected views.
 
         Args:
             latents: shape (batch, latent), float32.
-            durations_s: the windows wanted, in seconds.
+            durations_s: the window lengths to decode, in seconds.
 
         Returns:
-            Shape (batch * windows, freq, time), the windows of one vector beside each other;
-            energy over the clip, in [0, 1]: what the Gaussian paints below or above is cut.
+            Shape (batch * windows, freq, time), the windows of one vector next to each other;
+            energy divided by the clip, values of the Gaussian outside [0, 1] clipped.
 
         Raises:
-            GlitchError: if the checkpoint has no such window, or vectors of another size.
+            GlitchError: if the checkpoint has no such window, or the vectors have another size.
         """
         views = [self.preprocessing.view_index(duration_s) for duration_s in durations_s]
         painted = self._painted(latents, views)
@@ -44,18 +45,19 @@ class Decoder(LoadedModel):
         return np.asarray(pictures, dtype=np.float32)
 
     def residual(self, views: Views, latent: Float32[np.ndarray, " latent"]) -> ViewsArray:
-        """What was seen less what is painted, at the model's own resolution.
+        """Subtract the reconstruction from the observed views, at the model's own resolution.
 
         Args:
             views: one glitch.
             latent: its posterior mean, shape (latent,).
 
         Returns:
-            Shape (view, freq, time), energy over the clip; above zero where the glitch is louder
-            than the picture that the model has of it, zero where nothing was observed.
+            Shape (view, freq, time), energy divided by the clip; positive where the glitch is
+            louder than its reconstruction, zero where nothing was observed.
 
         Raises:
-            GlitchError: if the views are of other preprocessing, or the vector of another size.
+            GlitchError: if the views were made with other preprocessing, or the vector has another
+                size.
         """
         if views.preprocessing.digest() != self.preprocessing.digest():
             raise GlitchError(
@@ -99,17 +101,17 @@ class Decoder(LoadedModel):
     def _spread(
         self, pixels: Float32[np.ndarray, "batch view pooled_freq pooled_time"]
     ) -> Float32[np.ndarray, "batch view freq time"]:
-        """Give every cell of the full grid the mean of its pooling cell."""
+        """Give each pixel of the full grid the mean of its pooling cell."""
         n_rows = self.preprocessing.n_frequency // pixels.shape[2]
         n_columns = self.preprocessing.n_time // pixels.shape[3]
         return np.asarray(pixels.repeat(n_rows, axis=2).repeat(n_columns, axis=3), dtype=np.float32)
 
 
 def active_units(variances: Float32[np.ndarray, " latent"]) -> Bool[np.ndarray, " latent"]:
-    """Latents that carry information: the posterior means of the others hardly vary.
+    """Select the latents that carry information: the posterior means of the others hardly vary.
 
     Args:
-        variances: of the posterior mean of each latent over many glitches.
+        variances: variance of the posterior mean of each latent over many glitches.
     """
     return np.asarray(variances > LEAST_ACTIVE_VARIANCE, dtype=np.bool_)
 
@@ -117,7 +119,7 @@ def active_units(variances: Float32[np.ndarray, " latent"]) -> Bool[np.ndarray, 
 def traversal(
     latent: Float32[np.ndarray, " latent"], unit: int, values: Sequence[float]
 ) -> LatentArray:
-    """A latent vector with one of its latents set to each value in turn, shape (values, latent).
+    """Repeat a latent vector with one latent set to each value in turn, shape (values, latent).
 
     Raises:
         GlitchError: if there is no such latent.

@@ -7,23 +7,23 @@ from pathlib import PurePosixPath
 
 from glitch.files.frame_names import parse_frame_name
 
-# Those that are planned, Cosmic Explorer and the Einstein Telescope, come last: their names are
-# common words of other things ("run E1"), so that free text never means them.
+# The planned detectors, Cosmic Explorer and the Einstein Telescope, come last. Their names often
+# mean other things ("run E1"), so they are never recognised in free text.
 DETECTORS = ("G1", "H1", "H2", "I1", "K1", "L1", "V1", "C1", "E1", "E2", "E3")
 
 _PREFIX = re.compile(r"\s*([A-Z][0-9]):", re.ASCII)
-# A detector between anything but letters and digits: H1, h1, H1_, -L1-, but not CH1 or H12.
+# A detector not preceded or followed by a letter or digit: H1, h1, H1_, -L1-, but not CH1 or H12.
 _TOKEN = re.compile(r"(?<![A-Za-z0-9])([GHIKLV][12])(?![A-Za-z0-9])", re.ASCII | re.IGNORECASE)
-# GWOSC names end in the release, of which V1 is no detector: LOSC_4_V1, GWOSC_4KHZ_V2, R1.
+# GWOSC names end in the release, where V1 is not Virgo: LOSC_4_V1, GWOSC_4KHZ_V2, R1.
 _RELEASE = re.compile(r"(?<=[0-9A-Z])_[VR][0-9]+(?=[-.]|\Z)", re.ASCII)
-# triggers_v1.csv: of the table's own version; Virgo's are written V1.
+# triggers_v1.csv: version 1 of the table; Virgo is written V1.
 _VERSION = re.compile(r"(?<=[0-9A-Za-z])[ _.-]v[0-9]+(?![0-9A-Za-z])", re.ASCII)
-# H1_data_V1.csv: likewise, where the word before it pairs no detectors.
+# H1_data_V1.csv: also a version, unless the word before it joins two detectors (H1_vs_V1).
 _VERSION_OF = re.compile(r"(?<=[0-9A-Za-z])_V1(?=\.[A-Za-z]|\Z)", re.ASCII)
 _PAIRING = frozenset({"vs", "versus", "and", "or", "with", "plus", "to", "coinc", "coincident"})
 _IN_FRAME_NAME = re.compile(rf"(?<![A-Za-z0-9])({'|'.join(DETECTORS)})(?![A-Za-z0-9])", re.ASCII)
 _SITES = {ifo[0]: ifo for ifo in DETECTORS if ifo.endswith("1") and ifo not in ("C1", "E1")}
-# What a file may call a detector that is not known here.
+# Names in files of detectors that are not supported here.
 _OTHER = re.compile(r"[A-Z]\d|ET\b.*|EINSTEIN.*|CE\d*|COSMIC.*|LISA|NEMO|DECIGO", re.ASCII)
 _SITE = re.compile("|".join([*DETECTORS, *_SITES]), re.ASCII)
 _NAMES = _SITES | {
@@ -33,45 +33,47 @@ _NAMES = _SITES | {
 
 
 def parse_detector(text: str | None) -> str | None:
-    """The detector of this name, in any case; None if there is none.
+    """Return the detector with this name, in any case; None if there is none.
 
-    "h1" is H1, as are its site's letter and name: H, LHO, Hanford. Blanks, "-" and "_" are ignored;
-    a text with anything else is no name.
+    "h1" is H1, and so are its site's letter and name: H, LHO, Hanford. Blanks, "-" and "_" are
+    ignored; a text with anything else is not a name.
     """
     name = re.sub(r"[ _-]", "", (text or "").strip().upper().removeprefix("LIGO"))
     return name if name in DETECTORS else _NAMES.get(name)
 
 
 def detector_stated(text: str | None) -> str | None:
-    """The detector that a file's own entry for it means: "H1", "LHO_4k", "LIGO Livingston"."""
+    """Return the detector given in a file's metadata: "H1", "LHO_4k", "LIGO Livingston"."""
     words = re.findall("[A-Za-z0-9]+", text or "")
     named = {ifo for word in words if len(word) > 1 and (ifo := parse_detector(word))}
     return parse_detector(text) or (named.pop() if len(named) == 1 else None)
 
 
 def is_other_detector(text: str | None) -> bool:
-    """Whether a name, or the prefix of a channel, is that of a detector which is not known here."""
+    """Whether a name, or the prefix of a channel, denotes a detector that is not supported here."""
     name = (text or "").partition(":")[0].strip().upper()
     return _OTHER.fullmatch(name) is not None and parse_detector(name) is None
 
 
 def parse_detectors(text: str) -> tuple[str, ...]:
-    """The detectors in a list such as "H1,L1", "H1 L1" or "H1L1V1"; none if it is not a list."""
+    """Split a list such as "H1,L1", "H1 L1" or "H1L1V1" into detectors; empty if it is not a
+    list.
+    """
     parts = re.findall(r"[GHIKLV][12]|C1|E[123]|[^\s,;+&/|'\"()\[\]{}-]", text.upper()[:100])
     found = tuple(dict.fromkeys(parts))
     return found if all(one in DETECTORS for one in found) else ()
 
 
 def detector_of_channel(channel: str | None) -> str | None:
-    """The detector of a channel name such as "H1:GDS-CALIB_STRAIN", None if it states none."""
+    """Return the detector of a channel name such as "H1:GDS-CALIB_STRAIN"; None if it has none."""
     found = _PREFIX.match((channel or "").upper())
     return parse_detector(found[1]) if found else None
 
 
 def detector_of_text(*texts: str | None) -> str | None:
-    """The detector named first in texts such as "H1:GDS-CALIB", "strain of L1", "H1/1126259446".
+    """Return the first detector in texts such as "H1:GDS-CALIB", "strain of L1", "H1/1126259446".
 
-    The prefix of a channel counts before anything else that a text holds.
+    The prefix of a channel takes precedence over the rest of a text.
     """
     for text in texts:
         whole = (text or "").strip().upper()
@@ -85,12 +87,12 @@ def detector_of_text(*texts: str | None) -> str | None:
 
 
 def detector_of_file_name(name: str) -> str | None:
-    """The detector that a file's name means, None if it means none or several.
+    """Return the detector in a file's name; None if there is none or more than one.
 
-    Names after LIGO-T050017 begin with the site: ``V-HoftOnline-…`` is of V1. The description
-    counts where it names a detector of that site: ``H-H2_LOSC_4_V1-…`` is of H2. Elsewhere the
-    detector counts, the number of a release or a version apart: ``H1_data_V1.csv`` is of H1,
-    ``H1_V1.csv`` and ``H1_vs_L1.csv`` of neither of two.
+    Names after LIGO-T050017 begin with the site: ``V-HoftOnline-…`` is of V1. If the description
+    names a detector of that site, it takes precedence: ``H-H2_LOSC_4_V1-…`` is of H2. In other
+    names the only detector counts, ignoring release and version numbers: ``H1_data_V1.csv`` is of
+    H1; ``H1_V1.csv`` and ``H1_vs_L1.csv`` are ambiguous.
     """
     base = PurePosixPath(name.replace("\\", "/")).name
     frame = parse_frame_name(base)
@@ -115,7 +117,7 @@ def detector_of_file_name(name: str) -> str | None:
 
 
 def detectors_of_file_name(name: str) -> tuple[str, ...]:
-    """The detectors that a file's name means: of ``HL-HL_GWOSC_4KHZ-…`` H1 and L1."""
+    """Return all detectors in a file's name: H1 and L1 for ``HL-HL_GWOSC_4KHZ-…``."""
     frame = parse_frame_name(PurePosixPath(name.replace("\\", "/")).name)
     if frame is None or len(frame.site) == 1 or frame.site in DETECTORS:
         found = detector_of_file_name(name)

@@ -1,4 +1,4 @@
-"""From views to the latent vector."""
+"""Encoding of views to latent vectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from glitch.model import kl_to_standard_normal
 from glitch.types import LatentArray
 from glitch.views import Views
 
-BATCH = 64  # glitches at a time: bounds memory, changes no result
+BATCH = 64  # glitches per batch: bounds memory; results do not depend on it
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +25,17 @@ class Encoding:
     mean: Float32[np.ndarray, " latent"]  # the representation: the posterior's mean
     log_variance: Float32[np.ndarray, " latent"]
     reconstruction_error: float  # reduced chi-square of what was observed; higher fits worse
-    kl: float  # of the posterior from the prior, nats; higher means more was said
+    kl: float  # from the prior to the posterior, nats; higher is more informative
 
 
 class Encoder(LoadedModel):
-    """Encodes views with a checkpoint. Deterministic; each glitch gets what it gets alone."""
+    """Encodes views with a checkpoint.
+
+    Deterministic; the result for a glitch does not depend on the others in the batch.
+    """
 
     def encode(self, views: Sequence[Views]) -> list[Encoding]:
-        """The encoding of each glitch, in order.
+        """Encode each glitch, in order.
 
         Raises:
             GlitchError: if views were made with other preprocessing than the checkpoint's.
@@ -45,7 +48,7 @@ class Encoder(LoadedModel):
 
     @torch.inference_mode()
     def means(self, views: Sequence[Views]) -> LatentArray:
-        """Only the posterior means, which takes half the time.
+        """Compute only the posterior means, which takes half the time.
 
         Raises:
             GlitchError: if views were made with other preprocessing than the checkpoint's.

@@ -8,8 +8,8 @@ class GlitchError(ValueError):
     """Root of every error that a user can act on.
 
     Attributes:
-        field: The input that the sentence calls by the API's name, where it names one: a form or a
-            command line puts its own name there.
+        field: API name of the input that the message mentions, if any. Forms and the command line
+            replace it with their own name.
     """
 
     def __init__(self, message: str = "", *, field: str | None = None) -> None:
@@ -18,15 +18,15 @@ class GlitchError(ValueError):
 
 
 class FormatError(GlitchError):
-    """The bytes are not, or are no longer, a file of a kind that we read."""
+    """The bytes are not a valid file of a supported format, or are damaged."""
 
 
 class StrainError(GlitchError):
-    """The strain cannot be turned into views honestly (gaps, length, rate, GPS time)."""
+    """The strain cannot be turned into faithful views (gaps, length, rate, GPS time)."""
 
 
 class ImageError(GlitchError):
-    """The picture is no omega scan, or its panel or window length cannot be determined."""
+    """The picture is not an omega scan, or its panel or window length cannot be determined."""
 
 
 class TooLargeError(GlitchError):
@@ -34,7 +34,7 @@ class TooLargeError(GlitchError):
 
 
 class TableError(GlitchError):
-    """A row of a table holds a value that cannot be."""
+    """A row of a table holds an impossible value."""
 
 
 class CheckpointError(GlitchError):

@@ -9,9 +9,9 @@ from functools import lru_cache
 
 GPS_EPOCH = datetime(1980, 1, 6, tzinfo=UTC)
 
-EARLIEST_GPS_TIME = 300_000_000  # s; the year 1989: less counts from elsewhere
-LATEST_GPS_TIME = Decimal(4_000_000_000)  # s; the year 2106: beyond it a number is a mistake
-ONLY_NANOSECONDS = Decimal(10) ** 17  # what is more is no time in s, but ns since 1980
+EARLIEST_GPS_TIME = 300_000_000  # s; the year 1989: smaller numbers have another epoch
+LATEST_GPS_TIME = Decimal(4_000_000_000)  # s; the year 2106: larger numbers are mistakes
+ONLY_NANOSECONDS = Decimal(10) ** 17  # larger numbers are not seconds but nanoseconds since 1980
 
 _DAY = timedelta(days=1)
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,8 +28,8 @@ _UTC_CELL = re.compile(
     r"(?: ?(Z|UTC|[+-]\d\d:?\d\d))?(?![^\s,;|\"])",
     re.ASCII,
 )
-# As tconvert, mails and Matlab write it: Sep 14 2015 09:50:45 UTC; Mon, 14 Sep 2015 09:50:45 GMT;
-# Mon Sep 14 09:50:45 UTC 2015.
+# As written by tconvert, e-mail and Matlab: Sep 14 2015 09:50:45 UTC; Mon, 14 Sep 2015 09:50:45
+# GMT; Mon Sep 14 09:50:45 UTC 2015.
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _IN_WORDS = re.compile(
     r"(?:[a-z]{3,9},? )?(?:(?P<day>\d{1,2})[ -](?P<month>[a-z]{3})[a-z]{0,6}\.?,?"
@@ -42,7 +42,7 @@ _STEP = Decimal("1e-9")  # s
 
 
 def plain_seconds(value: Decimal) -> str:
-    """Plain digits, no exponent, no trailing zeros: ``1126259462.4``."""
+    """Format a number of seconds without exponent or trailing zeros: ``1126259462.4``."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -59,7 +59,7 @@ def is_utc_date(text: str) -> bool:
 
 
 def why_ambiguous(text: str) -> str | None:
-    """Why a date such as ``11/28/2026`` is not read, as a sentence; None for another text."""
+    """Explain why a date such as ``11/28/2026`` cannot be read; None for any other text."""
     if _DAY_AND_MONTH.match(text.strip()) is None:
         return None
     return (
@@ -69,12 +69,12 @@ def why_ambiguous(text: str) -> str | None:
 
 
 def parse_utc(text: str) -> Decimal | None:
-    """GPS time in s of a UTC date and time such as ``2015-09-14T09:50:45.4+00:00``.
+    """Convert a UTC date and time such as ``2015-09-14T09:50:45.4+00:00`` to GPS time in s.
 
-    Leap seconds are moments of their own: ``2016-12-31 23:59:60`` is GPS 1167264017.
+    Leap seconds have their own GPS times: ``2016-12-31 23:59:60`` is GPS 1167264017.
 
     Returns:
-        None if the text is no date and time of the calendar, or lies before GPS time began.
+        None if the text is not a valid date and time, or is before the start of GPS time.
     """
     match = _UTC.fullmatch(_BASIC.sub(r"\1-\2-\3T\4:\5:\6", _in_numbers(text.strip())))
     if match is None:
@@ -98,7 +98,7 @@ def parse_utc(text: str) -> Decimal | None:
 
 
 def _in_numbers(text: str) -> str:
-    """A date whose month is a word, in numbers; any other text as it is."""
+    """Convert a date whose month is a word to numbers; return any other text unchanged."""
     found = _IN_WORDS.fullmatch(" ".join(text[:60].split()))
     month = None if found is None else (found["month"] or found["month2"]).lower()
     if found is None or month not in _MONTHS:
@@ -109,7 +109,7 @@ def _in_numbers(text: str) -> str:
 
 
 def _gps_second(date: tuple[int, int, int], hour: int, minute: int, second: int) -> Decimal | None:
-    """GPS time of a UTC second; None for what the calendar and its leap seconds do not have."""
+    """Return the GPS time of a UTC second; None if no such second exists."""
     try:
         midnight = datetime(*date, tzinfo=UTC)
     except ValueError:
@@ -123,7 +123,9 @@ def _gps_second(date: tuple[int, int, int], hour: int, minute: int, second: int)
 
 
 def utc_as_gps(text: str) -> str:
-    """A text with GPS seconds, of as many decimals, for each UTC among its fields."""
+    """Replace each UTC time among a text's fields with GPS seconds of the same number of
+    decimals.
+    """
 
     def as_gps(found: re.Match[str]) -> str:
         minute = _gps_of_minute(found[1], found[2], found[5] or "")
@@ -139,7 +141,7 @@ def _gps_of_minute(date: str, minute: str, zone: str) -> int | None:
 
 
 def utc_to_gps(moment: datetime) -> Decimal:
-    """GPS time in s of a UTC moment."""
+    """Convert a UTC moment to GPS time in s."""
     leap_seconds = sum(1 for day in leap_second_days() if moment >= day)
     elapsed = moment - GPS_EPOCH
     whole = elapsed.days * 86400 + elapsed.seconds + leap_seconds
@@ -147,15 +149,17 @@ def utc_to_gps(moment: datetime) -> Decimal:
 
 
 def unix_to_gps(seconds: Decimal) -> Decimal:
-    """GPS time in s of a Unix time, as which a leap second is the one after it."""
+    """Convert Unix time to GPS time in s. A leap second has the Unix time of the second after
+    it.
+    """
     whole = int(seconds)
     return utc_to_gps(_UNIX_EPOCH + timedelta(seconds=whole)) + (seconds - whole)
 
 
 def why_in_future(gps_time: Decimal, now: datetime) -> str | None:
-    """Why a GPS time cannot be a glitch's, as a sentence; None if it is at most a day ahead.
+    """Explain why a GPS time cannot be a glitch's; None if it is at most a day ahead.
 
-    Unix seconds taken for GPS are ten years ahead.
+    Unix seconds mistaken for GPS seconds are ten years ahead.
     """
     latest = utc_to_gps(now + _DAY)
     if gps_time <= latest:
@@ -171,7 +175,9 @@ def why_in_future(gps_time: Decimal, now: datetime) -> str | None:
 
 
 def gps_to_utc(gps_time: Decimal) -> datetime:
-    """UTC of a GPS time in s, to the microsecond; a leap second is shown as the one after it."""
+    """Convert GPS time in s to UTC, to the microsecond; a leap second becomes the second after
+    it.
+    """
     whole = int(gps_time)
     microseconds = int((gps_time - whole) * 1_000_000)
     leap_seconds = sum(1 for second in _leap_gps() if whole >= second)
@@ -180,7 +186,7 @@ def gps_to_utc(gps_time: Decimal) -> datetime:
 
 @lru_cache(maxsize=1)
 def leap_second_days() -> tuple[datetime, ...]:
-    """UTC days since 1980 that have one more leap second than the day before, ascending.
+    """UTC midnights since 1980 that directly follow a leap second, ascending.
 
     From the table of ERFA, which astropy and gwpy use.
     """

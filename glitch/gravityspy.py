@@ -1,4 +1,4 @@
-"""Conventions of Gravity Spy: its ids of glitches."""
+"""Gravity Spy's ids of glitches."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _ANY_ID = re.compile(r"[A-Za-z0-9_\-]{1,64}", re.ASCII)
 
 
 def is_gravityspy_id(text: str) -> bool:
-    """Whether this is an id of Gravity Spy's own: ten letters and digits, such as 8FHTgA8MEu."""
+    """Whether this is an id assigned by Gravity Spy: ten letters and digits, such as 8FHTgA8MEu."""
     return _ID.fullmatch(text) is not None
 
 
 def is_spelled_like_an_id(text: str) -> bool:
-    """Whether this has the letters of an id, be it Gravity Spy's or one made in its place."""
+    """Whether this could be an id by its characters, from Gravity Spy or generated in its place."""
     return _ANY_ID.fullmatch(text) is not None
 
 
 def may_be_gravityspy_id(text: str) -> bool:
-    """Whether this may be an id in a column of ids. A number never is one.
+    """Whether an entry of a column of ids may be a Gravity Spy id. A number never is.
 
-    Many tables call row numbers ids, which name different glitches in each.
+    Many tables have row numbers as ids, which denote different glitches in each table.
     """
     return is_spelled_like_an_id(text) and bool(text.strip("0123456789_-"))

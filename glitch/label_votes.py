@@ -15,7 +15,7 @@ ClassIds = Int64[np.ndarray, " reference"]
 Positions = Int64[np.ndarray, " query"]
 Votes = Int64[np.ndarray, "query voter"]
 
-BLOCK_CELLS = 16_000_000  # similarities held at a time: 64 MB
+BLOCK_CELLS = 16_000_000  # similarities in memory at a time: 64 MB
 _GROUP = 64
 
 
@@ -26,22 +26,22 @@ def nearest_labels(
     k: int,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> Votes:
-    """The classes of the k nearest references of some of them, themselves left out.
+    """Find the classes of the k nearest other references of selected references.
 
-    Nearness is the angle between latent vectors, as novelty takes it.
+    Distance is the angle between latent vectors, as for novelty.
 
     Args:
         directions: Unit vectors, shape (reference, latent).
         class_ids: The class of each reference.
-        positions: Indices of the references that are asked about, shape (query,).
-        k: Voters, 1 to the number of references less one.
+        positions: Indices of the selected references, shape (query,).
+        k: Number of voters, from 1 to the number of references less one.
         heartbeat: Called once a block; may raise to stop.
 
     Returns:
         Class ids, nearest first, shape (query, k). Ties go to the lower index.
 
     Raises:
-        GlitchError: if there are not k other references.
+        GlitchError: if there are fewer than k other references.
     """
     n_references = len(directions)
     if not 1 <= k < n_references:
@@ -61,10 +61,10 @@ def nearest_labels(
 
 
 class Contradiction(NamedTuple):
-    """A label that more voters contradict, all with one other, than share."""
+    """A label that fewer voters agree with than agree on one other class."""
 
-    query: int  # its place among those asked about
-    suggested: int  # the class that most of the others name
+    query: int  # position among the queries
+    suggested: int  # the class that most of the other voters have
     n_agreeing: int  # with the label, or with one related to it
     n_suggesting: int
 
@@ -72,12 +72,12 @@ class Contradiction(NamedTuple):
 def contradictions(
     votes: Votes, own: Positions, related: Callable[[int], Collection[int]]
 ) -> list[Contradiction]:
-    """The labels that their nearest labelled glitches contradict.
+    """Find the labels that their nearest labelled glitches contradict.
 
     Args:
-        votes: As ``nearest_labels`` gives them.
-        own: The class of each that was asked about.
-        related: The classes that do not contradict one, itself among them.
+        votes: The result of ``nearest_labels``.
+        own: The class of each query.
+        related: Returns the classes that do not contradict a class, including itself.
     """
     found = []
     for query, (ballot, label) in enumerate(zip(votes, own.tolist(), strict=True)):
@@ -94,14 +94,14 @@ def contradictions(
 def _largest(
     similar: Float32[np.ndarray, "block reference"], k: int
 ) -> Int64[np.ndarray, "block k"]:
-    """The positions of the k largest entries of each row, largest first."""
+    """Return the positions of the k largest entries of each row, largest first."""
     n_groups = similar.shape[1] // _GROUP
     if n_groups < 2 * k:
         return np.argsort(-similar, axis=1, kind="stable")[:, :k]
     n_grouped = n_groups * _GROUP
     maxima = similar[:, :n_grouped].reshape(len(similar), n_groups, _GROUP).max(axis=2)
-    # At least k entries of the row reach the k-th largest maximum: no other group holds one of the
-    # k largest.
+    # At least k entries of the row reach the k-th largest maximum, so groups with a lower maximum
+    # hold none of the k largest entries.
     threshold = np.partition(maxima, -k, axis=1)[:, -k]
     tail = np.arange(n_grouped, similar.shape[1])
     within = np.arange(_GROUP)

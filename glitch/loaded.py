@@ -6,7 +6,9 @@ from glitch.checkpoint import Checkpoint
 
 
 class LoadedModel:
-    """The model with its manifest. It holds no state between calls, so threads may share it."""
+    """A checkpoint's model and preprocessing. No state is kept between calls, so threads may share
+    it.
+    """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
         self._model = checkpoint.model.to(device)

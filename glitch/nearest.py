@@ -17,15 +17,15 @@ Graph = tuple[Int[np.ndarray, "glitch near"], Float[np.ndarray, "glitch near"]]
 
 
 def nearest_among(units: Units, k: int, most_exact: int = MOST_EXACT) -> Graph:
-    """The k nearest others of each.
+    """Find the k nearest other vectors of each vector.
 
     Args:
         units: Vectors of length one, float32, shape (glitch, latent).
-        k: How many; fewer come back where there are fewer.
-        most_exact: Up to how many vectors every pair is compared.
+        k: Number of neighbours; at most one less than the number of vectors is returned.
+        most_exact: Number of vectors up to which every pair is compared.
 
     Returns:
-        Their positions, and their distances as chords (0 to 2), ascending.
+        Positions of the neighbours, and their chord distances (0 to 2), ascending.
     """
     k = min(k, len(units) - 1)
     if k < 1:
@@ -41,13 +41,13 @@ def nearest_to(
     k: int,
     own: Int[np.ndarray, " query"] | None = None,
 ) -> tuple[Int[np.ndarray, "query near"], Float[np.ndarray, "query near"]]:
-    """The k nearest of ``units`` to each query, every pair compared.
+    """Find the k nearest of ``units`` to each query by comparing every pair.
 
     Args:
         queries: Vectors of length one, float32, shape (query, latent).
-        units: The same, shape (glitch, latent).
-        k: How many, at most as many as there are (less one where ``own`` is given).
-        own: Where each query stands among ``units``, to be left out.
+        units: Vectors of length one, float32, shape (glitch, latent).
+        k: Number of neighbours, at most ``len(units)`` (less one if ``own`` is given).
+        own: The position of each query in ``units``, which is excluded.
 
     Returns:
         As ``nearest_among``.
@@ -76,7 +76,7 @@ def _descent(units: Units, k: int) -> Graph:
         units, metric="euclidean", n_neighbors=k + 1, random_state=_SEED, n_jobs=1, low_memory=True
     )
     places, chords = index.neighbor_graph
-    # Each finds itself first, unless another lies at the very same place.
+    # Each vector finds itself first, unless another one is identical.
     itself = places == np.arange(len(units))[:, None]
     itself[~itself.any(axis=1), -1] = True
     shape = (len(units), k)

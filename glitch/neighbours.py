@@ -10,23 +10,26 @@ from jaxtyping import Float32, Float64, Int64
 from glitch.errors import GlitchError
 
 Queries = Float32[np.ndarray, "query latent"]
-References = Float32[np.ndarray, "reference other_latent"]  # sizes are compared by a sentence
+References = Float32[
+    np.ndarray, "reference other_latent"
+]  # another name, so that a size mismatch raises our own error
 
-BLOCK = 256  # queries at a time, so that memory stays at BLOCK x references
+BLOCK = 256  # queries per block; limits memory to BLOCK x references
 
 
 class Neighbours(NamedTuple):
-    """For each query its nearest references, nearest first."""
+    """The nearest references of each query, nearest first."""
 
     distances: Float64[np.ndarray, "query k"]  # Euclidean, in latent units; lower is nearer
     indices: Int64[np.ndarray, "query k"]
 
 
 def nearest(queries: Queries, references: References, k: int) -> Neighbours:
-    """The k nearest references of each query in Euclidean distance; ties go to the lower index.
+    """Find the k nearest references of each query in Euclidean distance; ties go to the lower
+    index.
 
-    Distances come from differences in float64, not from expanded squares, so that a vector's
-    distance to itself is exactly zero and near-identical glitches keep their order.
+    Distances are computed from differences in float64, not from expanded squares, so that a
+    vector's distance to itself is exactly zero and nearly identical glitches keep their order.
 
     Raises:
         GlitchError: if k is not in 1..number of references, or the latents differ in size.

@@ -1,9 +1,9 @@
-"""Which observing run a GPS time belongs to, and which break between two of them.
+"""Observing runs, and the breaks between them, by GPS time.
 
-Novelty is judged within a run, and there every time belongs to one: detectors change between runs
-more than within them, and engineering runs are made in the configuration of the run to come, so
-what lies between two runs goes with the later one. Where people read or choose a time, a break is
-called a break: an *era* is a run, or what lies before, between or after them.
+Novelty is computed within a run, and for this purpose every time belongs to a run: detectors change
+more between runs than within them, and engineering runs use the configuration of the next run, so
+times between two runs belong to the later one. Where people read or select times, breaks are listed
+separately: an *era* is a run, or the time before, between or after runs.
 
 Source: the run boundaries that GWOSC publishes (https://gwosc.org/timeline/).
 """
@@ -15,7 +15,7 @@ from bisect import bisect_right
 from decimal import Decimal
 from itertools import pairwise
 
-# GPS seconds at which each run began and ended. Breaks of a few weeks within O4 are O4's.
+# Start and end of each run in GPS seconds. Breaks of a few weeks within O4 belong to O4.
 _RUNS: tuple[tuple[str, float, float], ...] = (
     ("O1", 1_126_051_217, 1_137_254_417),
     ("O2", 1_164_556_817, 1_187_733_618),
@@ -26,7 +26,7 @@ _RUNS: tuple[tuple[str, float, float], ...] = (
 _NAMES = tuple(name for name, _, _ in _RUNS)
 _LAST = "since O4"
 OBSERVING_RUNS: tuple[str, ...] = (*_NAMES, _LAST)
-# Where each but the last ends.
+# The end of each but the last.
 RUN_ENDS_S: tuple[float, ...] = tuple(float(end) for _, _, end in _RUNS)
 
 _BREAKS = ("before O1", *(f"between {one} and {next_}" for one, next_ in pairwise(_NAMES)))
@@ -34,30 +34,30 @@ ERAS: tuple[str, ...] = (
     *(era for both in zip(_BREAKS, _NAMES, strict=True) for era in both),
     _LAST,
 )
-# Where each era but the last ends; the next begins there.
+# The end of each era but the last; the next one starts there.
 ERA_ENDS_S: tuple[float, ...] = tuple(float(end) for _, *ends in _RUNS for end in ends)
 
 
 def observing_run(gps_time: Decimal | float | None) -> str | None:
-    """The run of this time, one of ``OBSERVING_RUNS``, as novelty is judged.
+    """Return the run that a time belongs to for novelty, one of ``OBSERVING_RUNS``.
 
     Args:
-        gps_time: GPS time in s; None where it is not known.
+        gps_time: GPS time in s; None if not known.
 
     Returns:
-        The run's name; None only where there is no time.
+        The run's name; None only if there is no time.
     """
     return _name_at(gps_time, OBSERVING_RUNS, RUN_ENDS_S)
 
 
 def era(gps_time: Decimal | float | None) -> str | None:
-    """The run of this time, or the break between two runs: one of ``ERAS``.
+    """Return the run of a time, or the break between two runs: one of ``ERAS``.
 
     Args:
-        gps_time: GPS time in s; None where it is not known.
+        gps_time: GPS time in s; None if not known.
 
     Returns:
-        The era's name; None only where there is no time.
+        The era's name; None only if there is no time.
     """
     return _name_at(gps_time, ERAS, ERA_ENDS_S)
 
@@ -71,7 +71,7 @@ def _name_at(
 
 
 def era_bounds_s(name: str) -> tuple[float | None, float | None]:
-    """When an era begins and ends, in GPS s, the end excluded; None where it has no such end.
+    """Return the start and the end (exclusive) of an era in GPS s; None for an open end.
 
     Args:
         name: One of ``ERAS``.

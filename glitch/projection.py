@@ -1,7 +1,7 @@
 """The map's two coordinates for each glitch: UMAP on directions in the latent space.
 
-UMAP (McInnes, Healy & Melville 2018, arXiv:1802.03426) lays out a sample; every other glitch is
-placed among the ones it resembles, which leave their places to nobody. Angles between latent
+UMAP (McInnes, Healy & Melville 2018, arXiv:1802.03426) lays out a sample of glitches. Every other
+glitch is placed near the most similar ones of the sample, which do not move. Angles between latent
 vectors count, not their lengths, as for clusters (``glitch.clustering``).
 """
 
@@ -20,12 +20,12 @@ from glitch.clustering import unit_vectors
 from glitch.errors import GlitchError
 from glitch.types import LatentArray
 
-NEIGHBOURS = 15  # of each glitch that UMAP keeps together
-MIN_DISTANCE = 0.1  # between neighbours on the map, before it is scaled
-FEWEST_FOR_UMAP = 16  # below, two principal directions say all that there is to say
-PLACED_BY = 5  # nearest laid-out glitches that a newcomer is placed among
-NEAR = 0.05  # how far on the map from the nearest of them the others may lie to count
-_BLOCK = 4096  # newcomers whose neighbours are sought at once
+NEIGHBOURS = 15  # UMAP's n_neighbors
+MIN_DISTANCE = 0.1  # UMAP's min_dist, before the map is scaled
+FEWEST_FOR_UMAP = 16  # below, two principal components are enough
+PLACED_BY = 5  # nearest laid-out glitches that determine a new glitch's place
+NEAR = 0.05  # largest distance on the map from the nearest of them to the others that count
+_BLOCK = 4096  # new glitches per neighbour search
 
 Coordinates = Float32[np.ndarray, "glitch 2"]
 Anchors = Float32[np.ndarray, "anchor latent"]
@@ -36,7 +36,7 @@ Polygon = Float[np.ndarray, "corner 2"]
 def lay_out(
     vectors: LatentArray, *, seed: int, on_progress: Callable[[float], None] | None = None
 ) -> Coordinates:
-    """Lay glitches out in the plane so that those that resemble each other lie together.
+    """Lay glitches out in the plane so that similar ones are close to each other.
 
     Deterministic: the same vectors in the same order with the same seed give the same places, at
     the price of one thread. 2,000 glitches take some seconds, 50,000 some minutes, and the first
@@ -44,9 +44,9 @@ def lay_out(
 
     Args:
         vectors: Posterior means, shape (glitch, latent), finite.
-        seed: Of UMAP's own draws.
-        on_progress: Called about once a second with the share of UMAP's steps that is done, in
-            [0, 1]. What it raises ends the work.
+        seed: Of UMAP's random numbers.
+        on_progress: Called about once a second with the fraction of UMAP's steps that is done, in
+            [0, 1]. May raise to stop.
 
     Returns:
         Places, shape (glitch, 2), float32, centred, the farthest coordinate at -1 or 1.
@@ -58,11 +58,11 @@ def lay_out(
     if len(units) < FEWEST_FOR_UMAP:
         return _scaled(_principal(units))
     with warnings.catch_warnings():
-        # It tells of a missing TensorFlow, and that a seed costs its threads: both are meant.
+        # It warns that TensorFlow is missing and that a seed disables threads: both are intended.
         warnings.simplefilter("ignore")
         from umap import UMAP, umap_, utils  # seconds, so only where it is needed
 
-        # Else umap-learn compiles them in each process, and a worker draws few maps.
+        # Without caching, umap-learn compiles them in each process, and a worker draws few maps.
         for compiled in (
             umap_.smooth_knn_dist,
             umap_.compute_membership_strengths,
@@ -78,26 +78,26 @@ def lay_out(
             n_jobs=1,
             tqdm_kwds=None if on_progress is None else _report_to(on_progress),
         ).fit_transform(units.astype(np.float32))
-    # What UMAP finds no neighbour for, it leaves without a place: the middle is as good as any.
+    # UMAP gives NaN to glitches without neighbours: put them at the centre.
     return _scaled(np.nan_to_num(np.asarray(layout, dtype=np.float64)))
 
 
 def place(vectors: LatentArray, anchors: Anchors, places: AnchorPlaces) -> Coordinates:
-    """Place new glitches among those that are laid out, which do not move.
+    """Place new glitches relative to those already laid out, which do not move.
 
-    A new glitch is placed beside its nearest anchor, moved towards the next nearest by their
-    closeness (one twice as far counts an eighth), but only towards those that are also close to the
-    nearest on the map: the mean of two groups lies in an empty region. A glitch unlike all anchors
-    is therefore placed near the least dissimilar: a new kind has its own place only once the map is
-    laid out again.
+    A new glitch is placed near its nearest anchor, moved towards the next nearest with weights of 1
+    / distance**3 (twice the distance counts an eighth), but only towards those that are also close
+    to the nearest on the map: the mean of two separate groups would be in an empty region. A glitch
+    unlike all anchors is therefore placed near the least dissimilar: a new type of glitch has its
+    own place only once the map is laid out again.
 
     Args:
-        vectors: Posterior means of the newcomers, shape (glitch, latent), finite.
-        anchors: Posterior means of what is laid out, shape (anchor, latent), finite.
-        places: Their places, shape (anchor, 2).
+        vectors: Posterior means of the new glitches, shape (glitch, latent), finite.
+        anchors: Posterior means of the glitches already laid out, shape (anchor, latent), finite.
+        places: Coordinates of the anchors, shape (anchor, 2).
 
     Returns:
-        Places of the newcomers, shape (glitch, 2), float32, within the anchors' bounds.
+        Coordinates of the new glitches, shape (glitch, 2), float32, within the anchors' bounds.
 
     Raises:
         GlitchError: if there is no anchor, or a vector is not finite.
@@ -108,14 +108,14 @@ def place(vectors: LatentArray, anchors: Anchors, places: AnchorPlaces) -> Coord
     if not len(vectors):
         return np.empty((0, 2), dtype=np.float32)
     units = _checked(vectors).astype(np.float32)
-    # Exact: brute force needs no index, and gives the same whatever else is placed beside.
+    # Brute force is exact, needs no index, and the result does not depend on the rest of the batch.
     search = NearestNeighbors(n_neighbors=min(PLACED_BY, len(known)), algorithm="brute").fit(known)
     placed = np.empty((len(units), 2), dtype=np.float32)
     for start in range(0, len(units), _BLOCK):
         distances, nearest = search.kneighbors(units[start : start + _BLOCK])
         around = places[nearest]  # (newcomer, anchor, 2)
         is_near = np.linalg.norm(around - around[:, :1], axis=2) <= NEAR
-        # 1e-6: a newcomer that equals an anchor takes its place.
+        # 1e-6: a new glitch identical to an anchor gets the anchor's place.
         weights = is_near * ((distances[:, :1] + 1e-6) / (distances + 1e-6)) ** 3
         weights /= weights.sum(axis=1, keepdims=True)
         placed[start : start + _BLOCK] = np.einsum("gn,gnc->gc", weights, around)
@@ -123,15 +123,15 @@ def place(vectors: LatentArray, anchors: Anchors, places: AnchorPlaces) -> Coord
 
 
 def inside(places: Coordinates, polygon: Polygon) -> Bool[np.ndarray, " glitch"]:
-    """Which places lie within a polygon, by the even-odd rule.
+    """Determine which places are inside a polygon, by the even-odd rule.
 
     Args:
         places: Shape (glitch, 2).
-        polygon: Its corners in order, shape (corner, 2), three at least; the last is joined to the
-            first. It may cross itself: what is enclosed twice lies outside.
+        polygon: Its corners in order, shape (corner, 2), at least three; the last is joined to the
+            first. It may cross itself: a region enclosed twice is outside.
 
     Returns:
-        True where a place lies within; on the edge itself either may be.
+        True for places inside; either value for places on the edge itself.
 
     Raises:
         GlitchError: if it has fewer than three corners, or one is not finite.
@@ -160,7 +160,7 @@ def _checked(vectors: LatentArray) -> Float32[np.ndarray, "glitch latent"]:
 
 
 def _report_to(on_progress: Callable[[float], None]) -> dict[str, Any]:
-    """Report the progress of UMAP, which it gives only through a tqdm bar of two numbers."""
+    """Build tqdm options that report UMAP's progress, which is only available through its bar."""
 
     class Bar(StringIO):
         def write(self, text: str) -> int:
@@ -173,13 +173,13 @@ def _report_to(on_progress: Callable[[float], None]) -> dict[str, Any]:
 
 
 def _principal(units: Float32[np.ndarray, "glitch latent"]) -> np.ndarray:
-    """The two directions in which a handful of glitches differ most."""
+    """Project onto the two leading principal components."""
     centred = units - units.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     plane: np.ndarray = np.zeros((len(units), 2))
     kept = min(2, len(sizes))
     plane[:, :kept] = left[:, :kept] * sizes[:kept]
-    # The sign of a singular vector is anybody's choice; make it ours.
+    # The sign of a singular vector is arbitrary: fix it, so that results are reproducible.
     signs = np.where(plane[np.abs(plane).argmax(axis=0), [0, 1]] < 0, -1.0, 1.0)
     return np.asarray(plane * signs, dtype=np.float64)
 

@@ -2,7 +2,7 @@
 
 Names are Gravity Spy's own. Descriptions follow Zevin et al. 2017 (CQG 34, 064003), Soni et al.
 2021 (CQG 38, 195016) for the two classes added for O3, and Glanzer et al. 2023 (CQG 40, 065004).
-Our own classes, born from review, live in the store; this list never changes at run time.
+Classes that users create are stored in the database; this list never changes at run time.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class GlitchClass:
 
     Attributes:
         name: Gravity Spy's label, as in its files.
-        description: what it looks like in an omega scan and, where known, what causes it.
+        description: appearance in an omega scan and, where known, the cause.
         observing_runs: runs whose Gravity Spy release uses the label (empty: proposed only).
         is_simulated: whether ``glitch.simulate`` can draw it.
-        is_catch_all: whether it is a remainder of many kinds. To be like one of its members
-            explains nothing, so novelty does not count them among the known.
+        is_catch_all: whether it collects glitches of unrelated types. Similarity to one of its
+            members explains nothing, so novelty does not use them as references.
     """
 
     name: str
@@ -124,7 +124,7 @@ CATCH_ALLS: tuple[str, ...] = tuple(known.name for known in CLASSES if known.is_
 
 
 def glitch_class(name: str) -> GlitchClass:
-    """The class of that exact name.
+    """Return the class with exactly this name.
 
     Raises:
         GlitchError: if there is none; the message lists the known names.

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Float32
 from glitch.clustering.distinction import mean_differences, spread_of
 from glitch.decoder import active_units
 
-MOST_UNITS = 4  # strips shown for one glitch or cluster
+MOST_UNITS = 4  # strips per glitch or cluster
 STEPS = 7  # views in a strip
-_RANGE = (0.05, 0.95)  # quantiles: one stray glitch must not stretch a strip
-_PRIOR_REACH = 3.0  # sigmas of the prior that a glitch's strips span
+_RANGE = (0.05, 0.95)  # quantiles, so that one outlier does not stretch a strip
+_PRIOR_REACH = 3.0  # standard deviations of the prior that a glitch's strips span
 
 Latent = Float32[np.ndarray, " latent"]
 Vectors = Float32[np.ndarray, "_ latent"]
@@ -21,40 +21,42 @@ Vectors = Float32[np.ndarray, "_ latent"]
 
 @dataclass(frozen=True)
 class UnitRange:
-    """One latent: the value of the subject, the range of others, and the ends of its strip."""
+    """One latent: its value for the glitch or cluster, the range of others, and the ends of its
+    strip.
+    """
 
     unit: int
     value: float  # of the glitch, or of the cluster's medoid
     low: float  # ends of the strip
     high: float
-    others: tuple[float, float]  # the middle nine tenths of the other glitches
+    others: tuple[float, float]  # 5 % to 95 % quantiles of the other glitches
     group: tuple[float, float] | None = None  # of the cluster's members; None for a glitch
     difference: float | None = None  # standardised; above 0: higher in the cluster
-    nats: float | None = None  # how much it says about the glitch: KL from the prior
+    nats: float | None = None  # KL from the prior: its information about the glitch
 
 
 @dataclass(frozen=True)
 class UnitRanges:
-    """What to move, and what cannot be moved."""
+    """The ranges of the most informative latents, and the inactive latents."""
 
-    ranges: tuple[UnitRange, ...]  # the most telling first
+    ranges: tuple[UnitRange, ...]  # the most informative first
     n_active: int
-    dead: tuple[int, ...]  # latents that hardly move between any two glitches
+    dead: tuple[int, ...]  # latents that hardly vary between glitches
 
     @classmethod
     def of(cls, ranges: list[UnitRange], is_active: Bool[np.ndarray, " latent"]) -> UnitRanges:
-        """Of these ranges, where these latents move at all."""
+        """Combine ranges with the number of active latents and the indices of the inactive ones."""
         dead = tuple(int(unit) for unit in np.flatnonzero(~is_active))
         return cls(tuple(ranges), int(is_active.sum()), dead)
 
 
 def glitch_ranges(mean: Latent, log_variance: Latent, others: Vectors) -> UnitRanges:
-    """The most informative latents of a glitch, in nats, among other glitches.
+    """Select the latents of a glitch with the largest KL from the prior, in nats.
 
     Args:
         mean: of its posterior.
         log_variance: of its posterior.
-        others: posterior means of glitches of its kind.
+        others: posterior means of the glitches to compare with.
     """
     is_active = active_units(others.var(axis=0))
     means, log_variances = mean.astype(np.float64), log_variance.astype(np.float64)
@@ -75,12 +77,12 @@ def glitch_ranges(mean: Latent, log_variance: Latent, others: Vectors) -> UnitRa
 
 
 def cluster_ranges(medoid: Latent, members: Vectors, others: Vectors) -> UnitRanges:
-    """The latents that set a cluster apart, by the standardised difference from other glitches.
+    """Select the latents that distinguish a cluster, by the standardised difference from others.
 
     Args:
         medoid: posterior mean of the glitch that the strips start from.
         members: posterior means of the cluster.
-        others: of glitches of its kind that are not in it.
+        others: posterior means of the glitches to compare with, none of them in the cluster.
     """
     is_active = active_units(np.concatenate([members, others]).var(axis=0))
     differences = mean_differences(spread_of(members), spread_of(others))
@@ -101,13 +103,13 @@ def cluster_ranges(medoid: Latent, members: Vectors, others: Vectors) -> UnitRan
 
 
 def steps_between(low: float, high: float) -> tuple[float, ...]:
-    """The values that a strip shows, evenly from one end to the other."""
+    """Return the values along a strip, evenly spaced from one end to the other."""
     return tuple(np.linspace(low, high, STEPS).tolist())
 
 
 def _leading(
     weights: Float[np.ndarray, " latent"], is_active: Bool[np.ndarray, " latent"]
 ) -> list[int]:
-    """The latents of the largest weights, the dead ones left out."""
+    """Return the active latents of the largest weights."""
     order = np.argsort(-np.where(is_active, weights, -np.inf), kind="stable")
     return [int(unit) for unit in order[:MOST_UNITS] if is_active[unit] and weights[unit] > 0]

@@ -1,6 +1,6 @@
-"""The shape vocabulary: every signature with an array uses one of these names.
+"""The array types: every signature with an array uses one of these names.
 
-The names of tensors are made on first use: importing torch takes seconds and memory, and code that
+Tensor types are created on first use: importing torch takes seconds and memory, and code that
 handles only arrays (the database, the command line) does not need it.
 """
 

@@ -17,13 +17,13 @@ VIEW_DURATIONS_S = (0.5, 1.0, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How strain or a picture becomes views. Travels in the checkpoint's manifest.
+    """How strain or a picture becomes views. Stored in the checkpoint's manifest.
 
-    Defaults are Gravity Spy's recipe (GravitySpy ``utils.py`` and ``plot.py``); the grid is ours.
-    Row ``i`` of a view is centred on frequency ``10 * 204.8 ** ((i + 0.5) / n_frequency)`` Hz
-    (log2 axis, upward); column ``j`` of a view of ``d`` seconds is centred on
-    ``((j + 0.5) / n_time - 0.5) * d`` seconds from the GPS time. A pixel is the mean of the
-    clipped normalised energy over its cell.
+    Defaults follow Gravity Spy's recipe (GravitySpy ``utils.py`` and ``plot.py``), except for the
+    grid. Row ``i`` of a view is centred on frequency ``10 * 204.8 ** ((i + 0.5) / n_frequency)`` Hz
+    (log2 axis, upward); column ``j`` of a view of ``d`` seconds is centred on ``((j + 0.5) / n_time
+    - 0.5) * d`` seconds from the GPS time. A pixel is the mean of the clipped normalised energy
+    over its cell.
     """
 
     n_frequency: int = 128
@@ -31,7 +31,7 @@ class Preprocessing:
     durations_s: tuple[float, ...] = VIEW_DURATIONS_S
     lowest_frequency_hz: float = 10.0
     highest_frequency_hz: float = 2048.0
-    energy_clip: float = 25.5  # normalised energy drawn as the top of Gravity Spy's colour scale
+    energy_clip: float = 25.5  # normalised energy at the top of Gravity Spy's colour scale
     lowest_q: float = 4.0
     highest_q: float = 64.0
     mismatch: float = 0.2
@@ -40,10 +40,11 @@ class Preprocessing:
     whitening_filter_s: float = 2.0
 
     def digest(self) -> str:
-        """Hex SHA-256 of the values: embeddings of different digests are never compared.
+        """Return the hex SHA-256 of the values: embeddings of different digests are never compared.
 
-        A field added after the first release counts where it is not at its default, which therefore
-        must mean what was done before: catalogues, checkpoints and packs keep their digests.
+        A field added after the first release is hashed only if it differs from its default, so that
+        existing catalogues, checkpoints and packs keep their digests. Its default must therefore
+        mean the behaviour before the field existed.
         """
         said = {
             one.name: value
@@ -53,18 +54,18 @@ class Preprocessing:
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def frequencies_hz(self) -> Float64[np.ndarray, " freq"]:
-        """Centre frequency of each row in Hz, ascending."""
+        """Return the centre frequency of each row in Hz, ascending."""
         ratio = self.highest_frequency_hz / self.lowest_frequency_hz
         cells = (np.arange(self.n_frequency) + 0.5) / self.n_frequency
         return np.asarray(self.lowest_frequency_hz * ratio**cells, dtype=np.float64)
 
     def times_s(self, duration_s: float) -> Float64[np.ndarray, " time"]:
-        """Centre of each column in seconds from the GPS time, ascending."""
+        """Return the centre of each column in seconds from the GPS time, ascending."""
         cells = (np.arange(self.n_time) + 0.5) / self.n_time
         return np.asarray((cells - 0.5) * duration_s, dtype=np.float64)
 
     def view_index(self, duration_s: float) -> int:
-        """Position of a window length among the views.
+        """Return the position of a window length among the views.
 
         Raises:
             GlitchError: if the recipe has no such window.
@@ -85,16 +86,16 @@ _FIRST_FIELDS = frozenset(
         *("energy_clip", "lowest_q", "highest_q", "mismatch", "search_half_width_s"),
         *("asd_fft_s", "whitening_filter_s"),
     )
-)  # of the recipe as the first release had it
+)  # fields of the first release
 
 
 @dataclass(frozen=True, eq=False)
 class Views:
     """The views of one glitch.
 
-    ``values`` is normalised energy over the clip, float32 in [0, 1], zero where not observed.
-    ``observed`` says which rows of which view were measured: an absent view has none, and strain
-    of a low sample rate has none above what it can hold. Absence is marked, never invented.
+    ``values`` is normalised energy divided by the clip, float32 in [0, 1], zero where not observed.
+    ``observed`` marks the measured rows of each view: an absent view has none, and strain of a low
+    sample rate has none above its Nyquist frequency. Missing parts are marked, never filled in.
     """
 
     values: ViewsArray
@@ -127,7 +128,7 @@ class Views:
         )
 
     def view(self, duration_s: float) -> ViewArray:
-        """One view, shape (freq, time).
+        """Return one view, shape (freq, time).
 
         Raises:
             GlitchError: if that view is absent.
@@ -144,15 +145,15 @@ def views_from_images(
     *,
     observed_rows: dict[float, Bool[np.ndarray, " freq"]] | None = None,
 ) -> Views:
-    """Views from pictures by window length in seconds; the other windows are absent.
+    """Build views from pictures by window length in seconds; the other windows are absent.
 
     Args:
-        images: energy over the clip on the recipe's grid.
-        preprocessing: the recipe; Gravity Spy's where absent.
-        observed_rows: the rows that a picture measured, where not all.
+        images: energy divided by the clip, on the recipe's grid.
+        preprocessing: the recipe; by default Gravity Spy's.
+        observed_rows: the measured rows of each picture; by default all.
 
     Raises:
-        GlitchError: a window length that the recipe does not have.
+        GlitchError: if the recipe does not have a window length.
     """
     recipe = preprocessing or Preprocessing()
     shape = (len(recipe.durations_s), recipe.n_frequency, recipe.n_time)
