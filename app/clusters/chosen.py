@@ -1,4 +1,4 @@
-"""Clusters with selected members: parts of a split, and selections on the map."""
+"""Clusters of explicitly selected members: parts of a split, and selections made on the map."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,20 +20,20 @@ from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import active_checkpoint
 from glitch.clustering import describe_cluster, unit_vectors
 
-FEWEST, MOST = 2, 10_000  # members of a cluster that is put together by hand
-_ONE_AT_A_TIME = 4_202_611_291  # any number: of the lock while one is put together
+FEWEST, MOST = 2, 10_000  # members of a cluster made by hand
+_ONE_AT_A_TIME = 4_202_611_291  # key of an advisory lock; arbitrary
 
 
 def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Principal) -> UUID:
-    """Make selected glitches a cluster for review, beside those of the latest clustering; its id.
+    """Make the selected glitches a flagged cluster of the latest run, and return its id.
 
-    While a cluster of the same selection waits, its id is returned.
+    If a cluster of exactly this selection is still waiting for review, return its id instead.
 
     Raises:
-        PermissionDeniedError: if the author is no reviewer.
-        InvalidRequestError: if they are too few or too many.
-        ConflictError: if some are simulated and others not, some are not embedded, or nothing of
-            their kind was clustered yet.
+        PermissionDeniedError: if the author is not a reviewer.
+        InvalidRequestError: if there are too few or too many glitches.
+        ConflictError: if simulated and measured glitches are mixed, if some glitches have no
+            embedding, or if the active model has no run of glitches of this origin.
     """
     require_role(author, Role.REVIEWER)
     wanted = sorted(set(glitch_ids))
@@ -76,7 +76,7 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
         cluster_id=cluster_id,
         identity=cluster_id,
         stability=1.0,
-        significance=None,  # nobody tested it
+        significance=None,  # no test was made
         more=about,
     )
     record_event(session, author.name, "create", "cluster", cluster_id, n_glitches=len(wanted))
@@ -84,12 +84,15 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
 
 
 def hold_selections(session: Session) -> None:
-    """Put clusters together one at a time, and none while a run that must hold them ends."""
+    """Take the lock under which clusters are made by hand, until the transaction ends.
+
+    A run takes it before it commits, so that no selection is made while the run ends.
+    """
     session.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
 
 
 def _waiting_of(session: Session, glitch_ids: Sequence[UUID]) -> UUID | None:
-    """What was put together of just these glitches and waits, as its latest run holds it."""
+    """Return the id of a flagged cluster made by hand of exactly these glitches, if any."""
     later = aliased(Cluster)
     n_among = select(func.count()).where(
         ClusterMember.cluster_id == Cluster.id, is_any_of(ClusterMember.glitch_id, glitch_ids)
@@ -119,9 +122,10 @@ def store_chosen(
     more: Mapping[str, Any],
     previous: Cluster | None = None,
 ) -> None:
-    """Store a flagged cluster in a run: of these members, each with how surely it belongs.
+    """Store a flagged cluster of these members in a run.
 
-    ``more`` is what its summary says besides, ``previous`` the cluster that it is a part of.
+    ``probabilities`` holds the probability of membership of each. ``more`` is added to the
+    summary. ``previous`` is the cluster from which this one was split, if any.
     """
     chosen = _select(session, run, sorted(probabilities), previous)
     everyone = np.arange(len(chosen.ids))
@@ -161,7 +165,10 @@ def store_chosen(
 def _select(
     session: Session, run: ClusteringRun, glitch_ids: Sequence[UUID], whole: Cluster | None
 ) -> Selection:
-    """These glitches as a clustering sees them; as it tested them, if they are of a whole."""
+    """Read these glitches in the form in which a run clusters them.
+
+    The parts of a split keep the predicted classes that the members have in ``whole``.
+    """
     rows = session.execute(
         select(Glitch.id, Glitch.ifo, Glitch.gps_time, Embedding.mean)
         .join(Embedding, Embedding.glitch_id == Glitch.id)

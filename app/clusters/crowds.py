@@ -1,7 +1,7 @@
-"""The tests of one clustering: which unlabelled glitches are novel by the crowd score.
+"""The novelty tests of a run: which unlabelled glitches does the crowd score find novel?
 
-Glitches seen under other conditions than the references are encoded again by what both have in
-common.
+Glitches whose windows or band differ from those of the references are encoded again from the
+pixels that both observe.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Reencoding:
-    """How a clustering encodes stored glitches again."""
+    """Encodes stored glitches again during a run."""
 
-    encoder: Callable[[], Encoder]  # takes seconds to load: asked for at need
-    heartbeat: Callable[[], None]  # comes every few seconds; may end the clustering by an exception
+    encoder: Callable[[], Encoder]  # called only if needed: loading takes seconds
+    heartbeat: Callable[[], None]  # called every few seconds; may raise to cancel the run
 
     def seen(self, session: Session, ids: Callable[[np.ndarray], list[UUID]], pool: Pool) -> Seen:
-        """What the glitches of a pool show.
+        """Return what the glitches of a pool show, and a function that encodes them again.
 
-        ``ids`` gives the ids of those at some places of the pool.
+        ``ids`` maps positions in the pool to glitch ids.
         """
         encoder = self.encoder()
         recipe = encoder.preprocessing
@@ -57,7 +57,7 @@ class Reencoding:
                 block = ids(places[start : start + _AT_ONCE])
                 views = stored_views(session, block, recipe)
                 for one in block:
-                    views[one].values[~mask] = 0  # our own copies
+                    views[one].values[~mask] = 0  # the arrays are copies
                 masked = [Views(views[one].values, mask, recipe) for one in block]
                 parts.append(encoder.means(masked))
                 self.heartbeat()
@@ -80,32 +80,32 @@ _FETCHED = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """The unlabelled, judged glitches of one population, and their p-values as a crowd."""
+    """The unlabelled glitches of one population that could be tested, with their p-values."""
 
     keys: np.ndarray  # ids as 16 bytes
     p_values: Float[np.ndarray, " test"]
     scores: Float[np.ndarray, " test"]
-    weights: Float[np.ndarray, " test"]  # what each counts for: a burst as one
-    predicted: Int[np.ndarray, " test"]  # ids of the classes that they look like
-    slant: SelectionExcess = NO_EXCESS  # whether the labels look like a fair sample
-    aside: NeighbourExcess = NO_NEIGHBOUR_EXCESS  # whether what looks known lies amid the labelled
-    # Unlabelled, but could not be judged: in which windows and band how many were seen.
+    weights: Float[np.ndarray, " test"]  # the glitches of one burst sum to 1
+    predicted: Int[np.ndarray, " test"]  # ids of the predicted classes
+    slant: SelectionExcess = NO_EXCESS  # are the labels only typical examples?
+    aside: NeighbourExcess = NO_NEIGHBOUR_EXCESS  # do the labels cover what was tested?
+    # Unlabelled glitches that could not be tested: condition (windows and band) and number.
     unjudged: Sequence[tuple[str, int]] = ()
-    n_otherwise: int = 0  # judged by what they and the references both show
+    n_otherwise: int = 0  # tested by the pixels that they share with the references
     recurrences: Mapping[int, Recurrence] = field(default_factory=dict)  # by class id
 
     @property
     def n_judged(self) -> int:
-        """How many there are."""
+        """Number of glitches that were tested."""
         return len(self.p_values)
 
     @property
     def n_unjudged(self) -> int:
-        """How many are unlabelled, but could not be judged."""
+        """Number of unlabelled glitches that could not be tested."""
         return sum(n for _, n in self.unjudged)
 
     def ids(self, chosen: np.ndarray) -> list[UUID]:
-        """The ids of those at these positions."""
+        """Return the ids of the glitches at these positions."""
         return _ids(self.keys, chosen)
 
 
@@ -113,7 +113,7 @@ _NONE = Tested(np.empty(0, "S16"), np.empty(0), np.empty(0), np.empty(0), np.emp
 
 
 def joined(parts: Sequence[Tested]) -> Tested:
-    """Those of several populations as one, but for their recurrences."""
+    """Concatenate the tests of several populations; recurrences are left out."""
     names = ("keys", "p_values", "scores", "weights", "predicted")
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(one, name) for one in (_NONE, *parts)]) for name in names
@@ -140,11 +140,12 @@ def tested_as_crowds(
 ) -> Tested:
     """Test every unlabelled glitch of a population.
 
-    Memory grows with the catalogue: some 200 bytes a glitch of 32 latent dimensions.
+    Memory grows with the catalogue: some 200 bytes per glitch with 32 latent dimensions.
 
-    ``dormancy`` says after how many days with data and without a class it counts as dormant,
-    and how many unlabelled glitches make a recurrence; None looks for none. ``again`` encodes
-    those that were seen otherwise than the references; without it they stay unjudged.
+    ``dormancy`` is the number of days with data, but without a class, after which the class counts
+    as dormant, and the number of unlabelled glitches that make a recurrence; with None no
+    recurrences are searched. ``again`` encodes glitches whose windows or band differ from those
+    of the references; without it they are not tested.
     """
     keys, pool, conditions = _read(session, checkpoint_id, population)
     tests = judge_pool(pool)
@@ -177,7 +178,7 @@ def tested_as_crowds(
 def _read(
     session: Session, checkpoint_id: int, population: Population
 ) -> tuple[np.ndarray, Pool, list[str]]:
-    """Ids as 16 bytes, the glitches, and the condition of each number."""
+    """Read a population: ids as 16 bytes, the pool, and the name of each condition number."""
     wanted = in_population(checkpoint_id, population)
     n = session.scalar(select(func.count()).select_from(Embedding).where(*wanted)) or 0
     rows = session.execute(

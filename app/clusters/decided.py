@@ -1,11 +1,12 @@
 """Decisions of reviewers on earlier clusters that the next run keeps.
 
-Glitches that a reviewer split into different clusters are never joined again. Glitches added to a
-cluster after it was named, merged or dismissed have not been reviewed. They wait as one separate
-cluster as long as that decision, or one about them, stands. Members of a named cluster whose labels
-were revoked wait with them. A selection that a reviewer made a cluster waits until somebody
-decides. A dismissed look stays dismissed. So do dismissed glitches that a run of another detector
-or scope finds as a cluster with no other members.
+- Glitches that a reviewer split into different clusters are never joined again.
+- Glitches that join a cluster after it was named, merged or dismissed have not been reviewed.
+  They wait as one separate cluster as long as that decision, or one about them, is in force.
+  Members of a named cluster whose labels were revoked wait with them.
+- A cluster made by hand waits until somebody decides about it.
+- A dismissed look stays dismissed. So do dismissed glitches if a run of another detector or scope
+  finds them as a cluster without other members.
 """
 
 from collections import Counter, defaultdict
@@ -29,28 +30,28 @@ from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster, Unit, describe_cluster, unit_vectors
 
-_MOST_OF_LOOK, _SHARE_OF_LOOK = 2_000, 0.9  # members whose distances say how far a look reaches
-ALIKE = 0.5  # of a cluster's members must be of a look, or of an earlier cluster, to be like it
+_MOST_OF_LOOK, _SHARE_OF_LOOK = 2_000, 0.9  # members read, and the quantile of their distances
+ALIKE = 0.5  # share of members that must match a look or an earlier cluster
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A cluster of this run, and the earlier one that it must continue, if any is prescribed."""
+    """A cluster of this run, and the earlier cluster that it must continue, if any."""
 
     cluster: FoundCluster
     continues: Cluster | None
-    n_parts: int = 1  # of the found cluster that was divided; 1 where it was not
-    whole: FoundCluster | None = None  # that one
+    n_parts: int = 1  # into which the found cluster was divided; 1 if it was not
+    whole: FoundCluster | None = None  # the found cluster before it was divided
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A naming, merging or dismissal that stands."""
+    """A naming, merging or dismissal that is in force."""
 
     event: ReviewEvent
-    cluster: Cluster  # as its latest run holds it
-    covers: UUID  # the cluster that it was about: what came later nobody judged
-    label: str | None  # the class that it was named or merged into, as it is called now
+    cluster: Cluster  # in its latest run
+    covers: UUID  # the cluster that was reviewed; members that joined later were not
+    label: str | None  # the current name of the class that it was named or merged into
     is_of_look: bool
 
     @property
@@ -59,7 +60,7 @@ class Decision:
 
     @property
     def facts(self) -> dict[str, str]:
-        """Who decided it, and when (ISO 8601 date)."""
+        """Author and ISO 8601 date of the decision."""
         return {"author": self.event.author, "on": f"{self.event.created_at:%Y-%m-%d}"}
 
 
@@ -70,9 +71,9 @@ def hold_reviewed(
     units: Unit,
     found: Sequence[FoundCluster],
 ) -> list[Part]:
-    """The clusters found, divided where a reviewer divided them before, and waiting selections.
+    """Divide the clusters found where reviewers split them, and add waiting clusters made by hand.
 
-    What others of the population were put together or divided binds nothing.
+    Splits and selections of glitches of the other origin (simulated or measured) have no effect.
     """
     selections, left = _hold_selections(session, parameters, ids, units, found)
     return _hold_splits(session, parameters, ids, units, left) + selections
@@ -85,9 +86,9 @@ def _hold_selections(
     units: Unit,
     found: Sequence[FoundCluster],
 ) -> tuple[list[Part], list[FoundCluster]]:
-    """What was put together and waits, each as one cluster; and what is left of those found.
+    """Return each waiting cluster made by hand as a part, and the clusters found without them.
 
-    A found cluster of which it is the half or more joins it.
+    A found cluster joins the selection if half or more of its members belong to it.
     """
     place = {key: at for at, key in enumerate(ids)}
     held, left = [], list(found)
@@ -96,7 +97,7 @@ def _hold_selections(
             select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == before.id)
         )
         mine = np.array(sorted(place[key] for key in keys if key in place), dtype=np.int64)
-        if not len(mine):  # all are labelled by now
+        if not len(mine):  # all are labelled now
             continue
         others = []
         for one in left:
@@ -122,12 +123,13 @@ def _hold_splits(
     units: Unit,
     found: Sequence[FoundCluster],
 ) -> list[Part]:
-    """The clusters found, divided where a reviewer divided them before.
+    """Divide the clusters found where a reviewer split them before.
 
-    A member of none of the earlier parts joins the part whose nearest member is nearest, or, where
-    that was decided, what came to it since and waits. A part that waits stays whole: of what is
-    found, whatever is half or more of it. A run of another kind keeps apart what was divided, but
-    it continues none of the parts: it may see a few of their members alone.
+    A member of none of the earlier parts joins the part with the nearest member. If that part was
+    decided about, the member joins the flagged cluster that waits beside it instead. A flagged
+    part stays whole: a found cluster joins it if half or more of its members belong to it. A run
+    of another detector or scope keeps the parts separate but continues none of them, because it
+    may see only a few of their members.
     """
     groups = _divided(session, parameters)
     if not groups:
@@ -153,7 +155,7 @@ def _hold_splits(
             parts[place[glitch_id]] = number[identity]
     is_waiting = np.array([latest[identity].state == "flagged" for identity in identities])
     held: list[Part] = []
-    owners = np.where((parts >= 0) & is_waiting[parts], parts, -1)  # the part that each stays in
+    owners = np.where((parts >= 0) & is_waiting[parts], parts, -1)  # part of each glitch, or -1
     sure, wholes = np.zeros(len(ids)), dict[int, tuple[FoundCluster, int]]()
     for one in found:
         labels = _labels_of(parts[one.members], [groups[identity] for identity in identities])
@@ -184,10 +186,9 @@ def _hold_splits(
 
 
 def unlabelled_again(session: Session, decisions: Sequence[Decision]) -> dict[UUID, Decision]:
-    """Members of named clusters that carry no label any more, and for which none is suggested.
+    """Find members of named clusters that have no label and no suggested label any more.
 
-    Each with the latest decision about it. Nobody judges them any longer, but where a dismissal
-    holds for them.
+    Maps each to the latest decision about it. Members to which a dismissal applies are left out.
     """
     named = {one.covers: one for one in decisions if not one.is_dismissal}
     dismissed = select(ClusterMember.glitch_id).where(
@@ -213,7 +214,7 @@ def unlabelled_again(session: Session, decisions: Sequence[Decision]) -> dict[UU
 
 
 def count_unlabelled_again(session: Session, cluster_id: UUID) -> int:
-    """How many there are of one cluster, which is given as its latest run holds it."""
+    """Count the members of a cluster (in its latest run) that ``unlabelled_again`` finds."""
     cluster = session.get_one(Cluster, cluster_id)
     decision = decision_about(session, cluster)
     if decision is None or not unlabelled_again(session, [decision]):
@@ -224,10 +225,11 @@ def count_unlabelled_again(session: Session, cluster_id: UUID) -> int:
 
 
 def waiting_members(session: Session, parameters: ClusteringParameters) -> list[UUID]:
-    """The unlabelled glitches that wait for a reviewer, whether a test flags them or not.
+    """Return the unlabelled glitches that wait for a reviewer, whether a test flags them or not.
 
-    Members of clusters that reviewers made and nobody has decided about, and those whose labels
-    were revoked; but what waits in a run of another kind waits there alone.
+    These are the members of flagged clusters that reviewers made by hand or by a split, and
+    members whose labels were revoked. Glitches that wait in a run of another detector or scope
+    are left out.
     """
     parts = latest_by_identity(
         session, list(_divided(session, parameters)), is_of_kind(parameters)
@@ -247,7 +249,7 @@ def waiting_members(session: Session, parameters: ClusteringParameters) -> list[
 
 
 def waiting_elsewhere(session: Session, parameters: ClusteringParameters) -> set[UUID]:
-    """Members of clusters that wait in the latest run of another kind."""
+    """Return the members of flagged clusters in the latest runs of other detectors or scopes."""
     run, wait = ClusteringRun, aliased(ClusteringRun)
     latest = (
         select(run.id)
@@ -267,7 +269,7 @@ def waiting_elsewhere(session: Session, parameters: ClusteringParameters) -> set
 
 
 def beside_of(summary: Mapping[str, Any]) -> UUID | None:
-    """The identity of the decided cluster that one came to since and waits beside, if any."""
+    """Return the identity of the decided cluster whose later members wait in this one, if any."""
     beside = summary.get("beside")
     return None if beside is None else UUID(beside)
 
@@ -275,9 +277,10 @@ def beside_of(summary: Mapping[str, Any]) -> UUID | None:
 def unjudged(
     session: Session, before: Cluster, ids: Sequence[UUID], members: Int[np.ndarray, " member"]
 ) -> np.ndarray:
-    """Which members the decision about the earlier cluster did not cover; booleans.
+    """Return for each member whether the decision about the earlier cluster does not cover it.
 
-    However many runs ago they came: so few by few they become enough to wait as a cluster.
+    The decision covers the cluster as it was then, however many runs ago. So members that join a
+    few at a time finally become enough to wait as a cluster.
     """
     decision = decision_about(session, before)
     decided = before.id if decision is None else decision.covers
@@ -287,11 +290,11 @@ def unjudged(
     return np.array([ids[index] not in covered for index in members])
 
 
-DECIDING = {"promoted": "promote", "merged": "merge", "dismissed": "dismiss"}  # by state, its act
+DECIDING = {"promoted": "promote", "merged": "merge", "dismissed": "dismiss"}  # state to action
 
 
 def standing_decisions(session: Session, parameters: ClusteringParameters) -> list[Decision]:
-    """The decisions in this population that nobody took back, latest first."""
+    """Return the decisions in force for glitches of this origin, latest first."""
     identities = session.scalars(
         select(Cluster.identity)
         .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
@@ -304,7 +307,7 @@ def standing_decisions(session: Session, parameters: ClusteringParameters) -> li
 
 
 def decision_about(session: Session, cluster: Cluster) -> Decision | None:
-    """What stands about a cluster, which is given as its latest run holds it."""
+    """Return the decision in force about a cluster (in its latest run), if any."""
     log, kind = read_log(session, cluster.identity), DECIDING.get(cluster.state)
     events = [log.event(root) for root in log.done if log.event(root).kind == kind]
     if not events:
@@ -318,7 +321,7 @@ def decision_about(session: Session, cluster: Cluster) -> Decision | None:
 def decided_among(
     session: Session, decisions: Sequence[Decision], members: Sequence[UUID]
 ) -> list[tuple[Decision, int]]:
-    """Which decisions covered how many of these glitches."""
+    """Count the glitches that each decision covers; decisions that cover none are left out."""
     if not decisions:
         return []
     rows = session.execute(
@@ -336,10 +339,10 @@ def decided_among(
 def of_dismissed_look(
     session: Session, checkpoint_id: int, decisions: Sequence[Decision], vectors: Unit
 ) -> Decision | None:
-    """The dismissed look that most of these vectors (of length one) have; None if none.
+    """Return the dismissed look that half or more of these unit vectors have, if any.
 
-    A glitch has a look if it is as near to its medoid as nine in ten of the cluster that was
-    dismissed.
+    A glitch has the look of a cluster if it is as near to the cluster's medoid as nine in ten of
+    its members.
     """
     for one in decisions:
         if not (one.is_dismissal and one.is_of_look):
@@ -353,10 +356,11 @@ def of_dismissed_look(
 def _look_of(
     session: Session, checkpoint_id: int, cluster: Cluster
 ) -> tuple[Float[np.ndarray, " latent"], float] | None:
-    """The middle of a cluster under a checkpoint, and up to which cosine distance its look reaches.
+    """Return a cluster's middle, a unit vector, and the cosine distance within which its look lies.
 
-    Under another checkpoint than its run's the reach is that of its members there, and where the
-    medoid was deleted the middle is theirs. None where none of them is embedded.
+    Under the checkpoint of the cluster's run these are the medoid and the stored radius. Under
+    another checkpoint the distance is computed from the members' vectors, and if the medoid was
+    deleted, so is the middle. None if no member is embedded.
     """
     members = (
         select(Embedding.mean)
@@ -379,7 +383,7 @@ def _look_of(
 
 
 def is_of_kind(parameters: ClusteringParameters) -> list[ColumnElement[bool]]:
-    """Whether a run is of this kind: only like is compared with like."""
+    """Return conditions that select runs of the same scope, detector and origin, for comparison."""
     ifo = ClusteringRun.ifo
     return [
         ClusteringRun.scope == parameters.scope,
@@ -389,7 +393,7 @@ def is_of_kind(parameters: ClusteringParameters) -> list[ColumnElement[bool]]:
 
 
 def _waiting_selections(session: Session, parameters: ClusteringParameters) -> list[Cluster]:
-    """Clusters that a reviewer put together and nobody has decided about, as they are now."""
+    """Return the current clusters that a reviewer made by hand and nobody has decided about."""
     identities = session.scalars(
         select(Cluster.identity)
         .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
@@ -399,12 +403,12 @@ def _waiting_selections(session: Session, parameters: ClusteringParameters) -> l
     return [
         row
         for row in latest_by_identity(session, identities).values()
-        if row.state == "flagged" and "by_hand" in row.summary  # none that was parted since
+        if row.state == "flagged" and "by_hand" in row.summary  # not split since
     ]
 
 
 def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, UUID]:
-    """Identities that were held apart from others, each with the name of its family."""
+    """Map identities that are kept apart to their family, named by the identity of one of them."""
     part, whole = aliased(Cluster), aliased(Cluster)
     of_splits = session.execute(
         select(whole.identity, part.identity)
@@ -422,7 +426,7 @@ def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, U
         .distinct()
     ).all()
     now = latest_by_identity(session, [key for pair in came_later for key in pair])
-    # Where every decision was taken back since, nothing keeps them apart.
+    # If every decision was undone, nothing keeps them apart.
     bound = [
         pair for pair in came_later if {now[key].state for key in pair if key in now} != {"flagged"}
     ]
@@ -437,10 +441,7 @@ def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, U
 def latest_by_identity(
     session: Session, identities: Sequence[UUID], of: Sequence[ColumnElement[bool]] = ()
 ) -> dict[UUID, Cluster]:
-    """The cluster of each identity as its latest run, or a split since, left it.
-
-    ``of`` says of which runs.
-    """
+    """Return the latest unsplit cluster of each identity, among the runs that meet ``of``."""
     rows = session.scalars(
         select(Cluster)
         .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
@@ -451,7 +452,7 @@ def latest_by_identity(
 
 
 def _labels_of(parts: Int[np.ndarray, " member"], families: Sequence[UUID]) -> np.ndarray:
-    """The part of each member, of the family that most of them belong to; -1 for the others."""
+    """Return the part of each member if it is of the divided family with most members, else -1."""
     counts = Counter(families[part] for part in parts if part >= 0)
     pieces: defaultdict[UUID, set[int]] = defaultdict(set)
     for part in parts[parts >= 0].tolist():

@@ -1,4 +1,4 @@
-"""The findings of a clustering, as records from which sentences are made."""
+"""The findings of a run, stored as records and shown as sentences."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ from app.core.wording import count
 from glitch.novelty import LEAST_CALIBRATION, LEAST_OF_CLASS, LEAST_REFERENCES, WHICH_CALIBRATE
 
 Facts = Mapping[str, Any]
-FAINT_SNR = 7.5  # Gravity Spy takes triggers from here on
+FAINT_SNR = 7.5  # the lowest SNR of triggers in Gravity Spy
 OFF_CENTRE_S = 0.05  # a tenth of the shortest window
-_NAMED = 3  # windows and classes, the commonest ones
+_NAMED = 3  # at most so many windows or classes are named, the commonest first
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a run found: its kind, one of ``KINDS``, and the facts of it."""
+    """One finding of a run: its kind, a key of ``KINDS``, and the values for its sentence."""
 
     kind: str
     facts: Facts
 
     def as_json(self) -> dict[str, Any]:
-        """As it is stored and sent."""
+        """Return the form in which it is stored and sent by the API."""
         return {"kind": self.kind, **self.facts}
 
 
 def sentences(stored: Iterable[Facts]) -> list[str]:
-    """What findings say, as they are stored; in words."""
+    """Turn stored findings into sentences."""
     told = list(stored)
     said = ((KINDS[one["kind"]], one) for one in told)
     texts = [how.format_map(one) if isinstance(how, str) else how(one) for how, one in said]
@@ -35,7 +35,7 @@ def sentences(stored: Iterable[Facts]) -> list[str]:
 
 
 def found(kind: str, **facts: Any) -> Finding:
-    """A finding of this kind; the facts are JSON values."""
+    """Make a finding; the facts must be JSON values."""
     return Finding(kind, facts)
 
 
@@ -49,7 +49,7 @@ def _listed(numbers: Sequence[int]) -> str:
 
 
 def _tested(facts: Facts) -> str:
-    # No test can tell, so it is said of every run that flags something.
+    # No test can check this assumption, so every run that flags something states it.
     provided = (
         ", if the labels are a fair sample of the known kinds with their unusual members"
         if facts["n_flagged"]
@@ -112,7 +112,7 @@ def _meanwhile(facts: Facts) -> str:
 
 
 def _seen(one: Facts) -> str:
-    """In which windows and bands glitches that could not be judged were seen, the commonest."""
+    """Say in which windows and bands the glitches that could not be tested were seen."""
     seen = one.get("seen", [])  # earlier versions kept none
     told = [f"{part['n']:,} in {part['condition']}" for part in seen[:_NAMED] if part["condition"]]
     if told and (more := sum(part["n"] for part in seen[_NAMED:])):
@@ -121,23 +121,23 @@ def _seen(one: Facts) -> str:
 
 
 def doubt_of(stored: Iterable[Facts]) -> str | None:
-    """Why a run's false-discovery rate may not hold; None where nothing speaks against it.
+    """Say why a run's false-discovery rate may not hold; None if there is no reason for doubt.
 
-    It is of whatever the run flagged, so it is said wherever that is.
+    This concerns every glitch that the run flagged, so it is shown wherever those are.
     """
     return " ".join(sentences(one for one in stored if one["kind"] in DOUBTS)) or None
 
 
 _SLANTED = ("typical_labels", "labels_aside")
 DOUBTS = (*_SLANTED, "judging")
-# What follows from labels that are no fair sample, once for both kinds.
+# The consequence of labels that are not a fair sample; shown once, after the last such finding.
 DOUBTED = (
     "So known glitches may be flagged more often than the rate says. Label some that are unusual, "
     "or load all glitches from one tool with one colour scale, and cluster again."
 )
-# Of each kind its sentence, or what makes it of the facts.
+# For each kind of finding its sentence, or a function that makes the sentence from the facts.
 KINDS: dict[str, str | Callable[[Facts], str]] = {
-    "told": "{text}",  # by a version that kept sentences alone
+    "told": "{text}",  # stored by a version that kept only sentences
     "nothing_unlabelled": lambda facts: (
         f"There are no unlabelled {'' if facts.get('is_measured', True) else 'simulated '}glitches"
         f"{' of ' if facts['ifo'] else ''}{facts['ifo'] or ''}: nothing was tested."
@@ -211,7 +211,7 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
 
 
 def trust_sentence(size: int, trust: Facts) -> str:
-    """How alike a cluster's members really are; empty where nothing is known of it."""
+    """Say how alike the members of a cluster are; empty if nothing is known."""
     if not trust:
         return ""
     which, parts = "members", []

@@ -1,6 +1,6 @@
-"""The job of kind ``cluster``. A clustering is committed in the transaction that ends the job.
+"""The job of kind ``cluster``. A run is committed in the transaction that ends the job.
 
-A job that failed or was cancelled at any moment therefore leaves no clusters behind.
+A job that fails or is cancelled therefore leaves no clusters behind.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from glitch.clustering import FoundCluster, Match, find_clusters, match_clusters
 if TYPE_CHECKING:
     from glitch.encoder import Encoder  # imports torch
 
-_ONE_AT_A_TIME = 5_190_337_204  # any constant
+_ONE_AT_A_TIME = 5_190_337_204  # key of an advisory lock; arbitrary
 _ASKED_AGAIN_S = 0.2
-_SEED = 20_160_601  # of the subsamples for stability: the same catalogue, the same figures
+_SEED = 20_160_601  # for the stability subsamples: equal catalogues give equal stabilities
 
 
 def run_clustering(
@@ -54,29 +54,31 @@ def run_clustering(
     encoder: Callable[[str], Encoder] | None = None,
     apart: sessionmaker[Session] | None = None,
 ) -> Run:
-    """Flag what is novel at the rate, cluster it, compare with the run before, store it all.
+    """Flag novel glitches, cluster them, match the clusters with earlier ones, and store the run.
 
-    Too few glitches are no error: the run is stored without clusters and its ``detail`` says so.
+    Too few glitches are not an error: the run is stored without clusters, and its ``detail`` says
+    so.
 
-    ``heartbeat`` comes every few seconds, and may end the clustering by an exception.
-    ``encoder`` gives that of a checkpoint's digest, by which glitches that were seen otherwise
-    than the references are encoded again; without it they stay unjudged. ``apart`` makes sessions
-    in which a small catalogue is judged first: else who labels waits until the clustering ends.
+    ``heartbeat`` is called every few seconds and may raise an exception to cancel the run.
+    ``encoder`` returns the encoder of a checkpoint, given its digest. It encodes glitches whose
+    windows or band differ from those of the references; without it they are not tested. ``apart``
+    makes sessions in which a small catalogue is judged before the run; without it that happens
+    in ``session``, and everybody who labels glitches waits until the run ends.
 
     Raises:
-        InvalidRequestError: if a parameter cannot be.
-        GlitchError: if the false-discovery rate is none.
+        InvalidRequestError: if a parameter is out of range.
+        GlitchError: if the false-discovery rate is not between 0 and 1.
         NotReadyError: if no checkpoint is active.
     """
     parameters.check()
-    # Of two at once the second must see what the first stored, or both would give the same glitches
-    # clusters of their own.
+    # The second of two simultaneous runs must see the clusters that the first stored, or both would
+    # create new clusters of the same glitches.
     while not session.scalar(select(func.pg_try_advisory_xact_lock(_ONE_AT_A_TIME))):
         heartbeat()
         time.sleep(_ASKED_AGAIN_S)
-    while True:  # again where another model serves by now
+    while True:  # repeat if another model was activated meanwhile
         checkpoint = checkpoints.active_checkpoint(session)
-        # The transaction may have begun before an earlier run that was waited for.
+        # Not now(): the transaction may have begun before the run that this one waited for.
         began = session.scalars(select(func.clock_timestamp())).one()
         is_judged_now = _judge_small(session, checkpoint.id, apart)
         heartbeat()
@@ -103,12 +105,12 @@ def run_clustering(
             attempt.commit()
             run = session.get_one(ClusteringRun, run_id, populate_existing=True)
             return Run.model_validate(run)
-        attempt.rollback()  # and with it the locks: nobody waits for the next attempt
+        attempt.rollback()  # also releases the row locks, so nobody waits for the next attempt
         session.expire_all()
 
 
 def _judge_small(session: Session, checkpoint_id: int, apart: sessionmaker[Session] | None) -> bool:
-    """Judge a small catalogue by what is known now; a large one stays as it was judged before."""
+    """Judge a small catalogue by the current labels; return whether that was done."""
     if has_rows(session, checkpoint_id, REJUDGED_AT_ONCE + 1):
         return False
     if apart is None:
@@ -126,8 +128,8 @@ def _cluster(
     again: Reencoding | None,
     heartbeat: Callable[[], None],
 ) -> tuple[Selection, list[FoundCluster]]:
-    """What to cluster, and the clusters in it."""
-    while True:  # again where some were deleted meanwhile
+    """Select the glitches and cluster them."""
+    while True:  # repeat if some of the glitches were deleted meanwhile
         selection = select_novel(session, checkpoint_id, parameters, again)
         heartbeat()
         clusters: list[FoundCluster] = []
@@ -150,12 +152,12 @@ def _store_as_decided(
     heartbeat: Callable[[], None],
     is_judged_now: bool,
 ) -> UUID:
-    """Store the run with the decisions that stand when it ends; its id."""
+    """Store the run so that it agrees with all decisions made before it ends; return its id."""
     continued: dict[UUID, str] | None = None
-    while True:  # again where somebody decided, or put a cluster together, meanwhile
+    while True:  # repeat if somebody reviewed or made a cluster meanwhile
         is_second = continued is not None
         if continued is not None:
-            _states_now(session, continued)  # the second time nobody does
+            _states_now(session, continued)  # lock them, so that the second time nobody can
             hold_selections(session)
         last = _last_event(session)
         everything = with_waiting(session, facts["checkpoint_id"], parameters, selection)
@@ -167,7 +169,7 @@ def _store_as_decided(
         session.flush()
         hold_selections(session)
         if _states_now(session, continued) == continued and (
-            # Decisions about clusters of other runs are asked for once, so that this ends.
+            # Check once only for decisions about clusters of other runs, so that the loop ends.
             is_second or _last_event(session, but_of=run.id) == last
         ):
             late = with_waiting(session, facts["checkpoint_id"], parameters, everything)
@@ -179,7 +181,7 @@ def _store_as_decided(
 
 
 def _last_event(session: Session, *, but_of: UUID | None = None) -> int | None:
-    """The latest event of any review, but of those of a run's own clusters."""
+    """The id of the latest review event, except those about clusters of the run ``but_of``."""
     own = select(Cluster.id).where(Cluster.run_id == but_of)
     return session.scalar(
         select(func.max(ReviewEvent.id)).where(ReviewEvent.cluster_id.not_in(own))
@@ -187,7 +189,7 @@ def _last_event(session: Session, *, but_of: UUID | None = None) -> int | None:
 
 
 def _hold(session: Session, glitch_ids: Sequence[UUID]) -> int:
-    """How many of these are still there; nobody deletes them until the transaction ends."""
+    """Lock these glitches against deletion until the transaction ends; count those that exist."""
     held = (
         select(Glitch.id)
         .where(is_any_of(Glitch.id, glitch_ids))
@@ -198,7 +200,7 @@ def _hold(session: Session, glitch_ids: Sequence[UUID]) -> int:
 
 
 def _states_now(session: Session, clusters: Collection[UUID]) -> dict[UUID, str]:
-    """The states of these clusters, which nobody changes until the transaction ends."""
+    """Return the states of these clusters, and lock their rows until the transaction ends."""
     rows = session.execute(
         select(Cluster.id, Cluster.state)
         .where(is_any_of(Cluster.id, list(clusters)))
@@ -217,7 +219,7 @@ def _store(
     *,
     heartbeat: Callable[[], None],
 ) -> dict[UUID, str]:
-    """Store the run with its clusters; the states of the earlier ones that these continue."""
+    """Store the run with its clusters; return the states of the clusters that they continue."""
     latest = ClusteringRun.created_at.desc(), ClusteringRun.id.desc()
     of_kind = select(ClusteringRun.id).where(*is_of_kind(parameters)).order_by(*latest)
     units = unit_vectors(selection.vectors)
@@ -256,7 +258,7 @@ def _store(
     run.n_clusters = store.n_stored
     run.n_noise = len(selection.ids) - len(store.in_some)
     of = {"of": run.n_clustered} if run.scope == "everything" else {}
-    counted = found("clusters", n=store.n_stored, **of)  # those apart by a decision included
+    counted = found("clusters", n=store.n_stored, **of)  # separated parts included
     if run.n_clustered < parameters.min_cluster_size and not store.n_stored:
         counted = found("too_few", n=run.n_clustered, min_cluster_size=run.min_cluster_size)
     n_waiting = sum(key not in selection.predicted for key in selection.ids)
@@ -264,7 +266,7 @@ def _store(
         about.insert(0, found("waiting", n=n_waiting))
     findings = [
         *selection.findings,
-        *([counted] if run.n_clustered or run.n_judged else []),  # else the selection says why
+        *([counted] if run.n_clustered or run.n_judged else []),  # else a finding says why
         *about,
         *(one.finding for one in selection.returned),
     ]
@@ -280,11 +282,12 @@ def _match(
     parts: list[Part],
     prescribed: Collection[UUID],
 ) -> tuple[list[Cluster], list[set[object]], list[Match | None]]:
-    """The clusters of earlier runs of the kind, what is left to cluster of the members of each, and
-    which of them each found one continues.
+    """Match the parts with the clusters of earlier comparable runs.
 
-    Of each identity the latest, however long ago: a run at a stricter rate, which does not find a
-    cluster, takes back nothing. None continues an identity that is prescribed to another.
+    Returns the latest earlier cluster of each identity, the members of each that are clustered
+    again, and for each part the match, if any. The latest cluster counts however old it is, so
+    that a run at a stricter rate, which does not find a cluster, does not end its identity.
+    Identities in ``prescribed`` are left out because another part continues them.
     """
     if not parts:
         return [], [], []
@@ -297,7 +300,7 @@ def _match(
         .ext(distinct_on(Cluster.identity))
         .order_by(Cluster.identity, Cluster.id.desc())
     )
-    # Both sides hold only what is clustered again, else a glitch labelled since would count.
+    # Compare only glitches that are clustered again: those labelled since would count as lost.
     members: dict[UUID, set[object]] = {}
     for cluster_id, glitch_id in session.execute(
         select(ClusterMember.cluster_id, ClusterMember.glitch_id).where(
@@ -328,14 +331,14 @@ def _match(
 
 
 class ClusterHandler(OneTransaction):
-    """Clusters the catalogue as the job's parameters say."""
+    """Handles jobs that cluster the catalogue."""
 
     def check(self, job: JobRecord) -> None:
-        """Refuse parameters that no clustering can be made with."""
+        """Refuse parameters with which no clustering is possible."""
         ClusteringParameters(**job.parameters).check()
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """Cluster and store the run; which it is, and what it found."""
+        """Cluster, store the run, and return its id and figures as the job's result."""
         run = run_clustering(
             session,
             ClusteringParameters(**job.parameters),
@@ -347,7 +350,7 @@ class ClusterHandler(OneTransaction):
         )
         if run.n_flagged and context.settings.sends_digest:
             create_job(session, "digest", {}, job.author, key=str(run.id))
-        context.heartbeat()  # cancelled meanwhile: nothing of it is kept
+        context.heartbeat()  # raises if the job was cancelled meanwhile, so that nothing is kept
         return {
             "run": str(run.id),
             "flagged": run.n_flagged,

@@ -1,4 +1,4 @@
-"""Earlier occurrences of similar glitches: those near the medoid of a cluster, over time."""
+"""Occurrences over time of glitches similar to a cluster: those near its medoid."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,15 +22,19 @@ WIDTHS_S = (60, 3_600, 86_400, 604_800, 2_629_800, 31_557_600)
 
 
 def reach_of(chord: float) -> float:
-    """The cosine distance up to which a glitch looks alike, of a cluster of this radius.
+    """Return the cosine distance within which a glitch looks like a cluster of this radius (chord).
 
-    A chord d and the cosine distance c obey c = d ** 2 / 2. Rounding must not lose the medoid.
+    A chord d between unit vectors corresponds to the cosine distance d ** 2 / 2. A small margin
+    is added so that rounding does not exclude the medoid.
     """
     return chord**2 / 2 + 1e-6
 
 
 def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
-    """Glitches of the catalogue, labelled or not, as near to the medoid as nine in ten members."""
+    """Count over time all glitches that are as near to the medoid as nine in ten members.
+
+    Labelled glitches count too.
+    """
     cluster = get_cluster(session, cluster_id)
     run = session.get_one(ClusteringRun, cluster.run_id)
     medoid = session.scalar(
@@ -92,7 +96,7 @@ def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
 def _over_time(
     session: Session, wanted: Select[*tuple[Any, ...]], start_s: float, width_s: int
 ) -> Sequence[Row[*tuple[Any, ...]]]:
-    """How many glitches by bin and run or break; those without a time by None and None."""
+    """Count glitches by bin and by observing run or break; without a time, both are None."""
     # As floats: exact decimals take several times as long, and a bin is a minute at least.
     when = cast(Glitch.gps_time, Double)
     place = cast(func.floor((when - start_s) / width_s), Integer).label("place")
@@ -103,9 +107,9 @@ def _over_time(
 
 
 def bin_width(span_s: float) -> int:
-    """The narrowest width that a calendar knows and that makes at most ``MOST_BINS`` of a span.
+    """Return the smallest calendar width (s) that divides a span into at most ``MOST_BINS`` bins.
 
-    Of a longer span than that many years, as many years as it takes.
+    Spans of more than ``MOST_BINS`` years get bins of several years.
     """
     for width in WIDTHS_S:
         if span_s // width + 1 <= MOST_BINS:

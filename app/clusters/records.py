@@ -1,4 +1,4 @@
-"""Records of the services of clusters, mostly as returned by the API."""
+"""Records of the cluster services, most of them returned by the API."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,12 +27,12 @@ class ClusteringParameters:
     fdr: float = 0.1  # nominal false-discovery rate of what is flagged as novel
     min_cluster_size: int = 5
     ifo: str | None = None  # only this detector; all if None
-    scope: str = "novel"  # or "everything": labelled and not, novel or not
-    is_simulated: bool = False  # the simulated glitches, else the real ones
-    dormant_days: int = DORMANT_DAYS  # days with data and without a class: then it is dormant
+    scope: str = "novel"  # or "everything": labelled or not, novel or not
+    is_simulated: bool = False  # cluster simulated instead of real glitches
+    dormant_days: int = DORMANT_DAYS  # days with data, but without a class: then it is dormant
 
     def check(self) -> None:
-        """Refuse what no clustering can be made with."""
+        """Refuse parameters with which no clustering is possible."""
         check_fdr(self.fdr)
         if not LEAST_CLUSTER_SIZE <= self.min_cluster_size <= LARGEST_MIN_CLUSTER_SIZE:
             raise InvalidRequestError(
@@ -54,7 +54,7 @@ class ClusteringParameters:
 
 
 def population(scope: str, ifo: str | None, *, is_simulated: bool) -> str:
-    """What such a run is of, in words: "H1", "all detectors (labelled or not)"."""
+    """Say what a run clusters, for example "H1" or "all detectors (labelled or not)"."""
     kind = ifo or "all detectors"
     if is_simulated:
         kind = f"simulated {ifo or 'glitches'}"
@@ -133,7 +133,7 @@ class MemberRecord:
     """A glitch in a cluster."""
 
     glitch: GlitchRecord
-    probability: float  # in [0, 1]; higher belongs more surely
+    probability: float  # of membership, in [0, 1]
     distance: float  # to the medoid, chord between directions, 0 to 2
     is_exemplar: bool
 

@@ -1,4 +1,4 @@
-"""Selection of the glitches to cluster: those flagged as novel at a rate, or all of them."""
+"""Selection of the glitches to cluster: those flagged as novel, or all."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -32,12 +32,12 @@ from glitch.novelty.false_discovery import flagging_threshold, least_flaggable
 from glitch.types import LatentArray
 
 _GONE = ("retired", "withdrawn")
-_LOADING = (BATCH, REFERENCES)  # jobs that store and label many glitches
+_LOADING = (BATCH, REFERENCES)  # kinds of jobs that store and label many glitches
 
 
 @dataclass(frozen=True)
 class Returned:
-    """A known class that is back in one detector, without anybody having called it dormant."""
+    """A known class that occurs again in one detector after silence, whatever its state."""
 
     label: str
     ifo: str
@@ -45,7 +45,7 @@ class Returned:
 
     @property
     def finding(self) -> Finding:
-        """For readers of what a run found."""
+        """The finding that reports it."""
         return found(
             "back",
             label=self.label,
@@ -59,7 +59,7 @@ class Returned:
 def returned(
     session: Session, recurrences: Mapping[str, Mapping[int, Recurrence]]
 ) -> tuple[Returned, ...]:
-    """The same with names, by detector and name; without classes that are in use no more."""
+    """Name the recurring classes by detector and name; retired and withdrawn ones are left out."""
     ids = {class_id for of_ifo in recurrences.values() for class_id in of_ifo}
     rows = session.execute(
         select(GlitchClass.id, GlitchClass.name).where(
@@ -75,32 +75,32 @@ def returned(
     )
 
 
-MOST_CLUSTERED = 1_500_000  # some 6 GB and a quarter of an hour
-MOST_NAMED = 8  # classes of few labels in one sentence
+MOST_CLUSTERED = 1_500_000  # takes about 6 GB and 15 minutes
+MOST_NAMED = 8  # classes with few labels that one sentence names
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """What is clustered, and how it was chosen."""
+    """The glitches to cluster, and how they were selected."""
 
     ids: list[UUID]
     ifos: list[str | None]
     gps_times: list[Decimal | None]
     vectors: LatentArray
-    weights: Float[np.ndarray, " glitch"]  # what each counts for: a burst as one
-    predicted: Mapping[UUID, int]  # of the flagged: the class of the nearest references of each
+    weights: Float[np.ndarray, " glitch"]  # the glitches of one burst sum to 1
+    predicted: Mapping[UUID, int]  # class of the nearest references of each flagged glitch
     n_judged: int
     n_unjudged: int
     n_flagged: int
     threshold: float | None  # the largest p-value flagged
-    judged_by_ifo: dict[str, float]  # a burst counts as one
+    judged_by_ifo: dict[str, float]  # tested glitches; a burst counts as one
     calibration_by_ifo: dict[str, int]
     findings: list[Finding]
     returned: tuple[Returned, ...] = ()  # known classes that occur again
 
 
 def columns_of(rows: Sequence[Any]) -> dict[str, Any]:
-    """What a ``Selection`` holds of rows of id, detector, time and posterior mean."""
+    """Turn rows of id, detector, GPS time and posterior mean into fields of a ``Selection``."""
     ids, ifos, times, means = zip(*rows, strict=True) if rows else ((), (), (), ())
     vectors = np.array(means, dtype=np.float32) if rows else np.empty((0, 0), dtype=np.float32)
     return {"ids": list(ids), "ifos": list(ifos), "gps_times": list(times), "vectors": vectors}
@@ -118,9 +118,10 @@ def _columns(conditions: list[ColumnElement[bool]]) -> Select[*tuple[Any, ...]]:
 def with_waiting(
     session: Session, checkpoint_id: int, parameters: ClusteringParameters, selection: Selection
 ) -> Selection:
-    """The same with what waits for a reviewer since it was chosen; itself where nothing does.
+    """Add the glitches that began to wait for a reviewer since the selection was made.
 
-    Nobody deletes what came to it until the transaction ends.
+    Returns the selection itself if there are none. The added glitches are locked against deletion
+    until the transaction ends.
     """
     late = set(waiting_members(session, parameters)) - set(selection.ids)
     wanted = [Embedding.checkpoint_id == checkpoint_id, is_any_of(Embedding.glitch_id, late)]
@@ -142,9 +143,9 @@ def with_waiting(
 
 
 def not_seen(session: Session, run: Run, *, is_judged_now: bool) -> list[Finding]:
-    """What changed in the catalogue while it was clustered, or was being judged again.
+    """Report what changed in the catalogue while it was clustered or judged again.
 
-    ``is_judged_now`` says that the run itself judged all by the labels of its beginning.
+    ``is_judged_now`` says that the run itself judged the catalogue by the labels at its start.
     """
     came = [Glitch.id >= least_of(run.created_at), Glitch.is_simulated.is_(run.is_simulated)]
     if run.ifo is not None:
@@ -176,10 +177,10 @@ def select_novel(
     parameters: ClusteringParameters,
     again: Reencoding | None = None,
 ) -> Selection:
-    """The unlabelled glitches to cluster, in the order of their ids: one that never changes.
+    """Select the unlabelled glitches to cluster, in the fixed order of their ids.
 
-    They are tested as a crowd (``glitch.novelty.crowds``), one detector after the other; memory
-    holds the vectors of one detector.
+    They are tested as a crowd (``glitch.novelty.crowds``), one detector after the other, so that
+    memory holds the vectors of only one detector.
     """
     population: list[ColumnElement[bool]] = [
         Embedding.checkpoint_id == checkpoint_id,
@@ -187,7 +188,7 @@ def select_novel(
     ]
     if parameters.ifo is not None:
         population.append(Embedding.ifo == parameters.ifo)
-    # The label decides what is known: only unlabelled glitches are asked whether they are novel.
+    # Labelled glitches are known by definition, so only unlabelled ones are tested.
     tested = [*population, Glitch.class_id.is_(None)]
     ifos = list(_count_by_ifo(session, tested))
     calibration_by_ifo = _count_by_ifo(
@@ -225,7 +226,7 @@ def select_novel(
         if one.n_unjudged
     ]
     findings = _about_tests(parameters, n_judged, n_unjudged, n_flagged, why)
-    # Said at once, because they take back what was just said.
+    # Placed directly after the finding "tested", because they qualify it.
     if tests.slant.sigmas >= SIGMAS:
         findings.insert(1, found("typical_labels", sigmas=round(tests.slant.sigmas, 1)))
     if tests.aside.is_told:
@@ -233,11 +234,11 @@ def select_novel(
     if tests.n_otherwise:
         findings.append(found("seen_otherwise", n=tests.n_otherwise))
     if n_judged and threshold is None:
-        # Of what was tested: another detector's labels help it nothing.
+        # Only detectors with tests: the labels of others do not help.
         n_calibration = max(calibration_by_ifo.get(ifo, 0) for ifo in judged_by_ifo)
         n_tests = math.ceil(tests.weights.sum())
         least = least_flaggable(n_tests, n_calibration, parameters.fdr)
-        if least > 1:  # else it is no lack of labels that nothing is flagged
+        if least > 1:  # else more labels would not help
             findings.append(found("too_few_calibrate", n_calibration=n_calibration, least=least))
     if n_flagged:
         findings += _few_labels(
@@ -292,9 +293,9 @@ def _about_tests(
 def _few_labels(
     session: Session, checkpoint_id: int, *, is_simulated: bool, ifos: Collection[str]
 ) -> list[Finding]:
-    """Classes of too few labels of a detector to be known by: their own glitches may be flagged.
+    """Report classes with too few labels in a detector: their own glitches may be flagged there.
 
-    One that only other detectors know has none.
+    A class without labels in a detector is reported only if another detector has enough.
     """
     rows = session.execute(
         select(GlitchClass.name, Embedding.ifo, func.count())

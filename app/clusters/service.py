@@ -1,4 +1,4 @@
-"""Clusters: start a clustering, list, rank and read clusters, compare runs."""
+"""Start clusterings; list, rank and read clusters; compare runs."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -45,14 +45,14 @@ Order = Literal["distance", "time"]
 
 @dataclass(frozen=True)
 class ClusterFilters:
-    """Which clusters to show; an absent filter lets everything pass."""
+    """Which clusters to show; None means no filter."""
 
     state: str | None = None
     ifo: str | None = None
     min_size: int | None = None
-    gps_start: Decimal | None = None  # s; clusters that lasted into it
-    gps_end: Decimal | None = None  # s; clusters that began before it
-    change: str | None = None  # since the run before: new, grown, shrunk or same
+    gps_start: Decimal | None = None  # s; clusters whose last member is not before it
+    gps_end: Decimal | None = None  # s; clusters whose first member is not after it
+    change: str | None = None  # since the previous run: new, grown, shrunk or same
 
 
 _NO_FILTERS = ClusterFilters()
@@ -61,30 +61,30 @@ _NO_FILTERS = ClusterFilters()
 def start_clustering(
     session: Session, parameters: ClusteringParameters, *, principal: Principal
 ) -> JobRecord:
-    """Have the workers cluster the catalogue; the job's result names the run.
+    """Create a job that clusters the catalogue; the job's result names the run.
 
     Raises:
         PermissionDeniedError: if the caller may only read.
-        InvalidRequestError: if a parameter cannot be.
-        GlitchError: if the false-discovery rate is none.
+        InvalidRequestError: if a parameter is out of range.
+        GlitchError: if the false-discovery rate is not between 0 and 1.
         NotReadyError: if no checkpoint is active.
     """
     require_role(principal, Role.SUBMITTER)
     parameters.check()
     checkpoints.active_checkpoint(session)
     wanted = asdict(parameters)
-    # Asked for twice, it is done once.
+    # Identical requests share one open job.
     key = " ".join(f"{name}={wanted[name]}" for name in sorted(wanted))
     return create_job(session, KIND, wanted, principal.name, key=key)
 
 
 def latest_run(session: Session) -> Run | None:
-    """The latest clustering; None if there was none."""
+    """Return the latest run; None if there is none."""
     return next(iter(list_runs(session, limit=1).items), None)
 
 
 def get_run(session: Session, run_id: UUID) -> Run:
-    """The clustering of this id."""
+    """Return the run with this id."""
     row = session.get(ClusteringRun, run_id)
     if row is None:
         raise NotFoundError(f"There is no clustering {run_id}: see the list of clusterings.")
@@ -92,7 +92,7 @@ def get_run(session: Session, run_id: UUID) -> Run:
 
 
 def list_runs(session: Session, *, limit: int = 50, cursor: str | None = None) -> Page[Run]:
-    """Clusterings, latest first."""
+    """List runs, latest first."""
     check_limit(limit, LARGEST_PAGE)
     order = (ClusteringRun.created_at, True), (ClusteringRun.id, True)
     query = select(ClusteringRun)
@@ -110,7 +110,7 @@ def list_clusters(
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[records.Cluster]:
-    """Clusters of a run, or one cluster through all runs, largest first; else of the latest run."""
+    """List clusters, largest first: of a run, of an identity in all runs, or of the latest run."""
     check_limit(limit, LARGEST_PAGE)
     query = select(Cluster)
     if run_id is not None or identity is None:
@@ -125,7 +125,7 @@ def list_clusters(
 
 
 def cluster_conditions(filters: ClusterFilters) -> list[ColumnElement[bool]]:
-    """What the filters mean in SQL."""
+    """Translate the filters to SQL conditions."""
     conditions: list[ColumnElement[bool]] = []
     if filters.state is not None:
         if filters.state not in CLUSTER_STATES:
@@ -151,7 +151,7 @@ def cluster_conditions(filters: ClusterFilters) -> list[ColumnElement[bool]]:
 
 
 def change_condition(change: str) -> ColumnElement[bool]:
-    """Clusters that are new, grown, shrunk or of the same size since the run before."""
+    """Return the condition for clusters that changed in this way since the previous run."""
     before = cast(Cluster.summary["previous_size"].astext, Integer)
     return {
         "new": before.is_(None),
@@ -162,7 +162,7 @@ def change_condition(change: str) -> ColumnElement[bool]:
 
 
 def get_cluster(session: Session, cluster_id: UUID) -> records.Cluster:
-    """The cluster of this id."""
+    """Return the cluster with this id."""
     row = session.get(Cluster, cluster_id)
     if row is None:
         raise NotFoundError(f"There is no cluster {cluster_id}: see the list of clusters.")
@@ -179,9 +179,9 @@ def list_members(
     cursor: str | None = None,
     offset: int = 0,
 ) -> Page[MemberRecord]:
-    """The members of a cluster, from its medoid outwards, or from the earliest on.
+    """List the members of a cluster by their distance to the medoid, or by time.
 
-    A cursor is of the order by distance.
+    A cursor is valid only for the order by distance.
     """
     get_cluster(session, cluster_id)
     check_limit(limit, LARGEST_PAGE)
@@ -217,7 +217,7 @@ _LATEST_LOOKED_AT = 300
 def ranked_clusters(
     session: Session, run_id: UUID, filters: ClusterFilters, *, limit: int, offset: int = 0
 ) -> list[records.Cluster]:
-    """Clusters of a run, the most significant first; of two as significant, the larger."""
+    """List clusters of a run, the most significant first; ties by size, the larger first."""
     query = (
         select(Cluster)
         .where(Cluster.run_id == run_id, *_shown(filters))
@@ -230,18 +230,18 @@ def ranked_clusters(
 
 @dataclass(frozen=True)
 class Queue:
-    """Where a cluster stands among those of its run that wait for a decision."""
+    """The position of a cluster among those of its run that wait for a decision."""
 
-    place: int | None  # 1 for the first; None where it waits no longer
+    place: int | None  # 1 for the first; None if it does not wait any longer
     total: int
     previous_id: UUID | None
     next_id: UUID | None
 
 
 def queue_of(session: Session, cluster: records.Cluster) -> Queue:
-    """What waits before and after a cluster, in the order of ``ranked_clusters``.
+    """Find the waiting clusters before and after a cluster, in the order of ``ranked_clusters``.
 
-    After the last comes the first, so that a reviewer who began in the middle misses none.
+    The first follows the last, so that a reviewer who starts in the middle misses none.
     """
     rows = session.execute(
         select(Cluster.id, Cluster.state)
@@ -260,14 +260,14 @@ def queue_of(session: Session, cluster: records.Cluster) -> Queue:
 
 
 def count_by_state(session: Session, run_id: UUID, filters: ClusterFilters) -> dict[str, int]:
-    """How many clusters of a run are in each state, whatever state the filters ask for."""
+    """Count the clusters of a run in each state; the filter by state is ignored."""
     shown = Cluster.run_id == run_id, *_shown(replace(filters, state=None))
     counts = select(Cluster.state, func.count()).where(*shown).group_by(Cluster.state)
     return dict(session.execute(counts).all())
 
 
 def _shown(filters: ClusterFilters) -> list[ColumnElement[bool]]:
-    """Without what was split, unless that is asked for: its parts are there in its stead."""
+    """Leave out split clusters, because their parts are listed, unless the filter asks for them."""
     conditions = cluster_conditions(filters)
     return [*conditions, Cluster.state != "split"] if filters.state is None else conditions
 
@@ -275,7 +275,7 @@ def _shown(filters: ClusterFilters) -> list[ColumnElement[bool]]:
 def exemplars_of(
     session: Session, cluster_ids: Sequence[UUID]
 ) -> dict[UUID, tuple[GlitchRecord, ...]]:
-    """The few members that show each cluster best, its medoid first."""
+    """Return up to ``MOST_EXEMPLARS`` exemplars of each cluster, the medoid first."""
     ranked = (
         select(
             ClusterMember.cluster_id,
@@ -304,18 +304,18 @@ MOST_LABELS_COUNTED = 10_000
 
 @dataclass(frozen=True)
 class LabelsSince:
-    """Measured glitches that got a label since a run was made, have none any more, or another."""
+    """Numbers of measured glitches whose labels changed since a run was made."""
 
-    came: int
-    went: int
-    changed: int  # by a merge of classes, for example: as many labels as before
+    came: int  # had no label then
+    went: int  # have no label now
+    changed: int  # are of another class now, for example by a merge of classes
 
 
 def labels_since(session: Session, run: Run) -> LabelsSince:
-    """How the labels differ from those of a run: by these another run may flag other glitches.
+    """Count the labels that changed since a run, because another run may flag other glitches.
 
-    At most ``MOST_LABELS_COUNTED`` of each, and references that were taken out; none for a run of
-    simulated glitches, beside which there may be a million others to pass over.
+    Each number is at most ``MOST_LABELS_COUNTED``, plus references that were removed. All are zero
+    for a run of simulated glitches, where a million other labels might have to be skipped.
     """
     if run.is_simulated:
         return LabelsSince(0, 0, 0)
@@ -361,7 +361,7 @@ def labels_since(session: Session, run: Run) -> LabelsSince:
 
 
 def member_facts(session: Session, cluster_id: UUID) -> Sequence[Row[*tuple[Any, ...]]]:
-    """When (``gps_time``), how loud (``snr``) and how high (``peak_frequency``) each member was."""
+    """Return ``gps_time`` (s), ``snr`` and ``peak_frequency`` (Hz) of each member."""
     return session.execute(
         select(cast(Glitch.gps_time, Double).label("gps_time"), Glitch.snr, Glitch.peak_frequency)
         .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
@@ -370,16 +370,16 @@ def member_facts(session: Session, cluster_id: UUID) -> Sequence[Row[*tuple[Any,
 
 
 def latest_of(session: Session, identity: UUID) -> records.Cluster:
-    """The cluster of this identity as its latest run, or a split since, left it.
+    """Return the current cluster of this identity.
 
-    Parts that were split off carry other identities: see ``parts_of``.
+    Parts that were split off have other identities: see ``parts_of``.
     """
     latest = select(Cluster).where(Cluster.identity == identity).order_by(Cluster.id.desc())
     return records.Cluster.model_validate(session.scalars(latest.limit(1)).one())
 
 
 def parts_of(session: Session, cluster_id: UUID) -> list[records.Cluster]:
-    """What a split cluster was split into."""
+    """Return the parts of a split cluster, the largest first."""
     whole = session.get(Cluster, cluster_id)
     if whole is None or whole.state != "split":
         return []
@@ -392,9 +392,10 @@ def parts_of(session: Session, cluster_id: UUID) -> list[records.Cluster]:
 
 
 def runs_that_wait(session: Session) -> list[tuple[Run, int]]:
-    """The latest run of each kind with clusters to review, and how many; real ones first.
+    """List the latest run of each kind that has clusters to review, with their number.
 
-    The first of them is the one to look at first.
+    Kinds differ in scope, detector and origin. Runs of real glitches come first; the first run in
+    the list is the one to open by default.
     """
     rows = session.scalars(
         select(ClusteringRun)
@@ -418,9 +419,10 @@ def runs_that_wait(session: Session) -> list[tuple[Run, int]]:
 def class_pictures(
     session: Session, names: Sequence[str], window_s: float, *, is_simulated: bool
 ) -> dict[str, GlitchRecord]:
-    """The latest glitch of each class that was seen in this window, among its latest some hundred.
+    """For each class, find the latest glitch with a view in this window.
 
-    Classes of which none was are absent.
+    Only the latest ``_LATEST_LOOKED_AT`` glitches of a class are searched. Classes without such a
+    glitch are absent.
     """
     found: dict[str, GlitchRecord] = {}
     for name in names:
@@ -450,20 +452,20 @@ CHANGES = ("new", "grown", "shrunk", "same")
 
 @dataclass(frozen=True)
 class Changes:
-    """How a run differs from the one before."""
+    """The differences between a run and the previous one."""
 
     previous_made: datetime
-    of: dict[str, int]  # its clusters by ``CHANGES``
-    # What became of the clusters of the run before that this one did not find again.
-    labelled: int  # all their members carry labels now, or were deleted
-    decided: int  # named, merged or dismissed, and not found again
-    lost: int  # nobody decided anything about them, and they are no cluster any more
+    of: dict[str, int]  # number of its clusters for each of ``CHANGES``
+    # Clusters of the previous run that this one did not find again:
+    labelled: int  # all their members are labelled now, or were deleted
+    decided: int  # named, merged or dismissed
+    lost: int  # nobody decided about them
 
 
 def changes_since(session: Session, run: Run) -> Changes | None:
-    """The run against the one before it; None where it is the first of its kind.
+    """Compare a run with the previous one; None if it is the first of its kind.
 
-    Parts of a split count by themselves, the split whole does not.
+    The parts of a split are counted, but not the split cluster.
     """
     previous = (
         None if run.previous_run_id is None else session.get(ClusteringRun, run.previous_run_id)

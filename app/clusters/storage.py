@@ -1,4 +1,4 @@
-"""Storage of the clusters of a run, with their identity and earlier decisions."""
+"""Storage of a run's clusters, with their identities and earlier decisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ STATE_WORDS = {"promoted": "named", "merged": "merged into a class", "dismissed"
 
 @dataclass(frozen=True)
 class Draft:
-    """A cluster that was found, and the earlier one that it continues, if any."""
+    """A cluster that was found, and the earlier cluster that it continues, if any."""
 
     part: decided.Part
     before: Cluster | None
@@ -44,21 +44,21 @@ class ClusterStore:
     parameters: ClusteringParameters
     selection: Selection
     units: Unit
-    # Earlier clusters that none of those found continues, and what this run clusters of each.
+    # Earlier clusters that no found cluster continues, and their members in this run.
     left: list[tuple[Cluster, set[object]]] = field(default_factory=list)
-    continued: dict[UUID, str] = field(default_factory=dict)  # their states, by id
+    continued: dict[UUID, str] = field(default_factory=dict)  # states of earlier clusters, by id
     n_stored: int = 0
-    in_some: set[int] = field(default_factory=set)  # places among the chosen: all stored members
-    held: list[int] = field(default_factory=list)  # how large the parts kept apart are
+    in_some: set[int] = field(default_factory=set)  # positions in the selection of all members
+    held: list[int] = field(default_factory=list)  # sizes of the parts that are kept apart
     _again: dict[UUID, decided.Decision] = field(default_factory=dict, init=False)
-    _lost: dict[int, Cluster] = field(default_factory=dict, init=False)  # by place among the chosen
+    _lost: dict[int, Cluster] = field(default_factory=dict, init=False)  # by selection position
     _decisions: list[decided.Decision] = field(default_factory=list, init=False)
 
     def begin(self, drafts: Sequence[Draft]) -> list[Draft]:
-        """The drafts in the order to store them: what waits first.
+        """Return the drafts in the order in which to store them: undecided ones first.
 
-        In what waits, or is new, somebody sees those whose labels were revoked. The others of them
-        are put up for review as what is decided is stored, or at the end.
+        Members whose labels were revoked need review again. Undecided drafts show those that they
+        contain; ``add`` and ``finish`` store the others in clusters to review.
         """
         self._decisions = decided.standing_decisions(self.session, self.parameters)
         self._again = decided.unlabelled_again(self.session, self._decisions)
@@ -73,9 +73,10 @@ class ClusterStore:
         return [*seen, *filter(_is_decided, drafts)]
 
     def add(self, draft: Draft) -> list[Finding]:
-        """Store a cluster; of a decided one what nobody judges apart.
+        """Store a cluster; of a decided one, store unreviewed members as a separate cluster.
 
-        That is what came to it since then, if it can be a cluster, and whose labels were revoked.
+        These are members that joined since the decision, if they are enough for a cluster, and
+        members whose labels were revoked.
         """
         before, cluster = draft.before, draft.part.cluster
         if before is not None:
@@ -94,14 +95,14 @@ class ClusterStore:
         findings = [] if is_apart.all() else self._store(self._some(cluster, ~is_apart), draft)
         apart = self._with(self._some(cluster, is_apart) if n else None, lost, cluster.stability)
         whole = draft.part.whole or cluster
-        if (again := self._left_like(apart)) is not None:  # the two look as one by now
+        if (again := self._left_like(apart)) is not None:  # it continues an earlier cluster
             return findings + self.add(Draft(decided.Part(apart, None, 2, whole), *again))
         if n_came := int((is_new & ~is_lost).sum()):
             findings.append(found("beside", n=n_came, state=STATE_WORDS[before.state]))
         return findings + self._store_apart(apart, before.identity, whole)
 
     def _left_like(self, cluster: FoundCluster) -> tuple[Cluster, Match] | None:
-        """The earlier cluster that this is most of, which nothing else continues."""
+        """Find an unmatched earlier cluster with a Jaccard index of at least ``ALIKE``."""
         mine = {self.selection.ids[index] for index in cluster.members}
         overlaps = [len(mine & theirs) / len(mine | theirs) for _, theirs in self.left]
         if not overlaps or max(overlaps) < decided.ALIKE:
@@ -110,7 +111,7 @@ class ClusterStore:
         return self.left.pop(at)[0], Match(at, overlaps[at])
 
     def finish(self) -> list[Finding]:
-        """Put up for review whose labels were revoked and what no cluster that was found holds."""
+        """Store clusters to review of the remaining members whose labels were revoked."""
         findings = []
         for before in {one.id: one for one in self._lost.values()}.values():
             cluster = self._with(None, self._take_lost(before.identity), before.stability)
@@ -120,7 +121,10 @@ class ClusterStore:
     def _take_lost(
         self, identity: UUID | None, others: Int[np.ndarray, " member"] | None = None
     ) -> Int[np.ndarray, " member"]:
-        """Whose labels in this cluster were revoked, and these others: they wait no longer."""
+        """Remove members of this identity with revoked labels, and ``others``, from ``_lost``.
+
+        Returns their positions in the selection.
+        """
         mine = [place for place, one in self._lost.items() if one.identity == identity]
         mine += [] if others is None else others.tolist()
         for place in mine:
@@ -130,7 +134,7 @@ class ClusterStore:
     def _with(
         self, cluster: FoundCluster | None, more: Int[np.ndarray, " member"], stability: float = 0.0
     ) -> FoundCluster:
-        """A cluster and these members, of which nobody doubts that they belong to it."""
+        """Add these members to a cluster, each with membership probability 1."""
         if cluster is None:
             return describe_cluster(self.units, more, np.ones(len(more)), stability)
         more = np.setdiff1d(more, cluster.members)
@@ -142,7 +146,7 @@ class ClusterStore:
         return describe_cluster(self.units, members[order], sure[order], cluster.stability)
 
     def _known(self, cluster: FoundCluster) -> list[decided.Decision]:
-        """For each member whose label was revoked the decision that was about it."""
+        """Return the decision about each member whose label was revoked."""
         keys = (self.selection.ids[index] for index in cluster.members)
         return [self._again[key] for key in keys if key in self._again]
 
@@ -177,9 +181,9 @@ class ClusterStore:
         )
         summary["previous_size"] = before.size if before else None
         if is_part:
-            summary["is_part"] = True  # stability and chance are those of what was found, whole
+            summary["is_part"] = True  # stability and significance are those of the whole
             if draft.match and before and "is_part" not in before.summary:
-                summary["split_from"] = before.size  # in the last run of this kind it was whole
+                summary["split_from"] = before.size  # it was whole in the previous run of this kind
         if beside is None and before is not None and before.state == "flagged":
             beside = decided.beside_of(before.summary)
         known = [] if _is_decided(draft) else self._known(cluster)
@@ -213,12 +217,12 @@ class ClusterStore:
                 overlap=draft.match.overlap if draft.match else None,
                 size=size,
                 stability=cluster.stability,
-                # Nobody tested what was chosen by its looks, or clustered whether novel or not.
+                # Clusters made by hand, or found among all glitches, were not tested.
                 significance=None
                 if by_hand is not None or self.parameters.scope == "everything"
                 else significance(self.selection, draft.part.whole or draft.part.cluster),
                 medoid_id=self.selection.ids[cluster.medoid],
-                # What was decided about it stays decided.
+                # Earlier decisions stay in force.
                 state=state,
                 summary=summary,
             )
@@ -242,9 +246,10 @@ class ClusterStore:
     def _dismissed(
         self, cluster: FoundCluster, summary: dict[str, Any], *, is_new: bool
     ) -> tuple[tuple[decided.Decision, str] | None, list[Finding]]:
-        """The dismissal that holds for a new cluster too, with why; and what to say of others.
+        """Find a dismissal that applies to a new cluster, with the reason, and findings to report.
 
-        Of one that waits since an earlier run it is only said: somebody may have taken it back.
+        A cluster that waits since an earlier run is not dismissed again, because somebody may have
+        undone that; the findings still mention it.
         """
         members = [self.selection.ids[index] for index in cluster.members]
         every = decided.decided_among(self.session, self._decisions, members)
@@ -277,12 +282,12 @@ class ClusterStore:
         return (look, "Looks like a cluster whose look was dismissed"), findings
 
     def _is_most_of(self, dismissal: decided.Decision, n: int) -> bool:
-        """Whether n are half or more of the dismissed glitches that this run could cluster."""
+        """Is n at least half of the dismissed glitches that this run could cluster?"""
         [(_, everyone)] = decided.decided_among(self.session, [dismissal], self.selection.ids)
         return n >= decided.ALIKE * everyone
 
     def _dismiss(self, key: UUID, earlier: decided.Decision, why: str) -> None:
-        """An event of its own, so that it can be undone for this cluster alone."""
+        """Record the dismissal as an event of this cluster, so that it can be undone separately."""
         self.session.add(
             ReviewEvent(
                 identity=key,
@@ -299,7 +304,7 @@ class ClusterStore:
 
 
 def store_members(session: Session, key: UUID, chosen: Selection, cluster: FoundCluster) -> None:
-    """Store the members of a cluster, which are places among what was chosen."""
+    """Store the members of a cluster, given as positions in the selection."""
     exemplars = set(cluster.exemplars)
     session.execute(
         insert(ClusterMember),

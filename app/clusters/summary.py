@@ -1,4 +1,4 @@
-"""The summary of a cluster: position in the latent space, occurrence in time, similar glitches."""
+"""The summary of a cluster: nearest classes, times, and how alike its members are."""
 
 import math
 from collections import Counter
@@ -22,7 +22,7 @@ from glitch.novelty import LEAST_OF_CLASS
 from glitch.novelty.false_discovery import chance_of_as_many
 
 NEAREST_CLASSES = 5
-LEAST_SIMULATED = 3  # of a class about a medoid that make a hint
+LEAST_SIMULATED = 3  # glitches of a simulated class near the medoid that make a hint
 HISTOGRAM_BINS = 20
 DAY_S = 86_400
 
@@ -34,13 +34,14 @@ def summarise(
     selection: Selection,
     cluster: FoundCluster,
 ) -> dict[str, Any]:
-    """Everything about a cluster that is read with it; JSON values.
+    """Compute the summary that is stored with a cluster, as JSON values.
 
-    ``simulated_look`` names the class of the simulated glitches that lie nearer than any labelled
-    one of a detector, where several do. ``looks_alike`` counts all glitches, labelled or not, as
-    near to the medoid as nine in ten of the members: how often this look occurs, and occurred
-    before. ``returning`` names the classes among them that staff called dormant, or that came back
-    in a detector of the members. ``trust`` says how alike the members really are.
+    ``simulated_look`` names the most frequent class among simulated glitches near the medoid, if
+    there are several and none of the labelled real ones is as near. ``looks_alike`` counts all
+    glitches, labelled or not, that are as near to the medoid as nine in ten of the members: how
+    often this look occurs, and when. ``returning`` names classes among them that staff called
+    dormant, or that occur again in a detector of the members. ``trust`` says how alike the members
+    really are.
     """
     ifos = [selection.ifos[index] for index in cluster.members]
     times = [selection.gps_times[index] for index in cluster.members]
@@ -80,17 +81,17 @@ def summarise(
         "gps_times": _times([time for time in times if time is not None], len(times)),
         "radius": chord,
         "nearest_classes": [
-            # pgvector answers NaN for a vector of zeros, which JSON cannot hold
+            # pgvector returns NaN for a vector of zeros, which JSON cannot represent
             {"label": name, "distance": _number(nearest), "members": members, "looks_alike": near}
             for name, _, nearest, near, members, _ in classes[:NEAREST_CLASSES]
         ],
-        # One example proves nothing: as many as calibrate, of these detectors, and among the five.
+        # One example proves nothing, so the class needs enough labels in these detectors.
         "returning": [
             name
             for name, state, _, near, _, of_ifos in classes[:NEAREST_CLASSES]
             if near
             and of_ifos >= LEAST_OF_CLASS
-            # Of everything a cluster may be that class itself, as it was labelled long ago.
+            # In scope "everything" a cluster may be the dormant class itself, labelled long ago.
             and ((state == "dormant" and parameters.scope == "novel") or name in back)
         ],
         "simulated_look": None
@@ -112,7 +113,7 @@ def _simulated_look(
     reach: float,
     nearest: Sequence[Any],
 ) -> dict[str, Any] | None:
-    """The simulated class of which most lie about the medoid, unless a real one is as near."""
+    """Return the simulated class most frequent near the medoid, unless a real class is as near."""
     found = session.execute(
         select(GlitchClass.name, func.count().label("n"), func.min(distance).label("nearest"))
         .select_from(Embedding)
@@ -131,11 +132,12 @@ def _simulated_look(
 
 
 def significance(selection: Selection, cluster: FoundCluster) -> float | None:
-    """The chance that known glitches alone put as many under the threshold as the cluster holds.
+    """Return the chance that known glitches alone put as many below the threshold.
 
-    Exact for one detector (``glitch.novelty.false_discovery.chance_of_as_many``); of several, the
-    least one times how many they are. Members that the test did not flag, which wait in it since an
-    earlier run, count for nothing; None where none was flagged.
+    "As many" means as many as the cluster's flagged members; lower is rarer. Exact for one detector
+    (``glitch.novelty.false_discovery.chance_of_as_many``). For several, the smallest chance times
+    the number of detectors (Bonferroni). Members that the test did not flag, which wait since an
+    earlier run, do not count. None if no member counts.
     """
     if selection.threshold is None:
         return None
@@ -146,7 +148,7 @@ def significance(selection: Selection, cluster: FoundCluster) -> float | None:
         if ifo not in selection.judged_by_ifo or not n_calibration:
             continue
         mine = [index for index in flagged if selection.ifos[index] == ifo]
-        # A burst is one glitch that was tested once.
+        # A burst counts as one glitch, tested once.
         n_tests = max(1, math.ceil(selection.judged_by_ifo[ifo] - 1e-9))
         n_members = max(1, math.floor(selection.weights[mine].sum() + 1e-9))
         chances.append(
@@ -154,7 +156,7 @@ def significance(selection: Selection, cluster: FoundCluster) -> float | None:
                 min(n_members, n_tests),
                 n_tests,
                 n_calibration,
-                # By its weight a test may come below the least p-value of scores that count alike.
+                # With weights, a p-value may be less than the least one possible without them.
                 max(selection.threshold, 1 / (n_calibration + 1)),
             )
         )
@@ -172,9 +174,8 @@ def _times(times: Sequence[Decimal], size: int) -> dict[str, Any]:
         **timed,
         "first": _text(min(times)),
         "last": _text(max(times)),
-        # Within the span of the cluster itself: what the detector did outside is not known here.
-        # Of some members without a time nobody knows the rate.
-        # So many intervals lie between the first and the last.
+        # Intervals between first and last, over the cluster's own span: observing time outside it
+        # is not known here. None if some members have no time.
         "rate_per_day": (size - 1) / days if days > 0 and len(times) == size else None,
         "histogram": [
             {"gps_start": float(start), "count": int(count)}
@@ -194,11 +195,11 @@ def _number(value: float | None) -> float | None:
 def trust_in(
     session: Session, checkpoint_id: int, selection: Selection, cluster: FoundCluster
 ) -> dict[str, Any]:
-    """How the members were seen; how many have a time, are faint, are off centre; which class
-    each is predicted to be of.
+    """Collect facts that tell how alike the members really are, as JSON values.
 
-    A cluster of several such classes, or with parts seen in other windows, is likely a mixture.
-    JSON values.
+    These are the conditions in which they were seen, the numbers with a time, faint and off
+    centre, and their predicted classes. A cluster with several predicted classes, or with parts
+    seen in other windows, is likely a mixture.
     """
     members = [selection.ids[index] for index in cluster.members]
     mine = Embedding.checkpoint_id == checkpoint_id, is_any_of(Embedding.glitch_id, members)

@@ -1,8 +1,8 @@
-"""The tables of clustering: runs, the clusters that each found, their members, and reviews.
+"""The tables of clustering: runs, clusters, members, review events and suggested labels.
 
-A run never changes what an earlier one stored. What persists from run to run is a cluster's
-``identity``: the later cluster that shares most members with an earlier one inherits it. A review
-is the history of what was done to a cluster, and the labels that it suggests.
+A run never changes what an earlier one stored. A cluster keeps its ``identity`` from run to run:
+the later cluster that shares most members with an earlier one inherits it. Review events record
+every action on a cluster; suggested labels wait until a reviewer accepts them.
 """
 
 from datetime import datetime
@@ -44,31 +44,31 @@ class ClusteringRun(Base):
     previous_run_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("clustering_run.id", ondelete="SET NULL")
     )
-    scope: Mapped[str]  # what was clustered: what is novel, or everything
+    scope: Mapped[str]  # what was clustered: novel glitches, or everything
     ifo: Mapped[str | None]  # only glitches of this detector; all if null
-    is_simulated: Mapped[bool]  # simulated glitches and real ones are never clustered together
+    is_simulated: Mapped[bool]  # simulated and real glitches are never clustered together
     fdr: Mapped[float]  # nominal false-discovery rate
     min_cluster_size: Mapped[int]
     p_threshold: Mapped[float | None]  # the largest p-value that was flagged
     n_judged: Mapped[int]  # glitches that were tested for novelty
-    n_unjudged: Mapped[int]  # that could not be
+    n_unjudged: Mapped[int]  # glitches that could not be tested
     n_flagged: Mapped[int]  # novel at that false-discovery rate
-    n_clustered: Mapped[int]  # handed to the clustering
-    n_noise: Mapped[int]  # of them in no cluster
+    n_clustered: Mapped[int]  # input of the clustering
+    n_noise: Mapped[int]  # clustered glitches that are in no cluster
     n_clusters: Mapped[int]
-    # What was found, what was left out and why (``app.clusters.findings``).
+    # What was found, and what was left out and why (``app.clusters.findings``).
     findings: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'"))
     author: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     @property
     def detail(self) -> str:
-        """What was found, in sentences."""
+        """The findings, in sentences."""
         return " ".join(sentences(self.findings))
 
 
 class Cluster(Base):
-    """Glitches that look alike, as one run found them. ``summary`` is for reading, not querying."""
+    """Similar glitches that one run found. ``summary`` is for reading, not for queries."""
 
     __tablename__ = "cluster"
     __table_args__ = (
@@ -85,10 +85,10 @@ class Cluster(Base):
     run_id: Mapped[UUID] = mapped_column(ForeignKey("clustering_run.id", ondelete="CASCADE"))
     identity: Mapped[UUID]  # the same for the same cluster in every run
     previous_id: Mapped[UUID | None] = mapped_column(ForeignKey("cluster.id", ondelete="SET NULL"))
-    overlap: Mapped[float | None]  # Jaccard index with that cluster; higher is more the same
+    overlap: Mapped[float | None]  # Jaccard index with the previous cluster; 1 means equal
     size: Mapped[int] = mapped_column(Integer)
     stability: Mapped[float]  # in [0, 1]; higher is more stable
-    significance: Mapped[float | None]  # chance that known glitches alone give it; lower is rarer
+    significance: Mapped[float | None]  # chance that known glitches alone give as many
     medoid_id: Mapped[UUID | None] = mapped_column(ForeignKey(Glitch.id, ondelete="SET NULL"))
     state: Mapped[str] = mapped_column(server_default=text("'flagged'"))
     summary: Mapped[dict[str, Any]]
@@ -97,12 +97,12 @@ class Cluster(Base):
 
     @property
     def doubt(self) -> str | None:
-        """Why the rate at which its run flagged it may not hold."""
+        """Why the false-discovery rate of its run may not hold; None if nothing speaks against."""
         return doubt_of(self.run.findings)
 
     @property
     def fdr(self) -> float | None:
-        """The false-discovery rate at which its members were flagged; None where none was."""
+        """False-discovery rate at which its members were flagged; None if they were not tested."""
         return None if self.significance is None else self.run.fdr
 
     @property
@@ -112,7 +112,7 @@ class Cluster(Base):
 
     @property
     def may_be_chance(self) -> bool:
-        """Whether known glitches alone would give as many now and then."""
+        """Whether known glitches alone would sometimes give as many."""
         return self.significance is not None and self.significance > MAY_BE_CHANCE
 
 
@@ -131,10 +131,10 @@ class ClusterMember(Base):
     glitch_id: Mapped[UUID] = mapped_column(
         ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True
     )
-    probability: Mapped[float]  # how surely it belongs; higher is surer
-    distance: Mapped[float]  # to the medoid, in latent units
+    probability: Mapped[float]  # of membership, 0 to 1
+    distance: Mapped[float]  # to the medoid: chord between directions, 0 to 2
     is_exemplar: Mapped[bool]
-    # Of those that the test flagged: the class of their nearest known glitches.
+    # For members that the test flagged: the class of their nearest known glitches.
     predicted_id: Mapped[int | None]
 
 
@@ -142,9 +142,9 @@ EVENT_KINDS = ("promote", "merge", "split", "dismiss", "assign", "comment", "acc
 
 
 class ReviewEvent(Base):
-    """What somebody did to a cluster. Append-only: an undo is an event, and a redo undoes an undo.
+    """An action on a cluster. Append-only: an undo is an event, and a redo undoes an undo.
 
-    ``cluster_id`` is no foreign key: a run may be deleted, the history of its clusters stays.
+    ``cluster_id`` is not a foreign key: a run may be deleted, but its history stays.
     """
 
     __tablename__ = "review_event"
@@ -157,21 +157,21 @@ class ReviewEvent(Base):
 
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
     identity: Mapped[UUID]  # of the cluster, the same in every run
-    cluster_id: Mapped[UUID]  # as the run of that day found it
+    cluster_id: Mapped[UUID]  # the cluster in the latest run at that time
     kind: Mapped[str]
     author: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
-    payload: Mapped[dict[str, Any]]  # what was asked for, and what its undo needs to know
+    payload: Mapped[dict[str, Any]]  # the request, and what an undo needs
     undoes_event_id: Mapped[int | None] = mapped_column(
         sa.BigInteger, sa.ForeignKey("review_event.id", name="fk_review_event_undoes_event_id")
     )
 
 
 class LabelSuggestion(Base):
-    """What the review of a cluster says of a member, until somebody accepts it.
+    """A class that the review of a cluster suggests for a member, until somebody accepts it.
 
-    It is no label: it makes no glitch a reference, and no filter by class finds it. Rows come and
-    go; the review events keep the history.
+    It is not a label: the glitch does not become a reference, and filters by class do not find it.
+    Rows are deleted when they are used; the review events keep the history.
     """
 
     __tablename__ = "label_suggestion"
