@@ -1,7 +1,7 @@
-"""The message broker: how API, workers and scheduler use Redis.
+"""The message broker: how the API, the workers and the scheduler use Redis.
 
-Everything in Redis may be lost at any moment: messages only notify, and the only other content is a
-sign of life that is renewed every few seconds.
+Everything in Redis may be lost at any moment. Messages only notify workers of jobs; the other keys
+are workers' signs of life and locks for periodic work, and all of them expire.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ RECONCILE_QUEUE = "reconcile"
 _ALIVE_KEY = f"{PREFIX}worker-alive"
 _ALIVE_S = 60
 _WORKER_KEYS = f"{PREFIX}worker:"
-_HEARD_S = 300  # each message reaches one worker: with many, one hears less often
+_HEARD_S = 300  # longer than _ALIVE_S: with many workers, each receives messages less often
 _MOST_WORKERS = 10_000
 _SCHEMES = ("redis", "rediss", "unix")
 _CONNECT_S = 2.0
-# Longer than any slice of work; a message delivered twice all the same does no harm.
+# Longer than any worker holds a message; a duplicate delivery does no harm.
 _VISIBILITY_S = 1800
 
 
@@ -41,10 +41,11 @@ class BrokerUrlError(ValueError):
 
 
 def check_redis_url(redis_url: str) -> str:
-    """The address itself, once it is found to be one.
+    """Return the address of Redis unchanged if its scheme is known.
 
     Raises:
-        BrokerUrlError: if it is no Redis address. Never repeats it: it may hold a password.
+        BrokerUrlError: if it is not a Redis address. The message does not repeat it, because it may
+            contain a password.
     """
     if urlsplit(redis_url).scheme not in _SCHEMES:
         raise BrokerUrlError(
@@ -55,7 +56,7 @@ def check_redis_url(redis_url: str) -> str:
 
 
 def celery_url(redis_url: str) -> str:
-    """The address as Celery spells it, which differs for sockets."""
+    """Convert the address of Redis to Celery's spelling, which differs for Unix sockets."""
     parts = urlsplit(check_redis_url(redis_url))
     if parts.scheme != "unix":
         return redis_url
@@ -65,7 +66,7 @@ def celery_url(redis_url: str) -> str:
 
 
 def make_celery(redis_url: str) -> Celery:
-    """A Celery application on this Redis: only JSON, acknowledged late, no results kept."""
+    """Create a Celery application: JSON messages, late acknowledgement, no stored results."""
     from celery import Celery
 
     application = Celery("glitch-discovery", broker=celery_url(redis_url), set_as_current=False)
@@ -88,13 +89,13 @@ def make_celery(redis_url: str) -> Celery:
             "visibility_timeout": _VISIBILITY_S,
             "socket_connect_timeout": _CONNECT_S,
             "socket_keepalive": urlsplit(redis_url).scheme != "unix",
-            # A sender gives up soon; the reconciler notifies in its stead.
+            # A sender gives up quickly, because the reconciler notifies again.
             "max_retries": 1,
             "interval_start": 0,
             "interval_step": 0.1,
             "interval_max": 0.2,
         },
-        # The default of five minutes in which a worker does not look again after Redis was away.
+        # Keeps the default, so that tasks go on when the connection to Redis is lost.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         enable_utc=True,
         timezone="UTC",
@@ -103,7 +104,7 @@ def make_celery(redis_url: str) -> Celery:
 
 
 def open_redis(redis_url: str) -> Redis:
-    """A client of that Redis that does not wait long."""
+    """Create a Redis client with short timeouts (2 s)."""
     from redis import Redis
 
     return Redis.from_url(
@@ -112,7 +113,7 @@ def open_redis(redis_url: str) -> Redis:
 
 
 class CeleryNotifier:
-    """Notifies by a Celery message. Celery is imported at the first."""
+    """A notifier that sends Celery messages; Celery is imported for the first message."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis_url = check_redis_url(redis_url)
@@ -122,59 +123,61 @@ class CeleryNotifier:
         return make_celery(self._redis_url)
 
     def notify(self, job_id: UUID) -> None:
-        """Send the message.
+        """Send a message that this job needs a worker.
 
         Raises:
-            kombu.exceptions.OperationalError: where Redis is away.
+            kombu.exceptions.OperationalError: if Redis cannot be reached.
         """
         self._application.send_task(
             WORK_TASK, args=[str(job_id)], queue=JOBS_QUEUE, retry=False, ignore_result=True
         )
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections to Redis."""
         if "_application" in vars(self):
             self._application.close()
 
 
 def note_worker_alive(redis: Redis) -> None:
-    """Leave a sign that a worker listens, for a minute, and how large this one is."""
+    """Record in Redis that this worker is alive (for 60 s) and its memory in bytes (for 300 s)."""
     redis.set(_ALIVE_KEY, "1", ex=_ALIVE_S)
     own_key = f"{_WORKER_KEYS}{socket.gethostname()}:{os.getpid()}"
     redis.set(own_key, psutil.Process().memory_info().rss, ex=_HEARD_S)
 
 
 def live_workers(redis: Redis) -> list[int]:
-    """The memory of each worker process that gave a sign of life in five minutes, in bytes."""
+    """Memory in bytes of each worker process that was recorded as alive in the last 300 s."""
     keys = list(islice(redis.scan_iter(f"{_WORKER_KEYS}*", count=500), _MOST_WORKERS))
     return [int(size) for size in redis.mget(keys) if size is not None] if keys else []
 
 
 def check_takes_messages(redis: Redis) -> None:
-    """See that it can be written to.
+    """Check that Redis accepts writes.
 
     Raises:
-        RedisError: if not, as where its memory or its disk is full, or it became a replica.
+        RedisError: if it does not, for example because memory or disk is full or it is a replica.
     """
     redis.set(f"{PREFIX}probe", "1", ex=_ALIVE_S)
 
 
 def is_worker_alive(redis: Redis) -> bool:
-    """Whether a worker has left that sign."""
-    return 0 < redis.ttl(_ALIVE_KEY) <= _ALIVE_S  # longer: from before the clock was set back
+    """Whether any worker was recorded as alive in the last minute."""
+    # A longer expiry dates from before the clock was set back.
+    return 0 < redis.ttl(_ALIVE_KEY) <= _ALIVE_S
 
 
 def take_turn(redis: Redis, what: str, every_s: int) -> bool:
-    """Whether the caller is the one to do something that is due every so often.
+    """Return whether the caller should do the work ``what``, due every ``every_s`` seconds.
 
-    A wiped Redis gives a turn too early, which must do no harm.
+    Only one caller gets True in each period. If Redis was wiped, it is True too early, so the work
+    must be safe to repeat.
     """
     key = f"{PREFIX}{what}"
     is_free = redis.set(key, "1", ex=every_s, nx=True)
-    # Redis goes by the time of day: where that was set back, the key would last for as long.
+    # Redis expires keys by wall-clock time: a clock set back would keep the key too long.
     return bool(is_free or (redis.ttl(key) > every_s and redis.set(key, "1", ex=every_s)))
 
 
 def waiting_messages(redis: Redis, queue: str = JOBS_QUEUE) -> int:
-    """How many messages of a queue no worker has taken yet."""
+    """Number of messages in a queue that no worker has taken yet."""
     return int(redis.llen(f"{PREFIX}{queue}"))

@@ -1,4 +1,4 @@
-"""Decides whether a job has ended, from its chunks, while its row is locked."""
+"""Decide from a job's chunks whether the job has ended, while its row is locked."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,24 +11,24 @@ from app.core.settings import LONGEST_LEASE
 from app.jobs.records import OPEN_STATES, Phase
 from app.jobs.tables import Job, JobChunk, JobEvent, JobItem
 
-DATABASE_CLOCK = func.clock_timestamp()  # now() stands still within a transaction
+DATABASE_CLOCK = func.clock_timestamp()  # now() is constant within a transaction
 LONGEST_PAUSE = timedelta(seconds=300)  # before a chunk is tried again
 
 
 def is_past(column: InstrumentedAttribute[Any], longest: timedelta) -> ColumnElement[bool]:
-    """Whether a time has passed that was set at most ``longest`` ahead.
+    """Condition that a time, set at most ``longest`` ahead, has passed.
 
-    A time further ahead was set before the clock was set back, and would otherwise delay a job for
-    hours.
+    A time further ahead was set before the clock was set back. It counts as past, because it would
+    otherwise delay a job for hours.
     """
     return or_(column <= DATABASE_CLOCK, column > DATABASE_CLOCK + longest)
 
 
 def lock_job(session: Session, job_id: UUID) -> Job | None:
-    """The job's row, held against other changes of it until the transaction ends; None without one.
+    """Lock the job's row until the transaction ends; None if the job does not exist.
 
-    Not against rows that refer to it: a planning writes those by the thousand, and a cancel that
-    waited for its end would come too late.
+    The lock (FOR NO KEY UPDATE) still allows inserting rows that refer to the job: planning inserts
+    thousands of them, and a cancel must not wait for that.
     """
     return session.scalar(
         select(Job)
@@ -39,10 +39,11 @@ def lock_job(session: Session, job_id: UUID) -> Job | None:
 
 
 def finalise(session: Session, job_id: UUID) -> str | None:
-    """End the job, as cancelled or failed, if nothing of it can continue. Its state.
+    """End the job as cancelled or failed if no part of it can continue, and return its state.
 
-    Success is set in the transaction of the finish. This waits for the lock of the job's row, so
-    two workers that end the last two chunks at once cannot both miss the end.
+    Returns None if the job does not exist. Success is set in the transaction of the finish step
+    instead. This function waits for the lock of the job's row, so two workers that end the last two
+    chunks at the same time cannot both miss the end.
     """
     job = lock_job(session, job_id)
     if job is None or job.state not in OPEN_STATES:
@@ -67,7 +68,7 @@ def finalise(session: Session, job_id: UUID) -> str | None:
 
 
 def ending(session: Session, job_id: UUID) -> tuple[str, str | None]:
-    """The final state and message of a job whose chunks are all done."""
+    """Final state and message of a job whose chunks are all done."""
     total, failed = session.execute(select(Job.total, Job.failed).where(Job.id == job_id)).one()
     if not failed:
         return "succeeded", None
@@ -83,7 +84,7 @@ def ending(session: Session, job_id: UUID) -> tuple[str, str | None]:
 
 
 def _free_expired(session: Session, job_id: UUID) -> None:
-    """Release the chunks of dead workers, who can then no longer commit them."""
+    """Release the chunks of dead workers, which can then no longer commit them."""
     expired = (
         select(JobChunk)
         .where(
@@ -91,7 +92,7 @@ def _free_expired(session: Session, job_id: UUID) -> None:
             JobChunk.state == "running",
             is_past(JobChunk.lease_until, LONGEST_LEASE),
         )
-        .with_for_update(skip_locked=True)  # locked: about to be committed
+        .with_for_update(skip_locked=True)  # a locked chunk is about to be committed
         .execution_options(populate_existing=True)
     )
     for chunk in session.scalars(expired):
@@ -104,7 +105,7 @@ def _exists(session: Session, job_id: UUID, *conditions: object) -> bool:
 
 
 def end_job(session: Session, job: Job, state: str, detail: str | None) -> None:
-    """Write that a job has ended, in its row, which is locked, and in its history."""
+    """Write the end of a job to its row, which the caller has locked, and to its history."""
     job.state, job.detail = state, detail
     job.finished_at = DATABASE_CLOCK
     session.add(JobEvent(job_id=job.id, name=state, detail=detail))

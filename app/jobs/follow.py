@@ -1,4 +1,4 @@
-"""Progress events of a job, for the event streams of API and pages."""
+"""Progress events of a job, for the event streams of the API and the pages."""
 
 import asyncio
 import re
@@ -18,23 +18,23 @@ from app.server.request_scope import look_up, runtime_of
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 STILL_HERE = ": still here\n\n"  # a comment of the event stream
 _LOOK_EVERY_S = 0.5
-_SPEAK_EVERY_S = 15.0  # proxies close what is silent
+_SPEAK_EVERY_S = 15.0  # proxies close silent connections
 _NUMBER = re.compile(r"[0-9]{1,18}")
-_LONGEST_STREAM_S = 900.0  # a client that is still there comes back by itself
+_LONGEST_STREAM_S = 900.0  # the client reconnects by itself
 
 
 @dataclass(frozen=True)
 class News:
-    """The changes found by one check of a job."""
+    """Changes of a job since the previous check."""
 
     job: JobRecord
-    is_changed: bool  # since the look before
-    events: tuple[JobEvent, ...]  # since the look before
+    is_changed: bool  # whether the job's row differs from the previous check
+    events: tuple[JobEvent, ...]  # since the previous check
     last_event_id: int
 
 
 def event_stream(request: Request, messages: AsyncGenerator[str]) -> AdmittedStream:
-    """A response of server-sent events; the number of open ones is limited."""
+    """Response of server-sent events; the number of open streams is limited."""
     return AdmittedStream(
         runtime_of(request).admissions.events,
         messages,
@@ -46,12 +46,12 @@ def event_stream(request: Request, messages: AsyncGenerator[str]) -> AdmittedStr
 async def follow(
     request: Request, job_id: UUID, last_event_id: str | None
 ) -> AsyncIterator[News | None]:
-    """Look at a job now and then, in a pool thread, until it has ended or the service stops.
+    """Check a job every 0.5 s, in a pool thread, until it ends or the service stops.
 
     Yields:
-        What is new since the event of the header ``Last-Event-ID``, or since the beginning where it
-        is absent or none of ours; None where there has been nothing for so long that a proxy could
-        hang up.
+        Changes since the event in the header ``Last-Event-ID``, or since the beginning if the
+        header is absent or invalid; None after 15 s without changes, so that a proxy does not close
+        the connection.
     """
     is_known = last_event_id is not None and _NUMBER.fullmatch(last_event_id) is not None
     after = int(last_event_id or 0) if is_known else 0
@@ -79,5 +79,6 @@ async def follow(
 
 def _look(request: Request, *, job_id: UUID, after: int) -> tuple[JobRecord, tuple[JobEvent, ...]]:
     with runtime_of(request).sessions() as session:
-        found = get_job(session, job_id)  # before the events: an ended job's are all there
+        # The job first: if it has ended, all its events are stored by now.
+        found = get_job(session, job_id)
         return found, list_events(session, job_id, after=after)

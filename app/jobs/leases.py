@@ -1,9 +1,9 @@
-"""Leases on chunks, the outcome of a chunk, and jobs that no worker has taken.
+"""Leases on chunks, the outcome of a chunk, and queries for jobs that need a worker.
 
 A claim gives a chunk to one worker until a time of the database's clock; a thread of the worker
-extends it. Claiming a chunk raises its ``claim`` number, and every statement that ends a chunk
-requires the owner and the number of the claim. The transaction of a worker that was considered dead
-and returns is therefore refused, so nothing is stored twice.
+extends that time. Each claim increases the chunk's ``claim`` number, and every statement that ends
+a chunk requires the owner and the number of the claim. If a worker that was considered dead
+returns, its transaction is refused, so nothing is stored twice.
 """
 
 from datetime import timedelta
@@ -23,7 +23,7 @@ MAX_ATTEMPTS = 5
 
 
 class LeaseLostError(Exception):
-    """Another worker has this chunk now; nothing of this attempt may be committed."""
+    """Another worker has claimed this chunk; this attempt must not be committed."""
 
 
 class JobCancelledError(Exception):
@@ -33,13 +33,13 @@ class JobCancelledError(Exception):
 def claim_chunk(
     session: Session, job_id: UUID, owner: str, lease: timedelta
 ) -> tuple[JobRecord, Chunk] | None:
-    """Take the next chunk that is due; None if there is none. Commit at once.
+    """Claim the next chunk that is due; None if there is none. The caller commits at once.
 
     Planning comes before the parts, and the finish after all parts are done. Chunks locked by other
     workers are skipped.
     """
-    # A cancel waits for this claim, or the claim for it: else it could find no chunk at work, call
-    # the job cancelled, and the chunk would be stored after that.
+    # The lock makes a cancel and a claim wait for each other: otherwise a cancel could find no
+    # running chunk, mark the job cancelled, and the chunk would be stored afterwards.
     job = lock_job(session, job_id)
     if job is None or job.state not in OPEN_STATES or job.is_cancel_requested:
         return None
@@ -48,7 +48,7 @@ def claim_chunk(
     if row is None:
         return None
     if row.detail is not None and row.detail == job.detail:
-        job.detail = None  # what it waited for may be over
+        job.detail = None  # the condition that it waited for may be over
     row.state, row.lease_owner, row.lease_until = "running", owner, DATABASE_CLOCK + lease
     row.attempts += 1
     row.claim += 1
@@ -63,13 +63,13 @@ def claim_chunk(
 
 
 def chunks_due(job_id: UUID) -> Select[JobChunk]:
-    """The chunks that are due by the database's clock, in order."""
+    """Query for the chunks of a job that are due by the database's clock, in order."""
     of_job = select(JobChunk).where(JobChunk.job_id == job_id, *_is_due())
     return of_job.order_by(JobChunk.phase, JobChunk.ordinal)
 
 
 def _is_due() -> tuple[ColumnElement[bool], ...]:
-    """The conditions of a chunk that is due."""
+    """Conditions for a chunk that is due."""
     other = aliased(JobChunk)
     unfinished = (
         select(other.ordinal)
@@ -81,7 +81,7 @@ def _is_due() -> tuple[ColumnElement[bool], ...]:
         .exists()
     )
     return (
-        JobChunk.state.in_(OPEN_STATES),  # by which the index of open chunks is found
+        JobChunk.state.in_(OPEN_STATES),  # lets the query use the partial index of open chunks
         or_(
             and_(JobChunk.state == "queued", is_past(JobChunk.due_at, LONGEST_PAUSE)),
             and_(JobChunk.state == "running", is_past(JobChunk.lease_until, LONGEST_LEASE)),
@@ -91,7 +91,11 @@ def _is_due() -> tuple[ColumnElement[bool], ...]:
 
 
 def renew_lease(session: Session, chunk: Chunk, owner: str, lease: timedelta) -> bool:
-    """Put the end of a lease off; whether the job was cancelled meanwhile. Commit at once."""
+    """Extend a lease and return whether the job was cancelled; the caller commits at once.
+
+    Raises:
+        LeaseLostError: if the chunk no longer belongs to this owner and claim.
+    """
     renewed = session.execute(
         _own(chunk, owner).values(lease_until=DATABASE_CLOCK + lease).returning(JobChunk.ordinal)
     ).first()
@@ -108,7 +112,7 @@ def release_chunk(
     pause: timedelta = timedelta(0),
     detail: str | None = None,
 ) -> None:
-    """Release a chunk without counting the attempt; nothing if it is no longer ours."""
+    """Release a chunk without counting the attempt; do nothing if it is no longer ours."""
     session.execute(
         _own(chunk, owner).values(
             state="queued",
@@ -124,18 +128,18 @@ def release_chunk(
 
 
 def end_chunk(session: Session, chunk: Chunk, owner: str, **counts: int) -> None:
-    """Mark a chunk as done, in the transaction that holds its work.
+    """Mark a chunk as done, in the transaction that contains its work.
 
     Args:
         session: That transaction.
-        chunk: As it was claimed.
-        owner: Who claimed it.
-        **counts: How many more units are ``done``, ``failed``, ``skipped``.
+        chunk: The chunk as it was claimed.
+        owner: The worker that claimed it.
+        **counts: Units to add to ``done``, ``failed`` and ``skipped``.
 
     Raises:
-        LeaseLostError: if the chunk is somebody else's by now: roll back.
-        JobCancelledError: if its job was cancelled meanwhile: roll back, for the cancel may
-            have cleared away what it had stored by then.
+        LeaseLostError: if another worker has claimed the chunk; the caller must roll back.
+        JobCancelledError: if the job was cancelled meanwhile; the caller must roll back, because
+            the cancel may have removed what the job had stored.
     """
     added = {name: getattr(JobChunk, name) + count for name, count in counts.items() if count}
     ended = session.execute(
@@ -152,7 +156,7 @@ def end_chunk(session: Session, chunk: Chunk, owner: str, **counts: int) -> None
 
 
 def note_on_job(session: Session, job_id: UUID, sentence: str | None) -> None:
-    """Say on an open job how far a long chunk is."""
+    """Set the message of an open job, such as the progress of a long chunk; None removes it."""
     session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state.in_(OPEN_STATES))
@@ -166,7 +170,7 @@ def fail_chunk(
 ) -> None:
     """Record a failed attempt: queue the chunk again after a pause, or fail it permanently.
 
-    Nothing if the chunk is no longer ours.
+    Does nothing if the chunk is no longer ours.
     """
     row = session.scalar(
         select(JobChunk)
@@ -187,7 +191,7 @@ def fail_chunk(
 
 
 def _fail_expired(session: Session, job_id: UUID) -> None:
-    """Fail the chunks that took their worker down too often."""
+    """Fail the chunks whose workers died too many times."""
     dead = select(JobChunk).where(
         JobChunk.job_id == job_id,
         JobChunk.state == "running",
@@ -219,7 +223,7 @@ def _fail_for_good(session: Session, row: JobChunk, detail: str) -> None:
 
 
 def _add_to_job(session: Session, job_id: UUID, counts: dict[str, int]) -> None:
-    # Last in its transaction: others that end a chunk of this job wait for this row.
+    # Last in the transaction: other workers that end a chunk of this job wait for this row.
     added = {name: getattr(Job, name) + count for name, count in counts.items() if count}
     if added:
         session.execute(update(Job).where(Job.id == job_id).values(**added))
@@ -261,14 +265,14 @@ def _to_chunk(session: Session, row: JobChunk) -> Chunk:
     return Chunk(**own | {"phase": Phase(row.phase), "items": pending})
 
 
-_MOST_LOOKED_AT = 300  # a message takes milliseconds, and the next look comes in seconds
+_MOST_LOOKED_AT = 300  # a message takes milliseconds, and the next check comes in seconds
 
 
 def jobs_due(session: Session) -> tuple[UUID, ...]:
-    """The open jobs that need a worker, oldest first.
+    """Open jobs that need a worker, oldest first; at most 300.
 
-    They have a chunk that is due, or whose worker is considered dead. One query finds them: with
-    thousands of waiting jobs, checking each took longer than the interval between checks.
+    Such a job has a chunk that is due or whose worker is considered dead. One query finds them all:
+    with thousands of waiting jobs, checking each one took longer than the interval between checks.
     """
     is_due = exists().where(JobChunk.job_id == Job.id, *_is_due())
     jobs = select(Job.id).where(Job.state.in_(OPEN_STATES), ~Job.is_cancel_requested, is_due)
@@ -276,7 +280,7 @@ def jobs_due(session: Session) -> tuple[UUID, ...]:
 
 
 def jobs_at_their_end(session: Session) -> tuple[UUID, ...]:
-    """The open jobs that may have to be ended as cancelled or as failed, oldest first."""
+    """Open jobs that may have to be ended as cancelled or failed, oldest first; at most 300."""
     of_job = JobChunk.job_id == Job.id
     left = exists().where(of_job, JobChunk.phase < Phase.FINISH, JobChunk.state.in_(OPEN_STATES))
     broken = exists().where(of_job, JobChunk.state == "failed")
@@ -287,7 +291,7 @@ def jobs_at_their_end(session: Session) -> tuple[UUID, ...]:
 
 
 def open_job_load(session: Session) -> dict[str, tuple[int, float]]:
-    """How many jobs wait and run, and for how long the oldest has been there, in seconds."""
+    """For each open state, the number of jobs and the age of the oldest job in seconds."""
     age = func.extract("epoch", DATABASE_CLOCK - func.min(Job.created_at))
     rows = session.execute(
         select(Job.state, func.count(), age).where(Job.state.in_(OPEN_STATES)).group_by(Job.state)

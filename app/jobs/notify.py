@@ -1,8 +1,8 @@
-"""Notification of workers: a message that a job is waiting, and nothing more.
+"""Notify workers that a job is waiting.
 
-It is sent after the transaction is committed, so that no worker looks too early. A lost, duplicate
-or late message does no harm: the reconciler notifies again of whatever is due, and a worker that
-finds nothing to do continues.
+The message is sent after the transaction is committed, so that no worker looks for the job too
+early. A lost, duplicate or late message does no harm: the reconciler notifies again of every job
+that is due, and a worker that finds nothing to do continues.
 """
 
 import logging
@@ -18,19 +18,19 @@ _log = logging.getLogger("app.jobs")
 
 
 class Notifier(Protocol):
-    """Tells the workers of a job."""
+    """Sends notifications of jobs to the workers."""
 
     def notify(self, job_id: UUID) -> None:
-        """Send the message; may raise anything where the broker is away."""
+        """Send the message; may raise any exception if the broker cannot be reached."""
 
 
 def notifier_info(notifier: Notifier | None) -> dict[str, object]:
-    """What ``sessionmaker(info=...)`` takes so that its sessions notify by it."""
+    """Value for ``sessionmaker(info=...)`` that makes its sessions use this notifier."""
     return {} if notifier is None else {_NOTIFIER: notifier}
 
 
 def notify_after_commit(session: Session, job_id: UUID) -> None:
-    """Notify workers of the job once this transaction is committed; not if it is rolled back.
+    """Notify workers of the job after this transaction is committed; not if it is rolled back.
 
     Does nothing in a session without a notifier: the reconciler finds the job.
     """
@@ -56,7 +56,7 @@ def _notify(session: Session) -> None:
                 job_id,
                 type(error).__name__,
             )
-            break  # the others would wait for the same broker
+            break  # the other messages need the same broker
 
 
 def _forget(session: Session, _previous: object) -> None:

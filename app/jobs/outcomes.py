@@ -1,4 +1,4 @@
-"""Storage of the results of handlers: plans as chunks and items, results as items."""
+"""Store the results of handlers: plans as chunks and items, results as items."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from app.jobs.tables import ITEM_STATES, Job, JobChunk
 _CHUNKS_A_STATEMENT = 500
 _ITEMS_A_STATEMENT = 5000
 
-# One statement with arrays: a row of parameters an item would take many times as long.
+# One statement with arrays: a parameter row for each item would take many times as long.
 _PLAN_ITEMS = text(
     """
     INSERT INTO job_item (job_id, ordinal, chunk, name, state)
@@ -40,14 +40,15 @@ _END_ITEMS = text(
 
 
 class HandlerMistakeError(Exception):
-    """A handler's result contradicts its input; trying again cannot help."""
+    """A handler's result contradicts its input; a retry cannot help."""
 
 
 def store_plan(session: Session, chunk: Chunk, owner: str, plans: Iterable[ChunkPlan]) -> int:
-    """Write the chunks of a plan and their items, a bounded number at a time; how many chunks.
+    """Write the chunks and items of a plan in portions, and return the number of chunks.
 
     Raises:
-        LeaseLostError: if the planning is somebody else's by now: roll back.
+        HandlerMistakeError: if a chunk has neither items nor units.
+        LeaseLostError: if another worker has claimed the planning; the caller must roll back.
     """
     chunks: list[dict[str, Any]] = []
     items: list[tuple[int, int, str]] = []
@@ -82,11 +83,11 @@ def store_plan(session: Session, chunk: Chunk, owner: str, plans: Iterable[Chunk
 
 
 def store_result(session: Session, chunk: Chunk, owner: str, result: ChunkResult) -> None:
-    """Write what became of a chunk's items, and that it is done.
+    """Write the results of a chunk's items and mark the chunk as done.
 
     Raises:
-        LeaseLostError: if the chunk is somebody else's by now: roll back.
-        HandlerMistakeError: if items are missing, doubled or unknown.
+        LeaseLostError: if another worker has claimed the chunk; the caller must roll back.
+        HandlerMistakeError: if items are missing, duplicate or unknown.
     """
     states = _check(chunk, result)
     if not chunk.items:
@@ -115,10 +116,10 @@ def store_result(session: Session, chunk: Chunk, owner: str, result: ChunkResult
 
 
 def store_finish(session: Session, chunk: Chunk, owner: str, result: Mapping[str, Any]) -> None:
-    """Write a job's result and that it ended.
+    """Write a job's result and end the job.
 
     Raises:
-        LeaseLostError: if the finish is somebody else's by now: roll back.
+        LeaseLostError: if another worker has claimed the finish; the caller must roll back.
     """
     end_chunk(session, chunk, owner)
     state, detail = ending(session, chunk.job_id)
@@ -131,7 +132,7 @@ def store_finish(session: Session, chunk: Chunk, owner: str, result: Mapping[str
 def _locked(session: Session, chunk: Chunk) -> Job:
     job = lock_job(session, chunk.job_id)
     if job is None:
-        raise LeaseLostError  # it was removed, and its chunks with it
+        raise LeaseLostError  # the job was removed together with its chunks
     return job
 
 

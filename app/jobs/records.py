@@ -1,4 +1,4 @@
-"""Records of the job services and of the handlers of each kind, never ORM rows."""
+"""Records that job services and handlers exchange; never ORM rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPEN_STATES = frozenset({"queued", "running"})
 
 
 class Phase(IntEnum):
-    """The three steps of a job, each claimed, leased and retried in the same way."""
+    """The three steps of a job, which are claimed, leased and retried in the same way."""
 
     PLAN = 0
     RUN = 1
@@ -32,7 +32,7 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A job as it stands. The counts are in units; one item is one unit."""
+    """The current state of a job. The counts are in units; one item is one unit."""
 
     id: UUID
     kind: str
@@ -40,78 +40,78 @@ class JobRecord:
     state: str  # one of app.jobs.tables.JOB_STATES
     is_cancel_requested: bool
     parameters: Mapping[str, Any]
-    result: Mapping[str, Any] | None  # what ``finish`` returned
-    total: int  # 0 until it is planned
+    result: Mapping[str, Any] | None  # returned by ``finish``
+    total: int  # 0 until the job is planned
     done: int
     failed: int
     skipped: int
     author: str
-    detail: str | None  # a sentence: why it failed, what it waits for, what was left out
+    detail: str | None  # a sentence: reason of failure, condition it waits for, or progress
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
 
     @property
     def is_open(self) -> bool:
-        """Whether a worker has, or will have, something to do for it."""
+        """Whether the job is queued or running."""
         return self.state in OPEN_STATES
 
     @property
     def can_be_retried(self) -> bool:
-        """Whether it ended with parts that did not succeed."""
+        """Whether the job ended with parts that did not succeed."""
         return not self.is_open and (self.state != "succeeded" or self.failed > 0)
 
 
 @dataclass(frozen=True)
 class PendingItem:
-    """An item that a chunk still has to do."""
+    """An item of a chunk that is still to be processed."""
 
-    position: int  # 0-based, among the items that the chunk was planned with
+    position: int  # 0-based, within all items planned for the chunk
     name: str
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A part of a job in the hands of one worker."""
+    """A part of a job, claimed by one worker."""
 
     job_id: UUID
     phase: Phase
     ordinal: int
     payload: Mapping[str, Any]
-    first_item: int  # ordinal of its first item within the job
+    first_item: int  # ordinal in the job of the chunk's first item
     units: int
-    attempts: int  # this one included
-    claim: int  # fences off earlier claimants
-    items: tuple[PendingItem, ...]  # only those not yet done; all of them the first time
+    attempts: int  # including the current one
+    claim: int  # number of this claim; earlier claims can no longer commit
+    items: tuple[PendingItem, ...]  # items not yet done; all items on the first attempt
 
 
 @dataclass(frozen=True)
 class ChunkPlan:
-    """A part of a job, as ``plan`` yields it."""
+    """A part of a job, as yielded by ``plan``."""
 
-    # What ``run_chunk`` needs; small JSON values.
+    # Input of ``run_chunk``; small JSON values.
     payload: Mapping[str, Any] = field(default_factory=dict)
-    items: Sequence[str] = ()  # names of its inputs; a retry hands on those that failed
-    units: int = 1  # where there are no items: what it counts for in the progress
+    items: Sequence[str] = ()  # names of its inputs; a retry passes only those that failed
+    units: int = 1  # weight in the progress of a chunk without items
 
 
 @dataclass(frozen=True)
 class ItemResult:
-    """What became of one input."""
+    """The result for one input."""
 
-    position: int  # 0-based within the chunk, as in ``Chunk.items``
-    state: str = "done"  # ``done``, ``failed``, or ``skipped`` (known already: nothing to do)
-    reason: str | None = None  # a sentence; needed where it failed
-    glitch_id: UUID | None = None  # that it became
-    name: str | None = None  # where the chunk was planned without items
+    position: int  # 0-based within the chunk, as ``PendingItem.position``
+    state: str = "done"  # ``done``, ``failed`` or ``skipped`` (already stored)
+    reason: str | None = None  # a sentence; required for a failed item
+    glitch_id: UUID | None = None  # the glitch made from this input
+    name: str | None = None  # for chunks planned without items
 
 
 @dataclass(frozen=True)
 class ChunkResult:
-    """The outcome of a chunk.
+    """The result of a chunk.
 
-    ``items`` must contain every one of ``Chunk.items``. For a chunk planned only with ``units`` it
-    may contain those that failed or need a message; the others count as done.
+    ``items`` must contain a result for each of ``Chunk.items``. For a chunk planned with ``units``
+    only, it may contain just the items that failed or need a message; the others count as done.
     """
 
     items: Sequence[ItemResult] = ()
@@ -119,68 +119,69 @@ class ChunkResult:
 
 @dataclass(frozen=True)
 class JobContext:
-    """What a worker offers to a handler."""
+    """Settings and functions that a worker passes to a handler."""
 
     settings: Settings
-    # The encoder of the checkpoint of a digest, loaded once per process. Raises NotReadyError if
-    # its weights are not here.
+    # Returns the encoder of the checkpoint with this digest, loaded once per process. Raises
+    # NotReadyError if the weights are not on this machine.
     encoder: Callable[[str], Encoder]
-    # To be called now and then in long loops; the lease itself is renewed by a thread. Raises
-    # JobCancelledError, or LeaseLostError if another worker has taken the chunk over.
+    # Call it regularly in long loops (a thread renews the lease itself). Raises JobCancelledError,
+    # or LeaseLostError if another worker has claimed the chunk.
     heartbeat: Callable[[], None]
-    # Tells at once how far a long chunk is; None once that is of no interest any more.
+    # Shows the progress of a long chunk immediately; None removes the message.
     note: Callable[[str | None], None]
 
     @property
     def data_dir(self) -> Path:
-        """The data directory, which API and workers share."""
+        """The data directory, shared by the API and the workers."""
         return self.settings.data_dir
 
 
 class JobHandler(Protocol):
-    """A kind of job.
+    """Plans, runs and finishes the jobs of one kind.
 
     Each method gets a session whose transaction the worker commits together with the chunk's new
-    state, and only if the chunk is still its own: so whatever is written there is written exactly
-    once, however often the method runs. It must not commit, and effects outside the database (a
-    file) must be safe to repeat. Raise ``ServiceError`` or ``GlitchError`` where trying again
-    cannot help: its sentence is what the user reads. Anything else is tried again, a few times.
+    state, and only if the worker still holds the chunk. Database changes made through it therefore
+    happen exactly once, however often the method runs. A method must not commit, and its effects
+    outside the database (such as files) must be safe to repeat. Raise ``ServiceError`` or
+    ``GlitchError`` if a retry cannot help: users read its message. Other exceptions are retried a
+    few times.
     """
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterable[ChunkPlan]:
-        """Cut the job into chunks; a generator, so that memory does not grow with the job.
+        """Divide the job into chunks; a generator, so that memory does not grow with the job.
 
-        Aim at some seconds of work a chunk: what a killed worker loses is one chunk.
+        Aim at some seconds of work in each chunk: a killed worker loses at most one chunk.
         """
 
     def run_chunk(
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
     ) -> ChunkResult:
-        """Do ``chunk.items``, or ``chunk.payload`` where it has none."""
+        """Process ``chunk.items``, or ``chunk.payload`` if the chunk has no items."""
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """The job's result (JSON), once all chunks are done; again after a retry."""
+        """Return the job's result (JSON) after all chunks are done; runs again after a retry."""
 
 
 class OneTransaction:
-    """A handler whose work is all in ``finish``: one transaction, all or nothing.
+    """A handler that does all its work in ``finish``, in one transaction.
 
-    For work that is useless if incomplete: results of a part remain after a cancel.
+    For work whose partial results are useless: after a cancel, results of finished chunks remain.
     """
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterable[ChunkPlan]:
-        """One part without work, after ``check`` has seen the parameters."""
+        """Check the parameters and plan one chunk without work."""
         del session, context
         self.check(job)
         return [ChunkPlan()]
 
     def check(self, job: JobRecord) -> None:
-        """Refuse parameters that cannot be."""
+        """Raise an error if the parameters are invalid; accepts all unless overridden."""
 
     def run_chunk(
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
     ) -> ChunkResult:
-        """Nothing."""
+        """Do nothing."""
         del session, job, chunk, context
         return ChunkResult()
 

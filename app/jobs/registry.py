@@ -1,6 +1,6 @@
 """The kinds of jobs, each with its handler (``app.jobs.records.JobHandler``).
 
-The module of a kind is named in ``BUILT_IN`` and imported when a job of that kind first occurs, so
+``BUILT_IN`` names the module of each kind. It is imported when a job of that kind first occurs, so
 that the API need not import modules that only workers use.
 """
 
@@ -28,19 +28,23 @@ _loaded: dict[str, JobHandler] = {}
 
 
 def known_kinds() -> tuple[str, ...]:
-    """Every kind of job, by name."""
+    """Names of all kinds of jobs, sorted."""
     return tuple(sorted(BUILT_IN))
 
 
 def check_kind(kind: str) -> None:
-    """Refuse an unknown kind."""
+    """Raise ``InvalidRequestError`` for an unknown kind of job."""
     if kind not in BUILT_IN:
         known = ", ".join(known_kinds())
         raise InvalidRequestError(f"There is no job of kind {kind[:40]!r}; known: {known}.")
 
 
 def handler_of(kind: str) -> JobHandler:
-    """The handler of a kind."""
+    """Handler of a kind of job; imports its module if necessary.
+
+    Raises:
+        InvalidRequestError: if the kind is unknown.
+    """
     check_kind(kind)
     if kind not in _loaded:
         module, _, name = BUILT_IN[kind].partition(":")

@@ -1,4 +1,4 @@
-"""Jobs as JSON, with links to their results, for API and pages."""
+"""Jobs as JSON, with links to their results, for the API and the pages."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,15 +14,15 @@ from app.jobs.records import JobRecord
 class Made(Model):
     """Where to find the result of a job; addresses relative to the service."""
 
-    text: str = Field(exclude=True)  # of a link to it
+    text: str = Field(exclude=True)  # of the link on a page
     href: str = Field(description="Address in the API; for an export, of the file.")
     page: str
 
 
 def made_by(job: JobRecord, now: datetime) -> Made | None:
-    """Links to the result of this job; None while there is none, or after it was removed."""
+    """Links to the result of this job; None if there is no result yet or it was removed."""
     result = job.result or {}
-    if job.kind == "ingest":  # glitches are there one by one, also where others failed
+    if job.kind == "ingest":  # each glitch is available once stored, even if others failed
         is_any = job.done + job.skipped > 0
         return _made("See its glitches", f"/glitches?batch={job.id}") if is_any else None
     if job.state != "succeeded":
@@ -85,7 +85,7 @@ class Job(Model):
 
 
 def job(record: JobRecord) -> Job:
-    """A job."""
+    """Convert a job record to its JSON model."""
     own = {name: getattr(record, name) for name in Job.model_fields.keys() - {"progress", "made"}}
     return Job(
         **own, progress=JobProgress.model_validate(record), made=made_by(record, datetime.now(UTC))

@@ -22,7 +22,7 @@ from app.jobs.tables import ITEM_STATES, JOB_STATES, OPEN, Job, JobChunk, JobEve
 LARGEST_PAGE = 500
 _UPKEEP = ("index", "judge", "project")
 _UPKEEP_KEPT = timedelta(days=90)
-INPUTS_REMOVED = "inputs removed"  # the event of a job whose files are kept no more
+INPUTS_REMOVED = "inputs removed"  # event of a job whose input files were deleted
 
 
 def create_job(
@@ -33,10 +33,14 @@ def create_job(
     *,
     key: str | None = None,
 ) -> JobRecord:
-    """Store a job; workers are notified once the caller has committed.
+    """Store a job; workers are notified after the caller has committed.
 
-    Parameters are JSON values, never a secret. While a job of this kind and ``key`` is open, it
-    is that one.
+    ``parameters`` are JSON values and must not contain secrets. If a job of this kind with the same
+    ``key`` is open, that job is returned instead of a new one.
+
+    Raises:
+        InvalidRequestError: if the kind is unknown.
+        ConflictError: if the job with this key ended at this moment.
     """
     check_kind(kind)
     made = session.scalar(
@@ -49,7 +53,7 @@ def create_job(
         existing = session.scalar(
             select(Job).where(Job.kind == kind, Job.key == key, Job.state.in_(OPEN_STATES))
         )
-        if existing is None:  # it ended this very moment
+        if existing is None:  # it ended in the meantime
             raise ConflictError("A job like this one just ended: ask again.")
         return to_record(existing)
     for phase in (Phase.PLAN, Phase.FINISH):
@@ -61,10 +65,10 @@ def create_job(
 
 
 def get_job(session: Session, job_id: UUID) -> JobRecord:
-    """A job as it stands; one row, however many items it has.
+    """The current state of a job; reads one row, however many items the job has.
 
     Raises:
-        NotFoundError: if there is none.
+        NotFoundError: if the job does not exist.
     """
     return to_record(_get(session, job_id))
 
@@ -77,10 +81,10 @@ def list_jobs(
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[JobRecord]:
-    """Jobs, latest first.
+    """List jobs, latest first.
 
     Raises:
-        InvalidRequestError: if the state, the limit or the cursor means nothing.
+        InvalidRequestError: if the state, the limit or the cursor is invalid.
     """
     check_limit(limit, LARGEST_PAGE)
     _check_state(state, JOB_STATES)
@@ -94,14 +98,15 @@ def list_jobs(
 
 
 def latest_job(session: Session, kind: str) -> JobRecord | None:
-    """The latest job of a kind; None where there was none."""
+    """Latest job of a kind; None if there is none."""
     return next(iter(list_jobs(session, kind=kind, limit=1).items), None)
 
 
 def remove_old_upkeep(session: Session) -> int:
-    """Remove what the service did for itself long ago, as a placing every ten minutes; how many.
+    """Delete old jobs that the service created for its own maintenance; return their number.
 
-    The latest that succeeded stays for each checkpoint: what it found is shown.
+    Deletes only jobs that ended over 90 days ago and were followed by a successful one of the same
+    kind for the same checkpoint, because the latest result is displayed.
     """
     later = aliased(Job)
     about = Job.parameters["checkpoint_id"].astext
@@ -134,7 +139,7 @@ def list_items(
     limit: int = 100,
     cursor: str | None = None,
 ) -> Page[records.JobItem]:
-    """The inputs of a job and what became of each, in their order."""
+    """List the inputs of a job with their results, in order."""
     _get(session, job_id)
     check_limit(limit, LARGEST_PAGE)
     _check_state(state, ITEM_STATES)
@@ -153,7 +158,7 @@ def list_items(
 def list_events(
     session: Session, job_id: UUID, *, after: int = 0, limit: int = 200
 ) -> tuple[records.JobEvent, ...]:
-    """What happened to a job after the event of that number, in order."""
+    """Events of a job with numbers greater than ``after``, in order."""
     rows = session.scalars(
         select(JobEvent)
         .where(JobEvent.job_id == job_id, JobEvent.id > after)
@@ -164,14 +169,14 @@ def list_events(
 
 
 def cancel_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord:
-    """Ask a job to stop. Stored results stay; a running chunk is released within seconds.
+    """Request that a job stop. Stored results are kept; running chunks stop within seconds.
 
-    Repeating this, or for a cancelled job, changes nothing.
+    Does nothing if the job is cancelled already or a cancel was requested.
 
     Raises:
-        NotFoundError: if there is none.
-        PermissionDeniedError: if it is somebody else's and the role is below reviewer.
-        ConflictError: if it has ended otherwise.
+        NotFoundError: if the job does not exist.
+        PermissionDeniedError: if the job belongs to somebody else and the role is below reviewer.
+        ConflictError: if the job has ended otherwise.
     """
     job = _get(session, job_id, is_locked=True)
     _check_owner(job, principal, "cancel")
@@ -188,12 +193,13 @@ def cancel_job(session: Session, job_id: UUID, principal: Principal) -> JobRecor
 
 
 def retry_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord:
-    """Queue again what failed, or what a cancelled job left undone; what succeeded stays as it is.
+    """Queue failed chunks, or chunks that a cancelled job left undone, again; keep the others.
 
     Raises:
-        NotFoundError: if there is none.
-        PermissionDeniedError: if it is somebody else's and the role is below reviewer.
-        ConflictError: if it is at work, nothing of it failed, or its files are kept no more.
+        NotFoundError: if the job does not exist.
+        PermissionDeniedError: if the job belongs to somebody else and the role is below reviewer.
+        ConflictError: if the job is still open, nothing of it failed, its files were deleted, or a
+            newer job with the same key is open.
     """
     job = _get(session, job_id, is_locked=True)
     _check_owner(job, principal, "retry")
@@ -230,12 +236,12 @@ def retry_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord
 
 
 def add_event(session: Session, job_id: UUID, name: str, detail: str | None = None) -> None:
-    """Write down that something happened to a job."""
+    """Add an event to the history of a job."""
     session.add(JobEvent(job_id=job_id, name=name, detail=detail))
 
 
 def to_record(row: Job) -> JobRecord:
-    """The row as services hand it out."""
+    """Convert a row to the record that services return."""
     return JobRecord(**{name: getattr(row, name) for name in JobRecord.__dataclass_fields__})
 
 

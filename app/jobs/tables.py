@@ -1,7 +1,7 @@
-"""The tables of background jobs. The row of a job is authoritative; messages only notify.
+"""Tables of background jobs. The row of a job is authoritative; messages only notify.
 
-All times are those of the database: leases and due times are compared only with its clock, so a
-worker with a wrong clock can neither keep nor steal a chunk.
+All times come from the database, and leases and due times are compared only with its clock. A
+worker with a wrong clock can therefore neither keep nor steal a chunk.
 """
 
 from datetime import datetime
@@ -21,10 +21,11 @@ OPEN = "state IN ('queued', 'running')"
 
 
 class Job(Base):
-    """Background work that somebody asked for.
+    """A unit of background work that a user or the service requested.
 
-    The four counts repeat what chunks and items say, in units (one item is one unit), so that
-    progress is one row at a million items; each is written in the transaction that changes a chunk.
+    The four counts repeat the counts of chunks and items, in units (one item is one unit), so that
+    progress is read from one row even with a million items. Each is updated in the transaction that
+    changes a chunk.
     """
 
     __tablename__ = "job"
@@ -38,7 +39,7 @@ class Job(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     kind: Mapped[str]
-    key: Mapped[str | None]  # at most one open job of a kind has it
+    key: Mapped[str | None]  # at most one open job of a kind has the same key
     state: Mapped[str] = mapped_column(server_default="queued")
     is_cancel_requested: Mapped[bool] = mapped_column(server_default=sa.text("false"))
     parameters: Mapped[dict[str, Any]]
@@ -57,8 +58,8 @@ class Job(Base):
 class JobChunk(Base):
     """A part of a job that one worker does in one transaction, under a lease.
 
-    ``phase`` is 0 for the planning, 1 for the parts that it plans, 2 for the finish; the first and
-    the last are one chunk each, so that leases, attempts and failure are the same for all.
+    ``phase`` is 0 for planning, 1 for the planned parts and 2 for the finish. Planning and finish
+    are one chunk each, so leases, attempts and failures work the same for all.
     """
 
     __tablename__ = "job_chunk"
@@ -71,7 +72,7 @@ class JobChunk(Base):
             name="lease",
         ),
         sa.Index("ix_job_chunk_open", "job_id", "phase", "ordinal", postgresql_where=sa.text(OPEN)),
-        # A few rows, however many chunks wait: who is at work, and whose lease ran out.
+        # Only running chunks, which are few however many wait; finds expired leases.
         sa.Index(
             "ix_job_chunk_running",
             "job_id",
@@ -100,7 +101,7 @@ class JobChunk(Base):
     failed: Mapped[int] = mapped_column(sa.Integer, server_default=sa.text("0"))
     skipped: Mapped[int] = mapped_column(sa.Integer, server_default=sa.text("0"))
     attempts: Mapped[int] = mapped_column(sa.Integer, server_default=sa.text("0"))
-    # Grows with every claim and never shrinks: what a late worker's commit is fenced by.
+    # Increases with every claim and never decreases; it blocks a late worker's commit.
     claim: Mapped[int] = mapped_column(sa.Integer, server_default=sa.text("0"))
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
@@ -109,7 +110,7 @@ class JobChunk(Base):
 
 
 class JobItem(Base):
-    """One input of a job and what became of it. ``ordinal`` counts through the whole job."""
+    """One input of a job and its result. ``ordinal`` counts through the whole job."""
 
     __tablename__ = "job_item"
     __table_args__ = (
@@ -135,7 +136,7 @@ class JobItem(Base):
 
 
 class JobEvent(Base):
-    """What happened to a job, in order. Append-only."""
+    """An event in the history of a job. Rows are only appended."""
 
     __tablename__ = "job_event"
     __table_args__ = (sa.Index("ix_job_event_job_id_id", "job_id", "id"),)
