@@ -1,1 +1,1 @@
-"""Published glitches as references, fetched from archives and labelled with a named source."""
+"""Published glitches as references, fetched from archives; their labels name the source."""

@@ -17,7 +17,7 @@ _MOST_BYTES = 10_000_000
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file of an archive, and what is known of it."""
+    """A file of an archive, with its address, size and checksum if known."""
 
     name: str
     url: str
@@ -29,16 +29,20 @@ class PublishedFile:
 class Archive:
     """A published archive."""
 
-    name: str  # as the command calls it
+    name: str  # as given to the command
     title: str
     record: int  # its number at Zenodo
-    source: str  # of the labels that are loaded from it
+    source: str  # of the labels loaded from it
     licence: str
-    size: str  # what to expect, in words
-    has_pictures: bool  # in one archive beside a table; else a table a detector and observing run
+    size: str  # description of its size, for users
+    has_pictures: bool  # with one table; otherwise one table per detector and observing run
 
     def wanted_files(self, ifos: Iterable[str], runs: Iterable[str]) -> list[str]:
-        """Names of its files for these detectors and runs; of a picture archive the table last."""
+        """Names of the files for these detectors and runs; the table of a picture archive is last.
+
+        Raises:
+            InvalidRequestError: if the archive has tables and no detector or no run is given.
+        """
         if self.has_pictures:
             return ["trainingsetv1d1.tar.gz", "trainingset_v1d1_metadata.csv"]
         names = [f"{ifo}_{run}.csv" for ifo in ifos for run in runs]
@@ -73,7 +77,11 @@ ARCHIVES = (
 
 
 def archive_named(name: str) -> Archive:
-    """The archive of this name."""
+    """The archive with this name.
+
+    Raises:
+        InvalidRequestError: if there is none.
+    """
     for archive in ARCHIVES:
         if archive.name == name:
             return archive
@@ -82,7 +90,7 @@ def archive_named(name: str) -> Archive:
 
 
 def check_selection(ifos: Iterable[str], runs: Iterable[str]) -> None:
-    """Refuse detectors and observing runs that do not exist."""
+    """Raise ``InvalidRequestError`` for unknown detectors or observing runs."""
     for ifo in ifos:
         if parse_detector(ifo) != ifo:
             raise InvalidRequestError(f"There is no detector {ifo[:20]!r}: give H1, L1 or V1.")
@@ -93,7 +101,11 @@ def check_selection(ifos: Iterable[str], runs: Iterable[str]) -> None:
 
 
 def published_files(archive: Archive, zenodo: str = ZENODO) -> dict[str, PublishedFile]:
-    """The files of an archive by name, as its publisher lists them now."""
+    """Files of an archive by name, as Zenodo lists them now.
+
+    Raises:
+        NotReadyError: if Zenodo cannot be reached or its response cannot be read.
+    """
     url = f"{zenodo.rstrip('/')}/api/records/{archive.record}"
     try:
         answer = fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S, follow_redirects=True)

@@ -1,6 +1,6 @@
-"""The job of kind ``references``: fetch an archive in parts, then load it as a batch.
+"""The job of kind ``references``: fetch an archive in pieces, then load it as a batch.
 
-Each part that arrived is kept, and is not fetched again.
+Pieces that have arrived are kept and not fetched again.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ from app.references.archives import PublishedFile, archive_named, published_file
 from app.references.service import start_batches
 from glitch.errors import FormatError
 
-PIECE_BYTES = 16_000_000  # what a broken connection or a killed worker costs
-_TIMEOUT_S = 60.0  # for the next part of an answer
-_PIECE_S, _WHOLE_S = 1800.0, 86400.0  # for a piece, and for a file that comes only as a whole
+PIECE_BYTES = 16_000_000  # lost if a connection breaks or a worker is killed
+_TIMEOUT_S = 60.0  # to connect and for each read
+_PIECE_S, _WHOLE_S = 1800.0, 86400.0  # for a piece; for a file that the server sends only whole
 _READ = 1 << 20
 
 
 def size_of(file: PublishedFile) -> tuple[int | None, bool]:
-    """The length in bytes, if the server gives it, and whether it can be fetched in parts."""
+    """Length in bytes, if known, and whether the server can send the file in pieces."""
     found: list[tuple[int | None, bool]] = []
 
     def begin(answer: httpx.Response) -> None:
@@ -51,11 +51,11 @@ def size_of(file: PublishedFile) -> tuple[int | None, bool]:
 def fetch_piece(
     file: PublishedFile, target: Path, start: int, end: int | None, heartbeat: Callable[[], None]
 ) -> None:
-    """Write the bytes from ``start`` up to ``end`` (None: all there are) at their place.
+    """Download the bytes from ``start`` to ``end`` (None: all) and write them at that offset.
 
     Raises:
-        InvalidRequestError: if the file is gone, or has no end.
-        NotReadyError: if the transfer breaks off, or another piece comes than was asked for.
+        InvalidRequestError: if the file is gone or longer than allowed.
+        NotReadyError: if the transfer breaks off or the server sends another range.
         OSError: if the disk is full.
     """
     headers = {} if end is None else {"Range": f"bytes={start}-{end - 1}"}
@@ -91,7 +91,11 @@ def fetch_piece(
 
 
 def digest_of(path: Path, file: PublishedFile, heartbeat: Callable[[], None]) -> str:
-    """The hex SHA-256 of what arrived, once its length and checksum are as published."""
+    """Hex SHA-256 of the downloaded file, after checking its length and published checksum.
+
+    Raises:
+        FormatError: if the length or the checksum differs, or its algorithm is unknown.
+    """
     algorithm, _, wanted = (file.checksum or "").partition(":")
     if wanted and algorithm not in hashlib.algorithms_guaranteed:
         raise FormatError(f"The checksum {file.checksum} is of no known kind: give sha256:… .")
@@ -124,7 +128,7 @@ def _read(
     begin: Callable[[httpx.Response], Taker | None],
     patience_s: float,
 ) -> None:
-    """Ask for it; compressed on its way, a piece would not be the piece."""
+    """Request the file without transport compression, which would change the byte ranges."""
 
     def checked(answer: httpx.Response) -> Taker | None:
         _check(answer, file)
@@ -154,16 +158,16 @@ def _broken(file: PublishedFile, why: str) -> NotReadyError:
     )
 
 
-_PLAN = "files.json"  # in the job's work folder: what is fetched
+_PLAN = "files.json"  # in the job's work folder: the files to fetch
 _UNIT_BYTES = 1_000_000  # progress is counted in MB
-_SPARE = 2.2  # times the size: it is kept packed and unpacked while it is read
+_SPARE = 2.2  # free space needed, times the size: packed and unpacked files together
 
 
 class ReferencesHandler:
-    """A ``JobHandler``. Parameters: ``app.references.service.start_references``."""
+    """The ``JobHandler`` of references. Parameters: ``app.references.service.start_references``."""
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
-        """Ask the publisher what there is; then pieces of each file."""
+        """List the published files and plan pieces of each."""
         del session
         folder = work_folder(context.data_dir, job.id)
         files = []
@@ -197,7 +201,7 @@ class ReferencesHandler:
     def run_chunk(
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
     ) -> ChunkResult:
-        """Fetch one piece."""
+        """Download one piece."""
         del session
         folder = work_folder(context.data_dir, job.id)
         number = chunk.payload["file"]
@@ -207,14 +211,14 @@ class ReferencesHandler:
         return ChunkResult()
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """See that all of it arrived as published, and start the batches that load it."""
+        """Check that all files arrived as published, and start the batches that load them."""
         folder = work_folder(context.data_dir, job.id)
         hold_uploads(session)
         digests = {}
         for number, file in enumerate(_planned(folder)):
             path = folder / f"fetched-{number}"
             digest = digest_of(path, file, context.heartbeat)
-            # A second name, so that this may be done twice; the first goes with the job's folder.
+            # A hard link, so that finish can run twice; the other name goes with the job's folder.
             with suppress(FileExistsError):
                 os.link(path, uploads_folder(context.data_dir) / digest)
             storage_of(context.data_dir).keep(uploads_folder(context.data_dir) / digest)
@@ -228,7 +232,7 @@ HANDLER = ReferencesHandler()
 
 
 def _files(parameters: Mapping[str, Any]) -> list[PublishedFile]:
-    """What is to be fetched: the one file that was named, else what the publisher lists."""
+    """Files to fetch: the file at the given address, otherwise the archive's published files."""
     if parameters["url"] is not None:
         url = str(parameters["url"])
         name = url.partition("?")[0].rpartition("/")[2] or "archive"

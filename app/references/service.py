@@ -1,4 +1,4 @@
-"""Loading and removal of published glitches as references."""
+"""Load and remove published glitches as references."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -36,11 +36,18 @@ def start_references(
     manifest: str | None,
     zenodo: str,
 ) -> str:
-    """Have an archive fetched and loaded; the id of the job. While one like it is open, that one.
+    """Start a job that fetches and loads an archive, and return its id.
 
-    ``kept`` has the digest of its file by name where it is among the uploads already: then nothing
-    is fetched. ``url`` and ``checksum`` (``sha256:…`` or ``md5:…``) are of its one file, if that is
-    not at Zenodo; ``manifest`` is the digest of a kept table that tells of the pictures.
+    If the same archive is being fetched already, the id of that job is returned.
+
+    ``kept`` maps names of files that are among the uploads already to their digests; then nothing
+    is fetched. ``url`` and ``checksum`` (``sha256:…`` or ``md5:…``) describe the archive's one file
+    if it is not at Zenodo. ``manifest`` is the digest of a kept table that describes the pictures.
+
+    Raises:
+        NotReadyError: if no checkpoint is active.
+        InvalidRequestError: if a detector or run is unknown, or the archive needs both and they are
+            missing.
     """
     active_checkpoint(session)
     check_selection(wanted.ifos, wanted.runs)
@@ -57,9 +64,9 @@ def start_references(
 def start_batches(
     session: Session, parameters: Mapping[str, Any], digests: Mapping[str, str], author: str
 ) -> list[str]:
-    """Start the batches that load kept files; the ids of their jobs.
+    """Start the batches that load kept files, and return the ids of their jobs.
 
-    ``digests`` are by name; of a picture archive the table comes last.
+    ``digests`` maps file names to digests; for a picture archive the table comes last.
     """
     names = list(digests)
     archive = archive_named(parameters["archive"])
@@ -85,13 +92,16 @@ def start_batches(
 
 
 def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
-    """Remove what was loaded from an archive.
+    """Remove the glitches and labels loaded from an archive.
 
-    Its glitches are deleted, unless somebody also labelled them; on those the archive's labels are
-    revoked. A map is drawn again without them.
+    Glitches are deleted unless somebody else labelled them too; on those, the archive's labels are
+    revoked. If glitches were deleted, the map is drawn again.
 
     Returns:
-        How many glitches went, and how many labels were revoked on those that stay.
+        Number of glitches deleted, and number of labels revoked on the remaining glitches.
+
+    Raises:
+        ConflictError: if the archive is still being loaded.
     """
     of_source = or_(
         Job.parameters["wanted"]["source"].astext == archive.source,
@@ -127,7 +137,7 @@ def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
     revoked = revoke_labels_of_source(session, archive.source, revoked_by=AUTHOR)
     if gone or revoked:
         request_judging(session, AUTHOR)
-        times = Counter(one.created_at for one in gone)  # one for each chunk of a batch
+        times = Counter(one.created_at for one in gone)  # one time per chunk of a batch
         stored = {time.isoformat(): n for time, n in sorted(times.items())}
         details = {"glitches": len(gone), "labels": revoked, "stored": stored}
         record_event(session, AUTHOR, REMOVED, "references", archive.name, **details)
