@@ -1,4 +1,4 @@
-"""Display forms of a cluster that several templates share."""
+"""Display values of a cluster that several templates use."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -23,27 +23,27 @@ _LEAST_CHANCE = 1e-12
 
 
 def cluster_href(cluster_id: UUID) -> str:
-    """Address of a cluster's page."""
+    """Return the address of a cluster's page."""
     return f"/ui/clusters/{cluster_id}"
 
 
 @dataclass(frozen=True)
 class ClusterInWords:
-    """One cluster."""
+    """A cluster, with its values as display texts."""
 
     cluster: Cluster
-    # What stands now of decisions about members in other clusters, with how many; where nobody
-    # looked it is told as its run found it.
+    # Decisions in force about members in other clusters, with the number of members each. If
+    # None, the decisions that the run found are shown.
     decisions: Sequence[tuple[Decision, int]] | None = None
 
     @property
     def state(self) -> str:
-        """What its state is called."""
+        """Its state, as shown on pages."""
         return STATE_TEXTS[self.cluster.state]
 
     @property
     def change(self) -> str | None:
-        """Since the run before: "new in this clustering", "grew from 12"."""
+        """The change since the previous run: "new in this clustering", "grew from 12"."""
         cluster, summary = self.cluster, self.cluster.summary
         before = summary.get("previous_size")
         if "by_hand" in summary:
@@ -61,7 +61,7 @@ class ClusterInWords:
 
     @property
     def stability(self) -> str:
-        """Of what a reviewer made nobody knows how surely it is found again."""
+        """Its stability; "not tested" for clusters made by hand."""
         if "by_hand" in self.cluster.summary:
             return "not tested"
         whole = ", of the whole that it is a part of" if self._is_part else ""
@@ -69,7 +69,7 @@ class ClusterInWords:
 
     @property
     def hint(self) -> str | None:
-        """What simulated class it looks like."""
+        """The simulated class that it looks like, if any."""
         look = self.cluster.summary.get("simulated_look")
         if not look:
             return None
@@ -77,7 +77,7 @@ class ClusterInWords:
 
     @property
     def warning(self) -> str | None:
-        """What was decided of some of it in another cluster, or came since it was decided."""
+        """Decisions about members in other clusters, and members that joined since its decision."""
         told = [
             f"{n:,} of these {'was' if n == 1 else 'were'} {what} by {author} on {on}"
             for n, what, author, on in self._told()
@@ -85,7 +85,7 @@ class ClusterInWords:
         return "; ".join([*told, *filter(None, [self.not_judged])]) or None
 
     def _told(self) -> Iterator[tuple[int, str, str, str]]:
-        """Of how many what was decided, by whom and when; dismissals first."""
+        """Yield number of members, decision, author and date; dismissals first."""
         summary = self.cluster.summary
         stored = [*summary.get("dismissed_before", []), *summary.get("named_before", [])]
         if self.decisions is not None:
@@ -97,13 +97,13 @@ class ClusterInWords:
 
     @property
     def not_judged(self) -> str | None:
-        """How many came since it was decided."""
+        """How many members joined since the decision about it."""
         n = self.cluster.summary.get("n_unjudged")
         return None if not n else f"{count(n, 'member')} came since it was decided about"
 
     @property
     def undecided(self) -> str:
-        """What stands for its history where there is none."""
+        """The text shown if it has no review history."""
         if "is_part" in self.cluster.summary and "beside" not in self.cluster.summary:
             return (
                 "A reviewer split it off from a larger one; nobody has decided anything about it "
@@ -117,7 +117,7 @@ class ClusterInWords:
         significance = self.cluster.significance
         if significance is None:
             return "not tested"
-        # What was found is a crowd; how a reviewer parts it says nothing against that.
+        # The test is about the whole cluster that was found; a split does not change that.
         whole = " for the whole" if self._is_part else ""
         if significance < _LEAST_CHANCE:
             return f"p < {_LEAST_CHANCE:.0e}{whole}"
@@ -129,10 +129,10 @@ class ClusterInWords:
 
     @property
     def rate(self) -> str | None:
-        """How often it occurs."""
+        """How often it occurs; None if unknown."""
         times = self.cluster.summary.get("gps_times", {})
         per_day, n_timed = times.get("rate_per_day"), times.get("n_timed")
-        if n_timed == 0:  # of which ``ends`` tell
+        if n_timed == 0:  # ``ends`` is None then, and the page says so
             return None
         if n_timed is not None and n_timed < self.cluster.size:
             return f"{n_timed:,} of {self.cluster.size:,} have a time"
@@ -142,7 +142,7 @@ class ClusterInWords:
 
     @property
     def ends(self) -> tuple[Moment, Moment] | None:
-        """When the first and the last of it occurred, to the second."""
+        """Times of its first and last member, rounded to seconds."""
         times = self.cluster.summary.get("gps_times", {})
         first, last = (
             moment(None if times.get(name) is None else Decimal(times[name]).to_integral_value())
@@ -152,5 +152,5 @@ class ClusterInWords:
 
 
 def chord(cosine: float | None) -> str | None:
-    """A cosine distance as the chord that the members' distances are."""
+    """Format a cosine distance as a chord, the unit of the members' distances."""
     return None if cosine is None else f"{math.sqrt(2 * max(cosine, 0.0)):.2f}"

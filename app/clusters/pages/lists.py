@@ -1,4 +1,4 @@
-"""The list of clusters: filters, changes since the previous run, and the run's job."""
+"""The list of clusters: filters, changes since the previous run, and the job of the next one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,11 +38,15 @@ class ClusteringForm:
     )
     dormant_days: Annotated[str, Form(max_length=20)] = f"{ClusteringParameters.dormant_days}"
     ifo: Annotated[str, Form(max_length=10)] = ""
-    simulated: Annotated[str, Form(max_length=5)] = ""  # the simulated glitches, if anything
-    everything: Annotated[str, Form(max_length=5)] = ""  # labelled glitches too, if anything
+    simulated: Annotated[str, Form(max_length=5)] = ""  # if not empty: cluster simulated glitches
+    everything: Annotated[str, Form(max_length=5)] = ""  # if not empty: labelled glitches too
 
     def parsed(self) -> ClusteringParameters:
-        """The parameters as services take them."""
+        """Parse the fields.
+
+        Raises:
+            InvalidRequestError: if a number cannot be parsed.
+        """
         try:
             return ClusteringParameters(
                 fdr=float(self.fdr),
@@ -64,50 +68,50 @@ UNTYPED = ClusteringForm()
 
 @dataclass(frozen=True)
 class DemoNote:
-    """How the demonstration stands, for who looks."""
+    """The state of the demonstration, for the note on the page."""
 
-    is_there: bool  # or on its way
-    to_review: str | None  # address of a cluster of its that waits
-    hidden_class: str | None  # whose labels it hides, once all its clusters are decided
+    is_there: bool  # or being loaded
+    to_review: str | None  # address of one of its clusters that waits for review
+    hidden_class: str | None  # class whose labels it hides, once all its clusters are reviewed
 
 
 @dataclass(frozen=True)
 class ClustersPage(PageContext):
-    """The clusters of a run."""
+    """The page that lists the clusters of a run."""
 
     template: ClassVar[str] = "clusters.html"
     section: ClassVar[str] = "clusters"
 
     heading: str
-    run: tuple[str, ...]  # what it found, in sentences
+    run: tuple[str, ...]  # its findings, in sentences
     run_more: tuple[str, ...]  # further ones, folded away
-    doubt: str | None  # whether its labels were a fair sample
+    doubt: str | None  # why its false-discovery rate may not hold
     run_made: str | None
-    changes: tuple[ClassCount, ...]  # since the run before, each with the clusters it means
+    changes: tuple[ClassCount, ...]  # since the previous run, each with a link to its clusters
     changes_text: str | None
     cards: tuple[ClusterCard, ...]
     states: tuple[ClassCount, ...]
     elsewhere: tuple[tuple[str, str], ...]  # other runs whose clusters wait: address and text
-    runs: Mapping[str, str]  # by id, as the list to choose from calls them
+    runs: Mapping[str, str]  # run ids and their texts in the selection list
     run_id: str
-    asked: Mapping[str, str]  # what the address asks for
+    asked: Mapping[str, str]  # query parameters of the address
     state: str
     is_narrowed: bool
     errors: tuple[str, ...]
     pages: Pages
-    followed: FollowedJob | None  # at work, and of interest here
+    followed: FollowedJob | None  # the open job whose result will appear here
     trouble: str | None  # why the last clustering failed
     demo: DemoNote
     is_empty_catalogue: bool
     is_nothing_new: bool  # the run had no unlabelled glitch to test
     typed: ClusteringForm
-    start_error: str | None  # why none was started
+    start_error: str | None  # why no clustering was started
 
 
 PAGE_SIZE = 24
 RUNS_OFFERED = 20
 _EVERY = "all"
-_SENTENCES_SHOWN = 3  # of what a run says
+_SENTENCES_SHOWN = 3  # of a run's findings; the others are folded
 _FIELDS = ("run", "state", "ifo", "min_size", "observing_run", "start", "end", "change", "page")
 _LONGEST = 60
 
@@ -118,7 +122,7 @@ def clusters_page_of(
     typed: ClusteringForm = UNTYPED,
     start_error: str | None = None,
 ) -> ClustersPage:
-    """The clusters that an address asks for; what makes no sense in it is said on the page."""
+    """Build the page for the query parameters; those that are not valid give errors on it."""
     values = {name: params.get(name, "").strip() for name in _FIELDS}
     values = {name: value for name, value in values.items() if value}
     runs = service.list_runs(session, limit=RUNS_OFFERED).items
@@ -126,7 +130,7 @@ def clusters_page_of(
     waiting = service.runs_that_wait(session)
     first = next((one for one, _ in waiting), next(iter(runs), None))
     run = _chosen_run(session, first, values.get("run"), errors)
-    if run is not None and run not in runs:  # an older one, which a job's page links to
+    if run is not None and run not in runs:  # an older run, linked from a job's page
         runs = (*runs, run)
     found: list[Cluster] = []
     counts: dict[str, int] = {}
@@ -157,7 +161,7 @@ def clusters_page_of(
             (f"/ui/clusters?run={one.id}", f"{number:,} of {_kind(one)}")
             for one, number in waiting
             if (run is None or one.id != run.id)
-            and not one.is_simulated  # of which the demonstration's note tells
+            and not one.is_simulated  # the demonstration's note links to those
         ),
         states=tuple(
             ClassCount(
@@ -195,7 +199,7 @@ def clusters_page_of(
 
 
 def _demo_note(session: Session, demo: Demonstration, runs: Sequence[Run]) -> DemoNote:
-    """How it stands, by the latest clustering of simulated glitches that found anything."""
+    """Describe the demonstration, from the latest run of simulated glitches that found clusters."""
     is_there = demo.is_there or demo.is_loading
     run = next((one for one in runs if one.is_simulated and one.n_clusters), None)
     if run is None or not is_there:
@@ -212,7 +216,7 @@ def _demo_note(session: Session, demo: Demonstration, runs: Sequence[Run]) -> De
 def _changes(
     session: Session, run: Run | None, values: Mapping[str, str]
 ) -> tuple[tuple[ClassCount, ...], str | None]:
-    """What is otherwise than in the run before, as links to the clusters that it means."""
+    """Describe the changes since the previous run, as links to the clusters concerned."""
     if run is None:
         return (), None
     changed = service.changes_since(session, run)
@@ -235,7 +239,7 @@ def _changes(
         (changed.lost, "not found again"),
     ]
     gone = ", ".join(f"{number:,} {fate}" for number, fate in fates if number)
-    # A cluster may have been found last before the clustering before this one.
+    # The previous cluster may be from an earlier run than the previous one.
     before = (
         f"since they were found last; the clustering before is of {stamp(changed.previous_made)}"
     )
@@ -265,7 +269,7 @@ def _chosen_run(
 def _read(
     values: Mapping[str, str], errors: list[str]
 ) -> tuple[service.ClusterFilters, int, list[str]]:
-    """The filters in an address, the page, and a sentence for each value that cannot be used."""
+    """Read the filters and the page number, and a sentence for each value that cannot be used."""
     errors += [f"{name} is too long." for name, value in values.items() if len(value) > _LONGEST]
     state = values.get("state", "flagged")
     if state not in {*STATE_TEXTS, _EVERY}:
@@ -303,7 +307,7 @@ def _read(
 
 
 def _followed(session: Session, demo: Demonstration) -> tuple[FollowedJob | None, str | None]:
-    """The job at work that fills this page; else why the last clustering failed."""
+    """Return the open job that fills this page, or else why the last clustering failed."""
     now = datetime.now(UTC)
     if demo.job is not None and demo.job.is_open:
         text = (

@@ -1,4 +1,4 @@
-"""Model output on a cluster's page: distinctive latents and the reconstruction of the medoid."""
+"""Model output on a cluster's page, and the page on earlier occurrences."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,16 +25,16 @@ from glitch.gps import gps_to_utc
 
 @dataclass(frozen=True)
 class Comparison:
-    """The medoid as it was seen, as the model paints it, and what is left."""
+    """The medoid's spectrogram, its reconstruction by the model, and the residual."""
 
     pictures: tuple[tuple[str, str, str], ...]  # address, caption, description
     window: str  # "1 s"
-    href: str  # where all windows are compared
+    href: str  # of the page that compares all windows
 
 
 @dataclass(frozen=True)
 class SeenPage(PageContext):
-    """When the look of a cluster occurred before."""
+    """The page on earlier glitches that look like a cluster."""
 
     template: ClassVar[str] = "cluster_seen.html"
     section: ClassVar[str] = "clusters"
@@ -66,7 +66,7 @@ _CAPTIONS = {
 
 
 def strips_of(session: Session, cluster: Cluster) -> StripSection:
-    """The latents that set the cluster apart, or why that cannot be known."""
+    """Return the latents that distinguish the cluster, or a sentence why they are not known."""
     try:
         window_s = _window_of_medoid(session, cluster)
         return strip_section(cluster_traversals(session, cluster.id), window_s)
@@ -75,7 +75,7 @@ def strips_of(session: Session, cluster: Cluster) -> StripSection:
 
 
 def comparison_of(session: Session, cluster: Cluster) -> Comparison | None:
-    """The medoid before and after the model, in one window; None where it is gone."""
+    """Return the medoid's pictures in one window; None if the medoid was deleted."""
     if cluster.medoid_id is None:
         return None
     window_s = _window_of_medoid(session, cluster)
@@ -97,7 +97,7 @@ def comparison_of(session: Session, cluster: Cluster) -> Comparison | None:
 
 
 def model_note(session: Session, cluster: Cluster) -> str | None:
-    """That another model serves now than the one that found the cluster, and what follows."""
+    """Say that another model is active than the one of the cluster's run, and what follows."""
     run = get_run(session, cluster.run_id)
     try:
         active = active_checkpoint(session)
@@ -113,10 +113,10 @@ def model_note(session: Session, cluster: Cluster) -> str | None:
 
 
 def seen_page_of(session: Session, cluster: Cluster) -> SeenPage:
-    """When glitches that look like the cluster's middle occurred, of all there were."""
+    """Build the page on the glitches that look like the cluster's medoid, over time."""
     found = seen_before(session, cluster.id)
     before = cluster.summary.get("gps_times", {}).get("first")
-    shown = 10 if found.width_s >= _DAY_S else 16  # characters of UTC: to the day, or the minute
+    shown = 10 if found.width_s >= _DAY_S else 16  # characters of UTC: date, or date and minute
     counts = [
         (one.count, one.total, str(gps_to_utc(Decimal(str(round(one.gps_start, 3)))))[:shown])
         for one in found.bins

@@ -1,4 +1,4 @@
-"""The pages of flagged clusters: the list, one cluster, and review actions."""
+"""The pages of clusters: the list, one cluster, and the actions on both."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -30,7 +30,7 @@ router = APIRouter(route_class=PageRoute)
 
 
 @router.get("/clusters")
-@takes_any  # it is said beside the filters
+@takes_any  # the page reports unknown filters
 def clusters(request: Request, session: SessionDep, _: Reader) -> Response:
     """The clusters of a run, the most significant first."""
     return _list_page(request, session)
@@ -44,7 +44,7 @@ def start(
     principal: Submitter,
     typed: Annotated[ClusteringForm, Depends()],
 ) -> Response:
-    """Have the workers cluster the catalogue; the list then follows them to the result."""
+    """Start a clustering and show the list, which follows its job."""
     try:
         start_clustering(session, typed.parsed(), principal=principal)
     except (InvalidRequestError, GlitchError) as error:
@@ -76,9 +76,10 @@ def cluster_page(
     of: UUID | None = None,
     event: Annotated[int, Query(ge=0, le=2**62)] = 0,
 ) -> Response:
-    """One cluster: what it looks like, what it is like, what was done to it.
+    """The page of one cluster.
 
-    ``of`` and ``event`` name what was just done, to this cluster or the one before.
+    ``of`` and ``event`` name the cluster and the review event of the action just done, which may
+    concern another cluster than this one; the page offers to undo it.
     """
     cluster = get_cluster(session, cluster_id)
     context = cluster_page_of(
@@ -94,13 +95,13 @@ def cluster_page(
 
 @router.get("/clusters/{cluster_id}/seen-before", dependencies=[ForReaders])
 def seen(request: Request, session: SessionDep, cluster_id: UUID) -> Response:
-    """When this look occurred before; apart, because it looks at the whole catalogue."""
+    """Show when similar glitches occurred; a separate page, because it scans the catalogue."""
     return render(request, seen_page_of(session, get_cluster(session, cluster_id)))
 
 
 @router.get("/clusters/{cluster_id}/plane.json", dependencies=[ForReaders])
 def plane(session: SessionDep, cluster_id: UUID) -> Response:
-    """Where the members lie, for the scatter that clusters are split in."""
+    """Coordinates of the members, for the scatter plot in which clusters are split."""
     found = cluster_plane(session, cluster_id)
     return JSONResponse(
         {
@@ -127,7 +128,7 @@ def decide(
     cluster_id: UUID,
     typed: Annotated[ReviewForm, Depends()],
 ) -> Response:
-    """Do something to a cluster; what speaks against it is said in place, with the latest state."""
+    """Apply a review action; errors are shown on the page, with the latest state."""
     get_cluster(session, cluster_id)
     act, chosen = typed.act, typed.chosen
     remark = "" if act in {"comment", "undo", "redo"} else typed.text
@@ -153,14 +154,14 @@ def decide(
         action = request_of(Action, act.partition("-")[0], **asked.get(act, {}), **about)
         outcome = review(session, cluster_id, action, author=principal)
     except (InvalidRequestError, ConflictError) as error:
-        cluster = get_cluster(session, cluster_id)  # as the quicker reviewer left it
+        cluster = get_cluster(session, cluster_id)  # another reviewer may have changed it
         context = cluster_page_of(session, cluster, error=str(error), typed=typed)
         return render(request, context, status=status_of(error))
     done: dict[str, str] = {"done": _NOTICES[act]}
     target = outcome.cluster_id
     if act in _DECISIONS:
         done |= {"of": str(outcome.cluster_id), "event": str(outcome.log.last_id)}
-        if not outcome.n_suggested:  # else they wait to be accepted here
+        if not outcome.n_suggested:  # else stay, because they are accepted on this page
             done["done"] = _WITHOUT_SUGGESTIONS.get(act, done["done"])
             target = queue_of(session, get_cluster(session, target)).next_id or target
     return see_other(cluster_href(target), **done)
@@ -171,7 +172,7 @@ def _refuse_none_chosen(act: str, chosen: tuple[UUID, ...]) -> None:
         raise InvalidRequestError("Choose members first, with the box on each or the key x.")
 
 
-_DECISIONS = frozenset({"promote", "merge", "dismiss", "accept-all"})  # the next one comes
+_DECISIONS = frozenset({"promote", "merge", "dismiss", "accept-all"})  # then show the next one
 _WITHOUT_SUGGESTIONS = {"promote": "named-only", "merge": "merged-only"}
 _NOTICES = {
     "promote": "named",

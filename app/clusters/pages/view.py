@@ -1,4 +1,4 @@
-"""Contexts of the page of a cluster and of the cards of the list, built from service records."""
+"""Contexts of a cluster's page and of the cards in the list, built from service records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ class ClusterCard:
     """One cluster in the list."""
 
     words: ClusterInWords
-    title: str  # what it is called: its class, or its size
+    title: str  # its class, if it is named, and its size
     exemplars: tuple[GlitchRecord, ...]  # the medoid first
     spark: Sparkline | None
-    nearest: tuple[str, str | None] | None  # the nearest class, and how far it is
+    nearest: tuple[str, str | None] | None  # the nearest class and its distance
     is_simulated: bool
 
 
@@ -52,11 +52,11 @@ class ReviewForm:
     class_name: LongText = ""
     text: LongText = ""
     member: Annotated[tuple[UUID, ...], Form(max_length=10_000)] = ()
-    also: Annotated[str, Form(max_length=400_000)] = ""  # members of pages that were not open
+    also: Annotated[str, Form(max_length=400_000)] = ""  # selected members on other pages
 
     @property
     def chosen(self) -> tuple[UUID, ...]:
-        """Members on the page of the gallery that was open, and on others, or chosen by eye."""
+        """The selected members, on this page of the gallery, on others and in the scatter plot."""
         try:
             others = [UUID(part) for part in self.also.split()]
         except ValueError:
@@ -68,20 +68,20 @@ class ReviewForm:
 
 @dataclass(frozen=True)
 class Likeness:
-    """A known class beside the cluster."""
+    """A known class shown next to the cluster."""
 
     name: str
     href: str
     picture: str | None
-    window: str  # "4 s" where none of the class was seen in the common one
+    window: str  # another, such as "4 s", if the class has no picture in the cluster's
     distance: str | None
     members: str
-    returning: bool  # dormant, and it occurs again
+    returning: bool  # the class was dormant and occurs again
 
 
 @dataclass(frozen=True)
 class UndoOffer:
-    """The way back from what was just done, beside the sentence that says so."""
+    """The button that undoes the action just done."""
 
     action: str
     event_id: int
@@ -90,16 +90,16 @@ class UndoOffer:
 
 @dataclass(frozen=True)
 class Beside:
-    """The decided cluster that it came to, or was of."""
+    """The decided cluster that this cluster's members joined later, or belonged to."""
 
     href: str
     text: str
-    n_again: int  # members that were of it, and whose labels were revoked
+    n_again: int  # members that belonged to it and whose labels were revoked
 
 
 @dataclass(frozen=True)
 class ClusterPage(PageContext):
-    """One cluster."""
+    """The page of one cluster."""
 
     template: ClassVar[str] = "cluster.html"
     section: ClassVar[str] = "clusters"
@@ -108,36 +108,36 @@ class ClusterPage(PageContext):
     heading: str
     words: ClusterInWords
     is_simulated: bool
-    labels_since: str | None  # how many labels came and went after its test
+    labels_since: str | None  # how many labels changed since its run
     suggestions: int
-    window: str  # in which the medoid and the classes are shown beside each other
-    windows: tuple[ClassCount, ...]  # those of the medoid
+    window: str  # in which the medoid and the classes are shown
+    windows: tuple[ClassCount, ...]  # of the medoid
     medoid: str | None
-    is_medoid_there: bool  # else another example is shown
-    n_deleted: int  # members that are in the catalogue no more
+    is_medoid_there: bool  # if not, another exemplar is shown
+    n_deleted: int  # members that were deleted from the catalogue
     likenesses: tuple[Likeness, ...]
-    model_note: str | None  # that another model serves now
+    model_note: str | None  # says that another model is active now
     strips: StripSection
     comparison: Comparison | None
     charts: tuple[Histogram, ...]
     times: Histogram | None
     members: tuple[Card, ...]
-    suggested: Mapping[str, str]  # by the id of a member: the class that its review suggests
+    suggested: Mapping[str, str]  # by member id, the class that the review suggests
     orders: tuple[ClassCount, ...]
     pages: Pages
     log: Log
-    elsewhere: tuple[tuple[str, str], ...]  # address and text of what stands in for it now
+    elsewhere: tuple[tuple[str, str], ...]  # address and text of the clusters that replace it
     beside: Beside | None
-    unlabelled_again: int  # members of what is named that nobody judges any longer
+    unlabelled_again: int  # members of a named cluster whose labels were revoked
     queue: service.Queue
     undo: UndoOffer | None
-    merge_offer: str | None  # the class whose name was given to the cluster as a new one
+    merge_offer: str | None  # existing class whose name was typed as that of a new one
     class_names: tuple[str, ...]
     exports: tuple[Download, ...]
     error: str | None
     typed: ReviewForm
-    chosen: frozenset[str]  # members, on this page of the gallery or not
-    chosen_elsewhere: str  # those that it does not show, with spaces between
+    chosen: frozenset[str]  # selected members on all pages of the gallery
+    chosen_elsewhere: str  # selected members on other pages, separated by spaces
 
 
 MEMBERS_SHOWN = 48
@@ -148,7 +148,7 @@ UNREVIEWED = ReviewForm()
 def cluster_cards(
     session: Session, clusters: Sequence[Cluster], *, is_simulated: bool
 ) -> tuple[ClusterCard, ...]:
-    """Clusters for the list."""
+    """Build the cards of the list."""
     shown = service.exemplars_of(session, [cluster.id for cluster in clusters])
     named = class_names_of(session, [cluster.identity for cluster in clusters])
     decisions, cards = reported_decisions(session, clusters), []
@@ -193,7 +193,7 @@ def cluster_page_of(
     typed: ReviewForm = UNREVIEWED,
     undo: UndoOffer | None = None,
 ) -> ClusterPage:
-    """The page of one cluster, with what was typed where that was refused with an error."""
+    """Build the page of one cluster; after an error, with the values that were typed."""
     log = history(session, cluster.id)
     run = service.get_run(session, cluster.run_id)
     is_simulated = run.is_simulated
@@ -207,7 +207,7 @@ def cluster_page_of(
     )
     facts = service.member_facts(session, cluster.id)
     chosen = frozenset(map(str, typed.chosen))
-    # What it was named, or merged into, if that stands.
+    # The class that it was named or merged into, if that is in force.
     named = class_names_of(session, [cluster.identity]) if cluster.state in _NAMED else {}
     class_name, number = named.get(cluster.identity), count(cluster.size, "glitch", "glitches")
     shown = tuple(card(one.glitch, distance=one.distance, wanted_s=window) for one in members.items)
@@ -287,7 +287,7 @@ def cluster_page_of(
 def undo_offer(
     session: Session, cluster_id: UUID, event_id: int, principal: Principal
 ) -> UndoOffer | None:
-    """The way back from an act of the visitor's own, as long as it is the last there."""
+    """Offer to undo the visitor's own action, as long as it is the last on its cluster."""
     try:
         log = history(session, cluster_id)
     except NotFoundError:
@@ -309,7 +309,7 @@ def _likenesses(
 ) -> tuple[Likeness, ...]:
     nearest = cluster.summary.get("nearest_classes", [])
     usable = {one.name for one in list_classes(session)}
-    called = {  # what was renamed since
+    called = {  # current names of classes renamed since
         name: name if name in usable else current_name(session, name) or name
         for name in (one["label"] for one in nearest)
     }
@@ -336,7 +336,7 @@ def _likenesses(
 def _beside(session: Session, cluster: Cluster) -> Beside | None:
     identity = beside_of(cluster.summary)
     decided = None if identity is None else service.latest_of(session, identity)
-    if decided is None or decided.state == "flagged":  # what was decided was taken back
+    if decided is None or decided.state == "flagged":  # the decision was undone
         return None
     name = class_names_of(session, [decided.identity]).get(decided.identity)
     state = "was dismissed" if decided.state == "dismissed" else f"is {name}"
@@ -346,7 +346,7 @@ def _beside(session: Session, cluster: Cluster) -> Beside | None:
 
 
 def _elsewhere(session: Session, cluster: Cluster) -> tuple[tuple[str, str], ...]:
-    """Where to go instead: the parts of a split, or what a later run found."""
+    """Return links to the parts of a split cluster, or to its cluster in a later run."""
     parts = service.parts_of(session, cluster.id)
     if parts:
         return tuple((cluster_href(one.id), f"the part of {one.size:,}") for one in parts)

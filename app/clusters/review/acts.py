@@ -1,8 +1,8 @@
 """The effect of each review action on the catalogue, and its exact reversal.
 
 Every action is a pair of functions. ``do`` changes the catalogue and returns what the event must
-record. ``take_back`` restores the previous state from that record. Redo is ``do`` with the action
-recorded in the event. The caller holds the lock of the cluster.
+record. ``take_back`` restores the previous state from that record. A redo calls ``do`` with the
+action recorded in the event. The caller holds the lock of the cluster.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,9 +41,9 @@ from app.glitches.tables import Label
 
 
 def split(context: ReviewContext, action: requests.SplitRequest) -> Memory:
-    """Make the named members a cluster of their own, and the others one of the old identity.
+    """Split the given members off as a new cluster; the rest keeps the identity.
 
-    The split cluster keeps its members for the undo.
+    The split cluster stays stored with its members, for the undo.
     """
     require_flagged(context)
     hold_latest(context)
@@ -61,7 +61,7 @@ def split(context: ReviewContext, action: requests.SplitRequest) -> Memory:
     probabilities = {row.glitch_id: row.probability for row in rows}
     rest = {key: value for key, value in probabilities.items() if key not in off}
     new = {key: value for key, value in probabilities.items() if key in off}
-    # In this order: the part of the old identity must be the latest of it.
+    # In this order, so that the rest gets the highest id of its identity.
     new_id, rest_id = uuid7(), uuid7()
     run = session.get_one(ClusteringRun, cluster.run_id)
     for members, part_id, identity in ((new, new_id, new_id), (rest, rest_id, cluster.identity)):
@@ -71,7 +71,7 @@ def split(context: ReviewContext, action: requests.SplitRequest) -> Memory:
             members,
             cluster_id=part_id,
             identity=identity,
-            stability=cluster.stability,  # how surely the whole was found, and how rarely by chance
+            stability=cluster.stability,  # stability and significance are those of the whole
             significance=cluster.significance,
             more={"is_part": True, "split_from": cluster.size},
             previous=cluster,
@@ -86,7 +86,7 @@ def split(context: ReviewContext, action: requests.SplitRequest) -> Memory:
 
 
 def undo_split(context: ReviewContext, memory: Mapping[str, Any]) -> None:
-    """Remove the parts, unless somebody built on them; the whole is flagged again."""
+    """Remove the parts and flag the whole again, unless others built on the parts."""
     session = context.session
     parts = [UUID(memory["rest"]), UUID(memory["part"])]
     lock_identity(session, parts[1])
@@ -100,8 +100,8 @@ def undo_split(context: ReviewContext, memory: Mapping[str, Any]) -> None:
 
 
 def refuse_to_join(session: Session, cluster: Cluster, memory: Mapping[str, Any]) -> None:
-    """Refuse to undo a split that others built on."""
-    parts = [UUID(memory["rest"]), UUID(memory["part"])]  # of the second the identity too
+    """Refuse to undo a split if a part was reviewed or found again by a later run."""
+    parts = [UUID(memory["rest"]), UUID(memory["part"])]  # the second is also the identity
     if session.get(Cluster, UUID(memory["whole"])) is None or cluster.id != parts[0]:
         raise ConflictError(
             "A later clustering run found the parts of this cluster again, so the split stays: "
@@ -124,11 +124,11 @@ def refuse_to_join(session: Session, cluster: Cluster, memory: Mapping[str, Any]
         )
 
 
-SOURCE = "review"  # of the labels that reviewers accept or assign
+SOURCE = "review"  # of labels that reviewers accept or assign
 
 
 def promote(context: ReviewContext, action: requests.PromoteRequest) -> Memory:
-    """Make a class and suggest it to the unlabelled members."""
+    """Create a class and suggest it for the unlabelled members."""
     require_flagged(context)
     description = action.description or (
         f"Named by {context.author.name} from a cluster of {context.cluster.size:,} glitches."
@@ -144,7 +144,7 @@ def promote(context: ReviewContext, action: requests.PromoteRequest) -> Memory:
 
 
 def undo_promotion(context: ReviewContext, memory: Mapping[str, Any]) -> None:
-    """Withdraw the class, unless others use it by now."""
+    """Withdraw the class, unless it is used elsewhere by now."""
     naming.lock_classes(context.session)
     refuse_to_withdraw(context.session, context.cluster, memory)
     found = _class_of(context.session, memory)
@@ -155,7 +155,7 @@ def undo_promotion(context: ReviewContext, memory: Mapping[str, Any]) -> None:
 
 
 def refuse_to_withdraw(session: Session, cluster: Cluster, memory: Mapping[str, Any]) -> None:
-    """Refuse to take a class back that others use by now."""
+    """Refuse to withdraw a class that was changed or used elsewhere since."""
     found = _class_of(session, memory)
     if found is not None:
         _refuse_changed(session, found)
@@ -163,26 +163,26 @@ def refuse_to_withdraw(session: Session, cluster: Cluster, memory: Mapping[str, 
 
 
 def merge(context: ReviewContext, action: requests.MergeRequest) -> Memory:
-    """Suggest a known class to the unlabelled members."""
+    """Suggest a known class for the unlabelled members."""
     require_flagged(context)
     return _become(context, "merged", action.class_name)
 
 
 def flag_again(context: ReviewContext, _memory: Mapping[str, Any]) -> None:
-    """Remove what was suggested, if anything; the cluster is on the list again."""
+    """Remove the suggested labels, if any, and flag the cluster again."""
     take_suggestions(context.session, context.cluster.identity)
     set_state(context, "flagged")
 
 
 def dismiss(context: ReviewContext, _action: requests.DismissRequest) -> Memory:
-    """Take the cluster off the list."""
+    """Mark the cluster as dismissed."""
     require_flagged(context)
     set_state(context, "dismissed")
     return {}
 
 
 def assign(context: ReviewContext, action: requests.AssignRequest) -> Memory:
-    """Label members; what was suggested for them is decided by that."""
+    """Label members; their suggestions are removed."""
     wanted = members_named(context.session, context.cluster, action.member_ids)
     used = take_suggestions(context.session, context.cluster.identity, wanted)
     labels = append_labels(
@@ -199,7 +199,7 @@ def assign(context: ReviewContext, action: requests.AssignRequest) -> Memory:
 
 
 def accept(context: ReviewContext, action: requests.AcceptRequest) -> Memory:
-    """Make suggestions labels."""
+    """Turn suggestions into labels."""
     chosen = sorted(set(action.member_ids)) or None
     used = take_open_suggestions(context.session, context.cluster.identity, chosen)
     if not used:
@@ -224,7 +224,7 @@ def accept(context: ReviewContext, action: requests.AcceptRequest) -> Memory:
 
 
 def undo_accepted_labels(context: ReviewContext, memory: Mapping[str, Any]) -> None:
-    """Revoke the labels and suggest again what they had decided."""
+    """Revoke the labels and restore the suggestions that they replaced."""
     refuse_labels_merged(context.session, context.cluster, memory)
     revoke_labels(context.session, [UUID(one) for one in memory["labels"]], reviewer=context.author)
     decided = memory.get("suggested", [])
@@ -244,7 +244,7 @@ def undo_accepted_labels(context: ReviewContext, memory: Mapping[str, Any]) -> N
 
 
 def refuse_labels_merged(session: Session, _cluster: Cluster, memory: Mapping[str, Any]) -> None:
-    """Refuse to take labels back below those of a merge of classes, which would stay."""
+    """Refuse to revoke labels whose class was merged since: the labels of the merge would stay."""
     key = "class_name" if memory.get("class_name_id") else "suggested_class"
     found = _class_of(session, memory, key)
     rows = select(Label.created_at).where(
@@ -261,7 +261,7 @@ def refuse_labels_merged(session: Session, _cluster: Cluster, memory: Mapping[st
 
 
 def comment(_scene: ReviewContext, action: requests.CommentRequest) -> Memory:
-    """Keep a remark."""
+    """Record a comment."""
     return {"text": check_remark(action.text)}
 
 
@@ -293,16 +293,16 @@ def _remember(session: Session, used: Sequence[LabelSuggestion]) -> Memory:
 def _class_of(
     session: Session, memory: Mapping[str, Any], key: str = "class_name"
 ) -> GlitchClass | None:
-    """The class that an event remembers, whatever it is called now; None if it was withdrawn."""
+    """Return the class that an event recorded, also if renamed since; None if it was withdrawn."""
     class_id = memory.get(f"{key}_id")
-    if class_id is None:  # remembered before classes could be renamed
+    if class_id is None:  # recorded before classes could be renamed
         return naming.find_class(session, memory[key])
     found = session.get(GlitchClass, class_id, populate_existing=True)
     return None if found is None or found.state == naming.WITHDRAWN else found
 
 
 def _refuse_changed(session: Session, found: GlitchClass) -> None:
-    """What was done to a class since it was named is undone first, in its own history."""
+    """Refuse if the class was changed since it was named: those changes must be undone first."""
     log = class_history(session, found.id)
     later = [log.event(one) for one in log.done if log.event(one).kind != "create"]
     if later:
@@ -315,7 +315,7 @@ def _refuse_changed(session: Session, found: GlitchClass) -> None:
 
 @dataclass(frozen=True)
 class Act:
-    """What an act is asked for by, and its two halves."""
+    """The request of an action and its functions."""
 
     request: type[requests.Action]
     do: Callable[[ReviewContext, Any], Memory]
@@ -332,16 +332,16 @@ ACTS: dict[str, Act] = {
     "accept": Act(requests.AcceptRequest, accept, undo_accepted_labels, refuse_labels_merged),
     "comment": Act(
         requests.CommentRequest, comment, lambda *_: None
-    ),  # taken back, it is struck out
+    ),  # the history strikes out an undone comment
 }
 
 
 def refuse_redo(session: Session, cluster: Cluster, action: requests.Action) -> None:
-    """Refuse to do again what the catalogue leaves no room for by now.
+    """Refuse to redo an action that the current catalogue does not allow.
 
     Raises:
-        ConflictError: the class has a namesake by now, or is retired.
-        InvalidRequestError: the class or the members are there no more.
+        ConflictError: if another class has the name now, or the class is retired.
+        InvalidRequestError: if the class or the members do not exist any more.
     """
     if isinstance(action, requests.PromoteRequest):
         naming.refuse_taken(session, action.class_name)
@@ -352,7 +352,7 @@ def refuse_redo(session: Session, cluster: Cluster, action: requests.Action) -> 
 
 
 def recall_action(session: Session, kind: str, payload: Mapping[str, Any]) -> requests.Action:
-    """The action that an event remembers, about its class by the name that it has now."""
+    """Return the action that an event recorded, with the current name of its class."""
     asked = dict(payload["asked"])
     if kind in ("merge", "assign"):
         found = _class_of(session, payload)

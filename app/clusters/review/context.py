@@ -1,6 +1,7 @@
-"""The cluster under review: lock, members, labels and suggested labels.
+"""The cluster under review: lock, members, and suggested labels.
 
-A suggested label is proposed by the review of a cluster for its members until somebody accepts it.
+A suggested label is a class that the review of a cluster proposes for a member, until somebody
+accepts it.
 """
 
 from collections import defaultdict
@@ -26,26 +27,26 @@ Memory = dict[str, Any]
 
 @dataclass(frozen=True)
 class ReviewContext:
-    """Where an act takes place."""
+    """The cluster, author and event of an action."""
 
     session: Session
     cluster: Cluster  # the latest of its identity, locked
     author: Principal
-    event_id: int  # of the act itself, also while it is undone or redone
+    event_id: int  # of the original action, also while it is undone or redone
 
 
 def require_flagged(context: ReviewContext) -> None:
-    """Refuse what can be done to a cluster once only."""
+    """Refuse actions that are possible only for a flagged cluster."""
     state = context.cluster.state
     if state != "flagged":
         raise ConflictError(f"This cluster is {state} already: undo that first.")
 
 
 def hold_latest(context: ReviewContext) -> None:
-    """Let no clustering continue the cluster as it was, until the transaction ends."""
+    """Lock the cluster so that no run continues it in its old state until the transaction ends."""
     mine = Cluster.identity == context.cluster.identity, Cluster.state != "split"
     context.session.execute(select(Cluster.id).where(*mine).with_for_update(key_share=True)).all()
-    # Asked again: what was stored while this waited is not among what it waited for.
+    # Query again, because the locking query does not see rows stored while it waited.
     latest = context.session.scalar(
         select(Cluster.id).where(*mine).order_by(Cluster.id.desc()).limit(1)
     )
@@ -54,7 +55,7 @@ def hold_latest(context: ReviewContext) -> None:
 
 
 def set_state(context: ReviewContext, state: str) -> None:
-    """Of the cluster in every run that found it; parts of a split keep theirs."""
+    """Set the state of the cluster in every run that found it; split clusters keep theirs."""
     hold_latest(context)
     context.session.execute(
         update(Cluster)
@@ -66,7 +67,7 @@ def set_state(context: ReviewContext, state: str) -> None:
 
 
 def members_named(session: Session, cluster: Cluster, member_ids: Sequence[UUID]) -> list[UUID]:
-    """These members without repetition, in the order of their ids."""
+    """Check that these are members; return them sorted by id, without duplicates."""
     wanted = sorted(set(member_ids))
     if not 1 <= len(wanted) <= MOST_MEMBERS:
         raise InvalidRequestError(f"Name 1 to {MOST_MEMBERS:,} members, not {len(wanted):,}.")
@@ -84,13 +85,13 @@ def members_named(session: Session, cluster: Cluster, member_ids: Sequence[UUID]
 
 
 def lock_identity(session: Session, identity: UUID) -> None:
-    """One review of a cluster at a time, until the transaction ends."""
+    """Allow only one review of a cluster at a time, until the transaction ends."""
     key = func.hashtextextended(str(identity), 4)
     session.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 def read_logs(session: Session, identities: Collection[UUID]) -> dict[UUID, Log]:
-    """The logs of the clusters of these identities."""
+    """Read the review histories of these identities."""
     rows = session.scalars(
         select(ReviewEvent)
         .where(is_any_of(ReviewEvent.identity, identities))
@@ -103,15 +104,15 @@ def read_logs(session: Session, identities: Collection[UUID]) -> dict[UUID, Log]
 
 
 def read_log(session: Session, identity: UUID) -> Log:
-    """The log of the clusters of this identity."""
+    """Read the review history of this identity."""
     return read_logs(session, [identity])[identity]
 
 
 def named_for(session: Session, logs: Collection[Log]) -> list[str | None]:
-    """What class the naming or merging that stands in each log is about, as it is called now.
+    """Return for each log the current class of its naming or merging in force, by name.
 
-    That is what it was merged into since, if that stands: so its labels are. None where nothing
-    stands.
+    If that class was merged into another since, and the merge is in force, it is the other class,
+    which the labels now have. None if no naming or merging is in force.
     """
     merges: list[Merged] | None = None
     found: list[str | None] = []
@@ -134,7 +135,7 @@ def named_for(session: Session, logs: Collection[Log]) -> list[str | None]:
 def suggest(
     session: Session, *, cluster_id: UUID, identity: UUID, class_id: int, event_id: int
 ) -> int:
-    """Suggest a class for the members of a cluster that have no label; how many those are."""
+    """Suggest a class for the unlabelled members of a cluster; return their number."""
     unlabelled = (
         select(literal(identity, Uuid), Glitch.id, literal(class_id), literal(event_id))
         .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
@@ -152,7 +153,7 @@ def suggest(
 def suggest_again(
     session: Session, glitch_ids: Collection[UUID], *, identity: UUID, class_id: int, event_id: int
 ) -> None:
-    """Put back suggestions that an act had used up, but those for glitches deleted since."""
+    """Restore suggestions that an action had used, except for glitches deleted since."""
     there = select(literal(identity, Uuid), Glitch.id, literal(class_id), literal(event_id)).where(
         is_any_of(Glitch.id, glitch_ids)
     )
@@ -163,7 +164,7 @@ def suggest_again(
 def take_suggestions(
     session: Session, identity: UUID, glitch_ids: Sequence[UUID] | None = None
 ) -> list[LabelSuggestion]:
-    """Remove the suggestions of a cluster for these glitches, or all; what was removed."""
+    """Remove and return the suggestions of a cluster, for these glitches or for all."""
     conditions = _suggested(identity, glitch_ids)
     rows = session.scalars(
         select(LabelSuggestion).where(*conditions).order_by(LabelSuggestion.glitch_id)
@@ -177,7 +178,7 @@ def take_suggestions(
 
 
 def _suggested(identity: UUID, glitch_ids: Sequence[UUID] | None) -> list[ColumnElement[bool]]:
-    """What the suggestions of a cluster meet, for these glitches or all."""
+    """Return conditions for the suggestions of a cluster, for these glitches or for all."""
     conditions = [LabelSuggestion.identity == identity]
     if glitch_ids is not None:
         conditions.append(is_any_of(LabelSuggestion.glitch_id, glitch_ids))
@@ -185,9 +186,9 @@ def _suggested(identity: UUID, glitch_ids: Sequence[UUID] | None) -> list[Column
 
 
 def _waits() -> ColumnElement[bool]:
-    """Whether a suggestion is open: nobody labelled the glitch since it was made.
+    """Return the condition that a suggestion is open: the glitch has no label.
 
-    It is open again where that label is revoked.
+    It is open again if that label is revoked.
     """
     return exists().where(Glitch.id == LabelSuggestion.glitch_id, Glitch.class_id.is_(None))
 
@@ -195,9 +196,9 @@ def _waits() -> ColumnElement[bool]:
 def take_open_suggestions(
     session: Session, identity: UUID, glitch_ids: Sequence[UUID] | None = None
 ) -> list[LabelSuggestion]:
-    """The same, but those for glitches that somebody labelled since: that label stays."""
+    """Remove and return open suggestions; glitches that somebody labelled since keep that label."""
     mine = select(LabelSuggestion.glitch_id).where(*_suggested(identity, glitch_ids))
-    # Who labels one of them meanwhile is waited for.
+    # Wait for transactions that are labelling one of them.
     session.execute(
         select(Glitch.id)
         .where(Glitch.id.in_(mine))
@@ -209,7 +210,7 @@ def take_open_suggestions(
 
 
 def count_by_cluster(session: Session, identities: Collection[UUID]) -> dict[UUID, int]:
-    """How many suggestions of each cluster wait for a decision."""
+    """Count the open suggestions of each cluster."""
     rows = session.execute(
         select(LabelSuggestion.identity, func.count())
         .where(LabelSuggestion.identity.in_(identities), _waits())
@@ -221,7 +222,7 @@ def count_by_cluster(session: Session, identities: Collection[UUID]) -> dict[UUI
 def suggested_classes(
     session: Session, glitch_ids: Collection[UUID], identity: UUID | None = None
 ) -> dict[UUID, tuple[str, ...]]:
-    """Names of the classes suggested for each glitch, by one cluster or by any."""
+    """Return the names of the classes suggested for each glitch, by one cluster or by any."""
     query = (
         select(LabelSuggestion.glitch_id, GlitchClass.name)
         .join(GlitchClass, GlitchClass.id == LabelSuggestion.class_id)

@@ -1,4 +1,4 @@
-"""The history of a cluster's review: possible actions, and recorded actions in words."""
+"""The review history of a cluster: possible actions, and recorded actions in words."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.core import events
 
-MOST_MEMBERS = 10_000  # in one act
+MOST_MEMBERS = 10_000  # in one action
 _Members = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_MEMBERS)]
 
 
@@ -94,7 +94,7 @@ Log = events.EventLog[ReviewEvent]
 
 
 def replay(rows: Sequence[Any]) -> Log:
-    """What follows from these rows of the table of events, oldest first."""
+    """Build the history from rows of the event table, oldest first."""
     return events.replay_events(rows, _event, thing="cluster", describe_act=_describe_act)
 
 

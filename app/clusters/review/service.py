@@ -1,6 +1,6 @@
 """Review of clusters. Every action and every undo is an event with its author.
 
-An action is refused if its author has not seen the last event (``app.core.events``).
+An action is refused if its author has not seen the latest event (``app.core.events``).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -31,36 +31,36 @@ from app.core.database import is_any_of
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.events import RedoRequest, UndoRequest, act_to_turn, check_remark, refuse_stale
 
-_MOST_TOLD = 20_000  # members of a cluster whose decisions elsewhere are looked up for a page
+_MOST_TOLD = 20_000  # members; larger clusters are not searched for other decisions
 
 
 @dataclass(frozen=True)
 class ReviewOutcome:
-    """What an act led to."""
+    """The result of an action."""
 
     log: Log
-    cluster_id: UUID  # the cluster to look at now
+    cluster_id: UUID  # the cluster to show now
     state: str
-    n_suggested: int  # labels that wait to be accepted
+    n_suggested: int  # suggested labels that wait to be accepted
 
 
 def review(
     session: Session, cluster_id: UUID, action: Action, *, author: Principal
 ) -> ReviewOutcome:
-    """Do something to a cluster, in the caller's transaction.
+    """Apply a review action to a cluster, in the caller's transaction.
 
-    The action says which event of the history its author, a reviewer, has seen last.
+    The action names the latest event of the history that its author has seen.
 
     Raises:
-        PermissionDeniedError: if the author is no reviewer.
+        PermissionDeniedError: if the author is not a reviewer.
         NotFoundError: if there is no such cluster or event.
-        InvalidRequestError: if what is asked for makes no sense; says why.
+        InvalidRequestError: if the action is not valid; says why.
         ConflictError: if somebody else was quicker, the cluster was reviewed already, or others
-            built on what is to be undone; says who and what.
+            built on the action to be undone; says who and what.
     """
     require_role(author, Role.REVIEWER)
     cluster = _lock(session, cluster_id)
-    identity = cluster.identity  # the row itself may go, where a split is undone
+    identity = cluster.identity  # undoing a split may delete the row
     log = read_log(session, identity)
     if not isinstance(action, CommentRequest):
         refuse_stale(log, action.last_event_id)
@@ -68,7 +68,7 @@ def review(
     if isinstance(action, PromoteRequest):
         check_class_name(action.class_name)
     noted = {"remark": check_remark(action.remark)} if action.remark.strip() else {}
-    with session.begin_nested():  # what is refused leaves no event, even if the caller goes on
+    with session.begin_nested():  # a refused action leaves no event, even if the caller continues
         if isinstance(action, UndoRequest | RedoRequest):
             row = _turn(session, cluster, log, action, author=author, noted=noted)
         else:
@@ -84,7 +84,7 @@ def review(
 
 
 def history(session: Session, cluster_id: UUID) -> Log:
-    """Actions on a cluster in all its clusterings, oldest first."""
+    """Return the actions on a cluster in all its runs, oldest first."""
     cluster = session.get(Cluster, cluster_id)
     if cluster is None:
         raise NotFoundError(f"There is no cluster {cluster_id}.")
@@ -99,11 +99,11 @@ def history(session: Session, cluster_id: UUID) -> Log:
 def _hindrance(
     session: Session, cluster: Cluster, latest: Cluster, log: Log, event: ReviewEntry
 ) -> str | None:
-    """Why the act that it is the turn of cannot be undone or done again after all."""
+    """Say why the next undo or redo of an event is not possible, if so."""
     turn = UndoRequest if event.may_undo else RedoRequest
     try:
         _refuse_superseded(cluster, latest, turn.made(event_id=event.id))
-        if ACTS[event.kind].request is CommentRequest:  # there may be many, and nothing hinders one
+        if ACTS[event.kind].request is CommentRequest:  # may be many; nothing hinders their undo
             return None
         if event.may_undo:
             ACTS[event.kind].refuse_undo(session, latest, log.last_doing_of(event).payload)
@@ -115,7 +115,7 @@ def _hindrance(
 
 
 def class_names_of(session: Session, identities: Collection[UUID]) -> dict[UUID, str]:
-    """The class of each cluster that is named or merged into one, as it is called now."""
+    """Return the current name of the class of each cluster that was named or merged."""
     logs = read_logs(session, identities)
     names = named_for(session, logs.values())
     return {identity: name for identity, name in zip(logs, names, strict=True) if name}
@@ -124,9 +124,9 @@ def class_names_of(session: Session, identities: Collection[UUID]) -> dict[UUID,
 def reported_decisions(
     session: Session, clusters: Sequence[records.Cluster]
 ) -> dict[UUID, list[tuple[Decision, int]]]:
-    """The decisions that stand now about members of each cluster in another, with how many.
+    """Return the decisions in force about members of each cluster in other clusters, with numbers.
 
-    Absent is what is too large to look.
+    Clusters of more than ``_MOST_TOLD`` members are left out.
     """
     sizes = {one.id: one.size for one in clusters if one.size <= _MOST_TOLD}
     own, mine, theirs = aliased(Cluster), aliased(ClusterMember), aliased(ClusterMember)
@@ -169,7 +169,7 @@ def _turn(
     author: Principal,
     noted: Mapping[str, Any],
 ) -> ReviewEvent:
-    """Undo or redo an act."""
+    """Undo or redo an action."""
     root = act_to_turn(log, action)
     row = _add(session, cluster, "undo", author, undoes=log.tip_of[root.id])
     context = ReviewContext(session, _latest(session, cluster.identity), author, root.id)
@@ -194,12 +194,12 @@ def _refuse_superseded(cluster: Cluster, latest: Cluster, action: Action) -> Non
 
 
 def _lock(session: Session, cluster_id: UUID) -> Cluster:
-    """The latest cluster of this one's run and identity; one reviewer at a time."""
+    """Lock a cluster's identity, so that one reviewer acts at a time, and return the cluster."""
     found = session.get(Cluster, cluster_id)
     if found is not None:
         lock_identity(session, found.identity)
         found = session.get(Cluster, cluster_id, populate_existing=True)
-    if found is None:  # never was, or an undo removed it meanwhile
+    if found is None:  # it never existed, or an undo removed it meanwhile
         raise NotFoundError(f"There is no cluster {cluster_id}.")
     return found
 
