@@ -1,4 +1,4 @@
-"""Published checkpoints. Exactly one is active, and every query uses only one."""
+"""Published checkpoints. At most one is active, and each query uses only one."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from app.models.tables import Checkpoint
 
 LARGEST_LATENT = 2000  # what an HNSW index of pgvector can hold
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_PUBLISHERS_LOCK = 6_720_341_906  # any constant; publishers and activators must agree on it
+_PUBLISHERS_LOCK = 6_720_341_906  # any constant; publishing and activating must use the same one
 
 
 def publish_checkpoint(
@@ -35,8 +35,11 @@ def publish_checkpoint(
 ) -> CheckpointRecord:
     """Register a checkpoint and create its partition for embeddings.
 
-    Publishing the same digest again only activates it, if requested. The first checkpoint is always
-    active.
+    Publishing the same digest again only activates it, if requested. A checkpoint is also activated
+    if none is active.
+
+    Raises:
+        InvalidRequestError: if a digest or the latent size is invalid.
     """
     for value in (digest, preprocessing_digest):
         if not _DIGEST.fullmatch(value):
@@ -65,13 +68,17 @@ def publish_checkpoint(
 
 
 def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
-    """Make this the one active checkpoint."""
+    """Make this checkpoint the only active one.
+
+    Raises:
+        NotFoundError: if the checkpoint does not exist.
+    """
     lock_publishing(session)
     row = session.get(Checkpoint, checkpoint_id)
     if row is None:
         raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
     if not row.is_active:
-        # The old one first: the partial unique index allows no moment with two.
+        # Deactivate the old one first: the partial unique index never allows two.
         session.execute(update(Checkpoint).where(Checkpoint.is_active).values(is_active=False))
         row.is_active = True
         session.flush()
@@ -79,7 +86,11 @@ def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecor
 
 
 def active_checkpoint(session: Session) -> CheckpointRecord:
-    """The active checkpoint."""
+    """The active checkpoint.
+
+    Raises:
+        NotReadyError: if there is none.
+    """
     row = session.scalar(select(Checkpoint).where(Checkpoint.is_active))
     if row is None:
         raise NotReadyError(
@@ -89,7 +100,7 @@ def active_checkpoint(session: Session) -> CheckpointRecord:
 
 
 def active_id(session: Session) -> int | None:
-    """Which checkpoint is active: its manifest, tens of kilobytes, stays where it is."""
+    """Id of the active checkpoint, without reading its manifest (tens of kilobytes)."""
     return session.scalar(_ACTIVE_ID)
 
 
@@ -97,11 +108,14 @@ _ACTIVE_ID = select(Checkpoint.id).where(Checkpoint.is_active)
 
 
 def hold_active(session: Session, checkpoint_id: int) -> bool:
-    """Whether this checkpoint is active; if so, it stays so until the end of the transaction.
+    """Whether this checkpoint is active; if so, it stays active until the end of the transaction.
 
-    For callers that store under it: a switch waits for them, so that it leaves no glitch behind.
+    For callers that store embeddings under it: a switch waits for them, so it misses no glitch.
+
+    Raises:
+        NotFoundError: if the checkpoint does not exist.
     """
-    # What was read before may be past: the facts are read behind the lock.
+    # Facts cached earlier may be outdated, so they are read after taking the lock.
     return _read_facts(session, checkpoint_id, first=_HOLD).is_active
 
 
@@ -109,7 +123,11 @@ _HOLD = f"SELECT pg_advisory_xact_lock_shared({_PUBLISHERS_LOCK});"
 
 
 def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
-    """The checkpoint of this id."""
+    """The checkpoint with this id.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
     row = session.get(Checkpoint, checkpoint_id)
     if row is None:
         raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
@@ -122,12 +140,16 @@ class SearchFacts:
 
     latent_size: int
     is_active: bool
-    is_indexed: bool  # by a finished vector index
-    is_spherical: bool  # means have one length, so that Euclid and angle order them alike
+    is_indexed: bool  # whether its vector index is complete
+    is_spherical: bool  # means have equal length, so distance and angle give the same order
 
 
 def search_facts(session: Session, checkpoint_id: int) -> SearchFacts:
-    """Those of this checkpoint, read once a transaction."""
+    """Facts of this checkpoint, read once per transaction.
+
+    Raises:
+        NotFoundError: if the checkpoint does not exist.
+    """
     return _known_facts(session).get(checkpoint_id) or _read_facts(session, checkpoint_id)
 
 
@@ -152,7 +174,7 @@ _KNOWN = "facts of checkpoints, by transaction"
 _SEARCH_FACTS = (
     "SELECT latent_size, is_active,"
     " coalesce((SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%(name)s)), false),"
-    # Only the architecture with a front end puts its means on a sphere.
+    # Only the architecture with a front end has means on a sphere.
     " coalesce(manifest -> 'architecture' ? 'front_end', false)"
     " FROM checkpoint WHERE id = %(id)s"
 )
@@ -168,15 +190,15 @@ _LATEST_FIRST = select(Checkpoint).order_by(Checkpoint.id.desc())
 
 @dataclass(frozen=True)
 class Standing:
-    """The coverage of the catalogue by a checkpoint."""
+    """Coverage of the catalogue by a checkpoint."""
 
-    embedded: int = 0  # glitches that it has embedded
-    activated_at: datetime | None = None  # when it was made to serve last
+    embedded: int = 0  # number of glitches with its embedding
+    activated_at: datetime | None = None  # the last time
     activated_by: str | None = None
 
 
 def standings(session: Session) -> tuple[int, dict[int, Standing]]:
-    """The number of glitches, and the coverage by each checkpoint, by its id."""
+    """Number of glitches, and the coverage by each checkpoint, by checkpoint id."""
     total = int(session.scalar(select(func.sum(GlitchTally.n))) or 0)
     counted = select(Embedding.checkpoint_id, func.count()).group_by(Embedding.checkpoint_id)
     embedded = dict(session.execute(counted).all())
@@ -184,7 +206,7 @@ def standings(session: Session) -> tuple[int, dict[int, Standing]]:
     latest = {
         row.subject_id: row
         for row in session.scalars(select(AuditEvent).where(*about).order_by(AuditEvent.id))
-    }  # the last of each stays
+    }  # the latest event of each checkpoint
     found = {}
     for checkpoint_id in session.scalars(select(Checkpoint.id)):
         event = latest.get(str(checkpoint_id))
@@ -197,5 +219,5 @@ def standings(session: Session) -> tuple[int, dict[int, Standing]]:
 
 
 def lock_publishing(session: Session) -> None:
-    """Publish and activate one at a time, until the end of the transaction."""
+    """Serialise publishing and activating until the end of the transaction."""
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PUBLISHERS_LOCK})

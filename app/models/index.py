@@ -1,8 +1,8 @@
 """The job kind ``index``: a vector index for a large catalogue, and an audit of its recall.
 
-Above ``INDEX_FROM_ROWS`` embeddings an exact scan takes too long, so the active checkpoint gets an
-HNSW index, which may miss a neighbour. Its recall is measured once a day: stored glitches are
-searched for by both methods, and the share that the index finds is the job's result.
+With ``INDEX_FROM_ROWS`` embeddings or more an exact scan takes too long, so the active checkpoint
+gets an HNSW index, which may miss a neighbour. Its recall is measured once a day: stored glitches
+are searched for by both methods, and the fraction that the index finds is the job's result.
 """
 
 import time
@@ -28,16 +28,16 @@ from app.models.checkpoints import active_checkpoint
 KIND = "index"
 AUTHOR = "scheduler"
 AUDIT_EVERY = timedelta(days=1)
-AUDITED = 50  # searches: recall to within some per cent
+AUDITED = 50  # number of searches; gives recall to a few per cent
 NEAREST = 10
 
 
 @dataclass(frozen=True)
 class IndexAudit:
-    """How well the vector index of a checkpoint finds the nearest."""
+    """Recall and search times of a checkpoint's vector index."""
 
     checkpoint: str
-    recall: float  # share of the ten nearest that it finds, 0 to 1
+    recall: float  # fraction of the ten nearest neighbours that it finds, 0 to 1
     searches: int
     index_ms: float  # median of one search
     exact_ms: float
@@ -47,9 +47,12 @@ class IndexAudit:
 def queue_index_jobs(
     session: Session, *, from_rows: int = partitions.INDEX_FROM_ROWS
 ) -> tuple[str, ...]:
-    """Queue the build or the daily audit where the active checkpoint is due for it; its name.
+    """Queue the build or daily audit of the active checkpoint's index if it is due.
 
     A build that failed or was cancelled is tried again the next day.
+
+    Returns:
+        The name of the checkpoint if a job was queued, otherwise an empty tuple.
     """
     try:
         checkpoint = active_checkpoint(session)
@@ -75,7 +78,7 @@ def queue_index_jobs(
 
 
 def latest_audit(session: Session, checkpoint_id: int) -> IndexAudit | None:
-    """The latest audit of a checkpoint's index; None where there was none."""
+    """Latest audit of a checkpoint's index; None if there is none."""
     row = session.scalar(
         select(Job)
         .where(Job.kind == KIND, Job.key == str(checkpoint_id), Job.state == "succeeded")
@@ -89,10 +92,10 @@ def latest_audit(session: Session, checkpoint_id: int) -> IndexAudit | None:
 
 
 class IndexHandler:
-    """A ``JobHandler``; holds nothing between calls."""
+    """The ``JobHandler`` of index jobs; it has no state."""
 
     def plan(self, *_: object) -> Iterator[ChunkPlan]:
-        """One chunk: the build, which PostgreSQL does in one statement."""
+        """Plan one chunk: PostgreSQL builds the index in one statement."""
         yield ChunkPlan({"what": "build"})
 
     def run_chunk(
@@ -102,7 +105,7 @@ class IndexHandler:
         chunk: Chunk,  # noqa: ARG002  (a handler's)
         context: JobContext,
     ) -> ChunkResult:
-        """Build the index concurrently, on its own connection; a cancel is noticed."""
+        """Build the index concurrently on a separate connection, checking for cancellation."""
         said = job.parameters
         engine = cast("Engine", session.get_bind())
 
@@ -121,7 +124,7 @@ class IndexHandler:
         return ChunkResult()
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """Search for stored glitches by both ways."""
+        """Measure recall and times by searching with and without the index."""
         checkpoint_id = job.parameters["checkpoint_id"]
         if not partitions.has_vector_index(session, checkpoint_id):
             return {"is_indexed": False}

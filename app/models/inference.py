@@ -1,4 +1,4 @@
-"""Encoder, decoder and strain transform, shared by requests: batched, limited, not blocking."""
+"""Encoder, decoder and strain transform shared by requests, with batching and limits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _log = logging.getLogger("app.inference")
 
 
 class Turns:
-    """A bounded number of callers at a time; the others wait, and not for long."""
+    """Limits the number of concurrent callers; the others wait for a limited time."""
 
     def __init__(self, number: int, timeout_s: float, sentence: str) -> None:
         self._free = threading.BoundedSemaphore(number)
@@ -44,7 +44,11 @@ class Turns:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Hold a turn for the length of the block."""
+        """Hold a place for the duration of the block.
+
+        Raises:
+            BusyError: if no place becomes free within the timeout.
+        """
         if not self._free.acquire(timeout=self._timeout_s):
             raise BusyError(self._sentence, retry_after_s=5)
         try:
@@ -54,13 +58,13 @@ class Turns:
 
 
 class Batcher(Generic[_Item, _Answer]):
-    """One thread that answers items in batches; callers block in their own threads.
+    """Processes items in batches in one thread, while callers block in their own threads.
 
-    A batch takes all waiting items. Only if the previous batch had several does it wait up to
-    ``wait_s`` for more, so a single client never waits in vain. An exception affects only the
-    member that causes it: a failed batch is repeated one by one. ``work`` answers a batch in its
-    order, one result an item, and runs only in this thread. If ``max_queue`` items wait, more are
-    refused.
+    A batch takes all waiting items, up to ``max_batch``. Only if the previous batch had several
+    items does it wait up to ``wait_s`` for more, so a single client never waits for nothing. If a
+    batch fails, its items are processed one by one, so that an exception reaches only the item that
+    causes it. ``work`` returns one result per item, in order, and runs only in this thread. While
+    ``max_queue`` items wait, more are refused.
     """
 
     def __init__(
@@ -86,14 +90,14 @@ class Batcher(Generic[_Item, _Answer]):
         self._thread.start()
 
     def submit(self, item: _Item, *, timeout_s: float) -> _Answer:
-        """The result of one item. It blocks the calling thread: never call it on an event loop.
+        """Return the result of one item. Blocks the calling thread: never call it on an event loop.
 
         Raises:
-            BusyError: if the queue is full, the answer takes longer than ``timeout_s``, or the
+            BusyError: if the queue is full, the result takes longer than ``timeout_s``, or the
                 service is stopping.
         """
         future: Future[_Answer] = Future()
-        with self._submission:  # nothing may enter the queue behind the end mark
+        with self._submission:  # no item may enter the queue after the end marker
             if self._closed.is_set():
                 raise BusyError("The service is stopping: send the request again in a moment.")
             try:
@@ -110,10 +114,10 @@ class Batcher(Generic[_Item, _Answer]):
                     f"The {self._name} did not answer within {timeout_s:g} s because of the load: "
                     "try again in a few seconds."
                 ) from None
-            raise  # a TimeoutError of the work itself
+            raise  # a TimeoutError raised by the work
 
     def close(self) -> None:
-        """Answer what waits, then end the thread. May be called twice."""
+        """Process the waiting items, then end the thread. May be called twice."""
         with self._submission:
             is_first = not self._closed.is_set()
             self._closed.set()
@@ -154,7 +158,7 @@ class Batcher(Generic[_Item, _Answer]):
     def _answer(self, batch: Sequence[tuple[_Item, Future[_Answer]]]) -> None:
         try:
             answered = list(zip(batch, self._work([item for item, _ in batch]), strict=True))
-        except Exception as error:  # noqa: BLE001 - handed to the caller whose item it is
+        except Exception as error:  # noqa: BLE001 - passed to the caller of the item
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
                 return
@@ -166,13 +170,13 @@ class Batcher(Generic[_Item, _Answer]):
             future.set_result(answer)
 
 
-CONCURRENCY = 2  # pictures painted at once: more would only take turns on the same cores
+CONCURRENCY = 2  # pictures painted at once; more would compete for the same cores
 
 
 class Painter:
     """One checkpoint's decoder for concurrent requests. Blocks: call it from a pool thread.
 
-    Threads share its decoder.
+    Threads share the decoder.
     """
 
     def __init__(self, decoder: Decoder, *, timeout_s: float = 30.0) -> None:
@@ -182,25 +186,33 @@ class Painter:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """The recipe of the views that it paints."""
+        """The preprocessing of the views that it paints."""
         return self._decoder.preprocessing
 
     def paint(self, latents: LatentArray, durations_s: Sequence[float]) -> ViewsArray:
-        """As ``glitch.decoder.Decoder.paint``."""
+        """See ``glitch.decoder.Decoder.paint``.
+
+        Raises:
+            BusyError: if too many pictures wait.
+        """
         with self._turns.one():
             return self._decoder.paint(latents, durations_s)
 
     def residual(self, views: Views, latent: Float32[np.ndarray, " latent"]) -> ViewsArray:
-        """As ``glitch.decoder.Decoder.residual``."""
+        """See ``glitch.decoder.Decoder.residual``.
+
+        Raises:
+            BusyError: if too many pictures wait.
+        """
         with self._turns.one():
             return self._decoder.residual(views, latent)
 
 
 class BatchingEncoder(Batcher[Views, Encoding]):
-    """One checkpoint's encoder behind one thread that batches concurrent requests.
+    """One checkpoint's encoder, with one thread that batches concurrent requests.
 
-    Where ``max_queue`` requests wait, more are refused. ``painter`` paints views from this
-    checkpoint's latents.
+    While ``max_queue`` requests wait, more are refused. ``painter`` paints views from latent
+    vectors of this checkpoint.
     """
 
     def __init__(
@@ -222,17 +234,21 @@ class BatchingEncoder(Batcher[Views, Encoding]):
         self._timeout_s = timeout_s
 
     def encode(self, views: Views) -> Encoding:
-        """The encoding of one glitch. Blocks: call it from a pool thread."""
+        """Encode one glitch. Blocks: call it from a pool thread.
+
+        Raises:
+            BusyError: as ``submit``.
+        """
         return self.submit(views, timeout_s=self._timeout_s)
 
 
 class Encoders:
-    """The encoders of published checkpoints, found by digest and loaded at first need.
+    """Encoders of published checkpoints, found by digest and loaded when first needed.
 
-    A checkpoint published while the service runs is thus served without a restart.
+    A checkpoint published while the service runs can therefore be used without a restart.
 
-    ``roots`` are folders that hold checkpoint folders, or are one, searched in their order;
-    ``make`` wraps a loaded one.
+    ``roots`` are checkpoint folders or folders that contain them, searched in this order; ``make``
+    wraps a loaded checkpoint.
     """
 
     def __init__(
@@ -247,7 +263,7 @@ class Encoders:
         """The encoder of the checkpoint with this digest.
 
         Raises:
-            NotReadyError: if no folder here holds that checkpoint.
+            NotReadyError: if no folder contains that checkpoint.
         """
         with self._lock:
             if digest not in self._loaded:
@@ -255,8 +271,8 @@ class Encoders:
             return self._loaded[digest]
 
     def work_done(self) -> tuple[int, int]:
-        """Passes of the encoders that are loaded, and the glitches in them."""
-        loaded = list(self._loaded.values())  # without the lock, which is held while one loads
+        """Number of batches and of glitches that the loaded encoders have processed."""
+        loaded = list(self._loaded.values())  # without the lock, which is held during loading
         return sum(one.passes for one in loaded), sum(one.answered for one in loaded)
 
     def close(self) -> None:
@@ -268,7 +284,11 @@ class Encoders:
 
 
 def find_checkpoint(roots: Sequence[Path], digest: str) -> Checkpoint:
-    """The checkpoint with this digest, loaded from the first folder that holds it."""
+    """Load the checkpoint with this digest from the first folder that contains it.
+
+    Raises:
+        NotReadyError: if no folder and no storage contains it.
+    """
     found = _found(roots, digest)
     if found is None and roots and _fetch(roots[0] / digest):
         found = _found(roots[:1], digest)
@@ -285,18 +305,18 @@ def _found(roots: Sequence[Path], digest: str) -> Checkpoint | None:
     for folder in _checkpoint_folders(roots):
         try:
             checkpoint = load_checkpoint(folder)
-        except CheckpointError as error:  # a damaged neighbour must not hide the good one
+        except CheckpointError as error:  # a damaged checkpoint must not hide a good one
             _log.warning("a checkpoint cannot be loaded: %s", error)
             continue
-        # Some releases published former ones' under a digest of their own: the copy is named by it.
+        # Some releases published older checkpoints under another digest, which names the folder.
         if digest in (checkpoint.digest, folder.name):
             return checkpoint
     return None
 
 
 def _fetch(folder: Path) -> bool:
-    """Have a checkpoint here that was published on another machine."""
-    storage = storage_of(folder.parents[1])  # checkpoints lie in a folder of the data directory
+    """Fetch a checkpoint that was published on another machine; whether it is complete."""
+    storage = storage_of(folder.parents[1])  # checkpoints are in a folder of the data directory
     return all(storage.fetch(folder / name) for name in (WEIGHTS_FILE, MANIFEST_FILE))
 
 
@@ -309,7 +329,7 @@ def _checkpoint_folders(roots: Sequence[Path]) -> Iterator[Path]:
 
 
 class StrainTransform:
-    """Strain to views for concurrent requests, a bounded number of them at a time."""
+    """Transforms strain to views for a limited number of concurrent requests."""
 
     def __init__(self, *, concurrency: int = 2, timeout_s: float = 30.0, device: str = "cpu"):
         sentence = "Too much strain waits to be transformed: try again in a few seconds."
@@ -319,10 +339,10 @@ class StrainTransform:
     def __call__(
         self, strain: Strain, gps_time: Decimal, preprocessing: Preprocessing, *, centre: bool
     ) -> StrainViews:
-        """The views of one stretch of strain, centred on the loudest tile or on the GPS time.
+        """Views of one strain series, centred on the loudest tile or on the GPS time.
 
         Raises:
-            BusyError: if its turn does not come in time.
+            BusyError: if too many requests wait.
             StrainError: if the strain cannot be turned into views.
         """
         with self._turns.one():

@@ -1,8 +1,8 @@
-"""Links to images that work without a token, for clients that cannot send one.
+"""Links to pictures that work without a token, for clients that cannot send one.
 
 ``GravitySpyTable.download()`` requests the addresses in a search result without a token. Each
-address contains an expiry time and an HMAC over glitch, window and expiry, and gives access to only
-that image until then.
+address contains an expiry time and an HMAC of glitch, window and expiry, and gives access only to
+that picture until then.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _DAY_S = 86400
 class PictureLinks:
     """Makes and checks signed links.
 
-    The secret is the same on every replica.
+    All replicas must use the same secret.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class PictureLinks:
 
     def path(self, glitch_id: str, duration_s: float) -> str:
         """Path and query of the picture of one view, with Gravity Spy's axes."""
-        # Whole days, so that the links of one day are equal and can be cached.
+        # Whole days, so that links made on one day are equal and can be cached.
         expires = int(-(-(self._clock() + self._lifetime_s) // _DAY_S)) * _DAY_S
         query = urlencode(
             {"axes": "true", "expires": expires}
@@ -38,7 +38,7 @@ class PictureLinks:
         return f"/glitches/{glitch_id}/views/{duration_s:.1f}.png?{query}"
 
     def is_good(self, glitch_id: str, duration_s: float, expires: int, signature: str) -> bool:
-        """Whether a link is ours and not yet expired."""
+        """Whether a link has a valid signature and has not expired."""
         made = self._signature(glitch_id, duration_s, expires)
         is_ours = hmac.compare_digest(made.encode(), signature.encode())
         return is_ours and self._clock() < expires

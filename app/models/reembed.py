@@ -1,8 +1,9 @@
-"""Change of the model of a filled catalogue: embed in the background, then switch at once.
+"""Change the model of a filled catalogue: embed in the background, then switch.
 
-The current checkpoint serves until every glitch has an embedding under the next one. Queries use
+The current checkpoint is used until every glitch has an embedding under the next one. Queries use
 only the active checkpoint, so none sees an incomplete catalogue. Going back works in the same way:
-the embeddings of the former checkpoint are kept, and only glitches stored since are embedded first.
+the embeddings of the former checkpoint are kept, and only glitches stored since then must be
+embedded first.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from glitch.encoder import Encoder
 
 KIND = "reembed"
-GLITCHES = 256  # in a chunk: some seconds of work
+GLITCHES = 256  # per chunk: some seconds of work
 _REJUDGED = 2000
 _LEAST_DIGITS = 8
 _NOT_YET = Judgement(
@@ -46,7 +47,12 @@ _NOT_YET = Judgement(
 
 
 def find_checkpoint_named(session: Session, name: str) -> CheckpointRecord:
-    """The published checkpoint of this name, or with this prefix of its digest."""
+    """The published checkpoint with this name, or with this prefix of its digest.
+
+    Raises:
+        NotFoundError: if there is none.
+        ConflictError: if there are several.
+    """
     published = checkpoints.list_checkpoints(session)
     found = [one for one in published if one.name == name]
     if len(name) >= _LEAST_DIGITS:
@@ -62,14 +68,14 @@ def find_checkpoint_named(session: Session, name: str) -> CheckpointRecord:
 def switch_checkpoint(
     session: Session, checkpoint_id: int, author: str
 ) -> tuple[CheckpointRecord, JobRecord | None]:
-    """Make a checkpoint the active one: at once, or by a job where glitches lack its embedding.
+    """Activate a checkpoint: immediately, or by a job if glitches lack its embedding.
 
     Returns:
-        The checkpoint as it stands, and the job that will switch; None where it serves now.
+        The current state of the checkpoint, and the job that will switch; None if it is active now.
 
     Raises:
-        NotFoundError: if there is no such checkpoint.
-        ConflictError: if its views are made by another recipe than the stored ones.
+        NotFoundError: if the checkpoint does not exist.
+        ConflictError: if its preprocessing differs from that of the stored views.
     """
     checkpoints.lock_publishing(session)
     target = checkpoints.get_checkpoint(session, checkpoint_id)
@@ -87,10 +93,10 @@ def switch_checkpoint(
 
 
 class ReembedHandler:
-    """A ``JobHandler``; holds nothing between calls."""
+    """The ``JobHandler`` of re-embedding; it has no state."""
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
-        """The glitches without an embedding under the checkpoint, by ranges of ids."""
+        """Plan chunks of glitches without an embedding under the checkpoint, as ranges of ids."""
         last: UUID | None = None
         while missing := _missing(
             session, job.parameters["checkpoint_id"], limit=GLITCHES, after=last
@@ -112,12 +118,12 @@ class ReembedHandler:
         return ChunkResult()
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """Embed glitches stored meanwhile and judge everything, in portions; then switch at once.
+        """Embed glitches stored meanwhile, judge all glitches, then switch.
 
-        The portions are separate transactions, because their results are not used before the
-        switch, and nobody who labels or stores should wait for hours. Each is safe to repeat. Only
-        the switch is in this transaction: it waits for concurrent inserts, processes the few stored
-        last, and takes a moment.
+        Embedding and judging run in separate transactions, because their results are not used
+        before the switch and nobody who labels or stores should wait for hours. Each is safe to
+        repeat. Only the switch is in this transaction: it waits for concurrent inserts, processes
+        the few last glitches, and takes a moment.
         """
         portions = make_session_factory(cast("Engine", session.get_bind()))
         with portions() as own:
@@ -134,7 +140,7 @@ class ReembedHandler:
         late = _catch_up(portions, target, encoder, context)
         with portions.begin() as own:
             rejudge(own, target.id, late)
-        # From here nobody stores under the old one: what was just committed is seen and embedded.
+        # From here nobody stores under the old checkpoint; glitches just committed are embedded.
         checkpoints.lock_publishing(session)
         while missing := _missing(session, target.id, limit=GLITCHES):
             _embed(session, target.id, missing, encoder)
@@ -152,7 +158,7 @@ HANDLER = ReembedHandler()
 def _switch(session: Session, target: CheckpointRecord, author: str) -> CheckpointRecord:
     record_event(session, author, "activate", "checkpoint", target.id, digest=target.digest)
     record = checkpoints.activate_checkpoint(session, target.id)
-    # Only the active one is judged again when labels change: of those since, this one lacks some.
+    # Changes of labels update only the active checkpoint, so this one may lack some.
     request_judging(session, author)
     return record
 
@@ -165,7 +171,7 @@ def _missing(
     after: UUID | None = None,
     within: ColumnElement[bool] | None = None,
 ) -> list[UUID]:
-    """Glitches without an embedding under the checkpoint, by id."""
+    """Ids of glitches without an embedding under the checkpoint, in order."""
     embedded = (
         select(Embedding.glitch_id)
         .where(and_(Embedding.glitch_id == Glitch.id, Embedding.checkpoint_id == checkpoint_id))
@@ -182,7 +188,7 @@ def _missing(
 def _embed(
     session: Session, checkpoint_id: int, glitch_ids: Sequence[UUID], encoder: Encoder
 ) -> None:
-    """Add embeddings, judged later: what is stored first would have little to be judged by."""
+    """Add embeddings that are judged later: the first ones would have too few references."""
     if not glitch_ids:
         return
     glitches = session.execute(
@@ -191,7 +197,7 @@ def _embed(
     views = stored_views(session, glitch_ids, encoder.preprocessing)
     encodings = encoder.encode([views[glitch.id] for glitch in glitches])
     session.execute(
-        insert(Embedding).on_conflict_do_nothing(),  # by a worker that was taken for dead
+        insert(Embedding).on_conflict_do_nothing(),  # stored by a worker that was considered dead
         [
             embedding_row(glitch, checkpoint_id, condition_of(views[glitch.id]), encoding, _NOT_YET)
             for glitch, encoding in zip(glitches, encodings, strict=True)
@@ -202,7 +208,7 @@ def _embed(
 def _catch_up(
     portions: sessionmaker[Session], target: CheckpointRecord, encoder: Encoder, context: JobContext
 ) -> list[UUID]:
-    """Embed what lacks it, some hundred glitches a transaction; which ones those were."""
+    """Embed glitches without an embedding, some hundred per transaction; return their ids."""
     done: list[UUID] = []
     while True:
         with portions.begin() as own:
@@ -215,7 +221,7 @@ def _catch_up(
 
 
 def _judge(portions: sessionmaker[Session], target: CheckpointRecord, context: JobContext) -> None:
-    """Judge every glitch under the new checkpoint, as of the labels of now."""
+    """Judge every glitch under the new checkpoint, with the current labels."""
     with portions.begin() as own:
         recalibrate(own, target.id)
         if not has_rows(own, target.id, REJUDGED_AT_ONCE + 1):

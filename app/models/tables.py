@@ -19,7 +19,7 @@ from app.core.database import Base
 
 
 class Checkpoint(Base):
-    """A published checkpoint; the partial unique index lets one at most be active."""
+    """A published checkpoint; the partial unique index allows at most one active row."""
 
     __tablename__ = "checkpoint"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Ranges of latents to vary for a stored glitch or cluster, and the plane of its members."""
+"""Ranges of latents to vary for a glitch or cluster, and the plane of a cluster's members."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,26 +23,26 @@ from app.models.records import Plane, Point
 from glitch.clustering.distinction import principal_plane
 from glitch.traversals import UnitRange, UnitRanges, cluster_ranges, glitch_ranges
 
-MOST_MEMBERS = 5_000  # of a cluster that are looked at for its range and its plane
-_SAMPLE_PAGES = 200  # of the table of embeddings: about 4,000 glitches of 32 latents
+MOST_MEMBERS = 5_000  # of a cluster, used for its ranges and its plane
+_SAMPLE_PAGES = 200  # of the embeddings' partition: about 4,000 glitches of 32 latents
 _MOST_SAMPLED = 8_000
-_SEED = 5  # the same catalogue, the same sample
-_LEAST_OTHERS = 20  # fewer say nothing of what is usual
+_SEED = 5  # fixed, so that the same catalogue gives the same sample
+_LEAST_OTHERS = 20  # fewer do not show which values are usual
 
 Vectors = Float32[np.ndarray, "glitch latent"]
 
 
 @dataclass(frozen=True)
 class TraversalRanges:
-    """Latents to vary, and inactive ones."""
+    """Ranges of the latents to vary, and the inactive latents."""
 
-    glitch_id: UUID  # whose vector the strips start from: the glitch, or the medoid
+    glitch_id: UUID  # the strips start from its vector: the glitch or the medoid
     checkpoint_id: int
     checkpoint: str  # its name
-    ranges: tuple[UnitRange, ...]  # the most telling first
+    ranges: tuple[UnitRange, ...]  # most informative first
     n_active: int
-    dead: tuple[int, ...]  # latents that hardly move between any two glitches
-    n_others: int  # glitches compared with, a sample where there are many
+    dead: tuple[int, ...]  # latents that hardly differ between glitches
+    n_others: int  # number of glitches compared with; a sample if there are many
     reason: str | None = None  # why there are no ranges
 
 
@@ -60,10 +60,13 @@ def glitch_traversals(session: Session, glitch_id: UUID) -> TraversalRanges:
 
 
 def cluster_traversals(session: Session, cluster_id: UUID) -> TraversalRanges:
-    """The latents that set a cluster apart from the other glitches of its kind.
+    """The latents that distinguish a cluster from the other glitches of the same origin.
 
-    Under the checkpoint that found the cluster; each strip covers the cluster's range and that of
+    Uses the checkpoint that found the cluster. Each strip covers the cluster's range and that of
     the others, and starts from the medoid.
+
+    Raises:
+        NotFoundError: if the cluster, its medoid or its vectors no longer exist.
     """
     cluster = get_cluster(session, cluster_id)
     if cluster.medoid_id is None:
@@ -80,7 +83,7 @@ def cluster_traversals(session: Session, cluster_id: UUID) -> TraversalRanges:
 def _traversals(
     glitch_id: UUID, checkpoint_id: int, checkpoint: str, n_others: int, found: UnitRanges | None
 ) -> TraversalRanges:
-    """With the ranges that were found; without them, too few others are there."""
+    """Make the result; ``found`` is None if there are too few other glitches."""
     about = glitch_id, checkpoint_id, checkpoint
     if found is not None:
         return TraversalRanges(*about, found.ranges, found.n_active, found.dead, n_others)
@@ -92,7 +95,7 @@ def _traversals(
 
 
 def _members(session: Session, cluster_id: UUID) -> tuple[Sequence[Row[*tuple[Any, ...]]], Vectors]:
-    """The members nearest to the medoid, from there outwards; their posterior means in the run."""
+    """Members by increasing distance to the medoid, and their posterior means in the run."""
     rows = session.execute(
         select(
             Glitch.id,
@@ -124,9 +127,9 @@ def _members(session: Session, cluster_id: UUID) -> tuple[Sequence[Row[*tuple[An
 
 
 def cluster_plane(session: Session, cluster_id: UUID) -> Plane:
-    """Coordinates of the members in a plane, for splitting by eye.
+    """Coordinates of the members in a plane, for splitting the cluster by eye.
 
-    Clusters are found by direction, so the plane shows directions.
+    Clusters are found by direction of the latent vectors, so the plane shows directions.
     """
     cluster = get_cluster(session, cluster_id)
     rows, vectors = _members(session, cluster_id)
@@ -148,9 +151,9 @@ def _sample(
     beside: UUID | None = None,
     without: UUID | None = None,
 ) -> Vectors:
-    """Posterior means of glitches of one origin: all if few, random pages if many.
+    """Posterior means of glitches of one origin: all if there are few, otherwise random pages.
 
-    Without the glitch ``beside``, and without the members of the cluster ``without``.
+    Leaves out the glitch ``beside`` and the members of the cluster ``without``.
     """
     pages = session.scalar(
         text("SELECT pg_relation_size(to_regclass(:name)) / 8192"),
