@@ -1,4 +1,4 @@
-"""Functions for services that have a child process read an untrusted file.
+"""Functions with which services let a child process read an untrusted file.
 
 Frame files (GWF) are decoded by a separate process that ``glitch.strain.formats.gwf`` starts.
 """
@@ -27,7 +27,7 @@ from glitch.views import Preprocessing, Views
 _MIB = 1 << 20
 _HDF5_LIMITS = Limits(cpu_s=1.5, wall_s=8, memory_bytes=512 * _MIB)
 _NUMPY_LIMITS = Limits(cpu_s=3, wall_s=12, memory_bytes=512 * _MIB)
-_ROOT_LIMITS = Limits(cpu_s=20, wall_s=60, memory_bytes=1024 * _MIB)  # a second to load uproot
+_ROOT_LIMITS = Limits(cpu_s=20, wall_s=60, memory_bytes=1024 * _MIB)  # uproot loads in 1 s
 _TEXT_LIMITS = Limits(cpu_s=30, wall_s=60, memory_bytes=1536 * _MIB)
 _FRAME = b"IGWD\0"
 _NUMPY = (b"\x93NUMPY", b"PK\x03\x04")
@@ -35,7 +35,7 @@ _GZIP = b"\x1f\x8b"
 
 
 class StatedSpan(TypedDict, total=False):
-    """Details of a strain file; see ``glitch.strain.strain_span``."""
+    """Given properties of a strain file; see ``glitch.strain.strain_span``."""
 
     sample_rate_hz: float | None
     channel: str | None
@@ -43,7 +43,7 @@ class StatedSpan(TypedDict, total=False):
 
 
 class StatedStrain(StatedSpan, total=False):
-    """Details of requested strain; see ``glitch.strain.read_strain``."""
+    """Given properties of a strain file and the wanted time; see ``glitch.strain.read_strain``."""
 
     gps_time: Decimal | None
     preferred_channel: str | None
@@ -51,12 +51,12 @@ class StatedStrain(StatedSpan, total=False):
 
 @dataclass(frozen=True, eq=False)
 class ReadUpload:
-    """An uploaded file that is no image: its kind, and its content if requested."""
+    """An uploaded file that is not an image: its kind, and its content if requested."""
 
-    kind: str | None  # ARRAY, STRAIN, or None: neither
+    kind: str | None  # ARRAY, STRAIN, or None if it is neither
     views: Views | None = None
     strain: Strain | None = None
-    reason: str = ""  # of neither: what it lacks
+    reason: str = ""  # if neither: why it is not strain
 
 
 def read_upload(
@@ -68,7 +68,7 @@ def read_upload(
     is_strain_wanted: bool,
     **said: Unpack[StatedStrain],
 ) -> ReadUpload:
-    """Distinguish strain from an array of views, and read the requested content, in one request.
+    """Determine whether a file is strain or an array of views, and read it if requested.
 
     Raises:
         GlitchError: as ``glitch.strain.read_strain`` and ``glitch.images.read_views``.
@@ -98,7 +98,7 @@ def read_upload(
 
 @dataclass(frozen=True)
 class FileKinds:
-    """What a file could be in a batch."""
+    """The kinds of input that a file in a batch could be."""
 
     is_npz_stack: bool = False
     is_stack: bool = False
@@ -108,23 +108,23 @@ class FileKinds:
 
 
 def kinds_of(file: Path, name: str) -> FileKinds:
-    """What a file could be, by its content; a damaged one may be nothing.
+    """Kinds of input that a file could be, by its content; a damaged file may be none.
 
     Raises:
-        FormatError: if it is of a kind that is known and not read.
+        FormatError: if its format is known but not supported.
     """
-    if not is_text_of_segments(file):  # which may be JSON
+    if not is_text_of_segments(file):  # segments may be JSON
         refuse_unread(file, name)
     if _is_frame(file):
         return FileKinds(is_strain=True)
     try:
         return FileKinds(**_perform("kinds", file, name, limits=_HDF5_LIMITS))
     except GlitchError:
-        return FileKinds(is_strain=True)  # so that reading it says what is wrong
+        return FileKinds(is_strain=True)  # so that reading it reports the error
 
 
 def span_of(file: Path, name: str, **said: Unpack[StatedSpan]) -> StrainSpan | None:
-    """The stretch of time that a strain file holds; see ``glitch.strain.strain_span``."""
+    """Time span of a strain file; see ``glitch.strain.strain_span``."""
     if _is_frame(file):
         with shared_pool().turn():
             return strain_span(file, file_name=name, **said)
@@ -133,7 +133,7 @@ def span_of(file: Path, name: str, **said: Unpack[StatedSpan]) -> StrainSpan | N
 
 
 def read_joined(files: Sequence[StrainFile], **said: Unpack[StatedStrain]) -> Strain:
-    """The strain around a time in files that abut; see ``glitch.strain.read_joined_strain``."""
+    """Read the strain around a time from adjacent files: ``glitch.strain.read_joined_strain``."""
     if len(files) > 1:
         gps_time = said.get("gps_time") or Decimal(0)
         return join_pieces([(file, piece_of(file, **said)) for file in files], gps_time)
@@ -145,7 +145,7 @@ def read_joined(files: Sequence[StrainFile], **said: Unpack[StatedStrain]) -> St
 
 
 def piece_of(file: StrainFile, **said: Unpack[StatedStrain]) -> Strain | None:
-    """What a file holds of the 64 s around a time; see ``glitch.strain.joining.read_piece``."""
+    """Read a file's part of the 64 s around a time; see ``glitch.strain.joining.read_piece``."""
     if _is_frame(file.path):
         with shared_pool().turn():
             return read_piece(file.path, Request(file.name, **said))
@@ -163,7 +163,7 @@ class Stack:
     columns: tuple[str, ...]
 
     def cells(self, column: str, indices: Sequence[int]) -> list[Any]:
-        """The values of some glitches in one column."""
+        """Values of one column for some glitches."""
         found: list[Any] = _perform(
             "stack_cells", self.file, self.name, column=column, indices=list(indices)
         )
@@ -172,7 +172,7 @@ class Stack:
     def glitches(
         self, indices: Sequence[int], columns: Sequence[str], recipe: Preprocessing
     ) -> list[tuple[dict[str, Any], Views] | GlitchError]:
-        """Values and views of some glitches; of a bad one, what is wrong with it."""
+        """Values and views of some glitches; for a damaged glitch, its error."""
         found = _perform(
             "stack_glitches",
             self.file,
@@ -188,10 +188,10 @@ class Stack:
 
 
 def open_stack_file(file: Path, name: str) -> Stack:
-    """What a file of many glitches' views holds.
+    """Read the number of glitches and the columns of a file with many glitches' views.
 
     Raises:
-        FormatError: if it is none, or damaged.
+        FormatError: if it is not such a file, or is damaged.
     """
     found = _perform("stack", file, name)
     return Stack(file, name, found["count"], tuple(found["columns"]))
@@ -206,7 +206,7 @@ class TriggerFile:
     table: TriggerTable
 
     def rows(self, start: int, count: int, columns: Sequence[str]) -> list[list[Any]]:
-        """The values of some columns in some rows, row by row."""
+        """Values of some columns, one list per row."""
         found: list[list[Any]] = _perform(
             "trigger_rows", self.file, self.name, start=start, count=count, columns=list(columns)
         )
@@ -214,11 +214,12 @@ class TriggerFile:
 
 
 def open_triggers(file: Path, name: str) -> TriggerFile:
-    """What an HDF5 or ROOT file of triggers holds.
+    """Read the structure of an HDF5 or ROOT file of triggers.
 
     Raises:
-        FormatError: if it is damaged, its triggers are no table, or ROOT's cannot be read here.
-        TooLargeError: if its rows are longer than any trigger is.
+        FormatError: if it is damaged, its triggers are not a table, or ROOT files cannot be read in
+            this installation.
+        TooLargeError: if its rows are longer than those of any trigger file.
     """
     found = _perform("triggers", file, name)
     table = TriggerTable(**found | {"columns": tuple(found["columns"])})
@@ -226,11 +227,11 @@ def open_triggers(file: Path, name: str) -> TriggerFile:
 
 
 def segments_in(file: Path, name: str) -> list[Segments]:
-    """The data-quality flags of an HDF5 file; none where it holds none.
+    """Data-quality flags of an HDF5 file; empty if it contains none.
 
     Raises:
         FormatError: if it is damaged.
-        TooLargeError: if it holds more segments than any flag has.
+        TooLargeError: if it contains too many segments.
     """
     found = _perform("segments", file, name)
     for one in found:

@@ -1,8 +1,8 @@
-"""Forks the children that decode: ``python -m app.decoding.fork_server DESCRIPTOR``.
+"""Fork the child processes that decode: ``python -m app.decoding.fork_server DESCRIPTOR``.
 
-One thread, the readers and their libraries imported, nothing secret in memory or environment. For
-each socket that comes over the control socket it forks a child that answers the one request on
-it and ends. It ends itself when the parent is gone.
+This process has one thread, the readers and their libraries imported, and no secrets in memory or
+environment. For each socket received over the control socket it forks a child that answers the one
+request on that socket and ends. It ends when the parent is gone.
 """
 
 import contextlib
@@ -18,15 +18,15 @@ from app.decoding import operations
 from app.decoding.messages import receive_message, send_message
 from glitch.files import confinement
 
-STARTED = b"s"  # the child's first byte: what goes wrong from here on is the file's doing
-_KILL_FIRST = "500"  # to the kernel's mind where memory runs out, rather than the service
+STARTED = b"s"  # the child's first byte: later failures are caused by the file
+_KILL_FIRST = "500"  # oom_score_adj: the kernel kills a child before the service
 _SEND_S = 60.0
 
 
 def serve(control: socket.socket) -> None:
     """Fork a child for each socket received, until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_KILL_FIRST)
     base = confinement.address_space_bytes()
@@ -45,7 +45,7 @@ def serve(control: socket.socket) -> None:
 
 
 def _answer(descriptor: int, base_bytes: int) -> NoReturn:
-    """In the child: answer the one request, and end without Python's cleanup."""
+    """In the child: answer the one request, and exit without Python's cleanup."""
     status = 1
     try:
         with socket.socket(fileno=descriptor) as channel:
@@ -63,7 +63,7 @@ def _answer(descriptor: int, base_bytes: int) -> NoReturn:
 
 
 def main() -> None:
-    """Serve the control socket whose descriptor is the argument."""
+    """Serve the control socket whose descriptor is given as argument."""
     with socket.socket(fileno=int(sys.argv[1])) as control:
         serve(control)
 

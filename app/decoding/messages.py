@@ -1,7 +1,7 @@
 """Messages between parent and child: JSON and raw arrays of limited size, never pickles.
 
 A message is the length of its header (4 bytes, big-endian), the header as JSON, and the bytes of
-the arrays that the header announces.
+the arrays that the header declares.
 """
 
 import json
@@ -25,22 +25,22 @@ Array = Shaped[np.ndarray, "..."]
 
 
 class BrokenMessageError(Exception):
-    """The other side ended, or sent what is no message."""
+    """The other side closed the connection or sent an invalid message."""
 
 
 @dataclass(frozen=True, eq=False)
 class Message:
-    """A JSON value and the arrays that go with it."""
+    """A JSON value and the arrays that belong to it."""
 
     value: Any
     arrays: tuple[Array, ...] = ()
 
 
 def send_message(channel: socket.socket, message: Message) -> None:
-    """Send a message whole.
+    """Send a complete message.
 
     Raises:
-        OSError: if the other side is gone, or does not take it within the socket's timeout.
+        OSError: if the other side is gone or does not receive it within the socket's timeout.
     """
     arrays = [np.ascontiguousarray(array) for array in message.arrays]
     shapes = [[array.dtype.str, list(array.shape)] for array in arrays]
@@ -55,8 +55,8 @@ def receive_message(channel: socket.socket) -> Message:
     """Receive a complete message, allocating no more than the limits above.
 
     Raises:
-        BrokenMessageError: if the other side ended first, or what it sent is no message.
-        OSError: if it does not come within the socket's timeout.
+        BrokenMessageError: if the other side closed first or sent an invalid message.
+        OSError: if it does not arrive within the socket's timeout.
     """
     (length,) = _LENGTH.unpack(_receive(channel, _LENGTH.size))
     if length > MAX_HEADER_BYTES:
@@ -100,13 +100,13 @@ _ARRAY, _DECIMAL = "~array", "~decimal"
 
 
 def pack(value: Any) -> Message:
-    """A value as a message; see ``unpack``."""
+    """Convert a value to a message; see ``unpack``."""
     arrays: list[Array] = []
     return Message(_packed(value, arrays), tuple(arrays))
 
 
 def unpack(message: Message) -> Any:
-    """The value of ``pack``; tuples come back as lists, NumPy's scalars as Python's."""
+    """Return the value given to ``pack``, with tuples as lists and NumPy scalars as Python's."""
     return _unpacked(message.value, message.arrays)
 
 

@@ -1,6 +1,6 @@
-"""Operations of a child on a file: a table of functions on plain values.
+"""Operations of a child process on a file: a table of functions on plain values.
 
-It imports only readers, never torch, because the fork server must be small and fast.
+This module imports only readers, never torch, because the fork server must be small and fast.
 """
 
 import traceback
@@ -27,9 +27,9 @@ _Operation = Callable[[Path, _Arguments], Any]
 
 
 def perform(name: str, file: Path, packed: _Arguments) -> Message:
-    """Do one thing of the table below with a file, with arguments as ``messages.pack`` gives them.
+    """Apply the operation ``name`` to a file; ``packed`` are arguments from ``messages.pack``.
 
-    What goes wrong is an answer too, never an exception.
+    Errors are returned as messages, never raised.
     """
     arguments = unpack(Message(packed))
     try:
@@ -39,7 +39,7 @@ def perform(name: str, file: Path, packed: _Arguments) -> Message:
     except MemoryError:
         detail = f"{_shown(arguments)} needs more memory to decode than any one file may take."
         return pack({"error": TooLargeError.__name__, "detail": detail})
-    except Exception:  # noqa: BLE001 - damage of a kind that no reader foresaw, which the parent logs
+    except Exception:  # noqa: BLE001 - unexpected damage, which the parent logs
         detail = f"{_shown(arguments)} is truncated or damaged: save it again and send that."
         trace = traceback.format_exc(limit=-4)[-2000:]
         return pack({"error": FormatError.__name__, "detail": detail, "unforeseen": trace})
@@ -102,7 +102,7 @@ def _reported(error: GlitchError) -> dict[str, Any]:
 
 
 def _stack_glitches(file: Path, arguments: _Arguments) -> list[Any]:
-    """Cells and views of some glitches of a stack; of a bad one, what is wrong with it."""
+    """Cells and views of some glitches of a stack; for a damaged glitch, its error."""
     recipe = _recipe(arguments)
     found: list[Any] = []
     with open_stack(file) as stack:

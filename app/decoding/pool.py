@@ -1,4 +1,4 @@
-"""The parent's side: a limited number of children, forked by a fork server."""
+"""The parent's side: a limited number of child processes, forked by a fork server."""
 
 import atexit
 import logging
@@ -26,14 +26,14 @@ from app.decoding.messages import (
 from glitch import errors as science
 from glitch.files.confinement import Limits
 
-_GRACE_S = 5.0  # beyond the child's own limit of time, for its answer to arrive
-_START_S = 30.0  # for the fork server to import its libraries, on a busy machine
+_GRACE_S = 5.0  # beyond the child's time limit, for its response to arrive
+_START_S = 30.0  # for the fork server to import its libraries on a busy machine
 _ATTEMPTS = 2
 _log = logging.getLogger("app.decoding")
 
 
 class _NoServerError(Exception):
-    """The fork server ended before it made a child."""
+    """The fork server ended before it forked a child."""
 
 
 class DecoderPool:
@@ -50,11 +50,11 @@ class DecoderPool:
 
     @property
     def at_work(self) -> int:
-        """How many files are being decoded."""
+        """Number of files being decoded."""
         return self._at_work
 
     def start(self) -> None:
-        """Start the fork server now rather than at the first request."""
+        """Start the fork server now instead of at the first request."""
         with self._lock:
             self._ensure_server()
 
@@ -66,13 +66,14 @@ class DecoderPool:
     def perform(
         self, do: str, file: Path, arguments: Mapping[str, Any], limits: Limits, name: str
     ) -> Any:
-        """The result of one of ``operations`` on a file, which messages call by ``name``.
+        """Run one of ``operations`` on a file in a child, and return its result.
 
-        The file is the only one that the child can open; ``arguments`` are plain values.
+        The child can open no other file. ``arguments`` are plain values; ``name`` is the file's
+        name in messages.
 
         Raises:
-            GlitchError: the operation's own, or ``FormatError`` where the child was ended.
-            DecodersBusyError: if its turn does not come in time.
+            GlitchError: the operation's error, or ``FormatError`` if the child was killed.
+            DecodersBusyError: if too many files wait.
         """
         request = {
             "do": do,
@@ -118,7 +119,7 @@ class DecoderPool:
                 ) from error
 
     def _hand_over(self, channel: socket.socket) -> socket.socket:
-        """Give the fork server a child's end of a channel; the socket that led to the server."""
+        """Send a child's end of a channel to the fork server; return the control socket used."""
         with self._lock:
             control = self._ensure_server()
             try:
@@ -129,7 +130,7 @@ class DecoderPool:
             return control
 
     def _give_up(self, control: socket.socket) -> None:
-        """End a fork server that makes no child, unless another request did so already."""
+        """Stop a fork server that forks no child, unless another request has stopped it already."""
         with self._lock:
             if self._control is control:
                 self._stop_server()
@@ -153,7 +154,7 @@ class DecoderPool:
 
     def _stop_server(self) -> None:
         if self._control is not None:
-            self._control.close()  # on which it ends
+            self._control.close()  # which ends the server
             self._control = None
         if self._server is not None:
             try:
@@ -165,7 +166,11 @@ class DecoderPool:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Hold one of the places of children: for what is decoded by a process of another kind."""
+        """Hold one of the limited places, for files decoded by another process (GWF).
+
+        Raises:
+            DecodersBusyError: if no place becomes free within the timeout.
+        """
         if not self._turns.acquire(timeout=self._timeout_s):
             raise DecodersBusyError("Too many files wait to be read: try again in a few seconds.")
         self._at_work += 1
@@ -188,7 +193,7 @@ def _result(answer: Any, name: str) -> Any:
 
 
 def error_of(answer: Mapping[str, Any]) -> science.GlitchError:
-    """The error that a child reports: one of ``glitch.errors``."""
+    """Convert an error reported by a child to an exception of ``glitch.errors``."""
     kind = getattr(science, str(answer["error"]), science.FormatError)
     if not (isinstance(kind, type) and issubclass(kind, science.GlitchError)):
         kind = science.FormatError
@@ -196,15 +201,15 @@ def error_of(answer: Mapping[str, Any]) -> science.GlitchError:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the parent's, which holds passwords."""
+    """Environment of the child, without the parent's variables, which contain passwords."""
     return {
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",
-        "OMP_NUM_THREADS": "1",  # a process that forks has one thread
+        "OMP_NUM_THREADS": "1",  # a process that forks must have one thread
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
-        "HDF5_PLUGIN_PATH": "/nonexistent",  # a file may name filters to load from there
+        "HDF5_PLUGIN_PATH": "/nonexistent",  # a file can name filters to load from there
         "HDF5_USE_FILE_LOCKING": "FALSE",
     }
 
@@ -219,7 +224,7 @@ _shared_lock = threading.Lock()
 
 
 def shared_pool() -> DecoderPool:
-    """This process's pool, made at first need."""
+    """This process's pool, created when first needed."""
     with _shared_lock:
         if _shared.pool is None:
             _shared.pool = DecoderPool()
@@ -229,7 +234,7 @@ def shared_pool() -> DecoderPool:
 
 @contextmanager
 def running_pool(*, children: int, timeout_s: float) -> Iterator[DecoderPool]:
-    """Have this process's pool running, with these bounds, for the length of the block."""
+    """Run this process's pool with these limits for the duration of the block."""
     with _shared_lock:
         before, _shared.pool = _shared.pool, DecoderPool(children, timeout_s)
         pool = _shared.pool
@@ -243,14 +248,14 @@ def running_pool(*, children: int, timeout_s: float) -> Iterator[DecoderPool]:
 
 
 def _end() -> None:
-    """Close the pool at the end of the process; a forked process has none."""
+    """Close the pool at the end of the process."""
     if _shared.pool is not None:
         _shared.pool.close()
 
 
 def _forget() -> None:
-    """A forked process shares no fork server with its parent: their requests would mix."""
-    global _shared_lock  # noqa: PLW0603 - may be held by a thread that this process lacks
+    """Drop the pool in a forked process: with a shared fork server, requests would mix."""
+    global _shared_lock  # noqa: PLW0603 - a thread of the parent may hold the lock
     _shared_lock = threading.Lock()
     _shared.pool = None
 
