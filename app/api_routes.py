@@ -1,4 +1,4 @@
-"""All routes of the API, with the errors that every one may answer."""
+"""All routes of the API, with the errors that each of them may return."""
 
 from typing import Any
 

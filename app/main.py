@@ -28,7 +28,7 @@ _log = logging.getLogger("app.main")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The service as an ASGI application."""
+    """Create the service as an ASGI application."""
     chosen = settings or Settings()
     configure_logging(chosen)
     metrics = Metrics()
@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=VERSION,
         license_info={"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
         lifespan=lifespan,
-        docs_url=None,  # the stock page loads its scripts from elsewhere: app.frame.static_files
+        docs_url=None,  # FastAPI's page loads scripts from another host; see app.frame.static_files
         redoc_url=None,
         form_limits={"max_files": 16, "max_fields": 64, "max_part_size": 64 * 1024},
     )
@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(application)
     application.include_router(router)
     application.include_router(create_web_router())
-    # The last one added is the outermost.
+    # The middleware added last is the outermost.
     application.add_middleware(
         BodyBounds,
         max_bytes=chosen.max_upload_bytes,
@@ -79,7 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _load_model(runtime: Runtime) -> None:
-    """Load the active checkpoint now rather than at the first upload; /readyz tells if not."""
+    """Load the active checkpoint before the first upload; /readyz reports if that fails."""
     try:
         checkpoint, _ = runtime.active_encoder()
         _log.info("model loaded", extra={"checkpoint": checkpoint.name})

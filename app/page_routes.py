@@ -1,4 +1,4 @@
-"""All pages under ``/ui``. The application includes what ``create_web_router`` gives."""
+"""All pages under ``/ui``, in the router of ``create_web_router``."""
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
@@ -26,7 +26,10 @@ HOME = "/ui/clusters"
 
 
 def create_web_router() -> APIRouter:
-    """The pages, and what leads to the first of them. None is in the OpenAPI document."""
+    """Create the router of all pages, and of the redirects to the first page.
+
+    Pages are not in the OpenAPI document.
+    """
     web = APIRouter(include_in_schema=False, dependencies=[Depends(CheckQuery(SAID))])
     for path in ("/", PREFIX, f"{PREFIX}/"):
         web.add_api_route(path, _to_pages)
@@ -37,7 +40,7 @@ def create_web_router() -> APIRouter:
     )
     for part in parts:
         web.include_router(part.router, prefix=PREFIX)
-    # Last, because it takes whatever no page took.
+    # Last, because it matches every remaining address.
     nowhere = APIRouter(route_class=PageRoute)
     nowhere.add_api_route("/{path:path}", _nowhere)
     web.include_router(nowhere, prefix=PREFIX)

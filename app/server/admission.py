@@ -1,9 +1,9 @@
 """Limits on the number of concurrent requests, so that all of them can finish.
 
-A request that holds a database connection needs a thread to continue; a thread that waits for a
-connection holds none for it. The limits here are applied before either is taken, so that no request
-waits for another that waits for it: places are fewer than connections, and threads more than
-places.
+A request that holds a database connection needs a thread to continue, and a thread that waits for a
+connection would block a request that holds one. So requests wait here before they take either.
+There are fewer places than connections, and more threads than places, so no two requests can wait
+for each other.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from starlette.types import Receive, Scope, Send
 
 from app.core.errors import BusyError
 
-WAIT_S = 1.0  # of a request that reads: a page is asked for again sooner than waited for
-UPLOAD_PLACES = 16  # they wait for decoders and the encoder most of the time
-LOOK_UP_THREADS = 8  # for what holds a connection for a moment: who asks, a job's news
-EVENT_STREAMS = 200  # each asks for news twice a second, by the look-ups' threads
-MOST_WAITING = 1000  # for the same places
-_PACE_SHARE = 0.1  # of the latest in the pace
-SPARE_THREADS = 24  # for files and whatever else needs no connection
-_SHARE = 0.7  # of the connections; uploads and look-ups have the others
-_TABLES_SHARE = 0.1  # of the connections, for tables that are read while they are sent
+WAIT_S = 1.0  # for reading requests; users reload a page rather than wait longer
+UPLOAD_PLACES = 16  # uploads mostly wait for decoders and the encoder
+LOOK_UP_THREADS = 8  # for brief connections: authentication, news of a job
+EVENT_STREAMS = 200  # each polls twice a second, in the look-up threads
+MOST_WAITING = 1000  # for the places of one ``Admission``
+_PACE_SHARE = 0.1  # weight of the latest interval in the moving average of the pace
+SPARE_THREADS = 24  # for files and other work without a connection
+_SHARE = 0.7  # of the connections; uploads and look-ups use the rest
+_TABLES_SHARE = 0.1  # of the connections, for tables that are streamed
 
 
 class Admission:
     """A limited number of places, for which requests wait in order for a short time.
 
-    A request that would wait too long at the recent pace is refused as soon as a read request; if
-    ``MOST_WAITING`` wait, at once.
+    A request that would wait too long at the recent pace is refused as early as a reading request.
+    If ``MOST_WAITING`` requests wait, it is refused at once.
     """
 
     def __init__(self, places: int, wait_s: float) -> None:
@@ -48,13 +48,17 @@ class Admission:
         self.waiting = 0
         self.at_work = 0
         self.refused = 0
-        self._patient = 0  # of those that wait: who may for all of the time
-        self._pace_s = 0.0  # from one place that becomes free to the next, while all are taken
-        self._freed_at = 0.0  # the latest, or when the last one was taken
+        self._patient = 0  # number of waiting requests that may wait for the full time
+        self._pace_s = 0.0  # mean time between two places becoming free while all are taken
+        self._freed_at = 0.0  # when a place last became free, or the last free one was taken
 
     @asynccontextmanager
     async def place(self, waited_s: float = 0.0) -> AsyncIterator[None]:
-        """Hold a place for the length of the block; ``waited_s`` was spent in another queue."""
+        """Hold a place during the block; ``waited_s`` was already spent in another queue.
+
+        Raises:
+            BusyError: if no place becomes free in time.
+        """
         await self._take(waited_s)
         self.at_work += 1
         try:
@@ -83,7 +87,7 @@ class Admission:
             self._patient -= is_patient
 
     def _expected_wait_s(self) -> float:
-        """The expected wait of one more request, from the recent pace."""
+        """Estimate the wait of one more request from the recent pace."""
         return self._patient * self._pace_s + time.monotonic() - self._freed_at
 
     def _note_pace(self) -> None:
@@ -101,11 +105,11 @@ class Admission:
 
 @dataclass
 class Admissions:
-    """The places of one process, and the threads that never wait for them."""
+    """The places of one process, and the reserved threads that need no place."""
 
     reads: Admission
     uploads: Admission
-    tables: Admission  # each holds a connection for as long as its reader takes
+    tables: Admission  # each holds a connection until its reader has taken everything
     callers: Admission = field(default_factory=lambda: Admission(LOOK_UP_THREADS, WAIT_S))
     events: Admission = field(default_factory=lambda: Admission(EVENT_STREAMS, WAIT_S))
     look_ups: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOK_UP_THREADS))
@@ -116,7 +120,7 @@ class Admissions:
 
     @classmethod
     def of(cls, connections: int, upload_wait_s: float) -> Admissions:
-        """For a process with so many database connections."""
+        """Make the limits for a process with this many database connections."""
         return cls(
             reads=Admission(max(1, int(_SHARE * connections)), WAIT_S),
             uploads=Admission(UPLOAD_PLACES, upload_wait_s),
@@ -125,7 +129,7 @@ class Admissions:
 
     @property
     def threads(self) -> int:
-        """How many threads the process needs so that every request with a place has one."""
+        """Number of threads with which every request that has a place can run."""
         return self.reads.places + self.uploads.places + SPARE_THREADS
 
 
@@ -134,10 +138,10 @@ _log = logging.getLogger("app.streams")
 
 
 class AdmittedStream(StreamingResponse):
-    """A stream that has a place while it is sent, with a time limit.
+    """A stream that holds a place while it is sent, for a limited time.
 
-    A client that reads too slowly is cut off: it sees a broken connection, never a short file. A
-    ``BusyError`` for lack of a place comes before the response begins.
+    A client that reads too slowly is disconnected: it sees a broken connection, never a file that
+    is silently incomplete. ``BusyError`` for lack of a place is raised before the response begins.
     """
 
     def __init__(
@@ -148,7 +152,7 @@ class AdmittedStream(StreamingResponse):
         self._content = content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the response."""
         try:
             async with self._admission.place(), asyncio.timeout(LONGEST_STREAM_S):
                 await super().__call__(scope, receive, send)
@@ -156,7 +160,7 @@ class AdmittedStream(StreamingResponse):
             _log.warning("a stream was cut off: its reader took over %d s", LONGEST_STREAM_S)
         finally:
             with CancelScope(shield=True):
-                if isinstance(self._content, Generator):  # gives its connection back
+                if isinstance(self._content, Generator):  # returns its connection to the pool
                     await run_in_threadpool(self._content.close)
                 else:
                     await self._content.aclose()

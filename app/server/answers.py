@@ -32,7 +32,7 @@ from glitch.tables.exports.formats import Format, csv_lines
 def write_export(session: Session, filters: GlitchFilters, wanted: Format, base: str) -> Path:
     """Write the glitches that pass the filters to a temporary file, which the caller removes.
 
-    ``base`` is the address of the service, for the glitches' pages.
+    ``base`` is the address of the service, for links to the glitches' pages.
     """
     refuse_large(session, filters, wanted)
     with tempfile.TemporaryDirectory(prefix="glitch-export-") as folder:
@@ -55,8 +55,8 @@ _BINARY = "application/octet-stream"
 
 
 def painted_answer(request: Request, plan: PicturePlan) -> Response:
-    """The picture as a PNG, or 304 where the client has it."""
-    # The same address shows another picture once another checkpoint is active: always ask again.
+    """Return the picture as a PNG, or 304 if the client already has it."""
+    # The picture at this address changes with the active checkpoint, so clients revalidate.
     headers = {"ETag": plan.etag, "Cache-Control": "private, no-cache"}
     if plan.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
@@ -68,13 +68,13 @@ def painted_answer(request: Request, plan: PicturePlan) -> Response:
 def export_answer(
     runtime: Runtime, session: Session, filters: GlitchFilters, wanted: Format, name: str
 ) -> Response:
-    """The glitches that pass the filters, as a file of this name.
+    """Return a file download of the glitches that pass the filters.
 
-    CSV streams in bounded memory whatever the number of rows; the others are written first.
+    CSV is streamed in constant memory for any number of rows; other formats are written first.
     """
     file_name = f"{name}.{wanted.suffix}"
     if wanted.is_streamed:
-        count_rows(session, filters, most=1)  # refuses senseless filters before the answer begins
+        count_rows(session, filters, most=1)  # refuses invalid filters before the response begins
         return AdmittedStream(
             runtime.admissions.tables,
             _csv(runtime, filters),
@@ -91,7 +91,7 @@ def export_answer(
 
 
 def exported_answer(runtime: Runtime, session: Session, job_id: UUID) -> FileResponse:
-    """The file that an export job wrote."""
+    """Return the file written by an export job."""
     settings = runtime.settings
     keep = timedelta(hours=settings.keep_exports_hours)
     path, wanted, until = export_file(session, job_id, settings.data_dir, keep)
@@ -104,7 +104,7 @@ def exported_answer(runtime: Runtime, session: Session, job_id: UUID) -> FileRes
 
 
 def map_answer(request: Request, files: MapFiles) -> Response:
-    """The points of the map, compressed as the client takes it, or 304 where it has them."""
+    """Return the points of the map in a coding that the client accepts, or 304 if it has them."""
     coding = coding_for(request.headers.get("accept-encoding", ""))
     headers = headers_for(files, coding)
     if is_known(request.headers.get("if-none-match", ""), files, coding):
@@ -113,14 +113,14 @@ def map_answer(request: Request, files: MapFiles) -> Response:
 
 
 def map_ids_answer(runtime: Runtime, version: str) -> FileResponse:
-    """The ids of the points of a version, which never changes."""
+    """Return the ids of a map version's points, which never change."""
     path = files_of_version(runtime.settings.data_dir, version).ids
     headers = {"Cache-Control": "private, max-age=86400"}
     return FileResponse(path, media_type=_BINARY, headers=headers)
 
 
 def _csv(runtime: Runtime, filters: GlitchFilters) -> Generator[str]:
-    """Rows as CSV, in a separate transaction: the request's ends before the response is sent."""
+    """Yield CSV rows in a separate transaction, because the request's ends before sending."""
     base = runtime.settings.base_url
     with runtime.sessions() as session, closing(export_rows(session, filters, base=base)) as rows:
         yield from csv_lines(rows)

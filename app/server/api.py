@@ -48,7 +48,7 @@ class MonitorStatus(Model):
 
 
 router = APIRouter(tags=["operations"])
-_STATUS_S = 300  # how long a status says something of now
+_STATUS_S = 300  # how long a status is valid
 
 
 @router.get("/healthz", summary="Whether the process answers")

@@ -28,14 +28,18 @@ _ONE_FILE = (
 
 
 async def check_form_fields(request: Request) -> None:
-    """See that every field of a request's form is one that its route takes, as often as it does."""
+    """Refuse form fields that the route does not know, and repeated fields that it takes once.
+
+    Raises:
+        InvalidRequestError: naming the field, and the known ones.
+    """
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return
     params = list(_body_params(route.dependant))
-    form = await request.form()  # read already: Starlette keeps it
+    form = await request.form()  # parsed already; Starlette caches it
     if any(param.field_info.is_required() and param.alias not in form for param in params):
-        return  # which the route itself tells
+        return  # the route itself reports the missing field
     known = {param.alias: "list[" in str(param.field_info.annotation) for param in params}
     for name, count in Counter(key for key, _ in form.multi_items()).items():
         if name not in known:
@@ -57,9 +61,9 @@ def _body_params(dependant: Dependant) -> Iterator[Any]:
 
 
 class CheckQuery:
-    """See that every parameter of an address is one that its route takes, as often as it does.
+    """Dependency that refuses unknown query parameters, and repeated ones that are taken once.
 
-    ``also`` are parameters that all routes take.
+    ``also`` are parameters that all routes accept.
     """
 
     def __init__(self, *also: str) -> None:
@@ -88,15 +92,16 @@ _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 
 
 def takes_any(handler: _Handler) -> _Handler:
-    """Mark a route, or what it depends on, that itself says what is wrong with the parameters of
-    its address, or whose address others add to.
+    """Exempt a route, or one of its dependencies, from ``CheckQuery``.
+
+    For routes that check their parameters themselves, and for addresses to which others add some.
     """
     _TAKE_ANY.add(handler)
     return handler
 
 
 def parameters_of(route: APIRoute) -> list[str]:
-    """The parameters of an address that a route takes."""
+    """Return the names of the query parameters of a route."""
     return [name for name, _ in _query_params(route.dependant) if name != _ANY]
 
 
@@ -105,7 +110,7 @@ _TAKE_ANY: set[Callable[..., Any]] = set()
 
 
 def _query_params(dependant: Dependant) -> Iterator[tuple[str, bool]]:
-    """Each parameter of the query that a route takes, and whether it takes several of it."""
+    """Yield each query parameter of a route, and whether it may be repeated."""
     if dependant.call in _TAKE_ANY:
         yield _ANY, False
     for one in dependant.dependencies:

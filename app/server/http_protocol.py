@@ -1,8 +1,9 @@
 """The HTTP server of every process, with time limits on the receipt of requests.
 
-uvicorn waits without limit for the head of a request, for the rest of a body that it has answered
-and for a client to read, and keeps all heads and trailers. A few hundred incomplete ones would take
-every descriptor of the process, and an endless one all its memory.
+uvicorn waits without limit for the head of a request, for the rest of a body whose response is
+already sent, and for a client to read. It also stores all headers and trailers. A few hundred
+incomplete requests would take every file descriptor of the process, and an endless one all its
+memory.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 GRACEFUL_STOP_S = 8
-KEEP_ALIVE_S = 30  # clients and proxies reuse connections; uvicorn closes after 5 s, in their faces
-LONGEST_CONNECTION_S = 5.0  # then it ends with its next answer, which says so
+# clients and proxies reuse connections; uvicorn's 5 s would close them during reuse
+KEEP_ALIVE_S = 30
+LONGEST_CONNECTION_S = 5.0  # after this, the connection is closed with its next response
 HEAD_WITHIN_S = 15.0
-READ_WITHIN_S = 120  # of an answer, its next part; who takes nothing for so long is cut off
+READ_WITHIN_S = 120  # limit on a client that reads nothing of a response
 _DESCRIPTORS, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-_MOST_IDLE = 4096  # connections without a request
+_MOST_IDLE = 4096  # connections without a current request
 MOST_IDLE = min(_MOST_IDLE, _DESCRIPTORS // 2) if _DESCRIPTORS > 0 else _MOST_IDLE
-MOST_PIPELINED = 50  # sent before the first was answered; hardly any client does so
-MOST_HEAD_BYTES = 1 << 16  # cookies and addresses of browsers stay far below
+MOST_PIPELINED = 50  # requests sent before the first response; hardly any client pipelines
+MOST_HEAD_BYTES = 1 << 16  # browsers' cookies and addresses are far shorter
 _TOO_LONG_BODY = b"The head of the request is over 64 KiB: send fewer or shorter header fields."
 _TOO_LONG = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n"
@@ -41,9 +43,9 @@ _INVALID = (
 
 
 class _LateClosing(asyncio.Transport):
-    """The transport for one response: not closed before the body of its request has arrived.
+    """The transport of one response. It is not closed before the request body has arrived.
 
-    A connection that is closed while a body still arrives is reset, and the sender, especially a
+    Closing a connection while a body still arrives resets it, and then the sender, especially a
     proxy, may lose the response.
     """
 
@@ -66,30 +68,31 @@ class _LateClosing(asyncio.Transport):
 class TimedHttpProtocol(HttpToolsProtocol):
     """Closes a connection whose request head takes over HEAD_WITHIN_S or MOST_HEAD_BYTES.
 
-    So long may it also take until a body ends that was answered before, and so much may lie
-    between two parts of a body (chunk extensions, trailers); all that is thrown away.
+    The same limits apply to the rest of a body that arrives after the response, and to the data
+    between two parts of a body (chunk extensions, trailers). All of that is discarded.
 
-    Above MOST_IDLE the connection that has asked for nothing for the longest time makes room.
+    If more than MOST_IDLE connections are idle, the one that has been idle longest is closed.
 
-    Where several processes share a socket, clients that connect at the same moment may all be
-    taken by one. So none stays for long: who comes back is taken by whichever has time.
+    If several processes share a socket, one of them may accept all clients that connect at the same
+    moment. So connections are closed after LONGEST_CONNECTION_S; a client that reconnects is
+    accepted by any process with capacity.
     """
 
     head_within_s = HEAD_WITHIN_S
     longest_s = LONGEST_CONNECTION_S
     most_idle = MOST_IDLE
-    _idle: ClassVar[dict[TimedHttpProtocol, None]] = {}  # of the process, the oldest first
+    _idle: ClassVar[dict[TimedHttpProtocol, None]] = {}  # of this process, longest idle first
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._timer: asyncio.TimerHandle | None = None
         self._is_in_head = True
         self._is_answered = True
-        self._empty_bytes = 0  # that came since the last ones that say something
+        self._empty_bytes = 0  # bytes received since the last body data or complete head
         self._is_old_at = 0.0
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, unless it is no end of a head, or of what surrounds a body."""
+        """Process received data, within the limits on heads and on data between body parts."""
         self._empty_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
@@ -99,12 +102,13 @@ class TimedHttpProtocol(HttpToolsProtocol):
                 self.transport.write(_TOO_LONG)
             self.transport.close()
         elif self._is_answered and not (self._timer or self.timeout_keep_alive_task):
-            self.timeout_keep_alive_task = self.loop.call_later(  # uvicorn stops at any byte
+            # uvicorn cancels the keep-alive timer at any byte
+            self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Await the first head from here on."""
+        """Start the time limit for the first request head."""
         super().connection_made(transport)
         connected = transport.get_extra_info("socket")
         if hasattr(socket, "TCP_USER_TIMEOUT") and connected.family != socket.AF_UNIX:
@@ -122,52 +126,52 @@ class TimedHttpProtocol(HttpToolsProtocol):
             oldest.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be parsed; the parser's own words say nothing to do next."""
+        """Refuse an invalid request; the parser's own message does not say what to do."""
         del msg
         super().send_400_response(_INVALID)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Await nothing more."""
+        """Cancel the timers."""
         self._stop_waiting()
         self._idle.pop(self, None)
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        """Await the head of a further request of the connection."""
+        """Start the time limit for the head of a further request."""
         super().on_message_begin()
         self._is_in_head = True
         if self._timer is None:
             self._wait()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep what belongs to the head."""
+        """Keep headers and ignore trailers."""
         if self._is_in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """Check the head of a request, and pass it on."""
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
-            raise ValueError("not one host")  # a proxy might take another than we do
+            raise ValueError("not one host")  # a proxy might use the other one
         if len(self.pipeline) >= MOST_PIPELINED:
             self.transport.close()
-            raise ValueError("too many requests before an answer")  # ends the parsing, too
+            raise ValueError("too many requests before an answer")  # also stops the parser
         self._stop_waiting()
         self._idle.pop(self, None)
         self._is_in_head = self._is_answered = False
         self._empty_bytes = 0
         before = self.cycle
         super().on_headers_complete()
-        if self.cycle is not before:  # no WebSocket
+        if self.cycle is not before:  # not a WebSocket
             self.cycle.transport = _LateClosing(self.transport, self.cycle)
 
     def on_body(self, body: bytes) -> None:
-        """Some of the body is there."""
+        """Pass on a part of the body."""
         self._empty_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """All of the body is there; where it was answered before, the next request may come."""
+        """Note the end of a request; after its response, the connection may be used again."""
         super().on_message_complete()
         self._stop_waiting()
         if self.parser.should_upgrade():
@@ -178,9 +182,10 @@ class TimedHttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:
-        """Await the rest of a body that was answered before its end."""
+        """Wait for the rest of a body if the response was sent before its end."""
         super().on_response_complete()
-        self._is_answered = self.cycle.response_complete  # or a further request has come already
+        # False if a further request has already arrived
+        self._is_answered = self.cycle.response_complete
         if self._is_answered:
             self._rest()
             if self.cycle.more_body:
@@ -201,7 +206,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
 
 
 def http_server(application: FastAPI) -> uvicorn.Server:
-    """A server of the application; ``run(sockets=[...])`` listens until it should exit."""
+    """Make the server of the application; ``run(sockets=[...])`` serves until it should exit."""
     config = uvicorn.Config(
         application,
         http=TimedHttpProtocol,
@@ -212,6 +217,6 @@ def http_server(application: FastAPI) -> uvicorn.Server:
         timeout_keep_alive=KEEP_ALIVE_S,
     )
     server = uvicorn.Server(config)
-    # Streams of events would else hold the stop up until its grace is over.
+    # Otherwise event streams would delay the stop until GRACEFUL_STOP_S.
     application.state.is_stopping = lambda: server.should_exit
     return server

@@ -1,8 +1,8 @@
 """Prometheus metrics: request counts, and the use of limited resources.
 
-There is one registry for each application, none global. If several processes answer on one socket,
-each writes its counts into files of the folder that ``PROMETHEUS_MULTIPROC_DIR`` names, and any of
-them reports the sum.
+Each application has its own registry; there is no global one. If several processes serve one
+socket, each writes its metrics into files of the folder that ``PROMETHEUS_MULTIPROC_DIR`` names,
+and any of them reports the sum.
 """
 
 import asyncio
@@ -34,10 +34,10 @@ from app.server.readiness import disk_free_bytes
 from app.server.runtime import Runtime
 
 _BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
-_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own
+_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # defined by prometheus_client
 _NOTED_EVERY_S = 5.0
-_PATIENCE_S = 3.0  # with the database; Prometheus waits 10
-# Of each file, in bytes.
+_PATIENCE_S = 3.0  # for the database; Prometheus waits 10 s
+# File sizes in bytes.
 _ROOM = {
     "counter": 1 << 17,
     "histogram": 1 << 20,
@@ -47,7 +47,7 @@ _ROOM = {
 
 
 class Metrics:
-    """The counters of one application; ``registry`` includes all processes of its folder."""
+    """The metrics of one application; ``registry`` covers all processes that share its folder."""
 
     def __init__(self) -> None:
         if _FOLDER_VARIABLE in os.environ:
@@ -88,18 +88,23 @@ class Metrics:
             self.registry = CollectorRegistry()
             MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
         else:
-            ProcessCollector(registry=own)  # of one process, so only where that is all
+            ProcessCollector(registry=own)  # describes one process only
 
 
 def _take_room(folder: Path) -> None:
-    """Make the files that prometheus_client maps, before it does, with room for every route.
+    """Create the files that prometheus_client maps, with room for every route.
 
-    It would make them empty and let them grow: writing to a mapped page that a full disk has not
-    kills the process, and no scrape can read what one leaves that is killed in between.
+    prometheus_client would create them empty and let them grow. On a full disk, writing to a mapped
+    page without storage kills the process, and no scrape can read the file of a process killed in
+    between.
+
+    Raises:
+        NotReadyError: if the files cannot be written.
     """
     for kind, size in _ROOM.items():
         file = folder / f"{kind}_{os.getpid()}.db"
-        aside = file if file.exists() else file.with_suffix("")  # an earlier one had this number
+        # of an earlier process with this id
+        aside = file if file.exists() else file.with_suffix("")
         try:
             with aside.open("ab") as opened:
                 opened.write(bytes(max(0, size - opened.tell())))
@@ -113,9 +118,9 @@ def _take_room(folder: Path) -> None:
 
 
 class CountRequests:
-    """Counts and times each request under its route's template, never under its path.
+    """Counts and times each request by its route template, never by its path.
 
-    So the size of a scrape is bounded by the routes there are, whatever is asked for.
+    This limits the size of a scrape to the number of routes, whatever is requested.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
@@ -146,7 +151,7 @@ class CountRequests:
 
 
 def _template(scope: Scope) -> str:
-    """The route's template as in the address: a page's own lacks the prefix of all pages."""
+    """Return the full route template; those of pages lack the prefix of all pages."""
     template: str = getattr(scope.get("route"), "path", "none")
     is_page = scope["path"].startswith(_PAGES) and template.startswith("/")
     return _PAGES + template if is_page and not template.startswith(_PAGES) else template
@@ -157,17 +162,17 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class OwnLoad:
-    """Notes in the metrics how much of what this process has is in use."""
+    """Records the use of this process's limited resources in the metrics."""
 
     def __init__(self, metrics: Metrics, runtime: Runtime) -> None:
         self._metrics = metrics
         self._runtime = runtime
-        self._encoded = (0, 0)  # as noted last
+        self._encoded = (0, 0)  # passes and glitches at the last record
         self._cpu_s = 0.0
         self._lock = threading.Lock()
 
     def note(self) -> None:
-        """As it is now."""
+        """Record the current values."""
         with self._lock:
             self._note()
 
@@ -201,17 +206,17 @@ class OwnLoad:
         self._cpu_s = cpu_s
 
     async def note_for_ever(self) -> None:
-        """Record every few seconds, for whichever process is asked."""
+        """Record every few seconds, because any process may answer a scrape."""
         while True:
             self.note()
             await asyncio.sleep(_NOTED_EVERY_S)
 
 
 class LoadCollector(Collector):
-    """The machine's disk and the background work, which are the same for all processes.
+    """Disk space and background work, which are the same for all processes.
 
-    What cannot be known (the database or Redis is away) is left out, so that an alert can ask for
-    its absence. The number of series is fixed, however many workers and jobs there are.
+    Values that cannot be determined (no database or Redis) are left out, so that an alert can test
+    for their absence. The number of series does not depend on the number of workers and jobs.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -220,13 +225,13 @@ class LoadCollector(Collector):
         self._look: Future[list[Metric]] | None = None
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics as they are now; without those of a database that hangs."""
+        """Yield the current metrics, without the database's if it does not respond in time."""
         if (free := disk_free_bytes(self._runtime.settings.data_dir)) is not None:
             name = "glitch_data_disk_free_bytes"
             yield _gauge(name, "Left on the disk of the data directory", free)
         if self._look is None or self._look.done():
             self._look = self._executor.submit(lambda: list(self._jobs()))
-        with contextlib.suppress(TimeoutError):  # else a scrape would hang with it, and say nothing
+        with contextlib.suppress(TimeoutError):  # otherwise the scrape would hang, too
             yield from self._look.result(_PATIENCE_S)
         yield from self._workers()
 

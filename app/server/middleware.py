@@ -1,6 +1,6 @@
-"""Middleware of every request: an id, a log line, security headers, limits on the body.
+"""Middleware of every request: request id, access log, security headers, body limits.
 
-Plain ASGI: Starlette's ``BaseHTTPMiddleware`` breaks streaming and context variables.
+It is plain ASGI, because Starlette's ``BaseHTTPMiddleware`` breaks streaming and context variables.
 """
 
 import asyncio
@@ -20,10 +20,11 @@ from app.server.problems import problem_response, unexpected
 
 _log = logging.getLogger("app.access")
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_SMALL_BODY_BYTES = 1_000_000  # for whatever is no multipart upload, since that is held in memory
+# for bodies that are not multipart uploads, because they are held in memory
+_SMALL_BODY_BYTES = 1_000_000
 _PIECE_BYTES = 1 << 16
 _BATCH_PATHS = frozenset({"/batches", "/ui/batch"})
-_PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/status.json"})  # asked every few seconds
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/status.json"})  # polled every few seconds
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -34,9 +35,9 @@ SECURITY_HEADERS = {
 
 
 class RequestContext:
-    """Outermost: gives the request its id, writes one log line, and answers the unforeseen.
+    """Outermost middleware: sets the request id, logs one line, handles unexpected errors.
 
-    The id is taken from ``X-Request-ID`` where that is harmless to log, else made.
+    The id is taken from ``X-Request-ID`` if it is safe to log, and generated otherwise.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -51,7 +52,7 @@ class RequestContext:
         scope.setdefault("state", {})["request_id"] = request_id
         token = request_id_of_context.set(request_id)
         method = scope["method"]
-        if method == "HEAD":  # as GET is answered; the server leaves the body out
+        if method == "HEAD":  # handled as GET; the server omits the body
             scope = {**scope, "method": "GET"}
         started = time.monotonic()
         status = 0
@@ -64,18 +65,18 @@ class RequestContext:
                 headers["X-Request-ID"] = request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")  # unless who answers said more
+                headers.setdefault("Cache-Control", "no-store")  # unless the route set it
             await send(message)
 
         try:
             await self.app(scope, receive, send_with_headers)
         except Exception:
-            if status:  # the answer has begun: only the server can end the connection
+            if status:  # the response has begun, so only the server can close the connection
                 raise
             logging.getLogger("app.server").exception("unexpected error")
             await unexpected(request_id)(scope, receive, send_with_headers)
         finally:
-            # The path alone: a query string can carry a signature.
+            # Only the path, because a query string can contain a signature.
             is_probe = scope["path"] in _PROBES
             _log.log(
                 logging.DEBUG if is_probe else logging.INFO,
@@ -86,7 +87,7 @@ class RequestContext:
                     "status": status,
                     "duration_ms": round(1000 * (time.monotonic() - started), 1),
                     "client": (scope.get("client") or ("unknown",))[0],
-                    "who": scope["state"].get("who"),  # the token's name, where one was good
+                    "who": scope["state"].get("who"),  # the caller's name, if authenticated
                 },
             )
             request_id_of_context.reset(token)
@@ -94,11 +95,11 @@ class RequestContext:
 
 @dataclass(frozen=True, eq=False)
 class WholeForOldClients:
-    """Gives each answer to an HTTP/1.0 request its length.
+    """Gives each response to an HTTP/1.0 request a length.
 
-    The server would mark the parts of an answer of unknown length, as 1.1 has it, and an older
-    client would keep the marks as part of the file. Events have no end: only proxies, which know
-    the marks, ask for them so.
+    Otherwise the server would use chunked encoding, which older clients do not know: they would
+    save the chunk headers as part of the file. Event streams have no end; only proxies, which
+    understand chunks, request them with HTTP/1.0.
     """
 
     app: ASGIApp
@@ -138,10 +139,10 @@ class WholeForOldClients:
 
 @dataclass(frozen=True, eq=False)
 class BodyBounds:
-    """Bounds a request body in bytes (declared, then counted as it streams) and in time.
+    """Limits a request body in bytes (declared, then counted as it arrives) and in time.
 
-    A form that was cut on its way is refused: the field that it was cut in would count as not sent.
-    ``batch_bytes`` and ``batch_timeout_s`` hold for batches, by the API and by the page.
+    A truncated form is refused, because the field in which it was cut would count as not sent.
+    ``batch_bytes`` and ``batch_timeout_s`` apply to batches, sent to the API or the page.
     """
 
     app: ASGIApp
@@ -205,7 +206,7 @@ class BodyBounds:
         body_is_read = False
 
         async def receive_until_read() -> Message:
-            # After the body, receive() waits for the client to leave; that has no deadline.
+            # After the body, receive() waits for the client to disconnect, which has no deadline.
             nonlocal body_is_read
             if body_is_read:
                 return await receive()

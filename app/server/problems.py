@@ -35,9 +35,9 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> JSONResponse:
-    """One problem document.
+    """Make one problem document.
 
-    ``name`` is the last part of the ``type`` URN; without it, the status phrase.
+    ``name`` is the last part of the ``type`` URN; by default, the status phrase.
     """
     phrase = HTTPStatus(status).phrase
     content: dict[str, Any] = {
@@ -62,7 +62,7 @@ def _request_id(request: Request) -> str | None:
 
 async def _known_problem(request: Request, error: Exception) -> JSONResponse:
     failure = failure_of(error)
-    if failure is None:  # such as an error of files that is nobody's to act on: ``unexpected``
+    if failure is None:  # for example an unrelated OSError; ``unexpected`` answers it
         raise error
     headers = {}
     if failure.status == HTTPStatus.UNAUTHORIZED:
@@ -82,7 +82,7 @@ async def _known_problem(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _payload_problem(request: Request, error: Exception) -> JSONResponse:
-    """422: the payload has the wrong shape. The values sent are not echoed back."""
+    """Answer 422 to a payload of the wrong shape, without repeating the values that were sent."""
     if not isinstance(error, RequestValidationError):  # pragma: no cover - narrows the type
         raise TypeError("only request validation errors come here") from error
     wrong = [
@@ -101,7 +101,7 @@ async def _payload_problem(request: Request, error: Exception) -> JSONResponse:
 
 
 def _reason(item: Mapping[str, Any]) -> str:
-    """What is wrong with a field, in the sender's words."""
+    """Return what is wrong with a field, in terms of the request."""
     if "Expected UploadFile" in item["msg"]:
         return f"It is a file: send it as curl -F {item['loc'][1]}=@PATH does"
     if item["type"] == "json_invalid":
@@ -116,13 +116,13 @@ async def _http_problem(request: Request, error: Exception) -> JSONResponse:
         return await _known_problem(request, error)
     phrase = HTTPStatus(error.status_code).phrase
     detail = error.detail
-    if detail == phrase:  # Starlette's own, which says nothing to do next
+    if detail == phrase:  # Starlette's own text, which does not say what to do
         detail = _NEXT_STEP.get(error.status_code, f"{phrase}.")
     headers = dict(error.headers or {})
-    if error.status_code == 400:  # Starlette's: the body cannot be taken apart
+    if error.status_code == 400:  # from Starlette: the body cannot be parsed
         is_json = "json" in request.headers.get("content-type", "")
         way = "a body of JSON" if is_json else "the fields as multipart/form-data, as curl -F does"
-        if "maximum" in detail.lower():  # it is a form, of too much
+        if "maximum" in detail.lower():  # a form with too many or too large fields
             way = "fewer or shorter fields"
         detail = f"{detail.rstrip('.')}: send {way}."
     if error.status_code == 405:
@@ -137,7 +137,7 @@ async def _http_problem(request: Request, error: Exception) -> JSONResponse:
 
 
 def _methods_of(request: Request) -> set[str]:
-    """Every method that the address takes, whichever of its routes does."""
+    """Return every method that this address accepts, on any route."""
     found = set()
     for method in _METHODS:
         scope = {**request.scope, "method": method}
@@ -147,7 +147,7 @@ def _methods_of(request: Request) -> set[str]:
 
 
 def unexpected(request_id: str | None) -> JSONResponse:
-    """The response to an unforeseen error."""
+    """Return the response to an unexpected error."""
     return problem_response(
         500,
         "Something failed here that should not have; nothing was stored. Try again, and if it "
@@ -159,10 +159,10 @@ def unexpected(request_id: str | None) -> JSONResponse:
 
 
 def install(application: FastAPI) -> None:
-    """Teach the application to answer every error in this form.
+    """Register the problem responses for all errors.
 
-    By coroutines: a plain function would be run by a thread, and a refusal for want of room would
-    wait for one behind the uploads.
+    The handlers are coroutines, because a plain function would need a thread, and a refusal of an
+    overloaded service would wait for one behind the uploads.
     """
     for kind in FAILURES:
         application.add_exception_handler(kind, _known_problem)

@@ -22,14 +22,14 @@ from app.models.inference import Encoders
 from glitch.errors import GlitchError
 
 OK = "ok"
-LEAST_DISK_BYTES = 200_000_000  # below, uploads may fail at any moment
+LEAST_DISK_BYTES = 200_000_000  # with less, uploads may fail at any moment
 _PATIENCE_S = 3.0
-_UPLOADS_NEED = ("database", "disk", "model")  # in the order of the look
+_UPLOADS_NEED = ("database", "disk", "model")  # in the order in which they are checked
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """What was found: each part with ``"ok"``, or a sentence that says what is wrong."""
+    """Result of a check: for each part ``"ok"``, or a sentence that says what is wrong."""
 
     checks: dict[str, str]  # what an upload needs
     background: str  # what jobs need
@@ -41,10 +41,10 @@ class Readiness:
 
 
 class ReadinessProbe:
-    """One look at a time, in a thread and with a database connection that no request can take.
+    """Checks readiness, one check at a time.
 
-    The active checkpoint's encoder is loaded if it is not yet. ``redis`` is None where
-    REDIS_URL is not set.
+    It uses its own thread and its own database connection, which requests cannot take. A check also
+    loads the active checkpoint's encoder if needed. ``redis`` is None if REDIS_URL is not set.
     """
 
     def __init__(
@@ -62,10 +62,13 @@ class ReadinessProbe:
         self._redis = redis
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="readiness")
         self._look: Future[Readiness] | None = None
-        self._found: dict[str, str] = {}  # by the look that is under way
+        self._found: dict[str, str] = {}  # results so far of the running check
 
     async def look(self) -> Readiness:
-        """The present state. A request during a check gets the result of that check."""
+        """Return the current state, or the result of a check that is already running.
+
+        A check that takes too long is reported as not ready, with the part that hangs.
+        """
         if self._look is None or self._look.done():
             self._found = {}
             self._look = self._executor.submit(self.find)
@@ -83,7 +86,7 @@ class ReadinessProbe:
             return Readiness(found if at not in _UPLOADS_NEED else {**found, at: late}, late)
 
     def find(self) -> Readiness:
-        """What is so now; blocks."""
+        """Check everything now; blocks."""
         checks = self._found = {}
         checks["database"] = self._database_state()
         checks["disk"] = self._disk_state()
@@ -93,7 +96,7 @@ class ReadinessProbe:
         return Readiness(checks, self._background_state())
 
     def close(self) -> None:
-        """End the thread and give the connection back."""
+        """Stop the thread and close the connection."""
         self._executor.shutdown(cancel_futures=True)
         self._engine.dispose()
 
@@ -158,7 +161,7 @@ def _state_of(folder: Path, what: str) -> str:
 
 
 def disk_free_bytes(folder: Path) -> int | None:
-    """What is left for the service on the disk of a folder; None where that cannot be known."""
+    """Return the free bytes on the disk of a folder; None if they cannot be determined."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:

@@ -1,6 +1,6 @@
-"""Dependencies of routes, each named once: the caller by token, the transaction, the runtime.
+"""Dependencies of routes: the authenticated caller, the transaction and the runtime.
 
-Pages use the last two as well.
+Pages also use the last two.
 """
 
 import base64
@@ -26,18 +26,18 @@ _Found = TypeVar("_Found")
 
 
 def base_url(request: Request) -> str:
-    """The address that this client sees the service at, without a slash at the end."""
+    """Return the address under which this client reaches the service, without a trailing slash."""
     return runtime_of(request).settings.public_url or str(request.base_url).rstrip("/")
 
 
 def runtime_of(request: Request) -> Runtime:
-    """The runtime that the application opened at start."""
+    """Return the runtime that the application opened at start."""
     runtime: Runtime = request.app.state.runtime
     return runtime
 
 
-# Dependencies that only look something up are coroutines: each plain function would cost an upload
-# a trip through the thread pool, milliseconds where requests come side by side.
+# Dependencies that only look something up are coroutines, because a plain function would cost each
+# upload a pass through the thread pool: milliseconds with concurrent requests.
 async def _runtime(request: Request) -> Runtime:
     return runtime_of(request)
 
@@ -51,11 +51,10 @@ BaseUrl = Annotated[str, Depends(_base_url)]
 
 
 async def transaction(request: Request, runtime: RuntimeDep) -> AsyncIterator[Session]:
-    """One transaction a request: committed before the answer goes out, or rolled back.
+    """Provide one transaction per request: committed before the response is sent, or rolled back.
 
-    The request has a place while it lasts, and its end, unless who worked on it ended it, has
-    threads of its own: a commit that waited for the threads of requests that wait for its
-    connection would never come.
+    The request holds a place meanwhile. Commit and rollback run in threads reserved for them.
+    Otherwise a commit could wait for threads of requests that wait for its connection, a deadlock.
     """
     admissions = runtime.admissions
     places = admissions.uploads if request.state.is_multipart else admissions.reads
@@ -78,16 +77,16 @@ def _commit(session: Session) -> None:
 
 
 async def look_up(request: Request, find: Callable[[Request], _Found]) -> _Found:
-    """The result of a short query in its own transaction, by one of a few reserved threads."""
+    """Run a short query in one of a few reserved threads, in its own transaction."""
     limiter = runtime_of(request).admissions.look_ups
     return await to_thread.run_sync(find, request, limiter=limiter)
 
 
 async def caller_of(request: Request, find: Callable[[Request], _Found]) -> _Found:
-    """The caller, before anything else is done for them.
+    """Identify the caller before anything else is done for the request.
 
     Raises:
-        BusyError: if too many are looked up already.
+        BusyError: if too many requests are being authenticated.
     """
     started = time.monotonic()
     async with runtime_of(request).admissions.callers.place():
@@ -95,18 +94,19 @@ async def caller_of(request: Request, find: Callable[[Request], _Found]) -> _Fou
         return await look_up(request, find)
 
 
-# scope="function" ends the dependency before the response is sent; the default would commit
-# after it, and a failed commit would still have answered 201.
+# scope="function" ends the dependency before the response is sent. The default would commit after
+# it, so a failed commit would still have been answered with 201.
 SessionDep = Annotated[Session, Depends(transaction, scope="function")]
 
 
 async def _table_place(request: Request, runtime: RuntimeDep) -> AsyncIterator[None]:
-    """One of the few places of tables while one is written; what streams has it while it is sent.
+    """Hold one of the few places for tables while a file is written before it is sent.
 
-    Taken before any other place, because writing lasts seconds and may take all of those.
+    Streamed formats take such a place themselves. This one is taken before any other, because
+    writing lasts seconds and could use up all other places.
     """
     name = request.query_params.get("format")
-    if request.method == "POST":  # a page's form, which is read already
+    if request.method == "POST":  # a page's form, parsed already
         name = str((await request.form()).get("format"))
     if name not in FORMATS or FORMATS[name].is_streamed:
         yield
@@ -118,7 +118,7 @@ async def _table_place(request: Request, runtime: RuntimeDep) -> AsyncIterator[N
 TablePlace = Depends(_table_place, scope="function")
 
 
-# auto_error off: our own error says what to do. The scheme is here for the OpenAPI document.
+# auto_error is off, because our error says what to do. The scheme is for the OpenAPI document.
 _bearer = HTTPBearer(
     auto_error=False, description="A token made with `glitch-discovery token create`."
 )
@@ -130,10 +130,13 @@ _HOW_TO_GET_ONE = (
 
 
 def token_of(request: Request) -> str:
-    """The token that a request carries: Bearer, or the password of Basic.
+    """Return the token of a request: a Bearer token, or the password of Basic authentication.
 
-    Basic is for clients that can be given an address only, such as gwpy's
+    Basic is for clients that take only an address, such as gwpy's
     ``GravitySpyTable.search(host="http://token:<token>@127.0.0.1:8000")``.
+
+    Raises:
+        UnauthenticatedError: if there is none.
     """
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     value = value.strip()
@@ -150,12 +153,16 @@ def token_of(request: Request) -> str:
 
 
 def principal_of(request: Request, session: Session) -> Principal:
-    """The caller."""
+    """Authenticate the caller by the request's token, ours or a SciToken.
+
+    Raises:
+        UnauthenticatedError: if the token is missing or not valid.
+    """
     secret = token_of(request)
     if not secret.isascii() or not secret.isprintable():
         raise UnauthenticatedError(f"That is no token of ours: {_HOW_TO_GET_ONE}")
     scitokens = runtime_of(request).scitokens
-    if scitokens is not None and secret.count(".") == 2:  # a JWT; no token of ours holds a dot
+    if scitokens is not None and secret.count(".") == 2:  # a JWT; our own tokens contain no dot
         principal = scitokens.principal(secret)
     else:
         principal = verify_token(session, secret)
@@ -193,12 +200,13 @@ async def open_or_reader(
     runtime: RuntimeDep,
     _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
 ) -> None:
-    """Lets everyone of this machine in where the settings say so, else readers.
+    """Admit everyone if the settings allow it, otherwise callers with the role reader.
 
-    Without a place: while all are taken, the metrics say so.
+    This takes no place, so that metrics can be read while all places are taken.
 
-    On a loopback address a browser can still be led here by a foreign page whose name was pointed
-    at 127.0.0.1; such a request carries that name as its host, so it needs a token.
+    Even on a loopback address, a foreign page whose host name resolves to 127.0.0.1 can make a
+    browser send requests here (DNS rebinding). Such a request carries the foreign name as its host,
+    so it needs a token.
     """
     settings = runtime.settings
     is_own_name = (request.url.hostname or "") in _LOOPBACK_NAMES
@@ -209,17 +217,18 @@ async def open_or_reader(
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 MAY_BE_OPEN: dict[str, Any] = {"security": [{}]}
-"""For the OpenAPI document: beside a token, none may do."""
+"""For the OpenAPI document: a token is optional."""
 OpenOrReader = Annotated[None, Depends(open_or_reader, scope="function")]
 
 
 class UploadRoute(APIRoute):
-    """Looks at the token before it reads the body, so that the untrusted cannot fill the disk.
+    """Checks the token before it reads the body, so that strangers cannot fill the disk.
 
-    The thread that runs the endpoint commits, too: to pass that on costs an upload milliseconds.
+    The thread that runs the endpoint also commits, because another thread would cost an upload
+    milliseconds.
     """
 
-    body_role: ClassVar[Role] = Role.READER  # the least role that may send a body
+    body_role: ClassVar[Role] = Role.READER  # lowest role that may send a body
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         @wraps(endpoint)
@@ -242,7 +251,7 @@ class UploadRoute(APIRoute):
 
 
 class BatchRoute(UploadRoute):
-    """As ``UploadRoute``, for what readers may not send at all, however large."""
+    """An ``UploadRoute`` whose requests need at least the role submitter."""
 
     body_role = Role.SUBMITTER
 
@@ -250,7 +259,7 @@ class BatchRoute(UploadRoute):
 async def upload_caller(
     request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None
 ) -> Principal:
-    """Who uploads, as ``UploadRoute`` found; the form holds no field that would be dropped."""
+    """Return the caller that ``UploadRoute`` authenticated, after checking the form's fields."""
     await check_form_fields(request)
     principal: Principal = request.state.principal
     return principal

@@ -1,4 +1,4 @@
-"""Objects that live as long as the process: opened at the start, shared by every request."""
+"""Objects that are opened when a process starts and shared by all its requests."""
 
 from __future__ import annotations
 
@@ -44,10 +44,11 @@ _SHORTEST = 32  # characters
 
 
 def signing_secret(settings: Settings) -> bytes:
-    """The key, the same in every process that shares the data directory (a file of mode 0600).
+    """Return the signing key, which all processes with this data directory share.
 
-    The file is locked while it is read or made, so that processes that start at once agree on
-    one key; a file that a crash left short, or full of zeros, is written again.
+    If no setting gives it, it is kept in a file of mode 0600. The file is locked while it is read
+    or created, so that processes that start at the same time use the same key. A file that a crash
+    left short or full of zeros is replaced.
     """
     if settings.signing_key is not None:
         return settings.signing_key.get_secret_value().encode()
@@ -66,13 +67,17 @@ def signing_secret(settings: Settings) -> bytes:
         return kept.encode()
 
 
-LONGEST_LOCK_S = 30.0  # of a table that an operator works on; else its requests keep their places
+# for a table locked by an operator; otherwise waiting requests would keep their places
+LONGEST_LOCK_S = 30.0
 CHECKPOINTS_FOLDER = "checkpoints"  # in the data directory
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Engine, encoders and signer of one process. ``app.state.runtime`` of the application."""
+    """Engine, encoders, signer and other shared objects of one process.
+
+    Stored as ``app.state.runtime`` of the application.
+    """
 
     settings: Settings
     engine: Engine
@@ -84,9 +89,10 @@ class Runtime:
     signing_secret: bytes
     picture_links: PictureLinks
     redis: Redis | None = None  # None: REDIS_URL is not set
-    scitokens: SciTokens | None = None  # None: nobody's are taken
-    login_provider: LoginProvider | None = None  # None: tokens alone
-    _published: dict[int, CheckpointRecord] = field(default_factory=dict)  # served so far
+    scitokens: SciTokens | None = None  # None: SciTokens are not accepted
+    login_provider: LoginProvider | None = None  # None: only tokens log in
+    # checkpoints used so far, by id
+    _published: dict[int, CheckpointRecord] = field(default_factory=dict)
 
     @cached_property
     def look_ups(self) -> sessionmaker[Session]:
@@ -95,12 +101,12 @@ class Runtime:
         return make_session_factory(engine)
 
     def active_encoder(self) -> tuple[CheckpointRecord, BatchingEncoder]:
-        """The active checkpoint and its encoder, loaded at first need.
+        """Return the active checkpoint and its encoder, loading it when first needed.
 
-        Holds a database connection only for the look-up, not while weights load.
+        Holds a database connection only during the look-up, not while weights load.
 
         Raises:
-            NotReadyError: if none is active, or its weights are not here.
+            NotReadyError: if no checkpoint is active, or its weights are missing.
         """
         with self.look_ups() as session:
             checkpoint = self._published.get(active_id(session) or 0)
@@ -110,7 +116,7 @@ class Runtime:
         return checkpoint, self.encoders.get(checkpoint.digest)
 
     def index_audit(self) -> IndexAudit | None:
-        """How well the active checkpoint's vector index finds; None where nothing is known."""
+        """Return the latest audit of the active checkpoint's vector index; None if unknown."""
         try:
             with self.sessions() as session:
                 return latest_audit(session, active_checkpoint(session).id)
@@ -120,7 +126,11 @@ class Runtime:
 
 @contextmanager
 def open_runtime(settings: Settings) -> Iterator[Runtime]:
-    """Open what a process needs, and close it again."""
+    """Open the shared objects of a process, and close them at the end.
+
+    Raises:
+        NotReadyError: if DATABASE_URL is not set.
+    """
     if settings.database_url is None:
         raise NotReadyError(
             "DATABASE_URL is not set: give the address of a PostgreSQL server with pgvector, or "
@@ -191,12 +201,12 @@ def _login_provider(settings: Settings) -> LoginProvider | None:
 
 
 def checkpoint_roots(settings: Settings) -> tuple[Path, ...]:
-    """The folders that hold the weights of published checkpoints."""
+    """Return the folders with the weights of published checkpoints."""
     return (settings.data_dir / CHECKPOINTS_FOLDER, shipped_checkpoint().parent)
 
 
 def encoder_maker(settings: Settings) -> Callable[[Checkpoint], BatchingEncoder]:
-    """Wraps a loaded checkpoint into a batching encoder, with the limits of the settings."""
+    """Return a function that makes a batching encoder from a checkpoint, as configured."""
 
     def make(checkpoint: Checkpoint) -> BatchingEncoder:
         return BatchingEncoder(

@@ -1,6 +1,6 @@
 """OpenTelemetry traces, if its standard environment variables request them.
 
-Otherwise nothing of it is imported, so it costs neither time nor memory.
+Otherwise OpenTelemetry is not imported, so it costs neither time nor memory.
 """
 
 import logging
@@ -16,15 +16,15 @@ from glitch_discovery.version import VERSION
 _ASKED_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROBES = r"/healthz$,/readyz$,/metrics$,/status\.json$"
 _WITH_QUERY = ("http.url", "http.target", "url.full")
-_FLUSH_S = 3.0  # a collector that is away must not hold up the end
+_FLUSH_S = 3.0  # s; an unreachable collector must not delay the shutdown
 _log = logging.getLogger("app.tracing")
 
 
 def start_tracing(application: FastAPI) -> Callable[[], None]:
-    """Have a span of each request sent to the collector that the environment names, if any.
+    """Send a span of each request to the collector configured by the environment, if any.
 
     Returns:
-        What sends the last spans and ends it.
+        A function that sends the last spans and stops tracing.
     """
     if not any(os.environ.get(name) for name in _ASKED_BY):
         return lambda: None
@@ -51,7 +51,7 @@ def start_tracing(application: FastAPI) -> Callable[[], None]:
         application,
         server_request_hook=_without_query,
         tracer_provider=provider,
-        meter_provider=NoOpMeterProvider(),  # /metrics tells of the numbers
+        meter_provider=NoOpMeterProvider(),  # /metrics provides metrics
         excluded_urls=None if os.environ.get("OTEL_PYTHON_EXCLUDED_URLS") else _PROBES,
         http_capture_headers_server_response=["x-request-id"],
         exclude_spans=["receive", "send"],
@@ -66,7 +66,7 @@ def start_tracing(application: FastAPI) -> Callable[[], None]:
 
 
 def _without_query(span: Any, scope: dict[str, Any]) -> None:
-    """Remove the query, which can contain a signature or the code of a login."""
+    """Remove the query, which can contain a signature or a login code."""
     for name in _WITH_QUERY:
         span.set_attribute(name, scope["path"])
     span.set_attribute("url.query", "")

@@ -1,7 +1,7 @@
 """Regular maintenance started by the scheduler.
 
-Each step is one short transaction that is safe to repeat or skip. A step returns a sentence if it
-did something.
+Each step is one short transaction that can safely be repeated or skipped. It returns a text for the
+log if it did something.
 """
 
 from collections.abc import Callable
