@@ -1,4 +1,4 @@
-"""Assumptions about an upload that states no value: names in the API, a sentence for people."""
+"""Assumptions about values missing from an upload: names in the API, a sentence for people."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ _OF_PICTURES = {
 
 
 def assumption(assumed: Sequence[str]) -> str | None:
-    """The sentence for what was assumed of strain or of pictures; None for nothing."""
+    """Sentence on the assumptions about strain or pictures; None if there are none."""
     if START in assumed:
         return (
             "Assumed, as the file does not say when it starts: its middle is at the GPS time, or "

@@ -1,4 +1,4 @@
-"""Embedding of one upload: read, encode, store, judge, find neighbours."""
+"""Embed one upload: read, encode, store, judge, find neighbours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,17 +33,17 @@ class Embedded:
     glitch: GlitchRecord | None  # None: not stored
     is_new: bool
     checkpoint: str  # its name
-    encoding: EncodingLike  # as stored, where the glitch was known already
+    encoding: EncodingLike  # the stored one if the glitch was known already
     novelty: Judgement
-    neighbours: Sequence[Neighbour]  # ascending distance, the glitch itself left out
+    neighbours: Sequence[Neighbour]  # by ascending distance, without the glitch itself
 
 
 class EncoderSource(Protocol):
-    """What lives as long as the process and turns files into vectors (the runtime is one)."""
+    """Provides the active encoder and the strain transform; implemented by the runtime."""
 
     @property
     def strain_to_views(self) -> StrainToViews:
-        """Strain to views, bounded in how many at once."""
+        """The transform of strain to views, with limited concurrency."""
 
     def active_encoder(self) -> tuple[CheckpointRecord, BatchingEncoder]:
         """The active checkpoint and its encoder."""
@@ -68,16 +68,16 @@ def embed_upload(
 ) -> Embedded:
     """Embed an upload, and store it if requested; a repeated upload is the same glitch.
 
-    Reading and encoding come first and take seconds under load: the session uses no database
-    connection before they are done. Storing needs the role submitter, analysing the role reader; a
-    label needs storing.
+    Reading and encoding come first and can take seconds under load, so the session uses no database
+    connection until they are done. Storing needs the role submitter, analysing the role reader; a
+    label needs ``store``.
 
     Raises:
-        InvalidRequestError: if a field means nothing or contradicts another or a file.
+        InvalidRequestError: if a field is invalid or contradicts another field or a file.
         GlitchError: if a file cannot be used.
-        PermissionDeniedError: if the role is too weak.
-        NotReadyError: if there is no model to encode with.
-        BusyError: if too many wait, or another model became active meanwhile.
+        PermissionDeniedError: if the role is too low.
+        NotReadyError: if no model is active or its weights are missing.
+        BusyError: if too many requests wait, or another model became active meanwhile.
     """
     require_role(principal, Role.SUBMITTER if store else Role.READER)
     label = (label or "").strip() or None
@@ -123,7 +123,7 @@ def embed_upload(
             gps_time=upload.gps_time,
             condition=condition_of(upload.views),
         )
-    # Where nothing is stored, a stored glitch with the same views comes first, at distance 0.
+    # If nothing is stored, a known glitch with the same views comes first, at distance 0.
     neighbours = find_neighbours(
         session,
         vector=encoding.mean,

@@ -7,15 +7,15 @@ from typing import Any
 from glitch.gps import plain_seconds
 from glitch.strain import StrainViews
 
-NUMBERS = ("snr", "peak_frequency", "duration", "bandwidth", "q")  # what may be measured of it
+NUMBERS = ("snr", "peak_frequency", "duration", "bandwidth", "q")  # the measured numbers
 
-WORTH_A_WORD = Decimal("0.010")  # s between the given time and the loudest tile
-_STEP = Decimal("0.0005")  # s; less is the same moment in words
+WORTH_A_WORD = Decimal("0.010")  # s; a larger offset of the loudest tile is reported
+_STEP = Decimal("0.0005")  # s; times closer than this are described as equal
 
 
 @dataclass(frozen=True, kw_only=True)
 class GlitchFacts:
-    """Where and when a glitch occurred, and its measures. ``None`` means not known."""
+    """Detector, times and measured properties of a glitch. ``None`` means unknown."""
 
     gravityspy_id: str | None = None
     ifo: str | None = None
@@ -26,12 +26,12 @@ class GlitchFacts:
     duration: float | None = None  # s
     bandwidth: float | None = None  # Hz
     q: float | None = None
-    peak_gps_time: Decimal | None = None  # s, of its loudest tile
-    centre_gps_time: Decimal | None = None  # s, in the middle of its views; of strain alone
+    peak_gps_time: Decimal | None = None  # s, of the loudest tile
+    centre_gps_time: Decimal | None = None  # s, at the middle of the views; only for strain
 
     @property
     def centring(self) -> str | None:
-        """A sentence on the centre of the views, if the loudest tile is not at the given time."""
+        """Sentence on the centre of the views, if the loudest tile is not at the given time."""
         given, peak, centre = self.gps_time, self.peak_gps_time, self.centre_gps_time
         if given is None or peak is None or centre is None or abs(peak - given) <= WORTH_A_WORD:
             return None
@@ -45,11 +45,11 @@ class GlitchFacts:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Only these properties, by name."""
+        """These properties by name, without those of subclasses."""
         return facts_of(self)
 
     def plain(self) -> dict[str, Any]:
-        """These as JSON and attributes of files hold them: times in exact decimal seconds."""
+        """These properties for JSON and file attributes: times as exact decimal seconds."""
         return {
             name: plain_seconds(value) if isinstance(value, Decimal) else value
             for name, value in self.facts().items()
@@ -57,7 +57,7 @@ class GlitchFacts:
 
 
 def _apart(time: Decimal, given: Decimal) -> str:
-    """A time against the one that was given."""
+    """Offset of a time from the given time, in words."""
     return f"{abs(time - given) * 1000:.0f} ms {'later' if time > given else 'earlier'}"
 
 
@@ -65,7 +65,7 @@ FACTS = tuple(GlitchFacts.__dataclass_fields__)
 
 
 def facts_of(source: object) -> dict[str, Any]:
-    """The facts that a record, a row or an upload carries as attributes of these names."""
+    """Read these properties from the attributes of a record, row or upload."""
     return {name: getattr(source, name) for name in FACTS}
 
 

@@ -1,4 +1,4 @@
-"""Storage of a glitch: once, however often and from however many clients it is sent."""
+"""Store a glitch exactly once, however often and by however many clients it is sent."""
 
 import hashlib
 import math
@@ -34,9 +34,9 @@ from glitch.novelty import Judgement
 from glitch.novelty.conditions import condition_of
 from glitch.views import Views
 
-GPS_STEP = Decimal("1e-9")  # s; the column's resolution
-GPS_LIMIT = Decimal(10) ** 11  # s; what the column holds
-SAME_TIME = Decimal(1)  # s; the times that people give for one glitch differ in the decimals
+GPS_STEP = Decimal("1e-9")  # s; resolution of the column
+GPS_LIMIT = Decimal(10) ** 11  # s; limit of the column
+SAME_TIME = Decimal(1)  # s; sources give the time of one glitch with different decimals
 LONGEST_TEXT = 200
 
 
@@ -50,18 +50,18 @@ def insert_glitch(
 ) -> StoredGlitch:
     """Store a glitch, its views and its embedding; a repeated upload is the same glitch.
 
-    Two simultaneous requests for the same glitch end with one row: the second waits for the first
-    one's commit and then finds it. A Gravity Spy id also identifies a glitch: an upload under a
-    known id replaces the views if it has all known windows and more; otherwise it changes nothing.
-    A known glitch that was not embedded under this checkpoint gets its embedding.
+    Two simultaneous requests for the same glitch give one row: the second waits for the first one's
+    commit and then finds it. A Gravity Spy id also identifies a glitch: an upload under a known id
+    replaces the views if it has all known windows and more; otherwise it changes nothing. A known
+    glitch without an embedding under this checkpoint gets one.
 
     Returns:
-        The glitch as stored, whether it is new, and how novel it is now.
+        The glitch as stored, whether it is new, and its current novelty.
 
     Raises:
-        InvalidRequestError: if the views or the encoding are not the checkpoint's, or a value
-            cannot be.
-        ConflictError: if the Gravity Spy id names a glitch of another detector or time.
+        InvalidRequestError: if the views or the encoding do not match the checkpoint, or a value is
+            invalid.
+        ConflictError: if the Gravity Spy id belongs to a glitch of another detector or time.
     """
     _check(views, encoding, checkpoint, metadata)
     digest = known_digests(session, [(views, metadata)]).get(0) or content_digest(
@@ -78,18 +78,19 @@ def insert_glitch(
     if is_new or not _is_embedded(session, glitch, checkpoint):
         pictured = NewGlitch(views, encoding, metadata)
         row, judgement = _embedding(session, glitch, pictured, checkpoint)
-        if session.execute(_ADD_EMBEDDINGS, [row]).first() is not None:  # else another was quicker
+        # No row is returned if a concurrent request has added the embedding.
+        if session.execute(_ADD_EMBEDDINGS, [row]).first() is not None:
             novelty = judgement
     if novelty is None:
         novelty = _judge_stored(session, glitch, checkpoint)
     elif not is_new:
-        note_class_changes(session, [glitch.id])  # it may be labelled already
+        note_class_changes(session, [glitch.id])  # the glitch may have a label
     return StoredGlitch(glitch, is_new, novelty)
 
 
 @dataclass(frozen=True, eq=False)
 class NewGlitch:
-    """What ``insert_glitches`` takes of one."""
+    """One glitch to be stored by ``insert_glitches``."""
 
     views: Views
     encoding: EncodingLike
@@ -99,12 +100,13 @@ class NewGlitch:
 def insert_glitches(
     session: Session, glitches: Sequence[NewGlitch], *, checkpoint: CheckpointRecord
 ) -> list[StoredGlitch | ServiceError]:
-    """Store many as ``insert_glitch`` stores one, with a handful of statements for the new ones.
+    """Store many glitches as ``insert_glitch`` does, with a few statements for the new ones.
 
-    Each is judged by what was labelled before the call. One that cannot be stored spoils no other.
+    Each is judged by the labels that existed before the call. A glitch that cannot be stored does
+    not affect the others.
 
     Returns:
-        For each, in order, what ``insert_glitch`` would have returned, or have raised.
+        For each glitch, in order, the result of ``insert_glitch`` or the error that it would raise.
     """
     results: dict[int, StoredGlitch | ServiceError] = {}
     digests: dict[bytes, int] = {}
@@ -119,7 +121,7 @@ def insert_glitches(
         digest = known.get(place) or content_digest(
             one.views, one.metadata.ifo, one.metadata.gps_time
         )
-        # Of two that are the same, or share an id, the second is known once the first is stored.
+        # Of two equal glitches, or two with one id, the second is stored after the first, as known.
         if digest not in digests and (one.metadata.gravityspy_id or None) not in ids:
             digests[digest] = place
             ids |= {one.metadata.gravityspy_id} - {None}
@@ -148,7 +150,7 @@ def _insert_new(
     digests: Mapping[bytes, int],
     checkpoint: CheckpointRecord,
 ) -> dict[int, StoredGlitch]:
-    """Store those that are not known yet, by their places."""
+    """Store the glitches that are not known yet; return them by position."""
     found = [(digest, glitches[place].metadata) for digest, place in digests.items()]
     records = {
         digests[digest]: _new_record(glitch, glitches[digests[digest]].views)
@@ -172,10 +174,10 @@ def _new_record(glitch: Row[Any], views: Views) -> GlitchRecord:
 
 
 def content_digest(views: Views, ifo: str | None, gps_time: Decimal | None) -> bytes:
-    """SHA-256 of what makes an upload the same upload: recipe, energies, detector, time.
+    """SHA-256 that identifies an upload: preprocessing, energies, detector and time.
 
-    The energies are hashed as stored (255 steps) but before compression, so that another version
-    of zstd does not make a known glitch new.
+    The energies are hashed as stored (255 steps) but before compression, so that another version of
+    zstd does not make a known glitch new.
     """
     digest = hashlib.sha256(views.preprocessing.digest().encode())
     digest.update(np.packbits(views.observed).tobytes())
@@ -231,9 +233,9 @@ def _check(
 def _claim(
     session: Session, found: Sequence[tuple[bytes, GlitchMetadata]]
 ) -> dict[bytes, Row[Any]]:
-    """Add rows unless digest or Gravity Spy id are known; those added, by digest.
+    """Insert rows unless digest or Gravity Spy id are known; return the new rows by digest.
 
-    They are added in the order of their digests, to avoid deadlocks.
+    Rows are inserted in the order of their digests, to avoid deadlocks.
     """
     if not found:
         return {}
@@ -245,8 +247,8 @@ def _claim(
     return {row.content_digest: row for row in added}
 
 
-# One statement for all rows, compiled once: as ``values(rows)`` it would be every time. Of tables:
-# the ORM's inserts take twice as long.
+# One statement for all rows, compiled once; ``values(rows)`` would be compiled each time. Inserts
+# into the tables, because inserts through the ORM take twice as long.
 _TABLE = cast("Table", Glitch.__table__)
 _ADD_GLITCHES = insert(_TABLE).on_conflict_do_nothing().returning(*_TABLE.columns)
 _ADD_VIEWS = insert(cast("Table", View.__table__))
@@ -258,7 +260,7 @@ _ADD_EMBEDDINGS = (
 
 
 def _known(session: Session, digest: bytes, views: Views, metadata: GlitchMetadata) -> UUID:
-    """The row that was in the way, with more windows if the upload brings more."""
+    """Id of the known glitch that prevented the insert; adds windows if the upload has more."""
     same = session.scalar(select(Glitch.id).where(Glitch.content_digest == digest))
     if same is not None:
         return same
@@ -291,7 +293,7 @@ def _known(session: Session, digest: bytes, views: Views, metadata: GlitchMetada
 def _replace_views(
     session: Session, glitch_id: UUID, digest: bytes, views: Views, metadata: GlitchMetadata
 ) -> None:
-    """Keep the fuller set of windows; embeddings of the poorer one go."""
+    """Replace the views by a larger set of windows, and delete the old embeddings."""
     session.execute(delete(View).where(View.glitch_id == glitch_id))
     session.execute(delete(Embedding).where(Embedding.glitch_id == glitch_id))
     session.execute(
@@ -336,7 +338,7 @@ def _is_embedded(session: Session, glitch: GlitchRecord, checkpoint: CheckpointR
 def _embedding(
     session: Session, glitch: GlitchRecord, pictured: NewGlitch, checkpoint: CheckpointRecord
 ) -> tuple[dict[str, Any], Judgement]:
-    """The row of an embedding, and how novel it is."""
+    """The row of an embedding, and the glitch's novelty."""
     encoding, condition = pictured.encoding, condition_of(pictured.views)
     judgement = judge_novelty(
         session,
@@ -357,7 +359,7 @@ def embedding_row(
     encoding: EncodingLike,
     judgement: Judgement,
 ) -> dict[str, Any]:
-    """The row of an embedding; the glitch is no reference until it is labelled."""
+    """The row of an embedding; the glitch is not a reference until it has a label."""
     return {
         "glitch_id": glitch.id,
         "checkpoint_id": checkpoint_id,
@@ -380,7 +382,7 @@ def embedding_row(
 def _judge_stored(
     session: Session, glitch: GlitchRecord, checkpoint: CheckpointRecord
 ) -> Judgement:
-    """How novel a known glitch is now, which may differ from when it was stored."""
+    """Current novelty of a known glitch, which may differ from when it was stored."""
     mean, condition = session.execute(
         select(Embedding.mean, Embedding.condition).where(
             Embedding.checkpoint_id == checkpoint.id, Embedding.glitch_id == glitch.id
@@ -406,30 +408,32 @@ _ADD = text(
 
 
 def add_flags(session: Session, flags: Mapping[UUID, Collection[str]]) -> None:
-    """Add names of flags to glitches; existing names are kept."""
+    """Add data-quality flags to glitches; existing flags are kept."""
     rows = [{"id": one, "names": sorted(names)} for one, names in sorted(flags.items()) if names]
     if rows:
         session.execute(_ADD, rows)
 
 
-# No two may store what was seen at one time by one detector at once: neither would see the other's
-# row. Held in one order until the transaction's end, so that two who store many never deadlock.
+# The locks prevent two transactions from storing glitches of one detector and time simultaneously,
+# because neither would see the other's row. They are taken in order, so that two transactions with
+# many glitches cannot deadlock, and held until the transaction ends.
 _AT_THESE_TIMES = (
     "SELECT pg_advisory_xact_lock(key) FROM unnest(%(locks)s::bigint[]) AS key;"
     "SELECT id, ifo, gps_time, content_digest FROM glitch"
     " JOIN unnest(%(ifos)s::text[], %(times)s::numeric[]) AS key (ifo, gps_time)"
     " USING (ifo, gps_time)"
 )
-_SAME_STEPS = 1  # of 255; what rounding moves a cell by
+_SAME_STEPS = 1  # of 255; largest difference from rounding
 
 
 def known_digests(
     session: Session, found: Sequence[tuple[Views, GlitchMetadata]]
 ) -> dict[int, bytes]:
-    """Digests of stored glitches that equal these, by their positions.
+    """Digests of stored glitches that equal these, by position.
 
-    Equal glitches have the same detector, GPS time, windows and rows, and energies that differ only
-    by rounding. A glitch without detector or time is compared only by its digest.
+    Equal glitches have the same detector, GPS time, windows and observed rows, and energies that
+    differ only by rounding. Glitches without detector or time are not compared here, only by their
+    digests.
     """
     keys = {
         place: (one.ifo, one.gps_time.quantize(GPS_STEP))

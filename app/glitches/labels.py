@@ -1,8 +1,8 @@
 """Labels: append-only statements that a glitch belongs to a class.
 
 The current label of a glitch is its latest one that is not revoked. ``glitch.class_id`` and
-``glitch.ml_confidence`` repeat it (see ``app.glitches.tables.Glitch``). They are set only here, in
-the same transaction.
+``glitch.ml_confidence`` repeat it (see ``app.glitches.tables.Glitch``). Only this module sets them,
+in the transaction that changes the label.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -29,12 +29,12 @@ def append_label(
 ) -> records.Label:
     """Label a glitch; this becomes its current label.
 
-    ``source`` says how it was made, for example ``"human"`` or ``"simulation"``.
+    ``source`` states the origin of the label, for example ``"human"`` or ``"simulation"``.
 
     Raises:
         PermissionDeniedError: if the author may only read.
-        NotFoundError: if there is no such glitch.
-        InvalidRequestError: if there is no such class, or the source is no word.
+        NotFoundError: if the glitch does not exist.
+        InvalidRequestError: if the class does not exist or the source is invalid.
         ConflictError: if the class is retired.
     """
     require_role(author, Role.SUBMITTER)
@@ -47,14 +47,14 @@ def append_label(
 
 
 def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> records.Label:
-    """Take a label back; it stays in the history, and the one before it is current again.
+    """Revoke a label; it stays in the history, and the previous label becomes current again.
 
-    Its author may, and any reviewer.
+    The label's author and any reviewer may revoke it.
 
     Raises:
-        NotFoundError: if there is no such label.
-        PermissionDeniedError: if it is somebody else's and the principal is no reviewer.
-        ConflictError: if it was revoked before; says by whom.
+        NotFoundError: if the label does not exist.
+        PermissionDeniedError: if it is somebody else's and the role is below reviewer.
+        ConflictError: if it is revoked already; the message names who revoked it.
     """
     require_role(principal, Role.SUBMITTER)
     label = _get(session, label_id)
@@ -81,14 +81,14 @@ def append_labels(
     source: str = "human",
     confidences: Mapping[UUID, float | None] | None = None,
 ) -> list[UUID]:
-    """Label many glitches in a few statements; the ids of the labels.
+    """Label many glitches in a few statements, and return the ids of the labels.
 
-    ``confidences`` are those of the labels whose source states one, 0 to 1, by glitch.
+    ``confidences`` maps glitches to the confidence (0 to 1) stated by the source, if any.
 
     Raises:
         PermissionDeniedError: if the author may only read.
-        NotFoundError: if one of the glitches is not there.
-        InvalidRequestError: if there is no such class.
+        NotFoundError: if one of the glitches does not exist.
+        InvalidRequestError: if the class does not exist.
         ConflictError: if the class is retired.
     """
     require_role(author, Role.SUBMITTER)
@@ -116,7 +116,7 @@ def append_labels(
 
 
 def revoke_labels(session: Session, label_ids: Collection[UUID], *, reviewer: Principal) -> int:
-    """Take many labels back, of any author; how many were not revoked before."""
+    """Revoke many labels, of any author; return how many were not revoked before."""
     require_role(reviewer, Role.REVIEWER)
     about = is_any_of(Label.id, label_ids)
     glitch_ids = sorted(set(session.scalars(select(Label.glitch_id).where(about))))
@@ -128,12 +128,12 @@ def revoke_labels(session: Session, label_ids: Collection[UUID], *, reviewer: Pr
 
 
 def revoke_labels_of_source(session: Session, source: str, *, revoked_by: str) -> int:
-    """Take back every label that one act appended; how many were not revoked before."""
+    """Revoke every label of a source; return how many glitches had one."""
     about = [Label.source == source, Label.revoked_at.is_(None)]
     glitch_ids = sorted(set(session.scalars(select(Label.glitch_id).where(*about))))
     _lock_glitches(session, glitch_ids)
     _revoke(session, Label.source == source, revoked_by)
-    # Most stay labelled, so that they judge and calibrate as before: only the others need a look.
+    # Only glitches that are now unlabelled affect judging and calibration.
     for glitch_id, class_id in _write_current(session, glitch_ids):
         if class_id is None:
             note_class_changes(session, [glitch_id])
@@ -141,7 +141,11 @@ def revoke_labels_of_source(session: Session, source: str, *, revoked_by: str) -
 
 
 def list_labels(session: Session, glitch_id: UUID) -> list[records.Label]:
-    """All labels of a glitch, revoked ones included, oldest first."""
+    """All labels of a glitch, including revoked ones, oldest first.
+
+    Raises:
+        NotFoundError: if the glitch does not exist.
+    """
     rows = session.execute(_LABELS.where(Label.glitch_id == glitch_id).order_by(Label.id)).all()
     if not rows and session.get(Glitch, glitch_id) is None:
         raise NotFoundError(f"There is no glitch {glitch_id}.")
@@ -169,7 +173,7 @@ def _get(session: Session, label_id: UUID) -> records.Label:
 
 
 def _lock_glitches(session: Session, glitch_ids: Sequence[UUID]) -> None:
-    """Lock glitches, so that their labels are changed one transaction at a time.
+    """Lock glitches, so that only one transaction at a time changes their labels.
 
     They are locked in the order of their ids, to avoid deadlocks.
     """
@@ -185,8 +189,8 @@ def _lock_glitches(session: Session, glitch_ids: Sequence[UUID]) -> None:
 
 
 def _usable_class(session: Session, name: str) -> int:
-    # The lock that a label's foreign key takes anyway, taken before the state is read: a merge that
-    # retires the class is waited for, and seen.
+    # A label's foreign key takes this lock anyway. Taking it before the state is read makes this
+    # wait for a merge that retires the class, and see its result.
     row = session.scalar(
         select(GlitchClass)
         .where(

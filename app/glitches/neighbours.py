@@ -1,8 +1,8 @@
-"""The nearest known glitches of a latent vector, by Euclidean distance in SQL.
+"""The nearest known glitches to a latent vector, by Euclidean distance in SQL.
 
 The search is exact below the size at which a checkpoint gets a vector index
-(``app.core.postgres.partitions``), and within the recall of the index above. Tests compare it with
-``glitch.neighbours``.
+(``app.core.postgres.partitions``), and limited by the recall of the index above it. Tests compare
+it with ``glitch.neighbours``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,17 +36,17 @@ from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 
 MOST_NEIGHBOURS = 10_000
-EF_SEARCH = 400  # candidates that an index search keeps, of which the nearest are well recalled
+EF_SEARCH = 400  # candidates of an index search, enough for high recall of the nearest
 MOST_CANDIDATES = 1000  # pgvector's own limit
-SPARE = 1.5  # times as many candidates as are expected to be needed
-LEAST_SHARE = 0.03  # of the catalogue must pass the filters for an index search
+SPARE = 1.5  # factor on the expected number of candidates needed
+LEAST_SHARE = 0.03  # fraction of the catalogue that must pass the filters for an index search
 QUERY: BindParameter[Any] = bindparam("query", type_=Vector())
 _NO_FILTERS = GlitchFilters()
 NOBODY = UUID(int=0)
 
 
 def check_neighbours(k: int) -> None:
-    """Refuse a number of neighbours outside 0 to 10,000."""
+    """Raise ``InvalidRequestError`` for a number of neighbours outside 0 to 10,000."""
     if not 0 <= k <= MOST_NEIGHBOURS:
         raise InvalidRequestError(
             f"neighbours must lie between 0 and {MOST_NEIGHBOURS:,}, not {k}.", field="neighbours"
@@ -65,16 +65,16 @@ def find_neighbours(
 ) -> list[Neighbour]:
     """The k nearest glitches under one checkpoint.
 
-    Filters on novelty mean under this checkpoint. ``exact`` scans every row even where there is
-    a vector index, to audit its recall.
+    Filters on novelty refer to this checkpoint. ``exact`` scans every row even if there is a vector
+    index, to audit the recall of the index.
 
     Returns:
         Neighbours by ascending distance; equal distances by ascending id.
 
     Raises:
-        InvalidRequestError: k out of range, a vector of another size or not finite, a filter
-            without sense.
-        NotFoundError: if there is no such checkpoint.
+        InvalidRequestError: if k is out of range, the vector has the wrong size or is not finite,
+            or a filter is invalid.
+        NotFoundError: if the checkpoint does not exist.
     """
     check_neighbours(k)
     selection.check_filters(filters)
@@ -82,10 +82,10 @@ def find_neighbours(
     query = check_vector(vector, facts.latent_size)
     if k == 0:
         return []
-    # No glitch has the id of zeros: with it the statement is one, whether one is left out or not.
+    # No glitch has id zero, so one statement serves with and without an excluded glitch.
     values = {"checkpoint_id": checkpoint_id, "k": k, "left_out": exclude_id or NOBODY}
     conditions: list[ColumnElement[bool]] = []
-    share = 0.0  # where the index is not asked
+    share = 0.0  # do not use the index
     if facts.is_indexed and not exact and not _is_few(filters):
         conditions = selection.glitch_conditions(session, filters)
         share = _share(session, conditions)
@@ -110,7 +110,7 @@ def _neighbours(rows: Iterable[Row[Any]]) -> list[Neighbour]:
 
 
 def _is_few(filters: GlitchFilters) -> bool:
-    """Whether the filters select few, scattered glitches, as of a cluster or a p-value.
+    """Whether the filters select few, scattered glitches, such as those of a cluster.
 
     Hardly any of them are among the nearest of all, which an index search returns.
     """
@@ -120,7 +120,7 @@ def _is_few(filters: GlitchFilters) -> bool:
 
 
 def _share(session: Session, conditions: Sequence[ColumnElement[bool]]) -> float:
-    """Of all glitches, those that pass, by the planner's estimate."""
+    """Fraction of all glitches that pass the filters, by the planner's estimate."""
     if not conditions:
         return 1.0
     statement = select(Glitch.id).where(*conditions)
@@ -146,10 +146,10 @@ def _by_distance(index_size: int | None) -> Select[*tuple[Any, ...]]:
 def _nearest_of(
     near: int, index_size: int, conditions: Sequence[ColumnElement[bool]]
 ) -> Select[*tuple[Any, ...]]:
-    """The nearest glitches that pass the filters among the nearest of all, if there are k.
+    """The k nearest among the ``near`` nearest of all that pass the filters; may give fewer.
 
-    Iterative index scans until k pass find only a third of the ten nearest of a class away from the
-    query (of 100,000 glitches).
+    Iterative index scans until k pass find only a third of the ten nearest of a class that is far
+    from the query (with 100,000 glitches).
     """
     nearest = _by_distance(index_size).order_by(distance_to(QUERY, index_size))
     among = nearest.limit(near).subquery()
@@ -160,7 +160,7 @@ def _nearest_of(
 
 
 def _nearest(found: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    # First the k ids alone, then what is known of them: sorting whole rows would cost more.
+    # First the k ids, then their columns: sorting whole rows would cost more.
     order = (found.selected_columns.distance, found.selected_columns.glitch_id)
     chosen = found.order_by(*order).limit(bindparam("k", type_=Integer)).subquery()
     return (
@@ -170,7 +170,7 @@ def _nearest(found: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     )
 
 
-@cache  # an upload's; to build it takes longer than to search a small catalogue
+@cache  # used for every upload; building it takes longer than searching a small catalogue
 def _nearest_of_all(index_size: int | None) -> Select[*tuple[Any, ...]]:
     return _nearest(_by_distance(index_size))
 
@@ -178,7 +178,11 @@ def _nearest_of_all(index_size: int | None) -> Select[*tuple[Any, ...]]:
 def check_vector(
     vector: Float[np.ndarray, " latent"], latent_size: int
 ) -> Float[np.ndarray, " latent"]:
-    """The vector as float32, if a checkpoint of this latent size can have given it."""
+    """The vector as float32, after checking it against the checkpoint's latent size.
+
+    Raises:
+        InvalidRequestError: if the size differs or a value is not finite.
+    """
     query = np.asarray(vector, dtype=np.float32)
     if query.shape != (latent_size,):
         raise InvalidRequestError(
@@ -193,8 +197,8 @@ def check_vector(
 def distance_to(query: BindParameter[Any], index_size: int | None = None) -> ColumnElement[float]:
     """Euclidean distance of ``embedding.mean`` to a vector.
 
-    With ``index_size``, the latent size, by the vector index: that covers the mean cast to its
-    size, because the parent table leaves the size open.
+    With ``index_size`` (the latent size) the expression matches the vector index, which covers the
+    mean cast to its size, because the parent table has no fixed size.
     """
     mean: Any = Embedding.mean if index_size is None else cast(Embedding.mean, Vector(index_size))
     distance: ColumnElement[float] = mean.l2_distance(query)
@@ -204,7 +208,7 @@ def distance_to(query: BindParameter[Any], index_size: int | None = None) -> Col
 def _narrow(
     session: Session, statement: Select[*tuple[Any, ...]], filters: GlitchFilters
 ) -> Select[*tuple[Any, ...]]:
-    """Apply the filters; that on the detector needs no join."""
+    """Apply the filters; the filter on the detector needs no join."""
     statement = statement.where(*selection.embedding_conditions(filters))
     if filters.ifos:
         statement = statement.where(Embedding.ifo.in_(filters.ifos))
@@ -216,7 +220,10 @@ def _narrow(
 
 
 def prepare_index_scan(session: Session, candidates: int = EF_SEARCH) -> None:
-    """Let the index search further if filters reject its results; for this transaction."""
+    """Let index scans continue if filters reject their results, in this transaction.
+
+    ``candidates`` sets ``hnsw.ef_search``.
+    """
     session.execute(
         text(
             "SELECT set_config('hnsw.ef_search', :ef, true),"

@@ -1,4 +1,4 @@
-"""Records of the services of glitches, never ORM rows."""
+"""Records that the services of glitches return; never ORM rows."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from glitch.encoder import Encoding
 
 
-# What an encoder gave for one glitch, or what is stored of it; torch is not loaded for a name.
+# New or stored encoding of one glitch. A string, because importing Encoding loads torch.
 EncodingLike: TypeAlias = "Encoding | EmbeddingRecord"
 
 
 @dataclass(frozen=True)
 class GlitchMetadata(GlitchFacts):
-    """What is known of a glitch that is to be stored."""
+    """Properties of a glitch to be stored."""
 
     origin: str  # one of app.glitches.tables.ORIGINS: upload, simulated, gravityspy, omicron
 
@@ -36,25 +36,25 @@ class GlitchRecord(GlitchFacts):
     id: UUID
     origin: str
     label: str | None  # class of the latest label that is not revoked
-    ml_confidence: float | None  # of that label, 0 to 1; None for a person's
-    views: tuple[float, ...]  # window lengths that are present, s, ascending
+    ml_confidence: float | None  # of that label, 0 to 1; None for a label given by a person
+    views: tuple[float, ...]  # lengths of the available windows, s, ascending
     created_at: datetime
-    data_quality: tuple[str, ...]  # flags that were active then, of those that anybody gave
+    data_quality: tuple[str, ...]  # active flags, of the flags that batches provided
 
     @property
     def public_id(self) -> str:
-        """The Gravity Spy id, or ours if there is none, as used by similarity search."""
+        """The Gravity Spy id, or our id if there is none, as used by similarity search."""
         return self.gravityspy_id or str(self.id)
 
     @property
     def is_simulated(self) -> bool:
-        """Whether the glitch was never in a detector."""
+        """Whether the glitch was simulated, not recorded by a detector."""
         return self.origin == "simulated"
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingRecord:
-    """The posterior of one glitch under one checkpoint, and how novel it was when stored."""
+    """The posterior of one glitch under one checkpoint, and its latest novelty."""
 
     glitch_id: UUID
     checkpoint_id: int
@@ -68,7 +68,7 @@ class EmbeddingRecord:
 
 @dataclass(frozen=True, eq=False)
 class ViewRecord:
-    """One view as stored; ``glitch.codec.unpack_view(packed, shape)`` gives the energies."""
+    """One stored view; ``glitch.codec.unpack_view(packed, shape)`` gives the energies."""
 
     duration_s: float
     packed: bytes
@@ -78,10 +78,10 @@ class ViewRecord:
 
 @dataclass(frozen=True)
 class StoredGlitch:
-    """The outcome of storing an upload."""
+    """The result of storing an upload."""
 
     glitch: GlitchRecord
-    is_new: bool  # false: the same upload (or its Gravity Spy id) was known already
+    is_new: bool  # false if the upload (or its Gravity Spy id) was known already
     novelty: Judgement
 
 
@@ -90,7 +90,7 @@ class Neighbour:
     """A known glitch and its Euclidean distance to the query in the latent space."""
 
     glitch: GlitchRecord
-    distance: float  # lower is more alike
+    distance: float  # lower is more similar
 
 
 class Label(Model):
@@ -109,9 +109,9 @@ class Label(Model):
 
 @dataclass(frozen=True)
 class GlitchFilters:
-    """Which glitches to consider. An absent filter lets everything pass; ranges are inclusive.
+    """Filters of glitches. An absent filter passes every glitch; ranges are inclusive.
 
-    A glitch whose value is unknown fails a filter on that value.
+    A glitch whose value is unknown does not pass a filter on that value.
     """
 
     ifos: tuple[str, ...] = ()
@@ -123,12 +123,12 @@ class GlitchFilters:
     peak_frequency_max: float | None = None  # Hz
     labels: tuple[str, ...] = ()  # class names; the current label must be one of them
     ml_confidence_min: float | None = None  # of the current label, 0 to 1
-    data_quality: tuple[str, ...] = ()  # flags; all of them were active
-    not_data_quality: tuple[str, ...] = ()  # none of them was
-    with_subclasses: bool = False  # let labels of their sub-classes pass too
+    data_quality: tuple[str, ...] = ()  # flags that all must have been active
+    not_data_quality: tuple[str, ...] = ()  # flags of which none may have been active
+    with_subclasses: bool = False  # accept labels of sub-classes too
     cluster_id: UUID | None = None  # members of this cluster
-    batch_id: UUID | None = None  # stored, or recognised, by this batch
-    ids: tuple[UUID, ...] | None = None  # one of these
+    batch_id: UUID | None = None  # stored or recognised by this batch
+    ids: tuple[UUID, ...] | None = None  # ids to choose from
     is_labelled: bool | None = None
     origins: tuple[str, ...] = ()
     p_value_max: float | None = None  # under the active checkpoint; lower is more novel

@@ -1,4 +1,4 @@
-"""The JSON of glitches, and its conversion from service records."""
+"""JSON models of glitches, and their conversion from service records."""
 
 from __future__ import annotations
 
@@ -157,14 +157,14 @@ def _filled(model: type[SchemaT], values: dict[str, Any]) -> SchemaT:
 
 
 def glitch_item(base: str, glitch: GlitchRecord) -> Glitch:
-    """A glitch in a list."""
+    """A glitch as a list item."""
     return _filled(Glitch, _values(base, glitch))
 
 
 def glitch_detail(
     base: str, glitch: GlitchRecord, embedding: EmbeddingRecord | None
 ) -> GlitchDetail:
-    """The full record of one glitch."""
+    """One glitch with all its properties."""
     more = {
         "embedding": embedding and embedding_of(embedding.checkpoint, embedding),
         "novelty": embedding and Novelty.model_validate(embedding.novelty),
@@ -173,7 +173,7 @@ def glitch_detail(
 
 
 def embedding_of(checkpoint: str, encoding: EncodingLike) -> Embedding:
-    """The embedding of a glitch under the checkpoint of this name."""
+    """The embedding of a glitch under the checkpoint with this name."""
     return Embedding(
         checkpoint=checkpoint,
         mean=np.asarray(encoding.mean, dtype=np.float64).tolist(),
@@ -183,7 +183,7 @@ def embedding_of(checkpoint: str, encoding: EncodingLike) -> Embedding:
 
 
 def neighbour(base: str, found: NeighbourRecord) -> Neighbour:
-    """One of the nearest glitches."""
+    """Convert a neighbour to its JSON model."""
     values = _values(base, found.glitch) | {"distance": found.distance}
     return _filled(Neighbour, values)
 

@@ -1,4 +1,4 @@
-"""Selection of glitches: the columns of a record, and the SQL conditions of a filter."""
+"""Select glitches: the columns of a record, and the SQL conditions of a filter."""
 
 import math
 import re
@@ -37,21 +37,21 @@ _DURATIONS = func.array(
 def select_glitches(
     *extra: ColumnElement[Any] | InstrumentedAttribute[Any],
 ) -> Select[*tuple[Any, ...]]:
-    """Glitches with all that a record needs, then the extra columns."""
+    """Query for glitches with the columns that ``to_record`` needs, then the extra columns."""
     return select(
         Glitch, GlitchClass.name.label("class_name"), _DURATIONS.label("durations"), *extra
     ).outerjoin(GlitchClass, GlitchClass.id == Glitch.class_id)
 
 
 def to_record(row: Row[*tuple[Any, ...]]) -> GlitchRecord:
-    """The record of a row of ``select_glitches``."""
+    """Convert a row of ``select_glitches`` to a record."""
     return record_of(row[0], row[1], tuple(row[2]))
 
 
 def record_of(
     glitch: Glitch | Row[Any], label: str | None, durations_s: tuple[float, ...]
 ) -> GlitchRecord:
-    """The record of a row of the table, with what other tables hold of it."""
+    """Make a record from a row of the table and the values of other tables."""
     return GlitchRecord(
         id=glitch.id,
         origin=glitch.origin,
@@ -65,7 +65,11 @@ def record_of(
 
 
 def get_glitch(session: Session, glitch_id: UUID) -> GlitchRecord:
-    """The glitch of this id."""
+    """The glitch with this id.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
     row = session.execute(select_glitches().where(Glitch.id == glitch_id)).first()
     if row is None:
         raise NotFoundError(f"There is no glitch {glitch_id}.")
@@ -73,7 +77,7 @@ def get_glitch(session: Session, glitch_id: UUID) -> GlitchRecord:
 
 
 def get_glitches(session: Session, glitch_ids: Collection[UUID]) -> list[GlitchRecord]:
-    """The glitches of these ids, by id; those that are not there are left out."""
+    """Glitches with these ids, ordered by id; missing ones are left out."""
     rows = session.execute(
         select_glitches().where(Glitch.id.in_(glitch_ids)).order_by(Glitch.id)
     ).all()
@@ -81,13 +85,13 @@ def get_glitches(session: Session, glitch_ids: Collection[UUID]) -> list[GlitchR
 
 
 def glitches_in_order(session: Session, glitch_ids: Collection[UUID]) -> tuple[GlitchRecord, ...]:
-    """These glitches in this order; those that are not there are left out."""
+    """Glitches with these ids, in the given order; missing ones are left out."""
     found = {one.id: one for one in get_glitches(session, glitch_ids)} if glitch_ids else {}
     return tuple(found[one] for one in glitch_ids if one in found)
 
 
 def view_record(view: View) -> ViewRecord:
-    """The record of a row of the table."""
+    """Convert a row of the table to a record."""
     rows = np.unpackbits(np.frombuffer(view.observed, dtype=np.uint8), count=view.n_frequency)
     shape = (view.n_frequency, view.n_time)
     return ViewRecord(view.duration, view.packed, shape, rows.astype(np.bool_))
@@ -96,7 +100,14 @@ def view_record(view: View) -> ViewRecord:
 def matching(
     session: Session, statement: Select[*tuple[Any, ...]], filters: GlitchFilters
 ) -> Select[*tuple[Any, ...]]:
-    """The statement, restricted to glitches that pass the filters."""
+    """Restrict a statement to glitches that pass the filters.
+
+    Filters on novelty refer to the active checkpoint.
+
+    Raises:
+        InvalidRequestError: if a filter is invalid.
+        NotReadyError: if a filter needs the active checkpoint and there is none.
+    """
     check_filters(filters)
     statement = statement.where(*glitch_conditions(session, filters))
     if about_embedding := embedding_conditions(filters):
@@ -108,7 +119,7 @@ def matching(
 
 
 def check_filters(filters: GlitchFilters) -> None:
-    """Refuse what no glitch could match by mistake rather than by chance."""
+    """Raise ``InvalidRequestError`` for invalid filters, such as unknown detectors."""
     for ifo in filters.ifos:
         check_ifo(ifo)
     for origin in filters.origins:
@@ -143,7 +154,7 @@ def check_filters(filters: GlitchFilters) -> None:
 
 
 def check_ifo(ifo: str) -> None:
-    """Refuse what cannot be the prefix of a detector."""
+    """Raise ``InvalidRequestError`` unless the text has the form of a detector prefix."""
     if not IFO_PATTERN.fullmatch(ifo):
         raise InvalidRequestError(
             f"There is no detector {ifo[:20]!r}: give its prefix as ifo, for example H1, L1 or V1.",
@@ -152,7 +163,11 @@ def check_ifo(ifo: str) -> None:
 
 
 def class_ids(session: Session, names: tuple[str, ...]) -> list[int]:
-    """The ids of these classes."""
+    """Ids of the classes with these names.
+
+    Raises:
+        InvalidRequestError: if a class does not exist.
+    """
     rows = session.execute(
         select(GlitchClass.name, GlitchClass.id).where(
             GlitchClass.name.in_(names), GlitchClass.state != "withdrawn"
@@ -166,7 +181,7 @@ def class_ids(session: Session, names: tuple[str, ...]) -> list[int]:
 
 
 def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnElement[bool]]:
-    """The conditions of the filters on columns of ``glitch``."""
+    """SQL conditions of the filters on columns of ``glitch``."""
     conditions: list[ColumnElement[bool]] = []
     if filters.ifos:
         conditions.append(Glitch.ifo.in_(filters.ifos))
@@ -219,7 +234,7 @@ def _is_of_batch(session: Session, job_id: UUID) -> ColumnElement[bool]:
 
 
 def embedding_conditions(filters: GlitchFilters) -> list[ColumnElement[bool]]:
-    """The conditions of the filters on columns of ``embedding``."""
+    """SQL conditions of the filters on columns of ``embedding``."""
     conditions: list[ColumnElement[bool]] = []
     if filters.p_value_max is not None:
         conditions.append(Embedding.p_value <= filters.p_value_max)

@@ -1,4 +1,4 @@
-"""Reading glitches: one by id, many by filters, page by page; their views and novelty."""
+"""Read glitches: one by id, or pages selected by filters; their views and novelty."""
 
 import base64
 import binascii
@@ -35,13 +35,13 @@ from glitch.novelty import Judgement
 from glitch.views import Preprocessing, Views
 
 LARGEST_PAGE = 1000
-_AFTER, _BEFORE = 1, 2  # first byte of a cursor: which way its page lies
+_AFTER, _BEFORE = 1, 2  # first byte of a cursor: direction of its page
 _NO_FILTERS = GlitchFilters()
 
 
 def find_glitch(session: Session, public_id: str) -> GlitchRecord | None:
-    """The glitch of this Gravity Spy id, else of this id of ours; None if neither exists."""
-    if "\0" in public_id:  # PostgreSQL's text cannot hold it, so no id does
+    """The glitch with this Gravity Spy id, otherwise with this UUID; None if neither exists."""
+    if "\0" in public_id:  # PostgreSQL's text cannot contain NUL, so no id does
         return None
     row = session.execute(select_glitches().where(Glitch.gravityspy_id == public_id)).first()
     if row is None:
@@ -59,7 +59,7 @@ def get_embedding(
     """The embedding of a glitch under a checkpoint (default: the active one).
 
     Raises:
-        NotFoundError: if the glitch was not embedded under that checkpoint.
+        NotFoundError: if the glitch has no embedding under that checkpoint.
         NotReadyError: if no checkpoint is named and none is active.
     """
     if checkpoint_id is None:
@@ -93,7 +93,7 @@ def get_embedding(
 
 
 def find_embedding(session: Session, glitch_id: UUID) -> EmbeddingRecord | None:
-    """The embedding of a glitch under the active checkpoint; None where it has none."""
+    """The embedding of a glitch under the active checkpoint; None if it has none."""
     try:
         return get_embedding(session, glitch_id)
     except NotFoundError:
@@ -101,7 +101,11 @@ def find_embedding(session: Session, glitch_id: UUID) -> EmbeddingRecord | None:
 
 
 def get_view(session: Session, glitch_id: UUID, duration_s: float) -> ViewRecord:
-    """One view of a glitch as stored."""
+    """One stored view of a glitch.
+
+    Raises:
+        NotFoundError: if the glitch has no view of this length.
+    """
     view = session.get(View, (glitch_id, duration_s))
     if view is None:
         present = ", ".join(f"{known:g}" for known in get_glitch(session, glitch_id).views)
@@ -120,11 +124,11 @@ def list_glitches(
 ) -> Page[GlitchRecord]:
     """A page of glitches, latest stored first.
 
-    The order is by id, which grows with the time of storing, so that a page neither skips nor
-    repeats a glitch while others are added.
+    They are ordered by id, which increases with the time of storing, so that a page neither skips
+    nor repeats a glitch while others are added.
 
-    Filters on novelty mean under the active checkpoint. ``cursor`` is ``next`` of the page
-    before, or ``previous`` of the page after, with the same filters.
+    Filters on novelty refer to the active checkpoint. ``cursor`` is ``next`` of the preceding page,
+    or ``previous`` of the following page, with the same filters.
     """
     if not 1 <= limit <= LARGEST_PAGE:
         raise InvalidRequestError(f"limit must be 1 to {LARGEST_PAGE}, not {limit}.")
@@ -140,7 +144,7 @@ def list_glitches(
                 _write_cursor(_AFTER, items[-1].id, filters),
                 _write_cursor(_BEFORE, items[0].id, filters),
             )
-        mark = None  # the first page, whole
+        mark = None  # no full page before it: return the first page
     if mark is not None:
         statement = statement.where(Glitch.id < mark)
     rows = list(session.execute(statement.order_by(Glitch.id.desc()).limit(limit + 1)))
@@ -162,7 +166,7 @@ def _write_cursor(direction: int, mark: UUID, filters: GlitchFilters) -> str:
 
 
 def _read_cursor(cursor: str, filters: GlitchFilters) -> tuple[int, UUID]:
-    """Which way the page lies, and the glitch that it lies next to."""
+    """Direction of the page, and the glitch next to it."""
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         raw = base64.b64decode(padded, altchars=b"-_", validate=True)
@@ -200,10 +204,10 @@ def list_sorted(
     limit: int,
     cursor: str | None = None,
 ) -> Page[GlitchRecord]:
-    """A page of glitches, ordered by a quantity; what is not known comes last either way.
+    """A page of glitches, ordered by a quantity; unknown values come last in both directions.
 
-    ``by`` is one of ``SORTS``, ``cursor`` is ``next`` of the page before in the same order;
-    filters on novelty mean under the active checkpoint.
+    ``by`` is one of ``SORTS``; ``cursor`` is ``next`` of the preceding page in the same order.
+    Filters on novelty refer to the active checkpoint.
     """
     check_limit(limit, LARGEST_PAGE)
     check_filters(filters)
@@ -235,7 +239,7 @@ def list_sorted(
 
 @dataclass(frozen=True)
 class ClassTally:
-    """How many glitches carry one current label; ``name`` is None for those without one."""
+    """Number of glitches with one current label; ``name`` is None for unlabelled glitches."""
 
     name: str | None
     total: int
@@ -245,7 +249,7 @@ def tally_by_class(
     session: Session,
     filters: GlitchFilters = GlitchFilters(),  # noqa: B008  (frozen)
 ) -> tuple[ClassTally, ...]:
-    """How many of the glitches that pass the filters are of each class, most frequent first."""
+    """Number of glitches of each class that pass the filters, most frequent first."""
     is_kept = filters == GlitchFilters()
     class_id = (GlitchTally if is_kept else Glitch).class_id
     number = cast(func.sum(GlitchTally.n) if is_kept else func.count(), BigInteger)
@@ -261,7 +265,7 @@ def tally_by_class(
 
 
 def exemplars(session: Session) -> dict[str, GlitchRecord]:
-    """The latest glitch of each class, by the class's name; one seen in a detector if there is."""
+    """The latest glitch of each class, by class name; from a detector if there is one."""
     latest = [
         select(Glitch.id)
         .where(Glitch.class_id == GlitchClass.id, Glitch.is_simulated.is_(is_simulated))
@@ -271,7 +275,7 @@ def exemplars(session: Session) -> dict[str, GlitchRecord]:
         .scalar_subquery()
         for is_simulated in (False, True)
     ]
-    # By themselves, so that each is one look into an index however many glitches a class has.
+    # A separate query, so that each class needs one index lookup, however many glitches it has.
     chosen = session.scalars(select(func.coalesce(*latest)).select_from(GlitchClass)).all()
     rows = session.execute(select_glitches().where(Glitch.id.in_(set(chosen) - {None})))
     records = [to_record(row) for row in rows]
@@ -279,10 +283,10 @@ def exemplars(session: Session) -> dict[str, GlitchRecord]:
 
 
 def judgements_of(session: Session, glitch_ids: Sequence[UUID]) -> dict[UUID, Judgement]:
-    """The novelty of each of these glitches under the active checkpoint.
+    """Novelty of these glitches under the active checkpoint.
 
-    Glitches without its embedding are absent from the result, and without an active checkpoint all
-    are.
+    Glitches without an embedding under it are absent from the result. Without an active checkpoint
+    the result is empty.
     """
     active = active_id(session) if glitch_ids else None
     if active is None:
@@ -303,13 +307,13 @@ def judgements_of(session: Session, glitch_ids: Sequence[UUID]) -> dict[UUID, Ju
 
 
 def list_views(session: Session, glitch_id: UUID) -> tuple[ViewRecord, ...]:
-    """All views of a glitch as stored, shortest window first."""
+    """All stored views of a glitch, shortest window first."""
     rows = session.scalars(select(View).where(View.glitch_id == glitch_id).order_by(View.duration))
     return tuple(map(view_record, rows))
 
 
 def nearest_in_time(session: Session, gps_time: Decimal) -> tuple[GlitchRecord, ...]:
-    """The last glitch before a GPS time (s) and the first one after it, where there are such."""
+    """The last glitch before a GPS time (s) and the first at or after it, if they exist."""
     before = (
         select_glitches()
         .where(Glitch.gps_time < gps_time)
@@ -324,7 +328,7 @@ def nearest_in_time(session: Session, gps_time: Decimal) -> tuple[GlitchRecord, 
 def stored_views(
     session: Session, glitch_ids: Sequence[UUID], recipe: Preprocessing
 ) -> dict[UUID, Views]:
-    """The views of stored glitches, on the grid of this recipe."""
+    """The views of stored glitches, on the grid of this preprocessing."""
     shape = (len(recipe.durations_s), recipe.n_frequency, recipe.n_time)
     values = {one: np.zeros(shape, dtype=np.float32) for one in glitch_ids}
     observed = {one: np.zeros(shape[:2], dtype=np.bool_) for one in glitch_ids}
@@ -332,5 +336,5 @@ def stored_views(
         index = recipe.view_index(view.duration)
         values[view.glitch_id][index] = unpack_view(view.packed, shape[1:])
         observed[view.glitch_id][index] = view_record(view).observed
-    session.expunge_all()  # or the session would keep every picture it has seen
+    session.expunge_all()  # otherwise the session would keep every view in memory
     return {one: Views(values[one], observed[one], recipe) for one in glitch_ids}

@@ -1,4 +1,4 @@
-"""The search that ``gwpy.table.GravitySpyTable.search`` sends.
+"""The search that ``gwpy.table.GravitySpyTable.search`` requests.
 
 Parameters arrive as fragments of SQL, because the original service inserted them into its query.
 Here a strict grammar parses them, and only the numbers and detector prefixes are used, as bound
@@ -21,10 +21,10 @@ from app.models import checkpoints
 from glitch.gravityspy import is_spelled_like_an_id
 from glitch.views import VIEW_DURATIONS_S
 
-NO_SUBJECT = 1e20  # how Gravity Spy's tables write "no Zooniverse subject"
-NO_PICTURE = "?"  # how they write "no picture", which gwpy's download() knows
+NO_SUBJECT = 1e20  # "no Zooniverse subject" in Gravity Spy's tables
+NO_PICTURE = "?"  # "no picture" in Gravity Spy's tables; gwpy's download() skips it
 MOST_IFOS = 10
-EVERY_ERA = (Decimal(1126400000), Decimal(1584057618))  # s; what gwpy sends for "ALL"
+EVERY_ERA = (Decimal(1126400000), Decimal(1584057618))  # s; sent by gwpy for "ALL"
 _NUMBER = r"[0-9]{1,10}(?:\.[0-9]{1,9})?"
 _ERA = re.compile(rf"event_time BETWEEN ({_NUMBER}) AND ({_NUMBER})", re.ASCII)
 _IFOS = re.compile(r"'[A-Z][0-9]'(?:, ?'[A-Z][0-9]')*", re.ASCII)
@@ -34,20 +34,23 @@ _DATABASE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
 
 @dataclass(frozen=True)
 class SimilarityQuery:
-    """A similarity search as understood."""
+    """A parsed similarity search."""
 
-    image_id: str  # a Gravity Spy id, or one of ours
+    image_id: str  # a Gravity Spy id or one of our ids
     how_many: int
-    filters: GlitchFilters  # of detectors and times; no bounds let glitches of no known time pass
+    filters: GlitchFilters  # detectors and times; without bounds, unknown times pass too
 
 
 def parse_similarity_query(
     *, howmany: str, imageid: str, era: str, ifo: str, database: str
 ) -> SimilarityQuery:
-    """The query that these parameters say.
+    """Parse the parameters of a similarity search.
 
-    The era that gwpy calls "ALL" means every glitch: taken by its numbers it would leave out the
-    first days of September 2015, GW150914 among them, and pictures of no known time.
+    The era that gwpy calls "ALL" selects every glitch. Applied as numbers, its bounds would leave
+    out the first days of September 2015 (with GW150914) and pictures of unknown time.
+
+    Raises:
+        InvalidRequestError: if a parameter does not match the grammar.
     """
     if not _HOW_MANY.fullmatch(howmany) or not 1 <= int(howmany) <= MOST_NEIGHBOURS:
         raise InvalidRequestError(f"howmany must be a whole number from 1 to {MOST_NEIGHBOURS:,}.")
@@ -77,15 +80,15 @@ def parse_similarity_query(
 def similarity_search(
     session: Session, query: SimilarityQuery, *, view_url: Callable[[str, float], str]
 ) -> dict[str, list[Any]]:
-    """The glitches most like one, as gwpy expects them: equal-length lists by column name.
+    """The glitches most similar to one, as gwpy expects them: equal-length lists by column.
 
-    Nearest first under the active checkpoint. As in Gravity Spy's own service, the glitch searched
-    for is the first row if it lies in the era and the detectors asked for.
+    Nearest first under the active checkpoint. As in Gravity Spy's own service, the query glitch is
+    the first row if it passes the filters on era and detectors.
 
     ``view_url`` gives the address of a view's PNG for (glitch id, window length in s).
 
     Raises:
-        NotFoundError: if no glitch has that id, or it has no embedding. gwpy shows an HTTPError.
+        NotFoundError: if no glitch has that id, or it has no embedding. gwpy raises an HTTPError.
         NotReadyError: if no checkpoint is active.
     """
     searched = find_glitch(session, query.image_id)
@@ -100,7 +103,8 @@ def similarity_search(
         filters=query.filters,
     )
     found = [neighbour.glitch for neighbour in nearest]
-    found.sort(key=lambda glitch: glitch.id != searched.id)  # stable: twins at distance 0 follow
+    # A stable sort: other glitches at distance 0 follow the one searched for.
+    found.sort(key=lambda glitch: glitch.id != searched.id)
     return {
         "ifo": [glitch.ifo for glitch in found],
         "peak_frequency": [glitch.peak_frequency for glitch in found],
@@ -118,10 +122,10 @@ def similarity_search(
 def _picture_columns(
     glitches: list[GlitchRecord], view_url: Callable[[str, float], str]
 ) -> dict[str, list[Any]]:
-    """Columns url1 to url4, the windows ascending.
+    """Columns url1 to url4, by ascending window length.
 
-    ``download()`` skips a row whose url1 is no address, so a row without the shortest window gives
-    that window's address all the same (it answers "not found", which gwpy passes over).
+    ``download()`` skips a row whose url1 is not an address, so a row without the shortest window
+    gives that window's address too (the response is "not found", which gwpy ignores).
     """
 
     def url(glitch: GlitchRecord, duration_s: float) -> str:

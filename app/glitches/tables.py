@@ -1,4 +1,4 @@
-"""The tables of glitches, their views, embeddings and labels."""
+"""Tables of glitches, their views, embeddings and labels."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -34,9 +34,9 @@ ORIGINS = ("upload", "simulated", "gravityspy", "omicron")
 class Glitch(Base):
     """A glitch. ``class_id`` is the class of its latest label that is not revoked.
 
-    That column and ``ml_confidence`` repeat what ``label`` says, so that filters by them stay one
-    index scan at a million rows; ``app.glitches.labels`` alone writes them, in the transaction of
-    the label.
+    That column and ``ml_confidence`` repeat values of ``label``, so that filters on them need one
+    index scan even with a million rows. Only ``app.glitches.labels`` writes them, in the
+    transaction that changes the label.
     """
 
     __tablename__ = "glitch"
@@ -49,7 +49,7 @@ class Glitch(Base):
         Index("ix_glitch_ifo_id", "ifo", "id"),
         Index("ix_glitch_class_id_id", "class_id", "id"),
         Index("ix_glitch_class_id_is_simulated_id", "class_id", "is_simulated", "id"),
-        # Counts of a class, and its times, without a look at the rows.
+        # Counts and times of a class by index-only scans.
         Index(
             "ix_glitch_class_id_is_simulated_gps_time",
             "class_id",
@@ -74,24 +74,24 @@ class Glitch(Base):
     duration: Mapped[float | None]  # s
     bandwidth: Mapped[float | None]  # Hz
     q: Mapped[float | None]
-    # Of its strain; null for pictures, and for strain that was stored before views were centred.
+    # Only for strain; null for pictures and for strain stored before views were centred.
     peak_gps_time: Mapped[Decimal | None] = mapped_column(Numeric(20, 9))  # s, of the loudest tile
     centre_gps_time: Mapped[Decimal | None] = mapped_column(Numeric(20, 9))  # s, of the views
     origin: Mapped[str]
     content_digest: Mapped[bytes]
     class_id: Mapped[int | None] = mapped_column(ForeignKey(GlitchClass.id))
-    ml_confidence: Mapped[float | None]  # of that label, 0 to 1; null: a person's, or not said
-    # Names of the data-quality flags that were active then, of those that anybody gave.
+    ml_confidence: Mapped[float | None]  # of that label, 0 to 1; null if not stated
+    # Active data-quality flags, of the flags that batches provided.
     data_quality: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     is_simulated: Mapped[bool] = mapped_column(Computed("origin = 'simulated'", persisted=True))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class GlitchTally(Base):
-    """How many glitches there are by class, detector, simulated or not, and week: sums of ``n``.
+    """Counts of glitches by class, detector, simulated or not, and week; add up ``n``.
 
-    A trigger of ``glitch`` (migration 0017) appends what each statement did and adds it to the row
-    of the sum now and then; nobody else writes here.
+    A trigger on ``glitch`` (migration 0017) appends the changes of each statement and regularly
+    merges them into rows of sums. Nothing else writes to this table.
     """
 
     __tablename__ = "glitch_tally"
@@ -110,13 +110,13 @@ class GlitchTally(Base):
     class_id: Mapped[int | None]
     ifo: Mapped[str | None]
     is_simulated: Mapped[bool]
-    week: Mapped[int | None]  # of GPS time; null where that is not known
+    week: Mapped[int | None]  # of GPS time; null if unknown
     n: Mapped[int] = mapped_column(BigInteger)
     is_sum: Mapped[bool] = mapped_column(server_default=false())
 
 
 class View(Base):
-    """One window of a glitch, as ``glitch.codec`` packs it."""
+    """One window of a glitch, packed by ``glitch.codec``."""
 
     __tablename__ = "view"
 
@@ -125,18 +125,19 @@ class View(Base):
     )
     duration: Mapped[float] = mapped_column(primary_key=True)  # s
     packed: Mapped[bytes]
-    observed: Mapped[bytes]  # numpy.packbits of the rows observed
+    observed: Mapped[bytes]  # numpy.packbits of the observed rows
     n_frequency: Mapped[int] = mapped_column(SmallInteger)
     n_time: Mapped[int] = mapped_column(SmallInteger)
 
 
 class Embedding(Base):
-    """A glitch under one checkpoint. One partition a checkpoint, made when it is published.
+    """The embedding of a glitch under one checkpoint; each checkpoint has a partition.
 
-    The dimension of ``mean`` is a CHECK of the partition, because checkpoints differ in it.
-    ``ifo`` and ``is_simulated`` repeat the glitch's, and ``is_reference`` says that it carries the
-    label of a class: at 200,000 rows a scan without the join takes half the time. References of
-    established classes calibrate too: ``calibration_score``, and the observing run it counts for.
+    The dimension of ``mean`` is a CHECK of the partition, because checkpoints differ in it. ``ifo``
+    and ``is_simulated`` repeat the glitch's columns, and ``is_reference`` says whether it has a
+    label: with 200,000 rows, a scan without the join takes half the time. References of established
+    classes also calibrate p-values; they have ``calibration_score`` and the observing run in which
+    it counts.
     """
 
     __tablename__ = "embedding"
@@ -152,7 +153,7 @@ class Embedding(Base):
         {"postgresql_partition_by": "LIST (checkpoint_id)"},
     )
 
-    # The glitch leads the key: its cascade and its history look it up without a checkpoint.
+    # The glitch is first in the key, because its cascade looks it up without a checkpoint.
     glitch_id: Mapped[UUID] = mapped_column(
         ForeignKey("glitch.id", ondelete="CASCADE"), primary_key=True
     )
@@ -160,8 +161,8 @@ class Embedding(Base):
     ifo: Mapped[str | None]
     is_simulated: Mapped[bool]
     is_reference: Mapped[bool]
-    # The windows and band it was seen in (``glitch.novelty.conditions``): only like calibrate each
-    # other.
+    # Windows and band of the observation (``glitch.novelty.conditions``); only glitches of the same
+    # condition calibrate each other.
     condition: Mapped[str] = mapped_column(server_default=text("''"))
     mean: Mapped[Any] = mapped_column(Vector(), nullable=False)
     log_variance: Mapped[list[float]] = mapped_column(ARRAY(REAL, dimensions=1))
@@ -171,13 +172,13 @@ class Embedding(Base):
     p_value: Mapped[float | None]  # lower is more novel
     is_judged: Mapped[bool]
     not_judged_reason: Mapped[str | None]
-    judged_within: Mapped[str | None]  # the observing run that calibrated p_value; null: all runs
-    calibration_score: Mapped[float | None]  # only where it calibrates
-    calibration_run: Mapped[str | None]  # the observing run it calibrates, where its time is known
+    judged_within: Mapped[str | None]  # observing run that calibrated p_value; null: all runs
+    calibration_score: Mapped[float | None]  # null if it does not calibrate
+    calibration_run: Mapped[str | None]  # observing run that it calibrates; null: unknown
 
 
 class Label(Base):
-    """A statement that a glitch is of a class. Rows are added and revoked, never deleted."""
+    """A statement that a glitch belongs to a class. Rows are added and revoked, never deleted."""
 
     __tablename__ = "label"
     __table_args__ = (
@@ -191,7 +192,7 @@ class Label(Base):
     class_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id))
     author: Mapped[str]
     source: Mapped[str]
-    confidence: Mapped[float | None]  # that the source gave it, 0 to 1
+    confidence: Mapped[float | None]  # stated by the source, 0 to 1
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     revoked_at: Mapped[datetime | None]
     revoked_by: Mapped[str | None]

@@ -1,4 +1,4 @@
-"""From uploaded files and the accompanying details to the views of one glitch.
+"""Convert uploaded files and the accompanying fields to the views of one glitch.
 
 The name of a file is data (Gravity Spy names contain the detector, the id and the window), never a
 path: uploads are spooled under generated names.
@@ -39,10 +39,10 @@ MOST_FILES = 4  # Gravity Spy's windows
 MOST_PICTURE_BYTES = 32_000_000  # a Gravity Spy picture has 0.1 to 0.4 MB
 
 _GPS_TIME = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
-# Channels, and the names of series within HDF5 files, which may hold blanks, brackets and commas.
+# Channels, and names of series in HDF5 files, which may contain blanks, brackets and commas.
 _CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 :/_.,()\[\]{}+@#%*=~\-]{0,199}", re.ASCII)
 _HERTZ = r"(\d{1,6}(?:\.\d{1,6})?)"
-# No two parts may match the same blanks: 4,000 of them took 0.1 s, and a field may hold 64,000.
+# No two parts may match the same blanks: 4,000 took 0.1 s, and a field may contain 64,000.
 _RANGE = re.compile(rf"{_HERTZ}(?:\s*+(?:,|-|to)\s*+|\s++){_HERTZ}", re.ASCII)
 _NOT_IN_NAMES = re.compile(r"[^\w .,()+@=~\-]")
 
@@ -50,38 +50,38 @@ _Value = TypeVar("_Value")
 
 
 class StrainToViews(Protocol):
-    """Turns strain into views at a GPS time, bounded in how many do so at once."""
+    """Transforms strain to views at a GPS time, with limited concurrency."""
 
     def __call__(
         self, strain: Strain, gps_time: Decimal, preprocessing: Preprocessing, *, centre: bool
     ) -> StrainViews:
-        """The views, centred on the loudest tile or on the GPS time."""
+        """Views centred on the loudest tile or on the GPS time."""
 
 
 @dataclass(frozen=True)
 class SpooledFile:
     """An uploaded file on disk."""
 
-    path: Path  # a name of our own
-    name: str  # what the client called it, cleaned: for messages and Gravity Spy's conventions
+    path: Path  # generated name
+    name: str  # cleaned name from the client, for messages and Gravity Spy's conventions
 
 
 @dataclass(frozen=True)
 class UploadDetails:
-    """Details of the files from the client. ``None``: not given."""
+    """Parsed details that the client sent with the files. ``None`` means not given."""
 
     gps_time: Decimal | None = None  # s
     ifo: str | None = None
     channel: str | None = None
     sample_rate_hz: float | None = None
     view_durations_s: tuple[float, ...] = ()  # in the order of the files
-    scales: Scales | None = None  # of pictures whose axes are not Gravity Spy's
-    is_centred: bool = True  # on the loudest tile of strain, else on the GPS time
+    scales: Scales | None = None  # of pictures with other axes than Gravity Spy's
+    is_centred: bool = True  # strain: centre on the loudest tile, otherwise on the GPS time
 
 
 @dataclass(frozen=True, kw_only=True)
 class UploadFields:
-    """Details of the files from the client, as received."""
+    """Details that the client sent with the files, as received."""
 
     gps_time: str | None = None  # s, a decimal number
     ifo: str | None = None
@@ -90,10 +90,15 @@ class UploadFields:
     view_durations_s: Sequence[float] = ()  # in the order of the files
     energy_max: float | None = None  # of pictures; see ``parse_scales``
     frequency_range: str | None = None
-    is_centred: bool = True  # views of strain on the loudest tile, else on gps_time
+    is_centred: bool = True  # strain: centre on the loudest tile, otherwise on gps_time
 
     def parsed(self) -> UploadDetails:
-        """Each field checked."""
+        """Check and parse each field.
+
+        Raises:
+            InvalidRequestError: if a field is invalid or contradicts another.
+            ImageError: if the scales are invalid.
+        """
         channel = (self.channel or "").strip() or None
         if channel is not None and not _CHANNEL.fullmatch(channel):
             raise InvalidRequestError(
@@ -127,14 +132,18 @@ class UploadFields:
 
 @dataclass(frozen=True, eq=False)
 class ParsedUpload(GlitchFacts):
-    """One glitch as uploaded: its views, and what is known of it."""
+    """One uploaded glitch: its views and known properties."""
 
     views: Views
-    assumed: tuple[str, ...] = ()  # what nobody gave and no file says; see ``assumed``
+    assumed: tuple[str, ...] = ()  # names of assumed values; see ``app.glitches.assumed``
 
 
 def parse_gps_time(text: str | None) -> Decimal | None:
-    """The GPS time that a client wrote, exactly; ``None`` where it wrote nothing."""
+    """Parse a GPS time exactly; ``None`` if the text is absent or blank.
+
+    Raises:
+        InvalidRequestError: if it is not a GPS time.
+    """
     if text is None or not text.strip():
         return None
     text = text.strip()
@@ -149,7 +158,11 @@ def parse_gps_time(text: str | None) -> Decimal | None:
 
 
 def parse_ifo(text: str | None) -> str | None:
-    """The detector that a client named; ``None`` where it named none."""
+    """Parse a detector; ``None`` if the text is absent or blank.
+
+    Raises:
+        InvalidRequestError: if the detector is unknown.
+    """
     if text is None or not text.strip():
         return None
     if parse_detector(text) is None:
@@ -161,13 +174,14 @@ def parse_ifo(text: str | None) -> str | None:
 
 
 def parse_scales(energy_max: float | None, frequency_range: str | None) -> Scales | None:
-    """The ranges of an image's axes; ``None`` where not given.
+    """Parse the scales of a picture; ``None`` if neither is given.
 
-    ``energy_max`` is the normalised energy at the top of the colour scale; a range is in Hz, as
-    ``10,4096``.
+    ``energy_max`` is the normalised energy at the top of the colour scale; ``frequency_range`` is
+    in Hz, for example ``10,4096``.
 
     Raises:
-        ImageError: if they cannot be; the message names the field.
+        InvalidRequestError: if the range cannot be parsed.
+        ImageError: if a value is out of range; the message names the field.
     """
     text = (frequency_range or "").strip()
     if not text:
@@ -182,7 +196,7 @@ def parse_scales(energy_max: float | None, frequency_range: str | None) -> Scale
 
 
 def clean_name(name: str | None) -> str:
-    """A client's file name without folders, control characters or excess length."""
+    """File name from a client without folders, control characters or excess length."""
     last = re.split(r"[/\\]", name or "")[-1]
     cleaned = _NOT_IN_NAMES.sub("_", last).strip()
     if len(cleaned) > 120:
@@ -192,8 +206,10 @@ def clean_name(name: str | None) -> str:
 
 @contextmanager
 def spooled(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[list[SpooledFile]]:
-    """Uploaded files (name, stream) on disk, under generated names; deleted at the end of the
-    block.
+    """Write uploaded files (name, stream) to disk under generated names for the block.
+
+    Raises:
+        InvalidRequestError: if there are no files or more than four.
     """
     if not 1 <= len(files) <= MOST_FILES:
         raise InvalidRequestError(
@@ -216,10 +232,15 @@ def parse_upload(
     preprocessing: Preprocessing,
     strain_to_views: StrainToViews,
 ) -> ParsedUpload:
-    """The views of the one glitch that these files show.
+    """Make the views of the one glitch in these files.
 
-    What a file is, its content decides. Either one strain file, one array of views, or one to
-    four pictures with different windows.
+    The content determines the kind of a file. The files are one strain file, one array of views, or
+    one to four pictures with different windows.
+
+    Raises:
+        InvalidRequestError: if a detail is missing, or the files do not belong together.
+        GlitchError: if a file cannot be read.
+        UnsupportedFileError: if a file is of a kind that is not supported.
     """
     read = [_read(file, details, preprocessing) for file in files]
     kinds = {kind for kind, _ in read}
@@ -247,7 +268,7 @@ _KINDS = {STRAIN: _STRAIN, ARRAY: _ARRAY}
 def _read(
     file: SpooledFile, details: UploadDetails, preprocessing: Preprocessing
 ) -> tuple[str, ReadUpload]:
-    """The kind of a file, and its content if requested and it is no image."""
+    """Kind of a file, and its content if requested and it is not a picture."""
     if not file.path.stat().st_size:
         raise FormatError(f"{file.name} is empty: send the file again.")
     with file.path.open("rb") as stream:
@@ -342,7 +363,7 @@ def _from_pictures(
         except FormatError as error:
             if len(files) == 1 or file.name in str(error):
                 raise
-            raise type(error)(f"{file.name}: {error}") from error  # which of them it is
+            raise type(error)(f"{file.name}: {error}") from error  # name the file at fault
         names.append(picture.name)
         duration_s = given[index] if given else picture.name.duration_s
         if duration_s is None:
@@ -370,7 +391,7 @@ def _from_pictures(
 def _agreed(
     what: str, given: _Value | None, found: Sequence[_Value | None], name: str = ""
 ) -> _Value | None:
-    """The one value that the client and the files give, or ``None``."""
+    """The value on which the client and the files agree; ``None`` if nobody gives one."""
     values = list(dict.fromkeys(value for value in found if value is not None))
     if len(values) > 1:
         raise InvalidRequestError(
@@ -379,7 +400,7 @@ def _agreed(
         )
     is_same = given is None or not values or given == values[0]
     if isinstance(given, Decimal) and values and isinstance(values[0], Decimal):
-        is_same = abs(given - values[0]) < 1  # the client's time may be rounded, or a better one
+        is_same = abs(given - values[0]) < 1  # the client's time may be rounded or more precise
     if not is_same:
         raise InvalidRequestError(
             f"{what} {given} was given, but {name or 'the file name'} says {values[0]}: correct "
