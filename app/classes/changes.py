@@ -1,4 +1,4 @@
-"""The changes that each action makes to a class: values before and after, for an exact undo."""
+"""What each action changes in a class: values before and after, for an exact undo."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,7 @@ Values = dict[str, Any]
 def wanted_values(
     session: Session, known: GlitchClass, change: log.Simple
 ) -> tuple[Values, Values]:
-    """The columns that a change sets, and further values for the history."""
+    """Return the columns that a change sets, and further values for the history."""
     if isinstance(change, log.RenameRequest):
         return _renamed(session, known, change), {}
     if isinstance(change, log.DescribeRequest):
@@ -43,7 +43,7 @@ def wanted_values(
 
 
 def check_values(session: Session, known: GlitchClass, values: Mapping[str, Any]) -> None:
-    """Refuse values that other classes leave no room for by now."""
+    """Refuse values that conflict with other classes."""
     if "name" in values:
         naming.refuse_taken(session, values["name"], by_other_than=known.id)
     if values.get("parent_id") is not None:
@@ -51,7 +51,7 @@ def check_values(session: Session, known: GlitchClass, values: Mapping[str, Any]
 
 
 def current_values(known: GlitchClass, names: Mapping[str, Any]) -> Values:
-    """What these columns hold now, as JSON."""
+    """Return the current values of these columns, as JSON."""
     values = {name: getattr(known, name) for name in names}
     if "exemplar_ids" in values:
         values["exemplar_ids"] = [str(one) for one in values["exemplar_ids"]]
@@ -59,7 +59,7 @@ def current_values(known: GlitchClass, names: Mapping[str, Any]) -> Values:
 
 
 def set_values(session: Session, known: GlitchClass, values: Mapping[str, Any]) -> None:
-    """Write columns of a class."""
+    """Set columns of a class."""
     for name, value in values.items():
         setattr(known, name, [UUID(one) for one in value] if name == "exemplar_ids" else value)
     session.flush()
@@ -123,14 +123,14 @@ Memory = dict[str, Any]
 def merge_into(
     session: Session, known: GlitchClass, name: str, *, author: Principal, event_id: int
 ) -> Memory:
-    """Append the other class's label to all glitches of this one; the record for the undo.
+    """Label all glitches of this class with another one; return what the undo needs.
 
-    These labels carry the merge as their source, so that its undo revokes only those, whatever was
-    labelled in between.
+    The new labels have the merge as their source, so that its undo revokes only them and no labels
+    added in between.
     """
     into = mergeable_into(session, known, name)
-    # Who labels a glitch holds a key share of the class (app.glitches.labels): wait for them, so
-    # that no label of this class is added behind our back.
+    # A transaction that labels a glitch holds a key-share lock on the class
+    # (app.glitches.labels). Wait for those, so that no label of this class is added meanwhile.
     session.execute(select(GlitchClass.id).where(GlitchClass.id == known.id).with_for_update())
     moved = list(
         session.scalars(
@@ -166,9 +166,9 @@ def merge_into(
         .values(class_id=into.id)
         .execution_options(synchronize_session=False)
     )
-    if moved:  # it may be a class that calibrates, or explains nothing, and the other not
+    if moved:  # only one of the classes may calibrate, or be a catch-all
         request_judging(session, author.name)
-    # What is left of suggestions is for glitches that are labelled otherwise by now.
+    # The suggestions that are left are for glitches that have another label by now.
     session.execute(
         delete(LabelSuggestion)
         .where(LabelSuggestion.class_id == known.id)
@@ -188,7 +188,7 @@ def undo_merge(
     author: Principal,
     event_id: int,
 ) -> None:
-    """Revoke the labels of the merge and put the sub-classes back."""
+    """Revoke the labels of the merge and move the sub-classes back."""
     refuse_moved_children(session, memory)
     children = [int(one) for one in memory["children"]]
     if revoke_labels_of_source(session, source_of(event_id), revoked_by="undo of a merge"):
@@ -198,7 +198,7 @@ def undo_merge(
 
 
 def refuse_moved_children(session: Session, memory: Mapping[str, Any]) -> None:
-    """Refuse to undo a merge whose sub-classes were moved since."""
+    """Refuse to undo a merge if one of its sub-classes was moved since."""
     children = [int(one) for one in memory["children"]]
     tree = Tree.load(session)
     strayed = [one for one in children if tree.parents.get(one) != memory["into_id"]]
@@ -210,12 +210,12 @@ def refuse_moved_children(session: Session, memory: Mapping[str, Any]) -> None:
 
 
 def source_of(event_id: int) -> str:
-    """The source of the labels that a merge appends."""
+    """Return the source of the labels that a merge appends."""
     return f"merge of classes, event {event_id}"
 
 
 def mergeable_into(session: Session, known: GlitchClass, name: str) -> GlitchClass:
-    """The class of this name, which a class may be merged into."""
+    """Return the class of this name, after checking that the other can be merged into it."""
     into = naming.find_class(session, name)
     if into is None:
         raise InvalidRequestError(naming.no_class(session, name))

@@ -72,7 +72,7 @@ ClassLog = events.EventLog[ClassEvent]
 
 
 def replay(rows: Sequence[Any]) -> ClassLog:
-    """What follows from these rows of the table of events, oldest first."""
+    """Build the history from rows of the event table, oldest first."""
     return events.replay_events(
         rows,
         lambda row, common: ClassEvent(**common, remark=row.payload.get("remark")),

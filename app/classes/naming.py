@@ -1,6 +1,6 @@
-"""Classes by name: list, look up, create, and validate names.
+"""Classes by name: list, look up, create, and check names.
 
-Later changes of a class (renamed, retired, moved below another) are in ``app.classes.service``.
+Later changes of a class (rename, retire, move) are in ``app.classes.service``.
 """
 
 from typing import Any
@@ -20,12 +20,12 @@ LONGEST_NAME = 64
 WITHDRAWN = "withdrawn"
 STATES = tuple(state for state in CLASS_STATES if state != WITHDRAWN)
 _MOST_OFFERED = 8
-_LEAST_TYPED = 3  # letters: fewer are in a name by accident
-_CLASSES_LOCK = 6_720_341_907  # any constant, held to change names or the tree
+_LEAST_TYPED = 3  # letters; shorter texts occur in too many names
+_CLASSES_LOCK = 6_720_341_907  # key of an advisory lock; arbitrary
 
 
 def list_classes(session: Session) -> list[records.GlitchClass]:
-    """All classes by name, but those that an undone review withdrew."""
+    """List all classes by name, except withdrawn ones."""
     rows = session.execute(
         select_classes().where(GlitchClass.state != WITHDRAWN).order_by(GlitchClass.name)
     )
@@ -33,12 +33,12 @@ def list_classes(session: Session) -> list[records.GlitchClass]:
 
 
 def usable_class_names(session: Session) -> tuple[str, ...]:
-    """The classes that are offered for new labels, by name."""
+    """Return the names of the classes that are offered for new labels, sorted."""
     return tuple(known.name for known in list_classes(session) if not known.is_retired)
 
 
 def find_class(session: Session, name: str) -> GlitchClass | None:
-    """The row of this class; None if there is none, or it was withdrawn."""
+    """Return the row of this class; None if there is none, or it was withdrawn."""
     if "\0" in name:
         return None
     return session.scalar(
@@ -47,7 +47,7 @@ def find_class(session: Session, name: str) -> GlitchClass | None:
 
 
 def current_name(session: Session, name: str) -> str | None:
-    """What the class is called that was renamed from this name last; None where none was."""
+    """Return the current name of the class that was last renamed from this name, if any."""
     if "\0" in name:
         return None
     return session.scalar(
@@ -64,7 +64,7 @@ def current_name(session: Session, name: str) -> str | None:
 
 
 def no_class(session: Session, name: str) -> str:
-    """The message for an unknown class name."""
+    """Return the error message for an unknown class name."""
     if not name.strip():
         return "No class is named: give the name of one."
     if former := current_name(session, name):
@@ -73,7 +73,7 @@ def no_class(session: Session, name: str) -> str:
 
 
 def usable_class(session: Session, name: str) -> GlitchClass:
-    """The row of a class that may be given to glitches."""
+    """Return the row of a class that may be used for new labels."""
     found = find_class(session, name)
     if found is None:
         raise InvalidRequestError(no_class(session, name))
@@ -83,14 +83,14 @@ def usable_class(session: Session, name: str) -> GlitchClass:
 
 
 def plain_class_name(name: str) -> str:
-    """A class name as it is compared: without regard to capitals, or to blanks for underscores."""
+    """Normalise a class name for comparison: lower case, with underscores for blanks."""
     return "_".join(name.replace("\0", "").lower().split())
 
 
 def resolve_class_name(session: Session, typed: str) -> str:
-    """The name of the class that a person typed, in any case, or typed in part.
+    """Find the class that a person typed, in any case or in part, and return its name.
 
-    A text that is in no name is returned unchanged: the caller reports the error.
+    A text that is part of no name is returned unchanged: the caller reports the error.
     """
     plain = plain_class_name(typed)
     if "\0" in typed:
@@ -108,7 +108,7 @@ def resolve_class_name(session: Session, typed: str) -> str:
 
 
 def class_named(session: Session, typed: str) -> str | None:
-    """The name of the class that is called so in any capitals, retired or not; None without."""
+    """Return the name of the class that equals this text in any case, retired or not, if any."""
     plain = plain_class_name(typed)
     return next(
         (one.name for one in list_classes(session) if plain_class_name(one.name) == plain), None
@@ -116,7 +116,7 @@ def class_named(session: Session, typed: str) -> str | None:
 
 
 def lock_classes(session: Session) -> None:
-    """One change of names or of the tree at a time, until the transaction ends."""
+    """Allow only one change of names or of the tree at a time, until the transaction ends."""
     session.execute(select(func.pg_advisory_xact_lock(_CLASSES_LOCK)))
 
 
@@ -128,14 +128,14 @@ def create_class(
     author: Principal,
     is_from_review: bool = False,
 ) -> records.GlitchClass:
-    """Add a class of ours.
+    """Add a class.
 
-    No class may have the name, in any case. If it was named in a cluster's review
+    No other class may have the name, in any case. If it was named in a cluster's review
     (``is_from_review``), the undo is in that cluster's history.
 
     Raises:
-        PermissionDeniedError: if the author is no reviewer.
-        InvalidRequestError: if the name or the description cannot be.
+        PermissionDeniedError: if the author is not a reviewer.
+        InvalidRequestError: if the name or the description is not valid.
         ConflictError: if the name is taken.
     """
     require_role(author, Role.REVIEWER)
@@ -148,7 +148,7 @@ def create_class(
     row = session.scalars(
         insert(GlitchClass)
         .values(name=name, **new)
-        # refuse_taken let it pass, so it is a withdrawn one
+        # refuse_taken accepted the name, so the existing row is a withdrawn class
         .on_conflict_do_update(index_elements=["name"], set_=new)
         .returning(GlitchClass),
         execution_options={"populate_existing": True},
@@ -167,7 +167,7 @@ def create_class(
 
 
 def check_class_name(name: str) -> None:
-    """Refuse what can be no name of a new class."""
+    """Refuse names that a new class cannot have."""
     rule = (
         f"A class name has 1 to {LONGEST_NAME} English letters, digits, '_' and '-', starts with a "
         "letter or a digit and holds a letter, for example Thunder or Fast_Scattering"
@@ -182,7 +182,7 @@ def check_class_name(name: str) -> None:
 
 
 def check_description(description: str) -> None:
-    """Refuse what can be no description."""
+    """Refuse descriptions that are too long or contain NUL."""
     if "\0" in description:
         raise InvalidRequestError("The description holds a NUL character: take it out.")
     if len(description) > LONGEST_DESCRIPTION:
@@ -193,7 +193,7 @@ def check_description(description: str) -> None:
 
 
 def check_state(state: str) -> None:
-    """Refuse a state that no class can be put in."""
+    """Refuse an unknown state."""
     if state not in STATES:
         raise InvalidRequestError(
             f"There is no state {state[:40]!r} of a class: give one of {', '.join(STATES)}."
@@ -201,7 +201,7 @@ def check_state(state: str) -> None:
 
 
 def refuse_taken(session: Session, name: str, *, by_other_than: int | None = None) -> None:
-    """Refuse a name that a class has: names that differ in capitals only would be mistaken."""
+    """Refuse a name that another class has in any case: they would be confused."""
     query = select(GlitchClass.name, GlitchClass.state).where(
         func.lower(GlitchClass.name) == name.lower(), GlitchClass.state != WITHDRAWN
     )
@@ -218,9 +218,9 @@ def refuse_taken(session: Session, name: str, *, by_other_than: int | None = Non
 
 
 def seed_classes(session: Session) -> int:
-    """Add the Gravity Spy classes that are missing; how many were added.
+    """Add the Gravity Spy classes that are missing; return their number.
 
-    A class that no release of Gravity Spy uses is dormant. What staff changed stays.
+    A class that no release of Gravity Spy uses is dormant. Existing classes are not changed.
     """
     added = session.scalars(
         insert(GlitchClass)
@@ -243,13 +243,13 @@ _parent = aliased(GlitchClass)
 
 
 def select_classes() -> Select[GlitchClass, str | None]:
-    """Classes with the names of their parents."""
+    """Select classes with the names of their parents."""
     return select(GlitchClass, _parent.name.label("parent_name")).outerjoin(
         _parent, _parent.id == GlitchClass.parent_id
     )
 
 
 def to_class_record(row: Row[GlitchClass, str | None]) -> records.GlitchClass:
-    """The record of a row of ``select_classes``."""
+    """Make a record of a row of ``select_classes``."""
     names = records.GlitchClass.model_fields.keys() - {"parent"}
     return records.GlitchClass(**{name: getattr(row[0], name) for name in names}, parent=row[1])

@@ -18,7 +18,7 @@ from app.glitches.selection import glitches_in_order, select_glitches, to_record
 from app.glitches.tables import Embedding, Glitch, GlitchTally
 from app.models.checkpoints import active_id
 
-SAMPLED = 200  # latest glitches of a class that its middle is taken from
+SAMPLED = 200  # latest glitches of a class from which its mean direction is computed
 EXEMPLARS = 5
 NEAREST_CLASSES = 6
 TIME_BINS = 48
@@ -27,33 +27,33 @@ WEEK_S = 604_800
 
 @dataclass(frozen=True)
 class Occurrence:
-    """How often the glitches of one class occur. Simulated ones have no detector's time."""
+    """Numbers of glitches of one class. Only measured ones are in ``by_ifo`` and the times."""
 
-    by_ifo: Mapping[str, int] = field(default_factory=dict)  # measured ones, by detector
+    by_ifo: Mapping[str, int] = field(default_factory=dict)  # measured glitches by detector
     measured: int = 0
     simulated: int = 0
-    first: Decimal | None = None  # GPS time of the first measured one, s
+    first: Decimal | None = None  # GPS time of the first measured glitch, s
     last: Decimal | None = None
 
     @property
     def total(self) -> int:
-        """Of both kinds."""
+        """Number of measured and simulated glitches."""
         return self.measured + self.simulated
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """What shows a class, under the active checkpoint."""
+    """Exemplars of a class and its nearest classes, under the active checkpoint."""
 
     exemplars: tuple[GlitchRecord, ...]
-    are_chosen: bool  # by staff; else those nearest to the middle of the latest
+    are_chosen: bool  # by staff; else the glitches nearest to the mean direction
     nearest: tuple[records.NearbyClass, ...]
 
 
 def occurrences(
     session: Session, class_ids: Collection[int] | None = None
 ) -> dict[int | None, Occurrence]:
-    """How often these classes occur, or all, by id; None is for glitches without a label."""
+    """Count the glitches of these classes, or of all, by class id; None is for unlabelled ones."""
     kind = GlitchTally.class_id, GlitchTally.ifo, GlitchTally.is_simulated
     total = func.sum(GlitchTally.n)
     counted = select(*kind, cast(total, BigInteger)).group_by(*kind).having(total > 0)
@@ -79,14 +79,14 @@ def occurrences(
 
 
 def occurrence_of(session: Session, class_id: int) -> Occurrence:
-    """How often one class occurs; reads only its glitches."""
+    """Count the glitches of one class; reads only its glitches."""
     return occurrences(session, [class_id]).get(class_id, Occurrence())
 
 
 def _first_and_last(
     session: Session, class_ids: Iterable[int | None]
 ) -> dict[int | None, tuple[Decimal | None, Decimal | None]]:
-    """Times of the first and last measured glitch: two index lookups for each class."""
+    """Return the times of the first and last measured glitch; two index lookups for each class."""
     ends = func.min(Glitch.gps_time), func.max(Glitch.gps_time)
     own = Glitch.class_id == GlitchClass.id, Glitch.is_simulated.is_(False)
     first, last = (select(end).where(*own).correlate(GlitchClass).scalar_subquery() for end in ends)
@@ -104,10 +104,10 @@ def _first_and_last(
 
 
 def portrait(session: Session, known: records.GlitchClass) -> Portrait:
-    """Exemplars of a class and the classes nearest to it.
+    """Find the exemplars of a class and the classes nearest to it.
 
-    The middle of a class is the mean direction of its latest labelled glitches. Without an active
-    checkpoint, or without labels, there is neither.
+    The position of a class is the mean direction of its latest labelled glitches. Without an active
+    checkpoint, or without labels, there are no nearest classes, and only chosen exemplars.
     """
     chosen = glitches_in_order(session, known.exemplar_ids)
     checkpoint_id = active_id(session)
@@ -137,11 +137,11 @@ def portrait(session: Session, known: records.GlitchClass) -> Portrait:
 
 
 def times_of(session: Session, class_id: int) -> tuple[tuple[float, int], ...]:
-    """When the measured glitches of a class occurred: the starts of equal bins, and how many.
+    """Count the measured glitches of a class over time, in equal bins.
 
     Returns:
-        At most ``TIME_BINS`` bins in GPS seconds, empty ones included; none without two times. Bins
-        over more than ``TIME_BINS`` weeks are whole weeks.
+        Start (GPS seconds) and count of at most ``TIME_BINS`` bins, empty ones included; none if
+        there are not two different times. For more than ``TIME_BINS`` weeks, bins are whole weeks.
     """
     about = Glitch.class_id == class_id, Glitch.is_simulated.is_(False)
     first, last = session.execute(
@@ -153,7 +153,7 @@ def times_of(session: Session, class_id: int) -> tuple[tuple[float, int], ...]:
     if end - start > TIME_BINS * WEEK_S:
         first_week = int(start // WEEK_S)
         n_weeks = int(end // WEEK_S) - first_week + 1
-        weeks = ceil(n_weeks / TIME_BINS)  # of one bin
+        weeks = ceil(n_weeks / TIME_BINS)  # in one bin
         n_bins = ceil(n_weeks / weeks)
         start, width = float(first_week * WEEK_S), float(weeks * WEEK_S)
         place = ((GlitchTally.week - first_week) // weeks).label("place")
@@ -164,7 +164,7 @@ def times_of(session: Session, class_id: int) -> tuple[tuple[float, int], ...]:
         )
     else:
         n_bins, width = TIME_BINS, (end - start) / TIME_BINS
-        # As floats: exact decimals take several times as long, and a bar is hours wide.
+        # As floats: decimals take several times as long, and their precision is not needed here.
         when = cast(Glitch.gps_time, Double)
         bucket = func.width_bucket(when, cast(first, Double), cast(last, Double), n_bins)
         place = (func.least(bucket, n_bins) - 1).label("place")
@@ -174,7 +174,7 @@ def times_of(session: Session, class_id: int) -> tuple[tuple[float, int], ...]:
 
 
 def _middles(session: Session, checkpoint_id: int) -> dict[int, np.ndarray]:
-    """The mean direction of the latest glitches of every class, as unit vectors."""
+    """Return the mean direction of the latest glitches of every class, as unit vectors."""
     latest = (
         select(func.l2_normalize(Embedding.mean, type_=Vector()).label("direction"))
         .select_from(Glitch)

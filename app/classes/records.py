@@ -18,13 +18,11 @@ class GlitchClass(Model):
     origin: str = Field(description="gravityspy or ours.")
     parent: str | None = Field(description="The class that this one is a sub-class of.")
     created_at: datetime
-    exemplar_ids: tuple[UUID, ...] = Field(
-        default=(), exclude=True
-    )  # chosen by staff to show it, best first
+    exemplar_ids: tuple[UUID, ...] = Field(default=(), exclude=True)  # chosen by staff, best first
 
     @property
     def is_retired(self) -> bool:
-        """Whether it is offered for new labels no more."""
+        """Whether it is no longer offered for new labels."""
         return self.state == "retired"
 
 

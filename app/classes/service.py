@@ -1,6 +1,6 @@
 """Actions on classes. Every action and every undo is an event with its author.
 
-As in the review of clusters, an action is refused if its author has not seen the last event.
+As in the review of clusters, an action is refused if its author has not seen the latest event.
 """
 
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ from app.glitches.tables import Label
 
 @dataclass(frozen=True)
 class ClassOutcome:
-    """What a change led to; ``record`` is None where the class was taken back altogether."""
+    """The result of a change; ``record`` is None if the class was withdrawn."""
 
     log: ClassLog
     record: records.GlitchClass | None
 
 
 def get_class(session: Session, class_id: int) -> records.GlitchClass:
-    """The class of this id."""
+    """Return the class with this id."""
     row = session.execute(
         naming.select_classes().where(
             GlitchClass.id == class_id, GlitchClass.state != naming.WITHDRAWN
@@ -44,7 +44,7 @@ def get_class(session: Session, class_id: int) -> records.GlitchClass:
 
 
 def get_class_named(session: Session, name: str) -> records.GlitchClass:
-    """The class of this name."""
+    """Return the class with this name."""
     found = naming.find_class(session, name)
     if found is not None:
         return get_class(session, found.id)
@@ -52,7 +52,7 @@ def get_class_named(session: Session, name: str) -> records.GlitchClass:
 
 
 def class_history(session: Session, class_id: int) -> ClassLog:
-    """Actions on a class, oldest first."""
+    """Return the actions on a class, oldest first."""
     rows = session.scalars(
         select(tables.ClassEvent)
         .where(tables.ClassEvent.class_id == class_id)
@@ -64,9 +64,9 @@ def class_history(session: Session, class_id: int) -> ClassLog:
 def history_shown(
     session: Session, class_id: int, *, principal: Principal | None = None
 ) -> ClassLog:
-    """The history, with the reason why the next undo or redo is not possible.
+    """Return the history, with the reason why the next undo or redo is not possible.
 
-    With ``principal``, their role counts.
+    If ``principal`` is given, their role is checked too.
     """
     known = session.get_one(GlitchClass, class_id)
     log = class_history(session, class_id)
@@ -88,13 +88,13 @@ def change_class(
 ) -> ClassOutcome:
     """Apply an action to a class, in the caller's transaction.
 
-    The action contains the last event that its author has seen. It needs a reviewer; to merge, or
-    to retire a class of Gravity Spy's, an admin.
+    The action contains the latest event that its author has seen. It needs the role reviewer; to
+    merge classes, or to retire a Gravity Spy class, admin.
 
     Raises:
-        PermissionDeniedError: if the role is too weak.
+        PermissionDeniedError: if the role is not sufficient.
         NotFoundError: if there is no such class or event.
-        InvalidRequestError: if what is asked for makes no sense; says why.
+        InvalidRequestError: if the change is not valid; says why.
         ConflictError: if somebody was quicker, or it contradicts other classes; says who and what.
     """
     require_role(author, Role.REVIEWER)
@@ -105,7 +105,7 @@ def change_class(
     if known is None or (known.state == naming.WITHDRAWN and not isinstance(change, RedoRequest)):
         raise NotFoundError(f"There is no class {class_id}: the list of classes names all of them.")
     refuse_stale(log, change.last_event_id)
-    with session.begin_nested():  # what is refused leaves no event, even if the caller goes on
+    with session.begin_nested():  # a refused action leaves no event, even if the caller continues
         if isinstance(change, UndoRequest | RedoRequest):
             row = _turn(session, known, log, change, author=author, noted=noted)
         else:
@@ -127,7 +127,7 @@ class Merged:
 
 
 def standing_merges(session: Session) -> list[Merged]:
-    """The merges of classes that were not undone, in order."""
+    """Return the merges of classes that were not undone, in order."""
     merged = select(tables.ClassEvent.class_id).where(tables.ClassEvent.kind == "merge").distinct()
     found = []
     for class_id in session.scalars(merged).all():
@@ -140,16 +140,16 @@ def standing_merges(session: Session) -> list[Merged]:
 
 
 def note_withdrawal(session: Session, class_id: int, *, author: Principal) -> None:
-    """Write into a class's history that the review which named it was undone."""
+    """Record in a class's history that the review which named it was undone."""
     log = class_history(session, class_id)
     if log.done:
         _add(session, class_id, "undo", author, undoes=log.tip_of[log.done[-1]])
 
 
 def withdraw_untouched(session: Session, class_id: int, *, author: Principal) -> bool:
-    """Withdraw a class created for labels that were removed; whether it was withdrawn.
+    """Withdraw a class that was created for labels now removed; return whether it was withdrawn.
 
-    A class that was used or changed since stays.
+    A class that was used or changed since is not withdrawn.
     """
     naming.lock_classes(session)
     known = session.get_one(GlitchClass, class_id, populate_existing=True)
@@ -229,10 +229,10 @@ def _turn(
 def refuse_turn(
     session: Session, known: GlitchClass, log: ClassLog, root: ClassEvent, *, is_undo: bool
 ) -> None:
-    """Refuse to undo, or to do again, what others have built on or leave no room for.
+    """Refuse an undo or redo that conflicts with later changes.
 
     Raises:
-        InvalidRequestError, ConflictError: says who and what.
+        InvalidRequestError, ConflictError: says who changed what.
     """
     memory = log.last_doing_of(root).payload
     if root.kind == "create":
@@ -260,7 +260,7 @@ def refuse_turn(
 def _values_of(
     root: ClassEvent, memory: Mapping[str, Any], *, is_undo: bool
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """What an undo or redo sets, and what must be there now."""
+    """Return the values that an undo or redo sets, and those that must be there now."""
     if root.kind == "create":
         before, after = {"state": naming.WITHDRAWN}, {"state": root.payload["after"]["state"]}
     else:
@@ -280,9 +280,9 @@ def _add(
 
 
 def refuse_used(session: Session, known: GlitchClass, *, beside: UUID | None = None) -> None:
-    """Refuse to take back a class that others have built on.
+    """Refuse to withdraw a class that others use.
 
-    Suggestions of the cluster of the identity ``beside`` do not count.
+    Suggestions by the cluster with the identity ``beside`` do not count.
     """
     labels = session.execute(
         select(func.count(), func.max(Label.author)).where(

@@ -1,4 +1,4 @@
-"""The tables of classes and of the events that an undo needs."""
+"""The tables of classes and of the events on them."""
 
 from datetime import datetime
 from typing import Any
@@ -10,13 +10,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import Base, one_of
 
-# A class is withdrawn when the review that made it is undone: gone from every list, its name free.
+# A class is withdrawn when its creation is undone: no list shows it, and its name is free.
 CLASS_STATES = ("active", "dormant", "candidate", "retired", "withdrawn")
 CLASS_ORIGINS = ("gravityspy", "ours")
 
 
 class GlitchClass(Base):
-    """A class of glitches, Gravity Spy's or ours."""
+    """A class of glitches, from Gravity Spy or added here."""
 
     __tablename__ = "glitch_class"
     __table_args__ = (
@@ -32,9 +32,9 @@ class GlitchClass(Base):
     description: Mapped[str]
     state: Mapped[str]
     origin: Mapped[str]
-    # Of a sub-class; app.classes keeps the tree shallow and free of cycles.
+    # Set for sub-classes; app.classes limits the depth and refuses cycles.
     parent_id: Mapped[int | None] = mapped_column(sa.ForeignKey("glitch_class.id"))
-    # Glitches that staff chose to show what it looks like, best first.
+    # Glitches that staff chose as examples, best first.
     exemplar_ids: Mapped[list[UUID]] = mapped_column(
         ARRAY(sa.Uuid, dimensions=1), server_default=sa.text("'{}'")
     )
@@ -45,7 +45,7 @@ CLASS_EVENT_KINDS = ("create", "rename", "describe", "state", "move", "exemplars
 
 
 class ClassEvent(Base):
-    """What somebody did to a class. Append-only: an undo is an event, and a redo undoes an undo."""
+    """An action on a class. Append-only: an undo is an event, and a redo undoes an undo."""
 
     __tablename__ = "class_event"
     __table_args__ = (

@@ -15,20 +15,20 @@ DEEPEST = 3  # levels: a class, its sub-classes, and theirs
 
 @dataclass(frozen=True)
 class Tree:
-    """The parent of every class that has one, by ids; some hundred classes at most."""
+    """The parent of every class that has one, by id; a few hundred classes at most."""
 
     parents: Mapping[int, int]
 
     @classmethod
     def load(cls, session: Session) -> Tree:
-        """The tree as it stands."""
+        """Read the current tree."""
         rows = session.execute(
             select(GlitchClass.id, GlitchClass.parent_id).where(GlitchClass.parent_id.is_not(None))
         )
         return cls({row[0]: row[1] for row in rows if row[1] is not None})
 
     def ancestors(self, class_id: int) -> tuple[int, ...]:
-        """The classes above one, the nearest first."""
+        """Return the classes above one, the nearest first."""
         found: list[int] = []
         above = self.parents.get(class_id)
         while above is not None and above not in found:
@@ -37,18 +37,18 @@ class Tree:
         return tuple(found)
 
     def children(self, class_id: int) -> tuple[int, ...]:
-        """The classes directly under one."""
+        """Return the classes directly below one."""
         return tuple(sorted(one for one, above in self.parents.items() if above == class_id))
 
     def with_subclasses(self, class_ids: Iterable[int]) -> frozenset[int]:
-        """These classes and all that lie under them."""
+        """Return these classes and all below them."""
         found = set(class_ids)
         return frozenset(
             found | {one for one in self.parents if found.intersection(self.ancestors(one))}
         )
 
     def depth_below(self, class_id: int) -> int:
-        """How many levels lie under a class; 0 for one without sub-classes."""
+        """Count the levels below a class; 0 without sub-classes."""
         levels = [
             self.ancestors(one).index(class_id) + 1
             for one in self.parents
@@ -57,5 +57,5 @@ class Tree:
         return max(levels, default=0)
 
     def lineage(self, class_id: int) -> frozenset[int]:
-        """A class with all above and all below it: labels that do not contradict each other."""
+        """Return a class with all above and below it: their labels do not contradict each other."""
         return self.with_subclasses([class_id]) | set(self.ancestors(class_id))

@@ -1,1 +1,1 @@
-"""Audit of labels: impure clusters, and glitches that differ from others of their label."""
+"""Audit of labels: clusters with mixed labels, and labels that their neighbours contradict."""

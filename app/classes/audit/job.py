@@ -1,7 +1,8 @@
-"""The job of kind ``label_audit``: every labelled glitch against its nearest labelled neighbours.
+"""The job of kind ``label_audit``: compare every labelled glitch with its labelled neighbours.
 
-A population (a detector, simulated or not) is audited by itself, in chunks of some thousand
-glitches; each holds the latent vectors of all of it in memory, 13 MB for 100,000 of 32 dimensions.
+Each population (a detector, simulated or not) is audited separately, in chunks of some thousand
+glitches. Each chunk holds the latent vectors of the whole population in memory: 13 MB for 100,000
+glitches with 32 dimensions.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,15 +22,15 @@ from app.novelty.conditions import in_population
 from glitch.clustering import unit_vectors
 from glitch.label_votes import contradictions, nearest_labels
 
-AUDITED = 5000  # glitches of a chunk: some seconds of work in a large catalogue
+AUDITED = 5000  # glitches in a chunk: a few seconds of work in a large catalogue
 _READ = 2000
 
 
 class LabelAuditHandler:
-    """A ``JobHandler``; holds nothing between calls."""
+    """A ``JobHandler`` without state."""
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
-        """Ranges of labelled glitches of one population, where there are enough voters."""
+        """Yield ranges of labelled glitches of each population that has enough voters."""
         checkpoint_id, n_voters = job.parameters["checkpoint_id"], job.parameters["n_voters"]
         groups = session.execute(
             select(Embedding.ifo, Embedding.is_simulated, func.count())
@@ -40,7 +41,7 @@ class LabelAuditHandler:
         ).all()
         enough = [group for group in groups if group[0] and group[2] > n_voters]
         audited = [(ifo, is_simulated) for ifo, is_simulated, _ in enough if ifo is not None]
-        session.execute(  # another attempt at the plan finds it there
+        session.execute(  # a second attempt finds the row already stored
             insert(LabelAudit)
             .values(
                 id=job.id,
@@ -71,7 +72,7 @@ class LabelAuditHandler:
     def run_chunk(
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
     ) -> ChunkResult:
-        """Ask the neighbours of one range; keep what is doubtful."""
+        """Audit one range, and store the labels that the neighbours contradict."""
         n_voters = job.parameters["n_voters"]
         ids, classes, directions = _load(session, job, chunk, context)
         first, last = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
@@ -102,7 +103,7 @@ class LabelAuditHandler:
         job: JobRecord,
         context: JobContext,  # noqa: ARG002
     ) -> Mapping[str, Any]:
-        """Show this audit from now on; those before it are gone."""
+        """Mark the audit as finished, so that pages show it, and delete earlier ones."""
         audit = session.execute(
             update(LabelAudit)
             .where(LabelAudit.id == job.id)
@@ -132,7 +133,7 @@ HANDLER = LabelAuditHandler()
 def _load(
     session: Session, job: JobRecord, chunk: Chunk, context: JobContext
 ) -> tuple[list[UUID], np.ndarray, np.ndarray]:
-    """Ids, classes and unit vectors of a group, by id; the rows in passing only."""
+    """Read ids, classes and unit vectors of a population, by id, without keeping the rows."""
     population = chunk.payload["ifo"], chunk.payload["is_simulated"]
     statement: Select[tuple[UUID, int | None, Any]] = (
         select(Embedding.glitch_id, Glitch.class_id, Embedding.mean)

@@ -1,4 +1,4 @@
-"""Results of label audits, mostly as returned by the API."""
+"""Results of label audits, most of them returned by the API."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,14 +33,14 @@ class AuditedGlitch:
     """A glitch whose neighbours have one other label more often than its own."""
 
     glitch: GlitchRecord
-    suggestion: str  # the commonest label among the neighbours
+    suggestion: str  # the most frequent label among the neighbours
     n_agreeing: int  # neighbours with the glitch's own label, or a class above or below it
     n_suggesting: int
     n_neighbours: int
 
     @property
     def margin(self) -> int:
-        """Votes by which the suggestion leads; higher deserves a look sooner."""
+        """Votes by which the suggestion leads; higher is more doubtful."""
         return self.n_suggesting - self.n_agreeing
 
 
@@ -56,7 +56,7 @@ class ImpureCluster(Model):
 
 @dataclass(frozen=True)
 class DoubtedClass:
-    """A class and how many of its labels an audit doubts."""
+    """A class and the number of its labels that an audit doubts."""
 
     name: str
     n_doubtful: int

@@ -1,4 +1,4 @@
-"""Label audits: start one, read the findings of the latest, page by page."""
+"""Label audits: start one, and read the findings of the latest page by page."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -27,18 +27,18 @@ from app.models.tables import Checkpoint
 KIND = "label_audit"
 VOTERS = 10
 MOST_VOTERS = 50
-KEPT = "audit"  # source of a label that says: the one that is there is right
+KEPT = "audit"  # source of a label that confirms the existing one
 LARGEST_PAGE = 200
 
 
 def start_audit(session: Session, *, principal: Principal, n_voters: int = VOTERS) -> JobRecord:
-    """Have a worker audit all labels; a second request returns the same job.
+    """Start a job that audits all labels; identical requests share one open job.
 
-    Each glitch is compared with its ``n_voters`` nearest labelled ones, 1 to 50.
+    Each glitch is compared with its ``n_voters`` nearest labelled glitches, 1 to 50.
 
     Raises:
         PermissionDeniedError: if the role may only read.
-        InvalidRequestError: if the number of voters cannot be.
+        InvalidRequestError: if the number of voters is out of range.
         NotReadyError: if no checkpoint is active.
     """
     require_role(principal, Role.SUBMITTER)
@@ -50,7 +50,7 @@ def start_audit(session: Session, *, principal: Principal, n_voters: int = VOTER
 
 
 def latest_audit(session: Session) -> Audit | None:
-    """The latest audit that was finished; None if there was none."""
+    """Return the latest finished audit; None if there is none."""
     row = session.execute(
         select(LabelAudit, Checkpoint.name, Checkpoint.is_active)
         .join(Checkpoint, Checkpoint.id == LabelAudit.checkpoint_id)
@@ -79,13 +79,13 @@ def list_doubtful_glitches(
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[AuditedGlitch]:
-    """Glitches that the latest audit doubts, the largest lead of the other label first.
+    """List the glitches whose labels the latest audit doubts, the most votes against first.
 
-    A glitch whose label was changed since, or confirmed, is not listed. ``suggestion`` restricts
-    them to those with this suggested label.
+    A glitch whose label was changed or confirmed since is not listed. ``suggestion`` selects those
+    with this suggested label.
 
     Raises:
-        InvalidRequestError: if a filter, the limit or the cursor means nothing.
+        InvalidRequestError: if a filter, the limit or the cursor is not valid.
     """
     check_limit(limit, LARGEST_PAGE)
     suggested = aliased(GlitchClass)
@@ -126,9 +126,10 @@ def list_doubtful_glitches(
 
 
 def too_few_to_win(session: Session, doubts: Sequence[AuditedGlitch]) -> dict[UUID, int]:
-    """How many others of its detector have a glitch's label, where they are under half its voters.
+    """For glitches whose label cannot win the vote, count the other glitches with that label.
 
-    Then its neighbours could not but say something else: of a rare class every label is in doubt.
+    These are fewer than half of the voters, in the same detector. The audit doubts every label of
+    such a rare class.
     """
     of = (Glitch.ifo, Glitch.is_simulated, GlitchClass.name)
     rows = session.execute(
@@ -154,13 +155,13 @@ def keep_label(
 ) -> records.Label:
     """Confirm the label of a glitch: no audit lists it again while it has that label.
 
-    The confirmation is a label itself, so it has an author and can be revoked. ``shown`` is the
-    label that the author saw, by default the current one.
+    The confirmation is itself a label, so it has an author and can be revoked. ``shown`` is the
+    label that the author saw; by default the current one.
 
     Raises:
         PermissionDeniedError: if the author may only read.
         NotFoundError: if there is no such glitch.
-        ConflictError: if it has no label or another one by now, or its class is retired.
+        ConflictError: if it has no label or another one now, or its class is retired.
     """
     session.execute(select(Glitch.id).where(Glitch.id == glitch_id).with_for_update(key_share=True))
     name = selection.get_glitch(session, glitch_id).label
@@ -174,13 +175,14 @@ def keep_label(
 
 
 def refuse_answered(session: Session, glitch_id: UUID, shown: str | None = None) -> None:
-    """See that nobody answered the doubt about a glitch's label, and that nobody else does now.
+    """Refuse if somebody answered the doubt about a glitch's label; lock it against others.
 
-    ``shown`` is the label that was seen in doubt: of another one by now, another doubt stands.
+    ``shown`` is the label that the author saw. If the glitch has another label now, the author has
+    not seen that doubt.
 
     Raises:
         NotFoundError: if there is no such glitch.
-        ConflictError: if its label is in doubt no more; it says what the glitch is by now.
+        ConflictError: if its label is no longer in doubt, or is another one now; says which.
     """
     known = selection.get_glitch(session, glitch_id)
     audit = latest_audit(session)
@@ -201,7 +203,7 @@ def refuse_answered(session: Session, glitch_id: UUID, shown: str | None = None)
 
 
 def rank_doubted_classes(session: Session) -> tuple[DoubtedClass, ...]:
-    """The classes whose labels the latest audit doubts, most doubts first."""
+    """List the classes whose labels the latest audit doubts, most doubts first."""
     audit = latest_audit(session)
     if audit is None:
         return ()
@@ -229,10 +231,10 @@ def rank_doubted_classes(session: Session) -> tuple[DoubtedClass, ...]:
 def list_impure_clusters(
     session: Session, *, run_id: UUID | None = None, limit: int = 50, cursor: str | None = None
 ) -> Page[ImpureCluster]:
-    """Clusters of a run whose labelled members disagree, the worst first.
+    """List clusters of a run whose labelled members disagree, the worst first.
 
-    By default the latest run. A run over everything contains the labelled glitches, one over novel
-    glitches only few.
+    By default the latest run. A run over everything contains the labelled glitches; a run over
+    novel glitches contains only few.
     """
     check_limit(limit, LARGEST_PAGE)
     run = latest_run(session) if run_id is None else get_run(session, run_id)
@@ -271,7 +273,7 @@ def list_impure_clusters(
         .where(counted.c.cluster_id.in_([row.cluster_id for row in rows]))
         .order_by(counted.c.n_of_class, GlitchClass.name.desc())
     )
-    # The last of each stays: the commonest, of equals the first by name.
+    # The last row of a cluster wins: the most frequent label, in a tie the first by name.
     commonest = {row.cluster_id: row.name for row in named}
     shown = tuple(
         ImpureCluster(
@@ -288,7 +290,7 @@ def list_impure_clusters(
 
 
 def _standing(audit_id: UUID) -> list[ColumnElement[bool]]:
-    """Findings of an audit without an answer: no label was added since, none was confirmed."""
+    """Return conditions for findings without an answer: the label was not changed or confirmed."""
     is_kept = (
         select(Label.id)
         .where(

@@ -1,7 +1,6 @@
 """The tables of label audits: labels that their neighbours contradict.
 
-There is one row for each doubtful glitch and none for the others: a catalogue of a million labels
-has some thousands of findings.
+Only doubtful glitches have a row: a catalogue of a million labels has some thousands of findings.
 """
 
 from datetime import datetime
@@ -17,7 +16,7 @@ from app.models.tables import Checkpoint
 
 
 class LabelAudit(Base):
-    """One audit of all labels under one checkpoint. Its id is that of the job that made it."""
+    """One audit of all labels under one checkpoint. Its id is the id of its job."""
 
     __tablename__ = "label_audit"
     __table_args__ = (
@@ -27,16 +26,16 @@ class LabelAudit(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey(Checkpoint.id))
-    n_voters: Mapped[int] = mapped_column(SmallInteger)  # neighbours asked of each glitch
+    n_voters: Mapped[int] = mapped_column(SmallInteger)  # neighbours that vote on each glitch
     n_labelled: Mapped[int]  # labelled glitches with an embedding
-    n_audited: Mapped[int]  # those with enough labelled neighbours of their detector and kind
+    n_audited: Mapped[int]  # with enough labelled neighbours of the same detector and origin
     author: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    finished_at: Mapped[datetime | None]  # unfinished audits are shown to nobody
+    finished_at: Mapped[datetime | None]  # unfinished audits are not shown
 
 
 class LabelFinding(Base):
-    """A glitch whose neighbours have one other label more often than its own."""
+    """A glitch whose neighbours have another label more often than its own."""
 
     __tablename__ = "label_finding"
     __table_args__ = (

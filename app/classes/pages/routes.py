@@ -1,4 +1,4 @@
-"""The pages of all classes, and of one class with its history and actions."""
+"""The pages of all classes and of one class, with its history and actions."""
 
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ _NO_REMARK = frozenset({"undo", "redo"})
 
 @router.get("/classes")
 def classes(request: Request, session: SessionDep, _: Reader) -> Response:
-    """All classes with how often each occurs."""
+    """All classes, with their numbers of glitches."""
     return render(request, classes_page_of(session))
 
 
@@ -61,8 +61,8 @@ def one_class(
 ) -> Response:
     """The page of one class.
 
-    Its address has its id, which does not change when the class is renamed; its names redirect
-    there.
+    The address contains the class's id, which does not change when the class is renamed; addresses
+    with a current or former name are redirected.
     """
     if not (which.isascii() and which.isdigit() and len(which) < 10):
         known = which if find_class(session, which) else current_name(session, which)

@@ -31,7 +31,7 @@ class ClassRow:
     """One class in the list."""
 
     record: GlitchClass
-    depth: int  # below how many classes
+    depth: int  # number of classes above it
     exemplar: GlitchRecord | None
     own: Occurrence
     share: float  # of the most frequent class, in percent, for the bar
@@ -39,7 +39,7 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class ClassesPage(PageContext):
-    """All classes."""
+    """The page of all classes."""
 
     template: ClassVar[str] = "classes.html"
     section: ClassVar[str] = "classes"
@@ -70,7 +70,7 @@ class ClassForm:
 
 @dataclass(frozen=True)
 class ClassPage(PageContext):
-    """One class."""
+    """The page of one class."""
 
     template: ClassVar[str] = "class.html"
     section: ClassVar[str] = "classes"
@@ -79,7 +79,7 @@ class ClassPage(PageContext):
     record: GlitchClass
     own: Occurrence
     above: tuple[GlitchClass, ...]  # the nearest first
-    below: tuple[tuple[GlitchClass, int], ...]  # with how many glitches each has
+    below: tuple[tuple[GlitchClass, int], ...]  # with their numbers of glitches
     exemplars: tuple[GlitchRecord, ...]
     are_chosen: bool
     nearest: tuple[Likeness, ...]
@@ -87,9 +87,9 @@ class ClassPage(PageContext):
     members: tuple[Card, ...]
     pages: Pages
     log: ClassLog
-    class_names: tuple[str, ...]  # that it can be moved under or merged into
+    class_names: tuple[str, ...]  # of classes that it can be moved below or merged into
     error: str | None
-    typed: ClassForm  # what a refused form held
+    typed: ClassForm  # values of a form that was refused
 
 
 MEMBERS_SHOWN = 24
@@ -97,14 +97,14 @@ LEAST_IFOS = ("H1", "L1", "V1")
 
 
 def class_href(class_id: int) -> str:
-    """Address of a class's page."""
+    """Return the address of a class's page."""
     return f"/ui/classes/{class_id}"
 
 
 def classes_page_of(
     session: Session, *, error: str | None = None, typed_name: str = "", typed_description: str = ""
 ) -> ClassesPage:
-    """The list of all classes, sub-classes under theirs."""
+    """Build the page of all classes, with sub-classes below their classes."""
     known = list_classes(session)
     seen = occurrences(session)
     named = {ifo for one in seen.values() for ifo in one.by_ifo if ifo != "?"}
@@ -133,11 +133,11 @@ def class_page_of(
     principal: Principal,
     *,
     after: str | None = None,
-    number: int = 1,  # of the page that the cursor begins
+    number: int = 1,  # number of the page of members that starts after the cursor
     error: str | None = None,
     typed: ClassForm | None = None,
 ) -> ClassPage:
-    """The page of one class."""
+    """Build the page of one class."""
     known = list_classes(session)
     by_name = {one.name: one for one in known}
     shown = portrait(session, record)
@@ -178,7 +178,7 @@ def _members_href(href: str, after: str | None, number: int) -> str | None:
 
 
 def _as_tree(known: Sequence[GlitchClass]) -> list[tuple[int, GlitchClass]]:
-    """Classes by name, each followed by its sub-classes; with how deep they lie."""
+    """Order classes by name, each followed by its sub-classes, with their depths."""
     below: dict[str | None, list[GlitchClass]] = {}
     names = {one.name for one in known}
     for one in known:

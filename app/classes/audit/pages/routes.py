@@ -1,4 +1,4 @@
-"""The label audit page: start an audit, review its findings and relabel."""
+"""The label audit page: start an audit, review its findings, and relabel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from app.server.request_scope import SessionDep
 
 @dataclass(frozen=True)
 class AuditPage(PageContext):
-    """What the latest audit doubts."""
+    """The page of the latest audit's findings."""
 
     template: ClassVar[str] = "label_audit.html"
     section: ClassVar[str] = "label-audit"
@@ -35,15 +35,15 @@ class AuditPage(PageContext):
     audit: Audit | None  # the latest
     job: JobNote | None
     doubts: tuple[AuditedGlitch, ...]
-    rare: Mapping[UUID, int]  # of which label there are so few others that they could not win
+    rare: Mapping[UUID, int]  # glitches whose label cannot win the vote: number of others with it
     clusters: tuple[ImpureCluster, ...]
     classes: tuple[ClassCount, ...]  # in doubt, the most doubted first
     class_names: tuple[str, ...]
-    undo: str | None  # the label that was just given
-    asked: Mapping[str, str]  # what the address asks for
+    undo: str | None  # id of the label just added
+    asked: Mapping[str, str]  # query parameters of the address
     is_narrowed: bool
     errors: tuple[str, ...]
-    back: str  # this page with its filters, to come back to after a label
+    back: str  # address of this page with its filters, to return to after labelling
     n_voters: str
     start_error: str | None
     pages: Pages
@@ -54,7 +54,7 @@ Word = Annotated[str, Query(max_length=100)]
 
 @dataclass(frozen=True)
 class Asked:
-    """What of the findings an address asks for."""
+    """The filters in the address."""
 
     ifo: Word = ""
     label: Word = ""
@@ -79,7 +79,7 @@ def label_audit(
     asked: Annotated[Asked, Depends()],
     event: UUID | None = None,
 ) -> Response:
-    """What the latest audit doubts, the most doubtful first; ``event`` is the label just given."""
+    """The findings of the latest audit; ``event`` is the id of the label just added."""
     page = _page(session, vars(asked), undo=event)
     return render(request, page, status=400 if page.errors else 200)
 
@@ -91,7 +91,7 @@ def start(
     principal: Submitter,
     n_voters: Annotated[str, Form(max_length=20)] = str(service.VOTERS),
 ) -> Response:
-    """Have the workers audit all labels."""
+    """Start an audit of all labels."""
     try:
         job = service.start_audit(session, principal=principal, n_voters=_voters(n_voters))
     except (InvalidRequestError, NotReadyError) as error:
@@ -122,7 +122,7 @@ def relabel(
     shown: Annotated[str | None, Form(max_length=100)] = None,
     back: Annotated[str, Form(max_length=LONGEST_PATH)] = PATH,
 ) -> Response:
-    """Say what a doubted glitch is, or that its label is right: then it is no longer listed."""
+    """Label a doubtful glitch, or confirm its label; it is no longer listed then."""
     target = local_path(back, PATH)
     try:
         service.refuse_answered(session, glitch, shown)
@@ -146,7 +146,7 @@ def undo(
     label: Annotated[UUID, Form()],
     back: Annotated[str, Form(max_length=LONGEST_PATH)] = PATH,
 ) -> Response:
-    """Undo the latest answer."""
+    """Revoke the label just added."""
     revoke_label(session, label, principal=principal)
     return see_other(local_path(back, PATH), done="undone")
 
@@ -204,7 +204,7 @@ def _page(
 
 
 def _job(session: Session) -> JobNote | None:
-    """The latest audit's job, if it is running or failed."""
+    """The job of the latest audit, if it is open or failed."""
     latest = latest_job(session, service.KIND)
     if latest is None or latest.state in {"succeeded", "cancelled"}:
         return None
