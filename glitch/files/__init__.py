@@ -1,1 +1,1 @@
-"""Files of untrusted senders: limits on what is read, and errors of damaged files."""
+"""Reading files from untrusted senders: size limits, and errors for damaged files."""

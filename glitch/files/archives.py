@@ -1,8 +1,8 @@
-"""The members of a tar or zip, one after the other, and reading a single member.
+"""List the members of a tar or zip in order, and read a single member.
 
-Nothing is written under a member's name, links are never followed, and declared sizes are checked
-before a byte is unpacked. A member is read later by its position in the file, so that many workers
-can share one archive without reading its table of contents again.
+Members are never unpacked to disk under their own names, links are never followed, and declared
+sizes are checked before anything is unpacked. A member is read later by its position in the file,
+so many workers can share one archive without reading its table of contents again.
 """
 
 import re
@@ -20,17 +20,17 @@ from typing import NamedTuple
 from glitch.errors import FormatError, TooLargeError
 from glitch.files.compressed import MOST_RATIO, RATIO_FROM_BYTES
 
-MOST_MEMBERS = 4_000_000  # of a tar: Gravity Spy's whole catalogue has 2.5 million pictures
+MOST_MEMBERS = 4_000_000  # for a tar: Gravity Spy's whole catalogue has 2.5 million pictures
 MOST_ZIP_MEMBERS = 300_000  # a zip's table of contents is held in memory while it is read
 MOST_ZIP_CONTENTS_BYTES = 100_000_000
-MOST_MEMBER_BYTES = 1_000_000_000  # strain of 4096 s at 16 kHz has half of that
+MOST_MEMBER_BYTES = 1_000_000_000  # 4096 s of strain at 16 kHz take half of that
 LONGEST_NAME = 1000
 
 PLAIN, STORED, DEFLATED = "plain", "stored", "deflated"
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _CONTENTS_END = struct.Struct("<4s4H2IH")
 _NESTED = re.compile(r"\.(zip|tar|tgz|tbz2?|txz|7z|rar|zst|bz2|xz|gz)\Z", re.IGNORECASE)
-_MAY_BE_GZIPPED = re.compile(  # of HDF5 and NumPy the reader says how to unpack them
+_MAY_BE_GZIPPED = re.compile(  # for HDF5 and NumPy the reader says how to unpack them
     r"\.(xml|csv|txt|tsv|ecsv|dat|gwf|hdf5?|h5|np[yz])\.gz\Z", re.IGNORECASE
 )
 _LITTER = re.compile(
@@ -39,7 +39,7 @@ _LITTER = re.compile(
     re.IGNORECASE,
 )
 _PIECE = 1 << 20
-_LARGEST_TAR_READ = 1 << 20  # a header of a tar may claim any length
+_LARGEST_TAR_READ = 1 << 20  # a tar header may declare any length
 _IS_ENCRYPTED, _SIZES_FOLLOW, _IS_UTF8 = 1, 8, 0x800  # bits in a zip's headers
 _METHODS = {zipfile.ZIP_STORED: STORED, zipfile.ZIP_DEFLATED: DEFLATED}
 _DAMAGED_ZIP = "The zip is damaged or incomplete, and no member can be read: send it again."
@@ -47,12 +47,12 @@ _DAMAGED_REST = "The tar is damaged from here on: what came before was read. Pac
 
 
 class Member(NamedTuple):
-    """A file within the archive, and where its bytes are."""
+    """One file in an archive, and where its bytes are."""
 
     name: str
-    offset: int  # of its first byte; of its own header in a zip
+    offset: int  # of the first byte in a tar, of the local header in a zip
     stored: int  # bytes in the archive
-    size: int  # bytes once unpacked
+    size: int  # unpacked size in bytes
     method: str = PLAIN
     crc: int | None = None
 
@@ -63,23 +63,23 @@ class Refused:
 
     name: str
     reason: str
-    is_harmless: bool = False  # litter of an operating system: skipped rather than failed
+    is_harmless: bool = False  # a file of an operating system or editor: skipped, not failed
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a tar or a zip, by its beginning."""
+    """Return whether a file is a tar or a zip, judged by its first bytes."""
     with path.open("rb") as file:
         head = file.read(262)
-    # An empty tar is zeros throughout; tars before POSIX have no magic and are not read.
+    # An empty tar consists of zeros. Tars from before POSIX have no magic number and are not read.
     return head.startswith(b"PK") or head[257:262] == b"ustar" or not any(head)
 
 
 def list_members(path: Path, most_bytes: int) -> Iterator[Member | Refused]:
-    """Every member of a plain tar or a zip, in the archive's order; folders are left out.
+    """Yield every member of a plain tar or a zip, in the archive's order, without folders.
 
     Raises:
-        FormatError: if it is no archive at all.
-        TooLargeError: if it has too many members, or would unpack to too much.
+        FormatError: if the file is not a readable archive.
+        TooLargeError: if it has too many members or would unpack to over ``most_bytes``.
     """
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK"
@@ -102,10 +102,10 @@ def list_members(path: Path, most_bytes: int) -> Iterator[Member | Refused]:
 
 
 def read_member(file: BufferedIOBase, member: Member) -> bytes:
-    """The bytes of one member, never more than it declared.
+    """Return the bytes of one member, never more than its declared size.
 
     Raises:
-        FormatError: if they are damaged.
+        FormatError: if the member is damaged.
     """
     damaged = FormatError(f"{shown(member.name)} is damaged within the archive: pack it again.")
     offset = member.offset
@@ -129,18 +129,18 @@ def read_member(file: BufferedIOBase, member: Member) -> bytes:
 
 
 def shown(name: str) -> str:
-    """A member's name as lists and messages show it."""
+    """Return a member's name as lists and messages show it: printable, at most 120 characters."""
     printable = "".join(c if c.isprintable() else "?" for c in name)
     return printable if len(printable) <= 120 else "…" + printable[-119:]
 
 
 def _text(name: str) -> str:
-    """A tar's name in whatever encoding, as text that a database can hold."""
+    """Replace bytes of a tar member's name that are not UTF-8, so that a database can store it."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a reason)
-    """The member, unless its name or its declared size is not acceptable."""
+    """Return the member, or ``Refused`` if its name or declared size is not acceptable."""
     name = member.name
     label = shown(name)
     if _LITTER.search(name):
@@ -171,7 +171,7 @@ def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a
 
 
 class _ShortReads:
-    """A file that refuses to be read in larger pieces than a tar's headers need."""
+    """A file that refuses single reads longer than a tar header needs."""
 
     def __init__(self, file: BufferedIOBase) -> None:
         self._file = file
@@ -199,10 +199,10 @@ def _tar_members(path: Path) -> Iterator[Member | Refused]:
             if info is None:
                 yield from _rest_of_tar(file, archive.offset)
                 return
-            if archive.offset <= info.offset:  # a negative size: the next header would be this one
+            if archive.offset <= info.offset:  # a negative size would lead back to this header
                 yield Refused("(the rest of the archive)", _DAMAGED_REST)
                 return
-            archive.members.clear()  # or it would keep them all
+            archive.members.clear()  # otherwise it would keep every member in memory
             if info.isdir():
                 continue
             if not info.isreg() or info.sparse is not None:
@@ -217,7 +217,9 @@ def _tar_members(path: Path) -> Iterator[Member | Refused]:
 
 
 def _rest_of_tar(file: BufferedIOBase, offset: int) -> Iterator[Refused]:
-    """What is wrong where no further header can be read: the library takes any for the end."""
+    """Report damage where tarfile stopped: it takes any unreadable header for the end of the
+    archive.
+    """
     file.seek(offset)
     block = file.read(tarfile.BLOCKSIZE)
     if not block:
@@ -268,7 +270,9 @@ def _zip_member(member: Member, flags: int) -> Member | Refused:
 
 
 def _cut_zip_members(path: Path, length: int) -> Iterator[Member | Refused]:
-    """The complete members of a zip without its table of contents, by their own headers."""
+    """Yield the complete members of a zip without a table of contents, found by their local
+    headers.
+    """
     offset = count = 0
     with path.open("rb") as file:
         while len(header := file.read(_LOCAL_HEADER.size)) == _LOCAL_HEADER.size:
@@ -301,9 +305,11 @@ def _cut_zip_members(path: Path, length: int) -> Iterator[Member | Refused]:
 
 
 def _measured(file: BufferedIOBase, begin: int) -> tuple[int, int, int, int] | None:
-    """Of a member whose sizes follow it, as of zips that were made in one stream: its bytes, stored
-    and unpacked, its checksum, and where the next header is. None where it does not end, or is not
-    what its checksum says.
+    """Measure a member whose sizes follow its data, as in a zip written as a stream.
+
+    Returns:
+        Its stored size, unpacked size, checksum and the position of the next header; None if the
+        data do not end or do not match their checksum.
     """
     unpacker = zlib.decompressobj(-15)
     size = crc = read = 0
@@ -323,7 +329,8 @@ def _measured(file: BufferedIOBase, begin: int) -> tuple[int, int, int, int] | N
     stored = read - len(unpacker.unused_data)
     file.seek(begin + stored)
     after = file.read(28)
-    for at, width in ((4, 4), (0, 4), (4, 8), (0, 8)):  # a signature may lead, sizes be of zip64
+    # optional signature; zip64 sizes have 8 bytes
+    for at, width in ((4, 4), (0, 4), (4, 8), (0, 8)):
         end = at + 4 + 2 * width
         sizes = struct.pack("<I" + ("2I" if width == 4 else "2Q"), crc, stored, size)
         if after[at:end] == sizes and (not at or after.startswith(b"PK\x07\x08")):
@@ -332,9 +339,12 @@ def _measured(file: BufferedIOBase, begin: int) -> tuple[int, int, int, int] | N
 
 
 def _has_zip_contents(path: Path, length: int) -> bool:
-    """Whether there is a table of contents; its size is judged before it is read into memory.
+    """Return whether the zip has a table of contents, and check its size before it is read.
 
-    Of a zip that is cut, the last may be that of an npz within it.
+    In a truncated zip, the last table of contents may belong to an npz inside it.
+
+    Raises:
+        TooLargeError: if there are too many members to hold the table in memory.
     """
     tail_length = min(length, 65_557 + 20)
     with path.open("rb") as file:

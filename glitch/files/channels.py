@@ -1,4 +1,4 @@
-"""Choice of the strain channel of a file, if none is given."""
+"""Choose the strain channel of a file when none is given."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from glitch.detectors import DETECTORS, detector_of_channel, detector_of_text
 # GDS-CALIB_STRAIN, DCS-CALIB_STRAIN_C01, LOSC-STRAIN, CAL-CS_PROC_DARM_STRAIN_DBL_DQ;
 # Virgo's Hrec_hoft_16384Hz and h_16384Hz.
 _IS_STRAIN = re.compile(r"STRAIN|HREC|(?<![A-Z0-9])H_\d+HZ|HOFT", re.ASCII)
-# Least wanted last. Plain strain comes first: Omicron triggers on it, and Gravity Spy's pictures,
-# of which the shipped model has learnt, are made of it. Noise-subtracted channels come after.
+# Least preferred last. Plain strain comes first: Omicron triggers on it, and the Gravity Spy
+# pictures that the shipped model was trained on are made from it. Noise-subtracted channels come
+# after it.
 _VARIANTS = ("CLEAN", "NOLINES", "GATED", "SUB60HZ", "_AR", "INJ", "20000HZ", "DQ_MASK", "MASK")
 _LISTED = 10
-STRAIN_NAMES = ("strain", "data", "values", "h", "h(t)")  # of arrays, the surest first
+# usual names of strain arrays, most certain first
+STRAIN_NAMES = ("strain", "data", "values", "h", "h(t)")
 
 
 def is_strain_channel(name: str) -> bool:
-    """Whether the name of a channel is that of strain."""
+    """Return whether a channel has the name of a strain channel."""
     return _IS_STRAIN.search(name.upper()) is not None
 
 
 def may_be_strain(name: str) -> bool:
-    """Whether an array of this name may be strain: called so, or after a detector or a channel."""
+    """Return whether an array may be strain: by its name, or because a detector or channel names
+    it.
+    """
     return (
         name.upper() in DETECTORS
         or detector_of_channel(name) is not None
@@ -35,14 +39,14 @@ def may_be_strain(name: str) -> bool:
 def choose_channel(
     names: Sequence[str], wanted: str | None, ifo: str | None, preferred: str | None = None
 ) -> str | None:
-    """The one matching name, or None if it cannot be determined.
+    """Return the one matching channel, or None if there is none or more than one.
 
     Args:
         names: channels that could be strain by their rate and type.
-        wanted: what was asked for; matched exactly, else without regard to case or to a detector
-            that it leaves out.
-        ifo: detector that is asked for; chooses among the channels of several.
-        preferred: taken where it is there, as ``wanted``; where it is not, nothing is lost.
+        wanted: the requested channel; matched exactly if possible, else ignoring case and, if it
+            names no detector, ignoring the detector.
+        ifo: the requested detector; chooses among the channels of several detectors.
+        preferred: used like ``wanted`` if such a channel exists, otherwise ignored.
     """
     if wanted:
         exact = [name for name in names if name == wanted]
@@ -59,7 +63,7 @@ def choose_channel(
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as a message lists them, each of which is accepted as ``channel``."""
+    """Return names as messages list them; each of them is accepted as ``channel``."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(repr(name) for name in names[:_LISTED]) + more
 

@@ -1,4 +1,4 @@
-"""Files compressed as a whole (gzip, bzip2, xz, zstd), unpacked within limits."""
+"""Unpack files that are compressed as a whole (gzip, bzip2, xz, zstd), within limits."""
 
 import bz2
 import enum
@@ -16,29 +16,29 @@ import zstandard
 
 from glitch.errors import FormatError, TooLargeError
 
-MOST_RATIO = 200  # pictures and strain compress 1 to 10 times
-RATIO_FROM_BYTES = 10_000_000  # below, a high ratio does no harm
+MOST_RATIO = 200  # pictures and strain compress by a factor of 1 to 10
+RATIO_FROM_BYTES = 10_000_000  # a high ratio is harmless in smaller files
 _PIECE = 1 << 20
-_ZSTD, _ZSTD_HEAD = b"\x28\xb5\x2f\xfd", 18  # bytes of the longest header of a frame
+_ZSTD, _ZSTD_HEAD = b"\x28\xb5\x2f\xfd", 18  # bytes of the longest frame header
 
 
 @runtime_checkable
 class _Source(Protocol):
-    """A file that gives what is packed in it."""
+    """A file that returns unpacked bytes."""
 
     def read1(self, size: int, /) -> bytes:
-        """Up to so many bytes, as they come."""
+        """Return at most ``size`` bytes, as soon as some are available."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
 
 
 class Unpacked(enum.Enum):
-    """What came of unpacking a file."""
+    """The result of unpacking a file."""
 
-    NOTHING = enum.auto()  # it is not compressed
+    NOTHING = enum.auto()  # not a compressed file
     WHOLE = enum.auto()
-    CUT = enum.auto()  # it ends too soon: what comes before is there
+    CUT = enum.auto()  # truncated: everything before the end was unpacked
 
 
 CUT_SHORT = "The compressed file is cut short: send it again."
@@ -49,12 +49,12 @@ def unpack_whole(
 ) -> Unpacked:
     """Unpack a gzip, bzip2, xz or zstd file to ``target``.
 
-    ``target`` is there only once all that can be unpacked is in it. ``heartbeat`` comes with every
-    piece, and may end the unpacking by an exception.
+    ``target`` appears only once everything that can be unpacked has been written. ``heartbeat`` is
+    called for every piece and may stop the unpacking by raising an exception.
 
     Raises:
-        FormatError: if it is damaged.
-        TooLargeError: if it holds more than ``most_bytes``, or is a bomb.
+        FormatError: if the file is damaged or empty.
+        TooLargeError: if it unpacks to over ``most_bytes``, or to far more than its own size.
     """
     with path.open("rb") as file:
         head = file.read(6)
@@ -75,7 +75,7 @@ def unpack_whole(
     except (zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile) as error:
         raise FormatError("The compressed file is damaged: send it again.") from error
     except OSError as error:
-        if error.errno is None:  # bz2 has no error of its own
+        if error.errno is None:  # bz2 raises a plain OSError for damage
             raise FormatError("The compressed file is damaged: send it again.") from error
         raise
     finally:
@@ -93,7 +93,7 @@ def _copy(
     heartbeat: Callable[[], None],
 ) -> None:
     length = 0
-    # Not read(): where the file is cut, that would lose up to a piece of what comes before.
+    # Not read(): in a truncated file that would lose up to a piece of the last data.
     while piece := source.read1(_PIECE):
         heartbeat()
         length += len(piece)
@@ -125,7 +125,7 @@ def _opened(path: Path, head: bytes) -> _Source | None:
 
 
 def _is_whole_zstd(path: Path) -> bool:
-    """Whether the last frame ends before the file does; zstandard reads a cut one as if whole."""
+    """Return whether the last frame is complete: zstandard reads a truncated one without error."""
     with path.open("rb") as file:
         while head := file.read(_ZSTD_HEAD):
             if len(head) < 8:
@@ -141,9 +141,9 @@ def _is_whole_zstd(path: Path) -> bool:
                     if len(block := file.read(3)) < 3:
                         return False
                     is_last, length = block[0] & 1, int.from_bytes(block, "little") >> 3
-                    is_repeated = block[0] & 6 == 2  # one byte stands for all
+                    is_repeated = block[0] & 6 == 2  # a run of one repeated byte, stored once
                     file.seek(1 if is_repeated else length, os.SEEK_CUR)
                 file.seek(4 * frame.has_checksum, os.SEEK_CUR)
-            else:  # a frame of no data
+            else:  # a skippable frame
                 file.seek(8 + int.from_bytes(head[4:8], "little") - len(head), os.SEEK_CUR)
         return file.tell() <= path.stat().st_size

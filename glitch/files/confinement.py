@@ -1,10 +1,10 @@
-"""Restrictions on a child process that decodes an untrusted file.
+"""Restrict a child process that decodes an untrusted file.
 
-Limits on memory, processor time, time and output work on every kernel. Where the kernel has
+Limits on memory, processor time, elapsed time and output work on every kernel. Where the kernel has
 Landlock (Linux 5.13), the child can open only the file that it decodes and Python's own files.
-Elsewhere only the readers' own checks protect against links to other files. Landlock does not cover
+Elsewhere only the readers' own checks protect against links to other files. Landlock covers neither
 sockets in the file system, such as the database's, nor other processes: a filter of system calls
-takes those away, on the processors whose call numbers are listed below.
+denies those, on the processors whose call numbers are listed below.
 """
 
 import ctypes
@@ -26,37 +26,38 @@ _PATH_BENEATH = 1
 _NO_NEW_PRIVILEGES = 38
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
 _FS_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}  # number of rights to files, by version of Landlock
-_NET_RIGHTS = 0b11  # bind and connect of TCP, from version 4
+_NET_RIGHTS = 0b11  # TCP bind and connect, from version 4
 _SCOPES = 0b11  # abstract sockets and signals, from version 6
 
 
-_PROCESSORS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column below, audit's name
+# column in _DENIED, audit architecture
+_PROCESSORS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _DENIED = (  # calls that no decoder needs, by number: new sockets, other programs and processes
     *((41, 198), (42, 203), (49, 200), (50, 201)),  # socket, connect, bind, listen
     *((59, 221), (322, 281)),  # execve, execveat
     *((62, 129), (101, 117), (310, 270), (311, 271)),  # kill, ptrace, process_vm_readv, _writev
     *((424, 424), (434, 434), (438, 438)),  # pidfd_send_signal, pidfd_open, pidfd_getfd
-    *((425, 425), (321, 280)),  # io_uring_setup, by which the filter would notice nothing; bpf
-    *((165, 40), (308, 268), (169, 142)),  # what root may do: mount, setns, reboot
+    *((425, 425), (321, 280)),  # io_uring_setup, which would bypass the filter; bpf
+    *((165, 40), (308, 268), (169, 142)),  # calls only root may make: mount, setns, reboot
     *((175, 105), (313, 273), (246, 104)),  # init_module, finit_module, kexec_load
 )
 _SET_SECCOMP, _FILTER = 22, 2
 _LOAD, _JUMP_IF_EQUAL, _JUMP_IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06  # classic BPF
-_ALLOW, _REFUSE = 0x7FFF0000, 0x00050001  # the latter with EPERM
-_OTHER_ABI = 0x40000000  # x32 on x86_64, which has numbers of its own
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050001  # _REFUSE answers EPERM
+_OTHER_ABI = 0x40000000  # x32 on x86_64 has other call numbers
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one decoding may take."""
+    """The resources that one decoding may use."""
 
     cpu_s: float | int
     wall_s: float | int
-    memory_bytes: int  # beyond what the fork server holds
+    memory_bytes: int  # in addition to the fork server's own
 
 
 def prepare() -> None:
-    """Look up, before the first fork, what every child would need."""
+    """Look up what every child needs, once before the first fork."""
     if landlock_version():
         _own_folders()
     _call_filter()
@@ -64,20 +65,22 @@ def prepare() -> None:
 
 @cache
 def landlock_version() -> int:
-    """The kernel's version of Landlock; 0 where it has none."""
+    """Return the kernel's version of Landlock; 0 if it has none."""
     found: int = _libc().syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
     return max(found, 0)
 
 
 def limit(limits: Limits, base_bytes: int) -> None:
-    """Bound this process, which has ``base_bytes``: the kernel ends it when it takes more."""
+    """Limit this process, whose address space is ``base_bytes``; the kernel ends it beyond the
+    limits.
+    """
     memory = base_bytes + limits.memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     whole_s = int(limits.cpu_s) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (whole_s, whole_s + 1))
-    # The default action of both signals ends the process, whatever library is at work in it.
+    # The default action of both signals ends the process, whichever library is running.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, limits.cpu_s)
@@ -85,7 +88,7 @@ def limit(limits: Limits, base_bytes: int) -> None:
 
 
 def shut_in(files: Sequence[Path]) -> None:
-    """Let this process open only these files and Python's own, for reading. Cannot be undone.
+    """Allow this process to open only these files and Python's own, for reading. Cannot be undone.
 
     Raises:
         OSError: if the kernel refuses, or a file does not exist.
@@ -118,13 +121,13 @@ def _deny_calls() -> None:
     if program:
         buffer = ctypes.create_string_buffer(program, len(program))
         described = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
-        # Not ``_checked``: the kernel may have been built without it.
+        # Not ``_checked``: the kernel may have been built without seccomp.
         _libc().prctl(_SET_SECCOMP, _FILTER, described, 0, 0)
 
 
 @cache
 def _call_filter() -> bytes:
-    """Refuses the calls above and other ABIs; empty on a processor that is not listed."""
+    """Build the filter that refuses the calls above and other ABIs; empty on other processors."""
     if platform.machine() not in _PROCESSORS:
         return b""
     column, audit = _PROCESSORS[platform.machine()]
@@ -145,7 +148,7 @@ def _call_filter() -> bytes:
 
 
 def address_space_bytes() -> int:
-    """The address space of this process."""
+    """Return the size of this process's address space in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     return pages * resource.getpagesize()
 
@@ -157,7 +160,7 @@ def _allow(ruleset: int, descriptor: int, rights: int) -> None:
 
 @cache
 def _own_folders() -> tuple[int, ...]:
-    """Descriptors of the folders whose modules a decoder may import later: Python's and ours."""
+    """Open the folders whose modules a decoder may import later: Python's and this project's."""
     paths = sysconfig.get_paths()
     found = {Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     found |= {

@@ -1,4 +1,4 @@
-"""Exceptions of the readers' libraries on damaged files, and the one error that replaces them."""
+"""Convert the exceptions that libraries raise on damaged files into one error."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ DAMAGE: tuple[type[Exception], ...] = (
     TypeError,
     LookupError,
     EOFError,
-    RuntimeError,  # h5py's, zipfile's of passwords, NotImplementedError, RecursionError
+    RuntimeError,  # h5py; zipfile on passwords; NotImplementedError, RecursionError
     ArithmeticError,
-    SyntaxError,  # of an npy header, which is a Python literal
+    SyntaxError,  # from an npy header, which is a Python literal
     AttributeError,
     tokenize.TokenError,
     struct.error,
@@ -32,10 +32,10 @@ DAMAGE: tuple[type[Exception], ...] = (
 
 @contextmanager
 def damage_as(sentence: str) -> Iterator[None]:
-    """Turn what a library stumbles over within the block into a refusal of the file.
+    """Convert any exception in ``DAMAGE`` that the block raises into a ``FormatError``.
 
     Raises:
-        FormatError: with the sentence. Errors of ``glitch.errors`` pass as they are.
+        FormatError: with this sentence. Errors of ``glitch.errors`` pass unchanged.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Unsupported kinds of files, recognised by their first bytes, with what to send instead."""
+"""Recognise unsupported file formats by their first bytes, and say what to send instead."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _UNPACK = "unpack it and send what it holds, or pack that as tar or zip"
 
 
 class Foreign(NamedTuple):
-    """A kind that is not read."""
+    """A file format that is recognised but not read."""
 
     kind: str
-    instead: str  # what to do, as the end of a sentence
+    instead: str  # what to do instead, as the end of a sentence
 
 
 _KINDS: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
@@ -87,24 +87,25 @@ HEAD_BYTES = 1024
 
 
 def foreign_kind(head: bytes) -> Foreign | None:
-    """Which kind that is not read here a file begins like, whatever it is called.
+    """Return the unsupported format whose first bytes these are, regardless of the file's name, or
+    None.
 
     Args:
-        head: its first ``HEAD_BYTES``, or fewer.
+        head: the file's first ``HEAD_BYTES`` bytes, or fewer.
     """
     start = head[:HEAD_BYTES]
     return next((kind for begins, kind in _KINDS if begins.match(start)), None)
 
 
 def refuse_foreign(path: Path, name: str) -> None:
-    """Refuse a file of a kind that is known and not read.
+    """Refuse a file whose format is recognised but not read.
 
     Args:
-        path: where it lies.
-        name: what it was called, for the message.
+        path: the file.
+        name: its original name, for the message.
 
     Raises:
-        FormatError: with what to send instead.
+        FormatError: says what to send instead.
     """
     with path.open("rb") as file:
         foreign = foreign_kind(file.read(HEAD_BYTES))

@@ -1,4 +1,4 @@
-"""Names of strain files after LIGO-T050017: ``H-H1_GWOSC_4KHZ_R1-1126259447-32.hdf5``."""
+"""Names of strain files according to LIGO-T050017: ``H-H1_GWOSC_4KHZ_R1-1126259447-32.hdf5``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class FrameName(NamedTuple):
     description: str
     start: str  # GPS, s
     length: str  # s
-    suffix: str  # behind the dot
+    suffix: str  # after the first dot
 
 
 def parse_frame_name(name: str) -> FrameName | None:
-    """The parts of a file's name, without folders; None for a name of another kind."""
+    """Return the parts of a file name without folders; None for any other form of name."""
     found = _NAME.fullmatch(name)
     return None if found is None else FrameName(*found.groups())

@@ -1,9 +1,9 @@
-"""Reading of HDF5 files from untrusted clients, within limits.
+"""Read HDF5 files from untrusted clients, within limits.
 
-The format lets a dataset keep its values in any other file that the reading process may open
-(external storage, virtual datasets), and lets a name refer to another file (external links).
-Readers therefore never index a file directly. They find datasets and groups, and read values, with
-the functions of this module, which stay inside the file and within stated sizes.
+HDF5 lets a dataset keep its values in any other file that the reading process may open (external
+storage, virtual datasets), and lets a name refer to another file (external links). Readers
+therefore never index a file directly. They find datasets and groups, and read values, with the
+functions of this module, which stay inside the file and within stated sizes.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from jaxtyping import Shaped
 
 from glitch.errors import FormatError, TooLargeError
 
-MOST_CHUNK_BYTES = 1 << 26  # a chunk is decoded whole, whatever part of it is asked for
+MOST_CHUNK_BYTES = 1 << 26  # a chunk is decoded whole even if only a part is read
 MOST_SCALAR_BYTES = 1 << 16
-LONGEST_TEXT = 1000  # characters of a value in a table
-MOST_OBJECTS = 4_000  # looked at in one file
-DEEPEST = 32  # groups within groups; each level makes finding what lies in it slower
+LONGEST_TEXT = 1000  # characters per table value
+MOST_OBJECTS = 4_000  # objects visited in one file
+DEEPEST = 32  # levels of groups; lookups slow down with each
 
 Array = Shaped[np.ndarray, "..."]
 
 
 def find_dataset(group: h5py.Group, path: str) -> h5py.Dataset | None:
-    """The dataset at a path below a group; None if the file itself has none there.
+    """Return the dataset at a path below a group; None if the file itself has none there.
 
     Raises:
-        FormatError: if its values lie in another file.
+        FormatError: if its values are stored in another file.
     """
     found = _find(group, path)
     if not isinstance(found, h5py.Dataset):
@@ -41,16 +41,16 @@ def find_dataset(group: h5py.Group, path: str) -> h5py.Dataset | None:
 
 
 def find_group(group: h5py.Group, path: str) -> h5py.Group | None:
-    """The group at a path below a group; None if the file itself has none there."""
+    """Return the group at a path below a group; None if the file itself has none there."""
     found = _find(group, path)
     return found if isinstance(found, h5py.Group) else None
 
 
 def dataset_names(group: h5py.Group) -> list[str]:
-    """Names of the datasets directly in a group, in the file's order.
+    """Return the names of the datasets directly in a group, in the file's order.
 
     Raises:
-        TooLargeError: if more lies in it than in any file of arrays.
+        TooLargeError: if the group has over ``MOST_OBJECTS`` members.
     """
     if len(group) > MOST_OBJECTS:
         raise TooLargeError(f"The file holds over {MOST_OBJECTS:,} objects: send fewer.")
@@ -58,15 +58,15 @@ def dataset_names(group: h5py.Group) -> list[str]:
 
 
 def group_names(group: h5py.Group) -> list[str]:
-    """Names of the groups directly in a group, in the file's order."""
+    """Return the names of the groups directly in a group, in the file's order."""
     return [name for name in _names(group) if isinstance(_find(group, name), h5py.Group)]
 
 
 def walk_datasets(file: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Every dataset of the file's own with its path, in the file's order, one path to each group.
+    """Yield every dataset in the file itself with its path, in the file's order, each group once.
 
     Raises:
-        FormatError: if a dataset's values lie in another file.
+        FormatError: if a dataset's values are stored in another file.
         TooLargeError: if there are more objects, or deeper ones, than any strain file has.
     """
     seen = 0
@@ -95,7 +95,7 @@ def walk_datasets(file: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
 
 
 def _unvisited(group: h5py.Group, visited: set[int]) -> h5py.Group | None:
-    """The group, unless another path led to it: hard links may make circles."""
+    """Return the group, or None if another path led to it: hard links may form cycles."""
     address = h5py.h5o.get_info(group.id).addr
     if address in visited:
         return None
@@ -109,7 +109,8 @@ def check_stays_inside(dataset: h5py.Dataset) -> None:
     Raises:
         FormatError: for external storage and for a virtual dataset.
     """
-    # The layout first: even the shape of a virtual dataset is looked up in its source files.
+    # Check the storage before the shape: for a virtual dataset even the shape is looked up in its
+    # source files.
     if dataset.is_virtual or dataset.external:
         raise FormatError(
             f"The dataset {str(dataset.name)!r} keeps its values in another file. "
@@ -118,11 +119,11 @@ def check_stays_inside(dataset: h5py.Dataset) -> None:
 
 
 def read_rows(dataset: h5py.Dataset, first: int, last: int, *, most_bytes: int) -> Array:
-    """Rows ``first`` to before ``last`` of the first axis, in the dataset's own type.
+    """Read rows ``first`` to before ``last`` along the first axis, in the dataset's own type.
 
     Raises:
-        FormatError: if the values lie in another file, or are Python objects.
-        TooLargeError: if the rows, or one chunk, would take more than is allowed in memory.
+        FormatError: if the values are stored in another file, or are Python objects.
+        TooLargeError: if the rows, or one chunk, would exceed the memory limit.
     """
     shape = dataset_shape(dataset)
     first, last, _ = slice(first, last).indices(shape[0] if shape else 0)
@@ -131,7 +132,7 @@ def read_rows(dataset: h5py.Dataset, first: int, last: int, *, most_bytes: int) 
 
 
 def read_samples(dataset: h5py.Dataset, first: int, last: int, *, most_bytes: int) -> Array:
-    """As ``read_rows``, along the longest axis of a dataset whose others have a length of one."""
+    """Like ``read_rows``, along the longest axis of a dataset whose other axes have length one."""
     shape = dataset_shape(dataset)
     if len(shape) < 2:
         return read_rows(dataset, first, last, most_bytes=most_bytes)
@@ -143,21 +144,21 @@ def read_samples(dataset: h5py.Dataset, first: int, last: int, *, most_bytes: in
 
 
 def read_whole(dataset: h5py.Dataset, *, most_bytes: int) -> Array:
-    """All values, in the dataset's own type.
+    """Read all values, in the dataset's own type.
 
     Raises:
-        FormatError: if the values lie in another file, or are Python objects.
-        TooLargeError: if they, or one chunk, would take more than is allowed in memory.
+        FormatError: if the values are stored in another file, or are Python objects.
+        TooLargeError: if the values, or one chunk, would exceed the memory limit.
     """
     _check_size(dataset, prod(dataset_shape(dataset)), most_bytes)
     return np.asarray(dataset[()])
 
 
 def read_scalar(dataset: h5py.Dataset) -> object:
-    """The one value of a dataset, None where it holds none or several.
+    """Read the single value of a dataset; None if it has none or several.
 
     Raises:
-        FormatError: if it lies in another file.
+        FormatError: if the value is stored in another file.
         TooLargeError: if it is longer than any text that is read here.
     """
     if prod(dataset_shape(dataset)) != 1:
@@ -167,10 +168,10 @@ def read_scalar(dataset: h5py.Dataset) -> object:
 
 
 def read_cell(dataset: h5py.Dataset, index: int) -> object:
-    """One value of a column: a number or text.
+    """Read one value of a column, a number or text.
 
     Raises:
-        FormatError: if it lies in another file.
+        FormatError: if the value is stored in another file.
         TooLargeError: if it is longer than any text that is read here.
     """
     check_stays_inside(dataset)
@@ -181,18 +182,18 @@ def read_cell(dataset: h5py.Dataset, index: int) -> object:
 def read_fields(
     dataset: h5py.Dataset, first: int, last: int, names: Sequence[str], *, most_bytes: int
 ) -> dict[str, list[Any]]:
-    """Plain values of some fields of a table's rows; of text, as much as is ever read.
+    """Read some fields of a table's rows as plain Python values; texts are cut at ``LONGEST_TEXT``.
 
     Args:
-        dataset: A compound, or where no name is given one column, which has the name "".
-        first: Row to begin with.
-        last: Row to end before.
-        names: Of the fields.
-        most_bytes: What may be in memory at once.
+        dataset: a compound dataset, or a single column if ``names`` is empty; its name is then "".
+        first: first row.
+        last: row after the last.
+        names: the fields to read.
+        most_bytes: limit on the memory in use at one time.
 
     Raises:
-        FormatError: if the values lie in another file, or are neither numbers nor text.
-        TooLargeError: if the rows, or one chunk, would take more than is allowed in memory.
+        FormatError: if the values are stored in another file, or are neither numbers nor text.
+        TooLargeError: if the rows, or one chunk, would exceed the memory limit.
     """
     types = {name: dataset.dtype[name] if name else dataset.dtype for name in names or [""]}
     for name, dtype in types.items():
@@ -204,7 +205,7 @@ def read_fields(
         column = dataset.fields(name) if name else dataset
         if dtype.hasobject and len(dataset_shape(dataset)) > 1:
             raise FormatError(f"{str(dataset.name)!r} is a matrix of texts: save it as one row.")
-        if dtype.hasobject:  # one by one: many rows may share a text longer than memory
+        if dtype.hasobject:  # one by one: many rows may share one huge text
             found[name] = [column[row][:LONGEST_TEXT] for row in range(first, last)]
         else:
             is_flat = len(dataset_shape(dataset)) == 1
@@ -214,7 +215,8 @@ def read_fields(
                 if is_flat
                 else read_samples(dataset, first, last, most_bytes=most)
             )
-            # The longest floats are no numbers of Python's, and would keep their digits as none.
+            # Python has no float this long, and tolist() would leave numpy scalars: keep the digits
+            # as text.
             is_long = dtype.kind == "f" and dtype.itemsize > 8
             found[name] = values.astype(str).tolist() if is_long else values.tolist()
             if (names_of := h5py.check_enum_dtype(dtype)) is not None:
@@ -224,7 +226,7 @@ def read_fields(
 
 
 def read_attribute(node: h5py.Dataset | h5py.Group, name: str) -> object:
-    """The one value of an attribute, None where it is absent or holds several.
+    """Read the single value of an attribute; None if it is absent or has several.
 
     Raises:
         TooLargeError: if it is longer than any text that is read here.
@@ -243,10 +245,11 @@ def read_attribute(node: h5py.Dataset | h5py.Group, name: str) -> object:
 
 
 def read_pair(group: h5py.Dataset | h5py.Group, name: str) -> tuple[object, ...] | None:
-    """The two numbers of an attribute of this name, else of a dataset; None where it holds others.
+    """Read two numbers from the attribute of this name, else from a dataset; None if not two
+    numbers.
 
     Raises:
-        FormatError: if they lie in another file.
+        FormatError: if they are stored in another file.
     """
     if name in group.attrs:
         attribute = group.attrs.get_id(name)
@@ -259,15 +262,15 @@ def read_pair(group: h5py.Dataset | h5py.Group, name: str) -> tuple[object, ...]
 
 
 def is_one_row(shape: tuple[int, ...]) -> bool:
-    """Whether an array is one row of values, be it saved as a column or a matrix of one row."""
+    """Return whether an array is one row of values: a line, a column or a one-row matrix."""
     return len(shape) == 1 or (len(shape) > 1 and sorted(shape)[-2] == 1)
 
 
 def dataset_shape(dataset: h5py.Dataset) -> tuple[int, ...]:
-    """The shape of a dataset of the file's own; that of an empty one is (0,).
+    """Return the shape of a dataset in the file itself; (0,) for an empty dataset.
 
     Raises:
-        FormatError: if the values lie in another file.
+        FormatError: if the values are stored in another file.
     """
     check_stays_inside(dataset)
     shape = dataset.shape
@@ -279,7 +282,7 @@ def _names(group: h5py.Group) -> list[str]:
 
 
 def _find(group: h5py.Group, path: str) -> h5py.Dataset | h5py.Group | None:
-    """The target of hard links only: soft and external links may leave the file."""
+    """Follow hard links only: soft and external links may leave the file."""
     found: object = group
     for part in path.split("/"):
         if not isinstance(found, h5py.Group) or not isinstance(
@@ -317,7 +320,7 @@ def _check_size(
 
 
 def _check_filters(dataset: h5py.Dataset) -> None:
-    """Refuse what is compressed by a plugin that is not here: such a file is not damaged."""
+    """Refuse a dataset whose compression plugin is not installed: such a file is not damaged."""
     made = dataset.id.get_create_plist()
     for number in range(made.get_nfilters()):
         code, _, _, name = made.get_filter(number)
@@ -330,6 +333,6 @@ def _check_filters(dataset: h5py.Dataset) -> None:
 
 
 def _one(value: object) -> object:
-    """One value; of a text, which a file may make of any length, its beginning."""
+    """Return one value; a text, which a file may make arbitrarily long, is cut."""
     one = value.flat[0] if isinstance(value, np.ndarray) and value.size == 1 else value
     return one[:MOST_SCALAR_BYTES] if isinstance(one, str | bytes) else one

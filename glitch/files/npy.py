@@ -1,4 +1,4 @@
-"""NumPy's npy and npz formats from untrusted clients: limited, checked, never unpickled."""
+"""NumPy's npy and npz formats from untrusted clients: size-limited, checked, never unpickled."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from glitch.errors import FormatError
 _MAGIC = b"\x93NUMPY"
 _LONGEST = 16_384  # NumPy writes 118 bytes
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_LENGTH_BYTES = {1: 2, 2: 4, 3: 4}  # of the header's length, by version
+_LENGTH_BYTES = {1: 2, 2: 4, 3: 4}  # size of the header's length field, by version
 
 Values = Shaped[np.ndarray, "..."]
 
 
 @runtime_checkable
 class Stream(Protocol):
-    """What can be read; a file, or a member of a zip."""
+    """A readable binary stream: a file or a member of a zip."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class NpyHeader(NamedTuple):
-    """What an npy stream declares."""
+    """The declarations at the start of an npy stream."""
 
     shape: tuple[int, ...]
     is_fortran: bool
@@ -39,25 +39,25 @@ class NpyHeader(NamedTuple):
 
     @property
     def n_values(self) -> int:
-        """How many values it declares."""
+        """Number of values declared."""
         return prod(self.shape)
 
     @property
     def n_bytes(self) -> int:
-        """What they take in the stream."""
+        """Size of the values in the stream, in bytes."""
         return self.n_values * self.dtype.itemsize
 
 
 @contextmanager
 def open_npz_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """An npz as NumPy writes it: stored or deflated.
+    """Open an npz as NumPy writes it: stored or deflated.
 
-    Python unpacks bzip2 and LZMA by the block, however little is asked for: 323 bytes of bzip2
-    may be 128 MiB at once.
+    Other compressions are refused because Python unpacks bzip2 and LZMA by the block, however
+    little is read: 323 bytes of bzip2 may become 128 MiB at once.
 
     Raises:
-        zipfile.BadZipFile: if it is damaged, a member is compressed in another way, or two have
-            one name. The caller, who knows the file's name, says so in a sentence.
+        zipfile.BadZipFile: if the archive is damaged, a member is compressed in another way, or two
+            members share a name. The caller, who knows the file's name, turns this into a sentence.
     """
     with zipfile.ZipFile(path) as archive:
         if any(info.compress_type not in _COMPRESSIONS for info in archive.infolist()):
@@ -68,11 +68,11 @@ def open_npz_archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def read_npy_header(stream: Stream) -> NpyHeader:
-    """The header at the beginning of an npy stream; afterwards the values follow.
+    """Read the header at the beginning of an npy stream, and leave the stream at the values.
 
     Raises:
-        ValueError: if there is none, it is longer than any that NumPy writes, or it declares a
-            shape that no array has. The caller, who knows the file's name, says so in a sentence.
+        ValueError: if there is no header, it is longer than any that NumPy writes, or its shape is
+            impossible. The caller, who knows the file's name, turns this into a sentence.
     """
     begin = stream.read(8)
     version = begin[6] if len(begin) == 8 and begin.startswith(_MAGIC) else 0
@@ -86,7 +86,7 @@ def read_npy_header(stream: Stream) -> NpyHeader:
     read = np.lib.format.read_array_header_1_0 if version == 1 else _read_header_2_0
     try:
         shape, is_fortran, dtype = read(BytesIO(text))
-    except Exception as error:  # its literal is parsed as Python, which fails in many ways
+    except Exception as error:  # parsing it as a Python literal fails in many ways
         raise ValueError("the header cannot be parsed") from error
     if min(shape, default=0) < 0:
         raise ValueError(f"the header declares the shape {shape}")
@@ -94,18 +94,18 @@ def read_npy_header(stream: Stream) -> NpyHeader:
 
 
 def read_npy_values(stream: Stream, header: NpyHeader) -> Values:
-    """The values that follow a header; the caller has checked how many.
+    """Read the values that follow a header; the caller must have checked their size.
 
     Raises:
         FormatError: if they are Python objects.
-        ValueError: if the stream ends before they do.
+        ValueError: if the stream ends too early.
     """
     if header.dtype.hasobject:
         raise FormatError("An array holds pickled Python objects, which are never read.")
     data = stream.read(header.n_bytes)
     if len(data) != header.n_bytes:
         raise ValueError("the values end too early")
-    values = np.frombuffer(data, dtype=header.dtype)  # fails for types of no size, such as "S0"
+    values = np.frombuffer(data, dtype=header.dtype)  # fails for zero-sized types such as "S0"
     return values.reshape(header.shape, order="F" if header.is_fortran else "C")
 
 

@@ -1,16 +1,17 @@
-"""The encoding of a text, recognised by its first bytes."""
+"""Recognise the encoding of a text by its first bytes."""
 
 from __future__ import annotations
 
 import codecs
 
-_FEW = 0.02  # of the bytes: text of Latin letters in UTF-16 has every second byte zero
+_FEW = 0.02  # share of the bytes: in UTF-16, every second byte of Latin text is zero
 
 
 def encoding_of(head: bytes) -> str:
-    """The encoding to read a text with, from its first kilobytes; a byte order mark is taken off.
+    """Return the encoding to decode a text with, judged by its first kilobytes.
 
-    UTF-8, UTF-16 (as spreadsheets and PowerShell write it, with or without a mark), else Windows'.
+    UTF-8, UTF-16 (as spreadsheets and PowerShell write it, with or without a byte order mark), else
+    Windows-1252. The returned codec removes a byte order mark.
     """
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
