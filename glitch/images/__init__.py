@@ -1,4 +1,4 @@
-"""Images: reading Gravity Spy's spectrograms and arrays of views, and drawing views."""
+"""Read Gravity Spy spectrograms and arrays of views, and draw views as pictures."""
 
 from glitch.images.arrays import holds_views, read_views
 from glitch.images.decode import is_image

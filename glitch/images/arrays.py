@@ -1,7 +1,7 @@
-"""Views from npy, npz and HDF5 files whose arrays declare their axes.
+"""Read views from npy, npz and HDF5 files whose arrays declare their axes.
 
 The layout (docs/science/images.md): ``views`` (fractions of the clip) or ``energy`` (normalised
-energy), with ``durations_s``, ``frequency_hz``, ``time_s`` and ``observed`` beside it.
+energy), with the optional arrays ``durations_s``, ``frequency_hz``, ``time_s`` and ``observed``.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views
 
 _N_AXES = 3  # view, freq, time
-_TOLERANCE = 1e-6  # of the clip: rounding in the sender's arithmetic
+_TOLERANCE = 1e-6  # fraction of the clip, for the sender's rounding
 
 Line = Float64[np.ndarray, " cell"]
 
 
 @dataclass(frozen=True, eq=False)
 class _Declared:
-    """The declarations of a file; None where it has none."""
+    """The arrays of a file; None where the file does not hold one."""
 
     fractions: Float64[np.ndarray, "view freq time"]
     durations_s: Float64[np.ndarray, " view"] | None
@@ -36,7 +36,7 @@ class _Declared:
 
 
 def holds_views(path: Path) -> bool:
-    """Whether the file is an npy, npz or HDF5 of views (rather than, say, strain)."""
+    """Return whether the file is an npy, npz or HDF5 file of views (rather than, say, strain)."""
     try:
         with open_container(path, path.name) as container:
             name = _values_name(container)
@@ -48,18 +48,18 @@ def holds_views(path: Path) -> bool:
 def read_views(path: Path, file_name: str, preprocessing: Preprocessing | None = None) -> Views:
     """Read the views of one glitch and average them onto the grid.
 
-    Rows that the file does not cover, or that are NaN throughout, are marked as not observed.
+    Rows that the file does not cover, or that are entirely NaN, are marked as not observed.
 
     Raises:
         FormatError: damaged file, missing or contradictory axes, values out of range.
-        TooLargeError: an array declares more than is ever read.
+        TooLargeError: an array declares more values than are ever read.
     """
     with open_container(path, file_name) as container:
         return views_in(container, preprocessing or Preprocessing())
 
 
 def views_in(container: Container, recipe: Preprocessing) -> Views:
-    """The views of one glitch in an open container; see ``read_views``."""
+    """Read the views of one glitch from an open container; see ``read_views``."""
     declared = _declared(container, recipe)
     shape = (len(recipe.durations_s), recipe.n_frequency, recipe.n_time)
     values = np.zeros(shape, dtype=np.float32)
@@ -132,7 +132,7 @@ def _fractions(values: Array, name: str, recipe: Preprocessing) -> Array:
 
 
 def _durations(declared: _Declared, recipe: Preprocessing) -> list[float]:
-    """Window length of each view in the file."""
+    """Return the window length of each view in the file, in seconds."""
     n_views = len(declared.fractions)
     if declared.durations_s is not None:
         return [float(duration) for duration in declared.durations_s]
@@ -160,7 +160,7 @@ def _widest_within(span_s: float, recipe: Preprocessing) -> float:
 
 
 def _edges(centers: Line, name: str) -> Float64[np.ndarray, " cell+1"]:
-    """Cell edges half-way between ascending centres."""
+    """Return cell edges half-way between ascending centres."""
     if len(centers) < 2 or (np.diff(centers) <= 0).any():
         raise FormatError(f"{name!r} must ascend and have at least two values.")
     middle = (centers[1:] + centers[:-1]) / 2
@@ -190,7 +190,7 @@ def _on_grid(
 
 
 def _row_edges(declared: _Declared, recipe: Preprocessing) -> Line:
-    """Edges of the file's rows on the log axis: 0 is the grid's lowest edge, 1 its highest."""
+    """Return the edges of the file's rows on the log axis; the grid spans 0 to 1."""
     n_rows = declared.fractions.shape[1]
     if declared.frequency_hz is None:
         if n_rows != recipe.n_frequency:

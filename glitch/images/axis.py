@@ -1,7 +1,7 @@
-"""The range of a logarithmic frequency axis, from the positions and widths of its labels.
+"""Check the range of a logarithmic frequency axis by the positions and widths of its labels.
 
-The labels are not read. Their spacing gives the number of octaves, the position of the lowest gives
-the limits, and the labels that gain a digit are 128 and 1024.
+The text of the labels is not read. Their spacing gives the number of octaves, the position of the
+lowest label gives the limits, and the labels that gain a digit must be 128 and 1024.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from glitch.errors import ImageError
 from glitch.images.labels import Label, even_spacing
 
 _OCTAVES_APART = (1.0, 2.0, 3.0, 4.0, log2(10), 2 * log2(10))
-_LOWEST_STEPS = range(-4, 16)  # from 1 Hz to a lowest label
-_BLURRED = 1  # of the labels may seem narrower than it is
-_WIDER = 0.35  # of a label's height: more is a digit, if only one of an exponent
+_LOWEST_STEPS = range(-4, 16)  # possible lowest labels, in label steps above 1 Hz
+_BLURRED = 1  # labels that may be measured too narrow
+_WIDER = 0.35  # fraction of a label's height: a larger gain is a digit, if only in an exponent
 
 
 class _Off(NamedTuple):
-    """How far an axis may be from the given or usual range, in octaves."""
+    """How far an axis may deviate from the given or usual range, in octaves."""
 
     span: float
     phase: float
     is_digit_needed: bool = True
 
 
-_PIXELS_OFF = 1.5  # labels and frames are drawn at whole pixels
+_PIXELS_OFF = 1.5  # labels and frames are rounded to whole pixels
 _EXACT = _Off(0.016, 0.05)
-_UNFRAMED = _Off(0.08, 0.05)  # lines in the colour of the page hide of the axis
+_UNFRAMED = _Off(0.08, 0.05)  # frame lines in the colour of the page hide a part of the axis
 _OLDER = _Off(0.4, 0.2)  # older renders of Gravity Spy span 10.6 to 1850 Hz
-_SAID = _Off(0.1, 0.2, is_digit_needed=False)  # labels may be written as nobody foresees
+_SAID = _Off(0.1, 0.2, is_digit_needed=False)  # given by the caller: labels may have any format
 
 
 def is_axis_known(
@@ -48,20 +48,21 @@ def is_axis_known(
     """Check that labels do not contradict the given or assumed axis.
 
     Args:
-        labels: of the axis, from its bottom up.
-        said_hz: what the caller says that it spans.
-        usual_hz: what is taken where nothing is said.
+        labels: labels of the axis, from the bottom up.
+        said_hz: the range that the caller gives.
+        usual_hz: the range that is assumed if the caller gives none.
         n_pixels: height of the panel.
-        line: width of the frame around it in pixels, 0 where none is seen.
-        may_be_older: whether the picture is laid out as Gravity Spy's own, of which older ones
-            show less and are read as all others are.
+        line: width of the frame around it in pixels, 0 if none is visible.
+        may_be_older: whether the picture has Gravity Spy's layout; older ones span slightly less
+            and are read like all others.
 
     Returns:
-        Whether the axis is said, or is as usual to a pixel by labels that leave no other: those at
-        decades stand on one of 1 to 204.8 Hz as they do on one of 10 to 2048.
+        Whether the range is given by the caller, or confirmed to a pixel by labels that fit no
+            other range. Labels at decades do not confirm it: they have the same positions on an
+            axis of 1 to 204.8 Hz as on one of 10 to 2048 Hz.
 
     Raises:
-        ImageError: if it is another.
+        ImageError: if the labels contradict the range.
     """
     low, high = said_hz or usual_hz
     extent = n_pixels + line  # the axis ends in the middle of the frame's lines
@@ -69,13 +70,13 @@ def is_axis_known(
     spacing = even_spacing(places)
 
     def step_on(span_hz: tuple[float, float], off: _Off) -> float | None:
-        """The distance between labels in octaves, if they can belong to this axis."""
+        """Return the distance between labels in octaves if they fit this axis, else None."""
         if spacing is None:
             return None
         octaves = log2(span_hz[1] / span_hz[0])
         pixels = _PIXELS_OFF * octaves / extent / (places[-1] - places[0])
         for step in _OCTAVES_APART:
-            # The lowest label stands at a whole number of steps from 1 Hz.
+            # The lowest label is a whole number of steps away from 1 Hz.
             lowest = log2(span_hz[0]) / step + places[0] / spacing
             if (
                 abs(step / spacing - octaves) <= max(off.span, pixels)
@@ -88,7 +89,7 @@ def is_axis_known(
     is_older = may_be_older and step_on(usual_hz, _OLDER) is not None
     if said_hz is None:
         step = step_on(usual_hz, _EXACT if line else _UNFRAMED)
-        # One or two labels stand on no axis like Gravity Spy's.
+        # Gravity Spy's axes never have only one or two labels.
         if not labels or step is not None:
             return step is not None and step % 1 == 0
         if is_older:
@@ -98,7 +99,7 @@ def is_axis_known(
             "give frequency_range, its lowest and highest frequency in Hz, such as 20,1024.",
             field="frequency_range",
         )
-    # Labels such as 20, 50, 100 stand unevenly and are believed.
+    # Unevenly spaced labels such as 20, 50, 100 cannot be checked; the caller is trusted.
     if spacing is None or step_on(said_hz, _SAID) or (is_older and said_hz == usual_hz):
         return True
     raise ImageError(
@@ -109,9 +110,10 @@ def is_axis_known(
 
 
 def _may_begin(labels: Sequence[Label], lowest: int, step: float, off: _Off) -> bool:
-    """Whether labels gain digits where numbers from so many steps above 1 Hz on do.
+    """Return whether labels gain digits like the numbers that begin ``lowest`` steps above 1 Hz.
 
-    An axis of 20 to 4096 Hz has its labels where one of 10 to 2048 has them.
+    The positions alone do not tell: an axis of 20 to 4096 Hz has its labels at the same positions
+    as one of 10 to 2048 Hz.
     """
     wider = _WIDER * median(label.height for label in labels)
     gains = [after.width - before.width > wider for before, after in pairwise(labels)]
@@ -128,7 +130,7 @@ def _may_begin(labels: Sequence[Label], lowest: int, step: float, off: _Off) -> 
 
 
 def _gains(lowest: int, count: int, step: float) -> list[list[bool]]:
-    """Which of so many labels have more digits than the one below, as numbers and as powers."""
+    """Return which of ``count`` labels gain digits over the one below: as numbers, as powers."""
     powers = range(lowest, lowest + count)
     numbers = [max(0, floor(power * step * log10(2) + 1e-9)) for power in powers]
     unit = log2(10) if step % 1 else 1.0

@@ -1,8 +1,8 @@
-"""Viridis and its inverse: colour -> fraction of the colour scale, and how far off the map it is.
+"""Viridis and its inverse: from a colour to a fraction of the colour scale, and its distance.
 
-Viridis is matplotlib's own table (CC0), 256 colours. matplotlib draws fraction ``v`` in colour
-``min(floor(256 v), 255)``, so colour ``i`` stands for ``(i + 0.5) / 256`` and the last one,
-which also holds all that is clipped, for 1.
+Viridis is matplotlib's own table (CC0) of 256 colours. matplotlib draws fraction ``v`` in colour
+``min(floor(256 v), 255)``, so colour ``i`` represents ``(i + 0.5) / 256``; the last colour also
+represents all clipped values and is read as 1.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from jaxtyping import Bool, Float32, Int, UInt8, UInt16
 from glitch.images.decode import Words
 
 N_COLORS = 256
-_BITS = 6  # of each channel in the look-up table; first-order refinement gives back the rest
+_BITS = 6  # bits per channel in the look-up table; first-order refinement recovers the rest
 _SHIFT = 8 - _BITS
-_REACH = 2.5  # colours: how far refinement may move from the table's answer
-_BRIGHT = 0x808080  # of a word: the top bit of any channel
-_COLORED = 40  # largest less smallest channel: viridis has 83 or more, page and text about 0
-_FAINT = 60.0  # of 255 in the mean of the channels: text differs so far from its page
+_REACH = 2.5  # colours: how far refinement may move from the table's index
+_BRIGHT = 0x808080  # the top bit of each channel in a word
+_COLORED = 40  # largest minus smallest channel: viridis has 83 or more, page and text about 0
+_FAINT = 60.0  # least difference of text from its page, in the mean of the channels (0 to 255)
 
-_AT_ONCE = 25_600  # pixels
+_AT_ONCE = 25_600  # pixels per block
 
 
 class _Tables(NamedTuple):
@@ -33,12 +33,12 @@ class _Tables(NamedTuple):
     color: Float32[np.ndarray, "3 color"]
 
 
-_SHIFT_PIXELS = 20_000  # that tell how far colours are shifted
+_SHIFT_PIXELS = 20_000  # pixels sampled to measure a shift of the colours
 
 
 @lru_cache(maxsize=1)
 def viridis() -> UInt8[np.ndarray, "256 3"]:
-    """The colour table, read-only, RGB."""
+    """Return the colour table: read-only, RGB."""
     from matplotlib import colormaps
 
     table = np.asarray(colormaps["viridis"](np.arange(N_COLORS), bytes=True)[:, :3], dtype=np.uint8)
@@ -52,7 +52,7 @@ def _tables() -> _Tables:
     levels = (np.arange(1 << _BITS, dtype=np.float32) + 0.5) * (1 << _SHIFT) - 0.5
     known = np.empty((len(levels),) * 3, dtype=np.uint16)  # by blue, green, red
     grid = np.stack(np.meshgrid(levels, levels, indexing="ij"), axis=-1).reshape(-1, 2)
-    for i, red in enumerate(levels):  # one slab of red at a time keeps the temporaries small
+    for i, red in enumerate(levels):  # one value of red at a time keeps the temporaries small
         points = np.concatenate([np.full((len(grid), 1), red, np.float32), grid], axis=1)
         score = points @ colors.T - (colors**2).sum(1) / 2  # highest at the nearest colour
         is_colored = points.max(1) - points.min(1) >= _COLORED
@@ -69,21 +69,22 @@ def _tables() -> _Tables:
     )
 
 
-Strips = tuple[tuple[slice, slice], ...]  # rows and columns of parts of a picture
+Strips = tuple[tuple[slice, slice], ...]  # (rows, columns) of parts of a picture
 
 
 class Colors(NamedTuple):
-    """The meaning of each pixel's colour."""
+    """The classification of each pixel by its colour."""
 
-    nearest: UInt8[np.ndarray, "height width"]  # index of the nearest colour of viridis, coarsely
-    # Viridis and its mixtures have a colour; page, frame and text do not. Nearness to viridis would
-    # not do here: a resampled edge between purple and yellow is far off.
+    # index of the nearest viridis colour, from coarse cells
+    nearest: UInt8[np.ndarray, "height width"]
+    # Viridis and its mixtures are coloured; page, frame and text are grey. Distance to viridis
+    # would not work here: a resampled edge between purple and yellow is far from it.
     is_colored: Bool[np.ndarray, "height width"]
-    is_dark: Bool[np.ndarray, "height width"]  # as text and frames are: all channels below 128
+    is_dark: Bool[np.ndarray, "height width"]  # all channels below 128, as in text and frames
 
 
 def read_colors(words: Words) -> Colors:
-    """The meaning of the colours of an image's pixels."""
+    """Classify the pixels of an image by their colours."""
     known = _tables().known
     shape = words.shape
     colors = Colors(np.empty(shape, np.uint8), np.empty(shape, np.bool_), np.empty(shape, np.bool_))
@@ -91,21 +92,21 @@ def read_colors(words: Words) -> Colors:
     for rows in _blocks(shape):
         held = words[rows]
         codes = (held >> _SHIFT) & keep
-        for channel in (1, 2):  # each one's upper bits, next to those of the channel before
+        for channel in (1, 2):  # append the upper bits of this channel to the code
             codes |= (held >> (_SHIFT * (channel + 1))) & (keep << (_BITS * channel))
         found = known.take(codes.astype(np.intp), mode="clip")  # faster than indexing
-        colors.nearest[rows] = found  # the lower byte
+        colors.nearest[rows] = found  # keeps the lower byte
         np.greater_equal(found, N_COLORS, out=colors.is_colored[rows])
         np.equal(held & _BRIGHT, 0, out=colors.is_dark[rows])
     return colors
 
 
 def is_text(colors: Colors, beside: Strips) -> Bool[np.ndarray, "height width"]:
-    """Which pixels text, ticks and frames are drawn with: dark ones, or bright on a dark page.
+    """Return the pixels of text, ticks and frames: dark, or bright on a dark page.
 
     Args:
-        colors: of the picture.
-        beside: parts of it of which most is the page, or coloured.
+        colors: classification of the whole picture.
+        beside: parts of the picture that are mostly page or coloured.
     """
     _, is_colored, is_dark = colors
     page = np.concatenate([is_dark[strip][~is_colored[strip]] for strip in beside])
@@ -116,8 +117,9 @@ def is_text(colors: Colors, beside: Strips) -> Bool[np.ndarray, "height width"]:
 def is_faint_text(
     pixels: UInt8[np.ndarray, "height width 3"], colors: Colors, beside: Strips
 ) -> Bool[np.ndarray, "height width"]:
-    """As ``is_text``, for text that is neither dark nor bright: what differs from the page."""
-    brightness = np.add(pixels[..., 0], pixels[..., 1], dtype=np.float32)  # a fifth of mean's time
+    """Like ``is_text``, for text neither dark nor bright: pixels that differ from the page."""
+    # five times as fast as mean
+    brightness = np.add(pixels[..., 0], pixels[..., 1], dtype=np.float32)
     brightness += pixels[..., 2]
     brightness /= 3
     page = np.concatenate([brightness[strip][~colors.is_colored[strip]] for strip in beside])
@@ -134,18 +136,19 @@ def invert(
 
     Args:
         pixels: RGB.
-        nearest: the pixels' `Colors.nearest`.
+        nearest: `Colors.nearest` of these pixels.
         is_drawn: rows that count for the distance.
 
     Returns:
         The fraction of the colour scale at each pixel, float32 in [0, 1]; and the mean Euclidean
-        RGB distance (0 to 441) of the drawn rows to the colour map: higher is less an omega scan.
+        RGB distance (0 to 441) of the drawn rows to the colour map: higher is less like an omega
+        scan.
     """
     fraction = np.empty(nearest.shape, dtype=np.float32)
     by_row = np.empty((len(nearest) + 1) // 2, dtype=np.float32)
     for rows in _blocks(nearest.shape):
         position = _positions(pixels[rows], nearest[rows].astype(np.intp))
-        # a quarter of the pixels tells the mean
+        # a quarter of the pixels is enough for the mean
         halved = slice(rows.start // 2, rows.stop // 2)
         by_row[halved] = _row_distances(pixels[rows][::2, ::2], position[::2, ::2])
         is_top = position >= N_COLORS - 1.5
@@ -159,10 +162,10 @@ def invert(
 def shift(
     pixels: UInt8[np.ndarray, "height width 3"], nearest: UInt8[np.ndarray, "height width"]
 ) -> float:
-    """How far the middle pixel lies from viridis, 0 to 441, each channel by itself.
+    """Return how far the colours are shifted from viridis, 0 to 441, by each channel's median.
 
-    Noise and the mixtures of smaller pictures lie to all sides of the map, so that this is near
-    zero; a change of brightness or colours moves all of a picture to one.
+    Noise and the mixed colours of reduced pictures scatter to all sides of the colour map, so this
+    is near zero for them; a change of brightness or colour moves the whole picture to one side.
     """
     step = max(1, round((nearest.size / _SHIFT_PIXELS) ** 0.5))
     some, near = pixels[::step, ::step], nearest[::step, ::step].astype(np.intp)
@@ -172,7 +175,7 @@ def shift(
 
 
 def _blocks(shape: tuple[int, ...]) -> list[slice]:
-    """A picture by parts whose temporaries stay in the processor's cache: half the time."""
+    """Split a picture into blocks of rows that fit the processor's cache, which halves the time."""
     n_rows, width = shape
     step = 2 * max(1, _AT_ONCE // (2 * width))  # even
     return [slice(start, start + step) for start in range(0, n_rows, step)]
@@ -181,7 +184,7 @@ def _blocks(shape: tuple[int, ...]) -> list[slice]:
 def _positions(
     pixels: UInt8[np.ndarray, "height width 3"], nearest: Int[np.ndarray, "height width"]
 ) -> Float32[np.ndarray, "height width"]:
-    """The position of each pixel between the colours of viridis: 0 to 255."""
+    """Return the position of each pixel between the colours of viridis: 0 to 255."""
     tables = _tables()
     position = tables.offset.take(nearest, mode="clip")
     for channel in range(3):
@@ -189,7 +192,7 @@ def _positions(
         along *= pixels[..., channel]
         position += along
     center = nearest.astype(np.float32)
-    np.maximum(position, center - _REACH, out=position)  # np.clip's arrays take twice as long
+    np.maximum(position, center - _REACH, out=position)  # np.clip with arrays takes twice as long
     np.minimum(position, center + _REACH, out=position)
     return np.clip(position, 0, N_COLORS - 1, out=position)
 

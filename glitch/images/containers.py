@@ -1,4 +1,4 @@
-"""Named arrays from an untrusted npy, npz or HDF5 file, within a stated size, never unpickled.
+"""Read named arrays from an untrusted npy, npz or HDF5 file: size-limited, never unpickled.
 
 Shapes are read from headers first, and decide whether anything is decoded.
 """
@@ -22,7 +22,7 @@ from glitch.files.damage import damage_as
 from glitch.files.hdf5 import dataset_shape, find_dataset, read_whole
 from glitch.files.npy import Stream, open_npz_archive, read_npy_header, read_npy_values
 
-MAX_VALUES = 1 << 22  # of one array, which is computed with as float64: 32 MiB
+MAX_VALUES = 1 << 22  # per array; it is converted to float64: 32 MiB
 _NPY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
 _KINDS = "fiub"  # real numbers and booleans; objects would need a pickle
@@ -30,29 +30,29 @@ Array = Shaped[np.ndarray, "..."]
 
 
 class Container(ABC):
-    """A file that holds arrays by name. An npy file holds one, whose name is empty."""
+    """A file that holds arrays by name. An npy file holds a single array, whose name is empty."""
 
     @abstractmethod
     def has(self, name: str) -> bool:
-        """Whether the file holds an array of this name."""
+        """Return whether the file holds an array of this name."""
 
     @abstractmethod
     def n_dimensions(self, name: str) -> int:
-        """Number of axes of an array, from its header."""
+        """Return the number of axes of an array, from its header."""
 
     @abstractmethod
     def read(self, name: str) -> Array:
-        """The array, if its declared size is within bounds."""
+        """Return the array, if its declared size is within the limit."""
 
 
 @contextmanager
 def open_container(path: Path, file_name: str) -> Iterator[Container]:
-    """Open an npy, npz or HDF5 file, told by its content.
+    """Open an npy, npz or HDF5 file, recognised by its content.
 
     Raises:
-        FormatError: the file is empty, damaged, or of another kind; also for damage met inside
+        FormatError: the file is empty, damaged or in another format; also if damage is met inside
             the block.
-        TooLargeError: an array that is asked for declares more than MAX_VALUES.
+        TooLargeError: an array that is read declares more than MAX_VALUES values.
     """
     sentence = f"{file_name!r} is truncated or damaged and cannot be read. Send the file again."
     with damage_as(sentence):
@@ -78,11 +78,11 @@ def _refuse(file_name: str, *, is_empty: bool) -> NoReturn:
 
 
 def check_array(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Refuse what no array of views, or of their axes, is.
+    """Refuse an array that cannot hold views or their axes.
 
     Raises:
         FormatError: if it does not hold plain numbers.
-        TooLargeError: if it declares more than MAX_VALUES.
+        TooLargeError: if it declares more than MAX_VALUES values.
     """
     if dtype.kind not in _KINDS or dtype.hasobject:
         raise FormatError(

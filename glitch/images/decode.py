@@ -1,4 +1,4 @@
-"""Bytes of an untrusted PNG or JPEG to RGB pixels, or an error that says why not.
+"""Decode an untrusted PNG or JPEG to RGB pixels, or raise an error that explains the refusal.
 
 The size is read from the header before any decoder runs, so a decompression bomb is never unpacked.
 """
@@ -18,14 +18,14 @@ from PIL import Image, ImageFile, ImageOps
 from glitch.errors import FormatError, GlitchError, ImageError, TooLargeError
 from glitch.files.foreign import foreign_kind
 
-MAX_PIXELS = 6_500_000  # Gravity Spy's have 480,000; 12 x 6 inches at 300 dots an inch 6,480,000
+MAX_PIXELS = 6_500_000  # Gravity Spy's have 480,000; 12 x 6 inches at 300 dpi have 6,480,000
 MAX_BYTES = 16 * 2**20
-MOST_CHUNKS = 10_000  # of a PNG, and segments of a JPEG; each takes time, even an empty one
-MOST_SCANS = 100  # of a JPEG; each may go over the whole picture, and encoders make ten
+MOST_CHUNKS = 10_000  # chunks of a PNG or segments of a JPEG; even an empty one takes time
+MOST_SCANS = 100  # scans of a JPEG; each may cover the whole picture; encoders make ten
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
-# Everything Pillow is known to raise on damaged PNG and JPEG bytes.
+# Everything that Pillow is known to raise on damaged PNG and JPEG bytes.
 _DECODER_ERRORS = (
     OSError,
     SyntaxError,
@@ -42,7 +42,7 @@ _DECODER_ERRORS = (
     Image.DecompressionBombWarning,
 )
 
-CELLS_KEY = "Glitch-Discovery-Cells"  # PNG text by which our renders state grid and panel
+CELLS_KEY = "Glitch-Discovery-Cells"  # PNG text in which our own pictures declare grid and panel
 
 RgbPixels = UInt8[np.ndarray, "height width 3"]
 Words = UInt32[np.ndarray, "height width"]
@@ -51,27 +51,27 @@ Words = UInt32[np.ndarray, "height width"]
 class Picture(NamedTuple):
     """A decoded picture."""
 
-    words: Words  # red + 256 green + 65,536 blue of each pixel, and anything above
-    stated_cells: str | None  # what the file says under CELLS_KEY: a claim, not yet checked
+    words: Words  # red + 256 green + 65,536 blue per pixel; the top byte is arbitrary
+    stated_cells: str | None  # the file's text under CELLS_KEY, not yet checked
 
     @property
     def pixels(self) -> RgbPixels:
-        """Red, green and blue apart."""
+        """Separate red, green and blue channels."""
         return self.words.view(np.uint8).reshape(*self.words.shape, 4)[..., :3]
 
 
 def is_image(data: bytes) -> bool:
-    """Whether the bytes begin like a PNG or a JPEG, whatever the file is called."""
+    """Return whether the bytes begin like a PNG or a JPEG, regardless of the file's name."""
     return data.startswith((_PNG, _JPEG))
 
 
 def decode_picture(data: bytes) -> Picture:
-    """Decode a PNG or JPEG to 8-bit RGB; transparency is laid on white.
+    """Decode a PNG or JPEG to 8-bit RGB; transparency is composited on white.
 
     Raises:
-        FormatError: empty, truncated, damaged, animated, or of another kind.
-        TooLargeError: more than MAX_PIXELS pixels or MAX_BYTES bytes.
-        ImageError: a grey-scale picture, which carries no colour to read energy from.
+        FormatError: empty, truncated, damaged, animated, or in another format.
+        TooLargeError: more than MAX_PIXELS pixels or MAX_BYTES bytes, or too many pieces.
+        ImageError: a grey-scale picture, which has no colours to read energies from.
     """
     _refuse_other_kinds(data)
     if len(data) > MAX_BYTES:
@@ -124,8 +124,8 @@ def _refuse_surprises(picture: ImageFile.ImageFile, declared: tuple[int, int]) -
 
 
 def _turn_upright(picture: Image.Image) -> None:
-    """Turn a picture as its Exif says that it is to be shown, as every viewer does."""
-    with suppress(*_DECODER_ERRORS):  # what cannot be read there says nothing
+    """Rotate a picture according to its Exif orientation, as viewers do."""
+    with suppress(*_DECODER_ERRORS):  # unreadable Exif data are ignored
         ImageOps.exif_transpose(picture, in_place=True)
 
 
@@ -146,11 +146,11 @@ def _words(picture: Image.Image) -> Words:
         if lowest != 255:
             page = Image.new("RGBA", picture.size, "white")
             picture = Image.alpha_composite(page, picture)
-    # Pillow holds four bytes a pixel: to take them as they are is twice as fast as to pack them.
+    # Pillow holds four bytes per pixel: taking them unchanged is twice as fast as packing them.
     if picture.mode == "RGBA":
         held = picture.tobytes()
     else:
-        colored = picture if picture.mode == "RGB" else picture.convert("RGB")  # which copies
+        colored = picture if picture.mode == "RGB" else picture.convert("RGB")  # convert() copies
         held = colored.tobytes("raw", "RGBX")
     return np.frombuffer(held, dtype="<u4").reshape(picture.height, picture.width)
 
@@ -165,10 +165,10 @@ def _declared_size(data: bytes) -> tuple[int, int]:
 
 
 def _is_in_pieces(data: bytes) -> bool:
-    """Whether a PNG has more chunks, or a JPEG more segments or scans, than are decoded.
+    """Return whether a PNG has more chunks, or a JPEG more segments or scans, than are decoded.
 
-    In the coded data of a JPEG no 0xFF is followed by anything but zero or a restart (ISO/IEC
-    10918-1, B.2.3).
+    In the coded data of a JPEG, 0xFF is followed only by zero or a restart marker (ISO/IEC 10918-1,
+    B.2.3).
     """
     if not data.startswith(_PNG):
         return data.count(b"\xff\xda") > MOST_SCANS or len(_jpeg_segments(data)) > MOST_CHUNKS
@@ -187,7 +187,7 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Size in the first start-of-frame segment (ISO/IEC 10918-1, B.2.2)."""
+    """Return the size in the first start-of-frame segment (ISO/IEC 10918-1, B.2.2)."""
     for marker, at in _jpeg_segments(data):
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 <= len(data):
             height, width = struct.unpack(">HH", data[at + 5 : at + 9])
@@ -196,7 +196,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_segments(data: bytes) -> list[tuple[int, int]]:
-    """Marker and place of each segment, and of each filling byte, before the first scan."""
+    """Return marker and offset of each segment, and each fill byte, before the first scan."""
     found: list[tuple[int, int]] = []
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF and len(found) <= MOST_CHUNKS:
@@ -206,7 +206,7 @@ def _jpeg_segments(data: bytes) -> list[tuple[int, int]]:
             break
         if marker == 0xFF:
             at += 1
-        elif marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # which have no length
+        elif marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
             at += 2
         else:
             at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))

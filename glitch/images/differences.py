@@ -1,4 +1,4 @@
-"""Images of differences and of rows of views.
+"""Draw differences of views, and rows of views.
 
 Differences use ColorBrewer's blue to red (matplotlib's ``RdBu_r``), which people with colour vision
 deficiency can distinguish. White, in the middle, is exactly zero.
@@ -19,8 +19,8 @@ from glitch.images.grid import cell_of_pixel
 from glitch.images.render import ABSENT_GREY, MAX_SIDE, PLAIN_SIZE, RowMask, draw_cells
 from glitch.types import ViewArray
 
-N_STEPS = 255  # odd, so that one colour is zero's own
-DIFFERENCE_LIMIT = 0.4  # of the clip: 10.2 of normalised energy at both ends of the scale
+N_STEPS = 255  # odd, so that zero has a colour of its own
+DIFFERENCE_LIMIT = 0.4  # fraction of the clip: 10.2 in normalised energy at both ends of the scale
 STRIP_GAP = 4  # transparent pixels between the views of a strip
 _PNG_LEVEL = 1
 _HATCH_GREY = (120, 120, 120)
@@ -29,7 +29,7 @@ _HATCH_STEP = 11  # pixels between the lines over an absent view
 
 @lru_cache(maxsize=1)
 def diverging() -> UInt8[np.ndarray, "255 3"]:
-    """The colour table from below zero to above, read-only, RGB."""
+    """Return the colour table, from negative to positive: read-only, RGB."""
     from matplotlib import colormaps
 
     shares = np.linspace(0, 1, N_STEPS)
@@ -45,19 +45,20 @@ def render_difference(
     limit: float = DIFFERENCE_LIMIT,
     size: tuple[int, int] = PLAIN_SIZE,
 ) -> bytes:
-    """Draw a difference of two views, frequency upward; what is beyond the limit has its colour.
+    """Draw a difference of two views, frequency upward; values beyond the limit get its colour.
 
     Args:
-        difference: shape (freq, time), energy over the clip.
+        difference: shape (freq, time), energy as a fraction of the clip.
         observed: rows that were measured; the others are drawn grey. All, if None.
-        limit: where both ends of the scale lie, in energy over the clip.
+        limit: absolute value at both ends of the scale, as a fraction of the clip.
         size: width and height of the picture in pixels.
 
     Returns:
         The bytes of a PNG.
 
     Raises:
-        GlitchError: if a value is not finite, the limit not positive, or the size not 1 to 2048.
+        GlitchError: if a value is not finite, the limit is not positive, or a side is not 1 to
+            MAX_SIDE pixels.
     """
     if not np.isfinite(difference).all() or not limit > 0:
         raise GlitchError("Only finite differences can be drawn, on a scale above zero.")
@@ -78,12 +79,12 @@ def render_strip(
     *,
     observed: Sequence[RowMask | None] | None = None,
 ) -> bytes:
-    """Draw views in viridis beside each other, first left, with transparent gaps between.
+    """Draw views in viridis side by side, from left to right, with transparent gaps between them.
 
     Args:
-        views: one at least, each of shape (freq, time), float32 in [0, 1]; hatched where None.
-        size: width and height of each in pixels.
-        observed: rows of each that were measured; the others are grey. All, if None.
+        views: at least one, each of shape (freq, time), float32 in [0, 1]; hatched where None.
+        size: width and height of each view in pixels.
+        observed: measured rows of each view; the others are grey. All, if None.
 
     Returns:
         The bytes of a PNG.
@@ -102,7 +103,7 @@ def render_strip(
 
 
 def _hatched(size: tuple[int, int]) -> Image.Image:
-    """What stands for a view that is absent: diagonal lines on grey, as the pages draw it."""
+    """Draw the placeholder for an absent view: diagonal lines on grey, as on the pages."""
     width, height = size
     picture = Image.new("RGB", size, ABSENT_GREY)
     pen = ImageDraw.Draw(picture)

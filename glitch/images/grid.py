@@ -1,7 +1,7 @@
-"""Resampling by area: every cell of the grid is the mean of the pixels that it covers.
+"""Resample by area: every cell of the grid is the mean of the pixels that it covers.
 
-It uses sums of lines, not matrix products: a BLAS that starts threads for them triples the
-processor time when other cores are busy.
+Lines are summed without matrix products: a BLAS that starts threads for those triples the processor
+time when other cores are busy.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
-LEAST_COVER = 0.5  # of a cell must be measured for its mean to count as observed
+LEAST_COVER = 0.5  # least measured share of a cell for its mean to count as observed
 
 
 def shares(are_true: Bool[np.ndarray, "row column"], axis: int) -> Float64[np.ndarray, " line"]:
-    """The share along an axis that is true: as ``mean``, in a sixth of the time."""
+    """Return the share of true values along an axis: like ``mean``, in a sixth of the time."""
     counts = np.add.reduce(are_true.view(np.uint8), axis=axis, dtype=np.uint32)
     return np.asarray(counts / are_true.shape[axis], dtype=np.float64)
 
 
 def even_edges(n_pixels: int, n_cells: int, are_pixels_whole: bool) -> Float64[np.ndarray, " edge"]:
-    """Edges of an even line of cells, in pixels.
+    """Return the edges of evenly spaced cells, in pixels.
 
-    An edge may cut a pixel, or, where a picture was drawn cell by cell on this very grid, falls
-    between pixels: each belongs wholly to the cell that it was drawn from.
+    An edge may cut a pixel. In a picture that was drawn cell by cell on this grid
+    (``are_pixels_whole``), edges lie between pixels: each pixel belongs to the cell that it was
+    drawn from.
     """
     if not are_pixels_whole:
         return np.linspace(0, n_pixels, n_cells + 1)
@@ -31,7 +32,7 @@ def even_edges(n_pixels: int, n_cells: int, are_pixels_whole: bool) -> Float64[n
 
 
 def cell_of_pixel(n_pixels: int, n_cells: int) -> np.ndarray:
-    """The cell that holds each pixel's centre; on a tie, the later. In integers, so exact."""
+    """Return the cell that holds each pixel's centre; the later one on a tie. Integer, so exact."""
     return np.asarray((2 * np.arange(n_pixels) + 1) * n_cells // (2 * n_pixels), dtype=np.intp)
 
 
@@ -44,8 +45,8 @@ def cell_means(
     """Average the lines of ``values`` over new cells along the first axis.
 
     Returns:
-        The means over what was measured, and which new cells count as measured: those of whose
-        span at least half was. The mean of the others is 0.
+        The means over the measured lines, and which new cells are covered: those of which at least
+            LEAST_COVER (half) was measured. The mean of the others is 0.
     """
     widths = np.diff(from_edges) * is_measured
     position = np.interp(to_edges, from_edges, np.arange(len(from_edges), dtype=np.float64))
@@ -55,7 +56,7 @@ def cell_means(
     if values.strides[-1] != values.itemsize:
         values = np.ascontiguousarray(values)
     sums = np.zeros((len(starts), values.shape[1]), dtype=values.dtype)
-    for place in range(n_lines.max()):  # the first line of each cell, then the second of those ...
+    for place in range(n_lines.max()):  # the first line of every cell, then the second, ...
         cells = np.flatnonzero(n_lines > place)
         lines = first[cells] + place
         shares = np.minimum(ends[cells], lines + 1) - np.maximum(starts[cells], lines)

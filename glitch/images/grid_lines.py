@@ -1,8 +1,8 @@
-"""Grid lines across a spectrogram, detected by colour and replaced with neighbouring values.
+"""Detect grid lines across a spectrogram by colour and replace them with neighbouring values.
 
-On the purple background of viridis a white or grey line raises red, green and blue together, and a
-black one lowers red and blue. Nothing drawn in viridis does so, nor a mixture of its colours: from
-purple to any mixture of them, the smaller rise of red and blue is at most 0.29 of that of green.
+On the purple background of viridis, a white or grey line raises red, green and blue together, and a
+black one lowers red and blue. Neither viridis nor mixtures of its colours do so: from purple to any
+such mixture, the smaller rise of red and blue is at most 0.29 of the rise of green.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from jaxtyping import Bool, Float32, UInt8
 from glitch.errors import ImageError
 from glitch.images.runs import runs_of
 
-_LEAST_RISE = 12.0  # of green, of 255, in the mean of the line
-_LEAST_SHARE = 0.33  # of that rise, for the lesser of red and blue
-_BESIDE = 21  # lines of pixels whose median tells what is beside one
-_THICKEST = 0.012  # of the side; thicker is a blank band
-_FEWEST = 3  # in one direction; one or two may be a glitch's, whose colours were blended
-_MARGIN = 3  # pixels at the sides, where ticks and the frame reach in
-_MOST = 0.5  # of the lines of pixels; beyond that too little is left to fill from
+_LEAST_RISE = 12.0  # least rise of green (0 to 255), in the mean over the line
+_LEAST_SHARE = 0.33  # least rise of both red and blue, as a fraction of the rise of green
+_BESIDE = 21  # neighbouring pixel lines whose median is the local background
+_THICKEST = 0.012  # fraction of the side; anything thicker is a blank band
+_FEWEST = 3  # in one direction; one or two may be part of a glitch whose colours were blended
+_MARGIN = 3  # pixels at the edges, where ticks and the frame intrude
+_MOST = 0.5  # share of the pixel lines; beyond it, too few are left to interpolate from
 
 Pixels = UInt8[np.ndarray, "line other 3"]
 Fractions = Float32[np.ndarray, "line other"]
@@ -27,14 +27,14 @@ Lines = Bool[np.ndarray, " line"]
 
 
 def without_grid(pixels: Pixels, fractions: Fractions) -> tuple[Fractions, Lines]:
-    """The fractions of the colour scale with rows and columns of a grid filled from beside them.
+    """Replace the rows and columns of a grid by interpolating between their neighbours.
 
     Args:
-        pixels: RGB, of the panel.
-        fractions: of the colour scale at each pixel.
+        pixels: RGB values of the panel.
+        fractions: fraction of the colour scale at each pixel.
 
     Returns:
-        The fractions, and which rows were filled.
+        The fractions, and which rows were replaced.
 
     Raises:
         ImageError: if the lines cover half of the panel.
@@ -63,13 +63,13 @@ def _without_rows(pixels: Pixels, fractions: Fractions) -> tuple[Fractions, Line
 
 
 def _lines(pixels: Pixels) -> Lines:
-    # Every fourth is enough; by channels, since sums over an inner axis of three take ten times as
-    # long.
+    # Every fourth pixel is enough; by channel, because sums over an inner axis of length three take
+    # ten times as long.
     channels = np.ascontiguousarray(pixels[:, ::4].transpose(2, 0, 1))
     means = channels.mean(axis=2, dtype=np.float32).T  # (line, 3)
     around = np.pad(means, ((_BESIDE // 2, _BESIDE // 2), (0, 0)), mode="edge")
     beside = np.lib.stride_tricks.sliding_window_view(around, _BESIDE, axis=0)
-    usual = np.partition(beside, _BESIDE // 2, axis=-1)[..., _BESIDE // 2]  # the median, sooner
+    usual = np.partition(beside, _BESIDE // 2, axis=-1)[..., _BESIDE // 2]  # faster than median
     red, green, blue = (means - usual).T
     lesser = np.minimum(red, blue)
     is_light = (green > _LEAST_RISE) & (lesser > _LEAST_SHARE * green)

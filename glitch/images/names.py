@@ -1,4 +1,4 @@
-"""Metadata in a spectrogram's file name. It is untrusted and has a strict grammar."""
+"""Read the metadata in a spectrogram's file name. It is untrusted and has a strict grammar."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from glitch.views import VIEW_DURATIONS_S
 
 _MAX_NAME_LENGTH = 255
 _LENGTH = r"(?P<duration>[0-9]{1,2}(?:\.[0-9]{1,3})?)"
-_SUFFIX = r"(?: ?\([0-9]{1,2}\)| copy| - copy)?\.(?:png|jpg|jpeg)"  # as browsers and systems copy
+# as browsers and operating systems name copies
+_SUFFIX = r"(?: ?\([0-9]{1,2}\)| copy| - copy)?\.(?:png|jpg|jpeg)"
 
-# Gravity Spy: L1_HlF0RJURZ9_spectrogram_0.5.png; other sets put the GPS time in the id's place,
-# a prefix (the source, the label) before the detector, or write `__0.5` for the window.
+# Gravity Spy: L1_HlF0RJURZ9_spectrogram_0.5.png. Other data sets put the GPS time in place of the
+# id, a prefix (the source, the label) before the detector, or write `__0.5` for the window.
 _WINDOW = re.compile(rf"(?:_spectrogram_|__){_LENGTH}{_SUFFIX}\Z", re.ASCII | re.IGNORECASE)
 _EVENT = re.compile(
     rf"(?:\A|[_-])(?P<ifo>(?i:{'|'.join(DETECTORS)}))_"
@@ -25,7 +26,7 @@ _EVENT = re.compile(
 
 @dataclass(frozen=True)
 class SpectrogramName:
-    """Metadata in the file name; None where it has none."""
+    """Metadata from a file name; None where the name does not state it."""
 
     ifo: str | None = None
     gravityspy_id: str | None = None
@@ -36,9 +37,9 @@ class SpectrogramName:
 def parse_file_name(name: str) -> SpectrogramName:
     """Read detector, Gravity Spy id or GPS time, and window length from a file name.
 
-    Folders before the name (either slash) are ignored. Nothing is ever raised: a name outside the
-    grammar says nothing. The window must be one of Gravity Spy's four, and the detector and id
-    count only in a name that also states its window.
+    Folders before the name (either slash) are ignored. Never raises: a name outside the grammar
+    yields no metadata. The window must be one of Gravity Spy's four, and detector and id are read
+    only from a name that also states its window.
     """
     base = re.split(r"[/\\]", name[-4 * _MAX_NAME_LENGTH :])[-1]
     window = _WINDOW.search(base) if len(base) <= _MAX_NAME_LENGTH else None

@@ -1,4 +1,4 @@
-"""Views to PNG in Gravity Spy's layout: 800x600, log2 frequency axis, time axis, colour bar."""
+"""Draw a view as PNG in Gravity Spy's layout: 800x600 with log2 frequency, time and colour bar."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from glitch.views import Preprocessing
 
 _SIZE = (800, 600)
 _DPI = 100
-# Left, bottom, width, height of the figure: plot.py's axes [.125, .1, .775, .8] once the colour
-# bar has taken its share, and that bar, as measured in Gravity Spy's own pictures.
+# Left, bottom, width, height as fractions of the figure: the axes of plot.py, [.125, .1, .775, .8],
+# after the colour bar has taken its share, and that bar, as measured in Gravity Spy's own pictures.
 _AXES = (0.125, 0.1, 574 / 800, 0.8)
 _BAR = (691 / 800, 0.1, 29 / 800, 0.8)
 _MAX_TITLE = 80
-_draw_lock = Lock()  # matplotlib's fonts are shared and not made for threads
+_draw_lock = Lock()  # matplotlib's fonts are shared and not thread-safe
 
 
 def render_omega_scan(
@@ -37,7 +37,7 @@ def render_omega_scan(
     Args:
         view: shape (freq, time), float32 in [0, 1].
         duration_s: window length in seconds; time runs from minus to plus half of it.
-        title: a line above the panel, such as "Livingston - O3", drawn letter by letter.
+        title: a line above the panel, such as "Livingston - O3", drawn literally (no mathtext).
         observed: rows that were measured, shape (freq,); the others are drawn grey. All, if None.
         preprocessing: the recipe that gave the view its axes and its colour scale.
 
@@ -58,7 +58,7 @@ def render_omega_scan(
 
 @lru_cache(maxsize=32)
 def _frame(duration_s: float, title: str, recipe: Preprocessing) -> Image.Image:
-    """Everything but the panel's cells."""
+    """Draw everything except the panel's cells."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -74,7 +74,7 @@ def _frame(duration_s: float, title: str, recipe: Preprocessing) -> Image.Image:
     axes.set_ylim(low, high)
     axes.set_yticks(powers, [f"{power:g}" for power in powers], fontsize=11)
     axes.minorticks_off()
-    axes.grid(visible=False)  # importing gwpy turns grids on for everyone
+    axes.grid(visible=False)  # importing gwpy turns grids on globally
     axes.set_ylabel("Frequency (Hz)", fontsize=18)
     times = np.linspace(-duration_s / 2, duration_s / 2, 5)
     axes.set_xlim(times[0], times[-1])

@@ -1,4 +1,4 @@
-"""Overlays on a spectrogram.
+"""Detect overlays on a spectrogram.
 
 Insets, legends and boxes are refused. White letters, marks and lines are replaced with neighbouring
 values.
@@ -11,22 +11,25 @@ from jaxtyping import Bool, Float32
 
 from glitch.images.decode import Words
 
-_LEAST = 0.04  # of the panel's height: shorter lines are of letters, marks and dashes
-_TICK = 0.02  # of it: how far a tick at the corner of a frame reaches beyond
+_LEAST = 0.04  # of the panel's height: shorter lines belong to letters, marks and dashes
+_TICK = 0.02  # of the panel's height: how far a tick at the corner of a frame extends beyond it
 _MOST_LINES, _MOST_PAIRS = 1_000, 2_000
-_COVERED = 0.9  # of the way from one line to the other
-_BRIGHTER = 0xC0C0C0  # of a word: bits of a channel of 64 or more; viridis has 84 or more in one
-_WHITISH = 0x808080  # of a word: all channels of 128 or more; viridis' mixtures have one below 111
-_BLOCK, _LEAST_BLOCK = 0.025, 5  # of the panel's height, pixels: no letter is so thick
-_FILLED = 0.7  # of such a block
-_BAR_SAMPLES = 140  # each way, by which a colour bar within a panel is looked for
-_LEAST_RAMP = 12  # of them
-_RISE, _BEND = 0.85, 0.04  # of the colour scale: how far a bar goes, and is from a straight line
+_COVERED = 0.9  # share of the distance between two lines
+# bits set in a channel of 64 or more; every viridis colour has a channel of 84 or more
+_BRIGHTER = 0xC0C0C0
+_WHITISH = 0x808080  # all channels are 128 or more; mixtures of viridis have one below 111
+_BLOCK, _LEAST_BLOCK = 0.025, 5  # of the panel's height, pixels: letters are thinner
+_FILLED = 0.7  # filled share of such a block
+_BAR_SAMPLES = 140  # samples along each axis, when searching for a colour bar in a panel
+_LEAST_RAMP = 12  # shortest colour bar, in samples
+# of the colour scale: least extent of a bar, and its largest deviation from a straight line
+_RISE, _BEND = 0.85, 0.04
 _LEAST_STEP = 0.001
-_SEAM_BANDS = 10  # of the panel's height
+_SEAM_BANDS = 10  # height of a band at a seam: the panel's height divided by this
 _MOST_ROUGHER = 1.65
 _FULL, _MOST_FULL = 0.9, 0.2
-_FAINTEST, _EVEN = 1e-4, 0.01  # variation of the scale, and its share, that tell nothing
+# offsets, so that bands with hardly any variation do not count as rough
+_FAINTEST, _EVEN = 1e-4, 0.01
 
 Fractions = Float32[np.ndarray, "height width"]
 
@@ -37,16 +40,17 @@ def has_overlay(
     is_drawn: Bool[np.ndarray, " height"],
     fractions: Fractions,
 ) -> bool:
-    """Whether a frame, a filled block without a colour of viridis, or a colour bar lies within a
+    """Return whether a frame, a filled block without viridis colours, or a colour bar lies in a
     panel.
 
-    Lines from edge to edge, as of a grid or at a time, are none; nor are rows that were not drawn.
+    Lines from edge to edge, as in a grid or at a marked time, do not count; nor do rows that were
+    not drawn.
 
     Args:
-        words: the colours of the panel's pixels.
-        is_colored: which of them have a colour; where a black line was blurred it has one too.
+        words: colours of the panel's pixels.
+        is_colored: which pixels are coloured, including those of a blurred black line.
         is_drawn: rows of the panel that were measured.
-        fractions: of the colour scale at each pixel.
+        fractions: fraction of the colour scale at each pixel.
     """
     return (
         _has_frame(words, is_colored, is_drawn)
@@ -58,9 +62,9 @@ def has_overlay(
 def without_marks(
     words: Words, fractions: Fractions, is_drawn: Bool[np.ndarray, " height"]
 ) -> Fractions:
-    """The fractions of the colour scale with white marks replaced by neighbouring values.
+    """Replace white marks with neighbouring values, row by row.
 
-    Row by row: the inverse of viridis takes white and its mixtures for high energies.
+    Otherwise the inverse of viridis would read white and its mixtures as high energies.
     """
     is_mark = _marks(words, is_drawn)
     rows = np.flatnonzero(is_mark.any(axis=1))
@@ -88,7 +92,9 @@ def _marks(words: Words, is_drawn: Bool[np.ndarray, " height"]) -> Bool[np.ndarr
 
 
 def _has_block(is_mark: Bool[np.ndarray, "height width"]) -> bool:
-    """Whether there is a white area too thick for a letter or line, as the background of text."""
+    """Return whether a white area is too thick for a letter or line, such as the background of
+    text.
+    """
     side = max(_LEAST_BLOCK, round(_BLOCK * len(is_mark)))
     if np.count_nonzero(is_mark) < _FILLED * side**2:
         return False
@@ -98,7 +104,7 @@ def _has_block(is_mark: Bool[np.ndarray, "height width"]) -> bool:
 
 
 def _has_bar(fractions: Fractions) -> bool:
-    """Whether rows run straight through the colour scale, as only those of a colour bar do."""
+    """Return whether a row runs straight through the colour scale, as only in a colour bar."""
     steps = [max(1, side // _BAR_SAMPLES) for side in fractions.shape]
     sampled = fractions[:: steps[0], :: steps[1]]
     smooth = (sampled[:, :-2] + sampled[:, 1:-1] + sampled[:, 2:]) / 3
@@ -121,7 +127,7 @@ def _has_frame(
     is_colored: Bool[np.ndarray, "height width"],
     is_drawn: Bool[np.ndarray, " height"],
 ) -> bool:
-    """Whether two vertical lines and two across them frame something, or bound a filled block."""
+    """Return whether two vertical and two horizontal lines form a frame or bound a filled block."""
     is_bare = (~is_colored | ((words & _BRIGHTER) == 0)) & is_drawn[:, None]
     height, _ = is_bare.shape
     least, off = max(16, round(_LEAST * height)), max(2, round(_TICK * height))
@@ -146,25 +152,28 @@ def _has_frame(
 
 
 def _has_line(is_bare: Bool[np.ndarray, "row column"]) -> bool:
-    """Whether a line runs across, possibly on two rows."""
+    """Return whether a line runs across, possibly spread over two rows."""
     return bool(((is_bare[1:] | is_bare[:-1]).mean(axis=1) >= _COVERED).any())
 
 
 def are_stacked(fractions: Fractions) -> bool:
-    """Whether a picture without axes is of windows above one another, as 2 x 2 of one glitch.
+    """Return whether a picture without axes shows several windows one above the other, such as 2 x
+    2.
 
-    What lasts long at low frequencies varies fast at high ones, so that within one scan it varies
-    less below its middle than above; at the seam of two the lowest row lies above the highest.
+    Features last longer at low frequencies than at high ones, so one scan varies less in time below
+    its middle than above. At the seam between two scans the lowest row of one is above the highest
+    row of the other, and the order is reversed.
     """
     middle, band = len(fractions) // 2, len(fractions) // _SEAM_BANDS
     above = fractions[middle - 1 - band : middle - 1]
     below = fractions[middle + 1 : middle + 1 + band]
-    is_clipped = (below > _FULL).mean() > _MOST_FULL  # by the loudest glitches, not above 1 kHz
+    # as in the loudest glitches, which do not reach above 1 kHz
+    is_clipped = (below > _FULL).mean() > _MOST_FULL
     return not is_clipped and _roughness(below) > _MOST_ROUGHER * _roughness(above)
 
 
 def _roughness(band: Fractions) -> float:
-    """How much of a band's variation in time is from one column to the next."""
+    """Return how much of a band's variation in time is from one column to the next."""
     width = band.shape[1]
     near, far = max(1, width // 80), max(1, width // 6)
     step = float(np.abs(band[:, near:] - band[:, :-near]).mean())

@@ -1,4 +1,4 @@
-"""Location of the spectrogram in an image: inside its axes, without colour bar, ticks and title."""
+"""Locate the spectrogram in an image: inside its axes, without colour bar, ticks and title."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64
 from glitch.images.grid import shares
 from glitch.images.runs import runs_of
 
-SMALLEST_SIDE = 64  # pixels; below this the grid would mostly be interpolated
+SMALLEST_SIDE = 64  # pixels; on smaller panels most of the grid would be interpolated
 
 
 class Box(NamedTuple):
@@ -32,15 +32,15 @@ class Box(NamedTuple):
         return self.bottom - self.top
 
 
-# Inside the axes' frame, seen in real files of these sizes (width, height).
+# Inside the frame of the axes, as in Gravity Spy's files of these sizes (width, height).
 KNOWN_PANELS = {(800, 600): Box(101, 61, 674, 540), (600, 450): Box(76, 46, 505, 405)}
 
-_SMALLER = 0.95  # of its size: a picture that was made smaller
+_SMALLER = 0.95  # of the known size: the picture was reduced
 _MOSTLY = 0.95
-_FRAME = 4  # pixels beside the panel in which the frame of its axes is looked for
-_LEAST_BLANK = 0.015  # of the panel: fewer rows are the frame itself
-_GRID_LINE = 2  # pixels
-_TICK = 0.05  # of the frame: the longest that a tick is
+_FRAME = 4  # pixels beside the panel that are searched for the frame of the axes
+_LEAST_BLANK = 0.015  # of the panel: fewer blank rows are the frame itself
+_GRID_LINE = 2  # widest grid line, pixels
+_TICK = 0.05  # of the frame: the longest tick
 _STATED = re.compile(
     r"(\d{1,4})x(\d{1,4}) cells at (\d{1,4}),(\d{1,4}),(\d{1,4}),(\d{1,4})", re.ASCII
 )
@@ -50,7 +50,7 @@ _STATED = re.compile(
 class DrawnCells:
     """The grid (freq, time) and panel of an image that was drawn cell by cell.
 
-    Images drawn here state them in the PNG, so that they are read back exactly, including grey
+    Images drawn here declare them in the PNG, so that they are read back exactly, including grey
     rows.
     """
 
@@ -62,7 +62,7 @@ class DrawnCells:
 
     @classmethod
     def parse(cls, text: str | None, width: int, height: int) -> DrawnCells | None:
-        """Read the statement of a picture of that size; None if it makes none that can be true."""
+        """Read the declaration in a picture of this size; None if absent or impossible."""
         match = _STATED.fullmatch(text or "")
         if match is None:
             return None
@@ -74,8 +74,9 @@ class DrawnCells:
 
 
 def is_published_layout(box: Box, width: int, height: int) -> bool:
-    """Whether a picture of that size is laid out as Gravity Spy's, be it made smaller, which mixes
-    the colours of a pixel beside each edge.
+    """Return whether a picture of this size has Gravity Spy's layout, even if it was reduced.
+
+    Reduction mixes colours at the edges of the panel, so they may be off by one pixel.
     """
     for size, known in KNOWN_PANELS.items():
         scale = width / size[0]
@@ -87,8 +88,10 @@ def is_published_layout(box: Box, width: int, height: int) -> bool:
 
 
 class FoundPanel(NamedTuple):
-    """The panel; whether another block of like size lies beside or below it, and whether a frame
-    was seen around it.
+    """The panel of a picture.
+
+    ``has_rival``: another block of similar size lies beside or below it. ``is_framed``: a frame was
+    found around it.
     """
 
     box: Box
@@ -100,18 +103,18 @@ def find_panel(
     is_colored: Bool[np.ndarray, "height width"],
     is_dark: Bool[np.ndarray, "height width"] | None = None,
 ) -> FoundPanel:
-    """The rectangle of the spectrogram.
+    """Find the rectangle of the spectrogram.
 
     Args:
         is_colored: pixels that have a colour.
-        is_dark: pixels that a frame of axes may be drawn with; without them no frame is looked for.
+        is_dark: pixels that may belong to the frame of the axes; None: do not search for a frame.
 
-    It is the widest block of columns, then of rows, that are mostly coloured: the colour bar is a
-    narrow block apart, page, frame and text are grey. Where nothing of use is found, the known
-    box of that picture size stands in, else the whole picture; the distance to the colour map
-    then decides whether it is an omega scan at all. Rows that a frame around the axes holds
-    above or below the block were drawn blank, as not measured: they belong to the panel, as they do
-    where a picture without axes is coloured over its whole width alone.
+    The panel is the widest block of columns, then of rows, that are mostly coloured: the colour bar
+    is a separate narrow block, and page, frame and text are grey. If nothing usable is found, the
+    known box for that picture size is returned, else the whole picture; the distance to the colour
+    map then decides whether it is an omega scan at all. Blank rows between the block and the frame
+    of the axes were not measured and belong to the panel. So do the blank rows of a picture without
+    axes, if it is coloured over its whole width.
     """
     height, width = is_colored.shape
     known = KNOWN_PANELS.get((width, height), Box(0, 0, width, height))
@@ -123,7 +126,7 @@ def find_panel(
     if not rows:
         return FoundPanel(known)
     top, bottom = max(rows, key=_length)
-    # A second look at the columns, now within the panel's rows only, is exact at the frame.
+    # Repeated within the panel's rows only, the columns are exact at the frame.
     inner = _runs(shares(is_colored[top:bottom, left:right], 0))
     if inner:
         first, last = max(inner, key=_length)
@@ -135,10 +138,10 @@ def find_panel(
     if box.height < _MOSTLY * height:
         framed = _with_blank_rows(box, is_colored.shape, is_dark, span)
         is_known = (width, height) in KNOWN_PANELS and framed != box
-        # A frame's ends are blurred by JPEG; where the box is known, it is exact.
+        # JPEG blurs the ends of a frame; the known box is exact.
         near = max(abs(one - other) for one, other in zip(framed, known, strict=True))
         box = known if is_known and near <= _FRAME else framed
-    is_alone = span is not None and box.height >= _MOSTLY * (span[1] - span[0])  # in its axes
+    is_alone = span is not None and box.height >= _MOSTLY * (span[1] - span[0])  # fills its axes
     is_part = not is_alone and (
         abs(box.left - known.left) <= _FRAME
         and abs(box.right - known.right) <= _FRAME
@@ -146,7 +149,7 @@ def find_panel(
         and box.bottom <= known.bottom + _FRAME
     )
     if is_part and (width, height) in KNOWN_PANELS and box.height < _MOSTLY * known.height:
-        # Rows drawn grey, as not measured, belong to the panel.
+        # Grey rows were not measured but belong to the panel.
         return FoundPanel(known, is_framed=span is not None)
     sides = ((columns, box.width), (rows, box.height))
     has_rival = any(sum(_length(run) > size / 2 for run in runs) > 1 for runs, size in sides)
@@ -159,11 +162,11 @@ def _with_blank_rows(
     is_dark: Bool[np.ndarray, "height width"] | None,
     span: tuple[int, int] | None,
 ) -> Box:
-    """The panel with the blank rows between it and its frame, or the picture's own edges."""
+    """Extend the panel over blank rows to its frame, or without axes to the picture's edges."""
     height, width = shape
     if is_dark is None:
         return box
-    if box.left <= 1 and box.right >= width - 1:  # without axes: blank above, where no text is
+    if box.left <= 1 and box.right >= width - 1:  # no axes: blank above if there is no text
         is_blank = box.bottom >= height - 1 and not is_dark[: max(0, box.top - 1)].any()
         return Box(box.left, 0, box.right, height) if is_blank else box
     if span is None:
@@ -174,7 +177,7 @@ def _with_blank_rows(
 
 
 def _framed_rows(box: Box, is_dark: Bool[np.ndarray, "height width"]) -> tuple[int, int] | None:
-    """First and last row within a frame at both sides of the panel; one line may be of anything."""
+    """Return first and end row inside the frame lines at both sides; None unless both are found."""
     sides = [
         span
         for columns in (range(box.left - _FRAME, box.left), range(box.right, box.right + _FRAME))
@@ -183,8 +186,8 @@ def _framed_rows(box: Box, is_dark: Bool[np.ndarray, "height width"]) -> tuple[i
     if len(sides) < 2:
         return None
     start, stop, thickness = (round(sum(ends) / len(ends)) for ends in zip(*sides, strict=True))
-    # The line ends with the lines across it, as thick as it is, which are no rows of the panel, or
-    # with a tick of the time axis that stands at its end.
+    # The line ends at the horizontal lines, which are as thick as it is and not rows of the panel,
+    # or at a tick of the time axis at its end.
     is_across = shares(is_dark[start:stop, box.left : box.right], 1) > _MOSTLY
     reach = _TICK * (stop - start)
     above, below = int(np.argmax(is_across)), int(np.argmax(is_across[::-1]))
@@ -196,8 +199,10 @@ def _framed_rows(box: Box, is_dark: Bool[np.ndarray, "height width"]) -> tuple[i
 def _frame(
     is_dark: Bool[np.ndarray, "height width"], columns: range, box: Box
 ) -> tuple[int, int, int] | None:
-    """First and last row of a vertical line beside the panel that reaches over all of it; and how
-    thick it is.
+    """Find a vertical line beside the panel that covers its whole height.
+
+    Returns:
+        Its first and end row and its thickness; None if there is none.
     """
     best: tuple[int, int] | None = None
     thickness = 0
@@ -218,9 +223,10 @@ def _length(run: tuple[int, int]) -> int:
 
 
 def _runs(coverage: Float64[np.ndarray, " line"]) -> list[tuple[int, int]]:
-    """Blocks of neighbours with more than half of the greatest coverage.
+    """Return blocks of neighbouring lines with more than half of the greatest coverage.
 
-    Gaps of a grid line are bridged; gwpy's colour bar stands no more than 0.7 % of the width apart.
+    Gaps as wide as a grid line are bridged, but not wider ones: gwpy's colour bar is only 0.7 % of
+    the width away.
     """
     greatest = float(coverage.max(initial=0))
     if greatest < 0.1:

@@ -1,4 +1,4 @@
-"""Gravity Spy's images to normalised energy on the common grid."""
+"""Read Gravity Spy's images as normalised energy on the common grid."""
 
 from __future__ import annotations
 
@@ -37,14 +37,16 @@ from glitch.images.time_axis import TimeAxis, time_axis, time_labels
 from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views, views_from_images
 
-MAX_COLORMAP_DISTANCE = 16.0  # mean RGB distance; docs/science/images.md has the distribution
-# Of 785 of Gravity Spy's at most 1.4, as JPEG of quality 20 at most 1.7; 7 % darker 5.6 and more.
+MAX_COLORMAP_DISTANCE = 16.0  # mean RGB distance; distribution: docs/science/images.md
+# Median colour shift. 785 pictures of Gravity Spy: at most 1.4; as JPEG of quality 20: at most 1.7;
+# darkened by 7 %: 5.6 and more.
 _MOST_SHIFT = 4.0
-_LEAST_DRAWN = 0.1  # of the panel's rows
-# Width by height of a picture without axes: Gravity Spy's have 1.2, two of them 2.4 or 0.6.
+_LEAST_DRAWN = 0.1  # least share of the panel's rows that are coloured
+# Width over height of a picture without axes: Gravity Spy's have 1.2; two windows 2.4 or 0.6.
 _TALLEST, _WIDEST = 0.65, 2.2
-_BLANK = 0.02  # of the panel: rows that a frame alone shows to belong to it
-# Of 1,713 of Gravity Spy's the fullest has 0.51 of its pixels above, and none below 0.26 beneath.
+_BLANK = 0.02  # of the panel: least height that a faint frame must add to it
+# Shares of pixels near the top and bottom of the scale. Among 1,713 pictures of Gravity Spy, the
+# largest share above _HIGH is 0.51, and no picture has a share below _LOW of less than 0.26.
 _HIGH, _MOST_HIGH = 0.9, 0.4
 _LOW, _LEAST_LOW = 0.1, 0.15
 
@@ -54,11 +56,11 @@ class SpectrogramImage:
     """An image as one view, with the metadata of its name and its distance from the colour map."""
 
     values: ViewArray  # (freq, time), float32 in [0, 1], frequency upward, 0 if not observed
-    observed: Bool[np.ndarray, " freq"]  # rows that the picture shows as measured
+    observed: Bool[np.ndarray, " freq"]  # rows that are measured in the picture
     name: SpectrogramName
     colormap_distance: float  # mean RGB distance to viridis, 0 to 441; higher is a worse fit
-    assumed: tuple[str, ...] = ()  # which of its scales neither the caller nor its labels give
-    time_axis: TimeAxis | None = None  # what labels below it tell
+    assumed: tuple[str, ...] = ()  # scales that neither the caller nor the labels give
+    time_axis: TimeAxis | None = None  # from the labels below the panel
 
 
 def read_spectrogram(
@@ -67,23 +69,23 @@ def read_spectrogram(
     preprocessing: Preprocessing | None = None,
     scales: Scales | None = None,
 ) -> SpectrogramImage:
-    """Read a Gravity Spy PNG or JPEG, with axes or without.
+    """Read a Gravity Spy PNG or JPEG, with or without axes.
 
     The panel is found by its colours, viridis is inverted by nearest colour, and the energy is
-    averaged over the cells of the grid. Its axes are taken as Gravity Spy's, 10 to 2048 Hz and 0 to
-    25.5, unless its labels deny that or the caller says others.
+    averaged over the cells of the grid. The axes are assumed to be Gravity Spy's, 10 to 2048 Hz and
+    0 to 25.5, unless the caller gives others. Labels that contradict them are an error.
 
     Args:
-        data: the file.
-        file_name: what it was called, which may state detector, id, time and window.
-        preprocessing: the recipe that names the grid.
-        scales: what the picture's axes span, where they are not Gravity Spy's.
+        data: content of the file.
+        file_name: its original name, which may state detector, id, time and window.
+        preprocessing: the recipe that defines the grid.
+        scales: ranges of the picture's axes, if they are not Gravity Spy's.
 
     Raises:
-        FormatError: the bytes are empty, damaged, or no PNG or JPEG.
+        FormatError: the bytes are empty, damaged, or neither PNG nor JPEG.
         TooLargeError: more pixels or bytes than are ever read.
-        ImageError: the picture is no omega scan in viridis, too small, or of scales that are not
-            those which are said or assumed.
+        ImageError: the picture is not an omega scan in viridis, is too small, or has labels that
+            contradict the given or assumed scales.
     """
     recipe = preprocessing or Preprocessing()
     _require_gravity_spy_scales(recipe)
@@ -96,7 +98,7 @@ def read_spectrogram(
     text = is_text(colors, beside)
     panel = FoundPanel(drawn.box) if drawn else find_panel(colored, text)
     if drawn is None and panel.box.left > 0 and panel.box not in KNOWN_PANELS.values():
-        # gwpy draws frames in grey, which JPEG may colour.
+        # gwpy draws frames in grey, which JPEG may turn into a colour.
         faint = is_faint_text(pixels, colors, beside)
         framed = find_panel(colored, faint | colored)
         is_taller = framed.box.height > (1 + _BLANK) * panel.box.height
@@ -153,7 +155,7 @@ def _refuse_other_colors(
     nearest: UInt8[np.ndarray, "height width"],
     distance: float,
 ) -> None:
-    """Refuse a panel that is not in viridis, or whose colours were changed since."""
+    """Refuse a panel that is not in viridis, or whose colours were changed afterwards."""
     if distance > MAX_COLORMAP_DISTANCE:
         raise ImageError(
             f"The picture is no omega scan in the viridis colour map: its pixels lie "
@@ -177,7 +179,11 @@ def _assumed(
     said: Scales,
     recipe: Preprocessing,
 ) -> tuple[str, ...]:
-    """The scales that neither the caller nor labels give; refuses those that labels contradict."""
+    """Return the scales that neither the caller nor labels give.
+
+    Raises:
+        ImageError: if labels contradict a given or assumed scale.
+    """
     bar = find_bar(colors.is_colored, box)
     own_range = (recipe.lowest_frequency_hz, recipe.highest_frequency_hz)
     check = partial(
@@ -197,12 +203,12 @@ def _assumed(
     except ImageError:
         if not labels or are_legible(labels) or said != Scales():
             raise
-        # Of pictures made smaller the text is fainter, so that some of it may have been missed.
+        # Text in reduced pictures is fainter, so some of it may have been missed.
         return check(faint(), bar, box)
 
 
 def _beside(box: Box) -> Strips:
-    """Left and right of the panel: the page that the axes stand on, whatever lies around that."""
+    """Return the strips left and right of the panel: the page around the axes."""
     reach = max(1, box.width // 20)
     rows = slice(box.top, box.bottom)
     return (
@@ -212,8 +218,10 @@ def _beside(box: Box) -> Strips:
 
 
 def _refuse_cut_or_joined(box: Box, shape: tuple[int, ...]) -> None:
-    """Refuse a panel that reaches one edge of its picture, or a corner, and has a page beside it at
-    the others: it was cut there. Without axes it reaches all of them.
+    """Refuse a panel that was cut, or a picture that joins several windows.
+
+    A panel was cut if it touches one edge or a corner of the picture and has page at the other
+    edges. Without axes it touches all edges.
     """
     height, width = shape
     gaps = ((box.left, width - box.right), (box.top, height - box.bottom))
@@ -232,7 +240,7 @@ def _refuse_cut_or_joined(box: Box, shape: tuple[int, ...]) -> None:
 
 
 def _is_bare(box: Box, shape: tuple[int, ...]) -> bool:
-    """Whether the panel is all of its picture, which has no axes then."""
+    """Return whether the panel fills the picture, which then has no axes."""
     height, width = shape
     return max(box.left, box.top, width - box.right, height - box.bottom) <= 1
 
@@ -248,7 +256,7 @@ def _refuse_stacked(
 
 
 def _refuse_mostly_high(fractions: Float32[np.ndarray, "height width"]) -> None:
-    """Refuse an image that is mostly at the top of its scale, as no scan's background is."""
+    """Refuse an image that is mostly at the top of its scale: the background of a scan never is."""
     some = fractions[::2, ::2]
     if (some > _HIGH).mean() > _MOST_HIGH and (some < _LOW).mean() < _LEAST_LOW:
         raise ImageError(
@@ -275,9 +283,10 @@ def _refuse_turned(
 
 
 def _drawn_rows(colored: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, " height"]:
-    """Rows of the panel that are coloured; grey ones were not measured.
+    """Return which rows of the panel are coloured; grey ones were not measured.
 
-    Where hardly any is, all count, so that the distance to the colour map judges a white page.
+    If hardly any row is coloured, all rows count, so that the distance to the colour map is
+    measured on the white page and refuses it.
     """
     is_drawn = np.asarray(shares(colored, 1) >= LEAST_COVER, dtype=np.bool_)
     return is_drawn if is_drawn.mean() >= _LEAST_DRAWN else np.ones_like(is_drawn)
@@ -309,11 +318,11 @@ def _means(
 def views_from_spectrograms(
     images: dict[float, SpectrogramImage], preprocessing: Preprocessing | None = None
 ) -> Views:
-    """Views from pictures by window length in seconds, with the rows that each one measured.
+    """Combine pictures, keyed by window length in seconds, into views with their measured rows.
 
     Raises:
-        GlitchError: a window length that the recipe does not have, or that the labels of a
-            picture's time axis deny.
+        GlitchError: if the recipe does not have a window length, or the labels of a picture's time
+            axis contradict it.
     """
     for duration_s, image in images.items():
         if image.time_axis is not None and not image.time_axis.may_span(duration_s):

@@ -1,8 +1,8 @@
-"""Views to PNG without axes, and the colours shared with the version with axes.
+"""Draw a view as PNG without axes, with the colours that the version with axes also uses.
 
 A cell is drawn in whole pixels, so an image made here is read back to the nearest of viridis' 256
 colours. Rows that were not measured are neutral grey, which viridis does not contain, so that
-absence is not shown as low energy.
+missing data do not look like low energy.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from glitch.images.panel import Box, DrawnCells
 from glitch.types import ViewArray
 
 ABSENT_GREY = (158, 158, 158)
-PLAIN_SIZE = (570, 466)  # width, height: about the panel of Gravity Spy's own renders
+PLAIN_SIZE = (570, 466)  # width, height: about the panel size of Gravity Spy's pictures
 MAX_SIDE = 2048
-_PNG_LEVEL = 1  # fast; the pictures are small anyway
+_PNG_LEVEL = 1  # fast; the pictures are small in any case
 
 RowMask = Bool[np.ndarray, " freq"]
 
@@ -53,7 +53,7 @@ def render_view(
 
 
 def png_of_cells(picture: Image.Image, view: ViewArray, box: Box) -> bytes:
-    """A PNG that states the grid of its cells and where they lie."""
+    """Encode a PNG that declares the grid of its cells and the position of its panel."""
     rows, columns = view.shape
     text = PngInfo()
     text.add_text(CELLS_KEY, DrawnCells((rows, columns), box).text())
@@ -63,10 +63,11 @@ def png_of_cells(picture: Image.Image, view: ViewArray, box: Box) -> bytes:
 
 
 def draw_cells(view: ViewArray, observed: RowMask | None, size: tuple[int, int]) -> Image.Image:
-    """A picture of the cells, top row the highest frequency.
+    """Draw the cells of a view, with the highest frequency in the top row.
 
-    Its colours are viridis' 256 as a palette, which a PNG holds and is written in a quarter of the
-    time that RGB takes; RGB where rows are absent, because their grey would be the 257th.
+    The picture has a palette of viridis' 256 colours, which a PNG can hold and which takes a
+    quarter of the time of RGB to write. It is RGB if rows are absent, because their grey would be
+    the 257th colour.
 
     Args:
         view: shape (freq, time), float32 in [0, 1].
@@ -79,7 +80,8 @@ def draw_cells(view: ViewArray, observed: RowMask | None, size: tuple[int, int])
     if not np.isfinite(view).all() or view.min() < 0 or view.max() > 1:
         raise GlitchError("Only a view with finite values in [0, 1] can be drawn.")
     index = np.minimum(view * N_COLORS, N_COLORS - 1).astype(np.uint8)
-    # The reader turns the picture over first: so must we, or ties would fall to other cells.
+    # The reader flips the picture before it assigns pixels to cells: the same order here, or ties
+    # would go to other cells.
     rows = cell_of_pixel(size[1], view.shape[0])[::-1, None]
     columns = cell_of_pixel(size[0], view.shape[1])
     if observed is None or observed.all():

@@ -1,4 +1,4 @@
-"""Runs of true values in a line."""
+"""Find runs of true values in a line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from jaxtyping import Bool
 
 
 def runs_of(is_there: Bool[np.ndarray, " line"], apart: float | int = 1) -> list[tuple[int, int]]:
-    """First place of each run and the one behind its last, over gaps narrower than so many."""
+    """Return (start, stop) of each run, joining runs whose gap is narrower than ``apart``."""
     padded = np.concatenate([[False], is_there, [False]])
     edges = np.flatnonzero(padded[1:] != padded[:-1]).tolist()
     runs: list[tuple[int, int]] = []

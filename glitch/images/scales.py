@@ -1,8 +1,8 @@
-"""The scales of an image: given by the caller, otherwise checked against its labels.
+"""Check the scales of an image: those given by the caller, or the assumed ones, against its labels.
 
-The labels are not read; only their positions and widths are used. On a colour bar their spacing
-gives the number of steps of the scale, and the width of the highest its number of digits. ``axis``
-does the same for the frequency axis.
+The text of the labels is not read; only their positions and widths are used. On a colour bar their
+spacing gives the number of steps of the scale, and the width of the highest label its number of
+digits. ``axis`` does the same for the frequency axis.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from glitch.images.labels import (
 )
 from glitch.images.panel import Box, is_published_layout
 
-MARGIN = 12  # pixels left of the panel: a picture with more was not cut at its axes
-_PHASE_OFF = 0.2  # steps of a colour bar
-_WIDEST_LINE = 16  # pixels
+MARGIN = 12  # pixels left of the panel: a picture with more was not cropped to its axes
+_PHASE_OFF = 0.2  # largest offset of a label from its step on a colour bar, in steps
+_WIDEST_LINE = 16  # widest frame line, pixels
 _MOSTLY = 0.9
-_END_OFF = 0.03  # of the bar
-_DIGIT = 0.83  # of the height of a digit: how much wider a label is by each more of them
+_END_OFF = 0.03  # of the bar's height
+_DIGIT = 0.83  # of a digit's height: width that each further digit adds to a label
 _DIGITS_OFF = 0.5
-_STEPS_OFF = 0.01  # of the bar's number of steps: 25.5 is 5.1 steps of 5, 25 is 5.0
+_STEPS_OFF = 0.01  # of the number of steps on the bar: 25.5 has 5.1 steps of 5, 25 has 5.0
 _STEPS = (1.0, 2.5, 5.0, 10.0)
-_ROUND = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.5, 8.0, 10.0)  # steps that matplotlib takes
+_ROUND = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.5, 8.0, 10.0)  # steps that matplotlib uses
 
 
 @dataclass(frozen=True)
 class Scales:
-    """What a picture's axes span. ``None``: as Gravity Spy draws them.
+    """The ranges of a picture's axes. ``None``: as Gravity Spy draws them.
 
     Attributes:
         frequency_range_hz: lowest and highest frequency of the logarithmic axis.
@@ -77,19 +77,19 @@ def check_scales(
     """Check that labels beside the panel do not contradict the given or assumed scales.
 
     Args:
-        is_text: which pixels of the whole picture text and ticks are drawn with.
+        is_text: pixels of the whole picture that belong to text and ticks.
         bar: the colour bar, if there is one.
         box: the panel.
-        said: what the caller says.
-        frequency_range_hz: what is taken where nothing is said.
-        energy_max: likewise.
+        said: the scales that the caller gives.
+        frequency_range_hz: the range that is assumed if the caller gives none.
+        energy_max: the maximum that is assumed if the caller gives none.
 
     Returns:
-        The fields that nobody gave and no labels confirm, as in a cropped picture or in older ones
-        of Gravity Spy, whose axes are a little shorter.
+        The fields that the caller did not give and no labels confirm, as in a cropped picture or in
+        older ones of Gravity Spy, whose axes are a little shorter.
 
     Raises:
-        ImageError: naming what to give.
+        ImageError: says which scale to give.
     """
     of_axis = labels_left(is_text, box)
     if not of_axis:
@@ -119,10 +119,10 @@ def check_scales(
 
 
 def _line_width(is_text: Bool[np.ndarray, "height width"], box: Box) -> int:
-    """How wide the line is that frames the panel at its left; 0 where none is seen."""
+    """Return the width of the frame line left of the panel; 0 if none is visible."""
     near = is_text[box.top : box.bottom, max(0, box.left - _WIDEST_LINE) : box.left]
     is_line = near.mean(axis=0)[::-1] > _MOSTLY
-    # The panel may begin a pixel beside its frame, where colours are mixed.
+    # Mixed colours may separate the panel from its frame by a pixel.
     first = int(np.argmax(is_line[:2])) if is_line[:2].any() else 0
     return int(np.argmin(np.append(is_line[first:], False)))
 
@@ -161,12 +161,13 @@ def _check_bar(labels: list[Label], said: float | None, usual: float) -> None:
 
 
 def _may_be_bar(labels: list[Label], said: float | None, usual: float) -> bool:
-    """Whether labels have the positions and widths of a linear bar from 0 to the expected value."""
+    """Return whether labels fit a linear bar from 0 to the given or usual maximum."""
     if said is not None and not are_legible(labels):
         return True
     places = [label.place for label in labels]
     if len(labels) < LEAST_LABELS:
-        # One or two give no spacing; said, they stand at 0 and above, or one at either end.
+        # One or two labels give no spacing. With a given maximum they must begin at 0, or be one
+        # label at either end.
         is_at_end = abs(places[0]) <= _END_OFF or abs(places[0] - 1) <= _END_OFF
         is_one = len(labels) == 1
         return said is not None and is_at_end and (is_one or _has_digits(labels, said * places[-1]))
@@ -181,19 +182,20 @@ def _may_be_bar(labels: list[Label], said: float | None, usual: float) -> bool:
         lowest = round(places[0] / spacing) * spacing * said
         highest = n_steps * spacing * said
         return _is_round(spacing * said) and _has_digits(labels, highest, lowest)
-    # Of 5 and 25 the digits tell no more than of 50 and 250: the 0 must be seen.
+    # 5 and 25 differ in digits just as 50 and 250 do: the label 0 must be visible.
     return not round(places[0] / spacing) and any(
         abs(1 / spacing - usual / step) <= _STEPS_OFF * usual / step
         and _has_digits(labels, n_steps * step)
-        and _has_digits(labels[:2], step)  # 0, 10, …, 50 stand as 0, 5, …, 25 do
+        and _has_digits(labels[:2], step)  # 0, 10, …, 50 have the same positions as 0, 5, …, 25
         for step in _STEPS
     )
 
 
 def _has_digits(labels: list[Label], highest: float, lowest: float = 0) -> bool:
-    """Whether the highest label, of that value, is as much wider than the lowest as it must.
+    """Return whether the highest label is wider than the lowest by its additional digits.
 
-    Labels of 0 to 25 stand as those of 0 to 250 do; those of a logarithm are all alike in width.
+    Labels of 0 to 25 have the same positions as those of 0 to 250; labels of a logarithmic scale
+    all have the same width.
     """
     low, high = labels[0], labels[-1]
     more = (high.width - low.width) / (_DIGIT * min(low.height, high.height))
@@ -203,13 +205,13 @@ def _has_digits(labels: list[Label], highest: float, lowest: float = 0) -> bool:
 
 
 def _is_round(step: float) -> bool:
-    """Whether this is a possible distance between labels, in the scale's own unit."""
+    """Return whether this is a possible distance between labels, in units of the scale."""
     digits = step / 10 ** floor(log10(step))
     return any(abs(digits - one) <= 0.02 * one for one in _ROUND)
 
 
 def find_bar(is_colored: Bool[np.ndarray, "height width"], box: Box) -> Box | None:
-    """The colour bar: a narrow coloured block right of the panel, over its whole height."""
+    """Find the colour bar: a narrow coloured block right of the panel, over its whole height."""
     right_of = is_colored[box.top : box.bottom, box.right + 2 :].mean(axis=0) > 0.9
     if not right_of.any():
         return None
@@ -225,7 +227,7 @@ def refuse_bar_elsewhere(is_colored: Bool[np.ndarray, "height width"], box: Box)
     """Ask for the scale of a picture whose colour bar is above, below or left of its panel.
 
     Raises:
-        ImageError: if there is one; its labels are not looked for.
+        ImageError: if there is such a bar; its labels are not examined.
     """
     height, width = is_colored.shape
     across = Box(box.top, box.left, box.bottom, box.right)
@@ -249,16 +251,16 @@ def row_edges(
     n_cells: int,
     are_pixels_whole: bool,
 ) -> Float64[np.ndarray, " edge"]:
-    """Edges of a grid's rows, in pixels of a panel from its bottom.
+    """Return the edges of a grid's rows, in pixels from the bottom of the panel.
 
-    Rows beyond what the picture spans lie outside its pixels, where nothing was measured.
+    Rows beyond the range of the picture lie outside its pixels, where nothing was measured.
 
     Args:
-        spanned_hz: what the panel spans, on a logarithmic axis.
-        wanted_hz: what the grid spans.
+        spanned_hz: range of the panel, on a logarithmic axis.
+        wanted_hz: range of the grid.
         n_pixels: height of the panel.
         n_cells: rows of the grid.
-        are_pixels_whole: as for ``even_edges``, which gives the edges where both spans agree.
+        are_pixels_whole: as for ``even_edges``, which gives the edges if both ranges are equal.
     """
     if spanned_hz == wanted_hz:
         return even_edges(n_pixels, n_cells, are_pixels_whole)

@@ -1,8 +1,8 @@
-"""Views of many glitches in one HDF5 or npz file, read one glitch at a time.
+"""Read views of many glitches from one HDF5 or npz file, one glitch at a time.
 
 The file holds ``views`` (fractions of the clip) or ``energy`` with the axes (glitch, view, freq,
 time), optionally ``observed`` (glitch, view, freq), the shared axes ``durations_s``,
-``frequency_hz`` and ``time_s`` as for one glitch, and columns of one value a glitch such as
+``frequency_hz`` and ``time_s`` as for one glitch, and columns with one value per glitch such as
 ``gps_time``, ``ifo``, ``gravityspy_id``, ``label``.
 """
 
@@ -37,13 +37,13 @@ _N_AXES = 4  # glitch, view, freq, time
 _VALUES = ("views", "energy")
 _ONE_A_GLITCH = frozenset({*_VALUES, "observed"})
 _LONGEST_TEXT = 1000
-_LONGEST_CELL = 4 * _LONGEST_TEXT  # bytes of one value: text may have four a character
+_LONGEST_CELL = 4 * _LONGEST_TEXT  # bytes of one value: up to four per character of text
 _PIECE = 1 << 20
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class ViewStack:
-    """An open file of many glitches."""
+    """An open file with the views of many glitches."""
 
     def __init__(self, tree: h5py.File) -> None:
         self._tree = tree
@@ -63,10 +63,10 @@ class ViewStack:
         return self._count
 
     def columns(self) -> list[str]:
-        """The datasets of one value a glitch.
+        """Return the names of datasets with one value per glitch.
 
         Raises:
-            FormatError: if times are there in floats of 32 bits alone.
+            FormatError: if times are stored only as 32-bit floats.
         """
         names = [name for name in dataset_names(self._tree) if self._is_column(name)]
         coarse = [name for name in names if is_coarse(name, _dataset(self._tree, name).dtype)]
@@ -83,7 +83,7 @@ class ViewStack:
         return is_plain and dataset_shape(dataset) == (self._count,)
 
     def cell(self, column: str, index: int) -> str | float | int:
-        """One glitch's value in a column."""
+        """Return one glitch's value in a column."""
         value = read_cell(_dataset(self._tree, column), index)
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
@@ -95,18 +95,18 @@ class ViewStack:
         return plain
 
     def views(self, index: int, preprocessing: Preprocessing) -> Views:
-        """The views of one glitch, averaged onto the grid.
+        """Read the views of one glitch, averaged onto the grid.
 
         Raises:
-            FormatError: as ``glitch.images.read_views``, about that glitch alone.
-            TooLargeError: an array declares more than is ever read.
+            FormatError: as in ``glitch.images.read_views``, about this glitch only.
+            TooLargeError: an array declares more values than are ever read.
         """
         with damage_as(f"The views of glitch {index} in the file are damaged."):
             return views_in(_OneOf(self._tree, index), preprocessing)
 
 
 class _OneOf(Container):
-    """One glitch of the stack, as a file of that glitch alone would be."""
+    """One glitch of a stack, presented like a file of that glitch alone."""
 
     def __init__(self, tree: h5py.File, index: int) -> None:
         self._tree = tree
@@ -143,7 +143,7 @@ def open_stack(path: Path) -> Iterator[ViewStack]:
     """Open an HDF5 file of many glitches.
 
     Raises:
-        FormatError: if it is none, or damaged.
+        FormatError: if the file is something else, or damaged.
     """
     sentence = "The HDF5 file is truncated or damaged: send it again."
     with damage_as(sentence), h5py.File(path, "r") as tree:
@@ -151,8 +151,9 @@ def open_stack(path: Path) -> Iterator[ViewStack]:
 
 
 def holds_stack(path: Path) -> bool:
-    """Whether a file is HDF5 with the views of many glitches."""
-    # At its very start: HDF5's own search would find one that lies first in a tar.
+    """Return whether a file is HDF5 with the views of many glitches."""
+    # Only at the start of the file: HDF5's own search would also find a file that comes first in a
+    # tar.
     with path.open("rb") as file:
         if file.read(len(_HDF5)) != _HDF5:
             return False
@@ -164,7 +165,7 @@ def holds_stack(path: Path) -> bool:
 
 
 def is_npz_stack(path: Path) -> bool:
-    """Whether a file is an npz with the views of many glitches."""
+    """Return whether a file is an npz with the views of many glitches."""
     try:
         with open_npz_archive(path) as archive:
             names = archive.namelist()
@@ -182,13 +183,13 @@ def is_npz_stack(path: Path) -> bool:
 def npz_to_hdf5(
     path: Path, target: Path, most_bytes: int, heartbeat: Callable[[], None] | None = None
 ) -> None:
-    """Copy an npz, whose compressed arrays can be read from the start only, to HDF5.
+    """Copy an npz, whose compressed arrays can be read only from the start, to HDF5.
 
-    A glitch at a time, so that memory does not grow with the file. ``heartbeat`` is called with
-    every piece, and may end the copying by an exception.
+    A piece at a time, so that memory does not grow with the file. ``heartbeat`` is called for every
+    piece and may stop the copying by raising an exception.
 
     Raises:
-        FormatError: if it is damaged, or holds pickled objects.
+        FormatError: if the npz is damaged, or holds pickled objects.
         TooLargeError: if its arrays declare more than ``most_bytes``.
     """
     total = 0
@@ -204,7 +205,7 @@ def npz_to_hdf5(
         raise
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's, not the file's
+            raise  # an error of the disk, not of the file
         raise FormatError("The npz is truncated or damaged: send it again.") from error
     part.replace(target)
 

@@ -1,7 +1,7 @@
-"""Checks of the time axis: zero in the centre, and the windows that its labels allow.
+"""Check the time axis: zero in the centre, and a window length that its labels allow.
 
-The labels are not read: those before zero begin with a minus sign, which no digit resembles, and
-their widths give their number of decimals.
+The text of the labels is not read: those before zero begin with a minus sign, which differs from
+every digit, and their widths give their number of decimals.
 """
 
 from __future__ import annotations
@@ -19,54 +19,57 @@ from glitch.images.labels import even_spacing
 from glitch.images.panel import Box
 from glitch.images.runs import runs_of
 
-_BELOW, _LEAST_BELOW = 0.08, 30  # of the picture's height, pixels: labels begin this near the axis
-_OVER = 0.06  # of the axis: a label at its end stands so far beyond
-_CLEAR = 2  # pixels below the axes, of the frame's line
-_LEAST_HEIGHT = 6  # pixels of a digit: of lower ones a minus cannot be told
-_LEAST_WIDE = 0.5  # of a digit's height: ticks are narrower
-_MOST_THIN = 0.3  # of a digit's height: a minus is no thicker
-_LEAST_LONG = 0.3  # of a digit's height: a minus is no shorter, a point is
-_BETWEEN, _LEAST_BETWEEN = 0.55, 4.5  # of a digit's height, pixels: nearer stand those of a label
-_OFF = 0.02  # of the axis: how far zero may stand from the middle
-_WIDER = 0.25  # of a digit's height, at least: labels with a minus than those without
-_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # times a power of ten, as matplotlib takes
-_STEP_OFF = 0.04  # of a step
-_WHOLE, _DECIMAL = 1.05, 0.85  # widths of "0." and of each decimal, in heights of a digit
+# labels begin this near the axis: fraction of the picture's height; pixels
+_BELOW, _LEAST_BELOW = 0.08, 30
+_OVER = 0.06  # of the axis: how far a label at its end extends beyond it
+_CLEAR = 2  # pixels of the frame line below the panel
+_LEAST_HEIGHT = 6  # pixels: in smaller digits a minus sign cannot be recognised
+_LEAST_WIDE = 0.5  # of a digit's height: anything narrower is a tick
+_MOST_THIN = 0.3  # of a digit's height: thickest minus sign
+_LEAST_LONG = 0.3  # of a digit's height: shortest minus sign; a point is shorter
+# of a digit's height, pixels: gaps within a label are narrower
+_BETWEEN, _LEAST_BETWEEN = 0.55, 4.5
+_OFF = 0.02  # of the axis: how far zero may be from the middle
+_WIDER = 0.25  # of a digit's height: how much wider labels with a minus sign must be
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # times a power of ten, as in matplotlib
+_STEP_OFF = 0.04  # tolerance, as a fraction of a step
+_WHOLE, _DECIMAL = 1.05, 0.85  # widths of "0." and of each decimal, in digit heights
 _MOST_DECIMALS = 6
-_QUARTER_OFF = 0.005  # of the axis: Gravity Spy's labels stand at its quarters
+_QUARTER_OFF = 0.005  # of the axis: Gravity Spy's labels are at its quarters
 
 
 class TimeLabel(NamedTuple):
-    """One label: its position, as a fraction of the axis from its left, and its size."""
+    """One label: its position, as a fraction of the axis from the left, and its size."""
 
     place: float
     is_negative: bool
-    width: float  # in heights of a digit
+    width: float  # in digit heights
 
     @property
     def decimals(self) -> int:
-        """How many a number of this width has, without a minus and with one digit before them."""
+        """Number of decimals in a label of this width, without minus sign, with one digit before."""
         return max(0, round((self.width - _WHOLE) / _DECIMAL))
 
 
 @dataclass(frozen=True)
 class TimeAxis:
-    """What the labels of a time axis with its zero in the middle tell.
+    """The spacing and format of the labels on a time axis with zero in the middle.
 
     Attributes:
-        step: how far they stand apart, as a fraction of the axis.
-        decimals: of the longest.
+        step: distance between labels, as a fraction of the axis.
+        decimals: number of decimals of the longest label.
     """
 
     step: float
     decimals: int
 
     def may_span(self, duration_s: float) -> bool:
-        """Whether labels may stand so on an axis of this length in s, at round times that take as
-        many decimals. Of formats of their own people's labels may have one more.
+        """Return whether these labels, at round times, fit an axis of this length in seconds.
+
+        Labels in a custom format may have one decimal more than the times need.
         """
         seconds = duration_s * self.step
-        if abs(self.step - 0.25) <= _QUARTER_OFF:  # as Gravity Spy's: -0.25, -0.125, 0.0 …
+        if abs(self.step - 0.25) <= _QUARTER_OFF:  # as in Gravity Spy: -0.25, -0.125, 0.0 …
             return self.decimals == max(1, _decimals(duration_s / 4))
         for one in _STEPS:
             step = one * 10.0 ** floor(log10(seconds / one) + 0.5)
@@ -76,13 +79,13 @@ class TimeAxis:
 
 
 def _decimals(step: float) -> int:
-    """How many decimals multiples of a step take."""
+    """Return how many decimals the multiples of a step need."""
     found = (n for n in range(_MOST_DECIMALS) if abs(step * 10**n - round(step * 10**n)) < 1e-6)
     return next(found, _MOST_DECIMALS)
 
 
 def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[TimeLabel]:
-    """The labels below a panel, from its left; none if they are too small."""
+    """Return the labels below a panel, from the left; none if they are too small."""
     reach = max(_LEAST_BELOW, round(_BELOW * len(is_text)))
     margin = round(_OVER * box.width)
     left = max(0, box.left - margin)
@@ -106,9 +109,11 @@ def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[Tim
 
 
 def time_axis(labels: list[TimeLabel]) -> TimeAxis | None:
-    """What labels of a time axis tell; None for axes without a minus, as of GPS seconds, which do
-    not tell where the glitch is, and where a minus that was not seen, or seen in vain, shows by the
-    widths: pictures that were made smaller have faint ones.
+    """Return what the labels of a time axis imply; None if they imply nothing.
+
+    They imply nothing without minus signs, as with GPS seconds, which do not show where the glitch
+    is; or if their widths show that a minus sign was missed or wrongly detected: it is faint in
+    reduced pictures.
 
     Raises:
         ImageError: if zero is not in the middle, or the axis runs backwards.
@@ -118,7 +123,7 @@ def time_axis(labels: list[TimeLabel]) -> TimeAxis | None:
     step = even_spacing([label.place for label in labels])
     if step is None or len(changes) > 1 or not any(signs):
         return None
-    if not changes:  # all before zero
+    if not changes:  # all labels are before zero
         raise _not_centred()
     before, after = labels[changes[0]], labels[changes[0] + 1]
     zeros = (after.place, (before.place + after.place) / 2)
@@ -130,7 +135,7 @@ def time_axis(labels: list[TimeLabel]) -> TimeAxis | None:
 
 
 def _are_distinguished(labels: list[TimeLabel]) -> bool:
-    """Whether every label with a minus is wider than all without."""
+    """Return whether every label with a minus sign is wider than all labels without."""
     negative = [label.width for label in labels if label.is_negative]
     others = [label.width for label in labels if not label.is_negative]
     return not others or min(negative) >= max(others) + _WIDER
@@ -151,7 +156,7 @@ def _backwards() -> ImageError:
 
 
 def _is_negative(label: Bool[np.ndarray, "height width"]) -> bool:
-    """Whether a label begins with a line across, as thin as no digit, between its top and base."""
+    """Return whether a label begins with a minus: a thin horizontal line above the base."""
     height = len(label)
     first, end = runs_of(np.any(label, axis=0))[0]
     rows = np.flatnonzero(label[:, first:end].any(axis=1))
