@@ -40,8 +40,7 @@ def has_overlay(
     is_drawn: Bool[np.ndarray, " height"],
     fractions: Fractions,
 ) -> bool:
-    """Return whether a frame, a filled block without viridis colours, or a colour bar lies in a
-    panel.
+    """Return whether a frame, a block without viridis colours, or a colour bar lies in a panel.
 
     Lines from edge to edge, as in a grid or at a marked time, do not count; nor do rows that were
     not drawn.
@@ -92,9 +91,7 @@ def _marks(words: Words, is_drawn: Bool[np.ndarray, " height"]) -> Bool[np.ndarr
 
 
 def _has_block(is_mark: Bool[np.ndarray, "height width"]) -> bool:
-    """Return whether a white area is too thick for a letter or line, such as the background of
-    text.
-    """
+    """Return whether a white area is too thick for a letter or line, like a background of text."""
     side = max(_LEAST_BLOCK, round(_BLOCK * len(is_mark)))
     if np.count_nonzero(is_mark) < _FILLED * side**2:
         return False
@@ -157,8 +154,7 @@ def _has_line(is_bare: Bool[np.ndarray, "row column"]) -> bool:
 
 
 def are_stacked(fractions: Fractions) -> bool:
-    """Return whether a picture without axes shows several windows one above the other, such as 2 x
-    2.
+    """Return whether a picture without axes shows windows one above the other, such as 2 x 2.
 
     Features last longer at low frequencies than at high ones, so one scan varies less in time below
     its middle than above. At the seam between two scans the lowest row of one is above the highest

@@ -47,7 +47,7 @@ class TimeLabel(NamedTuple):
 
     @property
     def decimals(self) -> int:
-        """Number of decimals in a label of this width, without minus sign, with one digit before."""
+        """Number of decimals in a label of this width that has one digit before the point."""
         return max(0, round((self.width - _WHOLE) / _DECIMAL))
 
 
