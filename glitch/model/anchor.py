@@ -1,9 +1,9 @@
 """The linear part of the model: a factor analysis with an exact posterior.
 
-Most of what distinguishes glitches is already in a linear model, and stochastic gradients take many
-thousands of steps to find even that: within the budget of a CPU a purely convolutional VAE was
-worse than pixel PCA (docs/science/model.md). The linear part is therefore fitted in closed form
-before training, and convolutions learn the rest.
+A linear model already distinguishes most glitches, but stochastic gradients take many thousands of
+steps to find it: within the time budget of a CPU a purely convolutional VAE was worse than pixel
+PCA (docs/science/model.md). The linear part is therefore fitted in closed form before training, and
+convolutions learn the rest.
 
 Absent views and rows need no imputation: conditioning a Gaussian on the observed pixels is exact.
 """
@@ -20,10 +20,10 @@ from glitch.types import LatentTensor
 
 
 class LinearAnchor(nn.Module):
-    """Pixels = offset + loadings . z + independent noise of one precision a row; z ~ N(0, 1).
+    """Pixels = offset + loadings . z + independent noise, one precision per row; z ~ N(0, 1).
 
-    All three are fixed (buffers). Until fitted they are zero: it then knows nothing, paints
-    nothing, and its posterior is the prior.
+    All three are fixed (buffers). They are zero until fitted: the prediction is then zero and the
+    posterior is the prior.
     """
 
     offset: Float[Tensor, "view pooled_freq pooled_time"]
@@ -37,8 +37,8 @@ class LinearAnchor(nn.Module):
         self.register_buffer("precision", torch.zeros(n_views, n_rows))
 
     def posterior(self, pixels: PooledTensor, observed: PooledRows) -> Posterior:
-        """Mean and marginal log-variances of z given the observed rows, in closed form."""
-        # Half precision would lose the small differences that a sum over thousands of pixels is.
+        """Compute mean and marginal log-variances of z given the observed rows, in closed form."""
+        # Half precision would lose the small differences in sums over thousands of pixels.
         with torch.autocast(pixels.device.type, enabled=False):
             weighted = self.loadings * self.precision[..., None]  # (L, V, F, T)
             gram = torch.einsum("lvft,mvft->vflm", weighted, self.loadings)
@@ -54,7 +54,7 @@ class LinearAnchor(nn.Module):
         return Posterior(mean, variances.log())
 
     def paint(self, latent: LatentTensor) -> PooledTensor:
-        """The expected pixels of every view."""
+        """Return the expected pixels of every view."""
         with torch.autocast(latent.device.type, enabled=False):
             painted = latent.float() @ self.loadings.flatten(1)  # (B, V F T)
             return painted.reshape(-1, *self.offset.shape) + self.offset

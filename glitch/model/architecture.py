@@ -1,9 +1,9 @@
 """ViewsVAE: a convolutional variational autoencoder over four views, any of which may be absent.
 
-Every view that is present goes through one shared trunk; a learnt offset says which window it is.
-The features of the views are laid side by side, zero where a view is absent, and joined into the
-posterior. The decoder mirrors this. So an absent view costs no time and adds no information, and
-no member of a batch can change another's result: normalisation is by channel groups of one view
+All views that are present go through one shared trunk; a learnt offset encodes the window. The
+features of the views are concatenated, zero for absent views, and joined into the posterior. The
+decoder mirrors this. An absent view therefore costs no time and adds no information. The result for
+one member of a batch does not depend on the others: normalisation is by channel groups of one view
 (Wu and He 2018), never over the batch.
 """
 
@@ -33,13 +33,15 @@ class Architecture:
     n_views: int = 4
     n_frequency: int = 128
     n_time: int = 128
-    pooling: int = 2  # the model sees and explains means over pooling x pooling pixels
-    channels: tuple[int, ...] = (32, 64, 96, 128)  # of the encoder, each halving the picture
+    pooling: int = 2  # input and output are means over pooling x pooling pixels
+    channels: tuple[int, ...] = (32, 64, 96, 128)  # of the encoder; each layer halves the picture
     painter_channels: tuple[int, ...] = (16, 32, 64, 128)  # of the decoder, finest first
     hidden: int = 256
     latent: int = 32
     independent_share: float = 0.1  # of the pixels, which overlap; see glitch.model.likelihood
-    has_normalised_features: bool = False  # before the ReLU of each view's features
+    has_normalised_features: bool = (
+        False  # layer normalisation before the ReLU of each view's features
+    )
 
     def __post_init__(self) -> None:
         for name in ("n_views", "n_frequency", "n_time", "pooling", "hidden", "latent"):
@@ -74,7 +76,7 @@ def _norm_groups(n_channels: int) -> int:
 
 
 class ViewsVAE(ViewsModel):
-    """Encoder and decoder. Pixels inside are energies over the clip, averaged by pooling."""
+    """Encoder and decoder. Pixels inside the model are energies divided by the clip, pooled."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -88,7 +90,7 @@ class ViewsVAE(ViewsModel):
             self.trunk.append(nn.GroupNorm(_norm_groups(n_out), n_out)).append(nn.ReLU())
         self.features = nn.Linear(channels[-1] * n_coarsest, hidden)
         self.feature_offset = nn.Parameter(0.1 * torch.randn(architecture.n_views, hidden))
-        # Their mean is zero then, so that no step can switch all of them off.
+        # With mean zero, no training step can switch off all features.
         self.feature_norm = (
             nn.LayerNorm(hidden) if architecture.has_normalised_features else nn.Identity()
         )
@@ -110,7 +112,7 @@ class ViewsVAE(ViewsModel):
         n_columns = architecture.n_time // architecture.pooling
         self.likelihood = RowGaussian(architecture.n_views, n_rows, architecture.independent_share)
         self.anchor = LinearAnchor(architecture.latent, architecture.n_views, n_rows, n_columns)
-        # Training starts from the linear part alone, and departs from it where that pays.
+        # Training starts from the linear part alone: the other parts contribute zero at first.
         for last in (self.correction, self.painter[-1]):
             for weight in last.parameters():
                 nn.init.zeros_(weight)
@@ -120,7 +122,7 @@ class ViewsVAE(ViewsModel):
         return self._architecture
 
     def encode(self, pixels: PooledTensor, observed: PooledRows) -> Posterior:
-        """Posterior given prepared views: the linear part's, corrected by convolutions."""
+        """Correct the linear part's posterior of prepared views by convolutions."""
         linear = self.anchor.posterior(pixels, observed)
         n_batch, n_views = observed.shape[:2]
         present = observed.any(dim=2)  # (B, V)
@@ -138,9 +140,9 @@ class ViewsVAE(ViewsModel):
     def _features_of(
         self, pixels: PooledTensor, observed: PooledRows, member: Members, view: Members
     ) -> Float[Tensor, "picture hidden"]:
-        """Features of single pictures, before they are joined."""
+        """Return features of single pictures, before they are joined."""
         mask = observed[..., None].expand_as(pixels).to(pixels.dtype)
-        # Roots even out the noise, so that convolutions see faint structure beside bright.
+        # Square roots equalise the noise, so that faint structure counts next to bright structure.
         pictures = torch.stack([pixels.sqrt()[member, view], mask[member, view]], dim=1)
         pictures = pictures.contiguous(memory_format=torch.channels_last)  # (N, 2, F, T)
         flat = self.trunk(pictures).flatten(1)
@@ -149,7 +151,7 @@ class ViewsVAE(ViewsModel):
         return found
 
     def live_features(self, pixels: PooledTensor, observed: PooledRows) -> Bool[Tensor, " hidden"]:
-        """Features that are active for any of these images.
+        """Determine which features are active for any of these images.
 
         If none is, the posterior depends only on which views are present and on the linear part. An
         inactive ReLU has no gradient, so this is permanent.
@@ -160,7 +162,7 @@ class ViewsVAE(ViewsModel):
     def paint(
         self, latent: LatentTensor, member: Members, view: Members
     ) -> Float[Tensor, "picture pooled_freq pooled_time"]:
-        """The expected pixels of some members' views, one picture each."""
+        """Return the expected pixels, one picture for each pair of ``member`` and ``view``."""
         architecture = self.architecture
         hidden = relu(self.spread(latent)[member] + self.picture_offset[view])
         coarse = relu(self.picture(relu(self.picture_hidden(hidden))))

@@ -13,15 +13,15 @@ AnyArchitecture = Architecture | ScatteringArchitecture
 
 
 def architecture_kind(content: Mapping[str, Any]) -> type[AnyArchitecture]:
-    """Which architecture a parsed description is of.
+    """Return the architecture class of a parsed description.
 
-    The convolutional model of pooled pixels came first, and its descriptions name no front end.
+    Descriptions of the first architecture, the convolutional one, have no ``front_end``.
     """
     return ScatteringArchitecture if "front_end" in content else Architecture
 
 
 def build_model(architecture: AnyArchitecture) -> ViewsModel:
-    """The model of an architecture, with its first weights from torch's global generator."""
+    """Build the model of an architecture, with initial weights from torch's global generator."""
     if isinstance(architecture, ScatteringArchitecture):
         return ScatteringVAE(architecture)
     return ViewsVAE(architecture)

@@ -1,18 +1,19 @@
-"""How likely the observed pixels are, given the decoder's picture.
+"""Likelihood of the observed pixels given the decoder's output.
 
-The scale of this likelihood decides what beta means. With a fixed unit variance most of the
-distortion is the texture of noise, and a VAE at beta = 1 spends under ten nats on a glitch. So
-every view and frequency row has a variance of its own, because detector noise is rougher in the
-long windows and at low frequency.
+The scale of this likelihood determines the meaning of beta. With a fixed unit variance most of the
+distortion is the texture of noise, and a VAE at beta = 1 uses less than ten nats per glitch. Every
+view and frequency row therefore has its own variance, because detector noise is rougher in the long
+windows and at low frequency.
 
-Given the decoder's pictures, the best variance is known in closed form: the mean square residual
+Given the decoder's output, the optimal variance is known in closed form: the mean squared residual
 (the "optimal sigma-VAE" of Rybkin, Daniilidis and Levine 2021). Learnt by gradient at the common
-rate, it is still half as large again after 2,000 steps, which makes the evidence bound of beta = 1
-hundreds of nats looser and moves the rate that a given beta buys.
+learning rate, it is still 50 % too large after 2,000 steps, which makes the evidence bound at beta
+= 1 hundreds of nats looser and changes the rate for a given beta.
 
-Pixels of a Q-transform overlap, so they are no independent witnesses: in the noise of simulated
-No_Glitch views, the squared autocorrelation sums to 16, 11, 9 and 7 pixels in the four windows
-(pooled by 2). Counting every pixel would buy details of the noise; so a tenth of the sum counts.
+Pixels of a Q-transform overlap, so they are not independent: in the noise of simulated No_Glitch
+views, the squared autocorrelation sums to 16, 11, 9 and 7 pixels in the four windows (pooled by 2).
+Counting every pixel would make the model spend nats on details of the noise, so a tenth of the sum
+is used.
 """
 
 from __future__ import annotations
@@ -26,19 +27,21 @@ from torch import Tensor, nn
 
 from glitch.types import ObservedTensor, ViewsTensor
 
-INITIAL_VARIANCE = 0.02  # of an energy over the clip, in [0, 1]
+INITIAL_VARIANCE = 0.02  # variance of energy divided by the clip, in [0, 1]
 LOWEST_LOG_VARIANCE = math.log(1e-5)  # one grey level of 255, as a standard deviation, is 4e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """What the closed form needs of a batch; sums, so that shares of a batch can be added."""
+    """Sums for the closed-form variance of a batch; residuals of parts of a batch can be added."""
 
     squares: Float[Tensor, "view freq"]  # sum of squared residuals over observed pixels
-    pixels: Float[Tensor, "view freq"]  # how many those are; 0 where nobody observed the row
+    pixels: Float[Tensor, "view freq"]  # number of observed pixels; 0 for rows never observed
 
     def variance(self) -> Float[Tensor, "view freq"]:
-        """The mean square residual: the variance of highest likelihood. NaN for unobserved rows."""
+        """Return the mean squared residual, the maximum-likelihood variance; NaN for unobserved
+        rows.
+        """
         return self.squares / self.pixels
 
 
@@ -48,13 +51,13 @@ def sum_residuals(
     observed: ObservedTensor,
     weight: Float[Tensor, " batch"] | None = None,
 ) -> Residuals:
-    """Squared residuals by view and frequency row, without gradient.
+    """Sum squared residuals by view and frequency row, without gradient.
 
     Args:
         target: the pixels to be explained.
         prediction: the decoder's mean for them.
-        observed: rows that count; what lies in the others has no part in the sums.
-        weight: how often each member of the batch counts, where its distortion is weighted too.
+        observed: rows that count; values in the others are ignored.
+        weight: the weight of each member of the batch, if its distortion is weighted too.
     """
     with torch.no_grad():
         counted = observed.to(target.dtype)
@@ -78,19 +81,19 @@ class RowGaussian(nn.Module):
         self.row_log_variance = nn.Parameter(initial)  # (V, F)
 
     def log_variance(self) -> Float[Tensor, "view freq"]:
-        """Log of the pixel variance, kept above what eight-bit pictures can resolve."""
+        """Return the log of the pixel variance, not below the resolution of eight-bit pictures."""
         return self.row_log_variance.clamp_min(LOWEST_LOG_VARIANCE)
 
     @torch.no_grad()
     def follow(self, residuals: Residuals, share: float) -> None:
-        """Moves the variances towards the optimum of a batch, in place.
+        """Move the variances towards the optimum of a batch, in place.
 
-        At the optimum the derivative by the variance is zero, so the weights' gradient is that of
-        the likelihood whose variance was maximised away.
+        At the optimum the derivative by the variance is zero, so the gradient of the weights is
+        that of the likelihood maximised over the variance.
 
         Args:
             residuals: of the batch; rows that it does not observe keep their variance.
-            share: how much of the way to go, in (0, 1]; 1 forgets earlier batches.
+            share: fraction of the way to the optimum, in (0, 1]; 1 ignores earlier batches.
         """
         found = torch.where(residuals.pixels > 0, residuals.variance(), self.log_variance().exp())
         mean = torch.lerp(self.log_variance().exp(), found, share)
@@ -99,7 +102,9 @@ class RowGaussian(nn.Module):
     def distortion(
         self, target: ViewsTensor, prediction: ViewsTensor, observed: ObservedTensor
     ) -> Float[Tensor, " batch"]:
-        """Negative log-likelihood in nats: the sum over observed pixels, times their share."""
+        """Return the negative log-likelihood in nats: the sum over observed pixels, times their
+        share.
+        """
         log_variance = self.log_variance()[None, :, :, None]  # (1, V, F, 1)
         squares = (target - prediction).square() * (-log_variance).exp()
         nats = 0.5 * (squares + log_variance + math.log(2 * math.pi))
@@ -108,7 +113,7 @@ class RowGaussian(nn.Module):
     def reduced_chi_square(
         self, target: ViewsTensor, prediction: ViewsTensor, observed: ObservedTensor
     ) -> Float[Tensor, " batch"]:
-        """Mean squared residual over the variance; 1 is typical, higher fits worse."""
+        """Return the mean squared residual over the variance; 1 is typical, higher fits worse."""
         log_variance = self.log_variance()[None, :, :, None]
         squares = (target - prediction).square() * (-log_variance).exp() * observed[..., None]
         pixels = observed.sum(dim=(1, 2)) * target.shape[-1]

@@ -1,9 +1,9 @@
-"""From the latent to pictures, in closed form: a kernel regression on the sphere.
+"""Decoding of latent vectors to pictures in closed form: a kernel regression on the sphere.
 
-A picture is painted as the mean picture of its window plus principal axes of such pictures, whose
-coefficients are a linear function of how near the vector lies to some hundred known ones (a von
-Mises-Fisher kernel, whose width is chosen on glitches left out of the fit). All of it is found by
-least squares once the encoder is trained: it takes seconds, and no gradient bends the vector.
+A picture is the mean picture of its window plus principal components, whose coefficients are a
+linear function of the vector's kernel similarity to some hundred known vectors (a von Mises-Fisher
+kernel, whose width is chosen on glitches left out of the fit). Everything is found by least squares
+once the encoder is trained: this takes seconds, and no gradient changes the latent space.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ Traits = Float[Tensor, "vector trait"]
 
 
 class Painter(nn.Module):
-    """Paints one window of each vector. All buffers are zero until fitted: it then paints zeros."""
+    """Decodes one window of each vector. All buffers are zero until fitted: the output is then
+    zero.
+    """
 
     centres: Float[Tensor, "centre latent"]
     focus: Float[Tensor, ""]
@@ -41,13 +43,13 @@ class Painter(nn.Module):
         self.register_buffer("weights", torch.zeros(n_views, n_traits, n_axes))
 
     def traits(self, latent: LatentTensor) -> Traits:
-        """What coefficients are linear in: nearness to each centre, the vector itself, and one."""
+        """Return the regressors: similarity to each centre, the vector itself, and one."""
         nearness = normalize(latent, dim=1) @ normalize(self.centres, dim=1).T - 1  # in [-2, 0]
         one = latent.new_ones(len(latent), 1)
         return torch.cat([(self.focus * nearness).exp(), latent, one], dim=1)
 
     def forward(self, latent: LatentTensor, view: Tensor) -> Pictures:
-        """One picture for each row of ``latent``, of the window that ``view`` says."""
+        """Decode each row of ``latent`` to one picture, of the window given by ``view``."""
         with torch.autocast(latent.device.type, enabled=False):
             traits = self.traits(latent.float())
             painted = latent.new_zeros(len(latent), self.offset.shape[1], dtype=torch.float32)

@@ -1,14 +1,15 @@
-"""Wavelet scattering of views: what the shape of a glitch is, whatever its exact place in time.
+"""Wavelet scattering of views: the shape of a glitch, nearly independent of its exact time.
 
 A picture is convolved with Morlet wavelets of several scales and directions; the moduli are
 convolved with them once more, and all is averaged over patches (Bruna and Mallat 2013, "Invariant
-scattering convolution networks"). The result moves little when the picture moves little, and
-nothing in it is learnt. Over time, each frequency cell then keeps only the mean and the largest of
-its patches (Andén and Mallat 2014 average over time alone), so a whole-view shift hardly counts.
+scattering convolution networks"). The result changes little when the picture is shifted a little,
+and has no learnt parameters. Over time, each frequency cell then keeps only the mean and the
+maximum of its patches (Andén and Mallat 2014 average over time alone), so a shift of the whole view
+has little effect.
 
-Convolutions are products in the Fourier domain. Pictures are padded by reflection; filters are
-real there and built once. A convolution is sampled as coarsely as its wavelet allows by folding
-its spectrum, which is exact subsampling.
+Convolutions are products in the Fourier domain. Pictures are padded by reflection; filters are real
+there and built once. Each convolution is subsampled as far as its wavelet allows by folding its
+spectrum, which is exact.
 """
 
 from __future__ import annotations
@@ -21,24 +22,25 @@ from jaxtyping import Bool, Complex64, Float, Float64
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-Pictures = Float[Tensor, "picture freq time"]  # energy over the clip, in [0, 1]
+Pictures = Float[Tensor, "picture freq time"]  # energy divided by the clip, in [0, 1]
 PictureRows = Bool[Tensor, "picture freq"]
 Features = Float[Tensor, "picture feature"]
 Loudness = Float[Tensor, " picture"]
 Scattered = Float[Tensor, "picture path cell patch"]
 
 BANDWIDTH = 0.8  # standard deviation of the finest envelope, pixels
-CENTRE = 0.75 * math.pi  # wave number of the finest wavelet, radians a pixel
-NEGLIGIBLE = 1e-9  # of a filter, whose largest values are near 1
-LEAST_OBSERVED = 0.5  # of the rows of a frequency cell
-AT_ONCE = {"cpu": 2, "cuda": 64}  # pictures: their moduli, 1 MB each, stay in the cache
-FAINTEST = 1e-6  # length of the features of a silent picture, so that nothing divides by zero
+CENTRE = 0.75 * math.pi  # wave number of the finest wavelet, radians per pixel
+NEGLIGIBLE = 1e-9  # smaller values of a filter, whose maximum is near 1, are set to 0
+LEAST_OBSERVED = 0.5  # fraction of the rows of a frequency cell
+AT_ONCE = {"cpu": 2, "cuda": 64}  # pictures per batch: their moduli, 1 MB each, stay in the cache
+FAINTEST = 1e-6  # least length of a feature vector, which avoids a division by zero
 Plane = Float64[np.ndarray, "freq time"]
 Spectrum = Complex64[Tensor, "..."]
 
 
 def _gabor(shape: tuple[int, int], sigma: float, angle: float, wave: float, slant: float) -> Plane:
-    """Fourier transform of a Gabor function on a periodic grid: real, as its centre is at 0.
+    """Return the Fourier transform of a Gabor function on a periodic grid: real, as its centre is
+    at 0.
 
     The Gaussian's standard deviation is ``sigma`` along the wave and ``sigma / slant`` across it.
     """
@@ -56,13 +58,13 @@ def _gabor(shape: tuple[int, int], sigma: float, angle: float, wave: float, slan
 
 
 def morlet(shape: tuple[int, int], scale: int, direction: int, n_directions: int) -> Plane:
-    """Fourier transform of one Morlet wavelet of mean zero, real.
+    """Return the Fourier transform of one Morlet wavelet of mean zero, which is real.
 
     Args:
         shape: of the periodic grid (freq, time).
         scale: j; the wavelet is ``2 ** j`` times the finest.
         direction: index of its wave vector's angle, ``direction * pi / n_directions`` from time.
-        n_directions: how many share the half circle.
+        n_directions: number of directions in the half circle.
     """
     sigma, wave = BANDWIDTH * 2**scale, CENTRE / 2**scale
     angle, slant = direction * math.pi / n_directions, 4 / n_directions
@@ -72,9 +74,9 @@ def morlet(shape: tuple[int, int], scale: int, direction: int, n_directions: int
 
 
 def band(spectrum: Tensor, level: int) -> Tensor:
-    """The part of a spectrum that a grid ``2 ** level`` times coarser holds.
+    """Return the part of a spectrum that a grid ``2 ** level`` times coarser can represent.
 
-    Spectra lie with the zero frequency in their middle, so a band is a slice.
+    The zero frequency is in the middle of a spectrum, so a band is a slice.
     """
     height, width = spectrum.shape[-2] >> level, spectrum.shape[-1] >> level
     top, left = (spectrum.shape[-2] - height) // 2, (spectrum.shape[-1] - width) // 2
@@ -82,18 +84,20 @@ def band(spectrum: Tensor, level: int) -> Tensor:
 
 
 def _single(values: Float64[np.ndarray, ...]) -> Tensor:
-    """In single precision, without the far tails: denormal numbers slow a processor fifty-fold."""
+    """Convert to single precision without the far tails: denormal numbers are fifty times
+    slower.
+    """
     return torch.from_numpy(np.where(np.abs(values) < NEGLIGIBLE, 0, values)).float().contiguous()
 
 
 def _modulus(values: Spectrum) -> Tensor:
-    if values.device.type == "cpu":  # NumPy's takes a third of the time of torch's arithmetic
+    if values.device.type == "cpu":  # NumPy takes a third of torch's time
         return torch.from_numpy(np.abs(values.numpy()))
     return values.abs()
 
 
 class Scattering(nn.Module):
-    """Scattering of pictures of one size, with no weights: only filters, which are not saved.
+    """Scattering of pictures of one size, without weights: only filters, which are not saved.
 
     ``n_paths`` moduli (orders 0 to 2), each on ``n_cells`` frequency cells of ``2 ** scales`` rows.
     """
@@ -121,19 +125,22 @@ class Scattering(nn.Module):
                 self.register_buffer(f"{axis}_{level}", weights, persistent=False)
 
     def _averaging(self, size: int, level: int) -> Float64[np.ndarray, "patch pixel"]:
-        """Weights that average a padded line, every ``2 ** level``-th pixel of it, over patches.
+        """Return weights that average a padded line, sampled every ``2 ** level`` pixels, over
+        patches.
 
-        The Gaussian of the coarsest scale, at the middle of each patch that lies in the picture.
+        The Gaussian of the coarsest scale, at the centre of each patch inside the picture.
         """
         step, sigma = 2**level, BANDWIDTH * 2 ** (self.scales - 1)
         places = np.arange(0, size + 2 * self._patch, step)
-        # a patch is centred between its pixels, so that a mirrored picture has mirrored patches
+        # patches are centred between pixels, so that a mirrored picture has mirrored patches
         middles = self._patch * (np.arange(size // self._patch) + 1.5) - 0.5
         weights = np.exp(-0.5 * ((places[None] - middles[:, None]) / sigma) ** 2)
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
     def forward(self, pictures: Pictures) -> Scattered:
-        """All paths of each picture, non-negative, finest scales first; padding left off."""
+        """Return all paths of each picture, non-negative, finest scales first, without the
+        padding.
+        """
         margin = self._patch
         padded = pad(pictures[:, None], (margin,) * 4, mode="reflect")  # (N, 1, F, T)
         spectrum = self._spectrum(padded)
@@ -156,9 +163,10 @@ class Scattering(nn.Module):
         return spectrum
 
     def _moduli(self, spectrum: Spectrum, scale: int, level: int) -> Tensor:
-        """Moduli on the grid of the wavelet's scale, from a spectrum on that of ``level``.
+        """Return moduli on the grid of the wavelet's scale, from a spectrum on the grid of
+        ``level``.
 
-        Where the zero frequency lies makes no difference to a modulus.
+        The position of the zero frequency does not affect a modulus.
         """
         parts = torch.view_as_real(band(spectrum, scale - level))  # (..., F, T, 2)
         # torch would make the filter complex before it multiplies
@@ -172,12 +180,12 @@ class Scattering(nn.Module):
 
 
 class ScatteringFeatures(nn.Module):
-    """One vector of length one for each picture: root of the scattering, centred.
+    """One vector of length one for each picture: square roots of the scattering, centred.
 
-    Roots make the square of a distance comparable between loud and faint parts (Hellinger);
-    the length, which is loudness, and the mean, which is how full the picture is, are left out.
-    What was not observed adds nothing: before the wavelets look, absent rows repeat the nearest
-    observed one, so that no edge is seen there, and their frequency cells are zero afterwards.
+    Square roots make squared distances comparable between loud and faint parts (Hellinger
+    distance). The length (loudness) and the mean (how much of the picture is filled) are left out.
+    Unobserved rows contribute nothing: before the transform they repeat the nearest observed row,
+    so that they do not create an edge, and their frequency cells are set to zero afterwards.
     """
 
     def __init__(self, n_rows: int, n_columns: int, scales: int = 3, directions: int = 8) -> None:
@@ -186,9 +194,9 @@ class ScatteringFeatures(nn.Module):
         self.n_features = 2 * self.scattering.n_paths * self.scattering.n_cells
 
     def forward(self, pictures: Pictures, observed: PictureRows) -> tuple[Features, Loudness]:
-        """Features of pictures, each of which has an observed row, and what they leave out.
+        """Return the features of pictures, each with an observed row, and their loudness.
 
-        The loudness is the logarithm of the root mean square of the roots that were observed.
+        The loudness is the logarithm of the root mean square of the observed square roots.
         """
         at_once = AT_ONCE[pictures.device.type]
         starts = range(0, max(len(pictures), 1), at_once)
@@ -216,7 +224,7 @@ class ScatteringFeatures(nn.Module):
 
 
 def extended(pictures: Pictures, observed: PictureRows) -> Pictures:
-    """Pictures whose absent rows repeat the nearest observed one."""
+    """Replace the absent rows of pictures with the nearest observed row."""
     if bool(observed.all()):
         return pictures
     places = torch.arange(observed.shape[1], device=observed.device)

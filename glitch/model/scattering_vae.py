@@ -1,22 +1,23 @@
-"""ScatteringVAE: a variational autoencoder of the scattering of views, which also paints them.
+"""ScatteringVAE: a variational autoencoder of scattering features of views, which also decodes
+views.
 
-Each view that is present becomes scattering features (:mod:`glitch.model.scattering`), projected
-on the principal axes of many glitches, and, where the architecture has a trunk, features of
-convolutions that learnt simulated classes (:mod:`glitch.model.trunk`). A shared network reads them
-with the window's length, and the mean over the views present gives the posterior. So one view,
-some or all give vectors that can be compared, an absent one adds nothing, and no member of a batch
-changes another's result.
+Each view that is present is turned into scattering features (:mod:`glitch.model.scattering`),
+projected on the principal axes of many glitches, and, if the architecture has a trunk, features of
+convolutions trained on simulated classes (:mod:`glitch.model.trunk`). A shared network reads them
+together with the window's length, and the mean over the views present gives the posterior. Any
+number of views therefore gives comparable vectors, an absent view adds nothing, and the result for
+one member of a batch does not depend on the others.
 
-Posterior means lie on a sphere whose radius is the root of the latent's size, where nearly all of
-a standard normal prior's mass is. Euclidean distance and angle then order neighbours alike: there
-is one distance for neighbours, novelty, clusters and the map.
+Posterior means are on a sphere whose radius is the square root of the latent dimension, where a
+standard normal prior has nearly all its mass. Euclidean distance and angle then give the same order
+of neighbours, so neighbours, novelty, clusters and the map share one distance.
 
-Two decoders share the latent: one explains the features, with one variance for each window kept at
-its optimum; the other paints pictures, for residuals and traversals (:mod:`glitch.model.painter`).
-Features have length one, so the logarithm of what was divided by, the loudness, goes beside them
-as one more number: without it no picture could be painted as bright as it is. Two linear heads
-learn from simulated glitches alone: which class was simulated, and with which parameters. No human
-label has a part in the encoder.
+Two decoders share the latent vector: one predicts the features, with one variance for each window
+kept at its optimum; the other predicts pictures, for residuals and traversals
+(:mod:`glitch.model.painter`). Features have length one; the logarithm of the removed length, the
+loudness, is one more input and output, because without it no picture could be decoded at its
+brightness. Two linear heads learn from simulated glitches alone: the simulated class, and the
+parameters of the simulation. No human label is used to train the encoder.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ from glitch.types import LatentTensor
 
 FRONT_END = "wavelet_scattering"
 
-Projected = Float[Tensor, "picture axis"]  # features on the principal axes, then the loudness
-Read = Float[Tensor, "picture read"]  # the same, then the trunk's features
-LOUDNESS_CENTRE = -2.3  # so that what is read has about mean 0 and variance 1 or less
+Projected = Float[Tensor, "picture axis"]  # features on the principal axes, and the loudness
+Read = Float[Tensor, "picture read"]  # the same, and the trunk's features
+LOUDNESS_CENTRE = -2.3  # subtracted, so that the input has about mean 0 and variance 1 or less
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,19 @@ class ScatteringArchitecture:
     n_views: int = 4
     n_frequency: int = 128
     n_time: int = 128
-    pooling: int = 2  # the model sees and paints means over pooling x pooling pixels
-    scales: int = 3  # of the wavelets; frequency cells have 2 ** scales pooled rows
+    pooling: int = 2  # input and output are means over pooling x pooling pixels
+    scales: int = 3  # of the wavelets; a frequency cell has 2 ** scales pooled rows
     directions: int = 8
-    axes: int = 256  # principal axes of the features that are kept
-    trunk: int = 0  # features of convolutions that learnt simulated classes; 0: no such trunk
+    axes: int = 256  # number of principal axes of the features
+    trunk: int = 0  # features of convolutions trained on simulated classes; 0: no trunk
     hidden: int = 512
     dropout: float = 0.1
     latent: int = 32
-    painter_centres: int = 512  # vectors that the picture decoder compares with
+    painter_centres: int = 512  # kernel centres of the picture decoder
     painter_axes: int = 96  # principal axes of each window's pictures
     independent_share: float = 0.1  # of the pixels, which overlap; see glitch.model.likelihood
-    classes: tuple[str, ...] = ()  # simulated ones that the first head names
-    parameters: tuple[str, ...] = ()  # of simulated glitches, that the second head predicts
+    classes: tuple[str, ...] = ()  # simulated classes that the first head predicts
+    parameters: tuple[str, ...] = ()  # simulation parameters that the second head predicts
 
     def __post_init__(self) -> None:
         if self.front_end != FRONT_END:
@@ -97,7 +98,7 @@ class ScatteringArchitecture:
 
 
 class ScatteringVAE(ViewsModel):
-    """Encoder, decoder of features, and painter."""
+    """Encoder, feature decoder and picture decoder."""
 
     mean: Float[Tensor, " feature"]
     projection: Float[Tensor, "feature axis"]
@@ -111,7 +112,7 @@ class ScatteringVAE(ViewsModel):
         self.front_end = ScatteringFeatures(
             n_rows, n_columns, architecture.scales, architecture.directions
         )
-        # Fitted before the first step; until then nothing passes.
+        # Fitted before the first step; the features are zero until then.
         self.register_buffer("mean", torch.zeros(self.front_end.n_features))
         shape = (self.front_end.n_features, architecture.axes)
         self.register_buffer("projection", torch.zeros(shape))
@@ -148,7 +149,9 @@ class ScatteringVAE(ViewsModel):
     def project(
         self, pictures: Float[Tensor, "picture freq time"], observed: Tensor, view: Members
     ) -> Read:
-        """Features of pooled pictures on the principal axes, their loudness, and the trunk's."""
+        """Return scattering features on the principal axes, the loudness, and the trunk's
+        features.
+        """
         projected = self.project_features(*self.front_end(pictures, observed))
         if self.trunk is None:
             return projected
@@ -157,13 +160,15 @@ class ScatteringVAE(ViewsModel):
     def project_features(
         self, features: Float[Tensor, "picture feature"], loudness: Float[Tensor, " picture"]
     ) -> Projected:
-        """What the front end found, as the encoder reads it and the decoder explains it."""
-        # A cell that was not observed is zero, and so is its deviation.
+        """Project scattering features and loudness to the encoder's input and the decoder's
+        target.
+        """
+        # An unobserved cell is zero, and its deviation must be zero too.
         projected: Projected = (features - self.mean * (features != 0)) @ self.projection
         return torch.cat([projected, loudness[:, None] - LOUDNESS_CENTRE], dim=1)
 
     def encode(self, pixels: PooledTensor, observed: PooledRows) -> Posterior:
-        """Posterior given prepared views; absent ones add nothing."""
+        """Return the posterior of prepared views; absent views add nothing."""
         member, view = observed.any(dim=2).nonzero(as_tuple=True)
         projected = self.project(pixels[member, view], observed[member, view], view)
         return self.encode_projected(projected, member, view, len(pixels))
@@ -171,12 +176,12 @@ class ScatteringVAE(ViewsModel):
     def encode_projected(
         self, projected: Read, member: Members, view: Members, n_batch: int
     ) -> Posterior:
-        """Posterior given the projected features of the views present.
+        """Return the posterior given the projected features of the views present.
 
         Args:
-            projected: one row for each view present, with the trunk's features at its end.
-            member: whose view each row is, of 0 to ``n_batch`` - 1, each at least once.
-            view: which view it is.
+            projected: one row for each view present, with the trunk's features last.
+            member: the glitch of each row, from 0 to ``n_batch`` - 1, each at least once.
+            view: the view of each row.
             n_batch: number of glitches.
         """
         window = one_hot(view, self._architecture.n_views).to(projected.dtype)
@@ -189,7 +194,7 @@ class ScatteringVAE(ViewsModel):
         return Posterior(mean, log_variance.clamp(LOWEST_LOG_VARIANCE, HIGHEST_LOG_VARIANCE))
 
     def explain(self, latent: LatentTensor, member: Members, view: Members) -> Projected:
-        """The expected features of some members' views."""
+        """Return the expected features, one row for each pair of ``member`` and ``view``."""
         window = one_hot(view, self._architecture.n_views).to(latent.dtype)
         explained: Tensor = self.explainer(torch.cat([latent[member], window], dim=1))
         return explained.float()
@@ -197,7 +202,7 @@ class ScatteringVAE(ViewsModel):
     def paint(
         self, latent: LatentTensor, member: Members, view: Members
     ) -> Float[Tensor, "picture pooled_freq pooled_time"]:
-        """The expected pixels of some members' views, one picture each."""
+        """Return the expected pixels, one picture for each pair of ``member`` and ``view``."""
         painted: Tensor = self.painter(latent[member], view)
         return painted
 

@@ -1,4 +1,4 @@
-"""Convolutions trained to classify simulated glitches, as features beside the scattering.
+"""Convolutions trained to classify simulated glitches, as features in addition to the scattering.
 
 Scattering features are not trained; these filters keep what distinguishes simulated classes. They
 are trained before the autoencoder and then frozen.
@@ -20,10 +20,11 @@ NORM_GROUPS = 8
 
 
 class Trunk(nn.Module):
-    """Features of single pictures, of mean 0 and deviation 1 over simulated ones once fitted.
+    """Features of single pictures, with mean 0 and standard deviation 1 over simulated glitches.
 
-    Over time each frequency cell keeps the mean and the largest, as the scattering does, so that
-    a shift of the picture hardly counts. Normalisation is by channel groups of one picture.
+    For each frequency cell the mean and the maximum over time are kept, as in the scattering, so
+    that a shift of the picture has little effect. Normalisation is by channel groups of one
+    picture.
     """
 
     centre: Float[Tensor, " feature"]
@@ -51,8 +52,8 @@ class Trunk(nn.Module):
     def forward(
         self, pictures: Float[Tensor, "picture freq time"], view: Members
     ) -> Float[Tensor, "picture feature"]:
-        """Features of pooled pictures, each of the window that ``view`` says."""
-        # roots even out the noise, so that faint structure is seen beside bright
+        """Return features of pooled pictures, each of the window given by ``view``."""
+        # square roots equalise the noise, so that faint structure counts next to bright structure
         seen = pictures.sqrt()[:, None].contiguous(memory_format=torch.channels_last)
         found = self.layers(seen)  # (N, C, cell, time)
         pooled = torch.cat([found.mean(dim=3), found.amax(dim=3)], dim=1).flatten(1)

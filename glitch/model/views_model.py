@@ -13,7 +13,7 @@ from glitch.model.divergence import Posterior
 from glitch.model.likelihood import RowGaussian
 from glitch.types import LatentTensor, ObservedTensor, ViewsTensor
 
-# Energy over the clip, averaged over pooling cells: what a model sees and paints.
+# Energy divided by the clip, averaged over pooling cells: input and output of a model.
 PooledTensor = Float[Tensor, "batch view pooled_freq pooled_time"]
 PooledRows = Bool[Tensor, "batch view pooled_freq"]
 Members = Int[Tensor, " picture"]
@@ -36,22 +36,24 @@ class Shapes(Protocol):
 
 
 class ViewsModel(nn.Module, ABC):
-    """Encoder and decoder of views. Pixels inside are energies over the clip, pooled."""
+    """Encoder and decoder of views. Pixels inside a model are energies divided by the clip,
+    pooled.
+    """
 
     likelihood: RowGaussian
 
     @property
     @abstractmethod
     def architecture(self) -> Shapes:
-        """What fixes the shapes of the weights: a frozen dataclass."""
+        """The frozen dataclass that fixes the shapes of the weights."""
 
     def prepare(
         self, values: ViewsTensor, observed: ObservedTensor
     ) -> tuple[PooledTensor, PooledRows]:
-        """Views as the model sees and explains them.
+        """Convert views to the model's input, which is also the target of its output.
 
         Args:
-            values: energy over the clip, in [0, 1], zero where not observed.
+            values: energy divided by the clip, in [0, 1], zero where not observed.
             observed: the rows that were measured.
 
         Returns:
@@ -65,14 +67,14 @@ class ViewsModel(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, pixels: PooledTensor, observed: PooledRows) -> Posterior:
-        """Posterior given prepared views; absent ones add nothing."""
+        """Return the posterior of prepared views; absent views add nothing."""
 
     def decode(self, latent: LatentTensor, wanted: Bool[Tensor, "batch view"]) -> PooledTensor:
-        """The expected pixels of the wanted views, zero in the others.
+        """Return the expected pixels of the selected views, zero in the others.
 
         Args:
             latent: one vector for each member of the batch.
-            wanted: which views to paint.
+            wanted: the views to decode.
         """
         member, view = wanted.nonzero(as_tuple=True)
         painted = self.paint(latent, member, view)  # (N, F, T)
@@ -83,4 +85,4 @@ class ViewsModel(nn.Module, ABC):
     def paint(
         self, latent: LatentTensor, member: Members, view: Members
     ) -> Float[Tensor, "picture pooled_freq pooled_time"]:
-        """The expected pixels of some members' views, one picture each."""
+        """Return the expected pixels, one picture for each pair of ``member`` and ``view``."""
