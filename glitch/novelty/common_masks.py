@@ -1,16 +1,15 @@
-"""Glitches seen under other conditions than the references: judged by what both have in common.
+"""Novelty of glitches observed under other conditions than the references, by common masks.
 
-Only references seen in the same windows and band calibrate (``glitch.novelty.conditions``). Where
-there are too few, a mask is sought that both sides contain: windows and rows of the tests that
-enough references have too. Everything that contains the mask, tests and references, is encoded
-again under it, and the tests are judged by the references under it. The argument of
-``glitch.novelty`` therefore holds within each mask. What does not contain the mask stays unchanged,
-on both sides.
+Only references observed in the same windows and band calibrate (``glitch.novelty.conditions``). If
+there are too few, a mask is used: windows and rows of the tests that enough references have too.
+All tests and references that contain the mask are encoded again from the masked views alone, and
+the p-values are computed from these vectors. The argument of ``glitch.novelty`` therefore holds
+within each mask. Glitches that do not contain the mask stay unchanged, on both sides.
 
-References may have different windows, each with its own classes, and a test of a class that a mask
-lacks would be called new under it. Several masks are therefore used, until they cover the
+References may have different windows, each with its own classes, and a test of a class without
+references under a mask would be called new. Several masks are therefore used, until they cover the
 references, and the p-value of a glitch is the largest: it is small only if no mask explains the
-glitch. The choice uses only windows and counts, never vectors.
+glitch. The choice of masks uses only windows and counts, never vectors.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ from glitch.novelty.kinds import Classes
 from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
 from glitch.types import LatentArray, ObservedArray
 
-MOST_MASKS = 4  # a condition: one for each window, where every reference has a single one
-MOST_ENCODED = 20_000  # under one mask: some minutes; where more show as much, none is judged
-# Vectors of the glitches at these places, encoded under this mask alone.
+MOST_MASKS = 4  # masks per condition: one for each window if every reference has a single window
+MOST_ENCODED = 20_000  # glitches encoded under one mask: some minutes; masks of more are skipped
+# Returns the vectors of the glitches at these positions, encoded from the masked views alone.
 Encode = Callable[[Int[np.ndarray, " glitch"], ObservedArray], LatentArray]
 Conditions = Bool[np.ndarray, "condition view freq"]  # the rows observed in each condition
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What the glitches of a pool show, for judging some of them by less."""
+    """The observed rows of the glitches of a pool, and a way to encode masked views."""
 
-    observed: Conditions  # of each number in ``Pool.conditions``
-    is_established: Bool[np.ndarray, " glitch"]  # of a class that calibrates
+    observed: Conditions  # indexed by the numbers in ``Pool.conditions``
+    is_established: Bool[np.ndarray, " glitch"]  # whether its class has enough references
     encode: Encode
 
 
@@ -59,14 +58,14 @@ def score_pool(
     is_established: Bool[np.ndarray, " glitch"],
     conditions: Int[np.ndarray, " glitch"],
 ) -> Pool:
-    """A pool of these glitches, scored and calibrated by each other as they are now.
+    """Build a pool of glitches that are scored and calibrated by each other.
 
     Args:
         means: Posterior means, shape (glitch, latent).
-        gps_times: In s; NaN where not known.
-        classes: A number for each class; ``UNLABELLED`` where there is no label.
-        is_reference: Which are references.
-        is_established: Which of them are of a class that calibrates.
+        gps_times: In s; NaN if not known.
+        classes: A number for each class; ``UNLABELLED`` for glitches without a label.
+        is_reference: Whether each glitch is a reference.
+        is_established: Whether its class has enough references to calibrate.
         conditions: A number for the windows and band of each.
     """
     references, places = References.ordered(means[is_reference], gps_times[is_reference])
@@ -97,15 +96,15 @@ def score_pool(
 def common_masks(
     own: ObservedArray, seen: Conditions, n_calibration: Int[np.ndarray, " condition"]
 ) -> list[ObservedArray]:
-    """Masks that glitches which show ``own`` share with the references, the most useful first.
+    """Choose masks that glitches observed in ``own`` share with the references, most useful first.
 
     Args:
-        own: Rows observed of each view.
-        seen: Those of each condition that references were seen in.
-        n_calibration: How many of each calibrate.
+        own: The observed rows of each view.
+        seen: The observed rows of each condition of the references.
+        n_calibration: The number of calibrating references of each condition.
 
     Returns:
-        At most ``MOST_MASKS``; none where no mask is shared with ``LEAST_CALIBRATION`` of them.
+        At most ``MOST_MASKS``; empty if no mask is shared with ``LEAST_CALIBRATION`` of them.
     """
     shared = [own & one for one, n in zip(seen, n_calibration, strict=True) if n]
     candidates = list({one.tobytes(): one for one in shared if one.any()}.values())
@@ -128,12 +127,12 @@ def common_masks(
 
 
 def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
-    """Those tests, and what could not be judged among them judged under common masks.
+    """Add p-values under common masks for the unlabelled glitches that have no p-value yet.
 
     Args:
-        pool: All glitches of a detector and kind.
-        tests: What ``judge_pool`` said of it.
-        seen: What they show, and how to encode less of it.
+        pool: All glitches of a detector and origin.
+        tests: The result of ``judge_pool`` for it.
+        seen: Their observed rows, and a way to encode masked views.
     """
     n = len(pool.classes)
     p_values, scores, weights = np.full(n, np.nan), np.full(n, np.nan), np.ones(n)
@@ -155,7 +154,7 @@ def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
         found = judge_pool(_under(pool, mask, shows, seen))
         asked = np.isin(found.places, np.nonzero(lacking & np.isin(pool.conditions, conditions))[0])
         asked &= np.isfinite(found.p_values)
-        if asked.sum() > n_alike:  # else the few that it judges say little of the run
+        if asked.sum() > n_alike:  # masks that test fewer say little about the whole run
             slants.append(found.slant)
             asides.append(found.aside)
         places = found.places[asked]
@@ -171,14 +170,14 @@ def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
         p_values=p_values[places],
         scores=scores[places],
         weights=weights[places],
-        # The masks look at the same glitches, so these are not added up.
+        # Masks share glitches, so the excesses are not independent and must not be added.
         slant=max(slants, key=attrgetter("sigmas")),
         aside=max(asides, key=attrgetter("is_told", "excess")),
     )
 
 
 def _under(pool: Pool, mask: ObservedArray, shows: Bool[np.ndarray, " glitch"], seen: Seen) -> Pool:
-    """The pool with everything that shows as much encoded under the mask, which is tested alone."""
+    """Encode all glitches that contain the mask again, and limit the tests to them."""
     means: Float[np.ndarray, "glitch latent"] = pool.means.copy()
     places = np.nonzero(shows)[0]
     means[places] = seen.encode(places, mask)

@@ -1,8 +1,8 @@
-"""The condition under which a glitch was seen: its windows, and the band of each.
+"""The condition under which a glitch was observed: its windows, and the band of each.
 
-The encoder knows what was not observed, but the position of a glitch still depends on it: when real
-glitches with one window were judged by references with four, one and a half times the nominal
-number were called novel. Glitches therefore calibrate each other only under the same condition.
+The encoder knows which parts are missing, but the latent vector still depends on it: when real
+glitches with one window were compared with references with four, 1.5 times the nominal number were
+flagged as novel. Glitches therefore calibrate each other only under the same condition.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from glitch.views import Views
 
 
 def condition_of(views: Views) -> str:
-    """Windows and bands in words; equal where glitches were seen alike.
+    """Describe windows and bands as text; equal for glitches observed under the same condition.
 
-    Bands are of the rows observed, to their edges in Hz.
+    Bands extend to the outer edges, in Hz, of the observed rows.
     """
     recipe = views.preprocessing
     ratio = recipe.highest_frequency_hz / recipe.lowest_frequency_hz

@@ -1,20 +1,20 @@
-"""How novel a glitch is: a conformal p-value of its distance to known glitches.
+"""Novelty of a glitch: a conformal p-value of its distance to known glitches.
 
-The references are the known glitches: those that carry the label of a class. The score of a glitch
-is its cosine distance in the latent space to its k-th nearest reference (higher is more novel):
-the length of a posterior mean grows with how many views there are and how loud they are, its
-direction says what they show (docs/science/discovery.md).
+The references are the known glitches: those labelled with a class. The score of a glitch is its
+cosine distance in the latent space to its k-th nearest reference (higher is more novel). The length
+of a posterior mean is not used, because it grows with the number of views and their loudness; its
+direction describes their content (docs/science/discovery.md).
 
-Every reference of an established class calibrates too, by its distance to its k-th nearest among
-the *other* references. That keeps p-values valid: were the glitch asked about one more reference,
-as full conformal prediction has it, the calibration scores could only be lower, and the p-value
-lower; and that p-value is uniform or larger for a glitch that is exchangeable with the known ones
-(Vovk, Gammerman & Shafer 2005, ch. 2; Laxhammar & Falkman 2010 for the nearest-neighbour score).
+References of established classes calibrate too, each by its distance to its k-th nearest among the
+*other* references. This keeps p-values valid: in full conformal prediction the tested glitch would
+be one more reference, the calibration scores could only be lower, and so could the p-value; and
+that p-value is uniform or larger for a glitch that is exchangeable with the known ones (Vovk,
+Gammerman & Shafer 2005, ch. 2; Laxhammar & Falkman 2010 for the nearest-neighbour score).
 
-Glitches of one episode, and copies of one picture, are near each other whatever they show, so they
-never vouch for one another, and one of each episode calibrates (``glitch.novelty.episodes``). Which
-windows and which band were seen changes where a glitch lies, so only those seen under the same
-conditions calibrate (``glitch.novelty.conditions``).
+Glitches of one episode, and copies of one picture, are near each other regardless of their class,
+so they are never compared with each other, and only one of each episode calibrates
+(``glitch.novelty.episodes``). The latent vector also depends on the observed windows and band, so
+only glitches observed under the same conditions calibrate (``glitch.novelty.conditions``).
 """
 
 from __future__ import annotations
@@ -29,33 +29,36 @@ from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S, STORM_S, Times
 from glitch.types import LatentArray
 
 NEAREST = 5  # the k of "distance to the k-th nearest reference"
-# Scores this near are equal: single precision, and the order of sums, differ by as much.
+# Scores closer than this are equal: rounding in single precision can differ by as much.
 TIE = 1e-6
 LEAST_REFERENCES = 50
 LEAST_CALIBRATION = 20
-# An observing run calibrates alone from here on: its p-values then reach down to 1 / 301.
+# An observing run with this many calibration scores calibrates alone; its smallest p-value is 1 /
+# 301.
 LEAST_OF_RUN = 300
-# Members of a smaller class have too few like them to be told from novel ones.
+# Members of smaller classes cannot be distinguished from novel glitches.
 LEAST_OF_CLASS = 12
 WHICH_CALIBRATE = f"of classes with {LEAST_OF_CLASS} or more that lie {EPISODE_S:g} s apart"
-_BLOCK_BYTES = 64 << 20  # of distances held at once
+_BLOCK_BYTES = 64 << 20  # of distances in memory at a time
 
 Positions = Int[np.ndarray, " glitch"]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The answer to "is it novel?". Not judged is its own answer, never "not novel"."""
+    """The result of a novelty test. "Not judged" is a result of its own, not the same as "not
+    novel".
+    """
 
     score: float | None  # distance to the k-th nearest reference; higher is more novel
     p_value: float | None  # in (0, 1]; lower is more novel
     is_judged: bool
-    reason: str | None  # why it could not be judged
-    observing_run: str | None = None  # whose glitches alone calibrated it; None: all runs
+    reason: str | None  # why it could not be judged; None if it was
+    observing_run: str | None = None  # the only run used for calibration; None: all runs
 
     @property
     def basis(self) -> str | None:
-        """A sentence on what calibrated it; None where it is not judged."""
+        """A sentence on the glitches that calibrated it; None if it was not judged."""
         if not self.is_judged:
             return None
         if self.observing_run is not None:
@@ -72,26 +75,28 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a score is compared with."""
+    """Counts of calibration scores, compared with one score."""
 
-    n: int  # calibration scores
-    n_as_novel: int  # of them at least as high as the score judged
+    n: int  # number of calibration scores
+    n_as_novel: int  # number of them at least as high as the score
 
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """The known glitches of one detector and kind, ordered by time; those without one come last."""
+    """The known glitches of one detector and origin, ordered by time; those without a time come
+    last.
+    """
 
-    units: LatentArray  # of length one, or zeros
-    gps_times: Times  # s, ascending; NaN where not known
+    units: LatentArray  # vectors of length one, or zero
+    gps_times: Times  # s, ascending; NaN if not known
 
     @classmethod
     def ordered(cls, means: LatentArray, gps_times: Times) -> tuple[References, Positions]:
-        """The references, and the positions of the given ones among them.
+        """Sort references by time, and return them with the position of each given one.
 
         Args:
             means: Posterior means, shape (glitch, latent).
-            gps_times: In s; NaN where not known.
+            gps_times: In s; NaN if not known.
         """
         order = np.argsort(gps_times, kind="stable")
         places = np.empty(len(order), dtype=np.int64)
@@ -100,7 +105,7 @@ class References:
 
 
 def directions(means: LatentArray) -> LatentArray:
-    """Each vector divided by its length, float32; a vector of zeros stays one."""
+    """Divide each vector by its length, as float32; a zero vector stays zero."""
     wide = means.astype(np.float64)
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
     return (wide / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
@@ -109,20 +114,21 @@ def directions(means: LatentArray) -> LatentArray:
 def novelty_scores(
     means: LatentArray, gps_times: Times, own: Positions, references: References
 ) -> Float[np.ndarray, " glitch"]:
-    """The score of each glitch; higher is more novel.
+    """Compute the score of each glitch; higher is more novel.
 
-    Left out for each: itself, and references of its episode (``glitch.novelty.episodes``). For a
-    reference also those that may be its event again, or copies of it: so it never calibrates by
-    itself, and its score can only be higher. A copy of a reference is known, and near to it.
+    The glitch itself, and references of its episode (``glitch.novelty.episodes``), are left out. If
+    the glitch is a reference, possible repetitions of its event and copies of it are left out too:
+    a reference must not calibrate by itself, and this can only raise its score. For other glitches
+    copies count: a copy of a reference is known.
 
     Args:
         means: Posterior means, shape (glitch, latent).
-        gps_times: In s; NaN where not known.
-        own: Where each glitch stands among the references, -1 where it is none.
-        references: What they are compared with.
+        gps_times: In s; NaN if not known.
+        own: The position of each glitch among the references, -1 if it is not a reference.
+        references: The references to compare with.
 
     Returns:
-        Cosine distance (0 to 2) to the ``NEAREST``-th nearest; NaN where fewer are left.
+        Cosine distance (0 to 2) to the ``NEAREST``-th nearest; NaN if there are fewer.
     """
     scores = np.full(len(means), np.nan)
     known = references.units
@@ -160,9 +166,9 @@ def novelty_scores(
 
 
 def novelty_score(mean: Float[np.ndarray, " latent"], references: LatentArray) -> float:
-    """Cosine distance (0 to 2) to the ``NEAREST``-th nearest reference; higher is more novel.
+    """Compute the cosine distance (0 to 2) to the ``NEAREST``-th nearest reference.
 
-    A vector of zeros has no direction: it is at distance 1 from everything.
+    Higher is more novel. A zero vector has no direction: its distance to everything is 1.
 
     Args:
         mean: Posterior mean of the glitch, shape (latent,).
@@ -181,11 +187,11 @@ def novelty_score(mean: Float[np.ndarray, " latent"], references: LatentArray) -
 
 
 def conformal_p_value(n_as_novel: int, n_calibration: int) -> float:
-    """Conformal p-value in (0, 1]; lower is more novel.
+    """Compute a conformal p-value in (0, 1]; lower is more novel.
 
     Args:
-        n_as_novel: How many calibration scores are at least as high as the score judged.
-        n_calibration: How many calibration scores there are.
+        n_as_novel: Number of calibration scores at least as high as the score.
+        n_calibration: Number of calibration scores.
 
     Raises:
         GlitchError: if the counts contradict each other.
@@ -205,21 +211,21 @@ def judge(
     condition: str | None = None,
     ifo: str | None = None,
 ) -> Judgement:
-    """The judgement that these counts allow.
+    """Compute the p-value of a score from counts, or explain why it cannot be computed.
 
     Args:
-        score: Distance to the ``NEAREST``-th nearest reference, or None where there is none.
-        n_references: References of the same detector and the same kind of origin.
-        whole: Calibration scores of the same detector, kind of origin and conditions.
-        run: Those of the same observing run among them; None where the time is not known.
-        run_name: Its name.
-        condition: The windows and band in which the glitch was seen
+        score: Distance to the ``NEAREST``-th nearest reference; None if there are too few.
+        n_references: Number of references of the same detector and origin.
+        whole: Calibration scores of the same detector, origin and conditions.
+        run: The part of them in the same observing run; None if the time is not known.
+        run_name: Name of that run.
+        condition: The windows and band in which the glitch was observed
             (``glitch.novelty.conditions``).
-        ifo: The detector, where published glitches of it could be loaded; None of simulated ones.
+        ifo: The detector, if published glitches of it can be loaded; None for simulated ones.
 
     Returns:
-        A judgement by the run where ``LEAST_OF_RUN`` of it calibrate, else by the whole. With too
-        few references or calibration scores it is not judged, and says why.
+        A judgement by the run if at least ``LEAST_OF_RUN`` glitches of it calibrate, else by all
+        runs. With too few references or calibration scores it is not judged, and gives the reason.
     """
     if n_references < LEAST_REFERENCES or score is None:
         return _not_judged(
@@ -235,7 +241,7 @@ def judge(
 
 
 def too_few_calibrate(n: int, condition: str | None = None) -> str:
-    """Why a glitch could not be judged, and what helps."""
+    """Explain that too few glitches calibrate, and what the user can do."""
     seen = "" if condition is None else f" and seen in the same windows and band ({condition})"
     helps = " A clustering can judge it by what both show, if they share a window."
     both = "" if condition is None else helps

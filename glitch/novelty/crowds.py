@@ -1,8 +1,8 @@
-"""The crowd score: novelty of glitches that form a dense group without a known class.
+"""The crowd score: novelty of glitches that form a dense group outside the known classes.
 
-A single glitch is judged by its distance to the known (``glitch.novelty``). With many unlabelled
-glitches at hand, more is known: a new class is a place where unlabelled glitches are near each
-other and the known are not. The score is
+A single glitch is tested by its distance to the known ones (``glitch.novelty``). Many unlabelled
+glitches contain more information: a new class is a region where unlabelled glitches are close to
+each other and known ones are far away. The score is
 
     (distance to the 5th nearest known) / (distance to the 5th nearest of all + 0.1)
     + share of unlabelled glitches among the 10 nearest of all
@@ -13,7 +13,7 @@ way, each without itself, and calibrate (Bates et al. 2023; Marandon, Lei, Mary 
 scores that use calibration and tests together).
 
 Neighbours are other events (``glitch.novelty.episodes``): none of the glitch's own episode, and one
-of each other. Otherwise one known glitch that a detector repeats within minutes would form a group.
+of each other. Otherwise a known glitch that a detector repeats within minutes would form a group.
 """
 
 from __future__ import annotations
@@ -36,36 +36,42 @@ from glitch.novelty.episodes import (
 from glitch.types import LatentArray
 
 CROWD = 10
-SOFTENING = 0.1  # cosine distance: crowds nearer to each other than this gain little more
-_SOUGHT = CROWD + 20  # at first; more for those that find too few other events among them
+SOFTENING = 0.1  # cosine distance: groups denser than this score little higher
+_SOUGHT = CROWD + 20  # neighbours searched at first; more if they contain too few other events
 _COMPARED_AT_ONCE = 20_000
-# An episode is stood for by so few that ten others are always found among as many.
+# Episodes have few representatives, so this many neighbours contain ten other events.
 _MOST_SOUGHT = 1024
 
-Places = Int[np.ndarray, "glitch near"]  # -1 where there is none
+Places = Int[np.ndarray, "glitch near"]  # -1 if there is none
 Distances = Float[np.ndarray, "glitch near"]  # cosine
 
 
 @dataclass(frozen=True, eq=False)
 class Crowds:
-    """What is near each glitch of a detector, known or not, beyond its own episode."""
+    """The neighbourhood of each glitch of a detector, known or not, outside its own episode."""
 
-    to_any: Float[np.ndarray, " glitch"]  # cosine distance to the 5th nearest; NaN where fewer
-    unlabelled: Float[np.ndarray, " glitch"]  # share of the ten nearest
-    # One over the unlabelled glitches of the same episode that are nearer than other events are:
-    # a burst counts as one test.
+    to_any: Float[
+        np.ndarray, " glitch"
+    ]  # cosine distance to the 5th nearest; NaN if there are fewer
+    unlabelled: Float[
+        np.ndarray, " glitch"
+    ]  # fraction of unlabelled glitches among the ten nearest
+    # 1 / (number of unlabelled glitches of the same burst), so that a burst counts as one test. A
+    # burst is the glitches of one episode that are nearer than other events.
     weights: Float[np.ndarray, " glitch"]
-    stands: Int[np.ndarray, " glitch"]  # the one that stands for each (``glitch.novelty.episodes``)
-    pairs: Int[np.ndarray, "2 pair"]  # of those that stand and are of one burst
-    repeats: Bool[np.ndarray, " glitch"]  # whether another may be its event again, by its look
+    stands: Int[np.ndarray, " glitch"]  # the representative of each (``glitch.novelty.episodes``)
+    pairs: Int[np.ndarray, "2 pair"]  # pairs of representatives of one burst
+    repeats: Bool[
+        np.ndarray, " glitch"
+    ]  # whether another glitch may be the same event or a copy, by its distance
 
     def of_bursts(self, p_values: Float[np.ndarray, " glitch"]) -> Float[np.ndarray, " glitch"]:
-        """The p-value of each glitch's burst: that of its least novel member.
+        """Return the p-value of each glitch's burst: the largest among its members.
 
-        So a burst is flagged whole or not at all, and not for its strangest repetitions.
+        A burst is therefore flagged as a whole or not at all, not for its most unusual members.
 
         Args:
-            p_values: Of each glitch; NaN where it was not tested.
+            p_values: Of each glitch; NaN if it was not tested.
         """
         least = np.zeros(len(p_values))
         np.maximum.at(least, self.stands, np.nan_to_num(p_values, nan=0.0))
@@ -75,13 +81,13 @@ class Crowds:
         return np.where(np.isnan(p_values), np.nan, least[self.stands])
 
     def scores(self, to_known: Float[np.ndarray, " glitch"]) -> Float[np.ndarray, " glitch"]:
-        """The score of each glitch; higher is more novel.
+        """Compute the score of each glitch; higher is more novel.
 
         Args:
             to_known: Cosine distance to the ``NEAREST``-th nearest reference of another event.
 
         Returns:
-            Scores above 0; NaN where ``to_known`` is, or too few other events were found.
+            Scores above 0; NaN where ``to_known`` is NaN, or too few other events were found.
         """
         scores: Float[np.ndarray, " glitch"] = (
             to_known / (self.to_any + SOFTENING) + self.unlabelled + to_known
@@ -92,14 +98,14 @@ class Crowds:
 def crowds_of(
     units: LatentArray, gps_times: Times, is_known: Bool[np.ndarray, " glitch"]
 ) -> Crowds:
-    """The crowd of each glitch among all of its detector and kind.
+    """Find the neighbourhood of each glitch among all of its detector and origin.
 
-    Takes time that grows little faster than their number, however many are of one burst.
+    The time grows little faster than the number of glitches, even if many are of one burst.
 
     Args:
         units: Vectors of length one, float32, shape (glitch, latent).
-        gps_times: In s; NaN where not known.
-        is_known: Which are references.
+        gps_times: In s; NaN if not known.
+        is_known: Whether each glitch is a reference.
     """
     stands = standing_for(units, gps_times)
     places, distances = _nearest(units, stands)
@@ -116,7 +122,7 @@ def crowds_of(
             lacking, index[more], chords**2 / 2, units, gps_times
         )
     lacking = np.nonzero((found < 0).any(axis=1))[0]
-    if len(lacking) and sought < len(index):  # a few events filled all that was sought
+    if len(lacking) and sought < len(index):  # all neighbours searched are of a few events
         heads = index[are_heads(units[index], gps_times[index])]
         more, chords = nearest_to(units[lacking], units[heads], min(sought, len(heads)))
         found[lacking], away[lacking] = _other_events(
@@ -129,7 +135,7 @@ def crowds_of(
     again = np.asarray(same_event(distances, gps_times[:, None], gps_times[places]))
     again &= places != np.arange(len(units))[:, None]
     repeats = np.asarray((again & (distances <= COPY_DISTANCE)).any(axis=1))
-    # Copies without a time are told by their distance: as many as the search found.
+    # Copies without a time are recognised by distance, as far as the search found them.
     copies = again & (np.isnan(gps_times[:, None]) | np.isnan(gps_times[places]))
     copies &= ~is_known[places]
     pairs = _of_one_burst(units, gps_times, stands, to_any)
@@ -142,14 +148,14 @@ def crowds_of(
 
 
 def _nearest(units: LatentArray, stands: Int[np.ndarray, " glitch"]) -> tuple[Places, Distances]:
-    """The nearest of those that stand for others; each may find itself."""
+    """Find the nearest representatives of each glitch; each may find itself."""
     index = np.unique(stands)
     if len(units) <= MOST_EXACT or len(index) <= _SOUGHT:
         near, chords = nearest_to(units, units[index], min(_SOUGHT, len(index)))
         return index[near], chords**2 / 2
     near, chords = nearest_among(units[index], _SOUGHT)
     own = np.searchsorted(index, stands)
-    # The one that stands for a glitch, and what is near to that one.
+    # The representative of a glitch, and the neighbours of that representative.
     places = np.concatenate([stands[:, None], index[near][own]], axis=1)
     distances = np.concatenate([np.zeros((len(units), 1)), chords[own] ** 2 / 2], axis=1)
     moved = np.nonzero(stands != np.arange(len(units)))[0]
@@ -170,11 +176,11 @@ def _other_events(
     units: LatentArray,
     gps_times: Times,
 ) -> tuple[Int[np.ndarray, "asked ten"], Float[np.ndarray, "asked ten"]]:
-    """The nearest of other events, one of each: of those given in order of distance."""
+    """Select the nearest other events, one glitch of each, from neighbours in order of distance."""
     n = len(asked)
     found = np.full((n, CROWD), -1, dtype=np.int64)
     away = np.full((n, CROWD), np.inf)
-    times = np.full((n, CROWD), np.inf)  # of those found: far from everything where none is
+    times = np.full((n, CROWD), np.inf)  # times of the selected; infinite if there is none
     count = np.zeros(n, dtype=np.int64)
     own = gps_times[asked]
     for column in range(places.shape[1]):
@@ -198,7 +204,7 @@ def _is_again(
     units: LatentArray,
     gps_times: Times,
 ) -> Bool[np.ndarray, " asked"]:
-    """Whether each may be the event of one that was found."""
+    """Whether each may be the same event as one already selected."""
     is_again = np.zeros(len(near), dtype=np.bool_)
     for start in range(0, len(near), _COMPARED_AT_ONCE):
         rows = slice(start, start + _COMPARED_AT_ONCE)
@@ -215,7 +221,9 @@ def _of_one_burst(
     stands: Int[np.ndarray, " glitch"],
     to_any: Float[np.ndarray, " glitch"],
 ) -> Int[np.ndarray, "2 pair"]:
-    """Pairs of one episode that are nearer to each other than five other events are to one."""
+    """Find pairs of one episode that are nearer to each other than the fifth other event is to
+    either.
+    """
     standing = np.nonzero(np.isfinite(gps_times) & (stands == np.arange(len(units))))[0]
     standing = standing[np.argsort(gps_times[standing], kind="stable")]
     times, reach = gps_times[standing], np.nan_to_num(to_any[standing], nan=np.inf)

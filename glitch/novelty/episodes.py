@@ -1,15 +1,15 @@
 """What counts as one event: glitches of one burst, and copies of one image.
 
-A detector repeats itself. One disturbance causes forty similar glitches within a minute, one source
-may cause the same glitch every ten minutes for hours, and one image may be stored again under
-another name. None of these is forty observations, so everything that novelty compares or counts is
-taken between events, never within one.
+Detector noise repeats. One disturbance causes forty similar glitches within a minute, one source
+may cause the same glitch every ten minutes for hours, and one image may be stored twice under
+different names. None of these is forty observations, so all comparisons and counts for novelty are
+between events, never within one.
 
-Glitches within ``EPISODE_S`` of each other belong to one episode; those within ``STORM_S`` that
-hardly differ are also one event. The time of a glitch without a time is unknown, so all that hardly
-differ count as copies of one. For glitches with times the rule is the same for known and unknown
-ones, so it does not affect validity, however long an episode is. Possible copies only make
-calibration scores higher (docs/decisions/0009-a-flag-that-can-be-trusted.md).
+Glitches within ``EPISODE_S`` of each other belong to one episode; nearly identical ones within
+``STORM_S`` are also one event. Nearly identical glitches count as copies if the time of either is
+unknown. For glitches with times the rule is the same for known and unknown ones, so it does not
+affect validity, however long an episode is. Possible copies only make calibration scores higher
+(docs/decisions/0009-a-flag-that-can-be-trusted.md).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from jaxtyping import Bool, Float, Int
 
 from glitch.types import LatentArray
 
-EPISODE_S = 120.0  # s; whatever happens within is of one episode
+EPISODE_S = 120.0  # s; glitches closer in time are of one episode
 STORM_S = 86_400.0  # s; one source may repeat itself for hours
-# Cosine distance. A picture shifted by four columns lies within 0.007 of itself in half of all
-# cases; of one real glitch in ten another event lies within 0.01.
+# Cosine distance. For half of all pictures, a shift by four columns changes the vector by less than
+# 0.007; one real glitch in ten has another event within 0.01.
 COPY_DISTANCE = 0.01
-# Of the glitches of one stretch of ``EPISODE_S``, so many stand for all where a crowd is sought.
+# Representatives of one interval of ``EPISODE_S`` in the search for neighbours.
 MOST_OF_EPISODE = 16
-MOST_HEADS = 256  # of a day: so a day of any number takes linear time
+MOST_HEADS = 256  # heads of a day, so that the time is linear in the number of glitches
 
-Times = Float[np.ndarray, " glitch"]  # s; NaN where not known
+Times = Float[np.ndarray, " glitch"]  # s; NaN if not known
 
 
 def same_event(
@@ -38,32 +38,36 @@ def same_event(
     *,
     storm_s: float = STORM_S,
 ) -> Bool[np.ndarray, ...]:
-    """Which pairs are of one episode, or may be one event again.
+    """Determine which pairs are of one episode, or may be repetitions or copies of one event.
 
     Args:
         distances: Cosine distance of each pair.
-        times: GPS time of one, s; NaN where not known.
-        others: Of the other.
+        times: GPS time of the first glitch, s; NaN if not known.
+        others: GPS time of the second.
         storm_s: How long one source may repeat itself, s.
     """
     apart = np.abs(times - others)
-    # Where a time is not known, the distance alone tells.
+    # If a time is not known, the distance alone decides.
     return np.asarray((apart <= EPISODE_S) | ((distances <= COPY_DISTANCE) & ~(apart > storm_s)))
 
 
 def one_an_episode(
     units: LatentArray, gps_times: Times, classes: Int[np.ndarray, " glitch"]
 ) -> Bool[np.ndarray, " glitch"]:
-    """Whether each glitch stands for its episode among those of its class.
+    """Select one representative of each episode and class.
 
-    In order of time the first stands, and none of its class within ``EPISODE_S`` after it; then
-    those without a time, in the order given, unless they may be copies of one that stands. The
-    choice looks at times and copies alone, never at how novel a glitch is.
+    In order of time the first glitch of a class is selected, and the next of that class more than
+    ``EPISODE_S`` after the last selected one. Then glitches without a time are added, in the order
+    given, unless they may be copies of one already selected. The selection uses only times and
+    copies, never novelty.
 
     Args:
         units: Vectors of length one, float32, shape (glitch, latent).
-        gps_times: In s; NaN where not known.
+        gps_times: In s; NaN if not known.
         classes: A number for each class.
+
+    Returns:
+        True for the selected glitches.
     """
     stands = np.zeros(len(units), dtype=np.bool_)
     for one in np.unique(classes):
@@ -84,7 +88,7 @@ def one_an_episode(
 def _repeats(
     units: LatentArray, asked: Int[np.ndarray, " asked"], standing: Int[np.ndarray, " standing"]
 ) -> Bool[np.ndarray, " asked"]:
-    """Which of them may be copies of one that stands, or of an earlier one of them that does."""
+    """Whether each may be a copy of a selected glitch, or of an earlier one that is not a copy."""
     is_copy = np.zeros(len(asked), dtype=np.bool_)
     if len(standing):
         block = max(1, (16 << 20) // len(standing))
@@ -100,15 +104,16 @@ def _repeats(
 
 
 def standing_for(units: LatentArray, gps_times: Times) -> Int[np.ndarray, " glitch"]:
-    """The glitch that stands for each one where a crowd is sought; most stand for themselves.
+    """Find the representative of each glitch for the search of neighbours; most represent
+    themselves.
 
-    Of the glitches in one stretch of ``EPISODE_S`` at most ``MOST_OF_EPISODE`` stand, chosen as
-    unlike each other as can be (farthest first: Gonzalez 1985), and each other one is stood for by
-    the nearest of them. So a burst of any length takes linear time and a bounded crowd.
+    Each interval of ``EPISODE_S`` has at most ``MOST_OF_EPISODE`` representatives, chosen as
+    dissimilar as possible (farthest first: Gonzalez 1985). Every other glitch is represented by the
+    nearest of them. A burst of any length therefore takes linear time and adds few neighbours.
 
     Args:
         units: Vectors of length one, float32, shape (glitch, latent).
-        gps_times: In s; NaN where not known. Those without one stand for themselves.
+        gps_times: In s; NaN if not known. Glitches without a time represent themselves.
     """
     stands = np.arange(len(units))
     timed = np.nonzero(np.isfinite(gps_times))[0]
@@ -123,14 +128,17 @@ def standing_for(units: LatentArray, gps_times: Times) -> Int[np.ndarray, " glit
 
 
 def are_heads(units: LatentArray, gps_times: Times) -> Bool[np.ndarray, " glitch"]:
-    """Which stand for what repeats them within their day, or where no time is known.
+    """Drop near-copies within a day, or among glitches without a time.
 
-    Of a day's first ``MOST_HEADS`` in the order given each takes out what hardly differs from it,
-    so a source that repeats itself thousands of times leaves few; the others stay.
+    The first ``MOST_HEADS`` remaining glitches of a day, in the order given, each remove later
+    near-copies, so few remain of a source that repeats thousands of times.
 
     Args:
         units: Vectors of length one, float32, shape (glitch, latent).
-        gps_times: In s; NaN where not known.
+        gps_times: In s; NaN if not known.
+
+    Returns:
+        True for the glitches that remain.
     """
     days = np.nan_to_num(np.floor(gps_times / STORM_S), nan=-1.0)
     stays = np.ones(len(units), dtype=np.bool_)
@@ -148,7 +156,7 @@ def are_heads(units: LatentArray, gps_times: Times) -> Bool[np.ndarray, " glitch
 
 
 def _farthest_first(units: LatentArray) -> Int[np.ndarray, " batch"]:
-    """Which of the chosen ones stands for each."""
+    """Return the representative of each."""
     nearest = units @ units[0]
     owner = np.zeros(len(units), dtype=np.int64)
     for _ in range(MOST_OF_EPISODE - 1):

@@ -1,15 +1,16 @@
-"""A check whether the labels are a fair sample of the known kinds.
+"""A check whether the labels are a fair sample of the known classes.
 
 If only typical members of a class are labelled, the others look new, and no p-value can show it,
 because exchangeability itself fails. But then unlabelled glitches surrounded by labelled ones are
-more often than by chance the farthest from the known of their kind. If one label in ten is missing,
-only the farthest are affected. The farthest twentieth is therefore counted kind by kind, and the
-counts are summed (hypergeometric; Mantel & Haenszel 1959). New kinds affect it little: their
-neighbours are unlabelled, so they are not surrounded by labelled ones. The number of unlabelled
-neighbours depends on the number of labels, so the threshold for "surrounded" is taken from the
-labelled glitches of the kind.
+more often than by chance the farthest from the known ones of their class. If one label in ten is
+missing, only the farthest are affected. The farthest twentieth is therefore counted class by class,
+and the counts are summed (hypergeometric; Mantel & Haenszel 1959). New classes affect it little:
+their neighbours are unlabelled, so they are not surrounded by labelled ones. The number of
+unlabelled neighbours depends on the number of labels, so the threshold for "surrounded" is taken
+from the labelled glitches of the class.
 
-The check can detect a selection but cannot exclude one, and does not cover kinds without labels.
+The check can detect a selection but cannot exclude one, and does not cover classes without labels.
+The class of an unlabelled glitch is the one that it resembles (``glitch.novelty.kinds``).
 """
 
 from __future__ import annotations
@@ -19,30 +20,32 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-USUAL = 0.9  # a glitch lies amid labelled ones where no more of its ten nearest are unlabelled
-# than of this share of the labelled ones of its kind; three of ten always do, ten of ten never.
+USUAL = 0.9  # quantile, over the labelled glitches of a class, of the unlabelled fraction of the
+# ten nearest; glitches up to it are surrounded by labelled ones. Kept in this range:
 AMID_AT_LEAST, AMID_AT_MOST = 0.3, 0.9
-FARTHEST = 0.05  # of a kind, labelled or not
-SIGMAS = 2.0  # from which on it is said; by chance alone once in 40 times
+FARTHEST = 0.05  # of a class, labelled or not
+SIGMAS = 2.0  # reported from here on; by chance alone once in 40 times
 
 
 class SelectionExcess(NamedTuple):
-    """How many more of those farthest from the known are unlabelled than of a fair sample."""
+    """Excess of unlabelled glitches among the farthest from the known, over a fair sample."""
 
     more: float = 0.0
-    variance: float = 0.0  # of that number, for a fair sample
+    variance: float = 0.0  # variance of that number, for a fair sample
 
     def plus(self, other: SelectionExcess) -> SelectionExcess:
-        """Of both, which are independent: two detectors."""
+        """Add two independent excesses, such as those of two detectors."""
         return SelectionExcess(self.more + other.more, self.variance + other.variance)
 
     @property
     def sigmas(self) -> float:
-        """In standard deviations; above 0 where they are more, 0 where nothing compares."""
+        """The excess in standard deviations; above 0 for an excess, 0 if nothing could be
+        compared.
+        """
         return float(self.more / np.sqrt(self.variance)) if self.variance else 0.0
 
 
-NO_EXCESS = SelectionExcess()  # nothing compares
+NO_EXCESS = SelectionExcess()  # nothing to compare
 
 
 def selection_excess(
@@ -52,15 +55,15 @@ def selection_excess(
     is_test: Bool[np.ndarray, " glitch"],
     calibrates: Bool[np.ndarray, " glitch"],
 ) -> SelectionExcess:
-    """Tests against what calibrates them.
+    """Compare the tests with the glitches that calibrate them.
 
     Args:
         to_known: Cosine distance to the fifth nearest reference of another event.
-        unlabelled: The share of unlabelled glitches among the ten nearest.
-        kinds: A number for the class that each looks like.
-        is_test: Which are tested, one of each burst, and look like no class of too few labels:
-            what that one lacks is known, and said elsewhere.
-        calibrates: Which calibrate, of the same.
+        unlabelled: Fraction of unlabelled glitches among the ten nearest.
+        kinds: A number for the class that each resembles.
+        is_test: The tests, one of each burst, without those that resemble a class with too few
+            labels (those are reported elsewhere).
+        calibrates: The calibrating glitches, selected in the same way.
     """
     found = NO_EXCESS
     for kind in np.unique(kinds[calibrates]):

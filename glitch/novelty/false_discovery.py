@@ -1,9 +1,9 @@
-"""Which of many tests to believe: Benjamini-Hochberg, and what conformal p-values allow it.
+"""Selection of discoveries among many tests: Benjamini-Hochberg for conformal p-values.
 
-Among glitches flagged at a nominal false-discovery rate, the expected share of glitches of known
-kinds is at most that rate (Benjamini & Hochberg 1995). Conformal p-values that share one
-calibration split depend on each other positively, for which the procedure is valid (Benjamini &
-Yekutieli 2001; Bates, Candes, Lei, Romano & Sesia 2023).
+Among glitches flagged at a nominal false-discovery rate, the expected fraction of known classes is
+at most that rate (Benjamini & Hochberg 1995). Conformal p-values that share one calibration split
+are positively dependent, for which the procedure is valid (Benjamini & Yekutieli 2001; Bates,
+Candes, Lei, Romano & Sesia 2023).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from glitch.errors import GlitchError
 
 
 def check_fdr(fdr: float) -> float:
-    """The rate itself, once it is found to be one.
+    """Validate a false-discovery rate and return it.
 
     Raises:
-        GlitchError: if it does not lie strictly between 0 and 1.
+        GlitchError: if it is not strictly between 0 and 1.
     """
     if not (math.isfinite(fdr) and 0 < fdr < 1):
         raise GlitchError(
@@ -33,14 +33,14 @@ def check_fdr(fdr: float) -> float:
 def benjamini_hochberg(
     p_values: Float[np.ndarray, " test"], fdr: float
 ) -> Bool[np.ndarray, " test"]:
-    """Which tests are discoveries.
+    """Determine which tests are discoveries.
 
     Args:
         p_values: In [0, 1]; lower is more novel.
         fdr: The nominal false-discovery rate, in (0, 1).
 
     Raises:
-        GlitchError: if the rate or a p-value cannot be.
+        GlitchError: if the rate or a p-value is out of range.
     """
     values, counts = np.unique(p_values, return_counts=True)
     threshold = flagging_threshold(values, counts, fdr)
@@ -55,24 +55,24 @@ def flagging_threshold(
     counts: Int[np.ndarray, " value"] | Float[np.ndarray, " value"],
     fdr: float,
 ) -> float | None:
-    """The largest p-value that Benjamini-Hochberg flags; None if it flags nothing.
+    """Return the largest p-value that Benjamini-Hochberg flags; None if it flags nothing.
 
     Conformal p-values take few different values, so a million tests are a short table.
 
     Args:
         p_values: The different p-values, ascending, in [0, 1].
-        counts: How many tests have each. Tests that count for less than one, as those of a burst
-            do (``glitch.novelty.crowds``), add their weights: then the rate is that of weights
+        counts: The number of tests with each. Tests with weights below one, as those of a burst
+            (``glitch.novelty.crowds``), count with their weights: the rate is then a weighted one
             (Benjamini & Hochberg 1997).
         fdr: The nominal false-discovery rate, in (0, 1).
 
     Raises:
-        GlitchError: if the rate or a p-value cannot be, or they do not ascend.
+        GlitchError: if the rate or a p-value is out of range, or they do not ascend.
     """
     check_fdr(fdr)
     if not len(p_values):
         return None
-    # Written so that a value that is not a number fails it too.
+    # Written so that NaN fails too.
     if not (p_values[0] >= 0 and p_values[-1] <= 1 and bool((np.diff(p_values) > 0).all())):
         raise GlitchError("p-values lie between 0 and 1 and are to be given in ascending order.")
     ranks = np.cumsum(counts)
@@ -80,15 +80,16 @@ def flagging_threshold(
     return float(p_values[passing[-1]]) if len(passing) else None
 
 
-# A cluster is called so where known glitches alone would give as many more often than this.
+# A cluster may be chance if known glitches alone give as many members with more than this
+# probability.
 MAY_BE_CHANCE = 0.01
 
 
 def least_flaggable(n_tests: int, n_calibration: int, fdr: float) -> int:
-    """How many of the tests must be novel before any can be flagged.
+    """Compute how many of the tests must be novel before any can be flagged.
 
     No conformal p-value is below 1 / (n_calibration + 1), so fewer discoveries than this cannot
-    pass, however far away they lie. More calibration glitches or a higher rate lower it.
+    pass, however high their scores. More calibration glitches or a higher rate lower it.
     """
     return max(1, math.ceil(n_tests / ((n_calibration + 1) * check_fdr(fdr)) - 1e-9))
 
@@ -96,20 +97,21 @@ def least_flaggable(n_tests: int, n_calibration: int, fdr: float) -> int:
 def chance_of_as_many(
     n_members: int, n_tests: int, n_calibration: int, p_threshold: float
 ) -> float:
-    """The chance that known kinds alone put at least this many tests at or under the threshold.
+    """Compute the probability that known classes alone put this many tests at or under the
+    threshold.
 
-    Exact: of exchangeable scores, the number of tests beyond the j-th largest of n calibration
+    Exact: for exchangeable scores, the number of tests beyond the j-th largest of n calibration
     scores is beta-binomial with n_tests trials and parameters j and n + 1 - j.
 
     Args:
-        n_members: How many were found there (a cluster's members); at least 1.
-        n_tests: How many were tested.
-        n_calibration: How many scores calibrated the p-values; at least 1.
+        n_members: Number of tests found there (a cluster's members); at least 1.
+        n_tests: Number of tests.
+        n_calibration: Number of calibration scores; at least 1.
         p_threshold: The largest p-value flagged, in (0, 1).
 
     Returns:
         In [0, 1]; lower is less likely to be chance. It is an upper bound for a cluster, because
-        its members must look alike besides.
+        its members must also be similar.
 
     Raises:
         GlitchError: if the counts contradict each other.
@@ -121,7 +123,7 @@ def chance_of_as_many(
         return 0.0
     if rank > n_calibration:
         return 1.0
-    from scipy.stats import betabinom  # takes its time to import
+    from scipy.stats import betabinom  # slow to import
 
     chance = betabinom.sf(n_members - 1, n_tests, rank, n_calibration + 1 - rank)
     return float(min(max(chance, 0.0), 1.0))

@@ -1,11 +1,12 @@
-"""The known kind that each glitch resembles, for weights by the present frequency of kinds.
+"""The known class that each glitch resembles ("kind"), for weights by the present class
+frequencies.
 
-The kind is the most common class of the nearest references. The frequency of a kind can be
-estimated only if references of it calibrate (``glitch.novelty.crowds``). The position of a class
-with too few members to calibrate is uncertain, and a new class far from everything may be nearest
-to one of its few members. Such a class is therefore assigned only to glitches that are as near to
-one of its members as those are to each other. The others are assigned the most common class among
-the nearest references that calibrate.
+It is the most common class among the nearest references. The frequency of a class can be estimated
+only if references of it calibrate (``glitch.novelty.crowds``). The extent of a class with too few
+members to calibrate is uncertain, and a new class far from everything may be nearest to one of its
+few members. Such a class is therefore assigned only to glitches that are as near to one of its
+members as those are to each other. The others are assigned the most common class among the nearest
+references that calibrate.
 """
 
 from __future__ import annotations
@@ -20,19 +21,23 @@ from glitch.novelty.conformal import NEAREST
 from glitch.novelty.episodes import EPISODE_S, Times, same_event
 from glitch.types import LatentArray
 
-MOST_OF_RARE = 1  # nearest references of a glitch that is like no class too small to calibrate
-MOST_REFERENCES = 5_000  # that say what kind a glitch looks like
-_LEAST_OF_RADIUS = 3  # members whose distances to each other say how wide a class is
+MOST_OF_RARE = (
+    1  # most references of too small classes among the nearest of a glitch with ``is_told``
+)
+MOST_REFERENCES = 5_000  # references compared with
+_LEAST_OF_RADIUS = 3  # distances needed to estimate the radius of a class
 
 Classes = Int[np.ndarray, " glitch"]
 
 
 class Kinds(NamedTuple):
-    """What each glitch looks like."""
+    """The class that each glitch resembles."""
 
-    classes: Classes  # the commonest among its nearest references
-    is_sure: Bool[np.ndarray, " glitch"]  # whether more than half of these are of it
-    is_told: Bool[np.ndarray, " glitch"]  # whether next to none is of a class that cannot calibrate
+    classes: Classes  # the most common among its nearest references
+    is_sure: Bool[np.ndarray, " glitch"]  # whether more than half of them have it
+    is_told: Bool[
+        np.ndarray, " glitch"
+    ]  # whether at most MOST_OF_RARE is of a class too small to calibrate
 
 
 def kinds_of(
@@ -42,17 +47,18 @@ def kinds_of(
     is_reference: Bool[np.ndarray, " glitch"],
     calibrates: Bool[np.ndarray, " glitch"],
 ) -> Kinds:
-    """The class that each glitch looks like; a reference is not asked about itself.
+    """Determine the class that each glitch resembles; a reference itself does not vote.
 
     Args:
         units: Vectors of length one, float32, shape (glitch, latent).
-        gps_times: In s; NaN where not known. One episode says nothing of a class's width.
-        classes: A number for each class; that of glitches that are no reference is never used.
-        is_reference: Which are references.
-        calibrates: Which of them calibrate.
+        gps_times: In s; NaN if not known. Distances within one episode are ignored for the radius
+            of a class.
+        classes: A number for each class; not used for glitches that are not references.
+        is_reference: Whether each glitch is a reference.
+        calibrates: Whether it calibrates.
 
     Returns:
-        With fewer than two references the least of ``classes``, and not sure.
+        With fewer than two references the smallest of ``classes``, and not sure.
     """
     references = _thinned(np.nonzero(is_reference)[0])
     kinds, is_sure, near = _commonest(units, classes, references, np.arange(len(units)))
@@ -73,7 +79,7 @@ def kinds_of(
 
 
 def _thinned(references: Int[np.ndarray, " reference"]) -> Int[np.ndarray, " reference"]:
-    # They are in the order of ids, which grow with time: every so many-th is a fair share of all.
+    # They are in the order of ids, which grow with time, so a regular subset is representative.
     return references[:: max(1, -(-len(references) // MOST_REFERENCES))]
 
 
@@ -83,7 +89,9 @@ def _commonest(
     references: Int[np.ndarray, " reference"],
     asked: Int[np.ndarray, " asked"],
 ) -> tuple[Int[np.ndarray, " asked"], Bool[np.ndarray, " asked"], Int[np.ndarray, "asked near"]]:
-    """The commonest class of the nearest references of each, whether it is most, and all theirs."""
+    """Return the most common class of the nearest references, whether it is a majority, and all
+    votes.
+    """
     names, numbers = np.unique(classes, return_inverse=True)
     n_near = min(NEAREST, len(references) - 1)
     if n_near < 1 or not len(asked):
@@ -103,16 +111,17 @@ def _commonest(
 def _radii(
     units: LatentArray, gps_times: Times, members: dict[int, Int[np.ndarray, " member"]]
 ) -> dict[int, float]:
-    """The largest distance from a member of each class to its nearest other member.
+    """Return the largest distance from a member of each class to its nearest other member.
 
-    A class of too few takes the largest of the others; where there is none, it claims whatever is
-    nearest to it.
+    A class with too few distances takes the largest radius of the others; if there is none, its
+    radius is infinite.
     """
     widths: dict[int, float] = {}
     for one, own in members.items():
         cosines = units[own] @ units[own].T
         times = gps_times[own]
-        # What repeats itself is its class's look, however alike; of one episode it tells nothing.
+        # Only pairs of one episode are left out: other near-copies belong to the extent of the
+        # class.
         again = same_event(1 - cosines, times[:, None], times[None], storm_s=EPISODE_S)
         cosines[again] = -np.inf
         np.fill_diagonal(cosines, -np.inf)

@@ -1,4 +1,4 @@
-"""Judging many stored glitches of one population, with all known glitches in memory."""
+"""Novelty of many stored glitches of one population, with all known glitches in memory."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from glitch.types import LatentArray
 
 
 class Stored(NamedTuple):
-    """What judging takes of a stored glitch."""
+    """The fields of a stored glitch that the novelty test needs."""
 
     glitch_id: UUID
     mean: LatentArray
-    gps_time: float  # s; NaN where not known
+    gps_time: float  # s; NaN if not known
     condition: str
     is_reference: bool
-    own_score: float | None  # with which it calibrates itself
+    own_score: float | None  # its calibration score; None if it does not calibrate
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What glitches of one population are judged by."""
+    """References and calibration scores of one population."""
 
     references: References
     keys: np.ndarray  # ids of the references as 16 bytes, ascending
-    places: Positions  # where each of ``keys`` stands among ``references``
-    # By the condition they were seen in and the observing run (None: all runs), ascending.
+    places: Positions  # position of each of ``keys`` in ``references``
+    # Ascending scores by condition and observing run (None: all runs).
     calibration: dict[tuple[str, str | None], Float[np.ndarray, " score"]]
-    ifo: str | None = None  # of real glitches
+    ifo: str | None = None  # detector of real glitches; None for simulated ones
 
     def own_places(self, keys: np.ndarray) -> Positions:
-        """Where glitches of these ids stand among the references; -1 for those that are none."""
+        """Find the positions of ids among the references; -1 for ids that are not references."""
         if not len(self.keys):
             return np.full(len(keys), -1, dtype=np.int64)
         at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[at] == keys, self.places[at], -1)
 
     def judge(self, score: float, of: Stored) -> Judgement:
-        """Judge the score of a stored glitch."""
+        """Test the score of a stored glitch."""
         run = observing_run(of.gps_time)
         n_references = len(self.keys) - of.is_reference
         if not np.isfinite(score):
@@ -65,7 +65,7 @@ class Known:
 def _compare(
     known: Float[np.ndarray, " score"], score: float, own_score: float | None
 ) -> Calibration:
-    """How many are there and at least as high, without the glitch's own."""
+    """Count the calibration scores, and those at least as high, without the glitch's own."""
     score -= TIE
     n, n_as_novel = len(known), len(known) - int(np.searchsorted(known, score, side="left"))
     if own_score is None:

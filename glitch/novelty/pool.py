@@ -1,4 +1,4 @@
-"""All glitches of one detector and origin, and the test of the unlabelled ones as a crowd."""
+"""All glitches of one detector and origin, and the joint test of the unlabelled ones."""
 
 from __future__ import annotations
 
@@ -22,37 +22,40 @@ UNLABELLED = -1
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """All glitches of one detector and kind."""
+    """All glitches of one detector and origin."""
 
     means: LatentArray
     gps_times: Times
     is_reference: Bool[np.ndarray, " glitch"]
-    classes: Classes  # UNLABELLED where there is no label
+    classes: Classes  # UNLABELLED if there is no label
     conditions: Int[np.ndarray, " glitch"]  # a number for each (``glitch.novelty.conditions``)
-    judged: Float[np.ndarray, " glitch"]  # the score alone; NaN where it could not be judged
-    calibration: Float[np.ndarray, " glitch"]  # NaN where it does not calibrate
+    judged: Float[np.ndarray, " glitch"]  # score of the single test; NaN if it could not be tested
+    calibration: Float[np.ndarray, " glitch"]  # calibration score; NaN if it does not calibrate
 
 
 @dataclass(frozen=True, eq=False)
 class PoolTests:
     """The unlabelled glitches of a pool, tested together."""
 
-    places: Int[np.ndarray, " test"]  # in the pool, ascending
+    places: Int[np.ndarray, " test"]  # positions in the pool, ascending
     scores: Float[np.ndarray, " test"]  # higher is more novel
-    p_values: Float[np.ndarray, " test"]  # lower is more novel; NaN where it could not be judged
-    weights: Float[np.ndarray, " test"]  # what each counts for, in (0, 1]
-    predicted: Classes  # of every glitch of the pool: the class that it looks like
-    is_sure: Bool[np.ndarray, " glitch"]  # whether most of its nearest references are of it
-    slant: SelectionExcess = NO_EXCESS  # whether the labels look like a fair sample
-    aside: NeighbourExcess = NO_NEIGHBOUR_EXCESS  # whether what looks known lies amid the labelled
+    p_values: Float[np.ndarray, " test"]  # lower is more novel; NaN if it could not be tested
+    weights: Float[np.ndarray, " test"]  # weight of each test, in (0, 1]
+    predicted: Classes  # for every glitch of the pool: the class that it resembles
+    is_sure: Bool[np.ndarray, " glitch"]  # whether most of its nearest references have it
+    slant: SelectionExcess = NO_EXCESS  # check whether the labels are a fair sample
+    aside: NeighbourExcess = (
+        NO_NEIGHBOUR_EXCESS  # check whether glitches that look known resemble labelled ones
+    )
 
 
 def judge_pool(pool: Pool) -> PoolTests:
-    """Test as a crowd every unlabelled glitch that was judged alone.
+    """Test jointly every unlabelled glitch that could be tested alone.
 
-    A glitch of an observing run with ``LEAST_OF_RUN`` calibration scores is judged by those, others
-    by all, and so is one that was seen under conditions in which fewer than ``LEAST_CALIBRATION``
-    of its run were. Where that few of all were, it cannot be judged.
+    A glitch is compared with the calibration scores of its observing run if there are
+    ``LEAST_OF_RUN``, of which ``LEAST_CALIBRATION`` were observed under its conditions; otherwise
+    with those of all runs. If fewer than ``LEAST_CALIBRATION`` of all runs were observed under its
+    conditions, it is not tested.
     """
     is_test = (pool.classes == UNLABELLED) & np.isfinite(pool.judged)
     calibrates = np.isfinite(pool.calibration)
@@ -87,7 +90,7 @@ def judge_pool(pool: Pool) -> PoolTests:
     every = np.full(len(units), np.nan)
     every[tests] = p_values
     p_values = crowds.of_bursts(every)[tests]
-    # What repeats itself counts on neither side, else the tests left would be the stranger ones.
+    # Repeated glitches are left out on both sides; otherwise the remaining tests would be atypical.
     is_single = is_test & (crowds.weights == 1) & ~crowds.repeats
     is_fair = calibrates & ~crowds.repeats
     slant = selection_excess(
@@ -116,6 +119,6 @@ def _scored(
     *,
     weigh: bool = True,
 ) -> Scored:
-    # Of the known one an episode calibrates, so that each counts for itself.
+    # Only one known glitch of an episode calibrates, so each has weight 1.
     weights = crowds.weights[places] if weigh else np.ones(len(places))
     return Scored(scores[places], kinds[places], pool.conditions[places], weights)

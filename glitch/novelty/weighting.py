@@ -1,14 +1,14 @@
-"""p-values with calibration scores weighted by the frequencies among the tests.
+"""Conformal p-values with calibration scores weighted by the frequencies among the tests.
 
-Calibrating glitches were labelled at another time: their frequencies of classes, windows and bands
-differ from those of the tested glitches. Both sides are therefore divided into kinds, by the class
-of the nearest known glitches (``glitch.novelty.kinds``), and into conditions, by the windows and
-the band in which they were seen. Each calibration score counts as often as its kind and its
-condition occur among the tests (Tibshirani et al. 2019).
+The calibrating glitches were labelled at another time: their frequencies of classes, windows and
+bands differ from those of the tested glitches. Both sides are therefore grouped by the class that
+each glitch resembles (``glitch.novelty.kinds``) and by condition, the observed windows and band.
+Each calibration score is weighted by the frequency of its class and condition among the tests
+(Tibshirani et al. 2019).
 
-This frequency is estimated from the ordinary glitches of a kind: those whose p-value within it is
-above one half, so that a new class assigned to that kind does not count (Storey 2002). A burst
-counts as one glitch.
+This frequency is estimated from the ordinary glitches of a class: those whose p-value within it is
+above one half, so that a new class assigned to it does not count (Storey 2002). A burst counts as
+one glitch.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-LEAST_OF_GROUP = 5  # known glitches; fewer cannot tell which of the tested are ordinary
-ORDINARY = 0.5  # the p-value within its group above which a glitch tells how frequent the group is
+LEAST_OF_GROUP = 5  # known glitches needed to find the ordinary ones among the tested
+ORDINARY = 0.5  # glitches with a p-value within their group above this count towards its frequency
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Scores with what each glitch looks like and how it was seen."""
+    """Scores with the class that each glitch resembles and its condition."""
 
     scores: Float[np.ndarray, " glitch"]  # higher is more novel
     kinds: Int[np.ndarray, " glitch"]  # 0 and up
     conditions: Int[np.ndarray, " glitch"]  # 0 and up
-    weights: Float[np.ndarray, " glitch"]  # in (0, 1]: what each counts for
+    weights: Float[np.ndarray, " glitch"]  # in (0, 1]
 
 
 def weighted_p_values(tested: Scored, known: Scored) -> Float[np.ndarray, " glitch"]:
-    """Conformal p-values in (0, 1] of what is tested.
+    """Compute conformal p-values in (0, 1].
 
     Args:
-        tested: What is tested.
-        known: What calibrates, at least one.
+        tested: The tests.
+        known: The calibrating glitches, at least one.
     """
     by_kind = _weights_by(tested, tested.kinds, known, known.kinds, known.weights)
     counted = known.weights * by_kind.known
@@ -51,7 +51,7 @@ def weighted_p_values(tested: Scored, known: Scored) -> Float[np.ndarray, " glit
 
 @dataclass(frozen=True, eq=False)
 class _Weights:
-    """What each glitch weighs by how frequent its group is now."""
+    """The weight of each glitch by the frequency of its group among the tests."""
 
     tested: Float[np.ndarray, " tested"]
     known: Float[np.ndarray, " known"]
@@ -64,10 +64,11 @@ def _weights_by(
     known_groups: Int[np.ndarray, " known"],
     counted: Float[np.ndarray, " known"],
 ) -> _Weights:
-    """How much oftener each group occurs among the tested than among the known as counted.
+    """Compute how much more frequent each group is among the tests than among the known.
 
-    Where too few known ones are there to tell, the tested may all be ordinary, and weigh as if one
-    known glitch stood for all of them; the known ones weigh as those of the most frequent group.
+    In a group with too few known glitches all tests are assumed to be ordinary, and get weights as
+    if one known glitch represented the group; its known glitches get the weight of the most
+    frequent group.
     """
     n_groups = int(max(groups.max(initial=0), known_groups.max())) + 1
     is_told = np.bincount(known_groups, minlength=n_groups) >= LEAST_OF_GROUP
@@ -98,7 +99,7 @@ def _sum_of_at_least(
     known_scores: Float[np.ndarray, " known"],
     weights: Float[np.ndarray, " known"],
 ) -> tuple[Float[np.ndarray, " asked"], float]:
-    """What the known scores at least as high as each count together, and what all do."""
+    """Return the total weight of the known scores at least as high as each, and of all of them."""
     order = np.argsort(known_scores, kind="stable")
     above = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0)
     at = np.searchsorted(known_scores[order], scores, side="left")
