@@ -1,4 +1,4 @@
-"""Simulated glitches of the Gravity Spy classes, in noise of the detectors' measured colour."""
+"""Simulated glitches of the Gravity Spy classes, in noise with the detectors' measured spectra."""
 
 from glitch.simulate.batches import simulate_numbered, simulate_views
 from glitch.simulate.glitches import (

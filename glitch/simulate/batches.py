@@ -1,4 +1,4 @@
-"""Views of many simulated glitches, in batches whose size does not affect the result."""
+"""Views of many simulated glitches, computed in batches whose size does not affect the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def simulate_numbered(
     duration_s: float = 16.0,
     snr: float | None = None,
 ) -> SimulatedGlitch:
-    """The glitch of a position in the series of a seed, independent of other positions.
+    """Simulate the glitch at one position in the series of a seed, independent of other positions.
 
     Args:
         label: one of ``SIMULATED_CLASSES``.
@@ -58,10 +58,10 @@ def simulate_views(
     preprocessing: Preprocessing | None = None,
     device: str = "cpu",
 ) -> Iterator[tuple[SimulatedRecord, StrainViews]]:
-    """One simulated glitch and its views for each label, in order.
+    """Simulate one glitch for each label, in order, and compute its views.
 
-    A glitch depends on the seed and its position alone: neither on the batch size nor on the
-    labels around it. Memory is bounded by the batch.
+    A glitch depends only on the seed and its position, neither on the batch size nor on the other
+    labels. Memory is bounded by the batch.
 
     Args:
         labels: classes to draw, one glitch each.
@@ -69,13 +69,13 @@ def simulate_views(
         ifos: each glitch's detector is drawn from these.
         sample_rate_hz: see :func:`simulate_glitch`.
         duration_s: length of strain each glitch is drawn in, seconds.
-        snr: optimal SNR of all glitches; None draws each as its class has.
-        batch_size: how many are transformed at once.
+        snr: optimal SNR of all glitches; None draws it from the distribution of the class.
+        batch_size: number of glitches transformed at once.
         preprocessing: recipe of the views; None for the default.
         device: torch device of the transform.
 
     Yields:
-        The record of the glitch (no strain) and what ``views_from_strain`` gives for it.
+        The record of the glitch (no strain) and the result of ``views_from_strain`` for it.
 
     Raises:
         GlitchError: for an unknown class or detector, or values out of range.

@@ -1,4 +1,4 @@
-"""Recipes of short glitches: blips and the like, clicks, low-frequency and very loud bursts."""
+"""Recipes of short glitches: blips and similar ones, clicks, low-frequency and very loud bursts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def blip_low_frequency(scene: Scene) -> Waveform:
 
 
 def koi_fish(scene: Scene) -> Waveform:
-    """A loud blip with a spike above it, a body of slower bursts, weak fins; often followers."""
+    """A loud blip with a spike above it, a body of slower bursts and weak fins; often with
+    followers.
+    """
     main = draw_blip("Koi_Fish", scene.ifo, scene.rng)
     spike = BlipParameters(
         scene.log_uniform(150.0, 600.0), scene.uniform(0.25, 0.6), scene.phase(), 0.0
@@ -73,7 +75,7 @@ def koi_fish(scene: Scene) -> Waveform:
 
 
 def repeating_blips(scene: Scene) -> Waveform:
-    """Two to a dozen blips of one kind, evenly or unevenly spaced, the strongest at time 0."""
+    """Two to a dozen equal blips, evenly or unevenly spaced, the strongest at time 0."""
     kind = draw_blip("Blip", scene.ifo, scene.rng)
     spacing = scene.log_uniform(0.12, 0.8)
     jitter = 0.03 if scene.chance(0.4) else 0.45
@@ -92,7 +94,7 @@ def repeating_blips(scene: Scene) -> Waveform:
 
 
 def light_modulation(scene: Scene) -> Waveform:
-    """A spike that reaches high, then (at times also before) blobs at 10 to 50 Hz."""
+    """A spike up to high frequency, then (sometimes also before) blobs at 10 to 50 Hz."""
     spike = BlipParameters(
         scene.log_uniform(120.0, 500.0), scene.log_uniform(0.3, 1.0), scene.phase(), 0.0
     )
@@ -126,7 +128,7 @@ def helix(scene: Scene) -> Waveform:
     )
     apart = scene.log_uniform(0.014, 0.032)
     knots_share = scene.uniform(0.3, 1.2)
-    rate = scene.log_uniform(2.0, 5.0)  # spindles a second, after the pause that each leaves
+    rate = scene.log_uniform(2.0, 5.0)  # spindles per second, after a minimum pause
     times = [0.0]
     for sign in (-1, 1):
         time = 0.0
@@ -166,7 +168,7 @@ def high_frequency_burst(scene: Scene) -> Waveform:
 
 
 def pizzicato(scene: Scene) -> Waveform:
-    """A click that rings on at one pitch, before and after."""
+    """A click with a ring at one frequency, before and after."""
     frequency = scene.uniform(960.0, 1060.0)
     drawing = scene.drawing()
     drawing.sine_gaussian(0.0, frequency, scene.uniform(0.4, 0.9) / frequency, 1.0, scene.phase())
@@ -185,7 +187,7 @@ def low_frequency_burst(scene: Scene) -> Waveform:
         pulses = int(60 * width) + 12
         for _ in range(pulses):
             frequency = scene.log_uniform(11.0, ceiling)
-            # higher pulses crowd the middle: that rounds the dome
+            # pulses of higher frequency are nearer the middle, which rounds the dome
             time = scene.normal(0.0, width * (11.0 / frequency) ** 0.35)
             drawing.sine_gaussian(
                 time,
@@ -220,7 +222,7 @@ def low_frequency_burst(scene: Scene) -> Waveform:
 
 
 def extremely_loud(scene: Scene) -> Waveform:
-    """Either everything from a sudden onset on, or a dome under a ceiling, saturated."""
+    """Either saturated from a sudden onset on, or a saturated dome under a ceiling."""
     drawing = scene.drawing()
     if scene.chance(0.55):
         start = scene.uniform(-0.1, 0.25)
@@ -232,7 +234,7 @@ def extremely_loud(scene: Scene) -> Waveform:
             return np.asarray((1 - np.exp(-late / rise)) * np.exp(-late / decay))
 
         drawing.noise_burst(scene.rng, 0.0, 8.0, (9.0, 3000.0), onset, steepness=0.7)
-        # the step itself, far above the rest, makes the scan choose wide, short tiles
+        # the step itself, much louder than the rest, makes the scan choose wide, short tiles
         step = BlipParameters(
             scene.log_uniform(40.0, 400.0), scene.uniform(0.25, 0.5), scene.phase(), 0.0
         )

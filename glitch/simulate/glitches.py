@@ -1,4 +1,4 @@
-"""A simulated glitch: a recipe's waveform of a set SNR in coloured Gaussian noise."""
+"""Simulated glitches: a recipe's waveform of a given SNR in coloured Gaussian noise."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _UNREST_SHARE = 0.3
 
 @dataclass(frozen=True)
 class SimulatedRecord:
-    """What is known of a simulated glitch without its strain.
+    """A simulated glitch without its strain.
 
     Attributes:
         label: its class.
-        ifo: whose noise it lies in.
+        ifo: the detector whose noise it is in.
         gps_time: GPS time of the glitch.
-        snr: optimal (matched-filter) SNR against the very spectrum of its noise.
-        parameters: what the recipe drew.
+        snr: optimal (matched-filter) SNR against the exact spectrum of its noise.
+        parameters: the parameters drawn by the recipe.
     """
 
     label: str
@@ -52,7 +52,7 @@ class SimulatedRecord:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedGlitch(SimulatedRecord):
-    """A simulated glitch with its strain, and separately the glitch itself and the spectrum."""
+    """A simulated glitch with its strain, the glitch alone, and the noise spectrum."""
 
     strain: Strain
     glitch_only: StrainArray
@@ -94,7 +94,7 @@ def _check(label: str, sample_rate_hz: float, duration_s: float, snr: float | No
 
 
 def _unrest(scene: Scene) -> SpectrumArray:
-    """What real noise has and Gaussian noise lacks: now and then weak low-frequency bumps."""
+    """Draw occasional weak low-frequency bumps, which real noise has and Gaussian noise lacks."""
     if not scene.chance(_UNREST_SHARE):
         return np.zeros(len(scene.grid.frequencies_hz), dtype=np.complex128)
     drawing = scene.drawing()
@@ -119,7 +119,7 @@ def _background(scene: Scene) -> StrainArray:
 
 
 def in_other_noise(glitch: SimulatedGlitch, rng: np.random.Generator) -> Strain:
-    """The same glitch in another stretch of noise with the same spectrum.
+    """Put the same glitch into another stretch of noise with the same spectrum.
 
     The two stretches have only the glitch in common: the image of one is an unbiased target for the
     output of a model on the other.
@@ -142,15 +142,16 @@ def simulate_glitch(
     duration_s: float = 16.0,
     snr: float | None = None,
 ) -> SimulatedGlitch:
-    """Strain with one simulated glitch in its middle.
+    """Simulate strain with one glitch in its middle.
 
     Args:
         label: one of ``SIMULATED_CLASSES``, or ``UNNAMED`` for a random shape.
-        rng: source of every draw: equal generators give equal glitches.
+        rng: source of all random numbers: equal generators give equal glitches.
         ifo: H1, L1 (measured O3a noise) or V1 (Advanced Virgo design).
         sample_rate_hz: one of ``SAMPLE_RATES_HZ``; classes above 500 Hz need 2048 or 4096.
         duration_s: length of the strain, 8 to 128 s.
-        snr: optimal SNR, sqrt(4 sum |h|^2 / S df) from 10 Hz; None draws one as the class has.
+        snr: optimal SNR, sqrt(4 sum |h|^2 / S df) from 10 Hz; None draws it from the distribution
+            of the class.
 
     Returns:
         The strain (dimensionless), the glitch in it and its true parameters.
@@ -168,7 +169,7 @@ def simulate_glitch(
         snr = recipe.draw_snr(waveform.tiles, rng) if waveform.snr is None else waveform.snr
     gps_start = Decimal(_FIRST_GPS + int(rng.integers(_GPS_SPAN_S)))
     gps_start += int(rng.integers(10**9)) * Decimal("1e-9")
-    # A trigger's time is that of a tile, some milliseconds off the glitch's own.
+    # A trigger has the time of a tile, some milliseconds off the glitch.
     shift = n_samples // 2 + round(float(rng.normal(0.0, 0.004)) * sample_rate_hz)
     spectrum = waveform.spectrum * noise.floor_asd
     spectrum[0] = spectrum[-1] = 0.0

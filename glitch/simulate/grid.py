@@ -13,7 +13,7 @@ from glitch.simulate.noise import FrequencyArray, SpectrumArray
 
 TimeArray = Float64[np.ndarray, " time"]
 
-_TOP = 0.45  # tracks fade before this share of the sample rate, so nothing folds back
+_TOP = 0.45  # tracks fade before this fraction of the sample rate, to avoid aliasing
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Grid:
         return _TOP * self.sample_rate_hz
 
     def window(self, centre_s: float, half_width_s: float) -> slice:
-        """Samples within ``half_width_s`` of a time, cut at the ends of the stretch."""
+        """Return the samples within ``half_width_s`` of a time, limited to the grid."""
         middle = self.n_samples // 2
         first = middle + int(np.floor((centre_s - half_width_s) * self.sample_rate_hz))
         last = middle + int(np.ceil((centre_s + half_width_s) * self.sample_rate_hz)) + 1
@@ -49,7 +49,9 @@ class Grid:
 
 
 class Drawing:
-    """A series on a grid to which shapes are added. Amplitudes are relative: the caller scales."""
+    """A series on a grid to which waveforms are added. Amplitudes are relative: the caller
+    scales.
+    """
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
@@ -65,7 +67,9 @@ class Drawing:
         *,
         slope_hz_per_s: float = 0.0,
     ) -> None:
-        """A sinusoid under a Gaussian of standard deviation ``sigma_s``, its pitch sliding."""
+        """Add a sinusoid with a Gaussian envelope (standard deviation ``sigma_s``) and linear
+        chirp.
+        """
         if not 0 < frequency_hz < self.grid.highest_hz:
             return
         part = self.grid.window(centre_s, 5 * sigma_s)
@@ -83,9 +87,9 @@ class Drawing:
         *,
         harmonics: dict[int, float] | None = None,
     ) -> None:
-        """A tone that follows ``frequency_hz`` (of the time from ``centre_s``), with harmonics.
+        """Add a tone that follows ``frequency_hz`` (of the time from ``centre_s``), with harmonics.
 
-        Each part fades where its own frequency nears the Nyquist frequency.
+        Each harmonic fades where its own frequency approaches the Nyquist frequency.
         """
         part = self.grid.window(centre_s, half_width_s)
         time = self.grid.times_s[part] - centre_s
@@ -109,9 +113,9 @@ class Drawing:
         *,
         steepness: float = 0.0,
     ) -> None:
-        """Gaussian noise between two frequencies (soft edges) under an envelope.
+        """Add Gaussian noise between two frequencies (soft edges) with an envelope.
 
-        The density of its power falls with the frequency to the ``steepness``.
+        Its power density falls as the frequency to the power ``steepness``.
         """
         part = self.grid.window(centre_s, half_width_s)
         time = self.grid.times_s[part] - centre_s

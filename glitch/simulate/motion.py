@@ -1,9 +1,9 @@
-"""Recipes of glitches whose pitch follows a motion: scattered light, doves, scratches, chirps.
+"""Recipes of glitches whose frequency follows a motion: scattered light, doves, scratches, chirps.
 
-Light scattered once off a surface that moves by x(t) comes back with phase 4 pi x(t) / lambda, so
-it beats with the main beam at the fringe frequency |2 v(t) / lambda|; a beam that makes the trip n
-times gives the n-th harmonic (Accadia et al. 2010; Soni et al. 2021). What is drawn is strain, so
-that only what rises above the noise floor shows: hence arches without feet.
+Light scattered once off a surface that moves by x(t) returns with phase 4 pi x(t) / lambda, so it
+beats with the main beam at the fringe frequency |2 v(t) / lambda|; after n round trips it gives the
+n-th harmonic (Accadia et al. 2010; Soni et al. 2021). The waveform is strain, so only the parts
+above the noise floor are visible: hence arches without feet.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SOLAR_MASS_S = 4.925491e-6  # G M_sun / c^3, seconds
 def scattered_light(scene: Scene) -> Waveform:
     """Arches of the microseism, 0.1 to 0.35 Hz, with up to five harmonics."""
     drawing = scene.drawing()
-    microseism = scene.log_uniform(0.09, 0.24)  # Hz; one arch lasts half its period
+    microseism = scene.log_uniform(0.09, 0.24)  # Hz; one arch lasts half a period
     highest = scene.log_uniform(10.5, 27.0)  # Hz, top of the first harmonic
     amplitude_m = highest * LASER_WAVELENGTH_M / (4 * np.pi * microseism)
     second = scene.uniform(0.0, 0.12)
@@ -34,7 +34,7 @@ def scattered_light(scene: Scene) -> Waveform:
     orders = scene.count(1, 6)
     fall = scene.uniform(1.5, 4.5)
     weights = {order: order**-fall * scene.log_uniform(0.5, 2.0) for order in range(1, orders + 1)}
-    # the arches beside the middle one belong to weaker swings of the same ground motion
+    # the arches next to the middle one are from weaker swings of the same ground motion
     quarter = 0.25 / microseism
     sides = scene.rng.uniform(0.0, 0.5, 2) ** 2
 
@@ -56,9 +56,9 @@ def scattered_light(scene: Scene) -> Waveform:
 
 
 def fast_scattering(scene: Scene) -> Waveform:
-    """Short arches: ground motion of 1 to 6 Hz riding on the microseism, which groups them."""
+    """Short arches: ground motion of 1 to 6 Hz modulated by the microseism, which groups them."""
     drawing = scene.drawing()
-    fast = scene.uniform(1.7, 2.4)  # Hz of the surface; its speed peaks twice a cycle
+    fast = scene.uniform(1.7, 2.4)  # Hz of the surface; its speed has two maxima per cycle
     slow = scene.uniform(0.22, 0.28)
     highest = scene.log_uniform(21.0, 36.0)
     slow_share = scene.uniform(0.0, 0.25)
@@ -103,7 +103,9 @@ def fast_scattering(scene: Scene) -> Waveform:
 
 
 def paired_doves(scene: Scene) -> Waveform:
-    """Chirps that rise and fall in turn, about a second apart, each with a weaker mirror image."""
+    """Chirps that alternately rise and fall, about a second apart, each with a weaker mirror
+    image.
+    """
     drawing = scene.drawing()
     period = scene.uniform(0.8, 1.3)
     low = scene.uniform(18.0, 28.0)

@@ -1,4 +1,4 @@
-"""Detector noise: a compact description of measured spectra, and Gaussian noise of that colour.
+"""Detector noise: a compact description of measured spectra, and Gaussian noise with these spectra.
 
 The parameters are in ``glitch/data/simulation/noise.json``, fitted by
 ``benchmarks/strain/fit_simulation_population.py``: per detector, the log amplitude spectral density
@@ -21,9 +21,9 @@ from glitch.errors import GlitchError
 FrequencyArray = Float64[np.ndarray, " freq"]
 SpectrumArray = Complex128[np.ndarray, " freq"]
 
-LOWEST_HZ = 8.0  # below the first knot the spectrum stays level, as high-passed strain does
-LINE_SIGMA_HZ = 0.08  # a line is a narrow Gaussian: below the resolution of any scan
-_KNOT_CORRELATION = 8.0  # a detector's spectrum drifts over wide bands, not knot by knot
+LOWEST_HZ = 8.0  # below the first knot the spectrum is flat, as in high-passed strain
+LINE_SIGMA_HZ = 0.08  # a line is a Gaussian narrower than the resolution of any scan
+_KNOT_CORRELATION = 8.0  # in knots: a detector's spectrum drifts over wide bands
 
 
 @cache
@@ -34,13 +34,13 @@ def _parameters() -> dict[str, Any]:
 
 
 def detectors() -> tuple[str, ...]:
-    """Detectors whose noise is described: H1, L1 (measured O3a), V1 (design)."""
+    """Return the detectors with a noise description: H1, L1 (measured O3a), V1 (design)."""
     return tuple(_parameters()["detectors"])
 
 
 @dataclass(frozen=True)
 class NoiseSpectrum:
-    """One-sided noise spectrum of one stretch of strain.
+    """One-sided noise spectrum of a stretch of strain.
 
     Attributes:
         frequencies_hz: rfft frequencies of the stretch.
@@ -59,7 +59,9 @@ class NoiseSpectrum:
 
 @cache
 def _knot_mixing(n_knots: int) -> Float64[np.ndarray, "knot knot"]:
-    """Cholesky factor that turns independent normals into smooth drifts of the log ASD."""
+    """Return the Cholesky factor that turns independent normals into smooth drifts of the log
+    ASD.
+    """
     distance = np.subtract.outer(np.arange(n_knots), np.arange(n_knots)) / _KNOT_CORRELATION
     covariance = np.exp(-0.5 * distance**2) + 1e-6 * np.eye(n_knots)
     return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
@@ -68,13 +70,13 @@ def _knot_mixing(n_knots: int) -> Float64[np.ndarray, "knot knot"]:
 def noise_spectrum(
     ifo: str, n_samples: int, sample_rate_hz: float, rng: np.random.Generator | None = None
 ) -> NoiseSpectrum:
-    """The spectrum of a stretch of ``n_samples``.
+    """Return the spectrum of a stretch of ``n_samples``.
 
     Args:
         ifo: detector, one of :func:`detectors`.
         n_samples: length of the stretch.
         sample_rate_hz: sample rate in Hz.
-        rng: draws how this stretch differs from the detector's median; None gives the median.
+        rng: draws the deviation of this stretch from the detector's median; None gives the median.
 
     Raises:
         GlitchError: for an unknown detector.
@@ -110,8 +112,10 @@ def noise_spectrum(
 
 
 def noise_strain(spectrum: NoiseSpectrum, rng: np.random.Generator) -> SpectrumArray:
-    """Fourier transform (numpy's rfft times the sample spacing, 1/Hz) of Gaussian noise of that
-    spectrum. It is periodic in the stretch. Zero at 0 Hz and at the Nyquist frequency.
+    """Draw the Fourier transform of Gaussian noise with a spectrum.
+
+    It is numpy's rfft times the sample spacing (1/Hz), periodic in the stretch, and zero at 0 Hz
+    and at the Nyquist frequency.
     """
     n_freq = len(spectrum.frequencies_hz)
     normals = rng.standard_normal(2 * n_freq).view(np.complex128)
@@ -122,7 +126,7 @@ def noise_strain(spectrum: NoiseSpectrum, rng: np.random.Generator) -> SpectrumA
 
 
 def optimal_snr(values: SpectrumArray, spectrum: NoiseSpectrum) -> float:
-    """Matched-filter (optimal) SNR above 10 Hz: sqrt(4 sum |h(f)|^2 / S(f) df)."""
+    """Compute the matched-filter (optimal) SNR above 10 Hz: sqrt(4 sum |h(f)|^2 / S(f) df)."""
     band = spectrum.frequencies_hz >= 10.0
     power = np.abs(values[band]) ** 2 / spectrum.psd[band]
     return float(np.sqrt(4 * spectrum.resolution_hz * power.sum()))

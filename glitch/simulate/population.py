@@ -51,18 +51,18 @@ def _within(logit: float, low: float, high: float) -> float:
 
 
 def draw_blip(label: str, ifo: str, rng: np.random.Generator) -> BlipParameters:
-    """One member of the measured population of a class in a detector.
+    """Draw one member of the measured population of a class in a detector.
 
     Args:
         label: one of :data:`POPULATION_CLASSES`.
-        ifo: detector; one without a measured population of the class borrows H1's.
-        rng: source of the draw.
+        ifo: detector; H1's population is used if the class was not measured in it.
+        rng: source of random numbers.
     """
     described = _parameters()
     members = described["classes"][label]
     fitted = members.get(ifo, members["H1"])
     lowest, highest = np.log(SNR_RANGE)
-    while True:  # the share outside the SNR range is a few per cent, so this ends at once
+    while True:  # a few per cent are outside the SNR range, so this ends soon
         component = rng.choice(len(fitted["weights"]), p=_normalised(fitted["weights"]))
         mean = fitted["means"][component]
         factor = np.linalg.cholesky(np.asarray(fitted["covariances"][component]))

@@ -19,10 +19,10 @@ class Recipe:
 
     Attributes:
         draw: makes the waveform.
-        snr_median: median SNR of the loudest tile, where the recipe does not set its own.
+        snr_median: median SNR of the loudest tile, if the recipe does not set its own.
         snr_log_sigma: standard deviation of its natural logarithm.
-        lowest_rate_hz: the least sample rate that holds the class.
-        snr_range: the tile's SNR is kept within it.
+        lowest_rate_hz: lowest sample rate at which the class can be simulated.
+        snr_range: limits of the tile's SNR.
     """
 
     draw: Callable[[Scene], Waveform]
@@ -32,16 +32,16 @@ class Recipe:
     snr_range: tuple[float, float] = (4.5, 100.0)
 
     def draw_snr(self, tiles: float, rng: np.random.Generator) -> float:
-        """Optimal SNR of a glitch with the power of that many tiles like its loudest one."""
+        """Draw the optimal SNR of a glitch with the power of ``tiles`` times its loudest tile."""
         tile = self.snr_median * np.exp(self.snr_log_sigma * rng.standard_normal())
         whole = np.clip(tile, *self.snr_range) * np.sqrt(max(tiles, 1.0))
         return float(max(whole, LOWEST_SNR))
 
 
 # Omicron's SNR, which Gravity Spy lists, is that of the loudest tile; the optimal SNR of a glitch
-# of many tiles is larger. The medians follow the O1 release where it has the class, lowered where
-# the pictures were fainter than that: until about 2018 Gravity Spy's scans were normalised by the
-# mean of a row and not its median, which is 0.69 of the energy for the same SNR.
+# of many tiles is larger. The medians follow the O1 release if it has the class, lowered where its
+# pictures were fainter than that: until about 2018 Gravity Spy's scans were normalised by the mean
+# of a row instead of its median, which gives 0.69 of the energy for the same SNR.
 RECIPES: dict[str, Recipe] = {
     "1080Lines": Recipe(tones.lines_1080, 7.0, 0.3, 4096.0),
     "1400Ripples": Recipe(tones.ripples_1400, 11.0, 0.25, 4096.0),

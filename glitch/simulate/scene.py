@@ -19,10 +19,10 @@ class Waveform:
 
     Attributes:
         spectrum: Fourier transform, whitened by the noise floor (strain over ASD).
-        parameters: what was drawn, for the record: plain numbers with units in their names.
-        snr: the SNR that the class's population gives this very glitch; None to draw one.
-        tiles: how many times the loudest tile its power fills: its optimal SNR is the tile's times
-            the square root of this.
+        parameters: the drawn parameters, for the record: plain numbers with units in their names.
+        snr: the SNR drawn from the class's population; None if the recipe has none.
+        tiles: its power in units of its loudest tile: its optimal SNR is the tile's times the
+            square root of this.
     """
 
     spectrum: SpectrumArray
@@ -32,7 +32,7 @@ class Waveform:
 
 
 class Repeat(NamedTuple):
-    """One of several like blips: when, how strong, and its phase beyond the common one."""
+    """One of several equal blips: its time, its SNR, and its phase relative to the common one."""
 
     time_s: float
     snr: float
@@ -41,7 +41,7 @@ class Repeat(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One stretch of noise, with the means to draw a glitch in its middle (time 0)."""
+    """One stretch of noise, with methods to draw a glitch in its middle (time 0)."""
 
     grid: Grid
     noise: NoiseSpectrum
@@ -58,7 +58,7 @@ class Scene:
         return float(self.rng.normal(mean, sigma))
 
     def count(self, low: int, high: int) -> int:
-        """A whole number, both ends included."""
+        """Draw an integer, both ends included."""
         return int(self.rng.integers(low, high + 1))
 
     def chance(self, probability: float) -> bool:
@@ -71,15 +71,16 @@ class Scene:
         return Drawing(self.grid)
 
     def whitened(self, drawing: Drawing, snr: float = 1.0) -> SpectrumArray:
-        """A drawing in whitened units, scaled to an SNR against the floor."""
+        """Scale a drawing in whitened units to an SNR against the floor."""
         return self._scaled(self._centred(drawing), snr)
 
     def whitened_strain(self, drawing: Drawing, snr: float = 1.0) -> SpectrumArray:
-        """A drawing in strain, whitened and scaled to an SNR against the floor."""
+        """Whiten a drawing in strain and scale it to an SNR against the floor."""
         return self._scaled(self._centred(drawing) / self.noise.floor_asd, snr)
 
     def blips(self, parameters: BlipParameters, repeats: Sequence[Repeat]) -> SpectrumArray:
-        """Blips of antiglitch, all of one kind, whitened, each of its SNR against the floor.
+        """Return whitened antiglitch blips with common parameters, each with its SNR against the
+        floor.
 
         Times are rounded to the sample.
         """
@@ -96,11 +97,13 @@ class Scene:
         return np.asarray(one * (combs[0] + 1j * combs[1]), dtype=np.complex128)
 
     def blip(self, parameters: BlipParameters, time_s: float, snr: float) -> SpectrumArray:
-        """One blip of antiglitch, whitened, of an SNR against the floor."""
+        """Return one whitened antiglitch blip of an SNR against the floor."""
         return self.blips(parameters, [Repeat(time_s, snr)])
 
     def _centred(self, drawing: Drawing) -> SpectrumArray:
-        """Spectrum with time 0 at the first sample: what is built from frequencies is too."""
+        """Return the spectrum with time 0 at the first sample, as for waveforms defined by
+        frequency.
+        """
         return self.grid.to_spectrum(np.roll(drawing.values, -(self.grid.n_samples // 2)))
 
     def _scaled(self, spectrum: SpectrumArray, snr: float) -> SpectrumArray:

@@ -11,7 +11,7 @@ from glitch.simulate.scene import Scene, Waveform
 def _patch(
     scene: Scene, frequency: float, sigma: float, slope: float = 0.0, wings: float = 0.0
 ) -> Waveform:
-    """One narrow patch, with weaker stretches of the same tone before and after."""
+    """One narrow patch, with weaker parts of the same tone before and after."""
     drawing = scene.drawing()
     drawing.sine_gaussian(0.0, frequency, sigma, 1.0, scene.phase(), slope_hz_per_s=slope)
     for side in (-1, 1):
@@ -58,7 +58,7 @@ def low_frequency_lines(scene: Scene) -> Waveform:
 
 
 def lines_1080(scene: Scene) -> Waveform:
-    """Narrow-band noise near 1080 Hz: its beats are the dots."""
+    """Narrow-band noise near 1080 Hz; its beats form the dots."""
     drawing = scene.drawing()
     width = scene.log_uniform(0.12, 0.9)
     centre = scene.normal(1082.0, 12.0)
@@ -99,7 +99,9 @@ def ripples_1400(scene: Scene) -> Waveform:
 
 
 def violin_mode(scene: Scene) -> Waveform:
-    """Columns of spots at 500 Hz and its multiples, sometimes drawn out, with a low partner."""
+    """Columns of spots at 500 Hz and its multiples, sometimes longer, or with a low-frequency
+    spot.
+    """
     drawing = scene.drawing()
     base = scene.uniform(495.0, 512.0)
     columns = [0.0]
@@ -132,7 +134,7 @@ def violin_mode(scene: Scene) -> Waveform:
 
 
 def wandering_line(scene: Scene) -> Waveform:
-    """One to four parallel lines whose pitch wanders, jumps, or bobs."""
+    """One to four parallel lines whose frequency wanders, jumps or oscillates."""
     drawing = scene.drawing()
     half = scene.log_uniform(0.15, 2.2)
     base = scene.log_uniform(220.0, 800.0)
@@ -170,14 +172,14 @@ def wandering_line(scene: Scene) -> Waveform:
 
 
 def whistle(scene: Scene) -> Waveform:
-    """A beat note that passes: a V through zero, a U, or an arch that meets zero at its feet."""
+    """A passing beat note: a V through zero, a U, or an arch that starts and ends at zero."""
     drawing = scene.drawing()
     kind = scene.rng.choice(3, p=[0.35, 0.35, 0.3])
     top = 2400.0
     if kind == 0:  # V: the beat crosses zero
         lowest = scene.log_uniform(20.0, 150.0)
         half = scene.log_uniform(0.01, 0.2)
-    elif kind == 1:  # U: it turns before zero
+    elif kind == 1:  # U: the beat turns back before zero
         lowest = scene.log_uniform(250.0, 1500.0)
         half = scene.log_uniform(0.04, 0.5)
     else:  # arch

@@ -1,7 +1,7 @@
-"""Shapes of no class: random mixtures of the components of detector glitches.
+"""Shapes without a class: random mixtures of the components of detector glitches.
 
-An encoder trained only on the named recipes ignores everything else. These shapes have no class;
-only their parameters, and that two noise realisations contain the same shape, are used in training.
+An encoder trained only on the named recipes ignores everything else. These shapes have no class.
+Training uses only their parameters, and that two noise realisations contain the same shape.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_PARTS = 3
 
 
 def _packets(scene: Scene) -> SpectrumArray:
-    """Wave packets strewn over one band."""
+    """Wave packets scattered over one band."""
     drawing = scene.drawing()
     middle, spread = scene.log_uniform(14.0, 1400.0), scene.log_uniform(1.02, 3.0)
     reach = scene.log_uniform(0.003, 1.5)
@@ -39,7 +39,7 @@ def _packets(scene: Scene) -> SpectrumArray:
 
 
 def _curve(scene: Scene) -> SpectrumArray:
-    """A tone on a random smooth path, with harmonics or without."""
+    """A tone along a random smooth path, with or without harmonics."""
     drawing = scene.drawing()
     half = scene.log_uniform(0.04, 2.5)
     pitch, octaves = scene.log_uniform(18.0, 900.0), scene.uniform(0.0, 1.6)
@@ -67,7 +67,7 @@ def _curve(scene: Scene) -> SpectrumArray:
 
 
 def _band(scene: Scene) -> SpectrumArray:
-    """Noise between two frequencies under a rising and a falling flank."""
+    """Noise between two frequencies with a rising and a falling edge."""
     drawing = scene.drawing()
     low = scene.log_uniform(10.0, 800.0)
     rise, fall = scene.log_uniform(0.004, 1.0), scene.log_uniform(0.004, 1.0)
@@ -100,13 +100,13 @@ PARTS: tuple[Callable[[Scene], SpectrumArray], ...] = (_packets, _curve, _band, 
 
 
 def unnamed(scene: Scene) -> Waveform:
-    """One to three parts of random kinds, the first in the middle and strongest."""
+    """One to three random parts, the first in the middle and strongest."""
     n_parts = scene.count(1, MOST_PARTS)
     spectrum = np.zeros(len(scene.grid.frequencies_hz), dtype=np.complex128)
     for index in range(n_parts):
         part = PARTS[scene.count(0, len(PARTS) - 1)](scene)
         power = 4 * scene.noise.resolution_hz * float(np.sum(np.abs(part) ** 2))
-        if power <= 0:  # a path that left the band altogether
+        if power <= 0:  # a path completely outside the band
             continue
         strength = 1.0 if index == 0 else scene.log_uniform(0.15, 0.9)
         delay_s = 0.0 if index == 0 else scene.normal(0.0, 0.3)
