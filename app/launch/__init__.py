@@ -1,1 +1,1 @@
-"""`glitch-discovery up`: one data directory, its processes, their start and stop."""
+"""`glitch-discovery up`: the data directory, the processes, and how they start and stop."""

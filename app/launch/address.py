@@ -1,4 +1,4 @@
-"""The address to listen on, taken before anything slow starts."""
+"""The address to listen on, bound before anything slow starts."""
 
 import contextlib
 import errno
@@ -9,10 +9,13 @@ from app.launch.errors import LaunchError
 
 
 def take_address(host: str, port: int) -> socket.socket:
-    """A bound socket that does not listen yet: clients are refused until the service is there.
+    """Return a socket that is bound but does not listen yet, so that clients are refused.
 
-    Bound once here and handed to the service, so that no other program can take the port between
-    the check and the start.
+    It is bound once and passed on to the service. So no other program can take the port between a
+    check and the start.
+
+    Raises:
+        LaunchError: if the address cannot be used, or another program listens there.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -48,7 +51,7 @@ def _taken(host: str, port: int) -> str:
 
 
 def _is_answered(host: str, port: int) -> bool:
-    """Whether another program answers there: a wildcard bind can succeed beside a specific one."""
+    """Return whether another program listens: a wildcard address can be bound despite that."""
     with contextlib.suppress(OSError), socket.create_connection((reachable_host(host), port), 0.2):
         return True
     return False
@@ -67,7 +70,7 @@ def _sentence(host: str, port: int, error: OSError) -> str:
 
 
 def reachable_host(host: str) -> str:
-    """The host that a client on this machine connects to: a wildcard address is none."""
+    """Return the host that clients on this machine connect to: loopback for a wildcard address."""
     with contextlib.suppress(ValueError):
         address = ipaddress.ip_address(host)
         if address.is_unspecified:
@@ -76,6 +79,6 @@ def reachable_host(host: str) -> str:
 
 
 def address_of(host: str, port: int) -> str:
-    """`http://host:port` of a service that listens there, for a client on this machine."""
+    """Return `http://host:port` of a service for a client on this machine."""
     name = reachable_host(host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"

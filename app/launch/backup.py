@@ -1,7 +1,8 @@
 """`glitch-discovery backup` and `restore`: the catalogue and the files that it refers to.
 
-A backup is a folder with a dump of the database, files, and a manifest of both. It can be taken of
-a running service. It is restored into an empty place, and the restored rows are counted.
+A backup is a folder with a dump of the database, the files, and a manifest of both. It can be taken
+while the service runs. It is restored into an empty database and data directory; then the rows are
+counted and compared.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ MANIFEST = "manifest.json"
 DUMP = "database.dump"
 FILES = "files"
 KEPT = ("checkpoints", "batches/uploads", "batches/work", "exports")
-"""Folders, as they are kept. The map and fetched strain are made again, secrets stay out."""
+"""Folders in a backup. Map and fetched strain can be made again; secrets are left out."""
 
 _TABLES = text(
     "SELECT relation.oid::regclass::text FROM pg_class relation "
@@ -49,7 +50,7 @@ _TABLES = text(
 
 @dataclass(frozen=True)
 class Kept:
-    """One file of a backup."""
+    """Size and digest of a file in a backup."""
 
     n_bytes: int
     sha256: str
@@ -57,22 +58,26 @@ class Kept:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup holds."""
+    """The contents of a backup."""
 
     made_at: str  # ISO 8601
     version: str
-    revision: str  # of the tables
+    revision: str  # Alembic revision of the tables
     counts: dict[str, int]  # rows by table
-    files: dict[str, Kept]  # by path within the backup; the dump is one of them
+    files: dict[str, Kept]  # by path within the backup; includes the dump
 
     def write(self, folder: Path) -> None:
-        """Put it into the backup."""
+        """Write the manifest into the backup."""
         content = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True)
         (folder / MANIFEST).write_text(content + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """That of a backup."""
+        """Read the manifest of a backup.
+
+        Raises:
+            LaunchError: if it is missing, damaged or of an unknown format.
+        """
         try:
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             found_format = content.pop("format")
@@ -96,12 +101,12 @@ class Manifest:
 
     @property
     def n_bytes(self) -> int:
-        """Of all files together."""
+        """Total size of the files in bytes."""
         return sum(kept.n_bytes for kept in self.files.values())
 
 
 def count_rows(connection: Connection) -> dict[str, int]:
-    """Rows of every table, as this transaction sees them."""
+    """Count the rows of every table, as seen by this transaction."""
     return {
         table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608
         for table in connection.scalars(_TABLES).all()
@@ -109,7 +114,10 @@ def count_rows(connection: Connection) -> dict[str, int]:
 
 
 def copy_file(source: Path, target: Path) -> Kept:
-    """Copy a file, and digest what was read. It is there under its name only once it is whole."""
+    """Copy a file, and return the size and digest of the copy.
+
+    The copy appears under its name only when it is complete.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     arriving = target.with_name(f".arriving-{target.name}"[:255])
     digest = hashlib.sha256()
@@ -125,15 +133,18 @@ def copy_file(source: Path, target: Path) -> Kept:
 
 
 def digest_of(path: Path) -> Kept:
-    """Length and digest of a file."""
+    """Return the size and digest of a file."""
     with path.open("rb") as stream:
         return Kept(path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 def run_program(program: str, url: str, *arguments: str) -> None:
-    """Run one of PostgreSQL's programs, those that the service brings, on a database.
+    """Run one of the bundled PostgreSQL programs on a database.
 
-    The password goes by the environment: every user of the machine may read the arguments.
+    The password is passed in the environment, because every user can read a process's arguments.
+
+    Raises:
+        LaunchError: with the program's error message if it fails.
     """
     parsed = parse_database_url(url)
     address = URL.create(**parsed._asdict() | {"drivername": "postgresql", "password": None})
@@ -156,12 +167,14 @@ def run_program(program: str, url: str, *arguments: str) -> None:
 
 
 def take_backup(settings: Settings, target: Path) -> Manifest:
-    """Write a backup; it appears under its name once it is whole.
+    """Write a backup, which appears under its name only when it is complete.
 
-    The dump and the counts are of one snapshot of the database. Files are copied after it: what
-    the database names is written before it is named, so that nothing of the snapshot is missing
-    but what was removed meanwhile because nothing needs it any more. The target does not exist yet,
-    or is an empty folder.
+    Dump and counts use the same snapshot of the database. Files are copied afterwards. They are
+    always written before the database refers to them, so the backup has every file of the snapshot
+    except those removed meanwhile because they are no longer needed.
+
+    Raises:
+        LaunchError: if the target is not empty or cannot be written, or the database has no tables.
     """
     target = target.expanduser().absolute()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -205,7 +218,7 @@ def _write(settings: Settings, folder: Path) -> Manifest:
         storage = storage_of(root)
         for path in (path for name in KEPT for path in storage.files(root / name)):
             within = f"{FILES}/{path.relative_to(root)}"
-            with contextlib.suppress(FileNotFoundError):  # removed since: nothing needs it
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile, so not needed
                 if storage.fetch(path):
                     files[within] = copy_file(path, folder / within)
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -223,13 +236,14 @@ def _revision(connection: Connection) -> str:
 
 
 def restore_backup(settings: Settings, source: Path) -> Manifest:
-    """Bring a backup back into a database without tables, and files into the data directory.
+    """Restore a backup into a database without tables and into the data directory.
 
-    Everything is checked before anything is written; the database comes back in one transaction.
-    A restore that was cut short may be run again.
+    Everything is checked before anything is written. The database is restored in one transaction.
+    An interrupted restore can be repeated.
 
     Raises:
-        LaunchError: if the backup is damaged or of a newer version, or the place is not empty.
+        LaunchError: if the backup is damaged or from a newer version, or the database or the data
+            directory is already in use.
     """
     source = source.expanduser().absolute()
     manifest = Manifest.read(source)

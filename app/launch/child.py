@@ -1,4 +1,4 @@
-"""Child processes of the supervisor: started separately, watched, stopped in order.
+"""Child processes of the supervisor: started in separate sessions, watched, stopped in order.
 
 Some are restarted when they end. The service does not depend on those, so their failure never ends
 it.
@@ -17,20 +17,19 @@ from rich.console import Console
 from app.launch.parent_watch import PARENT_PIPE_VARIABLE
 
 KILL_AFTER_S = 10.0
-# glibc gives threads heaps of their own, which keep what a request once needed: with many threads
-# that adds up to hundreds of MB. What is given back sooner than glibc does by itself costs more
-# than it saves: the kernel clears each page again, for a sixth to a third of the time in which
-# strain becomes views.
-# What the environment says goes before.
+# glibc gives threads separate heaps, which keep memory that a request once needed: with many
+# threads this adds up to hundreds of MB. Returning memory earlier than glibc does by default costs
+# more than it saves: the kernel clears each page again, which takes a sixth to a third of the time
+# of converting strain to views. Variables set in the environment take precedence.
 _ALLOCATOR = {"MALLOC_ARENA_MAX": "2"}
 
 
 class Ends:
-    """How often something ended of late, and whether starting it once more has any sense.
+    """Counts how often something ended recently, to decide whether to restart it.
 
     Args:
-        most: So many ends within the window are started again; one more is too many.
-        window_s: How long an end counts, in seconds.
+        most: Number of ends within the window that are tolerated.
+        window_s: Length of the window in seconds.
     """
 
     def __init__(self, most: int, window_s: float) -> None:
@@ -39,17 +38,17 @@ class Ends:
         self._times: list[float] = []
 
     def note(self) -> int:
-        """Count one more end; how many there were within the window, 0 while they are few."""
+        """Count an end. Return the number within the window if it is over the limit, else 0."""
         now = time.monotonic()
         self._times = [end for end in self._times if now - end < self._window_s] + [now]
         return len(self._times) if len(self._times) > self._most else 0
 
 
 class Child:
-    """A Python module run as a process of its own session.
+    """A Python module that runs as a process in its own session.
 
-    Its own session, so that a Ctrl-C on the terminal reaches the supervisor alone, which then
-    stops the children in the right order. A pipe tells it when the supervisor is gone.
+    Ctrl-C in the terminal therefore reaches only the supervisor, which stops the children in the
+    right order. A pipe tells the child when the supervisor has ended.
     """
 
     def __init__(
@@ -64,8 +63,8 @@ class Child:
     ) -> None:
         """Start it as ``python -m module``.
 
-        It inherits the descriptors to ``keep_open`` (the lock, a listening socket). A conversing
-        one takes orders with ``tell`` and answers in ``lines``.
+        It inherits the descriptors in ``keep_open`` (the lock, a listening socket). If
+        ``is_conversing``, ``tell`` sends it orders and ``lines`` reads its output.
         """
         self.name = name
         self._is_read = False
@@ -90,24 +89,24 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Of the process, also when it has ended."""
+        """Process id, valid also after the process has ended."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; 128 + n after signal n, as shells count."""
+        """None while it runs; 128 + n after signal n, as in shells."""
         code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
 
     def tell(self, order: str) -> None:
-        """Write one line to its standard input; nothing if it has ended."""
+        """Write one line to the standard input of the process, unless it has ended."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.write(f"{order}\n".encode())
                 self._process.stdin.flush()
 
     def lines(self) -> Iterator[str]:
-        """What it writes to a piped standard output, by line, until it ends."""
+        """Yield the lines of a piped standard output until the process ends."""
         if self._process.stdout is not None:
             self._is_read = True
             with self._process.stdout as output:
@@ -115,20 +114,23 @@ class Child:
                     yield bytes(line).decode(errors="replace").strip()
 
     def ask_to_stop(self) -> None:
-        """SIGTERM, once: to some programs a second one means to drop everything."""
+        """Send SIGTERM once, because some programs stop without cleanup at a second one."""
         if self._process.poll() is None and not self._is_asked:
             self._is_asked = True
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it has ended."""
+        """Send SIGKILL and wait for the end."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
     def stop(self, *, within_s: float = KILL_AFTER_S) -> None:
-        """SIGTERM, then SIGKILL if it does not end in time. Nothing if it has ended."""
+        """Send SIGTERM, then SIGKILL if the process does not end in time.
+
+        Does nothing if it has ended.
+        """
         if self._process.poll() is None:
             self.ask_to_stop()
             try:
@@ -140,22 +142,22 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         if self._process.stdout is not None and not self._is_read:
-            self._process.stdout.close()  # else its reader closes it at its end
+            self._process.stdout.close()  # otherwise its reader closes it
         if self._parent_pipe >= 0:
             os.close(self._parent_pipe)
             self._parent_pipe = -1
 
 
 _LONGEST_PAUSE_S = 60.0
-_STEADY_S = 60.0  # a child that lived this long is started again at once
-_STOP_WITHIN_S = 15.0  # a chunk is given back after 4 s; Celery needs some more
+_STEADY_S = 60.0  # a child that ran this long is restarted without a pause
+_STOP_WITHIN_S = 15.0  # a worker hands its chunk back after 4 s; Celery needs some more
 
 
 class KeptChild:
-    """One child that is started again, after growing pauses, whenever it ends."""
+    """A child that is restarted, after increasing pauses, whenever it ends."""
 
     def __init__(self, start: Callable[[], Child], console: Console) -> None:
-        """Start it; its ends are reported on the console."""
+        """Start the child; its ends are reported on the console."""
         self._start = start
         self._console = console
         self._ends = 0
@@ -164,7 +166,7 @@ class KeptChild:
         self._started = time.monotonic()
 
     def check(self) -> None:
-        """See whether it runs; call it often."""
+        """Restart the child if it has ended; call this often."""
         now = time.monotonic()
         if self._child is not None:
             code = self._child.exit_code
@@ -179,12 +181,12 @@ class KeptChild:
             self._child, self._started = self._start(), now
 
     def ask_to_stop(self) -> None:
-        """Send the signal without waiting, so that several stop at the same time."""
+        """Send SIGTERM without waiting, so that several children stop at the same time."""
         if self._child is not None:
             self._child.ask_to_stop()
 
     def stop(self) -> None:
-        """Stop it and wait until it has ended."""
+        """Stop the child and wait until it has ended."""
         if self._child is not None:
             self._child.stop(within_s=_STOP_WITHIN_S)
             self._child = None

@@ -1,7 +1,7 @@
-"""The folder that holds all state: tested by writing to it, used by one service at a time.
+"""The folder with all state: checked by writing to it, used by one service at a time.
 
-The kernel holds its lock, so that no crash leaves a stale one. The first-run admin token is stored
-in it with mode 0600, written atomically.
+Its lock is held by the kernel, so a crash leaves no stale lock. The admin token of the first start
+is a file in it, of mode 0600 and written atomically.
 """
 
 import contextlib
@@ -25,21 +25,24 @@ SECRETS = (TOKEN_FILE, "signing-key")
 LOGS = ("database/postgres.log", "redis/redis.log")
 MOST_LOG_BYTES = 16 << 20
 _PROBE_BYTES = 64 * 1024
-_LEAST_FREE_MB = 200  # an empty catalogue takes 60 MB, its log of changes as much again
+_LEAST_FREE_MB = 200  # an empty catalogue takes 60 MB, its write-ahead log as much again
 _SET_ANOTHER = "set GLITCH_DATA_DIR to a folder that you may write to."
 
 
 def prepare_data_directory(path: Path) -> Path:
-    """Make the folder, and prove that files can be made, written, listed and removed in it.
+    """Create the folder, and check that files in it can be created, written, listed and removed.
 
-    Permission bits alone say little (root ignores them, a full or read-only disk has them), so
-    a probe file is written and synced.
+    A probe file is written and synced, because permission bits alone are not enough: root ignores
+    them, and they do not show a full or read-only disk.
 
     Returns:
         The absolute path.
+
+    Raises:
+        LaunchError: if the folder cannot be used or its disk is almost full.
     """
     folder = path.expanduser().absolute()
-    name = str(folder)  # goes to PostgreSQL's clients in UTF-8, and into a line of its lock
+    name = str(folder)  # passed to PostgreSQL's clients in UTF-8, and a line of its lock file
     if len(name.splitlines()) > 1 or os.fsencode(name) != name.encode(errors="replace"):
         raise LaunchError(
             f"The data directory {name!r} has a line break, or letters that this locale does not "
@@ -47,7 +50,7 @@ def prepare_data_directory(path: Path) -> Path:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        os.listdir(folder)  # noqa: PTH208 - the call whose permission error is wanted
+        os.listdir(folder)  # noqa: PTH208 - for its permission error
         with tempfile.NamedTemporaryFile(prefix=".probe-", dir=folder) as probe:
             probe.write(b"\0" * _PROBE_BYTES)
             probe.flush()
@@ -60,22 +63,23 @@ def prepare_data_directory(path: Path) -> Path:
             f"The disk that holds the data directory {folder} is full ({free_mb:.0f} MB free, "
             f"{_LEAST_FREE_MB} MB are needed): free some space or {_SET_ANOTHER}"
         )
-    for name in SECRETS:  # whoever copied or unpacked the folder may have let others read them
-        with contextlib.suppress(OSError):  # none yet; or another user's, as reading it will tell
+    for name in SECRETS:  # copying or unpacking the folder may have made them readable for others
+        # missing, or another user's; reading it will report that
+        with contextlib.suppress(OSError):
             if (folder / name).stat().st_mode & 0o077:
                 (folder / name).chmod(0o600)
     return folder.resolve()
 
 
 def bound_logs(folder: Path) -> None:
-    """Begin the logs of the programs beside the service again once they are long.
+    """Truncate long logs of PostgreSQL and Redis, after a copy.
 
-    What was in one is kept in a file beside it, until that happens again. Both programs append, so
-    they go on at the new beginning.
+    The copy replaces the previous one. Both programs append to their logs, so they continue at the
+    new start.
     """
     for name in LOGS:
         log = folder / name
-        with contextlib.suppress(OSError):  # it may not be there yet, or the disk be full
+        with contextlib.suppress(OSError):  # missing, or the disk is full
             if log.stat().st_size > MOST_LOG_BYTES:
                 shutil.copyfile(log, log.with_name(f"{log.name}.1"))
                 os.truncate(log, 0)
@@ -102,7 +106,7 @@ def _sentence(folder: Path, error: OSError) -> str:
 
 LOCK_NAME = "up.lock"
 STOPPING = "stopping"
-# Children of a killed supervisor need a moment to notice and to stop the database.
+# After a supervisor is killed, its children need some time to notice and to stop the database.
 RELEASE_WAIT_S = 20.0
 _BUSY_WAIT_S = 1.5
 _POLL_S = 0.1
@@ -110,12 +114,12 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True)
 class HeldLock:
-    """The lock while it is held."""
+    """The lock of the data directory, held by this process."""
 
     descriptor: int
 
     def describe(self, purpose: str) -> None:
-        """Say who holds the lock, in one line that another start shows."""
+        """Store who holds the lock, in one line that another start shows."""
         os.ftruncate(self.descriptor, 0)
         os.pwrite(self.descriptor, f"{os.getpid()} {purpose}\n".encode(), 0)
 
@@ -126,10 +130,10 @@ def hold_data_directory(
 ) -> Iterator[HeldLock]:
     """Hold the folder's lock.
 
-    `flock` goes with the process, so the file that a `kill -9` leaves behind locks nothing.
-    Children that inherit the descriptor keep the lock until the last of them is gone, so a
-    restart never meets the old service's half-stopped processes. One that is at work is waited for
-    ``wait_s`` seconds; ``purpose`` is what another start shows of the holder, in one line.
+    `flock` ends with the process, so a lock file left by `kill -9` locks nothing. Children that
+    inherit the descriptor hold the lock until the last of them has ended, so a restart never meets
+    half-stopped processes of the old service. The function waits ``wait_s`` seconds for a running
+    holder. ``purpose`` describes this holder to other starts, in one line.
 
     Raises:
         DataDirectoryBusyError: if another process holds it, with its process id.
@@ -153,7 +157,7 @@ def hold_data_directory(
 
 
 def _acquire(descriptor: int, folder: Path, wait_s: float) -> None:
-    """Wait briefly for a busy holder, longer for one that is stopping or already dead."""
+    """Wait briefly for a running holder, longer for one that is stopping or already dead."""
     started = time.monotonic()
     while True:
         try:
@@ -178,13 +182,17 @@ def _acquire(descriptor: int, folder: Path, wait_s: float) -> None:
             return
 
 
-# What a token may look like: visible ASCII without spaces, long enough for 256 random bits.
+# Format of a token: visible ASCII without spaces, long enough for 256 random bits.
 _TOKEN = re.compile(r"[\x21-\x7e]{32,200}")
 _MAX_BYTES = 1024
 
 
 def read_token(folder: Path) -> str | None:
-    """The token in the folder's file, or None if there is no file."""
+    """Read the token file of the folder; None if there is none.
+
+    Raises:
+        LaunchError: if the file cannot be read or is damaged.
+    """
     path = folder / TOKEN_FILE
     try:
         with path.open("rb") as file:
@@ -206,7 +214,11 @@ def read_token(folder: Path) -> str | None:
 
 
 def write_token(folder: Path, token: str) -> Path:
-    """Write the file whole or not at all, readable by its owner only."""
+    """Write the token file atomically, readable by its owner only.
+
+    Raises:
+        LaunchError: if it cannot be written.
+    """
     path = folder / TOKEN_FILE
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{TOKEN_FILE}-", dir=folder)  # mode 0600

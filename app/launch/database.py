@@ -17,7 +17,8 @@ from app.launch.child import Child, Ends
 from app.launch.data_directory import hold_data_directory, prepare_data_directory
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 
-if TYPE_CHECKING:  # the supervisor starts its children first, and never needs SQLAlchemy
+# not at run time, because the supervisor never needs SQLAlchemy and must start quickly
+if TYPE_CHECKING:
     from sqlalchemy.orm import Session, sessionmaker
 
 DATABASE_FOLDER = "database"
@@ -36,23 +37,27 @@ class Database:
 
 @dataclass
 class RunningDatabase:
-    """A database that serves. ``server`` is the embedded one, None for another's."""
+    """A running database. ``server`` is None unless it is the embedded one."""
 
     url: str
     server: EmbeddedServer | None = None
     _process: psutil.Process | None = None
     _ends: Ends = field(default_factory=lambda: Ends(_MOST_RESTARTS, _RESTART_WINDOW_S))
-    _looks_at: float = 0.0  # monotonic: while there is no place to start it in
+    _looks_at: float = 0.0  # monotonic time of the next try, while the disk is full or read-only
 
     def __post_init__(self) -> None:
         self._process = self.server and self.server.process
 
     def check(self, say: Callable[[str], None]) -> None:
-        """Start the embedded server again if it has ended by itself. Call it often.
+        """Restart the embedded server if it ended by itself; call this often.
 
-        What was answered is kept; requests and chunks at work fail, or are done again. ``say``
-        reports that it is started again. Where its disk is full or read-only that waits until it is
-        not: meanwhile the service answers that the database is away, and ``/readyz`` says why.
+        Committed data are kept; requests and chunks in progress fail or are repeated. ``say``
+        reports the restart. If the disk is full or read-only, the restart waits until that is
+        corrected. Meanwhile the service answers that the database is unavailable, and ``/readyz``
+        gives the reason.
+
+        Raises:
+            LaunchError: if it ended too often, or cannot be started.
         """
         if self.server is None or _lives(self._process) or time.monotonic() < self._looks_at:
             return
@@ -67,7 +72,8 @@ class RunningDatabase:
                 "kept."
             )
         say(f"The database ended unexpectedly ({log} says why): it is started again.")
-        for pause_s in (1.0, 2.0, 4.0):  # its children hold on to its memory for a moment
+        # children of the old server hold its shared memory for a moment
+        for pause_s in (1.0, 2.0, 4.0):
             with contextlib.suppress(LaunchError):
                 _start(place)
                 break
@@ -83,7 +89,7 @@ class RunningDatabase:
         say("The database serves again.")
 
     def _must_wait(self, place: Path, say: Callable[[str], None]) -> bool:
-        """Whether no server could be started there now, which ``say`` reports at first."""
+        """Return whether the disk prevents a start now; ``say`` reports that once."""
         try:
             prepare_data_directory(place)
         except LaunchError as error:
@@ -96,7 +102,7 @@ class RunningDatabase:
 
 
 def _lives(process: psutil.Process | None) -> bool:
-    """Whether it runs; one that nobody has waited for, as in containers, does not."""
+    """Return whether the process runs; a zombie, which containers may leave, does not."""
     with contextlib.suppress(psutil.NoSuchProcess):
         if process is not None and process.is_running():
             return bool(process.status() != psutil.STATUS_ZOMBIE)
@@ -107,10 +113,13 @@ def _lives(process: psutil.Process | None) -> bool:
 def running_database(
     settings: Settings, folder: Path, lock_descriptor: int
 ) -> Iterator[RunningDatabase]:
-    """A running database; the embedded one is stopped at the end.
+    """Provide a running database, and stop it at the end if it is the embedded one.
 
-    A watchdog process stops the embedded server when this process is killed, because the server
-    would otherwise outlive it; it holds the data directory's lock too.
+    A watchdog process stops the embedded server if this process is killed, because the server would
+    otherwise outlive it. The watchdog holds the data directory's lock, too.
+
+    Raises:
+        LaunchError: if it cannot be started.
     """
     if settings.database_url is not None:
         from app.core.engine import parse_database_url
@@ -142,7 +151,7 @@ def running_database(
 
 @contextlib.contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
-    """A database for one command, beside a running service or without one.
+    """Provide the database for one command, whether the service is running or not.
 
     Raises:
         LaunchError: if it cannot be reached or started.
@@ -161,14 +170,14 @@ def open_database(settings: Settings) -> Iterator[Database]:
 
 @contextlib.contextmanager
 def _embedded(data_directory: Path) -> Iterator[str]:
-    """The running service's server where there is one, else one for the time being."""
+    """Provide the running service's server, or one that runs during the block."""
     folder = prepare_data_directory(data_directory)
     with contextlib.ExitStack() as stack:
         try:
             lock = hold_data_directory(folder, "a glitch-discovery command", wait_s=0)
             held = stack.enter_context(lock)
         except DataDirectoryBusyError:
-            yield _start(folder / DATABASE_FOLDER).url()  # finds the running one
+            yield _start(folder / DATABASE_FOLDER).url()  # returns the running one
             return
         settings = Settings(data_dir=folder, database_url=None)
         running = running_database(settings, folder, held.descriptor)
@@ -188,7 +197,11 @@ def _start(place: Path) -> EmbeddedServer:
 
 
 def upgrade_schema(url: str) -> None:
-    """Bring the tables to this version's, and the classes of Gravity Spy into them."""
+    """Migrate the tables to this version and add the Gravity Spy classes.
+
+    Raises:
+        LaunchError: if a newer version has migrated them.
+    """
     from alembic.util import CommandError
 
     from app.classes.naming import seed_classes

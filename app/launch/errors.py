@@ -1,6 +1,7 @@
 """Errors that stop a start. Each message says what is wrong and what to do.
 
-Errors that a person can correct become that sentence and an exit code; others keep their traceback.
+Errors that a user can correct are printed as one sentence with an exit code. Others keep their
+traceback.
 """
 
 import contextlib
@@ -9,11 +10,11 @@ from collections.abc import Iterator
 
 
 class LaunchError(Exception):
-    """A reason, in words for an operator, why the service cannot start or go on."""
+    """The service cannot start or continue; the message gives the reason to the operator."""
 
 
 class DataDirectoryBusyError(LaunchError):
-    """Another process holds the data directory."""
+    """Another process is using the data directory."""
 
 
 class ChildFailedError(LaunchError):
@@ -29,18 +30,19 @@ FAILED = 1
 
 @contextlib.contextmanager
 def reported_as_sentences(*, but_not: type[Exception] | tuple[()] = ()) -> Iterator[None]:
-    """Print the sentence of a foreseen error to standard error and exit with its code.
+    """Print expected errors to standard error as one sentence, and exit with their code.
 
-    What is ``but_not`` passes without a look, which takes half a second of imports.
+    Exceptions of the types ``but_not`` pass unchanged. Checking the others imports slow modules,
+    half a second.
 
     Raises:
-        SystemExit: in place of the foreseen errors.
+        SystemExit: instead of the expected errors.
     """
     try:
         yield
     except but_not:
         raise
-    except ChildFailedError as error:  # it has given its own reason already
+    except ChildFailedError as error:  # it has already reported its reason
         raise SystemExit(error.exit_code) from None
     except LaunchError as error:
         _fail(str(error))
@@ -52,7 +54,7 @@ def reported_as_sentences(*, but_not: type[Exception] | tuple[()] = ()) -> Itera
 
 
 def _foreseen(error: Exception) -> str | None:
-    """The sentence of a domain or database error. Imported late: they are slow to import."""
+    """Return the message for a domain or database error, whose classes are slow to import."""
     from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
     from app.core.engine import DatabaseUrlError

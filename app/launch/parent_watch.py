@@ -1,10 +1,10 @@
-"""Detection of the supervisor's end by a child, even after `kill -9`.
+"""Lets a child detect the end of the supervisor, even after `kill -9`.
 
-The supervisor keeps the write end of a pipe. The kernel closes it when the supervisor ends in
-whatever way, and the child reads the end of the file. This works on Linux and macOS.
+The supervisor holds the write end of a pipe. The kernel closes it when the supervisor ends for any
+reason, and the child then reads end-of-file. This works on Linux and macOS.
 
-Run as `python -m app.launch.parent_watch DIR` it then stops the embedded database. A supervisor
-that ends in order stops the database itself and then this process.
+Run as `python -m app.launch.parent_watch DIR`, this module stops the embedded database at that
+point. A supervisor that ends normally stops the database itself, and then this process.
 """
 
 import os
@@ -19,7 +19,7 @@ _PARENT_POLL_S = 0.5
 
 
 def stop_with_supervisor() -> None:
-    """In a child: ask this process to stop (SIGTERM to itself) when the supervisor is gone."""
+    """In a child: send SIGTERM to this process when the supervisor has ended."""
     value = os.environ.pop(PARENT_PIPE_VARIABLE, None)
     if value is None:
         return
@@ -35,7 +35,7 @@ def stop_with_supervisor() -> None:
 
 
 def stop_with_parent() -> None:
-    """Ask this process to stop when its parent (`make`) is gone, which passes no pipe on."""
+    """Send SIGTERM to this process when its parent has ended; for `make`, which passes no pipe."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -47,7 +47,7 @@ def stop_with_parent() -> None:
 
 
 def main() -> None:
-    """Wait for the supervisor's end, then stop the server of the folder given."""
+    """Wait for the supervisor's end, then stop the database server of the given folder."""
     descriptor = int(os.environ.pop(PARENT_PIPE_VARIABLE))
     while os.read(descriptor, 1):
         pass

@@ -1,4 +1,4 @@
-"""Steps between a running database and a service that can answer."""
+"""The steps between a running database and a service that can answer requests."""
 
 from pathlib import Path
 from uuid import UUID
@@ -17,9 +17,9 @@ FIRST_RUN_TOKEN = "first-run admin"  # noqa: S105 - its name
 
 
 def prepare() -> Prepared:
-    """Migrate, publish the shipped checkpoint, see to the admin token and the demonstration."""
+    """Migrate, publish the shipped checkpoint, ensure the admin token, start the demonstration."""
     settings = read_settings()
-    kept_token = read_token(settings.data_dir)  # before anything is changed: it may be damaged
+    kept_token = read_token(settings.data_dir)  # before any change, because the file may be damaged
     with open_database(settings) as database:
         upgrade_schema(database.url)
         with database.sessions.begin() as session:
@@ -38,10 +38,10 @@ def prepare() -> Prepared:
 
 
 def _ensure_token(database: Database, folder: Path, kept: str | None) -> UUID | None:
-    """Make the first-run token where there is none; the id of the one in the folder, if good.
+    """Ensure that there is a first-run token; return the id of the token in the folder if valid.
 
-    A file that was removed asks for a new token, and makes the one that nobody has any more
-    useless. So does a new database under an old file.
+    If the file was removed, a new token is made and the previous one, which nobody has any more, is
+    revoked. If the database is new and the file old, a new token is made as well.
     """
     if kept is not None:
         with database.sessions.begin() as session:
@@ -57,7 +57,7 @@ def _ensure_token(database: Database, folder: Path, kept: str | None) -> UUID | 
             if record.name == FIRST_RUN_TOKEN and record.revoked_at is None:
                 revoke_token(session, record.id)
         made = create_token(session, FIRST_RUN_TOKEN, Role.ADMIN)
-        # Before the commit: if the file cannot be written, no token is left that nobody knows;
-        # if the commit fails, the file holds a token that the next start replaces.
+        # Write before the commit: if the file cannot be written, no unknown token remains; if the
+        # commit fails, the file holds a token that the next start replaces.
         write_token(folder, made.secret)
     return made.record.id

@@ -1,4 +1,4 @@
-"""Publication of a checkpoint: its files into the data directory, its row into the database."""
+"""Publication of a checkpoint: files into the data directory, a row into the database."""
 
 import json
 import shutil
@@ -29,11 +29,11 @@ _AUTHOR = "upgrade"
 def publish_folder(
     session: Session, folder: Path, data_directory: Path, *, activate: bool
 ) -> CheckpointRecord:
-    """Keep a copy of the checkpoint and make it known; the same checkpoint twice is one.
+    """Copy a checkpoint and register it; a checkpoint that is already registered is not repeated.
 
-    A copy, because the catalogue's embeddings need these weights for as long as they are kept,
-    also when the folder is removed or a new release ships another checkpoint. An activated one
-    embeds new uploads from now on.
+    It is copied because the catalogue's embeddings need its weights for as long as they exist, even
+    if the folder is removed or a new release ships another checkpoint. With ``activate``, new
+    uploads use it from now on.
 
     Raises:
         CheckpointError: if the folder is incomplete or damaged.
@@ -62,12 +62,13 @@ def publish_folder(
 
 
 def publish_shipped(session: Session, data_directory: Path) -> CheckpointRecord:
-    """Publish the checkpoint that ships; returns the active one.
+    """Publish the shipped checkpoint, and return the active one.
 
-    It becomes active at once only where none is, because embeddings under two checkpoints cannot
-    be compared. A catalogue that a former release's checkpoint serves, also one of the same name
-    with other weights, is embedded again by a job, once, while that one serves on. An operator
-    who activated another checkpoint, or went back, keeps it: which one serves is theirs to choose.
+    It becomes active immediately only if no checkpoint is, because embeddings of different
+    checkpoints cannot be compared. If the active checkpoint was shipped by an earlier release
+    (possibly under the same name with other weights), a job embeds the catalogue again, once, while
+    the old one stays in use. If an operator has activated another checkpoint or gone back, that
+    choice is kept.
     """
     try:
         active = active_checkpoint(session)
@@ -81,7 +82,7 @@ def publish_shipped(session: Session, data_directory: Path) -> CheckpointRecord:
 
 
 def _keep_copy(folder: Path, target: Path) -> None:
-    """Copy whole or not at all, under the digest as its name."""
+    """Copy the folder atomically, named by its digest."""
     if target.is_dir():
         return
     target.parent.mkdir(parents=True, exist_ok=True)

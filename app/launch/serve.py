@@ -1,9 +1,9 @@
 """The HTTP service as a child of `up`: `python -m app.launch.serve SOCKET_DESCRIPTOR...`.
 
-It imports its libraries, which takes seconds, while the supervisor starts the database; then does
-what the supervisor orders on standard input, line by line: ``prepare DATABASE_URL``, answered by
-one JSON line, or ``join DATABASE_URL`` where another process has prepared it; then ``serve``. One
-process for both, so that the libraries are imported once.
+It imports its libraries, which takes seconds, while the supervisor starts the database. Then it
+follows orders on standard input, one per line: ``prepare DATABASE_URL``, answered by one line of
+JSON, or ``join DATABASE_URL`` if another process has prepared the database; then ``serve``.
+Preparing and serving share a process, so that the libraries are imported once.
 """
 
 import contextlib
@@ -20,16 +20,16 @@ from app.launch.parent_watch import stop_with_supervisor
 
 
 def main() -> None:
-    """Prepare and serve, on the sockets that the supervisor has bound, until SIGTERM."""
+    """Prepare and serve on the sockets bound by the supervisor, until SIGTERM."""
     stop_with_supervisor()
     with reported_as_sentences():
         _take_all_descriptors()
-        gc.disable()  # a sixth of the time of imports, which leave next to no garbage
+        gc.disable()  # takes a sixth of the import time, although imports leave almost no garbage
         from app.launch.prepare import prepare
         from app.main import create_app
         from app.server.http_protocol import http_server
 
-        gc.freeze()  # modules stay: no collection needs to look through them again
+        gc.freeze()  # modules stay, so later collections need not examine them
         gc.enable()
         order, os.environ["DATABASE_URL"] = _await_order("prepare", "join")
         if order == "prepare":
@@ -40,14 +40,14 @@ def main() -> None:
 
 
 def _take_all_descriptors() -> None:
-    """A connection needs one; shells and systemd give 1,024 unless asked for more."""
+    """Raise the limit of file descriptors, which connections need; the default is often 1,024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it refuses
+    with contextlib.suppress(ValueError, OSError):  # macOS reports a maximum that it refuses
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _await_order(*wanted: str) -> tuple[str, str]:
-    """One of the wanted words and what follows it on the next line; ends the process if none."""
+    """Read an expected order and its argument; exit if there is none."""
     order, _, rest = sys.stdin.readline().rstrip("\n").partition(" ")
     if order not in wanted:
         raise SystemExit(0)  # the supervisor is stopping

@@ -1,4 +1,4 @@
-"""The supervisor's side of the service process: its orders, its answers, whether it answers."""
+"""The supervisor's side of a service process: orders, replies, health checks."""
 
 import json
 import queue
@@ -13,29 +13,29 @@ from app.launch.child import KILL_AFTER_S, Child
 from app.launch.data_directory import HeldLock
 from app.launch.errors import ChildFailedError, LaunchError
 
-_PREPARED_WITHIN_S = 600.0  # a migration of a large catalogue takes its time
+_PREPARED_WITHIN_S = 600.0  # migrating a large catalogue takes long
 _READY_WITHIN_S = 120.0
-_JOINED_WITHIN_S = 180.0  # it imports its libraries first
+_JOINED_WITHIN_S = 180.0  # includes importing its libraries
 _POLL_S = 0.05
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the preparation found."""
+    """Results of the preparation."""
 
     checkpoint: str
-    login_code: str | None  # None: the token in the folder is no good
-    demo_job: str | None  # its id, while it is to be filled
+    login_code: str | None  # None: the token in the folder is not valid
+    demo_job: str | None  # id of the job that fills the demonstration, until it has ended
 
 
 class ServiceProcess(Child):
-    """`app.launch.serve` as a child; it imports its libraries from the moment it is made."""
+    """`app.launch.serve` as a child; it starts to import its libraries at once."""
 
     def __init__(
         self, lock: HeldLock, listener: socket.socket, environment: Mapping[str, str]
     ) -> None:
-        """Start it, on a bound socket that several may share; it holds the lock too."""
-        # What comes to the shared socket, any of them answers: each has one of its own beside it.
+        """Start it on a bound socket that several processes may share; it also holds the lock."""
+        # Any process may answer on the shared socket, so each has a private one for health checks.
         with socket.create_server(("127.0.0.1", 0)) as own:
             self._url = f"http://127.0.0.1:{own.getsockname()[1]}"
             sockets = (listener.fileno(), own.fileno())
@@ -47,7 +47,8 @@ class ServiceProcess(Child):
                 keep_open=(lock.descriptor, *sockets),
                 is_conversing=True,
             )
-        self._watchdog: Watchdog | None = None  # before it serves, its starter watches
+        # set when it serves; before that the caller waits for it
+        self._watchdog: Watchdog | None = None
         self._answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, name="service-answers", daemon=True).start()
 
@@ -56,11 +57,11 @@ class ServiceProcess(Child):
             self._answers.put(line)
 
     def prepare(self, database_url: str, check_stop: Callable[[], None]) -> Prepared:
-        """Have it migrate, publish and see to the token; ``check_stop`` raises to end the wait.
+        """Make it prepare the database; ``check_stop`` raises to end the wait.
 
         Raises:
-            ChildFailedError: if it ends; it has said why.
-            LaunchError: if it takes unreasonably long.
+            ChildFailedError: if it ends; it has reported the reason.
+            LaunchError: if it takes too long.
         """
         self.tell(f"prepare {database_url}")
         deadline = time.monotonic() + _PREPARED_WITHIN_S
@@ -71,16 +72,16 @@ class ServiceProcess(Child):
                 self._check(check_stop, deadline, "The preparation of the database")
 
     def join(self, database_url: str) -> None:
-        """Have it serve a database that another one has prepared; does not wait for it."""
+        """Make it serve a database that another process has prepared, without waiting for it."""
         self.tell(f"join {database_url}")
         self.tell("serve")
         self._watchdog = Watchdog(self._url, first_within_s=_JOINED_WITHIN_S)
 
     def serve(self, check_stop: Callable[[], None]) -> None:
-        """Have it serve; returns once ``/readyz`` answers 200.
+        """Make it serve, and return once ``/readyz`` answers 200.
 
         Raises:
-            ChildFailedError: if it ends; it has said why.
+            ChildFailedError: if it ends; it has reported the reason.
             LaunchError: if it is not ready in time.
         """
         self.tell("serve")
@@ -99,18 +100,18 @@ class ServiceProcess(Child):
 
     @property
     def is_silent(self) -> bool:
-        """Whether it does not answer any more, or never did."""
+        """Whether it has stopped answering, or never answered in time."""
         return self._watchdog is not None and self._watchdog.is_silent
 
     def stop(self, *, within_s: float = KILL_AFTER_S) -> None:
-        """Stop it; requests that it has begun are answered first."""
+        """Stop it; requests in progress are answered first."""
         if self._watchdog is not None:
             self._watchdog.close()
         super().stop(within_s=within_s)
 
 
 def _answers(url: str, patience_s: float = 2.0) -> bool:
-    """Whether the address answers 200; not where it refuses, is too late, or says otherwise."""
+    """Return whether a GET of the address is answered with 200 in time."""
     try:
         with urllib.request.urlopen(url, timeout=patience_s) as answer:  # noqa: S310 - http, ours
             return bool(answer.status == 200)
@@ -120,15 +121,15 @@ def _answers(url: str, patience_s: float = 2.0) -> bool:
 
 MOST_FAILURES = 6
 _PAUSE_S = 1.0
-_PATIENCE_S = 5.0  # of one question; six make half a minute
+_PATIENCE_S = 5.0  # for one request; six failures take half a minute
 
 
 class Watchdog:
-    """Asks ``/healthz`` again and again, from a thread: a process can live on with its loop stuck.
+    """Polls ``/healthz`` in a thread, because a process can run on with a blocked event loop.
 
     Args:
         url: The address of the service.
-        first_within_s: How long the first answer may take from now, in seconds.
+        first_within_s: Maximum time until the first response, in seconds.
     """
 
     def __init__(self, url: str, *, first_within_s: float = 0.0) -> None:
@@ -140,11 +141,11 @@ class Watchdog:
 
     @property
     def is_silent(self) -> bool:
-        """Whether so many questions in a row were not answered that it will not answer again."""
+        """Whether so many requests in a row have failed that it must be considered stuck."""
         return self._failures >= MOST_FAILURES
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop polling."""
         self._is_over.set()
 
     def _ask(self) -> None:

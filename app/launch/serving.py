@@ -1,4 +1,4 @@
-"""The processes that answer on one socket, each watched and replaced separately."""
+"""The processes that serve one socket; each is watched and replaced separately."""
 
 import os
 import secrets
@@ -17,17 +17,17 @@ from app.launch.service_process import Prepared, ServiceProcess
 
 COUNTS = "counts.txt"  # in the data directory
 _PREFIX = "glitch-counts-"
-_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of a secret name and for its user alone there
+_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # defined by prometheus_client
+_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it has a secret name and mode 0700
 _LEAST_ROOM = 64 << 20
-_MOST_RESTARTS = 3  # for each of them
+_MOST_RESTARTS = 3  # per process
 _RESTART_WINDOW_S = 60.0
 
 
 class Serving:
-    """One process at first, which prepares the database; others join it.
+    """The service processes: the first one prepares the database, the others join it.
 
-    A process that ends or falls silent is replaced; the others go on answering.
+    A process that ends or stops answering is replaced, while the others continue.
     """
 
     def __init__(
@@ -37,21 +37,24 @@ class Serving:
         counts: Path,
         console: Console,
     ) -> None:
-        """Start the first one, which imports while the database starts.
+        """Start the first process, which imports its libraries while the database starts.
 
-        ``spawn`` starts one with more variables in its environment. The file ``counts`` says where
-        they count together, so that a killed start's folder goes.
+        ``spawn`` starts a process with additional environment variables. The file ``counts``
+        records the folder of the shared metrics, so that the next start can remove the folder of a
+        killed one.
 
         Raises:
-            LaunchError: if there is no place where they could count together.
+            LaunchError: if there is no place for the shared metrics.
         """
         self._spawn = spawn
         self._processes = processes
         self._note = counts
-        for name in (_VARIABLE, _VARIABLE.lower()):  # an operator's own is of other programs
+        # if set by the operator, it is for other programs
+        for name in (_VARIABLE, _VARIABLE.lower()):
             os.environ.pop(name, None)
         _remove_noted(counts)
-        self._counts = _folder_in_memory(counts) if processes > 1 else None  # one counts for itself
+        # a single process needs no files
+        self._counts = _folder_in_memory(counts) if processes > 1 else None
         self._console = console
         self._ends = Ends(_MOST_RESTARTS * processes, _RESTART_WINDOW_S)
         self._running = [self._start()]
@@ -61,11 +64,11 @@ class Serving:
         return self._spawn({} if self._counts is None else {_VARIABLE: str(self._counts)})
 
     def open(self, database_url: str, check_stop: Callable[[], None]) -> Prepared:
-        """Have the first one prepare the database and serve; returns once it is ready.
+        """Make the first process prepare the database and serve; return once it is ready.
 
         Raises:
-            ChildFailedError: if it ends; it has said why.
-            LaunchError: if it takes unreasonably long.
+            ChildFailedError: if it ends; it has reported the reason.
+            LaunchError: if it takes too long.
         """
         self._database_url = database_url
         [first] = self._running
@@ -74,7 +77,11 @@ class Serving:
         return prepared
 
     def check(self) -> None:
-        """Replace what ended, end what is silent, and start what is not there yet."""
+        """Kill processes that do not answer, replace those that ended, and start missing ones.
+
+        Raises:
+            LaunchError: if they ended too often.
+        """
         for service in tuple(self._running):
             if service.is_silent and service.exit_code is None:
                 self._console.print("The service does not answer any more: it is ended.")
@@ -95,7 +102,7 @@ class Serving:
             self._running[-1].join(self._database_url)
 
     def stop(self) -> None:
-        """Stop all at once; requests that they have begun are answered first."""
+        """Stop all processes at once; requests in progress are answered first."""
         for service in self._running:
             service.ask_to_stop()
         for service in self._running:
@@ -104,9 +111,10 @@ class Serving:
 
 
 def _close_counts(folder: Path, pid: int) -> None:
-    """Of a process that has ended: what it counted stays, its part of what is in use goes."""
+    """Keep the counters of a process that has ended, and drop its gauges."""
     mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
-    for file in folder.glob(f"*_{pid}.db"):  # its room, too, but for what the first number says
+    # also release unused room; the first number is the size in use
+    for file in folder.glob(f"*_{pid}.db"):
         os.truncate(file, max(8, int.from_bytes(file.read_bytes()[:4], sys.byteorder)))
 
 
@@ -118,9 +126,9 @@ def _remove_noted(note: Path) -> None:
 
 
 def _folder_in_memory(note: Path) -> Path:
-    """A new folder, noted before it is made.
+    """Create a new folder, after recording its name in ``note``.
 
-    In memory where there is room: processes map its files.
+    It is in memory if there is room, because processes map its files.
     """
     try:
         is_good = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _LEAST_ROOM

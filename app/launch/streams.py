@@ -1,4 +1,4 @@
-"""Standard streams that may be closed, or whose reader may leave: the service continues."""
+"""Standard streams that are closed or whose reader has gone: the service continues."""
 
 import contextlib
 import os
@@ -8,21 +8,22 @@ from rich.console import Console
 
 
 def open_closed_streams() -> None:
-    """Give each standard stream that is closed the null device.
+    """Open the null device for each standard stream that is closed.
 
-    Else the next lock or socket would get its number, and a child of ours write its lines there.
+    Otherwise the next lock or socket would get its number, and a child process could write its
+    output into it.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
             os.set_inheritable(number, True)
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def print_line(line: str) -> None:
-    """Print to standard output; nothing where its reader has left."""
+    """Print to standard output; later output is discarded if the reader has gone."""
     try:
         print(line, flush=True)  # noqa: T201
     except BrokenPipeError:
@@ -31,8 +32,8 @@ def print_line(line: str) -> None:
 
 
 class RobustConsole(Console):
-    """A console that falls silent once its reader has left; Rich would end the program."""
+    """A console that becomes silent when its reader has gone; Rich would end the program."""
 
     def on_broken_pipe(self) -> None:
-        """Say nothing from now on."""
+        """Discard all further output."""
         self.quiet = True

@@ -1,4 +1,4 @@
-"""`glitch-discovery up`: from an empty folder to a service that answers, and the stop."""
+"""`glitch-discovery up`: from an empty folder to a running service, and its stop."""
 
 import contextlib
 import os
@@ -30,17 +30,17 @@ from app.launch.worker_process import ROLES
 
 _POLL_S = 0.1
 _LOGS_EVERY_S = 60.0
-_LOGGED_LOOKS_S = 15.0  # at how far the demonstration is, where each is a line of the log
-_PROCESSES = 2  # that answer, where there are cores for them
+_LOGGED_LOOKS_S = 15.0  # interval of progress lines of the demonstration, if they go to a log
+_PROCESSES = 2  # number of service processes, if there are enough cores
 
 
 class StopRequestedError(Exception):
-    """Ctrl-C or SIGTERM came; everything is to stop."""
+    """Ctrl-C or SIGTERM was received, so everything must stop."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where one service runs, held for as long as it does."""
+    """What one running service holds: its folder, lock, socket, address and Redis."""
 
     folder: Path
     lock: data_directory.HeldLock
@@ -50,7 +50,7 @@ class _Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of every process beside this one."""
+        """Environment variables for all child processes."""
         folder, redis_url = str(self.folder), self.broker.url
         return {"GLITCH_DATA_DIR": folder, "REDIS_URL": redis_url, **terminal_logs()}
 
@@ -81,7 +81,7 @@ class Supervisor:
     """Starts the parts in order, watches them, and stops them in reverse order."""
 
     def __init__(self, settings: LaunchSettings, console: Console) -> None:
-        """Take nothing yet; ``run`` does. All but two lines go to the console."""
+        """Store the settings; ``run`` starts. Apart from two lines, output goes to the console."""
         self._settings = settings
         self._console = console
         self._stop = threading.Event()
@@ -91,7 +91,7 @@ class Supervisor:
         """Serve until Ctrl-C or SIGTERM.
 
         Raises:
-            LaunchError: if a part cannot start or does not stay up, in one sentence.
+            LaunchError: if a part cannot start or keeps failing, in one sentence.
         """
         folder = data_directory.prepare_data_directory(self._settings.data_dir)
         with (
@@ -100,7 +100,7 @@ class Supervisor:
             data_directory.hold_data_directory(folder, "a service that is starting") as lock,
             contextlib.closing(take_address(self._settings.host, self._settings.port)) as listener,
         ):
-            data_directory.read_token(folder)  # a damaged one is reported before anything starts
+            data_directory.read_token(folder)  # reports a damaged file before anything starts
             url = address_of(self._settings.host, listener.getsockname()[1])
             lock.describe(f"the service at {url}")
             try:
@@ -121,17 +121,18 @@ class Supervisor:
                 running_database(self._settings, place.folder, place.lock.descriptor)
             )
             stack.callback(self._stop_background)
-            stack.callback(serving.stop)  # before what it needs; above, if that does not start
+            # runs before the parts that it needs stop; above: in case those do not start
+            stack.callback(serving.stop)
             try:
                 self._serve(place, serving, database)
             except StopRequestedError:
-                place.listener.close()  # so that new clients are refused instead of kept waiting
+                place.listener.close()  # refuse new clients instead of letting them wait
                 raise
 
     def _serve(self, place: _Place, serving: Serving, database: RunningDatabase) -> None:
         prepared = serving.open(database.url, self._check_stop)
         self._tell(place, prepared)
-        # Only now: their imports would compete with the service's for the cores.
+        # Not earlier, because their imports would compete with the service's for the cores.
         self._background = place.start_background(database, self._console)
         token = data_directory.read_token(place.folder)
         if prepared.demo_job and prepared.login_code and token:
@@ -151,7 +152,7 @@ class Supervisor:
             time.sleep(_POLL_S)
 
     def _tell(self, place: _Place, prepared: Prepared) -> None:
-        print_line(f"ready {place.url}")  # that scripts wait for
+        print_line(f"ready {place.url}")  # scripts wait for this line
         if prepared.login_code is not None:
             print_line(f"log in: {place.url}/ui/login?code={prepared.login_code}")
         else:
@@ -163,7 +164,8 @@ class Supervisor:
 
     def _stop_background(self) -> None:
         for child in self._background:
-            child.ask_to_stop()  # all at once; a chunk at work is finished or given back
+            # all at the same time; a chunk in progress is finished or handed back
+            child.ask_to_stop()
         for child in self._background:
             child.stop()
 
@@ -173,9 +175,9 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Let Ctrl-C, SIGTERM and a closed terminal ask for the orderly stop, and only that.
+        """Request an orderly stop at Ctrl-C, SIGTERM or the end of the terminal.
 
-        Under ``nohup`` a closed terminal is nothing to us.
+        With ``nohup`` the end of the terminal is ignored.
         """
 
         def ask(_number: int, _frame: FrameType | None) -> None:
@@ -193,10 +195,10 @@ class Supervisor:
 
 
 def up(settings: LaunchSettings, *, is_stopped_with_parent: bool) -> None:
-    """Run the service in the foreground until it is asked to stop, or its parent (`make`) is gone.
+    """Run the service in the foreground until it is stopped, or its parent (`make`) has ended.
 
     Raises:
-        LaunchError: in one sentence, if it cannot start or stay up.
+        LaunchError: in one sentence, if it cannot start or keeps failing.
     """
     open_closed_streams()
     if is_stopped_with_parent:
@@ -205,7 +207,7 @@ def up(settings: LaunchSettings, *, is_stopped_with_parent: bool) -> None:
 
 
 def _show_filling(url: str, token: str, job_id: str, console: Console) -> None:
-    """Show a bar until the demonstration is filled; where no terminal is, print two lines."""
+    """Show a progress bar until the demonstration is complete; without a terminal, two lines."""
     from glitch_discovery import Client, Job, JobFailedError, ServiceError, UnreachableError
 
     what = "Filling the demonstration"
@@ -233,9 +235,10 @@ def _show_filling(url: str, token: str, job_id: str, console: Console) -> None:
 
 
 def terminal_logs() -> dict[str, str]:
-    """For a person at a terminal plain text and warnings alone; requests hide the login link.
+    """Return log settings for a terminal: plain text, warnings only.
 
-    What the environment says goes before; where no terminal is, nothing is changed.
+    Log lines of requests would hide the login link. Variables set in the environment take
+    precedence. Without a terminal, nothing changes.
     """
     if not sys.stderr.isatty():
         return {}

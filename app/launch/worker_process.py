@@ -9,9 +9,9 @@ ROLES = ("worker", "scheduler")
 
 
 def run(role: str, idle_s: float | None = None) -> int:
-    """Be a worker, or the scheduler, until SIGTERM; the exit code.
+    """Run a worker or the scheduler until SIGTERM; return the exit code.
 
-    A worker ends once it has had nothing to do for ``idle_s`` seconds, if that is given.
+    With ``idle_s``, a worker ends after this many seconds without work.
     """
     from app.core.logs import configure_logging
     from app.launch.settings import read_settings
@@ -22,7 +22,8 @@ def run(role: str, idle_s: float | None = None) -> int:
         from worker.main import run_until_idle, run_worker
 
         return run_worker(settings) if idle_s is None else run_until_idle(settings, idle_s)
-    from worker.celery_process import run_scheduler  # never the worker's modules: they are heavy
+    # must not import the worker's modules, which are large
+    from worker.celery_process import run_scheduler
 
     run_scheduler(settings)
     return 0

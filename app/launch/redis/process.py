@@ -1,8 +1,8 @@
 """Keeps one Redis running: `python -m app.launch.redis.process PROGRAM FOLDER SOCKET`.
 
-Redis itself would outlive a killed supervisor, so this process stands between them. Redis holds
-only notifications, which are repeated if lost. It therefore writes no file, and a full disk does
-not stop it.
+Redis would outlive a killed supervisor, so this process watches both. Redis holds only
+notifications, which are repeated if lost. So it writes no data to disk, and a full disk does not
+stop it.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import psutil
 from app.launch.parent_watch import stop_with_supervisor
 
 _END_WITHIN_S = 5.0
-_SOON_S = 2.0  # Redis that ends sooner than this has not really started
+_SOON_S = 2.0  # Redis that ends sooner than this did not start properly
 _LONGEST_PAUSE_S = 10.0
 CONFIGURATION = """
 port 0
@@ -37,7 +37,7 @@ maxmemory-policy noeviction
 
 
 def main() -> None:
-    """Start Redis, start it again when it ends, until SIGTERM or the supervisor's end."""
+    """Start Redis, and restart it when it ends, until SIGTERM or the supervisor's end."""
     program, folder, socket = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _run(program: Path, configuration: Path, stop: threading.Event) -> None:
-    """From the start of Redis to its end, of itself or because of ``stop``."""
+    """Run Redis until it ends by itself or ``stop`` is set."""
     try:
         redis = subprocess.Popen(  # noqa: S603 - the program that the supervisor found
             [str(program), str(configuration)],
@@ -85,7 +85,7 @@ def _run(program: Path, configuration: Path, stop: threading.Event) -> None:
 
 
 def _end_orphan(folder: Path) -> None:
-    """End a Redis that outlived a killed predecessor of this process: two would share one file."""
+    """Kill a Redis left by a killed predecessor, because two would use the same socket."""
     with contextlib.suppress(OSError, ValueError, psutil.Error):
         process = psutil.Process(int((folder / "redis.pid").read_text()))
         if Path(process.cwd()) == folder and process.pid != os.getpid():
@@ -94,7 +94,7 @@ def _end_orphan(folder: Path) -> None:
 
 
 def _quoted(folder: Path) -> str:
-    """As Redis reads it between double quotes."""
+    """Escape a path for Redis's double quotes."""
     return str(folder).replace("\\", "\\\\").replace('"', '\\"')
 
 
