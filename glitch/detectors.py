@@ -56,9 +56,7 @@ def is_other_detector(text: str | None) -> bool:
 
 
 def parse_detectors(text: str) -> tuple[str, ...]:
-    """Split a list such as "H1,L1", "H1 L1" or "H1L1V1" into detectors; empty if it is not a
-    list.
-    """
+    """Split a list such as "H1,L1", "H1 L1" or "H1L1V1" into detectors; empty if it is none."""
     parts = re.findall(r"[GHIKLV][12]|C1|E[123]|[^\s,;+&/|'\"()\[\]{}-]", text.upper()[:100])
     found = tuple(dict.fromkeys(parts))
     return found if all(one in DETECTORS for one in found) else ()

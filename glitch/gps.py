@@ -123,9 +123,7 @@ def _gps_second(date: tuple[int, int, int], hour: int, minute: int, second: int)
 
 
 def utc_as_gps(text: str) -> str:
-    """Replace each UTC time among a text's fields with GPS seconds of the same number of
-    decimals.
-    """
+    """Replace each UTC field of a text with GPS seconds, with the same number of decimals."""
 
     def as_gps(found: re.Match[str]) -> str:
         minute = _gps_of_minute(found[1], found[2], found[5] or "")
@@ -149,7 +147,7 @@ def utc_to_gps(moment: datetime) -> Decimal:
 
 
 def unix_to_gps(seconds: Decimal) -> Decimal:
-    """Convert Unix time to GPS time in s. A leap second has the Unix time of the second after
+    """Convert Unix time to GPS time in s; a leap second is indistinguishable from the second after
     it.
     """
     whole = int(seconds)
@@ -175,8 +173,8 @@ def why_in_future(gps_time: Decimal, now: datetime) -> str | None:
 
 
 def gps_to_utc(gps_time: Decimal) -> datetime:
-    """Convert GPS time in s to UTC, to the microsecond; a leap second becomes the second after
-    it.
+    """Convert GPS time in s to UTC, to the microsecond; leap seconds become the second after
+    them.
     """
     whole = int(gps_time)
     microseconds = int((gps_time - whole) * 1_000_000)

@@ -6,9 +6,7 @@ from glitch.checkpoint import Checkpoint
 
 
 class LoadedModel:
-    """A checkpoint's model and preprocessing. No state is kept between calls, so threads may share
-    it.
-    """
+    """A checkpoint's model and preprocessing. Stateless between calls, so threads may share it."""
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
         self._model = checkpoint.model.to(device)

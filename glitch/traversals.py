@@ -21,8 +21,8 @@ Vectors = Float32[np.ndarray, "_ latent"]
 
 @dataclass(frozen=True)
 class UnitRange:
-    """One latent: its value for the glitch or cluster, the range of others, and the ends of its
-    strip.
+    """One latent: its value for the glitch or cluster, the range of others, and its strip's
+    ends.
     """
 
     unit: int

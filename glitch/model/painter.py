@@ -20,9 +20,7 @@ Traits = Float[Tensor, "vector trait"]
 
 
 class Painter(nn.Module):
-    """Decodes one window of each vector. All buffers are zero until fitted: the output is then
-    zero.
-    """
+    """Decodes one window of each vector. All buffers, and the output, are zero until fitted."""
 
     centres: Float[Tensor, "centre latent"]
     focus: Float[Tensor, ""]

@@ -84,7 +84,7 @@ def band(spectrum: Tensor, level: int) -> Tensor:
 
 
 def _single(values: Float64[np.ndarray, ...]) -> Tensor:
-    """Convert to single precision without the far tails: denormal numbers are fifty times
+    """Convert to single precision and drop the far tails: denormal numbers are fifty times
     slower.
     """
     return torch.from_numpy(np.where(np.abs(values) < NEGLIGIBLE, 0, values)).float().contiguous()
@@ -138,9 +138,7 @@ class Scattering(nn.Module):
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
     def forward(self, pictures: Pictures) -> Scattered:
-        """Return all paths of each picture, non-negative, finest scales first, without the
-        padding.
-        """
+        """Return all paths of each picture, non-negative, finest scales first, without padding."""
         margin = self._patch
         padded = pad(pictures[:, None], (margin,) * 4, mode="reflect")  # (N, 1, F, T)
         spectrum = self._spectrum(padded)

@@ -149,9 +149,7 @@ class ScatteringVAE(ViewsModel):
     def project(
         self, pictures: Float[Tensor, "picture freq time"], observed: Tensor, view: Members
     ) -> Read:
-        """Return scattering features on the principal axes, the loudness, and the trunk's
-        features.
-        """
+        """Return features on the principal axes, the loudness, and the trunk's features."""
         projected = self.project_features(*self.front_end(pictures, observed))
         if self.trunk is None:
             return projected
@@ -160,7 +158,7 @@ class ScatteringVAE(ViewsModel):
     def project_features(
         self, features: Float[Tensor, "picture feature"], loudness: Float[Tensor, " picture"]
     ) -> Projected:
-        """Project scattering features and loudness to the encoder's input and the decoder's
+        """Project features and loudness to the encoder's input, which is also the decoder's
         target.
         """
         # An unobserved cell is zero, and its deviation must be zero too.

@@ -36,9 +36,7 @@ class Shapes(Protocol):
 
 
 class ViewsModel(nn.Module, ABC):
-    """Encoder and decoder of views. Pixels inside a model are energies divided by the clip,
-    pooled.
-    """
+    """Encoder and decoder of views. Pixels inside are energies divided by the clip, pooled."""
 
     likelihood: RowGaussian
 

@@ -83,9 +83,7 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """The known glitches of one detector and origin, ordered by time; those without a time come
-    last.
-    """
+    """The known glitches of one detector and origin, ordered by time, those without a time last."""
 
     units: LatentArray  # vectors of length one, or zero
     gps_times: Times  # s, ascending; NaN if not known

@@ -221,7 +221,7 @@ def _of_one_burst(
     stands: Int[np.ndarray, " glitch"],
     to_any: Float[np.ndarray, " glitch"],
 ) -> Int[np.ndarray, "2 pair"]:
-    """Find pairs of one episode that are nearer to each other than the fifth other event is to
+    """Find pairs of one episode that are nearer to each other than five other events are to
     either.
     """
     standing = np.nonzero(np.isfinite(gps_times) & (stands == np.arange(len(units))))[0]

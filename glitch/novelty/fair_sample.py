@@ -20,8 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-USUAL = 0.9  # quantile, over the labelled glitches of a class, of the unlabelled fraction of the
-# ten nearest; glitches up to it are surrounded by labelled ones. Kept in this range:
+# A glitch is surrounded by labelled ones if the unlabelled fraction of its ten nearest is at most
+# the USUAL quantile of that fraction among the labelled glitches of its class, limited to this
+# range.
+USUAL = 0.9
 AMID_AT_LEAST, AMID_AT_MOST = 0.3, 0.9
 FARTHEST = 0.05  # of a class, labelled or not
 SIGMAS = 2.0  # reported from here on; by chance alone once in 40 times
@@ -39,9 +41,7 @@ class SelectionExcess(NamedTuple):
 
     @property
     def sigmas(self) -> float:
-        """The excess in standard deviations; above 0 for an excess, 0 if nothing could be
-        compared.
-        """
+        """The excess in standard deviations; 0 if nothing could be compared."""
         return float(self.more / np.sqrt(self.variance)) if self.variance else 0.0
 
 

@@ -89,7 +89,7 @@ def _commonest(
     references: Int[np.ndarray, " reference"],
     asked: Int[np.ndarray, " asked"],
 ) -> tuple[Int[np.ndarray, " asked"], Bool[np.ndarray, " asked"], Int[np.ndarray, "asked near"]]:
-    """Return the most common class of the nearest references, whether it is a majority, and all
+    """Return the most common class of the nearest references, whether a majority has it, and all
     votes.
     """
     names, numbers = np.unique(classes, return_inverse=True)

@@ -33,9 +33,7 @@ def blip_low_frequency(scene: Scene) -> Waveform:
 
 
 def koi_fish(scene: Scene) -> Waveform:
-    """A loud blip with a spike above it, a body of slower bursts and weak fins; often with
-    followers.
-    """
+    """A loud blip with a spike above it, a body of slower bursts, weak fins; often followers."""
     main = draw_blip("Koi_Fish", scene.ifo, scene.rng)
     spike = BlipParameters(
         scene.log_uniform(150.0, 600.0), scene.uniform(0.25, 0.6), scene.phase(), 0.0

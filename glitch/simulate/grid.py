@@ -49,9 +49,7 @@ class Grid:
 
 
 class Drawing:
-    """A series on a grid to which waveforms are added. Amplitudes are relative: the caller
-    scales.
-    """
+    """A time series to which waveforms are added. Amplitudes are relative: the caller scales."""
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
@@ -67,9 +65,7 @@ class Drawing:
         *,
         slope_hz_per_s: float = 0.0,
     ) -> None:
-        """Add a sinusoid with a Gaussian envelope (standard deviation ``sigma_s``) and linear
-        chirp.
-        """
+        """Add a linear chirp with a Gaussian envelope of standard deviation ``sigma_s``."""
         if not 0 < frequency_hz < self.grid.highest_hz:
             return
         part = self.grid.window(centre_s, 5 * sigma_s)

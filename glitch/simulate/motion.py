@@ -103,7 +103,7 @@ def fast_scattering(scene: Scene) -> Waveform:
 
 
 def paired_doves(scene: Scene) -> Waveform:
-    """Chirps that alternately rise and fall, about a second apart, each with a weaker mirror
+    """Alternately rising and falling chirps about a second apart, each with a weaker mirror
     image.
     """
     drawing = scene.drawing()

@@ -59,9 +59,7 @@ class NoiseSpectrum:
 
 @cache
 def _knot_mixing(n_knots: int) -> Float64[np.ndarray, "knot knot"]:
-    """Return the Cholesky factor that turns independent normals into smooth drifts of the log
-    ASD.
-    """
+    """Return the Cholesky factor that turns independent normals into smooth drifts of log ASD."""
     distance = np.subtract.outer(np.arange(n_knots), np.arange(n_knots)) / _KNOT_CORRELATION
     covariance = np.exp(-0.5 * distance**2) + 1e-6 * np.eye(n_knots)
     return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)

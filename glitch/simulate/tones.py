@@ -99,7 +99,7 @@ def ripples_1400(scene: Scene) -> Waveform:
 
 
 def violin_mode(scene: Scene) -> Waveform:
-    """Columns of spots at 500 Hz and its multiples, sometimes longer, or with a low-frequency
+    """Columns of spots at 500 Hz and its multiples, sometimes longer or with a low-frequency
     spot.
     """
     drawing = scene.drawing()
