@@ -1,6 +1,7 @@
-"""Commands of the trainer, which ``glitch-discovery`` offers among its own.
+"""Commands for training, part of ``glitch-discovery``.
 
-Each imports what it needs when it runs: ``glitch-discovery --help`` must not wait for torch.
+Each imports its dependencies when it runs, so that ``glitch-discovery --help`` does not wait for
+torch.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ app = typer.Typer(
     help="Train, evaluate and export models.", no_args_is_help=True, rich_markup_mode=None
 )
 
-# What is done, of how much (None where nobody knows), and what is under way.
+# Arguments: amount done, total (None if not known), current activity.
 Progressed = Callable[[int, int | None, str], None]
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a training run.")]
@@ -40,12 +41,14 @@ Device = Annotated[
     str, typer.Option(help="Where batches are learnt from, as torch names it: cpu, cuda, cuda:1.")
 ]
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # whose errors of writing name no file
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of writing without a file name
 
 
 @cache
 def _console() -> Console:
-    """Progress belongs on standard error, so that tables on standard output can be redirected."""
+    """Return the console for progress: standard error, so that standard output can be
+    redirected.
+    """
     from rich.console import Console
 
     return Console(stderr=True)
@@ -53,7 +56,9 @@ def _console() -> Console:
 
 @contextmanager
 def _user_errors() -> Iterator[None]:
-    """A sentence and exit code 1 in place of a traceback for what a user can act on."""
+    """Print errors that a user can act on as a sentence, and exit with code 1, without a
+    traceback.
+    """
     try:
         yield
     except (GlitchError, OSError) as error:
@@ -74,7 +79,7 @@ def _user_errors() -> Iterator[None]:
 
 @contextmanager
 def _progress(what: str) -> Iterator[Progressed]:
-    """A bar with its estimate of the time left, once what there is to do is known."""
+    """Show a progress bar, with the estimated time left once the total is known."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -121,7 +126,7 @@ def train(
         destination = folder or Path("runs") / settings.name
         with _progress("Reading pictures") as show:
             data = load_data(settings.data, on_progress=lambda done, total: show(done, total, ""))
-        # Of several processes the first alone reports.
+        # Only the first of several processes reports.
         events = tensorboard_log(destination) if is_first() else nullcontext(lambda *_: None)
         with _progress("Training") as show, events as log:
 
@@ -326,7 +331,9 @@ def table1_power(
 
 
 def _judged(folder: Path) -> tuple[JudgedModel, Pack, frozenset[str]]:
-    """A run or checkpoint, all glitches of its data set, and the groups that it learnt from."""
+    """Return a run or checkpoint, all glitches of its data set, and the groups it was trained
+    on.
+    """
     from training.data.split import split_glitches
     from training.evaluation.examination import load_judged
 
@@ -346,14 +353,14 @@ def _read_glitches(data: DataConfig) -> RealGlitches:
 def _examine(
     model: ViewsModel, real: Pack, train_groups: frozenset[str], n_seeds: int
 ) -> tuple[str, dict[str, object]]:
-    """The Markdown table of an examination, and the same as plain JSON values."""
+    """Evaluate a model, and return the results as a Markdown table and as plain JSON values."""
     from training.evaluation.report import as_markdown, examine
 
     rows, agreement = examine(model, real, train_groups, range(n_seeds))
     metrics: dict[str, object] = {
         "lone_view_agreement": agreement,
-        # The whole table is long; these are the rows that people compare.
+        # The whole table is long; these rows are used for comparisons.
         "probes": [asdict(row) for row in rows if row.sample in ("all views", "any lone view")],
     }
-    json.dumps(metrics, allow_nan=False)  # a manifest could not hold anything else
+    json.dumps(metrics, allow_nan=False)  # raises here if a manifest could not store it
     return as_markdown(rows), metrics

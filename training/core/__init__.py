@@ -1,1 +1,1 @@
-"""Common parts of all trainings: configuration, loop, state, objectives, logs."""
+"""Common parts of all training runs: configuration, loop, state, objectives, logs."""

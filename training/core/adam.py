@@ -1,4 +1,4 @@
-"""Adam without PyTorch's compiler, which a training does not use."""
+"""Adam without PyTorch's compiler, which training does not use."""
 
 from inspect import unwrap
 
@@ -8,8 +8,9 @@ import torch
 class Adam(torch.optim.Adam):
     """``torch.optim.Adam`` whose methods do not import ``torch._dynamo`` at their first call.
 
-    PyTorch's own do, to tell its compiler to leave them alone: seconds of processor time in each
-    process that trains. They hold the same functions beneath, so every number is the same.
+    PyTorch wraps these methods to exclude them from its compiler, which costs seconds of processor
+    time in each training process. The wrapped functions are used here, so all results are
+    identical.
     """
 
     add_param_group = unwrap(torch.optim.Adam.add_param_group)

@@ -1,4 +1,4 @@
-"""Changes to the size of a reproduction tier, and the device of its trainings."""
+"""Changes to the size of a reproduction tier, and the device it trains on."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from training.core.devices import device_named
 
 @dataclass(frozen=True)
 class Budget:
-    """A tier's steps, seeds and device, where they are not its own.
+    """Steps, seeds and device that replace those of a tier.
 
     Raises:
         GlitchError: if one of them is impossible.
     """
 
-    steps: int | None = None  # of each training; schedules in proportion
-    seeds: int | None = None  # 0 to this, of every run
-    device: str = "cpu"  # of all trainings
+    steps: int | None = None  # of each run; schedules are scaled in proportion
+    seeds: int | None = None  # number of seeds of every run
+    device: str = "cpu"  # of all runs
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("seeds", self.seeds)):

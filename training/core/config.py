@@ -1,8 +1,8 @@
-"""What every run's configuration has: frozen, parsed by pydantic, read from YAML.
+"""Configuration of all training runs: frozen dataclasses, parsed by pydantic, read from YAML.
 
-A key that does not exist, or a value that cannot be, is refused by its dotted name before any
-time is spent. The configuration is saved beside the weights. A run is continued by later versions
-too: a new key's default must be what was done before there was the key.
+An unknown key or an impossible value is reported by its dotted name before training starts. The
+configuration is saved with the weights. Later versions continue a run too, so the default of a new
+key must mean the behaviour before the key existed.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from training.core.objectives import OBJECTIVES, Objective
 
 
 class ConfigError(GlitchError):
-    """A configuration names something unknown or impossible."""
+    """A configuration has an unknown key or an impossible value."""
 
 
-# Of every configuration: an unknown key is refused, and text is no number.
+# For every configuration: unknown keys are refused, and text is not converted to numbers.
 STRICT = ConfigDict(extra="forbid", strict=True)
 
 
 def require(holds: bool, sentence: str) -> None:
-    """Refuses a configuration with the sentence, unless ``holds``."""
+    """Raise a configuration error with the sentence unless ``holds``."""
     if not holds:
         raise ConfigError(sentence)
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """Which objective, and its own parameters."""
+    """The objective and its parameters."""
 
     kind: str = "beta_annealed"
     parameters: dict[str, float] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class ObjectiveConfig:
         self.build()
 
     def build(self) -> Objective:
-        """The objective itself."""
+        """Build the objective."""
         return OBJECTIVES[self.kind](**self.parameters)  # type: ignore[arg-type]
 
 
@@ -71,7 +71,7 @@ class OptimiserConfig:
     batch_size: int = 64
     steps: int = 10_000
     warmup_steps: int = 200
-    final_factor: float = 0.02  # the last learning rate over the first
+    final_factor: float = 0.02  # last learning rate / first learning rate
     gradient_clip: float = 2_000.0  # Euclidean norm; the loss is a sum over thousands of pixels
     is_half_precision: bool = True  # bfloat16 convolutions, channels last; weights stay float32
 
@@ -95,7 +95,7 @@ class OptimiserConfig:
 
 @dataclass(frozen=True)
 class LogConfig:
-    """How often a run looks at itself and saves itself, in steps."""
+    """How often a run logs, evaluates and saves, in steps."""
 
     log_every: int = 50
     evaluate_every: int = 1_000
@@ -108,10 +108,10 @@ class LogConfig:
 
 
 def read_yaml(path: Path) -> object:
-    """A parsed YAML document.
+    """Parse a YAML file.
 
     Raises:
-        ConfigError: if the file is missing or no YAML.
+        ConfigError: if the file is missing or is not YAML.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -124,17 +124,17 @@ def read_yaml(path: Path) -> object:
 
 
 def config_to_mapping(config: object) -> dict[str, object]:
-    """A configuration (any dataclass) in plain types that YAML and JSON can hold."""
+    """Convert a configuration (any dataclass) to plain types for YAML and JSON."""
     return typing.cast(
         dict[str, object], _plain(dataclasses.asdict(typing.cast(typing.Any, config)))
     )
 
 
 def differing_keys(saved: object, wanted: object) -> list[str]:
-    """What differs between two configurations of one kind, in words, by dotted name.
+    """Describe the differences between two configurations of one type, by dotted name.
 
-    An objective's parameters count with their defaults, like all other keys: a configuration that
-    leaves one out is that of a run which spelt the default.
+    An objective's parameters are compared with their defaults, like all other keys: leaving a
+    parameter out is the same as giving its default.
     """
     there, here = (dict(_leaves(_completed(one), "")) for one in (saved, wanted))
     return [
@@ -145,7 +145,9 @@ def differing_keys(saved: object, wanted: object) -> list[str]:
 
 
 def _completed(config: object) -> dict[str, object]:
-    """The mapping of a configuration with its objective's parameters all spelt out."""
+    """Convert a configuration to a mapping that includes the defaults of its objective's
+    parameters.
+    """
     mapping = config_to_mapping(config)
     for entry in dataclasses.fields(typing.cast(typing.Any, config)):
         value = getattr(config, entry.name)
@@ -174,15 +176,15 @@ Built = typing.TypeVar("Built")
 
 
 def build_from_mapping(kind: type[Built], content: object) -> Built:
-    """A (nested) frozen dataclass from a mapping; text is not read as a number.
+    """Build a (nested) frozen dataclass from a mapping; text is not converted to numbers.
 
-    ``kind`` has ``__pydantic_config__ = STRICT``, which the dataclasses inside it then share.
+    ``kind`` has ``__pydantic_config__ = STRICT``, which also applies to the dataclasses inside it.
 
     Raises:
-        ConfigError: a sentence for each entry that does not belong, by its dotted name.
+        ConfigError: with a sentence for each invalid entry, by its dotted name.
     """
     try:
-        # As JSON, whose strict mode takes mappings for dataclasses and lists for tuples.
+        # As JSON, because its strict mode accepts mappings for dataclasses and lists for tuples.
         return TypeAdapter(kind).validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         found = [_sentence(kind, one) for one in error.errors(include_url=False)]
@@ -201,7 +203,7 @@ _TYPES = {
 
 
 def _sentence(kind: type[object], error: ErrorDetails) -> str:
-    """What is wrong with one entry, for the YAML's author."""
+    """Describe what is wrong with one entry of the YAML file."""
     place, value, problem = error["loc"], error["input"], error["type"]
     name = ".".join(str(part) for part in place)
     if problem == "unexpected_keyword_argument":
@@ -215,19 +217,19 @@ def _sentence(kind: type[object], error: ErrorDetails) -> str:
         return f"{name or 'The configuration'} must be {_TYPES[problem]}, but is {value!r}{advice}."
     reason = error.get("ctx", {}).get("error")
     if isinstance(reason, ConfigError):
-        return str(reason)  # it names its entry itself
+        return str(reason)  # it already names the entry
     return f"{name or 'The configuration'}: {reason or error['msg']}"
 
 
 def _names_at(kind: type[object], place: Sequence[int | str]) -> list[str]:
-    """The entries that the dataclass at a place knows."""
+    """List the fields of the dataclass at a place."""
     for part in place:
         kind = typing.get_type_hints(kind)[str(part)]
     return [entry.name for entry in dataclasses.fields(typing.cast(typing.Any, kind))]
 
 
 def _is_exponent(problem: str, value: object) -> bool:
-    """Whether a number was meant whose mantissa YAML wants with a point."""
+    """Whether a value is a number with an exponent that YAML reads as text for lack of a point."""
     if problem != "float_type" or not isinstance(value, str) or "e" not in value.lower():
         return False
     try:

@@ -19,10 +19,10 @@ CPU = torch.device("cpu")
 
 
 def device_named(name: str) -> torch.device:
-    """The device of that name, as torch spells it ("cpu", "cuda", "cuda:1").
+    """Return the device with this torch name ("cpu", "cuda", "cuda:1").
 
     Raises:
-        GlitchError: if it is not a device, or not of this machine.
+        GlitchError: if it is not a device, or not available on this machine.
     """
     try:
         device = torch.device(name)
@@ -36,13 +36,13 @@ def device_named(name: str) -> torch.device:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the model's weights are."""
+    """Return the device of the model's weights."""
     return next(model.parameters()).device
 
 
 @contextmanager
 def on_host(model: nn.Module) -> Iterator[None]:
-    """The model's weights on the host inside, and where they were afterwards."""
+    """Keep the model's weights on the CPU within the context, then move them back."""
     device = device_of(model)
     model.to(CPU)
     try:

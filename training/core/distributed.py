@@ -17,7 +17,7 @@ from torch import Tensor
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Joins the processes that ``torchrun`` started; does nothing where it started none."""
+    """Join the processes started by ``torchrun``; do nothing without it."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -29,23 +29,23 @@ def process_group() -> Iterator[None]:
 
 
 def n_processes() -> int:
-    """How many processes share the run."""
+    """Return the number of processes that share the run."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_first() -> bool:
-    """Whether this process is the one that evaluates, logs and saves."""
+    """Whether this process evaluates, logs and saves."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def wait_for_all() -> None:
-    """Goes on only when every process has come so far."""
+    """Wait until every process has reached this point."""
     if dist.is_initialized():
         dist.barrier()
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is up in any process: all must stop after the same step."""
+    """Whether the flag is set in any process, so that all stop after the same step."""
     if not dist.is_initialized():
         return flag
     shared = torch.tensor([int(flag)])
@@ -54,10 +54,10 @@ def any_process(flag: bool) -> bool:
 
 
 def with_others(own: Tensor) -> Tensor:
-    """The parts of all processes in order; only this one's carries a gradient.
+    """Concatenate the parts of all processes in order; only this process's part has a gradient.
 
-    DDP divides the sum of gradients by the number of processes; multiplying here by as much leaves
-    the value and makes that sum the gradient of the whole batch.
+    DDP divides the sum of gradients by the number of processes; the gradient of this part is
+    therefore multiplied by that number, so that the sum is the gradient of the whole batch.
     """
     parts = [torch.empty_like(own) for _ in range(n_processes())]
     dist.all_gather(parts, own.detach().contiguous())

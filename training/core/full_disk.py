@@ -1,4 +1,4 @@
-"""A full disk ends the command with a message; earlier results stay intact."""
+"""Full disks end a command with a message; earlier results stay intact."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FullDiskError(GlitchError):
-    """There is no room left to write results."""
+    """There is not enough space to write results."""
 
 
 @contextmanager
 def full_disk_as_error(folder: Path) -> Iterator[None]:
-    """Around whatever writes into ``folder``.
+    """Turn a full disk while writing into ``folder`` into an error message.
 
     Raises:
-        FullDiskError: if a write fails for want of room; other errors pass as they are.
+        FullDiskError: if a write fails for lack of space; other errors pass unchanged.
     """
     try:
         yield

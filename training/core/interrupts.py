@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a training finishes its step, saves, and ends."""
+"""Handling of Ctrl-C and SIGTERM: training finishes its step, saves, and ends."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from types import FrameType
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C (SIGINT) interrupts what is inside, also where the shell had it ignored.
+    """Let Ctrl-C (SIGINT) interrupt the context, even if the shell had it ignored.
 
-    A shell starts its background jobs with SIGINT ignored, and Python then leaves it so: ``kill
-    -INT`` would be lost, and a run of hours could not be stopped between two trainings.
+    A shell starts background jobs with SIGINT ignored, and Python keeps that: ``kill -INT`` would
+    have no effect, and a run of hours could not be stopped between two models.
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         yield
@@ -27,7 +27,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C comes after what is inside; a process that is started inside never gets it."""
+    """Delay Ctrl-C until after the context; a process started inside never receives it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -37,7 +37,7 @@ def interrupts_held_back() -> Iterator[None]:
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or SIGTERM into a flag; a second one interrupts at once."""
+    """Turn the first Ctrl-C or SIGTERM into a flag; a second one interrupts at once."""
     received: list[int] = []
     previous: dict[int, signal._HANDLER] = {}
 
@@ -53,7 +53,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         for number in (signal.SIGINT, signal.SIGTERM):
             previous[number] = signal.signal(number, note)
     except ValueError:
-        previous.clear()  # not the main thread: signals are not ours to take
+        previous.clear()  # only the main thread can handle signals
     try:
         yield lambda: bool(received)
     finally:

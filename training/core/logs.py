@@ -1,4 +1,4 @@
-"""The log of a run for TensorBoard: one scalar for each figure, by dotted name."""
+"""The log of a run for TensorBoard: one scalar for each metric, by dotted name."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Report = Callable[[int, dict[str, float]], None]
 
 @contextmanager
 def tensorboard_log(run: Path) -> Iterator[Report]:
-    """A report hook of the training loop that writes events into the run's folder.
+    """Open a report hook of the training loop that writes events into the run's folder.
 
-    ``tensorboard --logdir RUN`` shows them; ``validation.linear.accuracy`` becomes
-    ``validation/linear.accuracy``, so that the figures of one kind share a section. A run that
-    continues tells TensorBoard to forget what an earlier process logged beyond its saved state.
+    ``tensorboard --logdir RUN`` displays them; ``validation.linear.accuracy`` becomes
+    ``validation/linear.accuracy``, so that metrics of one group share a section. When a run
+    continues, TensorBoard discards what an earlier process logged after the saved state.
     """
     from torch.utils.tensorboard import SummaryWriter
 

@@ -1,6 +1,6 @@
-"""The training loop: one pure step, repeated, logged, saved, and resumable after a kill.
+"""The training loop: a pure step, repeated, logged, saved, and resumable after a kill.
 
-There is one loop. Whatever is trained is a :class:`Task`.
+There is one loop for all models. What it trains is a :class:`Task`.
 """
 
 from __future__ import annotations
@@ -44,38 +44,39 @@ Report = Callable[[int, dict[str, float]], None]
 
 
 class TrainingError(GlitchError):
-    """A run cannot start, or went numerically wrong."""
+    """A run cannot start, or diverged."""
 
 
 class Task(Protocol):
-    """What the loop trains: a model, and what that model makes of the batch of a step.
+    """A model to train and its batches.
 
-    Both the views of glitches and single pictures (dSprites) are tasks; everything else about
-    training is the loop's. A task is a pure function of its data, its seed and the step, so that
-    nothing but weights and moments need be saved to resume exactly.
+    Views of glitches and single pictures (dSprites) are tasks; the loop does everything else. A
+    task is a pure function of its data, its seed and the step, so only weights and optimiser
+    moments need to be saved to resume exactly.
     """
 
     @property
     def model(self) -> nn.Module:
-        """What is trained."""
+        """The model to train."""
 
     @property
     def n_latent(self) -> int:
-        """Latent dimensions."""
+        """Number of latent dimensions."""
 
     def start(self) -> None:
-        """Prepares the weights of a new run; not called when a run continues."""
+        """Prepare the weights of a new run; not called when a run continues."""
 
     def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
-        """The batch of that step, encoded, drawn from (with ``generator``) and decoded."""
+        """Encode the batch of a step, sample (with ``generator``) and decode."""
 
     def details(self, outcome: Outcome) -> dict[str, float]:
-        """Figures of the batch that are logged beside loss, rate and distortion."""
+        """Return metrics of the batch that are logged in addition to loss, rate and distortion."""
 
     def evaluate(self) -> dict[str, float]:
-        """Figures on held-out data, with ``selection`` (higher is better) where there is one.
+        """Return metrics on held-out data, including ``selection`` (higher is better) if there is
+        one.
 
-        Empty where nothing is held out.
+        Empty if nothing is held out.
         """
 
 
@@ -84,24 +85,24 @@ class RunSettings(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of the weights, the batches and the draws."""
+        """Seed of the weights, the batches and the samples."""
 
     @property
     def objective(self) -> ObjectiveConfig:
-        """What is minimised."""
+        """The objective to minimise."""
 
     @property
     def optimiser(self) -> OptimiserConfig:
-        """How."""
+        """Settings of the optimiser."""
 
     @property
     def log(self) -> LogConfig:
-        """How often the run looks at itself and saves itself."""
+        """How often the run logs, evaluates and saves."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended."""
+    """The end of a run."""
 
     step: int
     is_complete: bool
@@ -116,23 +117,23 @@ def run_task(
     report: Report = lambda _step, _metrics: None,
     device: torch.device = CPU,
 ) -> Result:
-    """Trains, or continues the run that ``folder`` holds, to ``config.optimiser.steps``.
+    """Train, or continue the run in ``folder``, to ``config.optimiser.steps``.
 
-    Ctrl-C (or SIGTERM) finishes the step under way, saves, and returns; a killed run continues
-    from its last save with exactly the losses that it would have had.
+    Ctrl-C (or SIGTERM) finishes the current step, saves, and returns. A killed run continues from
+    its last save with exactly the same losses.
 
     Args:
-        config: the run. Continuing with another configuration is refused.
-        build: makes the task; the weights' first values come from the seed.
-        folder: where state, metrics (JSON lines) and the best weights are kept.
+        config: of the run. A run cannot be continued with another configuration.
+        build: makes the task; the initial weights come from the seed.
+        folder: stores state, metrics (JSON lines) and the best weights.
         report: called after each logged step with its metrics.
-        device: where batches are learnt from. Held-out data are judged on the host.
+        device: trains here. Held-out data are evaluated on the CPU.
 
     Raises:
         TrainingError: if the folder holds another run, or a loss or gradient is not finite.
         FolderInUseError: if another process trains in the folder.
-        FullDiskError: if there is no room left for the log.
-        CheckpointError: if there is none for the state, or the state cannot be read.
+        FullDiskError: if there is no space left for the log.
+        CheckpointError: if there is no space left for the state, or it cannot be read.
     """
     with ExitStack() as held:
         if is_first():
@@ -150,7 +151,7 @@ def _run(
     report: Report,
     device: torch.device,
 ) -> Result:
-    torch.manual_seed(config.seed)  # the weights' first values are drawn from the global stream
+    torch.manual_seed(config.seed)  # initial weights are drawn from torch's global generator
     task = build()
     model = task.model
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -220,13 +221,13 @@ def optimise(
     discriminator: Discriminator | None = None,
     is_reported: bool = True,
 ) -> dict[str, float]:
-    """One update of the model, and one of the objective's discriminator where it has one.
+    """Update the model once, and the objective's discriminator if it has one.
 
-    The draw depends on (seed, step) alone. The metrics are those of the batch before the update;
-    none are worked out, which takes time, unless ``is_reported``.
+    Random numbers depend only on (seed, step). The metrics are those of the batch before the
+    update; they take time, so they are only computed if ``is_reported``.
 
     Raises:
-        TrainingError: if the loss or the gradient is not finite; the weights are then untouched.
+        TrainingError: if the loss or the gradient is not finite; the weights are then unchanged.
     """
     settings = config.optimiser
     factor = learning_rate_factor(
@@ -281,7 +282,7 @@ def optimise(
 def _discriminator_for(
     objective: Objective, task: Task, seed: int, device: torch.device
 ) -> Discriminator | None:
-    """A FactorVAE's discriminator; its first weights come from the seed alone."""
+    """Build a FactorVAE's discriminator; its initial weights depend only on the seed."""
     if not isinstance(objective, FactorVAE):
         return None
     with torch.random.fork_rng(devices=[]):
@@ -290,10 +291,10 @@ def _discriminator_for(
 
 
 def claim_folder(config: RunSettings, folder: Path) -> None:
-    """Makes ``folder`` this run's, or checks that it already is.
+    """Write the run's configuration into ``folder``, or check that it is already there.
 
     Raises:
-        TrainingError: if it holds a run of another configuration; the message names the keys.
+        TrainingError: if the folder has a run of another configuration; the message names the keys.
     """
     path = folder / CONFIG_FILE
     if path.exists():
@@ -310,16 +311,16 @@ def claim_folder(config: RunSettings, folder: Path) -> None:
 
 
 def _saved_config(path: Path, kind: type[RunSettings]) -> RunSettings:
-    """The configuration that a run was started with; keys that are younger have their defaults.
+    """Read the configuration that a run was started with; newer keys get their defaults.
 
     Raises:
-        ConfigError: if the file is damaged, or of a later version that knows more keys.
+        ConfigError: if the file is damaged, or is of a later version with more keys.
     """
     return build_from_mapping(kind, read_yaml(path))
 
 
 def logged_entries(path: Path) -> list[dict[str, float]]:
-    """What a run logged, up to a line that a kill or a damaged disk left without sense."""
+    """Read the log of a run, up to the first line that is damaged or incomplete."""
     entries: list[dict[str, float]] = []
     if not path.exists():
         return entries
@@ -335,6 +336,6 @@ def logged_entries(path: Path) -> list[dict[str, float]]:
 
 
 def _forget_after(path: Path, step: int) -> None:
-    """Drops logged steps later than the saved one: they are about to be done again."""
+    """Remove log entries after the saved step, because these steps are repeated."""
     kept = [entry for entry in logged_entries(path) if entry["step"] <= step]
     path.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")

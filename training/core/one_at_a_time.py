@@ -12,18 +12,19 @@ from glitch.errors import GlitchError
 
 
 class FolderInUseError(GlitchError):
-    """Another command writes into this folder."""
+    """Another command is writing to this folder."""
 
 
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Makes the folder, and holds it for this command.
+    """Create the folder if needed, and lock it for this command.
 
-    The kernel keeps the lock, on the folder itself, and lets it go with the process: nothing is
-    left behind by a crash. A file system that knows no locks (some of a network) holds nothing.
+    The kernel keeps the lock on the folder itself and releases it when the process ends, so a crash
+    leaves nothing behind. On file systems without locks (some network file systems) nothing is
+    locked.
 
     Raises:
-        FolderInUseError: if another command holds it.
+        FolderInUseError: if another command has locked it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,4 +1,4 @@
-"""Several trainings in parallel: one process and one thread each, stopped and reported together."""
+"""Training of several models in parallel: one process and one thread each, stopped together."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from glitch.errors import GlitchError
 from training.core.interrupts import interrupts_held_back
 
 OnStep = Callable[[int], None]
-# Told what is done, of how much (steps; None where that is not known), and what is under way.
+# Arguments: steps done, total steps (None if not known), current activity.
 Progress = Callable[[int, int | None, str], None]
 
 
 @dataclass(frozen=True)
 class Work:
-    """One training. ``do`` is sent to another process, so it must be picklable.
+    """The training of one model. ``do`` is sent to another process, so it must be picklable.
 
-    It is given what to call at each logged step, continues where it was, and gives False if it
-    was stopped before its end.
+    ``do`` receives a function to call at each logged step, continues where an earlier run stopped,
+    and returns False if it was stopped before its end.
     """
 
     label: str
@@ -35,13 +35,13 @@ class Work:
 
 
 def run_all(works: Sequence[Work], *, jobs: int, progress: Progress) -> bool:
-    """Does every work, ``jobs`` at a time; with one, in this process.
+    """Run all works, ``jobs`` at a time; with one job, in this process.
 
     Returns:
         False if the work was stopped; the same call continues it.
 
     Raises:
-        GlitchError: if one cannot be continued or went wrong; the others are saved.
+        GlitchError: if one cannot be continued or failed; the others are saved.
     """
     if jobs > 1:
         return _run_in_parallel(works, jobs, progress)
@@ -62,7 +62,7 @@ def run_all(works: Sequence[Work], *, jobs: int, progress: Progress) -> bool:
 def _run_in_parallel(works: Sequence[Work], jobs: int, progress: Progress) -> bool:
     # Spawned: a fork would copy a half-initialised torch.
     context = multiprocessing.get_context("spawn")
-    ensure_running()  # spawned with the first process otherwise, and then it unblocks SIGINT
+    ensure_running()  # otherwise spawned with the first process, where it would unblock SIGINT
     waiting, active = list(range(len(works))), dict[Connection, tuple[int, SpawnProcess]]()
     steps, total = [0] * len(works), sum(work.steps for work in works)
     is_whole = True
@@ -72,15 +72,16 @@ def _run_in_parallel(works: Sequence[Work], jobs: int, progress: Progress) -> bo
                 index = waiting.pop(0)
                 ours, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=_run_in_process, args=(works[index], theirs))
-                # A terminal's Ctrl-C reaches the whole group; this process tells the others, which
-                # would otherwise be interrupted twice, or while they import.
+                # A terminal's Ctrl-C reaches the whole group. This process stops the others, so
+                # they must not receive it themselves: they would be interrupted twice, or during
+                # imports.
                 with interrupts_held_back():
                     process.start()
                 theirs.close()
                 active[ours] = (index, process)
             progress(sum(steps), total, ", ".join(works[i].label for i, _ in active.values()))
             for answered in wait(list(active)):
-                assert isinstance(answered, Connection)  # noqa: S101 - what was waited for
+                assert isinstance(answered, Connection)  # noqa: S101 - only connections were waited for
                 index, process = active[answered]
                 message = _receive(answered, works[index].label)
                 if isinstance(message, _Step):
@@ -103,16 +104,16 @@ def _run_in_parallel(works: Sequence[Work], jobs: int, progress: Progress) -> bo
 
 @dataclass(frozen=True)
 class _Step:
-    """How far a work's own process has come."""
+    """The current step of a work's process."""
 
     step: int
 
 
 def _receive(answered: Connection, label: str) -> _Step | bool:
-    """How far the work is, or, at its end, whether it is complete.
+    """Return the work's current step or, at its end, whether it is complete.
 
     Raises:
-        GlitchError: with the sentence of the work's own process, or that it was killed.
+        GlitchError: with the message of the work's process, or if that was killed.
     """
     try:
         message = answered.recv()
@@ -127,8 +128,10 @@ def _receive(answered: Connection, label: str) -> _Step | bool:
 
 
 def _run_in_process(work: Work, answer: Connection) -> None:
-    """One work in its own process: True if complete, False if stopped, or the error's sentence."""
-    if "torch" in sys.modules:  # a work that computes has brought it along
+    """Run a work in its own process; send True if complete, False if stopped, or the error's
+    message.
+    """
+    if "torch" in sys.modules:  # imported by works that compute
         import torch
 
         torch.set_num_threads(1)
@@ -136,15 +139,15 @@ def _run_in_process(work: Work, answer: Connection) -> None:
 
     def on_step(step: int) -> None:
         if parent is not None and not parent.is_alive():
-            os.kill(os.getpid(), signal.SIGTERM)  # a killed parent cannot ask
+            os.kill(os.getpid(), signal.SIGTERM)  # a killed parent cannot stop this process
             return
-        with suppress(BrokenPipeError):  # killed this very moment: the next look finds out
+        with suppress(BrokenPipeError):  # the parent was just killed: the next step detects it
             answer.send(_Step(step))
 
-    with suppress(BrokenPipeError):  # killed: nobody is there to be told, and the work is saved
+    with suppress(BrokenPipeError):  # the parent was killed; the work is saved
         try:
             answer.send(work.do(on_step))
         except GlitchError as error:
             answer.send(str(error))
-    # Nothing is left to stop, and what runs at the process's end is not to be cut in two.
+    # There is nothing left to stop, and the cleanup at exit must not be interrupted.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,7 +1,7 @@
-"""The common style and saving of all figures of the trainer.
+"""The common style and saving of all figures in training.
 
-Colours are Okabe and Ito's (2008), which people with any colour vision can distinguish. Figures are
-light, for papers.
+Colours are those of Okabe and Ito (2008), which people with any colour vision can distinguish.
+Figures have a light background, for papers.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ STYLE: Any = {
 def figure(
     path: Path, rows: int = 1, columns: int = 1, *, width: float = 6.4, height: float = 3.6
 ) -> Iterator[tuple[Any, Any]]:
-    """A figure and its axes (an array, always two-dimensional), saved as PNG at the end.
+    """Create a figure and its axes (always a two-dimensional array), and save it as PNG at the end.
 
     Args:
-        path: where it is saved.
+        path: of the PNG file.
         rows: of axes.
         columns: of axes.
         width: of the figure, inches.
@@ -45,7 +45,7 @@ def figure(
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
-        # A Figure of its own, not pyplot's: nothing global is left behind, and threads may draw.
+        # Not a pyplot figure: there is no global state, and threads may draw.
         drawn = Figure(figsize=(width, height))
         yield drawn, drawn.subplots(rows, columns, squeeze=False)
         path.parent.mkdir(parents=True, exist_ok=True)

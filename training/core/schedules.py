@@ -6,21 +6,23 @@ import math
 
 
 def annealed_beta(step: int, *, beta_start: float, annealing_steps: int) -> float:
-    """beta_t = max(1, beta_0 - (beta_0 - 1) t / T), the beta-Annealed VAE's.
+    """Return beta_t = max(1, beta_0 - (beta_0 - 1) t / T) of the beta-Annealed VAE.
 
-    Counted in optimiser steps, never epochs or samples. After T the VAE trains as a plain one:
-    that tail is where reconstruction is gained, so T should be well short of the whole run.
+    Counted in optimiser steps, never epochs or samples. After T the VAE trains as a standard one:
+    reconstruction improves during that phase, so T should be well short of the whole run.
     """
     return max(1.0, beta_start - (beta_start - 1.0) * step / annealing_steps)
 
 
 def growing_capacity(step: int, *, capacity: float, growth_steps: int) -> float:
-    """C_t = min(C, C t / T) in nats, the Bottleneck-VAE's."""
+    """Return C_t = min(C, C t / T) in nats, of the Bottleneck-VAE."""
     return min(capacity, capacity * step / growth_steps)
 
 
 def learning_rate_factor(step: int, *, warmup_steps: int, steps: int, final_factor: float) -> float:
-    """Linear rise from zero over the warm-up, then half a cosine down to ``final_factor``."""
+    """Return the factor: a linear rise over the warm-up, then half a cosine down to
+    ``final_factor``.
+    """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     progress = min(1.0, (step - warmup_steps) / max(1, steps - warmup_steps))

@@ -1,4 +1,4 @@
-"""The state of a run on disk: safetensors, written whole or not at all, exact to resume."""
+"""The state of a run on disk: safetensors, written atomically, sufficient to resume exactly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.core.objectives import Discriminator
 STATE_FILE = "state.safetensors"
 
 
-def save_state(  # noqa: PLR0917 - what a run consists of, in the order it is made
+def save_state(  # noqa: PLR0917 - the parts of a run
     path: Path,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
@@ -25,19 +25,20 @@ def save_state(  # noqa: PLR0917 - what a run consists of, in the order it is ma
     best: float,
     discriminator: Discriminator | None = None,
 ) -> None:
-    """Writes weights, Adam's moments, the step and the best selection score, atomically.
+    """Write weights, Adam's moments, the step and the best selection score, atomically.
 
-    A FactorVAE's discriminator goes in with its own weights and moments.
+    A FactorVAE's discriminator is saved with its own weights and moments.
 
     Raises:
-        CheckpointError: if it cannot be written, for example on a full disk; what the path held
-            before is untouched.
+        CheckpointError: if it cannot be written, for example on a full disk; an earlier state at
+            this path stays intact.
     """
     tensors = _tensors_of("", model, optimiser)
     if discriminator is not None:
         tensors |= _tensors_of("discriminator.", discriminator, discriminator.optimiser)
     contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
-    # One entry: the library does not keep the order of several, and equal states are equal files.
+    # A single entry, because the library does not keep the order of several, and equal states must
+    # give equal files.
     metadata = {"progress": json.dumps({"step": step, "best": best})}
     partial = path.with_suffix(".partial")
     try:
@@ -45,7 +46,7 @@ def save_state(  # noqa: PLR0917 - what a run consists of, in the order it is ma
         with partial.open("rb") as file:
             os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)  # what was written of it must not fill the disk further
+        partial.unlink(missing_ok=True)  # a partial file must not fill the disk further
         raise CheckpointError(
             f"The training state of step {step} could not be saved to {path} ({error}): make room "
             "on that disk and start the same command again; what was saved last is whole, "
@@ -55,7 +56,7 @@ def save_state(  # noqa: PLR0917 - what a run consists of, in the order it is ma
 
 
 def saved_step(path: Path) -> int:
-    """The step of a saved state, 0 where there is none that can be read."""
+    """Return the step of a saved state, 0 if there is none that can be read."""
     try:
         with safe_open(str(path), framework="pt") as file:
             return int(json.loads((file.metadata() or {})["progress"])["step"])
@@ -69,13 +70,13 @@ def load_state(
     optimiser: torch.optim.Optimizer | None,
     discriminator: Discriminator | None = None,
 ) -> tuple[int, float]:
-    """Restores what :func:`save_state` wrote into the arguments, in place.
+    """Restore the state written by :func:`save_state` into the arguments, in place.
 
     Args:
-        path: the state.
+        path: of the state.
         model: of the architecture that was saved.
-        optimiser: None to read the weights alone.
-        discriminator: given exactly when the run has one and is to be continued.
+        optimiser: None to read only the weights.
+        discriminator: only when a run that has one is to be continued.
 
     Returns:
         The steps done and the best selection score so far.
@@ -137,7 +138,8 @@ def _restore(
     for name, value in tensors.items():
         if name.startswith(of_optimiser):
             index, key = name.removeprefix(of_optimiser).split(".")
-            # Fused Adam walks through weights and moments in memory order, and files know none.
+            # Fused Adam needs moments in the same memory layout as the weights; files have only one
+            # layout.
             moments.setdefault(int(index), {})[key] = (
                 torch.empty_like(weights[int(index)]).copy_(value) if value.dim() else value
             )

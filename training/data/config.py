@@ -1,4 +1,4 @@
-"""The part of a configuration about training data and their augmentation."""
+"""The part of a configuration on training data and their augmentation."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ SPLITS = ("folds", "published", "none")
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where samples come from and in what proportion. Paths are relative to the working folder."""
+    """Sources of the samples and their proportions. Paths are relative to the working folder."""
 
     real_images: str | None = "../shared/data/gravityspy_images"  # folder or file
-    real_layout: str = "manifest"  # of real_images: key of training.data.datasets.READERS
-    strain_folder: str | None = None  # for trigger_rows: strain that is there, or is kept there
-    # "folds"; "published": the data set's own train and validation parts; "none": learn from all,
-    # for a checkpoint whose recipe was judged on folds before
+    real_layout: str = "manifest"  # layout of real_images: a key of training.data.datasets.READERS
+    strain_folder: str | None = None  # for trigger_rows: strain is read from here, or stored here
+    # "folds"; "published": the data set's own train and validation parts; "none": train on all, for
+    # a checkpoint whose configuration was evaluated on folds before
     split: str = "folds"
     simulated: str | None = None  # folder of a pack made by ``simulate-pack``
     more_simulated: tuple[str, ...] = ()  # further such packs, of other seeds
-    real_share: float = 0.5  # of each batch, where both are given
-    anchor_glitches: int = 4_000  # fit the linear part first; 0 leaves it out
+    real_share: float = 0.5  # fraction of real glitches in each batch, if both are given
+    anchor_glitches: int = 4_000  # glitches for the fit of the linear part; 0 leaves it out
     n_folds: int = 3  # one fold of the real groups is held out for validation
     validation_fold: int = 0
     split_seed: int = 0
@@ -68,11 +68,13 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """What varies between two looks at the same glitch."""
+    """Random differences between two uses of the same glitch."""
 
-    single_view_share: float = 0.4  # the encoder sees one view, the decoder owes all of them
-    some_views_share: float = 0.2  # the encoder sees a random subset
-    owed_views: int = 2  # targets of a step, at random; weighted so that the sum is unbiased
+    single_view_share: float = (
+        0.4  # fraction of glitches of which the encoder gets one view and the decoder predicts all
+    )
+    some_views_share: float = 0.2  # fraction of glitches of which the encoder gets a random subset
+    owed_views: int = 2  # random targets per step, weighted so that the sum is unbiased
     shift_pixels: int = 2  # largest shift in time, either way, drawn for each view
     energy_scale: float = 1.2  # energies are multiplied by up to this, or divided by it
 
@@ -98,4 +100,4 @@ class AugmentationConfig:
         )
 
 
-PLAIN = AugmentationConfig(shift_pixels=0, energy_scale=1.0)  # each glitch as it is
+PLAIN = AugmentationConfig(shift_pixels=0, energy_scale=1.0)  # without augmentation

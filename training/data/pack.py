@@ -1,7 +1,7 @@
-"""Packs: many glitches' views in one uint8 array, in memory or mapped from a file.
+"""Packs: the views of many glitches in one uint8 array, in memory or mapped from a file.
 
 A pack on disk is a folder of ``values.npy`` (glitch, view, freq, time), ``observed.npy``,
-``names.json`` and, of simulated glitches, ``twins.npy`` and ``parameters.npy``. The arrays are
+``names.json`` and, for simulated glitches, ``twins.npy`` and ``parameters.npy``. The arrays are
 mapped, not read, so a pack may be larger than memory.
 """
 
@@ -29,7 +29,7 @@ PackedObserved = Bool[np.ndarray, "glitch view freq"]
 GREY_LEVELS = 255
 VALUES_FILE, OBSERVED_FILE, NAMES_FILE = "values.npy", "observed.npy", "names.json"
 TWINS_FILE, PARAMETERS_FILE = "twins.npy", "parameters.npy"
-# Of a simulated glitch, each as a logarithm: of its loudest tile, and the optimal SNR of it all.
+# Logarithms of the parameters of a simulated glitch: of its loudest tile, and its optimal SNR.
 PARAMETERS = ("tile_snr", "peak_frequency", "duration", "q", "snr")
 
 
@@ -39,20 +39,22 @@ class PackError(GlitchError):
 
 @dataclass(frozen=True, eq=False)
 class Pack:
-    """Glitches side by side. Labels judge, groups split; neither is ever an input."""
+    """Views of many glitches. Labels are for evaluation, groups for splits; neither is a model
+    input.
+    """
 
     values: PackedViews
     observed: PackedObserved
     labels: tuple[str, ...]
     groups: tuple[str, ...]
-    twins: PackedViews | None = None  # of simulated glitches: each in another stretch of noise
-    parameters: PackedParameters | None = None  # of simulated glitches, in PARAMETERS' order
+    twins: PackedViews | None = None  # the same simulated glitches in other noise
+    parameters: PackedParameters | None = None  # of simulated glitches, in the order of PARAMETERS
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Pack:
-        """The glitches at these positions, copied."""
+        """Copy the glitches at these positions."""
         chosen = np.asarray(indices, dtype=np.int64)
         return Pack(
             self.values[chosen],
@@ -64,31 +66,33 @@ class Pack:
         )
 
     def tensors(self, indices: np.ndarray) -> tuple[ViewsTensor, ObservedTensor]:
-        """Views in [0, 1] (batch, view, freq, time) and observed rows (batch, view, freq)."""
+        """Return views in [0, 1] (batch, view, freq, time) and observed rows (batch, view,
+        freq).
+        """
         values = torch.from_numpy(np.ascontiguousarray(self.values[indices]))
         observed = torch.from_numpy(np.ascontiguousarray(self.observed[indices]))
         return values.float().div_(GREY_LEVELS), observed
 
 
 def pack_views(views: Sequence[Views], labels: Sequence[str], groups: Sequence[str]) -> Pack:
-    """A pack in memory."""
+    """Build a pack in memory."""
     values = np.stack([quantise(one) for one in views])
     observed = np.stack([one.observed for one in views])
     return Pack(values, observed, tuple(labels), tuple(groups))
 
 
 def quantise(views: Views) -> UInt8[np.ndarray, "view freq time"]:
-    """Values rounded to the 256 grey levels in which views are stored everywhere."""
+    """Round values to the 256 grey levels in which views are stored everywhere."""
     return np.round(views.values * GREY_LEVELS).astype(np.uint8)
 
 
 def write_pack(
     folder: Path, samples: Iterable[tuple[str, Views]], n_samples: int, preprocessing: Preprocessing
 ) -> None:
-    """Streams labelled views into a pack on disk; memory does not grow with their number.
+    """Stream labelled views into a pack on disk; memory does not grow with their number.
 
-    The pack's ``names.json`` is written last, so that an interrupted run leaves no pack that
-    looks whole. Every sample is its own group.
+    ``names.json`` is written last, so that an interrupted run does not leave a pack that looks
+    complete. Every sample is its own group.
 
     Raises:
         PackError: if the samples end before ``n_samples``.
@@ -111,12 +115,13 @@ def write_pack(
 def new_array(
     path: Path, shape: tuple[int, ...], dtype: type[np.generic]
 ) -> np.memmap[tuple[int, ...], np.dtype[np.generic]]:
-    """A new file of an array, mapped, with room for all of it.
+    """Create a mapped file of an array and reserve its disk space.
 
-    Written to a mapped page that a full disk has no room for, the kernel ends the process.
+    Without the reservation the kernel kills the process when it writes to a mapped page on a full
+    disk.
 
     Raises:
-        OSError: if there is no room.
+        OSError: if there is not enough space.
     """
     array = open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     if hasattr(os, "posix_fallocate"):  # not on macOS
@@ -126,7 +131,9 @@ def new_array(
 
 
 def write_names(folder: Path, labels: Sequence[str], preprocessing: Preprocessing) -> None:
-    """Says what the arrays of a pack hold: the last thing to be written of it."""
+    """Write the labels and the preprocessing of a pack: its last file, which marks it as
+    complete.
+    """
     names = {"labels": list(labels), "preprocessing_digest": preprocessing.digest()}
     partial = folder / f"{NAMES_FILE}.partial"
     partial.write_text(json.dumps(names), encoding="utf-8")
@@ -134,7 +141,7 @@ def write_names(folder: Path, labels: Sequence[str], preprocessing: Preprocessin
 
 
 def read_pack(folder: Path, preprocessing: Preprocessing) -> Pack:
-    """A pack on disk, mapped.
+    """Open a pack on disk, mapped.
 
     Raises:
         PackError: if it is missing, unfinished or of other preprocessing.
@@ -162,16 +169,16 @@ def read_pack(folder: Path, preprocessing: Preprocessing) -> Pack:
 
 
 def read_packs(folders: Iterable[Path], preprocessing: Preprocessing) -> Pack:
-    """Packs on disk as one.
+    """Open packs on disk as one.
 
     Raises:
-        PackError: as ``read_pack``, of any of them.
+        PackError: as ``read_pack``, for any of them.
     """
     return join_packs([read_pack(folder, preprocessing) for folder in folders])
 
 
 def join_packs(packs: Sequence[Pack]) -> Pack:
-    """Packs one after another; what simulation adds is kept where every pack has it.
+    """Concatenate packs; twins and parameters are kept if every pack has them.
 
     A single pack stays mapped; several are read into memory.
     """

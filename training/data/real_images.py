@@ -1,4 +1,4 @@
-"""A folder of Gravity Spy pictures with a ``manifest.csv`` becomes a pack of glitches."""
+"""Reader of a folder of Gravity Spy pictures with a ``manifest.csv``."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def read_real_images(
     preprocessing: Preprocessing | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Pack:
-    """One glitch for every (group, Gravity Spy id), with the windows that have a picture.
+    """Read one glitch for every (group, Gravity Spy id), with the windows that have a picture.
 
     Args:
-        folder: holds the pictures and ``manifest.csv`` with the columns of ``COLUMNS``.
+        folder: contains the pictures and ``manifest.csv`` with the columns of ``COLUMNS``.
         preprocessing: the grid of the views.
-        on_progress: called with pictures done and pictures in all.
+        on_progress: called with the number of pictures done and the total.
 
     Raises:
-        PackError: if the folder or its manifest is missing, lacks a column, or yields no glitch.
+        PackError: if the folder or its manifest is missing, lacks a column, or has no glitch.
     """
     recipe = preprocessing or Preprocessing()
     rows = _manifest(folder)
     pictures: dict[tuple[str, str], dict[float, ViewArray]] = {}
     labels: dict[tuple[str, str], str] = {}
     for done, row in enumerate(rows, start=1):
-        # A picture of unknown window cannot be placed among the views, so it is left out.
+        # A picture with an unknown window length cannot be used as a view, so it is skipped.
         if row["duration_s"]:
             path = folder / row["path"]
             try:

@@ -21,21 +21,23 @@ from training.data.pack import GREY_LEVELS, Pack, PackedViews
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What the decoder owes, and the part of it that the encoder may see."""
+    """The targets of the decoder, and the part of them that the encoder gets."""
 
-    values: ViewsTensor  # energy over the clip, [0, 1]
+    values: ViewsTensor  # energy divided by the clip, [0, 1]
     observed: ObservedTensor
-    input_views: Bool[Tensor, "batch view"]  # the views that the encoder sees
-    target_views: Bool[Tensor, "batch view"]  # the views that the decoder is asked for in this step
-    target_weight: Float[Tensor, " batch"]  # views observed over targets: the sum stays unbiased
+    input_views: Bool[Tensor, "batch view"]  # the encoder's input
+    target_views: Bool[Tensor, "batch view"]  # the decoder's targets in this step
+    target_weight: Float[
+        Tensor, " batch"
+    ]  # number of observed views / number of targets: keeps the sum unbiased
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on that device."""
+        """Move the batch to a device."""
         return Batch(**{name: value.to(device) for name, value in vars(self).items()})
 
 
 class StratifiedSampler:
-    """Draws strata (groups, or labels of simulated views) evenly, then a member of each."""
+    """Draws strata (groups, or labels of simulated views) uniformly, then a member of each."""
 
     def __init__(self, strata: tuple[str, ...]) -> None:
         if not strata:
@@ -46,7 +48,7 @@ class StratifiedSampler:
         self._members = [np.asarray(members[name]) for name in sorted(members)]
 
     def draw(self, n_draws: int, rng: np.random.Generator) -> Int[np.ndarray, " draw"]:
-        """Positions of the drawn glitches, with replacement."""
+        """Draw positions of glitches, with replacement."""
         strata = rng.integers(len(self._members), size=n_draws)
         share = rng.random(n_draws)
         return np.asarray(
@@ -59,7 +61,7 @@ class StratifiedSampler:
 
 
 class BatchSource:
-    """Mixes real glitches (even over groups) and simulated ones (even over labels)."""
+    """Mixes real glitches (uniform over groups) and simulated ones (uniform over labels)."""
 
     def __init__(
         self,
@@ -87,7 +89,7 @@ class BatchSource:
         return [pack for pack, _, _ in self._parts]
 
     def batch(self, step: int) -> Batch:
-        """The batch of one step, the same each time it is asked for."""
+        """Return the batch of a step, always the same for the same step."""
         rng = np.random.default_rng([self._seed, step])
         drawn = [(pack, sampler.draw(size, rng)) for pack, sampler, size in self._parts]
         grey = np.concatenate([pack.values[indices] for pack, indices in drawn])
@@ -102,15 +104,14 @@ class BatchSource:
 def vary(
     grey: PackedViews, augmentation: AugmentationConfig, rng: np.random.Generator
 ) -> ViewsTensor:
-    """Shifts each view in time, then scales each glitch's energy and clips it again.
+    """Shift each view in time, then scale each glitch's energy and clip it again.
 
-    Shifts are done on bytes, row after row of the batch: indexing floats took longer than the
-    encoder does.
+    Shifts are applied to bytes, one view at a time: indexing floats took longer than the encoder.
     """
     n_batch, n_views, _, n_time = grey.shape
     limit = augmentation.shift_pixels
     shifts = rng.integers(-limit, limit + 1, size=(n_batch, n_views))
-    # Edges are repeated, not wrapped: what leaves on the right must not come in on the left.
+    # Edges are repeated, not wrapped around.
     columns = np.clip(np.arange(n_time) - shifts[..., None], 0, n_time - 1)
     shifted = np.empty_like(grey)
     for member, view in np.ndindex(n_batch, n_views):
@@ -124,7 +125,7 @@ def vary(
 def hide_views(
     observed: ObservedTensor, augmentation: AugmentationConfig, rng: np.random.Generator
 ) -> Bool[Tensor, "batch view"]:
-    """What the encoder sees: all views, one of them, or a random non-empty subset."""
+    """Choose the encoder's input: all views, one of them, or a random non-empty subset."""
     present = observed.any(dim=2).numpy()  # (B, V)
     n_batch = len(present)
     order = _random_ranks(present, rng)
@@ -141,10 +142,10 @@ def hide_views(
 def choose_targets(
     observed: ObservedTensor, limit: int, rng: np.random.Generator
 ) -> tuple[Bool[Tensor, "batch view"], Float[Tensor, " batch"]]:
-    """At most ``limit`` random views of each glitch, and what to multiply their distortion by.
+    """Choose at most ``limit`` random views of each glitch, and the weight of their distortion.
 
-    Painting all four views takes most of a step's time. A random part, weighted by how many views
-    it stands for, has the same expected distortion and gradient.
+    Decoding all four views takes most of a step's time. A random subset, weighted by the inverse of
+    its fraction, has the same expected distortion and gradient.
     """
     present = observed.any(dim=2).numpy()
     target_views = present & (_random_ranks(present, rng) < limit)
@@ -155,7 +156,7 @@ def choose_targets(
 def single_view(
     present: Bool[np.ndarray, "batch view"], rng: np.random.Generator
 ) -> Int[np.ndarray, " batch"]:
-    """One of each member's present views, at random."""
+    """Choose one of each member's present views at random."""
     view: Int[np.ndarray, " batch"] = _random_order(present, rng)[:, 0]
     return view
 
@@ -163,7 +164,7 @@ def single_view(
 def _random_ranks(
     present: Bool[np.ndarray, "batch view"], rng: np.random.Generator
 ) -> Int[np.ndarray, "batch view"]:
-    """A random order of each member's present views, from 0; absent ones come last."""
+    """Return random ranks of each member's present views, from 0; absent ones come last."""
     return _random_order(present, rng).argsort(axis=1)
 
 

@@ -30,20 +30,20 @@ from training.data.pack import (
     write_names,
 )
 
-ROUNDS = 5  # of every class in a chunk
-UNNAMED_IN_ROUND = 8  # shapes that no class has, beside one glitch of each class
+ROUNDS = 5  # rounds in a chunk; a round has one glitch of each class
+UNNAMED_IN_ROUND = 8  # shapes without a class, in addition to one glitch of each class
 BATCH = 17  # glitches transformed at once: bounds memory
 IFOS = ("H1", "L1", "H1", "L1", "V1")
 PROGRESS_FILE = "progress.json"
 
 
 def round_labels() -> list[str]:
-    """What a round holds, in order."""
+    """Return the labels of a round, in order."""
     return [*SIMULATED_CLASSES] + [UNNAMED] * UNNAMED_IN_ROUND
 
 
 def parameters_of(seen: StrainViews, snr: float) -> list[float]:
-    """What a model may be asked to predict, as logarithms, in the order of ``PARAMETERS``."""
+    """Return the targets of parameter prediction, as logarithms, in the order of ``PARAMETERS``."""
     return [
         math.log1p(seen.snr),
         math.log(seen.peak_frequency_hz),
@@ -60,18 +60,18 @@ def simulate_pack(
     preprocessing: Preprocessing | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> None:
-    """Makes a pack of simulated glitches with twins and parameters, or finishes one.
+    """Make a pack of simulated glitches with twins and parameters, or complete an unfinished one.
 
     Args:
         folder: of the pack.
-        per_class: glitches of each class.
+        per_class: number of glitches of each class.
         seed: of the whole pack.
-        preprocessing: recipe of the views; Gravity Spy's if not given.
-        on_progress: called with glitches done and glitches in all.
+        preprocessing: recipe of the views; by default Gravity Spy's.
+        on_progress: called with the number of glitches done and the total.
 
     Raises:
-        PackError: if the number cannot be, or the folder holds the beginning of another pack.
-        FolderInUseError: if another command makes a pack there.
+        PackError: if the number is too small, or the folder has an unfinished different pack.
+        FolderInUseError: if another command is making a pack there.
     """
     recipe = preprocessing or Preprocessing()
     if per_class < 1:
@@ -102,7 +102,7 @@ def _simulate(
 
 
 def _claim(folder: Path, plan: dict[str, object]) -> int:
-    """How many chunks of this very pack the folder holds."""
+    """Return the number of finished chunks of the same pack in the folder."""
     path = folder / PROGRESS_FILE
     if not path.exists():
         if (folder / NAMES_FILE).exists():

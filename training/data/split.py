@@ -1,4 +1,4 @@
-"""The data a configuration asks for, split by group."""
+"""The data of a configuration, split by group."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.evaluation.probe import grouped_folds
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What a run learns from and what it is judged on; either may be absent."""
+    """Training and validation data of a run; either may be absent."""
 
     real_train: Pack | None
     validation: Pack | None
@@ -26,17 +26,17 @@ class TrainingData:
 
 
 def split_real(pack: Pack, config: DataConfig) -> tuple[Pack, Pack]:
-    """(train, validation) of the configured fold; no group is on both sides."""
+    """Split into (train, validation) of the configured fold; no group is on both sides."""
     folds = list(grouped_folds(pack.labels, pack.groups, config.n_folds, config.split_seed))
     train, validation = folds[config.validation_fold]
     return pack.subset(train), pack.subset(validation)
 
 
 def split_glitches(glitches: RealGlitches, config: DataConfig) -> tuple[Pack, Pack | None]:
-    """(train, validation): by fold, or in the parts that the data set was published in.
+    """Split into (train, validation): by fold, or in the published parts of the data set.
 
     Raises:
-        PackError: if the published split is asked for, and there is none or a part is empty.
+        PackError: if the published split is requested, but is missing or has an empty part.
     """
     if config.split == "folds":
         return split_real(glitches.pack, config)
@@ -64,10 +64,10 @@ def read_glitches(
     preprocessing: Preprocessing | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RealGlitches:
-    """The real glitches that the configuration names, whole.
+    """Read all real glitches of a configuration.
 
     Raises:
-        PackError: if it names none, or they are missing or of another layout.
+        PackError: if it has none, or they are missing or of another layout.
     """
     if config.real_images is None:
         raise PackError("data.real_images is null: this needs real glitches.")
@@ -88,13 +88,13 @@ def load_data(
     *,
     glitches: RealGlitches | None = None,
 ) -> TrainingData:
-    """Reads what the configuration names.
+    """Read the data of a configuration.
 
     Args:
-        config: What to read.
-        preprocessing: The recipe of the views; the current one where absent.
-        on_progress: Told how many pictures of how many are read.
-        glitches: The real glitches, where they were read before; else they are read here.
+        config: names the data.
+        preprocessing: recipe of the views; by default the current one.
+        on_progress: called with the number of pictures read and the total.
+        glitches: the real glitches, if they were read before.
 
     Raises:
         PackError: if the pictures or the pack are missing or unusable.

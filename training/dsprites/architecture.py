@@ -1,8 +1,8 @@
 """The two published networks for 64 x 64 pictures, and their 32 x 32 versions.
 
-``burgess``: Burgess et al. 2018, appendix A (502,005 weights at 64 x 64 x 1 with ten latents),
-which the paper uses. ``conv_encoder``: the reference study's (Locatello et al. 2019, appendix I).
-A 32 x 32 version leaves one halving out at the coarse end.
+``burgess``: Burgess et al. 2018, appendix A (502,005 weights at 64 x 64 x 1 with ten latents), used
+in the paper. ``conv_encoder``: from the reference study (Locatello et al. 2019, appendix I). A 32 x
+32 version has one halving less at the coarse end.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from glitch.types import LatentTensor
 
 PicturesTensor = Float[Tensor, "batch channel row column"]  # in [0, 1]
 
-# (channels, kernel) of each halving convolution of the encoder, then of each doubling one of the
-# decoder except the last, which paints the picture.
+# (channels, kernel) of each halving convolution of the encoder, then channels of each doubling
+# convolution of the decoder except the last, whose output is the picture.
 _ENCODERS = {
     "burgess": ((32, 4), (32, 4), (32, 4), (32, 4)),
     "conv_encoder": ((32, 4), (32, 4), (64, 2), (64, 2)),
 }
 _DECODERS = {"burgess": (32, 32, 32), "conv_encoder": (64, 32, 32)}
-_COARSEST = 4  # pixels a side after the last convolution
+_COARSEST = 4  # pixels per side after the last convolution
 _HIDDEN = 256
 
 
@@ -91,25 +91,25 @@ class PictureVAE(nn.Module):
         self.apply(_start)
 
     def encode(self, pictures: PicturesTensor) -> Posterior:
-        """The posterior of each picture; its mean is the representation."""
+        """Return the posterior of each picture; its mean is the representation."""
         mean, log_variance = self.encoder(pictures).float().chunk(2, dim=1)
         return Posterior(mean, log_variance)
 
     def decode(self, latent: LatentTensor) -> PicturesTensor:
-        """Bernoulli logits of each pixel."""
+        """Return the Bernoulli logits of each pixel."""
         logits: Tensor = self.decoder(latent)
         return logits.float()
 
     def paint(self, latent: LatentTensor) -> PicturesTensor:
-        """The expected picture, in [0, 1]."""
+        """Return the expected picture, in [0, 1]."""
         return torch.sigmoid(self.decode(latent))
 
 
 def _start(layer: nn.Module) -> None:
-    """Glorot's uniform weights and no bias, as the reference study's framework draws them.
+    """Set Glorot uniform weights and zero biases, the default of the reference study's framework.
 
     With torch's smaller weights a picture changes the posterior mean ten times less at first, and
-    under a high beta most of the encoder's ReLUs then die for good.
+    with a high beta most of the encoder's ReLUs then die permanently.
     """
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.xavier_uniform_(layer.weight)
@@ -120,9 +120,9 @@ def _start(layer: nn.Module) -> None:
 def bernoulli_distortion(
     logits: PicturesTensor, pictures: PicturesTensor
 ) -> Float[Tensor, " batch"]:
-    """Negative log-likelihood in nats, summed over pixels.
+    """Return the negative log-likelihood in nats, summed over pixels.
 
-    A mean would rescale beta, gamma and C. Grey pixels count as probabilities.
+    A mean would rescale beta, gamma and C. Grey values are treated as probabilities.
     """
     each = binary_cross_entropy_with_logits(logits, pictures, reduction="none")
     return each.flatten(1).sum(dim=1)

@@ -1,4 +1,4 @@
-"""The configuration of one run on pictures."""
+"""The configuration of a run on single pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from training.dsprites.architecture import PictureArchitecture
 
 
 def reference_optimiser() -> OptimiserConfig:
-    """The reference study's: Adam at 1e-4, batch 64, 300,000 steps, nothing else."""
+    """Return the reference study's optimiser: Adam at 1e-4, batch 64, 300,000 steps, nothing
+    else.
+    """
     return OptimiserConfig(
         learning_rate=1e-4,
         batch_size=64,
@@ -31,7 +33,9 @@ def reference_optimiser() -> OptimiserConfig:
 
 @dataclass(frozen=True)
 class PictureConfig:
-    """One run on single pictures. ``data`` names the set that it must be continued with."""
+    """A run on single pictures. ``data`` names the set, with which the run must also be
+    continued.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -52,9 +56,9 @@ class PictureConfig:
 
 
 def load_picture_config(path: Path) -> PictureConfig:
-    """The configuration that a run on pictures saved.
+    """Read the configuration saved by a run on pictures.
 
     Raises:
-        ConfigError: if the file is missing, no YAML, or not of a run on pictures.
+        ConfigError: if the file is missing, is not YAML, or is not of a run on pictures.
     """
     return build_from_mapping(PictureConfig, read_yaml(path))

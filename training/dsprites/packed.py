@@ -1,4 +1,4 @@
-"""dSprites as a set of pictures, 64 or 32 pixels a side, read or rendered once, then mapped."""
+"""dSprites as a set of pictures of 64 or 32 pixels per side, read or rendered once, then mapped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DSpritesPictures(PackedPictures):
 
 
 def dsprites_name(*, npz: Path | None = None, orientation_stride: int = 1) -> str:
-    """What results call dSprites from that source; says so where it is re-rendered, or a part."""
+    """Return the data's name in results, which states if it is re-rendered or a part."""
     name = RERENDERED_NAME if npz is None else PUBLIC_NAME
     n_orientations = len(range(0, FACTOR_SIZES[2], orientation_stride))
     return name if orientation_stride == 1 else f"{name}, {n_orientations} orientations"
@@ -39,20 +39,21 @@ def open_dsprites(
     orientation_stride: int = 1,
     on_progress: Callable[[int], None] = lambda _images: None,
 ) -> DSpritesPictures:
-    """All 737,280 pictures, bit-packed (377 MB at 64 pixels, 94 MB at 32), mapped from ``cache``.
+    """Open all 737,280 pictures, bit-packed (377 MB at 64 pixels, 94 MB at 32), mapped from
+    ``cache``.
 
-    Several runs side by side then share one copy in memory.
+    Several parallel runs then share one copy in memory.
 
     Args:
         cache: folder of the packed file, written by the first call.
-        side: 64, or 32: a pixel is white where at least two of its four are.
+        side: 64, or 32, where a pixel is white if at least two of its four are.
         npz: the public file; our own rendering of the same grid if None.
-        orientation_stride: more than one leaves the orientations between out.
-        on_progress: called with how many more pictures are read or rendered.
+        orientation_stride: keep only every n-th orientation.
+        on_progress: called with the number of pictures just read or rendered.
 
     Raises:
-        FormatError: if the public file is absent, damaged or not dSprites, or the packed file is
-            not what was written.
+        FormatError: if the public file is missing, damaged or not dSprites, or the packed file is
+            damaged.
     """
     kind = "rerendered" if npz is None else "public"
     name = dsprites_name(npz=npz, orientation_stride=orientation_stride)
@@ -65,11 +66,11 @@ def open_dsprites(
         packed = _packed(npz, orientation_stride, on_progress)
         packed = packed if side == SIDE else halve(packed)
         cache.mkdir(parents=True, exist_ok=True)
-        # Named by process: two that start together must not write into one file.
+        # Named by process, so that two processes do not write to the same file.
         partial = path.with_suffix(f".{os.getpid()}.partial")
         with partial.open("wb") as file:
             np.save(file, packed, allow_pickle=False)
-        partial.replace(path)  # a kill leaves no half-written file behind
+        partial.replace(path)  # never leaves a half-written file
     try:
         packed = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
@@ -90,9 +91,9 @@ def _packed(
 
 
 def halve(packed: np.ndarray) -> np.ndarray:
-    """Packed pictures of half the side: white where at least two pixels of four are white.
+    """Halve the side of packed pictures: a pixel is white if at least two of its four are.
 
-    Pixels stay black or white, so that the Bernoulli likelihood stays a likelihood.
+    Pixels stay black or white, so that the Bernoulli likelihood is valid.
     """
     n_bytes = packed.shape[1] // 4
     halved = np.empty((len(packed), n_bytes), dtype=np.uint8)

@@ -22,22 +22,22 @@ class PictureSet(Protocol):
 
     @property
     def name(self) -> str:
-        """What results call the data; re-rendered data says so here."""
+        """Name of the data in results, which states if it is re-rendered."""
 
     @property
     def side(self) -> int:
-        """Pixels a side."""
+        """Pixels per side."""
 
     def __len__(self) -> int:
-        """How many pictures."""
+        """Return the number of pictures."""
 
     def pictures(self, indices: np.ndarray) -> Float32[np.ndarray, "batch 1 side side"]:
-        """Those pictures, in [0, 1]."""
+        """Return pictures by index, in [0, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
 class PackedPictures:
-    """Black and white pictures, eight pixels a byte, row by row; an array or a mapped file."""
+    """Black and white pictures, eight pixels per byte, row by row; an array or a mapped file."""
 
     packed: UInt8[np.ndarray, "picture byte"]
     side: int
@@ -47,7 +47,7 @@ class PackedPictures:
         return len(self.packed)
 
     def pictures(self, indices: np.ndarray) -> Float32[np.ndarray, "batch 1 side side"]:
-        """Those pictures, each pixel 0 or 1."""
+        """Return pictures by index, each pixel 0 or 1."""
         pixels = np.unpackbits(self.packed[indices], axis=1)
         return pixels.reshape(-1, 1, self.side, self.side).astype(np.float32)
 
@@ -61,25 +61,26 @@ class GreyPictures:
 
     @property
     def side(self) -> int:
-        """Pixels a side."""
+        """Pixels per side."""
         return int(self.values.shape[1])
 
     def __len__(self) -> int:
         return len(self.values)
 
     def pictures(self, indices: np.ndarray) -> Float32[np.ndarray, "batch 1 side side"]:
-        """Those pictures, in [0, 1]."""
+        """Return pictures by index, in [0, 1]."""
         grey: np.ndarray = self.values[indices][:, None].astype(np.float32)
         return grey / np.float32(255)
 
 
 def read_picture_folder(folder: Path, side: int, *, limit: int | None = None) -> GreyPictures:
-    """Every picture in a folder and its sub-folders, grey, scaled to ``side`` pixels a side.
+    """Read every picture in a folder and its sub-folders, in grey, scaled to ``side`` pixels per
+    side.
 
     Args:
         folder: for example the unpacked 3D Chairs ``rendered_chairs``.
         side: pixels.
-        limit: at most so many, in the order of their paths.
+        limit: largest number of pictures, in the order of their paths.
 
     Raises:
         FormatError: if there is no such folder, no picture in it, or one cannot be read.
@@ -103,13 +104,13 @@ def read_picture_folder(folder: Path, side: int, *, limit: int | None = None) ->
 
 
 class PictureSource:
-    """Batches drawn evenly, with replacement: a pure function of (set, seed, step)."""
+    """Batches drawn uniformly, with replacement: a pure function of (set, seed, step)."""
 
     def __init__(self, pictures: PictureSet, *, batch_size: int, seed: int) -> None:
         self._pictures, self._batch_size, self._seed = pictures, batch_size, seed
 
     def batch(self, step: int) -> PicturesTensor:
-        """The batch of one step, the same each time it is asked for."""
+        """Return the batch of a step, always the same for the same step."""
         rng = np.random.default_rng([self._seed, step])
         indices = rng.integers(len(self._pictures), size=self._batch_size)
         batch = torch.from_numpy(self._pictures.pictures(indices))

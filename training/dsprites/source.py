@@ -1,7 +1,7 @@
-"""dSprites: the public file, or our own re-rendering of the same grid where it is absent.
+"""dSprites: the public file, or our own re-rendering of the same grid if it is missing.
 
 Matthey et al. 2017: 3 shapes x 6 scales x 40 orientations x 32 x 32 positions, 64x64 pixels, black
-and white, each combination once. Held bit-packed, 377 MB instead of 12 GB of float32.
+and white, each combination once. Bit-packed in memory, 377 MB instead of 12 GB of float32.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ class DSprites:
     """All 737,280 images (or a part), bit-packed in the public file's order (y varies fastest).
 
     Attributes:
-        packed: uint8 (image, 512), eight pixels a byte, row by row.
-        is_rerendered: True for our own rendering; every result then says so.
+        packed: uint8 (image, 512), eight pixels per byte, row by row.
+        is_rerendered: True for our own rendering; every result then states this.
     """
 
     packed: Packed
     is_rerendered: bool
 
     def images(self, indices: np.ndarray) -> Float32[np.ndarray, "batch 1 64 64"]:
-        """Images by flat index, float32 in {0, 1}."""
+        """Return images by flat index, float32 in {0, 1}."""
         pixels = np.unpackbits(self.packed[indices], axis=1)
         return pixels.reshape(-1, 1, SIDE, SIDE).astype(np.float32)
 
@@ -103,11 +103,11 @@ def load_dsprites(path: Path, progress: Callable[[int], None] = lambda _: None) 
 def render_dsprites(
     progress: Callable[[int], None] = lambda _: None, *, orientation_stride: int = 1
 ) -> DSprites:
-    """Draw the whole grid ourselves, or every so many orientations of it.
+    """Render the whole grid, or every n-th orientation of it.
 
     Args:
-        progress: called with how many images were added.
-        orientation_stride: more than one gives a smaller grid, in the same order.
+        progress: called with the number of images added.
+        orientation_stride: keep only every n-th orientation, in the same order.
     """
     n_shapes, n_scales, n_orientations = FACTOR_SIZES[:3]
     per_pose = FACTOR_SIZES[3] * FACTOR_SIZES[4]
@@ -122,9 +122,9 @@ def render_dsprites(
 
 
 def render_pose(shape: int, scale: int, orientation: int) -> Bool[np.ndarray, "x y row column"]:
-    """One shape, scale and orientation at all 32 x 32 positions.
+    """Render one shape, scale and orientation at all 32 x 32 positions.
 
-    A pixel is white where its centre lies within the outline.
+    A pixel is white if its centre is inside the outline.
     """
     n_x, n_y = FACTOR_SIZES[3:]
     size = np.linspace(0.5, 1, FACTOR_SIZES[1])[scale]

@@ -1,4 +1,4 @@
-"""Training on single pictures, by the same loop as everything else."""
+"""Training on single pictures, with the common loop."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class PictureTask:
         self._source = source
 
     def start(self) -> None:
-        """New weights are as the layers draw them."""
+        """Keep the initial weights of the layers."""
 
     def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
-        """The step's batch, encoded, drawn from and decoded."""
+        """Encode, sample and decode the batch of a step."""
         pictures = self._source.batch(step).to(device_of(self.model))
         return picture_outcome(self.model, pictures, generator, is_half_precision=is_half_precision)
 
     def details(self, outcome: Outcome) -> dict[str, float]:
-        """KL of each latent from the prior, nats, averaged over the batch."""
+        """Return the KL of each latent from the prior, nats, averaged over the batch."""
         each = kl_to_standard_normal(outcome.posterior).mean(dim=0)
         return {f"kl.{index}": value for index, value in enumerate(each.tolist())}
 
     def evaluate(self) -> dict[str, float]:
-        """Nothing is held out."""
+        """Return nothing, because nothing is held out."""
         return {}
 
 
@@ -50,7 +50,7 @@ def picture_outcome(
     *,
     is_half_precision: bool,
 ) -> Outcome:
-    """Pictures encoded, drawn from and decoded to a distortion summed over their pixels."""
+    """Encode pictures, sample, and decode to a distortion summed over pixels."""
     with torch.autocast(pictures.device.type, torch.bfloat16, enabled=is_half_precision):
         posterior = model.encode(pictures)
         draw = sample_posterior(posterior, generator)
@@ -66,7 +66,7 @@ def train_on_pictures(
     report: Report = lambda _step, _metrics: None,
     device: torch.device = CPU,
 ) -> Result:
-    """Trains, or continues the run that ``folder`` holds; see :func:`training.core.loop.run_task`.
+    """Train, or continue the run in ``folder``; see :func:`training.core.loop.run_task`.
 
     Raises:
         FormatError: if the pictures are not of the configured size or not the configured set.
@@ -88,10 +88,10 @@ def train_on_pictures(
 
 
 def load_picture_run(folder: Path) -> tuple[PictureConfig, PictureVAE, int]:
-    """Configuration, last weights (in evaluation mode) and their step, from a run's folder.
+    """Read configuration, last weights (in evaluation mode) and their step from a run's folder.
 
     Raises:
-        ConfigError: if the folder holds no run on pictures.
+        ConfigError: if the folder has no run on pictures.
         CheckpointError: if its weights are missing or damaged.
     """
     config = load_picture_config(folder / CONFIG_FILE)
