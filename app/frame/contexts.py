@@ -1,7 +1,7 @@
-"""Contexts that templates share: the frame of every page, and parts of several pages.
+"""Template contexts shared by several pages: the frame of every page, and common parts.
 
-Each page is one frozen dataclass, in the module of its route or beside it. A template sees two
-names: ``frame`` (what surrounds every page) and ``page``.
+Each page is one frozen dataclass, in the module of its route or next to it. A template gets two
+names: ``frame``, for what surrounds every page, and ``page``.
 """
 
 from dataclasses import dataclass
@@ -14,31 +14,31 @@ NoveltyLevel = Literal["novel", "unusual", "ordinary", "unjudged"]
 
 @dataclass(frozen=True)
 class NavItem:
-    """One entry of the bar on top."""
+    """One entry of the navigation bar."""
 
-    name: str  # which pages it marks as current
+    name: str  # matches ``PageContext.section``
     text: str
     href: str
-    is_more: bool = False  # behind "More": asked for now and then
+    is_more: bool = False  # in the menu "More", because it is used less often
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What surrounds every page."""
+    """The parts that surround every page."""
 
-    static: str  # address of the folder of scripts and sheets, changes with their content
+    static: str  # address of the static files; changes with their content
     version: str
-    path: str  # with its query: where to come back to after the clock was switched
+    path: str  # with its query; where to return after changing the clock
     clock: Clock
-    scheme: Scheme  # "system" follows the visitor's system
+    scheme: Scheme  # "system" follows the visitor's operating system
     csrf: str
     user: str | None
     role: str | None
     nav: tuple[NavItem, ...]
     more: tuple[NavItem, ...]
-    more_current: str | None  # what the page is called there, if it is one of them
-    search: str  # what the search box holds
-    notice: str | None  # one sentence about what was just done
+    more_current: str | None  # text of the menu's entry for this page, if it has one
+    search: str  # text in the search box
+    notice: str | None  # one sentence about the action just done
     may_submit: bool = False
     may_review: bool = False
     may_manage: bool = False
@@ -46,31 +46,31 @@ class Frame:
 
 @dataclass(frozen=True)
 class PageContext:
-    """Root of the page contexts."""
+    """Base class of the page contexts."""
 
     template: ClassVar[str]
-    section: ClassVar[str] = ""  # which entry of the bar is current
+    section: ClassVar[str] = ""  # name of the current navigation entry
 
 
 @dataclass(frozen=True)
 class ApiDocsPage(PageContext):
-    """The HTTP interface; its script fetches what it shows."""
+    """The documentation of the HTTP API; a script loads the content."""
 
     template: ClassVar[str] = "api_docs.html"
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One time in both clocks."""
+    """A time on both clocks."""
 
     gps: str  # seconds, to four decimals
     utc: str  # to the millisecond
-    iso: str  # for machines
+    iso: str  # ISO 8601
 
 
 @dataclass(frozen=True)
 class Novelty:
-    """A judgement in words."""
+    """A novelty result in words."""
 
     level: NoveltyLevel
     short: str  # two or three words for a card
@@ -79,13 +79,13 @@ class Novelty:
 
 @dataclass(frozen=True)
 class Card:
-    """One glitch in a gallery."""
+    """A glitch in a gallery."""
 
     id: str
     name: str  # for screen readers
     href: str
-    picture: str | None  # address of one view
-    window: str  # length of that view where it is not the one asked for, such as "0.5 s"
+    picture: str | None  # address of the image of one view
+    window: str  # length of that view if not the requested one, such as "0.5 s"
     label: str | None
     ifo: str | None
     moment: Moment | None
@@ -98,24 +98,24 @@ class Card:
 
 @dataclass(frozen=True)
 class ClassCount:
-    """How many glitches of the chosen ones are of a class, with the link that shows them."""
+    """Number of selected glitches of one class, with a link that shows them."""
 
     text: str
     href: str
     is_chosen: bool
     count: str = ""
-    share: float = 0.0  # of the most frequent class, in percent, for the bar
+    share: float = 0.0  # relative to the most frequent class, in percent, for the bar
 
 
 @dataclass(frozen=True)
 class Pages:
-    """Ways from one page of a long list to the others; none where they are all on it."""
+    """Links from one page of a long list to the others; None if there is only one page."""
 
     first: str | None = None
     previous: str | None = None
     next: str | None = None
     last: str | None = None
-    place: str = ""  # "Page 2 of 5", where they are numbered
+    place: str = ""  # "Page 2 of 5", for numbered pages
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ class Fact:
 
 @dataclass(frozen=True)
 class Download:
-    """One link that gives a file."""
+    """A link to download a file."""
 
     text: str
     href: str
-    is_job: bool = False  # too much to wait for: posted to, a job writes it
+    is_job: bool = False  # too large for a direct response: the form starts a job that writes it
 
 
 @dataclass(frozen=True)
@@ -144,15 +144,15 @@ class LoginPage(PageContext):
 
     error: str | None
     next_path: str
-    code: str | None = None  # of a login link: to be confirmed
-    holder: str | None = None  # whom the code lets in
-    provider: str | None = None  # who else lets people in
+    code: str | None = None  # from a login link; the visitor confirms it
+    holder: str | None = None  # whom the code logs in
+    provider: str | None = None  # name of the login provider, if one is configured
     provider_href: str = ""
 
 
 @dataclass(frozen=True)
 class LoggedOutPage(PageContext):
-    """Leads on to the provider, where a session is still open."""
+    """Redirects to the provider, where a session may still be open."""
 
     template: ClassVar[str] = "logged_out.html"
 
@@ -168,6 +168,6 @@ class FailurePage(PageContext):
 
     heading: str
     sentence: str
-    back: str | None  # the page that led here
-    room: NavItem  # where to look else
+    back: str | None  # address of the previous page
+    room: NavItem  # an alternative to visit
     request_id: str | None

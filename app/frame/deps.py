@@ -30,7 +30,7 @@ def with_visitor_cookie(request: Request, response: Response) -> Response:
 def set_cookie(
     request: Request, response: Response, name: str, value: str, lifetime_s: int | None
 ) -> None:
-    """A cookie that scripts cannot read and other sites cannot send along with a form."""
+    """Set a cookie that scripts cannot read and that other sites' forms do not send."""
     response.set_cookie(
         name,
         value,
@@ -43,13 +43,13 @@ def set_cookie(
 
 
 def is_https(request: Request) -> bool:
-    """Whether visitors reach the service over TLS, its own or that of a proxy in front."""
+    """Return whether visitors use https, to the service itself or to a proxy in front of it."""
     public_url = runtime_of(request).settings.public_url or ""
     return request.url.scheme == "https" or public_url.startswith("https://")
 
 
 def signer_of(request: Request) -> SessionSigner:
-    """Signs the cookies of this service."""
+    """Return the signer of this service's cookies."""
     return SessionSigner(runtime_of(request).signing_secret)
 
 
@@ -57,7 +57,7 @@ SignerDep = Annotated[SessionSigner, Depends(signer_of)]
 
 
 def visitor_of(request: Request) -> Visitor:
-    """The visitor of the page, as found by ``PageRoute``."""
+    """Return the visitor that ``PageRoute`` identified."""
     visitor: Visitor = request.state.visitor
     return visitor
 
@@ -71,10 +71,14 @@ def require_csrf(
     signer: SignerDep,
     csrf: Annotated[str, Form(max_length=200)] = "",
 ) -> None:
-    """Every form must carry the CSRF token of its session, and come from a page of ours.
+    """Check that a form has its session's CSRF token and comes from one of our pages.
 
-    Another site of our domain, or another port of this machine, may give a browser its own cookie
-    of a visitor, for which it knows the token. Browsers say where a form was.
+    The token alone is not enough. Another site of the same domain, or on another port of this
+    machine, can set a visitor cookie whose token it knows. Browsers report where a form comes from.
+
+    Raises:
+        UnauthenticatedError: if the session has ended.
+        CsrfError: if the token is wrong or the form comes from elsewhere.
     """
     is_ours = request.headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
     if not is_ours or not signer.is_csrf_token(visitor.nonce, csrf):
@@ -100,7 +104,11 @@ def _caller(role: Role) -> Callable[..., Principal]:
 
 
 def logged_in(visitor: Visitor) -> Principal:
-    """The logged-in visitor of the page."""
+    """Return the logged-in visitor.
+
+    Raises:
+        UnauthenticatedError: if nobody is logged in.
+    """
     if visitor.principal is None:
         raise service.UnauthenticatedError("Log in with your token to see this page.")
     return visitor.principal
@@ -116,9 +124,9 @@ Admin = Annotated[Principal, Depends(_caller(Role.ADMIN))]
 
 
 class PageRoute(APIRoute):
-    """Authenticates the visitor before a body is read, and answers failures with a page."""
+    """Identifies the visitor before a body is read, and answers failures with a page."""
 
-    body_role: ClassVar[Role | None] = None  # the least role that may send a body
+    body_role: ClassVar[Role | None] = None  # lowest role that may send a body
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -132,7 +140,7 @@ class PageRoute(APIRoute):
                 if body_role is not None and request.method == "POST":
                     require_role(logged_in(visitor), body_role)
                 response = await handler(request)
-            except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for a page
+            except Exception as error:  # noqa: BLE001 - the visitor needs a page for any error
                 response = failure(request, error)
             return with_visitor_cookie(request, response)
 
@@ -140,13 +148,13 @@ class PageRoute(APIRoute):
 
 
 class LookPageRoute(PageRoute):
-    """As ``UploadPageRoute``, but also for readers, whose glitch is analysed and not stored."""
+    """Like ``UploadPageRoute``, but also for readers, whose glitch is analysed and not stored."""
 
     body_role = Role.READER
 
 
 class UploadPageRoute(PageRoute):
-    """Looks at the role before it reads the body, so that the untrusted cannot fill the disk."""
+    """Checks the role before it reads the body, so that strangers cannot fill the disk."""
 
     body_role = Role.SUBMITTER
 
@@ -167,7 +175,7 @@ def _identify(request: Request) -> Visitor:
 
 
 def remembered(request: Request, target: str, name: str, value: str) -> Response:
-    """On to a page, with a choice kept in a cookie that scripts may write too."""
+    """Redirect to a page and keep a choice in a cookie, which scripts may also write."""
     response = see_other(target)
     response.set_cookie(
         name, value, max_age=_YEAR_S, path="/ui", samesite="lax", secure=is_https(request)

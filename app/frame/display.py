@@ -18,7 +18,7 @@ from glitch.tables.exports.formats import FORMATS
 NOVEL_P_VALUE = 0.01
 UNUSUAL_P_VALUE = 0.05
 CARD_WINDOW_S = 1.0
-# What a p-value is called up to where, and how far known glitches with a lower one lie.
+# Upper limit of the p-value; level, word, and the phrase that compares distances.
 _LEVELS: tuple[tuple[float, tuple[NoveltyLevel, str, str]], ...] = (
     (NOVEL_P_VALUE, ("novel", "novel", "as far")),
     (UNUSUAL_P_VALUE, ("unusual", "unusual", "as far")),
@@ -41,9 +41,9 @@ NOVELTY_TEXTS = {
 
 
 def moment(gps_time: Decimal | None) -> Moment | None:
-    """A GPS time in both clocks, to a tenth of a millisecond: no window resolves more.
+    """Convert a GPS time to both clocks, to a tenth of a millisecond.
 
-    JSON and exports have it exactly.
+    No window resolves shorter times. JSON and exports have the exact value.
     """
     if gps_time is None:
         return None
@@ -55,36 +55,36 @@ def moment(gps_time: Decimal | None) -> Moment | None:
 
 
 def stamp(when: datetime) -> str:
-    """When something was done here, to the minute."""
+    """Format a time of the service's own actions, to the minute."""
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def frequency(hz: float | None) -> str | None:
-    """A frequency with its unit, to about three figures."""
+    """Format a frequency with its unit, to about three significant digits."""
     return None if hz is None else f"{hz:.0f} Hz" if hz >= 100 else f"{hz:.3g} Hz"
 
 
 def snr(value: float | None) -> str | None:
-    """A signal-to-noise ratio to one decimal."""
+    """Format a signal-to-noise ratio to one decimal place."""
     return None if value is None else f"{value:.1f}"
 
 
 def seconds(value: float | None) -> str | None:
-    """A short duration with the unit that fits it."""
+    """Format a short duration in ms or s."""
     if value is None:
         return None
     return f"{value * 1000:.3g} ms" if value < 0.1 else f"{value:.3g} s"
 
 
 def breakable(name: str) -> Markup:
-    """A name that a narrow line breaks after its underscores rather than within its words."""
+    """Allow line breaks after underscores, so that long names do not break within words."""
     return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def coded(sentence: str) -> Markup:
-    """A sentence as HTML, what stands between backticks in it as code.
+    """Convert a sentence to HTML, with text between backticks as code.
 
-    Without their pairs they stay as they are: they came with a name or a text of somebody's.
+    Unpaired backticks are kept, because they come from a name or a text of a user.
     """
     parts = sentence.split("`")
     if len(parts) % 2 == 0:
@@ -96,12 +96,12 @@ def coded(sentence: str) -> Markup:
 
 
 def p_value_text(p_value: float) -> str:
-    """Two significant figures, without a power of ten where it can be helped."""
+    """Format a p-value to two significant digits, or with an exponent below 0.0001."""
     return f"{p_value:.2g}" if p_value >= 0.0001 else f"{p_value:.0e}"
 
 
 def novelty(judgement: Judgement | None) -> Novelty:
-    """A novelty result in words. "Could not be judged" never means "not novel"."""
+    """Describe a novelty result in words. "Could not be judged" never means "not novel"."""
     if judgement is None:
         return Novelty(
             "unjudged",
@@ -124,13 +124,13 @@ def novelty(judgement: Judgement | None) -> Novelty:
 
 
 def address(path: str, /, **values: str | None) -> str:
-    """An address with these parameters; empty ones are left out."""
+    """Return an address with these query parameters; empty ones are left out."""
     query = urlencode({name: value for name, value in values.items() if value})
     return f"{path}?{query}" if query else path
 
 
 def numbered(page: int, n_items: int, n_shown: int, href: Callable[[int], str]) -> Pages:
-    """Ways from one page of so many items to the others, by their numbers."""
+    """Return the links between numbered pages of a list."""
     n_pages = max(-(-n_items // n_shown), 1)
     is_more = page < n_pages
     return Pages(
@@ -143,22 +143,22 @@ def numbered(page: int, n_items: int, n_shown: int, href: Callable[[int], str]) 
 
 
 def glitch_href(glitch_id: UUID) -> str:
-    """Address of a glitch's page."""
+    """Return the address of a glitch's page."""
     return f"/ui/glitches/{glitch_id}"
 
 
 def view_href(glitch_id: UUID, duration_s: float, kind: str = "views") -> str:
-    """Address of the bare picture of one view, or of its ``reconstruction`` or ``residual``."""
+    """Return the address of the image of a view, or of its ``reconstruction`` or ``residual``."""
     return f"{glitch_href(glitch_id)}/{kind}/{duration_s:g}.png"
 
 
 def card_picture_href(glitch_id: UUID, duration_s: float) -> str:
-    """Address of the same picture in the size of a card."""
+    """Return the address of the same image in the size of a card."""
     return f"{glitch_href(glitch_id)}/cards/{duration_s:g}.png"
 
 
 def nearest_window(present: Sequence[float], wanted_s: float) -> float | None:
-    """The available window most similar to the requested one; the shorter of two equal ones."""
+    """Return the available window closest to the requested one; of two, the shorter."""
     return min(present, key=lambda length: (abs(length - wanted_s), length), default=None)
 
 
@@ -169,7 +169,7 @@ def card(
     judgement: Judgement | None = None,
     distance: float | None = None,
 ) -> Card:
-    """One glitch for a gallery."""
+    """Make the card of a glitch for a gallery."""
     window_s = nearest_window(glitch.views, wanted_s)
     return Card(
         id=str(glitch.id),
@@ -191,9 +191,9 @@ def card(
 def export_links(
     catalogue_href: str, *, n_glitches: int = 0, may_start: bool = True
 ) -> tuple[Download, ...]:
-    """A selection of the catalogue, by its address, as files.
+    """Return links to download a selection, given by its address in the catalogue.
 
-    Of many glitches they are written by a job, but for CSV, which streams.
+    For many glitches a job writes the file, except for CSV, which is streamed.
     """
     _, _, query = catalogue_href.partition("?")
     links = (
@@ -208,5 +208,5 @@ def export_links(
 
 
 def neighbour_card(neighbour: Neighbour) -> Card:
-    """One neighbour for a gallery, with its distance."""
+    """Make the card of a neighbour for a gallery, with its distance."""
     return card(neighbour.glitch, distance=neighbour.distance)

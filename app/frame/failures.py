@@ -32,11 +32,11 @@ _NO_SUCH_PAGE = Failure(
 
 
 class CsrfError(service.PermissionDeniedError):
-    """A form came without the token of this session."""
+    """A form without the CSRF token of its session."""
 
 
 def explain(error: Exception) -> Failure | None:
-    """How a visitor is answered about an error; None if it is not one to act on."""
+    """Return the response to an error of a page; None for an unexpected one."""
     if isinstance(error, RequestValidationError):
         if any(item["loc"][0] == "path" for item in error.errors()):
             return _NO_SUCH_PAGE
@@ -57,13 +57,13 @@ def explain(error: Exception) -> Failure | None:
 
 
 def status_of(error: Exception) -> int:
-    """The status of a page that shows an error in its form."""
+    """Return the status of a page that shows this error next to its form."""
     known = explain(error)
     return 400 if known is None else known.status
 
 
 def failure(request: Request, error: Exception) -> Response:
-    """The page with an error message."""
+    """Return the page with an error message, or a redirect to the login form."""
     if isinstance(error, service.UnauthenticatedError):
         return _to_login(request)
     known = explain(error)
@@ -83,16 +83,16 @@ def failure(request: Request, error: Exception) -> Response:
 
 
 def _room_of(path: str) -> NavItem:
-    """The list that what an address names would be on."""
+    """Return the list page that an address belongs to."""
     path = path.replace("/ui/exports/", "/ui/jobs/")  # a file of a job
     room = next((item for item in NAVIGATION if path.startswith(item.href)), None)
     return room or next(item for item in NAVIGATION if item.name == "catalogue")
 
 
 def _to_login(request: Request) -> Response:
-    """To the login form, and from there back: to the page asked for, or the one of the form.
+    """Redirect to the login form, which returns to the requested page afterwards.
 
-    A form is not sent again.
+    After a form it returns to the form's page; the form is not sent again.
     """
     if request.method == "GET":
         query = f"?{request.url.query}" if request.url.query else ""
@@ -108,7 +108,7 @@ def _to_login(request: Request) -> Response:
 
 
 def _came_from(request: Request) -> str | None:
-    """Our own page, with its filters, that a link or form was on; None if it was no other one."""
+    """Return the page of ours, with its filters, that led here; None if there is no other one."""
     came_from = urlsplit(request.headers.get("referer", ""))
     nowhere = ("/ui/login", request.url.path if request.method == "GET" else "")
     if came_from.netloc != request.url.netloc or came_from.path in nowhere:
@@ -119,7 +119,7 @@ def _came_from(request: Request) -> str | None:
 def see_other(path: str, **said: str) -> RedirectResponse:
     """Redirect after a form, so that reloading does not send the form again.
 
-    ``said`` becomes further parameters, by which the page says what was done.
+    ``said`` adds query parameters, from which the page reports what was done.
     """
     if said:
         path += f"{'&' if '?' in path else '?'}{urlencode(said)}"

@@ -1,6 +1,6 @@
 """The geometry of server-rendered figures: view panels with axes, and the latent chart.
 
-Only numbers: the templates draw them as SVG, so that text stays sharp and follows the colour
+These are only numbers. The templates draw SVG from them, so text stays sharp and follows the colour
 scheme.
 """
 
@@ -16,7 +16,7 @@ from glitch.views import Preprocessing
 PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, PLOT_HEIGHT = 42.0, 22.0, 290.0, 228.0
 FREQUENCY_TICKS_HZ = (16, 32, 64, 128, 256, 512, 1024, 2048)
 
-# viridis at equal steps (matplotlib), lowest first: the colour bar's gradient.
+# viridis at equal steps (matplotlib), lowest first, for the gradient of the colour bar.
 VIRIDIS = (
     *("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c"),
     *("#28ae80", "#5ec962", "#addc30", "#fde725"),
@@ -25,7 +25,7 @@ VIRIDIS = (
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis, in the figure's own units."""
+    """A mark on an axis, in the figure's units."""
 
     position: float
     text: str
@@ -33,14 +33,14 @@ class Tick:
 
 @dataclass(frozen=True)
 class ViewPanel:
-    """One window of a glitch. ``picture`` is None where that view is absent."""
+    """One window of a glitch. ``picture`` is None if that view is absent."""
 
     duration: str  # "0.5 s"
     picture: str | None
-    description: str  # for those who cannot see it
+    description: str  # text alternative
     frequency_ticks: tuple[Tick, ...]
     time_ticks: tuple[Tick, ...]
-    unmeasured_height: float  # of the hatched strip on top: rows that the data could not hold
+    unmeasured_height: float  # of the hatched strip at the top: frequencies above the data's band
     unmeasured_from: str | None  # "512 Hz"
 
 
@@ -52,10 +52,10 @@ def view_panel(
     observed: Bool[np.ndarray, " freq"] | None,
     name: str,
 ) -> ViewPanel:
-    """The panel of one window: picture address, axes, and what was not measured.
+    """Make the panel of one window: image address, axes, and what was not measured.
 
-    ``observed`` says which rows were measured, lowest frequency first; it and the picture's
-    address are None where the view is absent.
+    ``observed`` marks the measured rows, lowest frequency first. It and ``picture`` are None if the
+    view is absent.
     """
     unmeasured = _rows_missing_on_top(observed)
     low, high = recipe.lowest_frequency_hz, recipe.highest_frequency_hz
@@ -83,7 +83,7 @@ def view_panel(
 def view_panels(
     recipe: Preprocessing, seen: Mapping[float, tuple[str, Bool[np.ndarray, " freq"]]], *, name: str
 ) -> tuple[ViewPanel, ...]:
-    """The panels of all windows, of the address and the measured rows of each that is there."""
+    """Make the panels of all windows; ``seen`` has address and measured rows of those present."""
     absent = (None, None)
     return tuple(
         view_panel(duration_s, recipe, picture=picture, observed=observed, name=name)
@@ -93,7 +93,7 @@ def view_panels(
 
 
 def _rows_missing_on_top(observed: Bool[np.ndarray, " freq"] | None) -> float:
-    """Share of the axis, counted from the top, that was not measured."""
+    """Return the share of the axis, counted from the top, that was not measured."""
     if observed is None or not observed.any():
         return 0.0
     return 1.0 - (int(np.flatnonzero(observed)[-1]) + 1) / len(observed)
@@ -110,7 +110,7 @@ def _signed(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class LatentBar:
-    """One latent dimension: its value and the uncertainty."""
+    """One latent dimension: its value and its uncertainty."""
 
     x: float
     mean_y: float
@@ -122,13 +122,13 @@ class LatentBar:
 
 @dataclass(frozen=True)
 class LatentChart:
-    """Posterior mean +- sigma of each latent dimension, on one axis."""
+    """Posterior mean ± sigma of each latent dimension, on one axis."""
 
     width: float
     height: float
     left: float  # where the axis ends and the bars begin
     zero_y: float
-    prior_top_y: float  # + 1: one sigma of the prior
+    prior_top_y: float  # +1, one sigma of the prior
     prior_bottom_y: float
     ticks: tuple[Tick, ...]
     bars: tuple[LatentBar, ...]
@@ -137,13 +137,13 @@ class LatentChart:
 
 CHART_WIDTH, CHART_HEIGHT = 360.0, 170.0
 CHART_LEFT, CHART_TOP, CHART_BOTTOM = 36.0, 6.0, 152.0
-LARGEST_INFORMATIVE_SIGMA = 0.7  # above it a dimension says little more than the prior does
+LARGEST_INFORMATIVE_SIGMA = 0.7  # with a larger one, a dimension hardly differs from the prior
 
 
 def latent_chart(
     mean: Float32[np.ndarray, " latent"], log_variance: Float32[np.ndarray, " latent"]
 ) -> LatentChart:
-    """Chart of a posterior. The shaded band is one sigma of the standard normal prior."""
+    """Make the chart of a posterior. The shaded band is one sigma of the standard normal prior."""
     sigma = np.exp(0.5 * np.clip(log_variance.astype(np.float64), -30, 30))
     extent = max(2.0, float(np.ceil(np.max(np.abs(mean) + sigma))))
     middle, half = (CHART_TOP + CHART_BOTTOM) / 2, (CHART_BOTTOM - CHART_TOP) / 2
@@ -183,12 +183,12 @@ def latent_chart(
     )
 
 
-# RdBu_r at equal steps (matplotlib), lowest first; the middle is zero's own colour.
+# RdBu_r at equal steps (matplotlib), lowest first; the middle colour stands for zero.
 DIVERGING = (
     *("#053061", "#2971b1", "#6bacd0", "#bfdceb", "#f7f6f6"),
     *("#faccb4", "#e58368", "#bb2a33", "#67001f"),
 )
-STRIP_STEP, STRIP_VIEW_WIDTH, STRIP_VIEW_HEIGHT = 132.0, 128.0, 104.0  # of the strip's picture
+STRIP_STEP, STRIP_VIEW_WIDTH, STRIP_VIEW_HEIGHT = 132.0, 128.0, 104.0  # within the image of a strip
 RULER_HEIGHT = 40.0
 
 
@@ -198,12 +198,12 @@ class StripRuler:
 
     width: float
     height: float
-    start: float  # of the axis: the middle of the first view
+    start: float  # of the axis, at the middle of the first view
     end: float
     ticks: tuple[Tick, ...]
     others: tuple[float, float]  # ends of the bar of the other glitches
     group: tuple[float, float] | None  # of the cluster's members
-    marker: float  # where the glitch, or the medoid, lies
+    marker: float  # position of the glitch or the medoid
 
 
 def strip_ruler(
@@ -215,7 +215,7 @@ def strip_ruler(
     group: tuple[float, float] | None,
     n_views: int,
 ) -> StripRuler:
-    """The ruler of a strip of evenly spaced views from ``low`` to ``high``."""
+    """Make the ruler of a strip of evenly spaced views from ``low`` to ``high``."""
     start = STRIP_VIEW_WIDTH / 2
     end = start + STRIP_STEP * (n_views - 1)
 
@@ -225,7 +225,7 @@ def strip_ruler(
 
     def bar(ends: tuple[float, float]) -> tuple[float, float]:
         left, right = place(ends[0]), place(ends[1])
-        return left, max(right, left + 3)  # a narrow range is seen too
+        return left, max(right, left + 3)  # keep a narrow range visible
 
     steps = np.linspace(low, high, n_views)
     return StripRuler(
@@ -251,12 +251,12 @@ def _decimal(value: float) -> str:
 
 @dataclass(frozen=True)
 class Strip:
-    """One latent."""
+    """The strip of one latent."""
 
     name: str  # "z12"
     sentence: str
     picture: str
-    description: str  # for those who cannot see it
+    description: str  # text alternative
     ruler: StripRuler
 
 
@@ -266,5 +266,5 @@ class StripSection:
 
     strips: tuple[Strip, ...]
     window: str  # "1 s"
-    note: str  # what the strips stand for, and which latents are dead
+    note: str  # what the strips show, and which latents are inactive
     reason: str | None  # why there are none

@@ -16,7 +16,7 @@ LONGEST_FIELD = 200
 
 
 def check_form(typed: object) -> None:
-    """Refuse texts that no field of a form takes."""
+    """Refuse form values that are too long or contain NUL."""
     for name, value in vars(typed).items():
         if len(value) > LONGEST_FIELD or "\0" in value:
             raise InvalidRequestError(
@@ -25,13 +25,16 @@ def check_form(typed: object) -> None:
 
 
 def files_chosen(uploads: Iterable[UploadFile | str]) -> list[tuple[str, BinaryIO]]:
-    """Names and streams; a file input left empty arrives as a text, or without a name."""
+    """Return names and streams of the uploaded files.
+
+    Browsers send an empty file input as a text, or as a file without a name.
+    """
     real = [one for one in uploads if not isinstance(one, str)]
     return [(one.filename, one.file) for one in real if one.filename]
 
 
 def no_such_filter(given: Iterable[str], known: Iterable[str]) -> list[str]:
-    """A sentence for each parameter of an address that a page with filters does not have."""
+    """Return an error message for each query parameter that is not a filter of the page."""
     known = set(known)
     return [
         f"There is no filter “{name[:30]}” here: take it out of the address and choose another."
@@ -41,9 +44,9 @@ def no_such_filter(given: Iterable[str], known: Iterable[str]) -> list[str]:
 
 
 def parse_number(text: str, meaning: str) -> float | None:
-    """A number; None where the field is empty.
+    """Parse a finite number; None if the field is empty.
 
-    ``meaning`` begins the sentence about it, such as "The sample rate".
+    ``meaning`` begins the error message, for example "The sample rate".
     """
     if not text.strip():
         return None
@@ -57,7 +60,7 @@ def parse_number(text: str, meaning: str) -> float | None:
 
 
 MAX_CHARACTERS = 40
-TimeRange = tuple[Decimal | None, Decimal | None]  # GPS seconds; None where it has no such end
+TimeRange = tuple[Decimal | None, Decimal | None]  # GPS seconds; None at an open end
 _DAY_S = 86_400
 _TICK = Decimal("1e-9")  # s
 
@@ -69,7 +72,11 @@ class TimeError(ValueError):
 
 
 def parse_time(text: str) -> Decimal:
-    """GPS time of ``1266281982.66``, ``2020-02-22 00:59:24.66`` or ``2020-02-22``."""
+    """Return the GPS time of ``1266281982.66``, ``2020-02-22 00:59:24.66`` or ``2020-02-22``.
+
+    Raises:
+        TimeError: if the text is not a time, or before the start of GPS time.
+    """
     text = text.strip()
     shown = text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"
     gps_time: Decimal | None = None
@@ -94,22 +101,22 @@ def parse_time(text: str) -> Decimal:
 
 
 def parse_end(text: str) -> Decimal:
-    """The same of the end of a stretch: "to 2020-02-22" means the end of that day.
+    """Parse the end of a time range: "to 2020-02-22" means the end of that day.
 
     Raises:
-        TimeError: as ``parse_time``.
+        TimeError: as for ``parse_time``.
     """
     return parse_time(text) + (_DAY_S if is_utc_date(text) else 0)
 
 
 def era_time_range(name: str) -> TimeRange:
-    """From when to when an observing run, or a break, went on; its end is of the next."""
+    """Return start and end of an observing run or break; it ends just before the next one."""
     first, last = (None if at is None else Decimal(int(at)) for at in era_bounds_s(name))
     return first, None if last is None else last - _TICK
 
 
 def overlap(one: TimeRange, other: TimeRange) -> TimeRange:
-    """What two stretches of time share."""
+    """Return the intersection of two time ranges."""
     starts, ends = zip(one, other, strict=True)
     return (
         max((at for at in starts if at is not None), default=None),
@@ -118,9 +125,9 @@ def overlap(one: TimeRange, other: TimeRange) -> TimeRange:
 
 
 def parse_time_range(start: str, end: str, run: str, errors: list[str]) -> TimeRange:
-    """From when to when, as typed, and within an observing run if one is chosen.
+    """Return the typed time range, limited to an observing run if one is selected.
 
-    A sentence about what makes no sense is added to ``errors``.
+    Error messages are appended to ``errors``.
     """
     ends: list[Decimal | None] = []
     for text, parse in ((start, parse_time), (end, parse_end)):

@@ -29,13 +29,13 @@ class Bar:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Bars over one axis."""
+    """Bars on one axis."""
 
     name: str
     unit: str
     bars: tuple[Bar, ...]
     ticks: tuple[Tick, ...]
-    most: int  # of the fullest bin
+    most: int  # count of the fullest bin
     summary: str
 
 
@@ -55,10 +55,10 @@ def histogram(
     is_logarithmic: bool = False,
     texts: Sequence[str] | None = None,
 ) -> Histogram | None:
-    """How values are distributed; None where fewer than two are known.
+    """Make the histogram of values; None if fewer than two are known.
 
-    Unknown values are left out, and of 0 or less on a logarithmic axis. ``texts`` label the two
-    ends of the axis in place of the numbers.
+    Unknown values are left out, and on a logarithmic axis also values of 0 or less. ``texts`` label
+    the two ends of the axis instead of the numbers.
     """
     known = np.array(
         [value for value in values if value is not None and math.isfinite(value)], dtype=np.float64
@@ -94,7 +94,7 @@ def histogram(
 
 
 def ticks_at_ends(texts: Sequence[str]) -> tuple[Tick, ...]:
-    """The two ends of the axis."""
+    """Make labels for the two ends of the axis."""
     return Tick(LEFT, texts[0]), Tick(WIDTH, texts[1])
 
 
@@ -115,10 +115,10 @@ _EVERYTHING = (TIMELINE_LEFT, TIMELINE_WIDTH, 84.0, 116.0)
 
 
 def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline | None:
-    """Two rows of bars on one axis of time; None where nothing has a time.
+    """Make two rows of bars on one time axis; None if no glitch has a time.
 
-    ``counts`` has of each stretch of time how many look alike, how many there are, and its
-    name.
+    ``counts`` has, for each interval, the number of similar glitches, the number of all, and the
+    interval's name.
     """
     if not any(total for _, total, _ in counts):
         return None
@@ -134,7 +134,7 @@ def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline |
 
 
 def sparkline(counts: Sequence[int], summary: str) -> Sparkline | None:
-    """Counts as small bars; None if there are none."""
+    """Draw counts as small bars; None if there are none."""
     if not counts or not max(counts):
         return None
     box = (0.0, SPARK_WIDTH, 0.0, SPARK_HEIGHT)
@@ -144,9 +144,9 @@ def sparkline(counts: Sequence[int], summary: str) -> Sparkline | None:
 def bars_of(
     counts: Sequence[int] | np.ndarray, texts: Sequence[str], box: tuple[float, float, float, float]
 ) -> tuple[Bar, ...]:
-    """Counts as bars in a box of left, right, top and bottom, the most as high as that is.
+    """Draw counts as bars in a box (left, right, top, bottom), scaled to its height.
 
-    There are none of nothing.
+    Counts of 0 have no bar.
     """
     left, right, top, bottom = box
     step = (right - left) / len(counts)
@@ -168,5 +168,5 @@ def bars_of(
 
 
 def _members(counts: Sequence[int] | np.ndarray) -> list[str]:
-    """What each bar says."""
+    """Return the text of each bar."""
     return [f"{int(number)} member{'s' if number != 1 else ''}" for number in counts]

@@ -1,4 +1,4 @@
-"""Login and logout, and preferences of the visitor: GPS or UTC, light or dark."""
+"""Login and logout, and the visitor's preferences: GPS or UTC, light or dark."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 router = APIRouter(route_class=deps.PageRoute)
 
 _LONGEST_TOKEN = 200
-_LOGIN_S = 600  # that a login at the provider may take
+_LOGIN_S = 600  # time limit for a login at the provider
 LOGIN_COOKIE_NAME = "glitch_login"
-PROVIDER_COOKIE_NAME = "glitch_provider"  # the ID token that a session began with, for its end
-_LONGEST_KEPT_TOKEN = 3800  # browsers drop cookies of more than 4096 bytes
+PROVIDER_COOKIE_NAME = "glitch_provider"  # the session's ID token, needed to log out there
+_LONGEST_KEPT_TOKEN = 3800  # browsers discard cookies of more than 4096 bytes
 
 
 @router.get("/login")
-@takes_any  # providers add to the addresses that they come back to
+@takes_any  # providers add parameters to the callback address
 def login_form(
     *,
     request: Request,
@@ -42,10 +42,10 @@ def login_form(
     code: Annotated[str | None, Query()] = None,
     next: Annotated[str | None, Query()] = None,  # noqa: A002 - the name in the address
 ) -> Response:
-    """The form; or, with the code of a login link, a button that logs in.
+    """Show the login form or, with the code of a login link, a button that logs in.
 
-    Looking at the page logs nobody in: a link on another site could put a visitor into a session
-    that is not theirs, and whatever fetches links ahead would use the code up.
+    Opening the page does not log in. Otherwise a link on another site could put a visitor into
+    somebody else's session, and programs that prefetch links would use up the code.
     """
     next_path = local_path(next)
     if code is None:
@@ -70,7 +70,7 @@ def login(
     code: Annotated[str | None, Form()] = None,
     next: Annotated[str | None, Form()] = None,  # noqa: A002 - the name in the form
 ) -> Response:
-    """Exchange a token, or the code of a login link, for a session."""
+    """Exchange a token or the code of a login link for a session."""
     next_path = local_path(next)
     try:
         principal = (
@@ -91,9 +91,10 @@ def to_provider(
     signer: deps.SignerDep,
     next: Annotated[str | None, Query()] = None,  # noqa: A002 - the name in the address
 ) -> Response:
-    """Redirect to the login provider; a signed cookie keeps the attempt.
+    """Redirect to the login provider; a signed cookie stores the attempt.
 
-    This is a link, not a form: the policy of the pages sends forms only to this service.
+    This is a link, not a form, because the pages' security policy allows forms to this service
+    only.
     """
     address, attempt = _provider(request).begin(_come_back_to(request))
     kept = (attempt.state, attempt.nonce, attempt.verifier, int(time.time()) + _LOGIN_S)
@@ -115,7 +116,7 @@ def from_provider(
     state: Annotated[str, Query()] = "",
     code: Annotated[str, Query()] = "",
 ) -> Response:
-    """Return from the provider: its code identifies the person, if this browser started it."""
+    """Complete a login at the provider, if it was started in this browser."""
     provider = _provider(request)
     begun = signer.unseal("login", request.cookies.get(LOGIN_COOKIE_NAME))
     next_path = local_path(begun[4] if begun else None)
@@ -158,7 +159,11 @@ def _come_back_to(request: Request) -> str:
 
 
 def _attempt(begun: list[Any], state: str, code: str) -> sign_on.Attempt:
-    """What this browser began, where the state that came back is that one's."""
+    """Return the login attempt of this browser if it matches the returned state.
+
+    Raises:
+        UnauthenticatedError: if it does not match, is too old or was not completed.
+    """
     expected = str(begun[0]) if begun and begun[3] > time.time() else ""
     if not expected or not hmac.compare_digest(expected.encode(), state.encode()):
         raise UnauthenticatedError(
@@ -185,13 +190,13 @@ def _start_session(
     cookie, _ = signer.issue(str(session_id), time.time())
     response = see_other(next_path)
     deps.set_cookie(request, response, COOKIE_NAME, cookie, signer.lifetime_s)
-    if PROVIDER_COOKIE_NAME in request.cookies:  # of a session before
+    if PROVIDER_COOKIE_NAME in request.cookies:  # of an earlier session
         response.delete_cookie(PROVIDER_COOKIE_NAME, path="/ui")
     return _unkept(response)
 
 
 def client_of(request: Request) -> str:
-    """The client's address, as the service sees it."""
+    """Return the client's address, as seen by the service."""
     return request.client.host if request.client else "unknown"
 
 
@@ -203,7 +208,7 @@ def _principal(session: SessionDep, token: str) -> Principal:
 
 
 def _unkept(response: Response) -> Response:
-    """The address of a login link holds its code: nothing may keep or pass it on."""
+    """Forbid caching and referrers, because the address of a login link contains its code."""
     response.headers["Cache-Control"] = "no-store"
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
@@ -211,7 +216,7 @@ def _unkept(response: Response) -> Response:
 
 @router.post("/logout", dependencies=[deps.CsrfChecked])
 def logout(request: Request, session: SessionDep, visitor: deps.VisitorDep) -> Response:
-    """End the session, here and wherever its cookie was copied to."""
+    """End the session, for all copies of its cookie."""
     if visitor.principal is not None:
         sign_on.end_session(session, request.state.session_id, visitor.principal)
     is_of_provider = PROVIDER_COOKIE_NAME in request.cookies
@@ -222,10 +227,10 @@ def logout(request: Request, session: SessionDep, visitor: deps.VisitorDep) -> R
 
 @router.get("/logout/provider")
 def logout_at_provider(request: Request, visitor: deps.VisitorDep) -> Response:
-    """On to the provider, whose session would let the next person at this browser in.
+    """Show a page that logs out at the provider, whose session would admit the next user.
 
-    A page that leads on by itself, because the policy of pages sends forms, and what they are
-    redirected to, to this service alone. A link elsewhere cannot log out who is logged in.
+    The page redirects by itself, because the pages' security policy allows forms, and redirects
+    after them, to this service only. A link on another site cannot log out a logged-in visitor.
     """
     provider = runtime_of(request).login_provider
     kept = request.cookies.get(PROVIDER_COOKIE_NAME)
@@ -251,7 +256,7 @@ def choose_clock(
     clock: Annotated[str, Form()] = "gps",
     back: Annotated[str | None, Form()] = None,
 ) -> Response:
-    """Show times in GPS or UTC from now on. Scripts do the same without this address."""
+    """Show times in GPS or UTC from now on. Scripts set the same cookie without this route."""
     return deps.remembered(
         request, local_path(back), CLOCK_COOKIE_NAME, "utc" if clock == "utc" else "gps"
     )
@@ -263,6 +268,6 @@ def choose_scheme(
     scheme: Annotated[str, Form(max_length=10)] = "system",
     back: Annotated[str | None, Form()] = None,
 ) -> Response:
-    """Light or dark from now on, or as the system has it. Scripts do the same in place."""
+    """Use light or dark colours, or the system's, from now on. Scripts set the same cookie."""
     chosen = scheme if scheme in {"light", "dark"} else "system"
     return deps.remembered(request, local_path(back), SCHEME_COOKIE_NAME, chosen)

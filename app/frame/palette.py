@@ -1,17 +1,17 @@
 """One colour for each class, the same on every page, in both schemes and on the map.
 
 The thirty-six colours were chosen from the sRGB cube. Each maximises the distance to all previous
-ones for the least favoured of four viewers: normal vision, and protanopia, deuteranopia and
+ones in the least favourable of four cases: normal vision, and protanopia, deuteranopia and
 tritanopia as simulated by Machado, Oliveira and Fernandes (2009, IEEE TVCG 15, 1291). Distances are
-Euclidean in Oklab. All have a contrast of 2.2 or more with the light and the dark panel. So many
+Euclidean in Oklab. All have a contrast of 2.2 or more with the light and the dark panel. This many
 colours cannot all be distinguished, so the name always accompanies the colour.
 """
 
 from hashlib import blake2b
 
-UNLABELLED_COLOUR = "#838d97"  # the muted grey of both themes' rules, for what has no label
+UNLABELLED_COLOUR = "#838d97"  # the muted grey of both schemes, for glitches without label
 
-# Fixed, in the order in which they were drawn: the earlier, the easier to tell apart.
+# In the order in which they were chosen: earlier colours are easier to distinguish.
 _DRAWN: tuple[str, ...] = (
     *("#0070d8", "#980088", "#e080f8", "#006000", "#00c058", "#d06000"),
     *("#b80020", "#6038b0", "#a058a8", "#f09000", "#a890c8", "#784060"),
@@ -20,11 +20,11 @@ _DRAWN: tuple[str, ...] = (
     *("#78a0e8", "#785888", "#a80058", "#884008", "#98b028", "#986038"),
     *("#485098", "#4890b0", "#d058a0", "#b09010", "#a04068", "#7860f0"),
 )
-# Every fourth, and the last few, are kept for classes that reviewers name: a new one must stand out
-# among the common ones of Gravity Spy, and keeps its colour whatever is named after it.
+# Every fourth colour and the last three are reserved for classes named by reviewers. A new class
+# must differ clearly from the common classes of Gravity Spy, and keep its colour.
 _OURS = _DRAWN[4:33:4] + _DRAWN[33:]
 _GRAVITY_SPYS = tuple(colour for colour in _DRAWN if colour not in _OURS)
-# The commonest of the O3 releases first: they meet on the map most often.
+# Most frequent in the O3 releases first, because these are most often seen together on the map.
 _BY_FREQUENCY: tuple[str, ...] = (
     *("Scattered_Light", "Fast_Scattering", "Tomte", "Blip", "Koi_Fish"),
     *("Low_Frequency_Burst", "Extremely_Loud", "Whistle", "Low_Frequency_Lines"),
@@ -34,16 +34,15 @@ _BY_FREQUENCY: tuple[str, ...] = (
     "High_Frequency_Burst",
 )
 _KNOWN = dict(zip(_BY_FREQUENCY, _GRAVITY_SPYS, strict=True))
-# Proposed classes that no release uses: they share colours with the rarest.
+# Proposed classes that no release uses; they share colours with the rarest ones.
 _KNOWN |= {"Pizzicato": _KNOWN["Helix"], "70Hz_Line": _KNOWN["Chirp"]}
 
 
 def class_colour(name: str) -> str:
-    """The colour of a class, as ``#rrggbb``.
+    """Return the colour of a class, as ``#rrggbb``.
 
-    Gravity Spy's classes have colours of their own. A class of ours has one by its name, from
-    eleven that no class of Gravity Spy has, so that it keeps it for good; two of ours may share
-    one.
+    Each class of Gravity Spy has its own colour. For other classes the name determines one of
+    eleven further colours, so it never changes, but two such classes may share one.
 
     An empty name stands for no label.
     """

@@ -1,4 +1,4 @@
-"""Rendering of a context into a page with its security headers."""
+"""Rendering of a page from its context, with security headers."""
 
 import hashlib
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from glitch.tables.exports.formats import FORMATS
 from glitch.views import VIEW_DURATIONS_S
 from glitch_discovery.version import VERSION
 
-APP = Path(__file__).parents[1]  # each room has its own templates and static files
+APP = Path(__file__).parents[1]  # every feature folder has its own templates and static files
 CLOCK_COOKIE_NAME = "glitch_clock"
 SCHEME_COOKIE_NAME = "glitch_scheme"
-LONGEST_PATH = 4000  # characters of an address to go back to
+LONGEST_PATH = 4000  # characters of an address to return to
 
-# In the order of a day's work. A page that is added gets a line here.
+# In the order of a day's work. Each new page gets an entry here.
 NAVIGATION = (
     NavItem("clusters", "Clusters", "/ui/clusters"),
     NavItem("catalogue", "Catalogue", "/ui/glitches"),
@@ -41,8 +41,8 @@ NAVIGATION = (
     NavItem("checkpoints", "Checkpoints", "/ui/checkpoints", is_more=True),
 )
 
-SAID = "done"  # the parameter of any page that says what was done just now
-# What it may say: a fixed table, so that a link cannot put words on the page.
+SAID = "done"  # query parameter that reports the action just done, on any page
+# Its possible values. The table is fixed, so that a link cannot put other text on a page.
 NOTICES = {
     "stored": "Stored: this is the glitch that you uploaded, and its nearest neighbours.",
     "stored-assumed": "Stored. Gravity Spy's scales were assumed, as no labels in the "
@@ -104,21 +104,21 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True)
 class Visitor:
-    """The visitor of a page: a logged-in principal, or nobody known."""
+    """The visitor of a page: a logged-in caller, or an anonymous visitor."""
 
     principal: Principal | None
-    nonce: str  # behind the CSRF token of every form on the page
+    nonce: str  # from which the CSRF token of the page's forms is derived
     csrf: str
-    is_new: bool = False  # nobody known, without a nonce yet: the answer must set the cookie
+    is_new: bool = False  # anonymous and without a nonce cookie yet, so the response must set it
 
 
 def render(
     request: Request, page: PageContext, *, status: int = 200, has_own_pictures: bool = False
 ) -> HTMLResponse:
-    """A complete page, for the visitor that its route found.
+    """Render a complete page for the visitor identified by its route.
 
-    ``has_own_pictures`` if the page itself contains images (``data:``), as of an upload that is not
-    stored.
+    Set ``has_own_pictures`` if the page contains images (``data:``), such as those of an upload
+    that is not stored.
     """
     template = environment().get_template(page.template)
     html = template.render(frame=_frame(request, page.section), page=page)
@@ -131,7 +131,7 @@ def render(
 
 
 def _frame(request: Request, section: str) -> Frame:
-    visitor: Visitor | None = request.state.visitor  # None where looking them up failed
+    visitor: Visitor | None = request.state.visitor  # None if the look-up failed
     principal = visitor.principal if visitor else None
     role = principal.role if principal else 0
     more = tuple(item for item in NAVIGATION if item.is_more)
@@ -158,24 +158,24 @@ def _frame(request: Request, section: str) -> Frame:
 
 
 def clock(request: Request) -> Clock:
-    """The clock that the visitor chose; GPS where none was."""
+    """Return the clock chosen by the visitor; GPS by default."""
     return "utc" if request.cookies.get(CLOCK_COOKIE_NAME) == "utc" else "gps"
 
 
 def scheme(request: Request) -> Scheme:
-    """The colours that the visitor chose; those of the system where none were."""
+    """Return the colour scheme chosen by the visitor; the system's by default."""
     chosen = request.cookies.get(SCHEME_COOKIE_NAME, "")
     return "light" if chosen == "light" else "dark" if chosen == "dark" else "system"
 
 
 @cache
 def environment() -> Environment:
-    """The templates: everything is escaped, and a name that a context lacks is an error."""
+    """Return the template environment: values are escaped, and unknown names are errors."""
     made = Environment(
         loader=FileSystemLoader(sorted(APP.rglob("templates"))),
         autoescape=True,
         undefined=StrictUndefined,
-        auto_reload=False,  # templates that an upgrade brings do not fit a process that runs
+        auto_reload=False,  # templates changed by an upgrade do not fit the running process
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -194,7 +194,7 @@ def environment() -> Environment:
 
 @cache
 def static_files() -> dict[str, bytes]:
-    """Scripts, sheets and pictures by name; those of others as ``vendor/name``."""
+    """Return scripts, style sheets and images by name; third-party ones as ``vendor/name``."""
     files = {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for folder in APP.rglob("static")
@@ -206,7 +206,7 @@ def static_files() -> dict[str, bytes]:
 
 @cache
 def static_digest() -> str:
-    """A digest of all static files, so that browsers may cache them for ever."""
+    """Return a digest of all static files, so that browsers may cache them indefinitely."""
     digest = hashlib.sha256()
     for name, content in static_files().items():
         digest.update(name.encode() + b"\0" + content)
@@ -214,7 +214,7 @@ def static_digest() -> str:
 
 
 def local_path(path: str | None, fallback: str = "/ui/") -> str:
-    """A path on our own pages to return to; anything else, for example another host, is refused."""
+    """Return ``path`` if it is a path of our pages, otherwise ``fallback``."""
     if not path or len(path) > LONGEST_PATH or not path.startswith("/ui/") or "\\" in path:
         return fallback
     if any(ord(character) < 32 for character in path):

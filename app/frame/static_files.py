@@ -1,7 +1,7 @@
-"""Public files: the frame's static files, and the HTTP interface documentation.
+"""Public files: the static files of the pages, and the documentation of the HTTP API.
 
-Static files are cached for ever under a name that changes with their content. Swagger UI renders
-`/docs` from them.
+Static files are cached indefinitely under an address that changes with their content. Swagger UI
+renders `/docs` from them.
 """
 
 from fastapi import APIRouter, Request, Response
@@ -24,11 +24,11 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 @router.get("/static/{digest}/{name:path}")
 def static_file(digest: str, name: str) -> Response:
-    """One file, by its name in a fixed table: no path of a visitor reaches the disk."""
+    """Return a file by its name in a fixed table, so that no request's path reaches the disk."""
     content = static_files().get(name)
     if content is None:
         return Response("There is no such file.\n", 404, media_type="text/plain")
-    # A page from before an upgrade asks for the old digest: serve it, but do not let it be kept.
+    # A page from before an upgrade uses the old digest: serve the file, but prevent caching.
     caching = FOR_EVER if digest == static_digest() else "no-store"
     suffix = name[name.rindex(".") :]
     headers = {"Cache-Control": caching, "X-Content-Type-Options": "nosniff"}
@@ -37,6 +37,6 @@ def static_file(digest: str, name: str) -> Response:
 
 @docs_router.get("/docs")
 def api_docs(request: Request) -> Response:
-    """Open to everyone, as the document that it shows is."""
-    # Swagger UI draws its icons as pictures that stand in its style sheet.
+    """Show the API documentation, which is public like the OpenAPI document."""
+    # Swagger UI's style sheet contains its icons as data: images.
     return render(request, ApiDocsPage(), has_own_pictures=True)

@@ -1,4 +1,4 @@
-"""The page of access tokens: an admin sees all, others their own. Create, show once, revoke."""
+"""The page of access tokens: admins see all tokens, others their own."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -18,7 +18,7 @@ from app.server.request_scope import SessionDep
 
 @dataclass(frozen=True)
 class MadeToken:
-    """A token just made; its secret is shown on this page and never again."""
+    """A new token; its secret is shown only once, on this page."""
 
     name: str
     role: str
@@ -34,8 +34,8 @@ class TokensPage(PageContext):
 
     rows: tuple[access.TokenRecord, ...]
     revoked: tuple[access.TokenRecord, ...]
-    own_id: UUID | None  # of the one that this session came in with
-    roles: dict[str, str]  # with what each may do
+    own_id: UUID | None  # the token with which this session was opened
+    roles: dict[str, str]  # role to a description of its permissions
     typed_role: str
     typed_name: str
     made: MadeToken | None
@@ -54,7 +54,7 @@ ROLE_TEXTS = {
 
 @router.get("/tokens")
 def tokens(request: Request, session: SessionDep, principal: Reader) -> Response:
-    """The tokens that this visitor may see."""
+    """Show the tokens that this visitor may see."""
     return render(request, _page(session, principal))
 
 
@@ -80,7 +80,7 @@ def make_token(
 
 @router.post("/tokens/{token_id}/revoke", dependencies=[CsrfChecked])
 def end_token(session: SessionDep, principal: Reader, token_id: str) -> Response:
-    """Make a token useless: an admin any, everybody else their own."""
+    """Revoke a token. Admins may revoke any token, other visitors only their own."""
     try:
         wanted = UUID(token_id)
     except ValueError:
