@@ -1,7 +1,7 @@
-"""Strain: reading it from files and converting it to views.
+"""Read strain from files and convert it to views.
 
-``views_from_strain`` needs torch and is imported when it is first used, because code that only
-reads files does not need it.
+``views_from_strain`` needs torch and is imported on first use, because code that only reads files
+does not need it.
 """
 
 from typing import TYPE_CHECKING, Any

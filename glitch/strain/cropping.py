@@ -1,8 +1,8 @@
-"""Tiles from a spectrum: the whole segment's, or a short piece's around the event.
+"""Compute tiles from the spectrum of a whole segment, or of a short crop around the event.
 
-A tile of a row of many tiles lasts a tenth of a second at most, so that a few seconds around the
-event give nearly the same energies there for a fraction of the work. Pieces start where all rows
-of many tiles have one.
+In rows with many tiles a tile lasts at most a tenth of a second, so a few seconds around the event
+give nearly the same energies there for a fraction of the work. Crops start at multiples of the
+longest tile spacing of these rows, so that the tiles of crop and segment coincide.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from glitch.strain.fourier import ifft, magnitudes, rfft
 from glitch.strain.tiling import Plane, Row, bisquare, window
 from glitch.strain.windows import tukey
 
-FEWEST_TILES = 2048  # in a segment; shorter rows are always worked out over the whole of it
+FEWEST_TILES = 2048  # tiles per segment; rows with fewer are always computed over the whole segment
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +33,13 @@ class BinWindow:
 
 @dataclass(frozen=True, eq=False)
 class CropPlan:
-    """How pieces are cut from segments of one rate and length.
+    """How crops are cut from segments of one rate and length.
 
     Attributes:
-        n_samples: of the segment.
-        sample_rate_hz: of the segment.
-        halvings: the piece is one over two to this power of the segment.
-        taper: window over the piece.
+        n_samples: samples of the segment.
+        sample_rate_hz: sample rate of the segment.
+        halvings: the crop is the segment's length divided by two to this power.
+        taper: window over the crop.
     """
 
     n_samples: int
@@ -49,27 +49,27 @@ class CropPlan:
 
     @property
     def n_crop(self) -> int:
-        """Samples of a piece."""
+        """Number of samples of a crop."""
         return self.n_samples >> self.halvings
 
     @property
     def duration_s(self) -> float:
-        """Length of a piece in seconds."""
+        """Length of a crop in seconds."""
         return self.n_crop / self.sample_rate_hz
 
     @property
     def energy_scale(self) -> float:
-        """What turns a tile's energy in the piece into its energy in the segment."""
+        """Factor from a tile's energy in the crop to its energy in the segment."""
         return float(4**self.halvings)
 
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """Pieces of a batch.
+    """The crops of a batch.
 
     Attributes:
-        spectrum: of each piece.
-        starts: first sample of each within its segment.
+        spectrum: spectrum of each crop.
+        starts: first sample of each crop within its segment.
     """
 
     spectrum: Complex64[Tensor, "batch bin"]
@@ -79,14 +79,14 @@ class Crops:
 def crop_plan(
     sample_rate_hz: int, n_samples: int, *, shortest_s: float, taper_s: float, device: torch.device
 ) -> CropPlan | None:
-    """The shortest pieces that halving gives; None where that does not fall into step with tiles.
+    """Plan the shortest crops that halving allows; None if crops would not align with the tiles.
 
     Args:
-        sample_rate_hz: of the segments.
-        n_samples: of the segments.
-        shortest_s: least length of a piece.
-        taper_s: seconds at either end that fade out.
-        device: where the taper is kept.
+        sample_rate_hz: sample rate of the segments.
+        n_samples: samples of the segments.
+        shortest_s: least length of a crop.
+        taper_s: seconds that are tapered at either end.
+        device: where the taper is stored.
     """
     halvings = math.floor(math.log2(n_samples / sample_rate_hz / shortest_s))
     if n_samples % FEWEST_TILES or halvings < 1:
@@ -99,7 +99,7 @@ def crop_plan(
 def crop(
     whitened: Float32[Tensor, "batch sample"], events_s: Sequence[float], plan: CropPlan
 ) -> Crops:
-    """The pieces around the events, tapered, and as near to them as the ends allow."""
+    """Cut and taper the crops, centred on the events as closely as the segments' ends allow."""
     step = plan.n_samples // FEWEST_TILES
     half, last = plan.n_crop // 2, plan.n_samples - plan.n_crop
     wanted = [(round(event_s * plan.sample_rate_hz) - half) // step * step for event_s in events_s]
@@ -111,15 +111,15 @@ def crop(
 
 
 def segment_window(plane: Plane, row: Row, duration_s: float, device: torch.device) -> BinWindow:
-    """A row's window over the spectrum of the whole segment."""
+    """Return a row's window over the spectrum of the whole segment."""
     values = window(plane.q, row, duration_s).astype(np.complex64)
     return BinWindow(row.first_bin, torch.from_numpy(values).to(device))
 
 
 def crop_window(plane: Plane, row: Row, plan: CropPlan) -> BinWindow:
-    """A row's window over the spectrum of a piece."""
+    """Return a row's window over the spectrum of a crop."""
     duration_s = plan.n_samples / plan.sample_rate_hz
-    centre_hz = row.frequency_hz + 1 / duration_s  # where the whole window is centred
+    centre_hz = row.frequency_hz + 1 / duration_s  # the centre of the segment's window
     half_hz = row.n_bins / 2 / duration_s
     first = math.ceil((centre_hz - half_hz) * plan.duration_s)
     bins = np.arange(first, math.floor((centre_hz + half_hz) * plan.duration_s) + 1)
@@ -130,9 +130,9 @@ def crop_window(plane: Plane, row: Row, plan: CropPlan) -> BinWindow:
 def tile_magnitudes(
     spectrum: Complex64[Tensor, "batch bin"], windows: Sequence[BinWindow], n_tiles: int
 ) -> Float32[Tensor, "batch row tile"]:
-    """Root of the energy of every tile of some rows that have equally many.
+    """Return the square root of the energy of every tile, for rows with the same number of tiles.
 
-    The windowed bins may start anywhere in the FFT's input: their place only turns the phase.
+    The windowed bins may start anywhere in the FFT's input: their position changes only the phase.
     """
     padded = spectrum.new_zeros((spectrum.shape[0], len(windows), n_tiles))
     for row, each in enumerate(windows):
@@ -145,7 +145,7 @@ def tile_magnitudes(
 def chosen_tile_magnitudes(
     spectrum: Complex64[Tensor, "batch bin"], chosen: Sequence[tuple[int, BinWindow]], n_tiles: int
 ) -> Float32[Tensor, "chosen tile"]:
-    """The same of chosen pairs of a member of the batch and a row's window."""
+    """Like ``tile_magnitudes``, for selected pairs of a batch member and a row's window."""
     padded = spectrum.new_zeros((len(chosen), n_tiles))
     for row, (member, each) in enumerate(chosen):
         width = each.values.shape[0]

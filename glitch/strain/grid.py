@@ -1,9 +1,9 @@
-"""From a plane's rows of tiles to the pixels of a view: interpolation and cell means as matrices.
+"""Convert a plane's rows of tiles to the pixels of a view: interpolation and means as matrices.
 
 gwpy draws a plane by a cubic spline along each row, then one across the rows, sampled every 2 ms
-and 0.5 Hz (Gravity Spy's ``tres`` and ``fres``). Both splines are linear in the energies, so
-they are worked out once as matrices. Between the samples the picture is taken as linear; a pixel
-is the mean of the clipped picture over its cell.
+and 0.5 Hz (Gravity Spy's ``tres`` and ``fres``). Both splines are linear in the energies, so they
+are computed once as matrices. Between the samples the picture is taken to be linear; a pixel is the
+mean of the clipped picture over its cell.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ Matrix = Float64[np.ndarray, "to from_"]
 
 
 def sample_times_s(preprocessing: Preprocessing) -> Float64[np.ndarray, " sample"]:
-    """Times of the picture's samples relative to the GPS time, over the longest window."""
+    """Return the times in s of the picture's samples relative to the GPS time.
+
+    They span the longest window.
+    """
     half_s = max(preprocessing.durations_s) / 2
     n_steps = math.ceil(2 * half_s / TIME_STEP_S - 1e-9)
     return np.asarray(np.arange(n_steps + 1) * TIME_STEP_S - half_s)
@@ -33,13 +36,13 @@ def sample_times_s(preprocessing: Preprocessing) -> Float64[np.ndarray, " sample
 class TimeMeans:
     """How a view's columns average the picture's samples, block by block.
 
-    Columns and samples fall into step again and again (at 2 ms, every 0.25 s), so that one small
-    matrix serves every block.
+    The pattern of columns and samples repeats (at 2 ms, every 0.25 s), so one small matrix serves
+    every block.
 
     Attributes:
         first: first sample of the view.
         step: samples from one block to the next.
-        n_blocks: how many blocks make the view.
+        n_blocks: number of blocks in the view.
         weights: means of one block, (columns of the block, samples under them).
     """
 
@@ -50,7 +53,7 @@ class TimeMeans:
 
 
 def time_means(preprocessing: Preprocessing, duration_s: float) -> TimeMeans:
-    """The means over a view's columns, in the smallest blocks that repeat."""
+    """Return the means over a view's columns, in the smallest blocks that repeat."""
     used, weights = time_weights(preprocessing, duration_s)
     n_columns, n_samples = weights.shape
     for n_blocks in range(math.gcd(n_columns, n_samples - 1), 1, -1):
@@ -68,7 +71,7 @@ def time_means(preprocessing: Preprocessing, duration_s: float) -> TimeMeans:
 
 
 def time_weights(preprocessing: Preprocessing, duration_s: float) -> tuple[slice, Matrix]:
-    """Which samples a view uses, and the whole matrix that averages them over its columns."""
+    """Return which samples a view uses, and the full matrix that averages them over its columns."""
     times = sample_times_s(preprocessing)
     edges = (np.arange(preprocessing.n_time + 1) / preprocessing.n_time - 0.5) * duration_s
     first = max(0, int(np.searchsorted(times, edges[0] + 1e-9)) - 1)
@@ -78,8 +81,11 @@ def time_weights(preprocessing: Preprocessing, duration_s: float) -> tuple[slice
 
 
 def cell_means(positions: np.ndarray, edges: np.ndarray) -> Matrix:
-    """Matrix of exact means over cells of the line through samples, level beyond its ends."""
-    # integral of a hat function up to x, at every edge, by the antiderivative of each piece
+    """Return the matrix of exact cell means of the piecewise linear function through samples.
+
+    The function is constant beyond the first and last sample.
+    """
+    # integral of each hat function up to every edge, from the antiderivative of each piece
     grid = np.clip(edges, positions[0], positions[-1])
     index = np.clip(np.searchsorted(positions, grid, side="right") - 1, 0, positions.size - 2)
     steps = np.diff(positions)
@@ -99,22 +105,23 @@ def cell_means(positions: np.ndarray, edges: np.ndarray) -> Matrix:
 
 
 def frequency_edges_hz(preprocessing: Preprocessing) -> Float64[np.ndarray, " edge"]:
-    """Edges of the view's rows in Hz, ascending."""
+    """Return the edges of the view's rows in Hz, ascending."""
     ratio = preprocessing.highest_frequency_hz / preprocessing.lowest_frequency_hz
     cells = np.arange(preprocessing.n_frequency + 1) / preprocessing.n_frequency
     return np.asarray(preprocessing.lowest_frequency_hz * ratio**cells)
 
 
 def n_observed_rows(preprocessing: Preprocessing, top_hz: float) -> int:
-    """How many of the view's rows end below the highest frequency that the strain can show."""
+    """Return how many of the view's rows end below the strain's highest usable frequency."""
     edges = frequency_edges_hz(preprocessing)
     return int(np.searchsorted(edges, top_hz * (1 + 1e-9), side="right")) - 1
 
 
 def points_per_cell(preprocessing: Preprocessing, q: float) -> int:
-    """Samples of a wide cell that give its mean within a per cent: more where rows lie closer.
+    """Return how many samples of a wide cell give its mean within one per cent.
 
-    Fewer would do for the spline, but not for the edge that the clip cuts into a loud glitch.
+    More are needed where the plane's rows are closer together. Fewer would be enough for the
+    spline, but not for the sharp edge that clipping makes in a loud glitch.
     """
     ratio = preprocessing.highest_frequency_hz / preprocessing.lowest_frequency_hz
     cell = math.log(ratio) / preprocessing.n_frequency
@@ -127,9 +134,9 @@ class FrequencySamples:
     """Where the picture is sampled in frequency, and how a view's rows average the samples.
 
     Attributes:
-        samples_hz: gwpy's samples every 0.5 Hz under the rows that are narrower than a few, then
-            a few points of each wider row.
-        means: means of the rows over them.
+        samples_hz: gwpy's samples every 0.5 Hz under the narrow rows, then a few points in each
+            wider row.
+        means: means of the rows over the samples.
     """
 
     samples_hz: Float64[np.ndarray, " sample"]
@@ -154,12 +161,13 @@ def frequency_samples(
 
 
 def spline_across_rows(rows_hz: np.ndarray, samples_hz: np.ndarray) -> Matrix:
-    """Cubic spline through the rows' energies, level beyond the first and last row, as gwpy's.
+    """Return the matrix of the cubic spline through the rows' energies, as in gwpy.
 
-    The not-a-knot spline of SciPy's ``make_interp_spline``, whose module costs each process 18 MB.
+    It is constant beyond the first and last row. It equals the not-a-knot spline of SciPy's
+    ``make_interp_spline``, whose module costs each process 18 MB.
     """
     samples = np.clip(samples_hz, rows_hz[0], rows_hz[-1])
-    if rows_hz.size <= 4:  # the polynomial through them all
+    if rows_hz.size <= 4:  # one polynomial through all rows
         apart = rows_hz[:, None] - rows_hz + np.eye(rows_hz.size)
         shares = (samples[:, None, None] - rows_hz) / apart  # (sample, row, other row)
         shares[:, np.arange(rows_hz.size), np.arange(rows_hz.size)] = 1
@@ -176,7 +184,7 @@ def spline_across_rows(rows_hz: np.ndarray, samples_hz: np.ndarray) -> Matrix:
 
 
 def _second_derivatives(steps: np.ndarray) -> Matrix:
-    """At each row, of the spline through a unit at one row and zeros at the others."""
+    """Return second derivatives at each row, for splines that are one at a single row."""
     n = steps.size + 1
     left, right, inner = steps[:-1], steps[1:], np.arange(1, n - 1)
     bends, values = np.zeros((n, n)), np.zeros((n, n))
@@ -184,18 +192,19 @@ def _second_derivatives(steps: np.ndarray) -> Matrix:
     bends[inner, inner] = 2 * (left + right)
     values[inner, inner - 1], values[inner, inner + 1] = 6 / left, 6 / right
     values[inner, inner] = -6 / left - 6 / right
-    bends[0, :3] = steps[1], -steps[0] - steps[1], steps[0]  # third derivatives of two are one
+    # not-a-knot: equal third derivatives in the first two intervals
+    bends[0, :3] = steps[1], -steps[0] - steps[1], steps[0]
     bends[-1, -3:] = steps[-1], -steps[-2] - steps[-1], steps[-2]
     return np.asarray(np.linalg.solve(bends, values))
 
 
 def spline_moments(n: int) -> Matrix:
-    """Second derivatives (times step squared over six) of the not-a-knot spline of ``n`` values.
+    """Return the matrix of second derivatives of the not-a-knot spline of ``n`` values.
 
-    They solve ``m[k-1] + 4 m[k] + m[k+1] = e[k-1] - 2 e[k] + e[k+1]`` with the second derivative
-    linear across the first two and the last two intervals.
+    They are scaled by step squared over six, and solve ``m[k-1] + 4 m[k] + m[k+1] = e[k-1] - 2 e[k]
+    + e[k+1]`` with the second derivative linear across the first two and the last two intervals.
     """
-    from scipy.linalg import solve_banded  # takes its time to import
+    from scipy.linalg import solve_banded  # slow to import
 
     second = np.zeros((n, n))
     inner = np.arange(1, n - 1)
@@ -208,7 +217,7 @@ def spline_moments(n: int) -> Matrix:
 
 
 def moment_blocks(n_half: int, block: int) -> Matrix:
-    """``moment_taps`` as a matrix for stretches: (stretch of block + 2 n_half, block)."""
+    """Return ``moment_taps`` as a matrix that acts on blocks: (block + 2 n_half, block)."""
     taps = moment_taps(n_half)
     matrix = np.zeros((block + 2 * n_half, block))
     for column in range(block):
@@ -217,7 +226,7 @@ def moment_blocks(n_half: int, block: int) -> Matrix:
 
 
 def moment_taps(n_half: int) -> Float64[np.ndarray, " tap"]:
-    """The same far from the ends: a symmetric filter of ``2 n_half + 1`` taps on the energies."""
+    """Return ``spline_moments`` far from the ends: a symmetric filter of ``2 n_half + 1`` taps."""
     pole = math.sqrt(3) - 2
     decay = pole ** np.abs(np.arange(-n_half, n_half + 1)) / (2 * math.sqrt(3))
     return np.asarray(np.convolve(decay, [1, -2, 1], mode="same"))

@@ -1,4 +1,4 @@
-"""Reading of the stretch around a GPS time from several adjacent files."""
+"""Read the stretch around a GPS time from several adjacent files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from glitch.strain.reading import detector_of, open_strain, read_strain
 from glitch.strain.series import LONGEST_SEGMENT_S, SHORTEST_SEGMENT_S, Strain
 from glitch.strain.source import Request, check_size
 
-_ALIGNED = 0.01  # of a sample: files of one series start on its samples
+_ALIGNED = 0.01  # of a sample: largest offset of a file from the sample times of the first
 
 
 @dataclass(frozen=True)
 class StrainFile:
-    """A strain file, and what it was called."""
+    """A strain file and its original name."""
 
     path: Path
     name: str
@@ -35,15 +35,15 @@ def read_joined_strain(
     ifo: str | None = None,
     preferred_channel: str | None = None,
 ) -> Strain:
-    """The 64 s around a GPS time, as far as these files hold them.
+    """Read the 64 s around a GPS time, as far as these files contain them.
 
-    Samples that several files hold of the same time are used once, and must be equal.
+    Samples that several files hold for the same time are used once, and must be equal.
 
     Args:
-        files: in the order of time, without a gap between them.
+        files: in order of time, without a gap between them.
         gps_time: GPS time of the glitch in seconds.
-        sample_rate_hz: where the files do not say.
-        channel: where they hold several.
+        sample_rate_hz: needed if the files do not state it.
+        channel: needed if the files hold several.
         ifo: detector, as in ``read_strain``.
         preferred_channel: as in ``read_strain``.
 
@@ -77,7 +77,7 @@ def read_joined_strain(
 
 
 def join_pieces(found: Sequence[tuple[StrainFile, Strain | None]], gps_time: Decimal) -> Strain:
-    """Put together what ``read_piece`` found in files that abut, in the order of time.
+    """Join what ``read_piece`` found in adjacent files, in order of time.
 
     Raises:
         StrainError: if there is a gap, or the files differ in rate, detector, channel, or in
@@ -122,8 +122,10 @@ def join_pieces(found: Sequence[tuple[StrainFile, Strain | None]], gps_time: Dec
 def _alike_around(
     found: list[tuple[StrainFile, Strain]], gps_time: Decimal
 ) -> list[tuple[StrainFile, Strain]]:
-    """Of files that abut, those of the kind of the one around a time, where they reach 4 s to each
-    side of it; else all, of which the first that differs is named.
+    """Return the files with the same rate, detector and channel as the one that contains the time.
+
+    They are returned if they cover 4 s on each side of the time; otherwise all files are, so that
+    the caller's error names the first that differs.
     """
     depths = [min(gps_time - one.gps_start, one.gps_end - gps_time) for _, one in found]
     core = found[at := depths.index(max(depths))][1]
@@ -141,19 +143,19 @@ def _kind(strain: Strain) -> tuple[object, ...]:
 
 
 def other_of_same_time(strain: Strain, other: Strain, name: str, other_name: str) -> str | None:
-    """What another file holds of the time of strain that was read, as a sentence.
+    """Describe, as a sentence, what another file holds for the time of strain that was read.
 
     Args:
-        strain: What was read.
-        other: What the other file holds.
-        name: Of the file that was read.
-        other_name: Of the other one.
+        strain: the strain that was read.
+        other: the strain in the other file.
+        name: name of the file that was read.
+        other_name: name of the other file.
 
     Returns:
-        None where that is the same.
+        None if the samples are the same.
 
     Raises:
-        StrainError: if it holds different samples of the same channel, as far as is said.
+        StrainError: if both files hold different samples and no different channels are stated.
     """
     of_another = f"{other_name!r} holds strain of the same time and was not read: it is of"
     if other.channel and strain.channel and other.channel != strain.channel:
@@ -172,11 +174,11 @@ def other_of_same_time(strain: Strain, other: Strain, name: str, other_name: str
 
 
 def read_piece(path: Path, request: Request) -> Strain | None:
-    """What a file holds of the 64 s around a GPS time; None where that is nothing.
+    """Read a file's part of the 64 s around a GPS time; None if it has none.
 
     Raises:
         GlitchError: as ``read_strain``.
-        StrainError: if the file does not say when it starts.
+        StrainError: if the file does not state when it starts.
     """
     gps_time = request.gps_time or Decimal(0)
     with open_strain(path, request) as (source, rate):

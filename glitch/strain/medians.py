@@ -6,14 +6,16 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor, from_numpy
 
-_LONGEST_SORTED = 64  # values; NumPy sorts shorter rows faster than it parts them
+_LONGEST_SORTED = 64  # values; NumPy sorts shorter rows faster than it partitions them
 
 
 def median_energies(magnitudes: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
-    """Median over the last axis of the squares: the mean of the middle two where n is even.
+    """Return the median over the last axis of the squared magnitudes.
+
+    For even n it is the mean of the two middle squares.
 
     Args:
-        magnitudes: not negative; contiguous ones are left in another order.
+        magnitudes: not negative; may be reordered in place if contiguous.
     """
     n = magnitudes.shape[-1]
     if magnitudes.device.type != "cpu":
@@ -25,9 +27,9 @@ def median_energies(magnitudes: Float[Tensor, "*batch n"]) -> Float[Tensor, "*ba
 
 
 def _middles(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two in the middle of each row, or the one twice; reorders the rows.
+    """Return the two middle values of each row, or the middle one twice; reorders the rows.
 
-    NumPy parts rows around one pivot by vector instructions, not around two as its median does.
+    NumPy vectorises a partition around one pivot, but not the partition around two of ``median``.
     """
     n = rows.shape[1]
     if n <= _LONGEST_SORTED:

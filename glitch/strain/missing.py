@@ -1,7 +1,7 @@
-"""Missing samples of strain: NaN, infinities, and a value held for long.
+"""Find missing samples of strain: NaN, infinities, and a value held for long.
 
-Many tools write zeros, or the last value, where data were interrupted. Whitened, the step at either
-end is louder than any glitch.
+Many tools write zeros, or the last value, where data were interrupted. After whitening, the step at
+either end is louder than any glitch.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from jaxtyping import Bool
 
 from glitch.types import StrainArray
 
-_CHANCE = 1e-6  # that noise without a gap is taken to hold one
+_CHANCE = 1e-6  # probability that noise without a gap seems to have one
 
 
 def is_missing(values: StrainArray) -> Bool[np.ndarray, " sample"]:
-    """Where samples are NaN, infinite, or part of a run of equal values longer than chance makes.
+    """Return where samples are NaN, infinite, or in a run of equal values too long for chance.
 
-    How long that is, the strain says itself. Neighbours are never equal in strain stored as floats:
-    four equal samples are held ones. In a coarsely quantised channel they often are: runs count
-    from a length that the share of equal neighbours makes unlikely in the whole stretch.
+    The threshold is derived from the strain itself. Neighbours are practically never equal in
+    strain stored as floats, so four equal samples are a held value. In a coarsely quantised channel
+    equal neighbours are common: only runs count that are unlikely in the whole stretch, given the
+    share of equal neighbours.
 
     Args:
         values: float64, 1-D.
@@ -29,8 +30,9 @@ def is_missing(values: StrainArray) -> Bool[np.ndarray, " sample"]:
     missing = np.asarray(~np.isfinite(values), dtype=np.bool_)
     if values.size < 2:
         return missing
-    changes = np.flatnonzero(values[1:] != values[:-1]) + 1  # NaN differs from itself: runs of one
-    if changes.size == values.size - 1:  # nothing is held, as in nearly all strain
+    # NaN differs from itself: runs of length one
+    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
+    if changes.size == values.size - 1:  # no held values, as in nearly all strain
         return missing
     starts = np.concatenate([[0], changes])
     lengths = np.diff(np.concatenate([starts, [values.size]]))
@@ -41,14 +43,14 @@ def is_missing(values: StrainArray) -> Bool[np.ndarray, " sample"]:
 
 
 def joined_overlap(first: StrainArray, second: StrainArray) -> StrainArray | None:
-    """What two series hold of the same time: the first, and the second where that has no data.
+    """Merge two series of the same times: the first, and the second where the first has no data.
 
     Args:
         first: float64, 1-D.
-        second: as many samples of the same times.
+        second: same length and times.
 
     Returns:
-        None where they differ by more than the rounding of a float of 32 bits.
+        None if they differ by more than the rounding of a 32-bit float.
     """
     lacking = is_missing(first)
     both = ~lacking & ~is_missing(second)
@@ -58,11 +60,11 @@ def joined_overlap(first: StrainArray, second: StrainArray) -> StrainArray | Non
 
 
 def good_stretch(missing: Bool[np.ndarray, " sample"], at: int) -> tuple[int, int]:
-    """First and last (exclusive) sample of the unbroken data around a sample; empty in a hole.
+    """Return first and end (exclusive) sample of the unbroken data around a sample; empty in a gap.
 
     Args:
-        missing: as ``is_missing`` gives it.
-        at: a sample.
+        missing: as returned by ``is_missing``.
+        at: index of a sample.
     """
     if missing[at]:
         return at, at
@@ -74,13 +76,15 @@ def good_stretch(missing: Bool[np.ndarray, " sample"], at: int) -> tuple[int, in
 
 
 def hole_around(missing: Bool[np.ndarray, " sample"], at: int) -> tuple[int, int]:
-    """First and last (exclusive) sample of the gap around a missing sample."""
+    """Return first and end (exclusive) sample of the gap around a missing sample."""
     return good_stretch(~missing, at)
 
 
 def _least_held(lengths: np.ndarray, n_samples: int) -> float:
-    """The shortest run that chance does not make: n with ``samples x share^(n-1) < 1e-6``."""
-    share = ((lengths > 1).sum() + 1) / (lengths.size + 1)  # a gap counts once, however long
+    """Return the shortest run not due to chance: n with ``samples x share^(n-1) < 1e-6``."""
+    # a gap counts once, regardless of its length
+    share = ((lengths > 1).sum() + 1) / (lengths.size + 1)
     if share >= 1:
-        return math.inf if lengths.size > 1 else 1.0  # every sample repeated: a slower series
+        # every sample is repeated: a series of a lower rate
+        return math.inf if lengths.size > 1 else 1.0
     return float(max(1 + math.log(_CHANCE / n_samples) / math.log(share), 2))

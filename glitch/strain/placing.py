@@ -1,4 +1,4 @@
-"""Rate, start and gaps of samples with printed times."""
+"""Determine rate, start and gaps of samples from printed times."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from glitch.strain.source import (
 )
 from glitch.types import StrainArray
 
-_OFF_GRID = 0.3  # of a sample: further from the even series, a time is of none
-_COARSE = 0.25  # of a sample: times printed to more than this cannot show where each sample lies
+_OFF_GRID = 0.3  # of a sample: largest offset of a time from an even series
+_COARSE = 0.25  # of a sample: times with coarser steps cannot place single samples
 
 
 @dataclass(frozen=True, eq=False)
 class PlacedSamples:
-    """An even series; NaN where no sample was given."""
+    """An evenly sampled series; NaN where no sample was given."""
 
     values: StrainArray
     rate_hz: float
@@ -39,17 +39,17 @@ def place_samples(
     rate_hz: float | None,
     shown_name: str,
 ) -> PlacedSamples:
-    """The even series that these samples are of.
+    """Return the evenly sampled series of samples with printed times.
 
     Args:
         times: GPS time of each sample in s, as printed.
-        values: The samples.
-        step_s: To how many seconds the times are printed.
-        rate_hz: Their rate where somebody said it, in Hz.
-        shown_name: The file, for messages.
+        values: the samples.
+        step_s: precision to which the times are printed, in s.
+        rate_hz: sample rate in Hz, if it is known.
+        shown_name: name of the file, for messages.
 
     Raises:
-        StrainError: if the times go back, are no numbers, or fit no even series.
+        StrainError: if the times decrease, are not finite, or do not fit an even series.
     """
     if not np.isfinite(times).all():
         raise StrainError(f"{shown_name} has times that are no numbers.")
@@ -59,7 +59,8 @@ def place_samples(
     if steps.min() < 0:
         line = int(np.argmin(steps)) + 2
         raise StrainError(f"{shown_name}: the time in row {line} lies before the one above it.")
-    step_s = max(step_s, float(np.spacing(np.abs(times).max())))  # finer is not held by a float64
+    # no better than the precision of float64
+    step_s = max(step_s, float(np.spacing(np.abs(times).max())))
     rough = rate_hz or 1 / max(float(np.median(steps)), 1e-9)
     if step_s * rough <= _COARSE:
         return _by_each_time(times, values, rate_hz, shown_name)
@@ -69,10 +70,10 @@ def place_samples(
 def pair_source(
     pair: np.ndarray, request: Request, *, ifo: str | None = None, channel: str | None = None
 ) -> Source:
-    """The series of an array of two rows, or two columns: times, which go up, and strain.
+    """Return the series of an array of two rows, or two columns: increasing times, and strain.
 
     Raises:
-        StrainError: if it cannot be told which are the times, or as ``place_samples``.
+        StrainError: if the times cannot be told from the strain, or as ``place_samples``.
     """
     rows = pair if len(pair) == 2 else pair.T
     goes_up = [bool((np.diff(row) > 0).all()) for row in rows]
@@ -103,10 +104,10 @@ def pair_source(
 def _by_each_time(
     times: StrainArray, values: StrainArray, rate_hz: float | None, shown_name: str
 ) -> PlacedSamples:
-    """Every sample at its own time; jumps over whole samples are gaps."""
+    """Place every sample at its own time; jumps over whole samples are gaps."""
     steps = np.diff(times)
     step = float(np.median(steps))
-    even = steps[np.abs(steps - step) < step / 2]  # the mean is finer than printed times
+    even = steps[np.abs(steps - step) < step / 2]  # their mean is more precise than a printed time
     own_rate = _whole(rate_from_step(float(even.mean()) if even.size else step))
     refuse_other_unit(own_rate, f"The times in {shown_name}")
     rate = rate_hz or own_rate
@@ -137,7 +138,7 @@ def _by_each_time(
 def _by_all_times(
     times: StrainArray, values: StrainArray, step_s: float, rate_hz: float | None, shown_name: str
 ) -> PlacedSamples:
-    """A series without gaps whose times are printed with less precision than its sampling."""
+    """Return a series without gaps whose times are printed more coarsely than it is sampled."""
     span = float(times[-1] - times[0])
     if span <= 0:
         raise _too_coarse(shown_name, step_s)
@@ -161,11 +162,12 @@ def _by_all_times(
             f"{np.ptp(residuals):.3g} s, and they are printed to {step_s:g} s, too coarsely to see "
             "where. Send one stretch without gaps, or print more decimals."
         )
-    return PlacedSamples(values, rate, Decimal(repr(float(times[0]))))  # right to the printed step
+    # accurate to the printed step
+    return PlacedSamples(values, rate, Decimal(repr(float(times[0]))))
 
 
 def _whole(rate: float) -> float:
-    """Printed times are rounded; rates are whole."""
+    """Round a rate to a whole number, because it comes from rounded times."""
     return float(round(rate)) if abs(rate - round(rate)) < 1e-3 * rate and round(rate) else rate
 
 

@@ -17,24 +17,25 @@ from glitch.strain.tiling import Plane, highest_frequency_hz, tiling
 from glitch.strain.whitening import WhiteningPlan, whitening_plan
 from glitch.views import Preprocessing
 
-SPLINE_BLOCK = 64  # samples whose spline is worked out by one product
-SPLINE_HALO = 11  # samples; the spline's memory of a neighbour fades by 0.27 a sample
+SPLINE_BLOCK = 64  # samples whose spline is computed in one matrix product
+SPLINE_HALO = 11  # samples; the influence of a neighbour on the spline decays by 0.27 per sample
 _LEAST_WEIGHT = 1e-12
-_LOWEST_LOCAL_RATE_HZ = 16.0  # slower rows are splined whole, so that the halo stays in the data
-_LEAST_SHARE = 1e-9  # of a row's energy in a picture: below it the row is left out
-_BAND_ROWS = 16  # of the view, drawn at once: their samples stay in the processor's cache
+# slower rows are splined whole, so that the halo stays inside the data
+_LOWEST_LOCAL_RATE_HZ = 16.0
+_LEAST_SHARE = 1e-9  # least share of a row's energy in a picture; a row below it is left out
+_BAND_ROWS = 16  # view rows drawn at once: their samples fit the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
 class RowGroup:
-    """Rows of one plane that have equally many tiles, and so share their FFT length.
+    """Rows of one plane with the same number of tiles, which share their FFT length.
 
     Attributes:
-        n_tiles: energies a row over the whole segment.
+        n_tiles: energies per row over the whole segment.
         first_row: position of the first row within the plane.
         windows: each row's window over the segment's spectrum.
-        is_whole: whether the row is kept and splined over its whole length.
-        n_kept: energies a row that are kept around the event.
+        is_whole: whether the rows are kept and splined over their whole length.
+        n_kept: energies per row that are kept around the event.
         moments: spline operator (from, to) over whole rows, or over blocks of kept stretches.
     """
 
@@ -53,7 +54,7 @@ class RowGroup:
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """Neighbouring rows of the view, and the rows of the plane that can be seen in them."""
+    """Neighbouring rows of the view, and the rows of the plane that contribute to them."""
 
     rows: slice
     to_samples: Float32[Tensor, "sample row"]  # spline across the rows
@@ -62,7 +63,7 @@ class Band:
 
 @dataclass(frozen=True, eq=False)
 class PlanePlan:
-    """One plane: its rows grouped, and how it is drawn on the view's frequency axis."""
+    """One plane: its rows in groups, and how it is drawn on the view's frequency axis."""
 
     plane: Plane
     groups: tuple[RowGroup, ...]
@@ -71,7 +72,7 @@ class PlanePlan:
     def mean_rows(
         self, drawn: Float32[Tensor, "row time"], clip: float
     ) -> Float32[Tensor, "view_row time"]:
-        """The clipped picture averaged over the view's rows."""
+        """Average the clipped picture over the view's rows."""
         means = [
             band.means @ (band.to_samples @ drawn[band.rows]).clamp_(0, clip) for band in self.bands
         ]
@@ -98,7 +99,7 @@ class PooledTime:
 
 @dataclass(frozen=True, eq=False)
 class ViewPlan:
-    """One plan for all segments of a rate and length under a recipe, on one device."""
+    """The plan for all segments of one rate and length under a recipe, on one device."""
 
     preprocessing: Preprocessing
     sample_rate_hz: int
@@ -107,9 +108,9 @@ class ViewPlan:
     whitening: WhiteningPlan
     planes: tuple[PlanePlan, ...]
     screen: ScreenPlan | None
-    times_s: Tensor  # float64, samples of the picture relative to the views' centre
+    times_s: Tensor  # float64, sample times of the picture relative to the centre of the views
     n_observed_rows: int
-    time_means: tuple[PooledTime, ...]  # one a window
+    time_means: tuple[PooledTime, ...]  # one per window
 
     @property
     def duration_s(self) -> float:
@@ -121,7 +122,7 @@ class ViewPlan:
 def view_plan(
     preprocessing: Preprocessing, sample_rate_hz: int, n_samples: int, device: torch.device
 ) -> ViewPlan:
-    """The plan for a rate and length. Pure and immutable, so the last few are remembered."""
+    """Return the plan for a rate and length. Pure and immutable, so the last few are cached."""
     duration_s = n_samples / sample_rate_hz
     top_hz = highest_frequency_hz(preprocessing, float(sample_rate_hz))
 
@@ -156,10 +157,10 @@ def view_plan(
 
 
 def _placed(weights: np.ndarray, device: torch.device) -> Tensor:
-    """Weights as float32 on the device.
+    """Return weights as float32 on the device.
 
-    A spline's weights fade by 0.27 a row and end among numbers too small for float32's normal
-    form, which processors multiply a hundred times slower; none of them can be seen.
+    A spline's weights decay by 0.27 per row down to denormal float32 numbers, which processors
+    multiply a hundred times slower; they are too small to be visible and are set to zero.
     """
     kept = np.where(np.abs(weights) < _LEAST_WEIGHT, 0, weights)
     return torch.from_numpy(np.ascontiguousarray(kept, dtype=np.float32)).to(device)
@@ -193,7 +194,7 @@ def _groups(
     groups: list[RowGroup] = []
     first_row = 0
     for n_tiles in sorted({row.n_tiles for row in plane.rows}):
-        rows = [row for row in plane.rows if row.n_tiles == n_tiles]  # tiles grow with frequency
+        rows = [row for row in plane.rows if row.n_tiles == n_tiles]  # n_tiles grows with frequency
         rate_hz = n_tiles / duration_s
         n_kept = int(2 * kept_half_width_s(preprocessing) * rate_hz) + 2 * SPLINE_HALO + 3
         is_whole = rate_hz < _LOWEST_LOCAL_RATE_HZ or n_kept >= n_tiles
@@ -217,12 +218,12 @@ def _groups(
 
 
 def kept_half_width_s(preprocessing: Preprocessing) -> float:
-    """Seconds of energies kept to each side of the event: the views may be centred off it."""
+    """Seconds of energies kept on each side of the event: the views may be centred elsewhere."""
     return max(preprocessing.durations_s) / 2 + preprocessing.search_half_width_s
 
 
 def first_kept(group: RowGroup, plan: ViewPlan, event_s: float) -> int:
-    """Index of the first energy kept around an event, for rows that are not kept whole."""
+    """Return the index of the first energy kept around an event; 0 for rows that are kept whole."""
     if group.is_whole:
         return 0
     half_s = kept_half_width_s(plan.preprocessing)

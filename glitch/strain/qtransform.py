@@ -19,7 +19,7 @@ from glitch.strain.medians import median_energies
 from glitch.strain.plan import SPLINE_BLOCK, SPLINE_HALO, PlanePlan, RowGroup, ViewPlan, first_kept
 from glitch.strain.screening import possible_rows
 
-_CHUNK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 26}  # FFT input at a time
+_CHUNK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 26}  # FFT input elements at a time
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Tile:
 
     Attributes:
         plane: index of its plane.
-        frequency_hz: centre.
-        time_s: seconds from the start of the segment to its peak, between tiles.
+        frequency_hz: central frequency.
+        time_s: seconds from the start of the segment to its peak, interpolated between tiles.
         energy: energy over the median of its row; higher is louder.
     """
 
@@ -44,9 +44,9 @@ class PlaneEnergies:
     """Normalised energies of one plane around an event.
 
     Attributes:
-        event_s: seconds from the start of the segment to the GPS time, around which they were kept.
-        groups: of each group of rows, the energies and their spline's moments. Tiles come first,
-            so that a sample gathers one run of memory for all rows.
+        event_s: seconds from the start of the segment to the GPS time around which they are kept.
+        groups: for each group of rows, the energies and their spline's moments. The tile axis comes
+            first, so that one sample reads contiguous memory for all rows.
     """
 
     event_s: float
@@ -61,14 +61,14 @@ class _Rows:
     kept: Float32[Tensor, "row kept"]
 
 
-_Key = tuple[int, int]  # of a plane, and of a group in it
-_Known = dict[_Key, _Rows]  # of one member
+_Key = tuple[int, int]  # index of a plane, and of a group in it
+_Known = dict[_Key, _Rows]  # the computed rows of one member
 
 
 def loudest_planes(
     whitened: Float32[Tensor, "batch sample"], events_s: Sequence[float], plan: ViewPlan
 ) -> list[tuple[Tile, PlaneEnergies]]:
-    """Each member's loudest tile, and the energies around its event in the plane of that tile.
+    """Find each member's loudest tile, and the energies around its event in the plane of that tile.
 
     Args:
         whitened: whitened segments.
@@ -99,7 +99,10 @@ def loudest_planes(
 def _short_rows(
     spectrum: Complex64[Tensor, "batch bin"], events_s: Sequence[float], plan: ViewPlan
 ) -> list[_Known]:
-    """Each member's rows of few tiles, if the others are to be screened: of one length together."""
+    """Compute each member's rows with few tiles, if the others are screened.
+
+    Rows of equal length are computed together.
+    """
     known: list[_Known] = [{} for _ in events_s]
     alike: dict[int, list[tuple[_Key, RowGroup]]] = {}
     for key, group in _groups(plan):
@@ -129,7 +132,10 @@ def _rows_to_search(
     known: Sequence[_Known],
     plan: ViewPlan,
 ) -> list[dict[_Key, Sequence[int]]]:
-    """Which rows but the known ones, which are all of few tiles, may hold each member's loudest."""
+    """Return which of the rows not yet computed may contain each member's loudest tile.
+
+    All computed rows have few tiles.
+    """
     unknown = [(key, group) for key, group in _groups(plan) if key not in known[0]]
     if not plan.screen:
         return [{key: range(group.n_rows) for key, group in unknown} for _ in events_s]
@@ -167,7 +173,8 @@ def _add(
             if rest := [row for row in rows if row not in done]:
                 missing.setdefault(groups[key].n_tiles, []).append((member, key, rest))
     for parts in missing.values():
-        group = groups[parts[0][1]]  # what it is asked for is the same in groups of one length
+        # any of these groups: they have the same n_tiles, is_whole and n_kept
+        group = groups[parts[0][1]]
         chosen = [(member, groups[key].windows[row]) for member, key, rest in parts for row in rest]
         kept = _chosen_energies(spectrum, events_s, chosen, group, plan)
         pieces = torch.split(kept, [len(rest) for _, _, rest in parts])
@@ -181,7 +188,7 @@ def _add(
 
 
 def _loudest_of(known: _Known, event_s: float, plan: ViewPlan) -> Tile:
-    """One member's loudest tile among the known rows."""
+    """Return one member's loudest tile among the computed rows."""
     best = Tile(0, plan.planes[0].plane.rows[0].frequency_hz, event_s, -1.0)
     for key, some in sorted(known.items(), key=itemgetter(0)):
         plane = plan.planes[key[0]]
@@ -206,7 +213,7 @@ def _energies(
     group: RowGroup,
     plan: ViewPlan,
 ) -> Float32[Tensor, "batch row kept"]:
-    """Energies over their medians, kept around the events, of rows as long as the group's."""
+    """Return energies over their medians, around the events, for rows of the group's length."""
     tiles = tile_magnitudes(spectrum, windows, group.n_tiles)
     kept = tiles.new_empty((*tiles.shape[:2], group.n_kept))
     for member, event_s in enumerate(events_s):
@@ -222,7 +229,7 @@ def _chosen_energies(
     group: RowGroup,
     plan: ViewPlan,
 ) -> Float32[Tensor, "chosen kept"]:
-    """The same of chosen pairs: a member, in order, and a row's window."""
+    """Like ``_energies``, for selected pairs of a member (in order) and a row's window."""
     starts = [first_kept(group, plan, event_s) for event_s in events_s]
     kept = torch.empty((len(chosen), group.n_kept), device=plan.device)
     n_rows = max(1, _CHUNK_ELEMENTS[plan.device.type] // group.n_tiles)
@@ -242,7 +249,7 @@ def _chosen_energies(
 def _searched(
     group: RowGroup, kept: Tensor, event_s: float, plan: ViewPlan
 ) -> tuple[Float32[Tensor, "row tile"], int]:
-    """Energies within the search window, and the position of the first in its whole row."""
+    """Return the energies within the search window, and the index of the first in its whole row."""
     half_s = plan.preprocessing.search_half_width_s
     rate_hz = group.n_tiles / plan.duration_s
     first = first_kept(group, plan, event_s)
@@ -254,7 +261,7 @@ def _searched(
 def _loudest(
     group: RowGroup, kept: Float32[Tensor, "row tile"], event_s: float, least: float, plan: ViewPlan
 ) -> tuple[int, float, float] | None:
-    """Row, time in s and energy of the loudest tile in the search window, if above the least."""
+    """Return row, time (s) and energy of the loudest tile searched, if above ``least``."""
     part, first = _searched(group, kept, event_s, plan)
     energy = float(part.amax()) if part.numel() else -1.0
     if energy <= least:
@@ -266,10 +273,11 @@ def _loudest(
 
 
 def _summit(energies: Float32[Tensor, " three"]) -> float:
-    """Where a parabola through three logarithms peaks, in tiles from the middle one.
+    """Return the peak of a parabola through three logarithms, in tiles from the middle one.
 
-    Tiles lie 1 to 250 ms apart, counted from the start of the segment, which follows the GPS
-    time: without this a view's middle would jump by half a tile with the time that was given.
+    Tiles are 1 to 250 ms apart, counted from the start of the segment, which depends on the given
+    GPS time. Without interpolation the centre of a view would shift by up to half a tile with that
+    time.
     """
     if energies.shape[0] < 3 or not bool((energies > 0).all()):
         return 0.0
@@ -281,11 +289,11 @@ def _summit(energies: Float32[Tensor, " three"]) -> float:
 def draw_plane(
     energies: PlaneEnergies, centre_s: float, plane: PlanePlan, plan: ViewPlan
 ) -> Float32[Tensor, "row time"]:
-    """Energies of one member's plane splined to the picture's sample times.
+    """Interpolate one member's energies of a plane to the picture's sample times by a spline.
 
     Args:
-        energies: of that plane.
-        centre_s: seconds from the start of the segment to the middle of the picture.
+        energies: energies of that plane.
+        centre_s: seconds from the start of the segment to the centre of the picture.
         plane: how the plane is drawn.
         plan: plan for the segments' rate and length.
     """
@@ -297,7 +305,7 @@ def draw_plane(
     index = torch.minimum(position.floor(), columns[2, :, None]).clamp_(min=0)
     right = (position - index).to(torch.float32)
     left = 1 - right
-    # weights of a tile's energy and of its moment, to the left and to the right of each sample
+    # weights of energy and moment of the tiles left and right of each sample
     lefts = torch.stack([left, left**3 - left], dim=-1)[..., None]  # (group, time, 2, 1)
     rights = torch.stack([right, right**3 - right], dim=-1)[..., None]
     index = index.long()
@@ -311,7 +319,7 @@ def draw_plane(
 
 
 def _splined(kept: Float32[Tensor, "row kept"], group: RowGroup) -> Float32[Tensor, "kept 2 row"]:
-    """Energies and the second derivatives of the spline through each row, as ``grid`` has it."""
+    """Return energies and the second derivatives of the spline through each row, as in ``grid``."""
     if group.is_whole:
         moments = kept @ group.moments
     else:

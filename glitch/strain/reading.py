@@ -1,4 +1,4 @@
-"""Reading of strain from a file of any supported format."""
+"""Read strain from a file of any supported format."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from glitch.strain.source import (
 from glitch.views import Preprocessing
 
 _HEAD_BYTES = 16
-_ROUNDED = 1e-3  # of a rate that comes from a spacing of three digits
-_MOST_AXES = 2  # arrays of more are views; one of two is misshaped strain, and is told so
+_ROUNDED = 1e-3  # relative rounding error of a rate from a spacing of three digits
+_MOST_AXES = 2  # more axes: views; two axes: strain of a wrong shape, which gets its own message
 _Opener = Callable[[Path, Request], AbstractContextManager[Source]]
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
-    (b"MATLAB 7.3 MAT-", "hdf5"),  # behind half a kilobyte of its own
+    (b"MATLAB 7.3 MAT-", "hdf5"),  # its HDF5 follows after 512 bytes
     (b"IGWD\0", "gwf"),
     (b"\x93NUMPY", "npy"),
     (b"PK\x03\x04", "npz"),
 )
-_PACKED = {"hdf5": "HDF5", "npy": "npy", "npz": "npz"}  # gzipped frames are read
+_PACKED = {"hdf5": "HDF5", "npy": "npy", "npz": "npz"}  # gzipped frames are read directly
 _OPENERS: dict[str, _Opener] = {
     "hdf5": open_hdf5,
     "gwf": open_gwf,
@@ -62,26 +62,28 @@ def read_strain(
     ifo: str | None = None,
     preferred_channel: str | None = None,
 ) -> Strain:
-    """Read strain, with a GPS time only the 64 s around it.
+    """Read strain; if a GPS time is given, only the 64 s around it.
 
-    The kind of file is told by its content. A file without a GPS start begins where its name
-    says, if that follows LIGO-T050017 and its length fits; else it is taken as having ``gps_time``
-    in its middle, or zero where that is not given either.
+    The format is recognised by the content. If the file states no GPS start, it starts as stated by
+    its name, if the name follows LIGO-T050017 and its length fits; otherwise ``gps_time`` (or zero)
+    is assumed to be in its middle.
 
     Args:
-        path: where the bytes lie.
-        file_name: what the file was called, for messages and to tell the detector.
+        path: the file.
+        file_name: its original name, for messages and to find the detector.
         gps_time: GPS time of the glitch in seconds.
-        sample_rate_hz: needed where the file does not say (npy, text of one column).
-        channel: needed where the file holds several.
-        preferred_channel: taken where the file has it and ``channel`` is not given; a trigger's.
-        ifo: detector, chooses among the series of several and is taken where the file states none.
+        sample_rate_hz: needed if the file does not state it (npy, text of one column).
+        channel: needed if the file holds several.
+        preferred_channel: used if ``channel`` is not given and the file has it; a trigger's
+            channel.
+        ifo: detector; chooses among the series of several detectors, and is used if the file states
+            none.
 
     Raises:
-        FormatError: unknown kind, damaged, pickled, no or several channels.
-        StrainError: sample rate missing or absurd, GPS time outside or too near the edge, a
+        FormatError: unknown format, damaged, pickled, no channel or several.
+        StrainError: sample rate missing or impossible, GPS time outside or too near the edge, a
             detector other than ``ifo``.
-        TooLargeError: too many samples without a GPS time, or a size bomb.
+        TooLargeError: too many samples without a GPS time, or a decompression bomb.
     """
     request = Request(file_name, gps_time, sample_rate_hz, channel, ifo, preferred_channel)
     with open_strain(path, request) as (source, rate):
@@ -105,7 +107,9 @@ def read_strain(
 
 @contextmanager
 def open_strain(path: Path, request: Request) -> Iterator[tuple[Source, float]]:
-    """One channel of a file of any kind, and its sample rate in Hz; samples are read on demand.
+    """Open one channel of a file of any format, with its sample rate in Hz.
+
+    Samples are read on demand.
 
     Raises:
         GlitchError: as ``read_strain``.
@@ -121,20 +125,21 @@ def open_strain(path: Path, request: Request) -> Iterator[tuple[Source, float]]:
 
 
 def _as_named(source: Source, rate: float, request: Request) -> Source:
-    """With the start that the file's name states, where the file itself states none."""
+    """Add the start that the file's name states, if the file itself states none."""
     said = span_of_file_name(request.file_name)
     if source.gps_start is not None or said is None:
         return source
     start, length_s = said
-    is_whole = source.n_samples == length_s * Decimal(rate)  # else it was cut since it was named
+    # otherwise the file was cut after it was named
+    is_whole = source.n_samples == length_s * Decimal(rate)
     return replace(source, gps_start=start) if is_whole else source
 
 
 def detector_of(source: Source, request: Request) -> str | None:
-    """The detector of an open file: the stated one, else the caller's, else that of its name.
+    """Return the detector of an open file: as stated, else the caller's, else that of its name.
 
     Raises:
-        StrainError: if the file states another than the caller.
+        StrainError: if the file states another detector than the caller.
     """
     if request.ifo and source.ifo and request.ifo != source.ifo:
         raise StrainError(
@@ -148,7 +153,7 @@ def detector_of(source: Source, request: Request) -> str | None:
 
 @dataclass(frozen=True)
 class StrainSpan:
-    """The stretch of time and detector of a file."""
+    """The time span and detector of a file."""
 
     gps_start: Decimal
     gps_end: Decimal
@@ -163,17 +168,17 @@ def strain_span(
     channel: str | None = None,
     ifo: str | None = None,
 ) -> StrainSpan | None:
-    """The stretch that a file covers, without reading its samples where the kind allows.
+    """Return the time span of a file, without reading its samples if the format allows.
 
     Args:
-        path: where the bytes lie.
-        file_name: what the file was called, for messages and to tell the detector.
-        sample_rate_hz: needed where the file does not say.
-        channel: needed where the file holds several.
+        path: the file.
+        file_name: its original name, for messages and to find the detector.
+        sample_rate_hz: needed if the file does not state it.
+        channel: needed if the file holds several.
         ifo: detector, as in ``read_strain``.
 
     Returns:
-        None where the file does not say when it starts.
+        None if the file does not state when it starts.
 
     Raises:
         GlitchError: as ``read_strain``.
@@ -187,20 +192,21 @@ def strain_span(
 
 
 def is_strain_file(path: Path, file_name: str) -> bool:
-    """Whether a file holds strain rather than, say, pictures or views, by its content.
+    """Return whether a file holds strain rather than, say, pictures or views, by its content.
 
-    A damaged file of a kind that can hold strain counts, so that reading it names the damage.
+    A damaged file of a format that can hold strain counts as strain, so that reading it reports the
+    damage.
     """
     try:
         kind = _kind(path, Request(file_name))
     except FormatError:
-        return _packed_kind(path) is not None  # whose reading says to unpack it
+        return _packed_kind(path) is not None  # reading it says to unpack it
     if kind not in _HOLDS_STRAIN:
         return True
     try:
         return _HOLDS_STRAIN[kind](path)
     except DAMAGE:
-        return True  # damaged: reading it says so, which helps more than an unknown kind
+        return True  # damaged: reading it reports that, which helps more than "unknown format"
 
 
 def _hdf5_holds_strain(path: Path) -> bool:
@@ -253,15 +259,16 @@ def _kind(path: Path, request: Request) -> str:
 
 
 def _packed_kind(path: Path) -> str | None:
-    """What is gzipped in a file, where it is strain of another kind than text."""
+    """Return the format inside a gzipped file, if it is strain in another format than text."""
     inside = text_head(path)
     return next((name for magic, name in _MAGIC if inside.startswith(magic)), None)
 
 
 def why_no_strain(path: Path, file_name: str) -> str:
-    """Why a file that may hold strain by its kind holds none, as a sentence; else nothing.
+    """Explain in a sentence why a file whose format may hold strain has none; "" if it has.
 
-    HDF5 without a series is told what a series of strain looks like.
+    For HDF5 without a series, the sentence describes what a strain series looks like. Files of
+    other formats get "" too.
     """
     request = Request(file_name)
     try:
@@ -283,7 +290,7 @@ def _sample_rate(source: Source, request: Request) -> float:
             field="sample_rate_hz",
         )
     if said is not None and given is not None and isclose(1000 * said, given, rel_tol=1e-6):
-        return given  # it says kHz
+        return given  # the file states kHz
     is_rounded = said is not None and said != round(said)
     if is_rounded and given is not None and isclose(said or 0, given, rel_tol=_ROUNDED):
         return given

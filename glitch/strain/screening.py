@@ -1,7 +1,7 @@
-"""Fast selection of the rows that could contain a glitch's loudest tile.
+"""Select quickly the rows that could contain a glitch's loudest tile.
 
-Nearly all work of the transform is spent on rows of many tiles, and only one plane is used in the
-end. Two shortcuts estimate the normalised energies of those rows near the event: their peak from
+Nearly all work of the transform is spent on rows with many tiles, and in the end only one plane is
+used. Two shortcuts estimate the normalised energies of those rows near the event: their peak from
 about two seconds of data, and their median from the median spectrum of the whitened segment. Rows
 near the best estimate are then computed exactly, so the shortcuts only decide what is skipped.
 """
@@ -32,15 +32,16 @@ from glitch.strain.medians import median_energies
 from glitch.strain.tiling import Plane, Row, window
 from glitch.views import Preprocessing
 
-_PIECE_S = 2.0  # of the median spectrum: 4 to 7 % deviation of a row's median
+_PIECE_S = 2.0  # piece of the median spectrum: a row's median deviates by 4 to 7 %
 _SHORTEST_CROP_S = 2.0
-_TILE_MEDIAN = 0.88  # of a median expected from the spectrum: tiles overlap, noise is not Gaussian
-REACH = 0.65  # of the best estimate; five deviations below it a row is out
+# factor on the median expected from the spectrum: tiles overlap, noise is not Gaussian
+_TILE_MEDIAN = 0.88
+REACH = 0.65  # fraction of the best estimate, five deviations below it; lower rows are skipped
 
 
 @dataclass(frozen=True, eq=False)
 class ScreenRow:
-    """A row of many tiles, and its window over the spectrum of the piece around the event."""
+    """A row with many tiles, and its window over the spectrum of the crop around the event."""
 
     n_tiles: int
     near: BinWindow
@@ -51,11 +52,11 @@ class ScreenPlan:
     """How segments of one rate and length are screened.
 
     Attributes:
-        search_half_width_s: where the loudest tile is sought.
-        crop: pieces around the event.
-        planes: rows of many tiles of each plane.
-        piece_window: of the pieces of which the median spectrum is made.
-        levels: for each plane, what turns that spectrum into the medians of its rows.
+        search_half_width_s: half width of the window in which the loudest tile is searched.
+        crop: crops around the event.
+        planes: rows with many tiles of each plane.
+        piece_window: window of the pieces that the median spectrum is made of.
+        levels: for each plane, the matrix from that spectrum to the medians of its rows.
     """
 
     search_half_width_s: float
@@ -72,7 +73,7 @@ def screen_plan(
     n_samples: int,
     device: torch.device,
 ) -> ScreenPlan | None:
-    """Prepare screening; None where tiles and samples do not fall into step, or to no avail."""
+    """Prepare screening; None if tiles and samples do not align, or the segment is too short."""
     pieces = crop_plan(
         sample_rate_hz,
         n_samples,
@@ -104,13 +105,13 @@ def screen_plan(
 def _levels(
     q: float, rows: Sequence[Row], n_piece: int, duration_s: float
 ) -> Float32[np.ndarray, "spectrum_bin row"]:
-    """Squared windows over a coarser spectrum, scaled from a piece's power to the segment's.
+    """Return squared windows over a coarser spectrum, scaled from a piece's power to the segment's.
 
     White noise of unit variance has ``3/8 n_piece`` in a bin of a piece with a Hann window and
-    ``n_samples`` in one of the segment; both medians are the same share of their means.
+    ``n_samples`` in one of the segment; both medians are the same fraction of their means.
     """
     found = np.zeros((n_piece // 2 + 1, len(rows)), dtype=np.float32)
-    per_bin = duration_s / _PIECE_S  # bins of the segment under one of a piece
+    per_bin = duration_s / _PIECE_S  # bins of the segment per bin of a piece
     for column, row in enumerate(rows):
         squares = window(q, row, duration_s) ** 2
         position = (row.first_bin + np.arange(row.n_bins)) / per_bin
@@ -127,12 +128,12 @@ def possible_rows(
     known_peaks: Float32[Tensor, " batch"],
     plan: ScreenPlan,
 ) -> list[Tensor]:
-    """Whether each row of many tiles may hold a member's loudest: (batch, row) for each plane.
+    """Return whether each row with many tiles may hold a member's loudest: (batch, row) per plane.
 
     Args:
         whitened: the whitened segments.
-        events_s: seconds from the start of each to its GPS time.
-        known_peaks: exact peaks of the rows of few tiles.
+        events_s: seconds from the start of each segment to its GPS time.
+        known_peaks: exact peaks of the rows with few tiles.
         plan: plan for segments of this rate and length.
     """
     crops = crop(whitened, events_s, plan.crop)
@@ -151,7 +152,7 @@ def possible_rows(
 def _median_spectrum(
     whitened: Float32[Tensor, "batch sample"], plan: ScreenPlan
 ) -> Float32[Tensor, "batch spectrum_bin"]:
-    """Median power of pieces that overlap by half."""
+    """Return the median power of half-overlapping pieces."""
     n_piece = plan.piece_window.shape[0]
     spectra = rfft(whitened.unfold(-1, n_piece, n_piece // 2) * plan.piece_window)
     return median_energies(magnitudes(spectra).transpose(1, 2))  # from (batch, piece, spectrum_bin)
@@ -160,7 +161,7 @@ def _median_spectrum(
 def _rough_peaks(
     crops: Crops, events_s: Sequence[float], rows: Sequence[ScreenRow], plan: ScreenPlan
 ) -> Float32[Tensor, "batch row"]:
-    """Loudest energy of each row within the search window, on the scale of the whole segment."""
+    """Return the loudest energy of each row in the search window, on the whole segment's scale."""
     peaks = torch.empty((len(events_s), len(rows)), device=crops.spectrum.device)
     half_s, rate = plan.search_half_width_s, plan.crop.sample_rate_hz
     offsets_s = [

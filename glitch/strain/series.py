@@ -14,22 +14,23 @@ from glitch.types import StrainArray
 from glitch.views import Preprocessing
 
 LOWEST_SAMPLE_RATE_HZ = 1024
-HIGHEST_SAMPLE_RATE_HZ = 262144  # four times the fastest LIGO channel; beyond is a wrong number
+HIGHEST_SAMPLE_RATE_HZ = 262144  # four times the fastest LIGO channel; anything higher is an error
 LONGEST_SEGMENT_S = 64  # Gravity Spy analyses 64 s around the GPS time
-SHORTEST_SEGMENT_S = 8  # seven 2 s spectra: fewer and the median ASD holds the glitch itself
+SHORTEST_SEGMENT_S = 8  # seven 2 s spectra: with fewer, the glitch itself enters the median ASD
 
 
 @dataclass(frozen=True, eq=False)
 class Strain:
-    """One gap-free or gappy stretch of strain, sampled evenly.
+    """One evenly sampled stretch of strain, with or without gaps.
 
     Attributes:
         values: dimensionless strain, float64, 1-D; gaps are NaN.
-        sample_rate_hz: samples a second, a whole number from 1024 to 262144.
+        sample_rate_hz: samples per second, a whole number from 1024 to 262144.
         gps_start: GPS time of the first sample in seconds.
         ifo: detector such as "H1", None if unknown.
         channel: channel name such as "H1:GWOSC-4KHZ_R1_STRAIN", None if unknown.
-        is_start_assumed: nothing says when it starts, so its middle is at the glitch's GPS time.
+        is_start_assumed: the start is not stated anywhere, so the glitch's GPS time is assumed to
+            be in the middle.
     """
 
     values: StrainArray
@@ -68,7 +69,7 @@ class Segment:
         sample_rate_hz: whole number.
         gps_start: GPS time of the first sample.
         event_s: seconds from the first sample to the GPS time of the glitch.
-        durations_s: the view windows that fit with the filter's settling time around them.
+        durations_s: the view windows that fit, with the filter's settling time around them.
     """
 
     values: StrainArray
@@ -79,7 +80,7 @@ class Segment:
 
 
 def check_sample_rate(sample_rate_hz: float) -> None:
-    """Refuse a sample rate that cannot be right.
+    """Refuse an impossible sample rate.
 
     Raises:
         StrainError: if it is not a whole number of Hz from 1024 to 262144.
@@ -97,18 +98,18 @@ def check_sample_rate(sample_rate_hz: float) -> None:
 
 
 def analysed_segment(strain: Strain, gps_time: Decimal, preprocessing: Preprocessing) -> Segment:
-    """The stretch around a GPS time from which views are made.
+    """Return the stretch around a GPS time from which views are made.
 
-    It reaches 32 s to each side where the data do (Gravity Spy's 64 s), else as far as they go,
-    trimmed to whole seconds. A view needs half its window and half the whitening filter of data
-    on both sides, so data that end early give the shorter windows only.
+    It extends 32 s to each side (Gravity Spy's 64 s), or less where the data end, trimmed to whole
+    seconds. A view needs half its window and half the whitening filter of data on both sides, so
+    only the shorter windows fit where the data end early.
 
-    Samples that are missing (NaN, infinite, held at one value) are as an end of the data: the
-    unbroken stretch around the GPS time is taken, and what lies beyond the hole is not.
+    Missing samples (NaN, infinite, held at one value) count as an end of the data: only the
+    unbroken stretch around the GPS time is used.
 
     Raises:
-        StrainError: if the GPS time lies outside the data or too near their edge, or less than 8 s
-            of unbroken data lie around it; names the interval that would do.
+        StrainError: if the GPS time lies outside the data or too near their edge, or fewer than 8 s
+            of unbroken data surround it; the message states the usable interval.
     """
     rate = round(strain.sample_rate_hz)
     settle_s = preprocessing.whitening_filter_s / 2
@@ -132,13 +133,13 @@ def check_gps_time(
 
     Args:
         gps_start: GPS time of the first sample.
-        n_samples: samples from there.
-        sample_rate_hz: their rate.
+        n_samples: number of samples.
+        sample_rate_hz: sample rate.
         gps_time: GPS time of the glitch.
         margin_s: seconds of data needed on both sides.
 
     Raises:
-        StrainError: with the interval that would do.
+        StrainError: states the usable interval.
     """
     margin = Decimal(str(margin_s))
     duration_s = n_samples / sample_rate_hz
@@ -159,20 +160,20 @@ def check_gps_time(
 
 
 def _whole_seconds(n_samples: int, rate: int, event_s: float) -> tuple[int, int]:
-    """First and last sample of at most 64 s around the event, a whole number of seconds."""
+    """Return first and end sample of at most 64 s around the event, a whole number of seconds."""
     event = round(event_s * rate)
     half = LONGEST_SEGMENT_S // 2 * rate
     first, last = max(0, event - half), min(n_samples, event + half)
     step = rate if rate % 2 == 0 else 2 * rate  # the FFT needs an even number of samples
     excess = (last - first) % step
-    # trim the side that reaches further, so that the event keeps its margin
+    # trim the longer side, so that the event keeps its margin
     if event - first > last - event:
         return first + excess, last
     return first, last - excess
 
 
 def _unbroken(strain: Strain, gps_time: Decimal, margin_s: float) -> tuple[int, int]:
-    """First and last sample of the unbroken data around the GPS time, at most 32 s to each side."""
+    """Return first and end sample of unbroken data, at most 32 s on each side of the GPS time."""
     rate = Decimal(strain.sample_rate_hz)
     event = min(round((gps_time - strain.gps_start) * rate), strain.values.size - 1)
     half = round(LONGEST_SEGMENT_S // 2 * strain.sample_rate_hz)
@@ -226,6 +227,6 @@ def _nothing_message(values: StrainArray) -> str:
 
 
 def plain(gps: Decimal) -> str:
-    """A GPS time in plain digits, to the microsecond."""
+    """Return a GPS time in plain digits, rounded to the microsecond."""
     text = f"{gps:.6f}"
     return text.rstrip("0").rstrip(".")

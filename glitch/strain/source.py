@@ -18,27 +18,28 @@ from glitch.files.frame_names import parse_frame_name
 from glitch.files.hdf5 import is_one_row
 from glitch.gps import EARLIEST_GPS_TIME, ONLY_NANOSECONDS, is_utc_date, parse_utc
 
-# What files call these, beside HDF5's series and npz's arrays.
+# Names of attributes, datasets or arrays that give these values of a series.
 STEP_NAMES = ("Xspacing", "dx", "delta_t", "dt")
 RATE_NAMES = ("sample_rate_hz", "sample_rate", "sampling_frequency", "sampling_rate", "fs", "srate")
 START_NAMES = ("Xstart", "x0", "start_time", "gps_start", "GPSstart", "t0", "epoch")
 IFO_NAMES = ("ifo", "detector", "Detector", "instrument")
-ORIGIN_NAMES = ("x0", "t0", "epoch")  # of which times beside a series may count
-TIMES_NAMES = ("times", "time", "gps_times", "gps_time", "gps", "t")  # one for each sample
+# names of an origin from which the times of a series may count
+ORIGIN_NAMES = ("x0", "t0", "epoch")
+TIMES_NAMES = ("times", "time", "gps_times", "gps_time", "gps", "t")  # one value per sample
 
-_ROUNDED = 1e-4  # of a rate: as far off are those of rounded times
-# Of detectors and of what is made from them; they decide only where times leave several.
+_ROUNDED = 1e-4  # relative error of a rate from rounded times
+# Rates of detectors and of data products; used only to choose if times allow several rates.
 USUAL_RATES_HZ = (*(2**n for n in range(10, 19)), 10_000, 20_000)
 _UNITS_OF_TIMES = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 
 _IS_OF_BITS = re.compile(
     r"STATE_?VECTOR|DQ_?VECTOR|(?:DQ|INJ)_?MASK|[:_-]ODC[_-]", re.ASCII | re.IGNORECASE
 )
-_COARSE_FROM = 1 << 24  # s; from here on floats of 32 bits are 2 s apart and more
-_COARSE_S = 128  # how far such a float may be from its GPS time
-_SAME_START = Decimal("1e-6")  # s; as a float64 a GPS time is right to 1e-7
-LONGEST_OFFSET_S = 1_000_000  # of times that do not count from the beginning of GPS time
-_LONGEST_PAIR = 1 << 22  # samples; 64 s of the fastest channel, read whole with their times
+_COARSE_FROM = 1 << 24  # s; from here on, neighbouring 32-bit floats differ by 2 s or more
+_COARSE_S = 128  # largest difference of such a float from its GPS time
+_SAME_START = Decimal("1e-6")  # s; a GPS time as float64 is accurate to 1e-7
+LONGEST_OFFSET_S = 1_000_000  # largest value of times that count from another origin than GPS
+_LONGEST_PAIR = 1 << 22  # samples; 64 s of the fastest channel, read whole with its times
 MAX_SAMPLES = 1 << 24  # read at once: a GWOSC file of 4096 s at 4 kHz, 134 MB as float64
 
 _NUMBER = re.compile(
@@ -58,11 +59,11 @@ class Request:
     sample_rate_hz: float | None = None
     channel: str | None = None
     ifo: str | None = None
-    preferred_channel: str | None = None  # channel that is taken where the file has it
+    preferred_channel: str | None = None  # used if the file has it and no channel is given
 
     @property
     def shown_name(self) -> str:
-        """The file's name as messages show it: no folders, no control characters, bounded."""
+        """The file's name for messages: no folders, no control characters, limited length."""
         name = PurePosixPath(self.file_name.replace("\\", "/")).name
         printable = "".join(c if c.isprintable() else "?" for c in name)
         return repr(printable if len(printable) <= 80 else printable[:77] + "...")
@@ -73,13 +74,13 @@ class Source:
     """One channel of an open file.
 
     Attributes:
-        n_samples: how many samples the file holds.
-        sample_rate_hz: None if the file does not say.
-        gps_start: GPS time of the first sample, None if the file does not say.
-        ifo: detector, None if the file does not say.
-        channel: channel name, None if the file does not say.
-        event: of a file that does not say its start, the time that it says something happened.
-        event_sample: likewise, at which sample; in its middle where it does not say that.
+        n_samples: number of samples in the file.
+        sample_rate_hz: None if the file does not state it.
+        gps_start: GPS time of the first sample, None if the file does not state it.
+        ifo: detector, None if the file does not state it.
+        channel: channel name, None if the file does not state it.
+        event: time of an event that the file states, if it does not state its start.
+        event_sample: sample of that event; None means the middle.
         read: reads samples from ``first`` to before ``last``.
     """
 
@@ -94,11 +95,11 @@ class Source:
 
 
 def stated_ifo(values: Iterable[object], request: Request) -> str | None:
-    """The detector that entries of a file for it state; None where none does.
+    """Return the detector that a file's detector entries state; None if they state none.
 
     Raises:
-        StrainError: if they state one that is not known here, and the caller does not say which of
-            those that are is meant. The file's name must not stand in for it.
+        StrainError: if they state an unknown detector and the caller gives none. The detector in
+            the file's name must not be used in its place.
     """
     for value in values:
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
@@ -116,18 +117,17 @@ def stated_ifo(values: Iterable[object], request: Request) -> str | None:
 
 
 def is_pair(shape: tuple[int, ...]) -> bool:
-    """Whether an array is two rows, or two columns: of times and strain, perhaps."""
+    """Return whether an array has two rows or two columns, which may be times and strain."""
     return len(shape) == 2 and min(shape) == 2 < max(shape)
 
 
 def check_kind(dtype: np.dtype, shape: tuple[int, ...], request: Request) -> None:
-    """Refuse what cannot be a row of real numbers, or one of times and one of strain, from its
-    header alone.
+    """Refuse an array that is neither a row of real numbers nor times and strain, by its header.
 
     Raises:
         FormatError: for objects, text, complex numbers.
-        StrainError: for anything but one row, or one column, of samples, or two.
-        TooLargeError: for two that are longer than any that is read whole.
+        StrainError: for a shape other than one or two rows or columns.
+        TooLargeError: for two rows longer than any that are read whole.
     """
     if dtype.kind == "O":
         raise FormatError(
@@ -160,12 +160,12 @@ def check_kind(dtype: np.dtype, shape: tuple[int, ...], request: Request) -> Non
 
 
 def is_of_bits(name: str) -> bool:
-    """Whether a channel's name says that each of its samples is bits: a state, or a mask."""
+    """Return whether a channel's name says that its samples are bits: a state vector or a mask."""
     return _IS_OF_BITS.search(name) is not None
 
 
 def bits_instead(request: Request) -> FormatError:
-    """The error for a state vector or a mask, whose samples are bits and not strain."""
+    """Return the error for a state vector or a mask, whose samples are bits, not strain."""
     return FormatError(
         f"{request.shown_name} holds bits, as a state vector or a data-quality mask does, and no "
         "strain: give the channel of the strain, or send its file."
@@ -173,7 +173,7 @@ def bits_instead(request: Request) -> FormatError:
 
 
 def check_size(n_samples: int) -> None:
-    """Refuse to read more samples at once than any one glitch needs.
+    """Refuse to read more samples at once than one glitch needs.
 
     Raises:
         TooLargeError: if there are too many.
@@ -187,7 +187,7 @@ def check_size(n_samples: int) -> None:
 
 
 def rate_from_step(step_s: float) -> float:
-    """Sample rate from a sample spacing, made whole where rounding is all that parts them.
+    """Return the sample rate for a sample spacing, rounded to a whole number within 1e-5.
 
     Raises:
         StrainError: if the spacing is not positive.
@@ -199,7 +199,7 @@ def rate_from_step(step_s: float) -> float:
 
 
 def one_rate(of_step: float, said: float | None, name: str) -> float:
-    """The rate in Hz that spacing and rate of a series give together.
+    """Return the rate in Hz that a series' spacing and stated rate agree on.
 
     Raises:
         StrainError: if they contradict each other.
@@ -212,14 +212,14 @@ def one_rate(of_step: float, said: float | None, name: str) -> float:
 
 
 def refuse_other_unit(rate_hz: float, what: str) -> None:
-    """Refuse times that lie as far apart as those of a usual rate do in a part of a second.
+    """Refuse times whose spacing would fit a usual rate if they were in a smaller unit.
 
     Args:
-        rate_hz: of the times, taken as seconds.
+        rate_hz: rate of the times, taken as seconds.
         what: whose times they are, as the beginning of the sentence.
 
     Raises:
-        StrainError: naming the unit that they seem to be in.
+        StrainError: names the unit that the times seem to be in.
     """
     for unit, factor in _UNITS_OF_TIMES:
         for usual in USUAL_RATES_HZ:
@@ -231,7 +231,7 @@ def refuse_other_unit(rate_hz: float, what: str) -> None:
 
 
 def series_of_times(first: float, last: float, n_samples: int) -> tuple[Decimal, float]:
-    """GPS start in s and rate in Hz of an even series whose first and last time are given.
+    """Return GPS start in s and rate in Hz of an even series, given its first and last time.
 
     Raises:
         StrainError: if no even series of a whole rate has these times.
@@ -249,7 +249,7 @@ def series_of_times(first: float, last: float, n_samples: int) -> tuple[Decimal,
 
 
 def number_of(value: object) -> float | None:
-    """A number from whatever a file holds, as text with its unit too ("4096 Hz"); None if none."""
+    """Return a number from a value in a file, also from text with a unit ("4096 Hz"), else None."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
@@ -259,12 +259,12 @@ def number_of(value: object) -> float | None:
 
 
 def decimal_seconds(value: object) -> Decimal | None:
-    """A GPS time from whatever number or text a file holds; None if it is none.
+    """Return a GPS time from a number or text in a file; None if it is not a time.
 
-    UTC as text, and whole nanoseconds, are times too.
+    UTC as text, and whole nanoseconds, are accepted too.
 
     Raises:
-        StrainError: for a float that is too short to hold one.
+        StrainError: for a float that is too short to hold a GPS time.
     """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
@@ -292,12 +292,12 @@ def decimal_seconds(value: object) -> Decimal | None:
 
 
 def nanoseconds_beside(name: str) -> tuple[str, ...]:
-    """What a value of nanoseconds beside a start of this name may be called."""
+    """Return possible names of the nanoseconds that belong to a start of this name."""
     return (f"{name}_ns", f"{name}NS", f"{name}_nsec")
 
 
 def with_nanoseconds(start: Decimal | None, said: object) -> Decimal | None:
-    """A start in whole seconds with the nanoseconds that are said beside it; else as it is."""
+    """Add separately stated nanoseconds to a start in whole seconds; else return it unchanged."""
     beside = number_of(said)
     if start is None or beside is None or start % 1 or not 0 <= beside < 1e9:
         return start
@@ -305,8 +305,9 @@ def with_nanoseconds(start: Decimal | None, said: object) -> Decimal | None:
 
 
 def no_start(said: str, request: Request) -> FormatError:
-    """What to answer where a file says when it starts in a way that cannot be read: it must not
-    be taken as centred on the glitch, as one is that does not say it.
+    """Return the error for a file that states its start in an unreadable way.
+
+    Such a file must not be treated as centred on the glitch, like one that states no start.
     """
     return FormatError(
         f"{request.shown_name} says when it starts ({said}), but that is no GPS time. Save it "
@@ -315,14 +316,16 @@ def no_start(said: str, request: Request) -> FormatError:
 
 
 def started_at(said: Decimal | None, first: Decimal) -> Decimal:
-    """The GPS start of a series of which a start is said, and times are given: they may count
-    from there, as from the middle of a cut-out. Where both are GPS times, each sample's own count.
+    """Return the GPS start of a series that has both a stated start and times.
+
+    The times may count from the stated start, as from the middle of a cut-out. If both are GPS
+    times, those of the samples take precedence.
     """
     if said is None:
         return first
     if abs(first) <= LONGEST_OFFSET_S:
         return said + first
-    return said if abs(said - first) <= _SAME_START else first  # which may have more digits
+    return said if abs(said - first) <= _SAME_START else first  # which may be more precise
 
 
 def start_and_rate(
@@ -332,21 +335,22 @@ def start_and_rate(
     *,
     is_origin: bool,
 ) -> tuple[Decimal | None, float | None]:
-    """GPS start in s and rate in Hz that are said, completed by a first and a last time.
+    """Return GPS start in s and rate in Hz, as stated or completed by the first and last time.
 
     Args:
-        said: start and rate.
-        times: of the first and the last sample.
-        n_samples: of the series.
-        is_origin: whether what says the start may be where times count from.
+        said: stated start and rate.
+        times: times of the first and the last sample.
+        n_samples: number of samples.
+        is_origin: whether the stated start may be the origin that the times count from.
 
     Raises:
-        StrainError: if one of them is not said, and the times are of no even series; or if they
-            contradict what is said.
+        StrainError: if a value is not stated and the times do not form an even series, or if they
+            contradict the stated values.
     """
     start, rate = said
     first, last = times
-    is_counting = first == 0 and last == n_samples - 1 and rate != 1  # the samples
+    # the values are sample numbers, not times
+    is_counting = first == 0 and last == n_samples - 1 and rate != 1
     if is_counting and rate is not None:
         return said
     try:
@@ -355,7 +359,7 @@ def start_and_rate(
         is_coarse = start is not None and abs(Decimal(first) - start) <= _COARSE_S
         if start is None or rate is None or not (first == 0 or is_coarse):
             raise
-        return said  # times of 32 bits, say, add nothing
+        return said  # times in, say, 32-bit floats add nothing
     if rate is not None and not isclose(rate, own_rate, rel_tol=_ROUNDED):
         raise StrainError(
             f"It says {rate:g} Hz, and its times are {own_rate:g} samples a second: correct one of "
@@ -370,20 +374,21 @@ def start_and_rate(
 
 
 def length_s(n_samples: int, rate_hz: float | None, request: Request) -> Decimal | None:
-    """How long a series is; None where neither it nor its caller says its rate."""
+    """Return the length of a series in s; None if neither file nor caller states its rate."""
     rate_hz = rate_hz or request.sample_rate_hz
     return Decimal(n_samples) / Decimal(rate_hz) if rate_hz and rate_hz > 0 else None
 
 
 def is_of_gps(first: float) -> bool:
-    """Whether the first of as many numbers as there are samples tells that they are their times,
-    in s or in parts of one: no strain is as large.
+    """Return whether an array holds GPS times, in s or a smaller unit, judged by its first value.
+
+    Strain values are never as large.
     """
     return first >= EARLIEST_GPS_TIME
 
 
 def span_of_file_name(name: str) -> tuple[Decimal, Decimal] | None:
-    """GPS start and length in s that a name after LIGO-T050017 states; None for another name."""
+    """Return GPS start and length in s from a name after LIGO-T050017; None for other names."""
     found = parse_frame_name(PurePosixPath(name.replace("\\", "/")).name)
     if found is None or not found.suffix[:1].isascii() or not found.suffix[:1].isalpha():
         return None

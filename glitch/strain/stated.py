@@ -1,4 +1,4 @@
-"""What a file says of when its strain starts and ends, and whether that fits its samples."""
+"""Find what a file states about start and end of its strain, and check it against the samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from glitch.strain.source import (
 
 OF_FILES = re.compile(r"creat|writ|saved|made|generat|modif|export|date", re.IGNORECASE)
 
-# Of other names, those that tell a time: when a series starts, or when something happened.
+# Other names that state a time: when a series starts, or when something happened.
 _IS_START = re.compile(r"start|begin|epoch|(?:\A|_)t0(?:_s|_sec|_gps|_[mu]s)?\Z", re.IGNORECASE)
 _IS_TIME = re.compile(r"gps|utc|event|trig|peak|merger|(?:\A|_)time(?:_[mu]s)?\Z", re.IGNORECASE)
 _IS_CENTRE = re.compile(r"cent(?:er|re)|middle|(?:\A|_)mid(?:_|\Z|point|time)", re.IGNORECASE)
@@ -39,18 +39,20 @@ _IS_OFFSET = re.compile(
     re.IGNORECASE,
 )
 _GPS_IN_TEXT = re.compile(r"(?<![\w.])\d{9,10}(?:\.\d+)?(?![\w.])", re.ASCII)
-_FAR = Decimal(1)  # s; ends that are rounded to whole seconds, or the last sample's, are nearer
-_NEAR = Decimal("0.1")  # s; of an event from the middle of its series
+# s; smaller differences come from ends rounded to whole seconds, or from the time of the last
+# sample
+_FAR = Decimal(1)
+_NEAR = Decimal("0.1")  # s; an event this close to the middle of its series is in its middle
 
-Said = tuple[str, object]  # a single value that a file holds, or two, with their name
+Said = tuple[str, object]  # name and value of an entry in a file; the value may be a pair
 
 
 class Placed(NamedTuple):
-    """When a series starts; where nothing says it, what tells where the glitch lies within it."""
+    """When a series starts; if that is not stated, where in it the glitch is."""
 
     start: Decimal | None
-    event: Decimal | None = None  # GPS time at which something happened
-    event_sample: int | None = None  # at which it happened; the middle where nothing says it
+    event: Decimal | None = None  # GPS time of an event
+    event_sample: int | None = None  # sample of the event; None: the middle
 
 
 def placed_by(
@@ -60,19 +62,19 @@ def placed_by(
     n_samples: int,
     rate_hz: float | None,
 ) -> Placed:
-    """When a series starts, by what is known of it and by all single values that its file holds.
+    """Determine when a series starts, from its known start and all single values in its file.
 
     Args:
-        start: GPS time in s, where a usual name states it.
-        said: what the file holds, with names; two values in one may be a start and an end.
-        request: which tells the time of the glitch.
-        n_samples: of the series.
-        rate_hz: its rate; None where the file does not say it.
+        start: GPS time in s, if a usual name states it.
+        said: names and values in the file; a pair of values may be a start and an end.
+        request: gives the time of the glitch.
+        n_samples: number of samples.
+        rate_hz: sample rate; None if the file does not state it.
 
     Raises:
-        FormatError: if it states a start that is no GPS time.
-        StrainError: if its end, length or number of samples contradict its start and its samples;
-            or if it states another time, of which its name does not tell whether it starts there.
+        FormatError: if the file states a start that is not a GPS time.
+        StrainError: if end, length or number of samples contradict start and samples; or if the
+            file states another time whose name does not say whether the series starts then.
     """
     pairs = list(said)
     length = length_s(n_samples, rate_hz, request)
@@ -111,7 +113,7 @@ def _number(value: object) -> float | None:
 
 
 def _span(value: object) -> tuple[Decimal, Decimal] | None:
-    """A start and an end that one value holds, as two numbers or as text."""
+    """Return a start and an end from one value, as two numbers or as text."""
     parts = _GPS_IN_TEXT.findall(value) if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or len(parts) != 2:
         return None
@@ -124,8 +126,12 @@ def _span(value: object) -> tuple[Decimal, Decimal] | None:
 def _start_of_spans(
     spans: list[tuple[str, Decimal, Decimal]], request: Request, length: Decimal
 ) -> Decimal | None:
-    """The start of the one span that is as long as the series; None where each lies around the
-    time of the glitch, as that of a trigger does.
+    """Return the start of the one span that is as long as the series.
+
+    None if each span is centred on the time of the glitch, like that of a trigger.
+
+    Raises:
+        StrainError: if any other span is stated, so that the start is unclear.
     """
     starts = {first for _, first, last in spans if abs(last - first - length) < _FAR}
     if len(starts) == 1:
@@ -142,7 +148,7 @@ def _start_of_spans(
 
 
 def _event_sample(pairs: list[Said], request: Request, n_samples: int) -> int | None:
-    """The sample at which the file says that its glitch lies."""
+    """Return the sample of the glitch that the file states."""
     found = {name: _number(one) for name, one in pairs if _IS_SAMPLE.search(name)}
     places = {name: one for name, one in found.items() if one is not None}
     for name, one in places.items():
@@ -156,9 +162,7 @@ def _event_sample(pairs: list[Said], request: Request, n_samples: int) -> int | 
 
 
 def _refuse_offset(pairs: list[Said], request: Request, length: Decimal) -> None:
-    """Refuse a series that seems to say how far from its start its glitch lies, where that is not
-    its middle.
-    """
+    """Refuse a series that seems to state its glitch's offset from its start, except the middle."""
     for name, value in pairs:
         number = _number(value)
         is_before = number is not None and -length < number < 0 and bool(_IS_START.search(name))
@@ -180,8 +184,9 @@ def _refuse_contradiction(
     request: Request,
     length: Decimal,
 ) -> None:
-    """Refuse a series whose file states another end or length than it has, as where it was cut
-    and what is said of it was not.
+    """Refuse a series whose file states another end or length than it has.
+
+    That happens if the samples were cut and the metadata were not updated.
     """
     times = [(name, time) for name, one in pairs if (time := _stated_time(name, one)) is not None]
     starts = {_stem(name): time for name, time in times if _IS_START.search(name)}
@@ -190,7 +195,7 @@ def _refuse_contradiction(
     ]
     for name, first, last in [*ends, *spans]:
         is_whole = abs(last - start - length) < _FAR
-        # Other spans are of something within the series, or of what it was cut from.
+        # Other spans describe a part of the series, or the longer one that it was cut from.
         is_other = abs(first - start) >= _FAR and (
             (first > start and last <= start + length + _FAR)
             or (first < start and last >= start + length - _FAR)
@@ -200,7 +205,7 @@ def _refuse_contradiction(
 
 
 def _stem(name: str) -> str:
-    """A name without what makes it one of a start or an end: "segment" of "segment_start"."""
+    """Return a name without the words for start or end: "segment" for "segment_start"."""
     return re.sub(r"start|begin|end|stop|time|gps|_", "", name.lower())
 
 
@@ -213,8 +218,10 @@ def _contradiction(said: str, start: Decimal, request: Request, length: Decimal)
 
 
 def _under_other_names(pairs: list[Said], request: Request, length: Decimal | None) -> Placed:
-    """The GPS start that a file states under a name which is not foreseen, be it by its middle or
-    its end; else the time of the glitch that it states, on which it is then taken as centred.
+    """Find a start under an unusual name, or from a stated middle or end.
+
+    If there is none, return the stated time of the glitch, on which the series is then assumed to
+    be centred.
     """
     for name, value in pairs:
         if _is_foreign_start(name, value):
@@ -241,7 +248,7 @@ def _under_other_names(pairs: list[Said], request: Request, length: Decimal | No
 
 
 def _is_foreign_start(name: str, value: object) -> bool:
-    """Whether a value is when a series starts, by its name, but by another clock than GPS."""
+    """Return whether a value is a start by its name, but in another time system than GPS."""
     number = number_of(value)
     if number is None or not (isfinite(number) and _IS_START.search(name)):
         return False
@@ -251,7 +258,7 @@ def _is_foreign_start(name: str, value: object) -> bool:
 
 
 def _stated_time(name: str, value: object) -> Decimal | None:
-    """The GPS time that a value is, by its name and its size."""
+    """Return the GPS time that a value states, judged by its name and size, else None."""
     unit = _UNIT.search(name)
     if (
         OF_FILES.search(name)

@@ -1,9 +1,10 @@
 """The Q tiling: which planes, rows, windows and sample times gwpy's Q-transform uses.
 
-Written from the definitions of the Omega pipeline's transform as ``gwpy.signal.qtransform``
-realises them (Chatterji 2005; gwpy 4.1), whose choices of rounding decide every tile: floor of
-row frequencies to the transform's resolution, power-of-two tile counts, a window that reads the
-spectrum one bin above the row's frequency. Tests hold each of them against gwpy itself.
+Written from the definitions of the Omega pipeline's transform as implemented in
+``gwpy.signal.qtransform`` (Chatterji 2005; gwpy 4.1). Its rounding choices determine every tile:
+row frequencies are rounded down to the transform's resolution, tile counts are powers of two, and a
+window reads the spectrum one bin above the row's frequency. Tests compare each of them with gwpy
+itself.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Plane:
 
 
 def plane_qs(preprocessing: Preprocessing) -> tuple[float, ...]:
-    """The Q of each plane, ascending: four for Gravity Spy's recipe."""
+    """Return the Q of each plane, ascending: four for Gravity Spy's recipe."""
     cumulative = math.log(preprocessing.highest_q / preprocessing.lowest_q) / math.sqrt(2)
     n_planes = max(math.ceil(cumulative / _mismatch_step(preprocessing)), 1)
     step = math.sqrt(2) * cumulative / n_planes
@@ -51,10 +52,10 @@ def plane_qs(preprocessing: Preprocessing) -> tuple[float, ...]:
 
 
 def highest_frequency_hz(preprocessing: Preprocessing, sample_rate_hz: float) -> float:
-    """Upper edge of what strain of this rate can show, in Hz.
+    """Return the highest frequency in Hz that strain of this rate can show.
 
-    The widest window (lowest Q) of a row must end below the Nyquist frequency, as in gwpy: 1291
-    Hz at 4096 Hz, and the recipe's whole 2048 Hz from 6497 Hz on.
+    The widest window (lowest Q) of a row must end below the Nyquist frequency, as in gwpy: 1291 Hz
+    at 4096 Hz; the recipe's full 2048 Hz is reached from 6497 Hz on.
     """
     nyquist_hz = sample_rate_hz / 2
     limit_hz = nyquist_hz / (1 + math.sqrt(11) / plane_qs(preprocessing)[0])
@@ -64,7 +65,7 @@ def highest_frequency_hz(preprocessing: Preprocessing, sample_rate_hz: float) ->
 def tiling(
     preprocessing: Preprocessing, sample_rate_hz: float, duration_s: float
 ) -> tuple[Plane, ...]:
-    """All planes for a segment of this rate and duration."""
+    """Return all planes for a segment of this rate and duration."""
     top_hz = highest_frequency_hz(preprocessing, sample_rate_hz)
     return tuple(
         Plane(q, _rows(q, preprocessing, top_hz, duration_s)) for q in plane_qs(preprocessing)
@@ -72,9 +73,9 @@ def tiling(
 
 
 def window(q: float, row: Row, duration_s: float) -> Float64[np.ndarray, " bin"]:
-    """Bisquare window ``(1 - x^2)^2`` of a row over its bins.
+    """Return the bisquare window ``(1 - x^2)^2`` of a row over its bins.
 
-    The scale is left out: every row is divided by its own median energy.
+    Its scale is omitted: every row is divided by its own median energy.
     """
     half = row.n_bins // 2
     return bisquare(q, row.frequency_hz, np.arange(-half, half + 1) / duration_s)
@@ -83,13 +84,13 @@ def window(q: float, row: Row, duration_s: float) -> Float64[np.ndarray, " bin"]
 def bisquare(
     q: float, frequency_hz: float, offsets_hz: Float64[np.ndarray, " bin"]
 ) -> Float64[np.ndarray, " bin"]:
-    """The window of a row at some offsets from its centre, zero beyond its ends."""
+    """Return the window of a row at offsets from its centre, zero beyond its ends."""
     x = offsets_hz * _q_prime(q) / frequency_hz
     return np.asarray(np.maximum(1 - x**2, 0) ** 2, dtype=np.float64)
 
 
 def bandwidth_hz(q: float, frequency_hz: float) -> float:
-    """Bandwidth of a tile in Hz, gwpy's definition: ``2 sqrt(pi) f / q``."""
+    """Return the bandwidth of a tile in Hz, as defined by gwpy: ``2 sqrt(pi) f / q``."""
     return 2 * math.sqrt(math.pi) * frequency_hz / q
 
 

@@ -1,4 +1,4 @@
-"""Strain to views: crop, resample, whiten, Q-transform, draw. One call for a batch."""
+"""Convert a batch of strain to views: crop, resample, whiten, Q-transform, draw."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from glitch.strain.tiling import bandwidth_hz
 from glitch.strain.whitening import whiten
 from glitch.views import Preprocessing, Views
 
-HIGHEST_PROCESSING_RATE_HZ = 8192  # holds the recipe's 2048 Hz with the widest window above it
-_MEMBERS_AT_ONCE = 4  # about 60 MB a member at 64 s and 8192 Hz; with 8 memory goes back and forth
+HIGHEST_PROCESSING_RATE_HZ = 8192  # enough for the recipe's 2048 Hz with the widest window above it
+# about 60 MB per member at 64 s and 8192 Hz; with 8, memory is repeatedly released and reallocated
+_MEMBERS_AT_ONCE = 4
 
 
 def views_from_strain(
@@ -36,20 +37,21 @@ def views_from_strain(
 ) -> list[StrainViews]:
     """Make the views of each strain around its GPS time.
 
-    A GPS time that is 10 ms off moves a millisecond glitch by several columns of the shortest
-    view, and its vector further than another glitch of its class lies away. So the views are
-    drawn around the loudest tile near that time. Members may differ in rate and length; each gets
-    what it would get alone.
+    An error of 10 ms in the GPS time shifts a millisecond glitch by several columns of the shortest
+    view, and moves its vector by more than the distance to another glitch of its class. The views
+    are therefore centred on the loudest tile near that time. Members may differ in rate and length;
+    each gets the same result as on its own.
 
     Args:
-        strains: one strain a glitch.
+        strains: one strain per glitch.
         gps_times: its GPS time in seconds.
         preprocessing: recipe, Gravity Spy's by default.
         device: "cpu" or "cuda".
-        centre: whether the loudest tile is put in the middle of the views, or the GPS time.
+        centre: whether views are centred on the loudest tile, or on the GPS time.
 
     Raises:
-        StrainError: if a strain cannot be whitened honestly around its GPS time.
+        StrainError: if a strain cannot be whitened reliably around its GPS time.
+        GlitchError: if the numbers of strains and GPS times differ.
     """
     recipe = preprocessing or Preprocessing()
     if len(strains) != len(gps_times):
@@ -72,10 +74,10 @@ def views_from_strain(
 
 
 def _at_processing_rate(segment: Segment) -> Segment:
-    """Resample to 8192 Hz what is faster: rows end at 2048 Hz, so nothing drawn is lost."""
+    """Resample faster strain to 8192 Hz: rows end at 2048 Hz, so nothing drawn is lost."""
     if segment.sample_rate_hz <= HIGHEST_PROCESSING_RATE_HZ:
         return segment
-    from scipy.signal import firwin, resample_poly  # takes its time to import
+    from scipy.signal import firwin, resample_poly  # slow to import
 
     ratio = Fraction(HIGHEST_PROCESSING_RATE_HZ, segment.sample_rate_hz)
     up, down = ratio.numerator, ratio.denominator
@@ -106,7 +108,10 @@ def _transform(
 
 
 def _peak_s(segment: Segment, tile: Tile, recipe: Preprocessing) -> float:
-    """Seconds to the loudest tile: at 10 Hz tiles lie 0.25 s apart, and it may begin before."""
+    """Seconds to the loudest tile, limited to the search window.
+
+    At 10 Hz tiles are 0.25 s apart, so a tile may begin before the window.
+    """
     reach_s = recipe.search_half_width_s
     return min(max(tile.time_s, segment.event_s - reach_s), segment.event_s + reach_s)
 
@@ -120,7 +125,7 @@ def _centre_s(segment: Segment, tile: Tile, plan: ViewPlan) -> float:
 
 
 def _fitting(segment: Segment, centre_s: float, plan: ViewPlan) -> list[float]:
-    """The windows around the centre that hold no data which the whitening filter corrupted."""
+    """Return the windows around the centre without data corrupted by the whitening filter."""
     settle_s = plan.preprocessing.whitening_filter_s / 2
     reach_s = min(centre_s, plan.duration_s - centre_s) - settle_s + 1e-9
     return [duration_s for duration_s in segment.durations_s if duration_s / 2 <= reach_s]

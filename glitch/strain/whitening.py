@@ -1,9 +1,9 @@
-"""Whitening by inverse spectrum truncation, the way of ``gwpy.timeseries.TimeSeries.whiten``.
+"""Whiten by inverse spectrum truncation, as in ``gwpy.timeseries.TimeSeries.whiten``.
 
-Median ASD of overlapping Hann-windowed spectra, its inverse truncated to a finite impulse
-response, applied to the whole segment. Written for a batch, in float64: strain spans ten orders
-of magnitude between 10 Hz and 200 Hz, more than float32 holds. The filter's overall scale is
-left out because every row of the Q-transform is divided by its own median.
+Median ASD of overlapping Hann-windowed spectra, its inverse truncated to a finite impulse response,
+applied to the whole segment. Works on a batch, in float64: strain spans ten orders of magnitude
+between 10 Hz and 200 Hz, more than float32 can represent. The filter's overall scale is omitted
+because every row of the Q-transform is divided by its own median.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from glitch.strain.medians import median_energies
 from glitch.strain.windows import hann
 from glitch.views import Preprocessing
 
-_TAPER_BINS = 5  # at both ends of the transfer function, as gwpy's filter design does
+_TAPER_BINS = 5  # at both ends of the transfer function, as in gwpy's filter design
 
 
 @dataclass(frozen=True, eq=False)
 class WhiteningPlan:
-    """Everything about whitening that depends on rate, length and recipe alone."""
+    """The parts of whitening that depend only on rate, length and recipe."""
 
     n_samples: int
-    n_padded: int  # samples with the zeros that keep the convolution linear
-    n_fft: int  # samples of one spectrum of the ASD
+    n_padded: int  # including the zeros that keep the convolution linear
+    n_fft: int  # samples per spectrum of the ASD
     n_step: int
     n_half_filter: int
     window: Float64[Tensor, " fft"]
-    window_bins: Float64[Tensor, " bins"]  # the window's spectrum; all its other bins are zero
+    window_bins: Float64[Tensor, " bins"]  # the window's spectrum; all other bins are zero
     interpolation_bin: Tensor  # int64, one per bin of the segment's spectrum
     interpolation_weight: Float64[Tensor, " bin"]
     taper: Float64[Tensor, " bin"]
@@ -80,13 +80,13 @@ def whitening_plan(
 def whiten(
     strain: Float64[Tensor, "batch sample"], plan: WhiteningPlan
 ) -> Float32[Tensor, "batch sample"]:
-    """Whitened strain, up to a constant factor per member, in float32.
+    """Return whitened strain, up to a constant factor per member, in float32.
 
-    The convolution is linear, by zeros after the data: circular wrapping would be confined to the
-    corrupted ends, yet the remnants of loud low frequencies there would shift the rows' medians.
+    The convolution is made linear by zeros after the data. Circular wrapping would affect only the
+    corrupted ends, but the remnants of loud low frequencies there would shift the rows' medians.
 
     Raises:
-        StrainError: if the noise spectrum of a member has a zero, so that it cannot be inverted.
+        StrainError: if a member's noise spectrum has a zero and cannot be inverted.
     """
     centred = strain - strain.mean(dim=-1, keepdim=True)
     centred /= torch.linalg.vector_norm(centred, dim=-1, keepdim=True) / math.sqrt(plan.n_samples)
@@ -99,8 +99,8 @@ def whiten(
     padded[members:, :half] = impulse[:, :half] * plan.fall
     padded[members:, -half:] = impulse[:, -half:] * plan.rise
     spectra = rfft(padded)
-    # a symmetric filter's transfer function is real; the product is white, so that single
-    # precision holds it
+    # a symmetric filter's transfer function is real; the product is white, so single precision is
+    # enough
     white = spectra[:members].mul_(spectra[members:].real).to(torch.complex64)
     return irfft(white, n=plan.n_padded)[:, :n]
 
@@ -110,10 +110,10 @@ def _median_asd(
 ) -> Float64[Tensor, "batch asd_bin"]:
     pieces = centred.unfold(-1, plan.n_fft, plan.n_step)  # (B, segment, n_fft)
     spectra = rfft(pieces * plan.window)
-    # each piece's mean is taken off in the spectrum, where the Hann window has but two bins
+    # subtract each piece's mean in the spectrum, where the Hann window has only two non-zero bins
     spectra[..., :2] -= pieces.mean(dim=-1, keepdim=True) * plan.window_bins
     asd = median_energies(magnitudes(spectra).transpose(1, 2)).sqrt()
-    asd[:, 1:-1] *= math.sqrt(2)  # one-sided: all but zero and Nyquist stand for two
+    asd[:, 1:-1] *= math.sqrt(2)  # one-sided: all bins except zero and Nyquist count twice
     if not bool((asd > 0).all()):
         raise StrainError(
             "The noise spectrum is zero at some frequency: the strain is zero or constant over "
@@ -125,7 +125,7 @@ def _median_asd(
 def _whitening_filter(
     asd: Float64[Tensor, "batch asd_bin"], plan: WhiteningPlan
 ) -> Float64[Tensor, "batch sample"]:
-    """Impulse response of the filter, not truncated yet: symmetric, its middle at the start."""
+    """Return the untruncated impulse response of the filter: symmetric, its middle at index 0."""
     low = asd.index_select(1, plan.interpolation_bin)
     high = asd.index_select(1, plan.interpolation_bin + 1)
     return irfft(plan.taper / low.lerp_(high, plan.interpolation_weight), n=plan.n_samples)
