@@ -1,1 +1,1 @@
-"""Strain in the file formats that detector scientists keep it in, each as a `Source`."""
+"""Readers of the file formats in which strain is stored, each of which opens a `Source`."""

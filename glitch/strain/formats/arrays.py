@@ -1,4 +1,4 @@
-"""Strain from NumPy's npy and npz files, never unpickled, sized from headers before decoding."""
+"""Read strain from NumPy's npy and npz files: never unpickled, size-checked before decoding."""
 
 from __future__ import annotations
 
@@ -41,20 +41,21 @@ from glitch.strain.source import (
 )
 from glitch.strain.stated import Said, placed_by
 
-_MAX_BYTES = 1 << 28  # of one array, decoded
+_MAX_BYTES = 1 << 28  # decoded size of one array
 _MAX_SCALAR_BYTES = 4096
 _BLOCK = 1 << 20
-_MOST_ARRAYS = 100  # of one file, that are looked at for times
-_FEWEST = SHORTEST_SEGMENT_S * LOWEST_SAMPLE_RATE_HZ  # samples of an array called after a detector
-_UNNAMED = "arr_0"  # of np.savez without names; alone in its file it is taken as strain
+_MOST_ARRAYS = 100  # arrays of one file that are searched for times
+# least samples of an array named after a detector
+_FEWEST = SHORTEST_SEGMENT_S * LOWEST_SAMPLE_RATE_HZ
+_UNNAMED = "arr_0"  # np.savez without names; treated as strain if it is the only array
 
 
 @contextmanager
 def open_npy(path: Path, request: Request) -> Iterator[Source]:
-    """Open an npy file of one row of strain; it is mapped, not loaded.
+    """Open an npy file with one row of strain; it is memory-mapped, not loaded.
 
     Raises:
-        FormatError: if it is damaged or holds no real numbers.
+        FormatError: if it is damaged or does not hold real numbers.
     """
     with damage_as(_damaged(request)):
         with path.open("rb") as file:
@@ -142,7 +143,7 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
 
 
 def npz_strain_names(archive: zipfile.ZipFile) -> list[str]:
-    """Names of the arrays that hold strain: the usual one, else those called after detectors."""
+    """Return the names of strain arrays: the usual one, else those naming detectors or channels."""
     names = [entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy")]
     if names == [_UNNAMED]:
         return names
@@ -160,7 +161,7 @@ def npz_strain_names(archive: zipfile.ZipFile) -> list[str]:
 def _read_member(
     archive: zipfile.ZipFile, name: str, first: int, last: int, request: Request
 ) -> Samples:
-    """Decode up to the last sample asked for, keeping only what was asked for."""
+    """Decode up to the last requested sample, keeping only the requested ones."""
     with archive.open(name + ".npy") as stream:
         dtype = read_npy_header(stream).dtype
         left = first * dtype.itemsize
@@ -176,7 +177,7 @@ def _read_member(
 
 
 def _scalar(archive: zipfile.ZipFile, name: str, request: Request) -> object:
-    """A number or text beside the strain, None if it is absent."""
+    """Return a number or text stored with the strain, None if it is absent."""
     entry = name + ".npy"
     if entry not in archive.namelist():
         return None
@@ -195,18 +196,19 @@ def _scalar(archive: zipfile.ZipFile, name: str, request: Request) -> object:
             )
         value = read_npy_values(stream, header).reshape(())
     if header.dtype.kind == "f":
-        return value[()]  # which says how long a float it is
-    return str(value) if header.dtype.kind == "M" else value.item()  # of ns it would be a number
+        return value[()]  # a NumPy scalar, to keep its precision known
+    # item() would give a number for nanoseconds
+    return str(value) if header.dtype.kind == "M" else value.item()
 
 
 def _first(archive: zipfile.ZipFile, names: tuple[str, ...], request: Request) -> object:
-    """The value of the first of these names that is there."""
+    """Return the first value that is present under these names."""
     found = (_scalar(archive, name, request) for name in names)
     return next((one for one in found if one is not None), None)
 
 
 def _stated(archive: zipfile.ZipFile, request: Request) -> Iterator[Said]:
-    """Every single value in the file, with its name, and every two numbers."""
+    """Yield every single value in the file with its name, and every pair of numbers."""
     for info in archive.infolist():
         if info.filename.endswith(".npy") and info.file_size <= _MAX_SCALAR_BYTES:
             name = info.filename.removesuffix(".npy")
@@ -214,15 +216,17 @@ def _stated(archive: zipfile.ZipFile, request: Request) -> Iterator[Said]:
                 header = read_npy_header(stream)
                 if header.n_values == 2 and header.dtype.kind in "fiu":
                     yield name, tuple(read_npy_values(stream, header).flat)
-            with suppress(FormatError):  # several values
+            with suppress(FormatError):  # not a single value
                 yield name, _scalar(archive, name, request)
 
 
 def _ends_of_times(
     archive: zipfile.ZipFile, n_samples: int, request: Request
 ) -> tuple[float, float] | None:
-    """The first and last of an array of times, by its name or as its numbers are GPS times; None
-    where none has one for each sample. Of edges there is one more.
+    """Return the first and last value of an array of times; None if there is none.
+
+    It is recognised by its name, or because its values are GPS times, and has one value per sample,
+    or one more if it holds edges.
     """
     names = [entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy")]
     for name in sorted(names, key=lambda one: one not in TIMES_NAMES)[:_MOST_ARRAYS]:

@@ -1,4 +1,4 @@
-"""Strain from GWF frames, decoded by gwframe in a process of its own."""
+"""Read strain from GWF frames, decoded by gwframe in a separate process."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from glitch.errors import FormatError
 from glitch.strain.series import LONGEST_SEGMENT_S
 from glitch.strain.source import MAX_SAMPLES, Request, Samples, Source, check_size, decimal_seconds
 
-_MEMORY_BYTES = 3 << 30  # address space, of which the libraries alone map about one GiB
+_MEMORY_BYTES = 3 << 30  # address space; the libraries alone map about 1 GiB
 _CPU_S = 30
 _TIMEOUT_S = 60
-_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")  # others may hold passwords
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")  # other variables may hold passwords
 
 
 @contextmanager
 def open_gwf(path: Path, request: Request) -> Iterator[Source]:
     """Decode the strain channel of a GWF file around the GPS time.
 
-    Samples are placed by the time of their frame; what no frame holds, or is flagged invalid, is
+    Samples are placed by the time of their frame; samples that are missing or flagged invalid are
     NaN.
 
     Raises:
-        FormatError: if the file is damaged, or which channel is meant cannot be told.
+        FormatError: if the file is damaged, or the channel cannot be determined.
     """
     header, data = _decode(path, request)
     offset = int(header["first_sample"])

@@ -1,9 +1,9 @@
-"""Decode one channel of a GWF file: run as a script, in a process of its own, by ``gwf.py``.
+"""Decode one channel of a GWF file: run as a script, in a separate process, by ``gwf.py``.
 
-The frame library is native code that trusts sizes in the file, so that a damaged frame can make
-it allocate without bound. Here it may: this process has limits and nothing to lose. Of ours it
-imports only what imports nothing else, so that it starts fast. Prints a line of JSON, then raw
-float64 samples.
+The frame library is native code that trusts sizes in the file, so a damaged frame can make it
+allocate without bound. That is harmless in this process, which has limits and no state to lose. It
+imports only those modules of this project that import no others, so that it starts fast. It prints
+a line of JSON, then raw float64 samples.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 _GZIP = b"\x1f\x8b"
 _MOST_UNPACKED = 1 << 29  # bytes; a frame of 4096 s at 16 kHz
-_LOWEST_RATE_HZ = 256  # what is slower is no strain but a mask or a state
+_LOWEST_RATE_HZ = 256  # slower channels are masks or states, not strain
 
 
 def _limit(memory_bytes: int, cpu_s: int) -> None:
@@ -26,7 +26,7 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
 
 
 def _unpacked(path: str, scratch: str) -> str:
-    """The path of a file, or where it is gzipped of what it holds."""
+    """Return the path of the file, or of its unpacked copy if it is gzipped."""
     import gzip
 
     with Path(path).open("rb") as file:
@@ -42,7 +42,7 @@ def _unpacked(path: str, scratch: str) -> str:
 
 
 def _choose(details: list[Any], request: dict[str, Any]) -> tuple[Any, dict[str, str]]:
-    """The channel to read, or the error instead: the problem, and the field that solves it."""
+    """Return the channel to read, or None and the problem with the field that solves it."""
     from glitch.files.channels import choose_channel, listed
 
     fast = [detail.name for detail in details if detail.sample_rate >= _LOWEST_RATE_HZ]
@@ -60,7 +60,7 @@ def _choose(details: list[Any], request: dict[str, Any]) -> tuple[Any, dict[str,
 
 
 def _placed(reader: Any, name: str, rate: float, first: float, last: float) -> Any:
-    """The samples from ``first`` to ``last``, placed by their frames' times, NaN elsewhere."""
+    """Return samples from ``first`` to ``last``, placed by their frames' times, NaN elsewhere."""
     import numpy as np
 
     placed = np.full(round((last - first) * rate), np.nan)
@@ -70,7 +70,7 @@ def _placed(reader: Any, name: str, rate: float, first: float, last: float) -> A
             continue
         try:
             part = reader.read(name, frame_index=span_index, allow_invalid=True, aux_mask=True)
-        except (ValueError, KeyError):  # this frame has no such channel
+        except (ValueError, KeyError):  # this frame lacks the channel
             continue
         if part.sample_rate != rate:
             raise _UnusableError(
@@ -97,7 +97,7 @@ def _placed(reader: Any, name: str, rate: float, first: float, last: float) -> A
 
 
 class _UnusableError(Exception):
-    """What the file holds that cannot be used."""
+    """What makes the file unusable, as the end of a sentence "The file holds ..."."""
 
 
 def main() -> None:
@@ -124,7 +124,8 @@ def main() -> None:
         if gps_time is not None:
             first = max(start, int(gps_time) - request["half_s"] - 1)
             last = min(end, int(gps_time) + request["half_s"] + 2)
-        first = start + round((first - start) * rate) / rate  # on a sample, where frames are not
+        # on a sample, even if frames start between samples
+        first = start + round((first - start) * rate) / rate
         header = {
             "channel": detail.name,
             "sample_rate_hz": rate,
@@ -144,7 +145,7 @@ def main() -> None:
 
 
 def _frame_at(spans: list[tuple[float, float]], gps_time: float) -> int:
-    """The frame that contains a time, or the nearest one."""
+    """Return the index of the frame that contains a time, or of the nearest one."""
     return min(
         range(len(spans)),
         key=lambda one: max(spans[one][0] - gps_time, gps_time - spans[one][1], 0),

@@ -1,4 +1,4 @@
-"""Strain from HDF5 files of GWOSC, gwpy, PyCBC, bilby and people."""
+"""Read strain from HDF5 files of GWOSC, gwpy, PyCBC, bilby and individuals."""
 
 from __future__ import annotations
 
@@ -63,31 +63,31 @@ from glitch.strain.source import (
 from glitch.strain.stated import Said, placed_by
 
 _GWOSC = "strain/Strain"
-_OWN_STARTS = ("Xstart", "x0")  # in the unit of the step
+_OWN_STARTS = ("Xstart", "x0")  # in the unit of the sample spacing
 _GWOSC_START = "meta/GPSstart"
 _GWOSC_MASK = "quality/simple/DQmask"
-_LOWEST_RATE_HZ = 256  # what is slower is no strain but a mask or a state
+_LOWEST_RATE_HZ = 256  # slower series are masks or states, not strain
 _MAX_MASK_BYTES = 1 << 20
-_MOST_SAID = 200  # attributes of a node, and values in a group, that are looked at for a time
-_TIME_UNITS = {  # what gwpy and people write, in s
+_MOST_SAID = 200  # attributes of a node, and values in a group, that are searched for a time
+_TIME_UNITS = {  # as written by gwpy and by users, in s
     **dict.fromkeys(("", "s", "sec", "second", "seconds"), Decimal(1)),
     **{"ms": Decimal("1e-3"), "us": Decimal("1e-6"), "ns": Decimal("1e-9")},
 }
 _LAST_NUMBER = re.compile(r"[/_-]?+(?<!\d)\d++(?:\.\d++)?+\Z", re.ASCII)
-_ALIGNED = 0.01  # of a sample: stretches of one series start on its samples
+_ALIGNED = 0.01  # of a sample: largest offset between the sample times of two stretches
 
 
 @contextmanager
 def open_hdf5(path: Path, request: Request) -> Iterator[Source]:
-    """Open the one strain series of an HDF5 file that is meant.
+    """Open the requested strain series of an HDF5 file.
 
-    Of several, the channel chooses (a path within the file, its last part, or the name that the
-    series gives itself), else the detector, the GPS time, and the preference of ``channels``.
-    Stretches of one channel are one series, each where its start says, with NaN between them.
+    Among several, the channel chooses (a path within the file, its last part, or the series' own
+    name), else the detector, the GPS time, and the preference of ``channels``. Stretches of one
+    channel form one series, each placed by its start, with NaN between them.
 
     Raises:
-        FormatError: if there is none, or several and it cannot be told which, it is damaged, or
-            anything of it lies in another file.
+        FormatError: if there is none, or several and the choice is unclear, or the file is damaged,
+            or a part of it is stored in another file.
         TooLargeError: if reading any part would decode more than 64 MiB at once.
     """
     sentence = f"{request.shown_name} is a truncated or damaged HDF5 file. Send it again."
@@ -106,11 +106,11 @@ def open_hdf5(path: Path, request: Request) -> Iterator[Source]:
 
 @dataclass(frozen=True, eq=False)
 class _Series:
-    """A dataset that looks like strain, and what it and what lies beside it say of it."""
+    """A dataset that looks like strain, and the metadata of it and its surroundings."""
 
     path: str
     dataset: h5py.Dataset
-    name: str | None  # that it gives itself
+    name: str | None  # its own stated name
     rate_hz: float | None
     start: Decimal | None
     ifo: str | None
@@ -130,30 +130,30 @@ class _Series:
 
     @property
     def names(self) -> set[str]:
-        """What a channel may be called to mean it, in capitals."""
+        """The names by which a channel may be requested, in capitals."""
         last = self.path.rpartition("/")[2]
         return {text.upper() for text in (self.path, "/" + self.path, last, self.name) if text}
 
     @property
     def is_of_bits(self) -> bool:
-        """Whether its samples are a state or a mask, as gwpy's StateVector."""
+        """Whether its samples are a state or a mask, like gwpy's StateVector."""
         is_said = "bits" in self.dataset.attrs or self.dataset.dtype.kind == "u"
         return is_said or any(map(is_of_bits, self.names))
 
     @property
     def shown(self) -> str:
-        """What messages list, which is accepted as channel."""
+        """The name in messages, which is accepted as channel."""
         return self.path
 
     def holds(self, gps_time: Decimal) -> bool:
-        """Whether it may hold a time."""
+        """Return whether the series may contain a time."""
         if self.start is None or not self.rate_hz:
             return True
         return self.start <= gps_time <= self.end
 
 
 def strain_names(file: h5py.File) -> list[str]:
-    """Paths of the datasets that look like strain: GWOSC's, or with a spacing or rate said."""
+    """Return paths of datasets that look like strain: GWOSC's, or with a stated spacing or rate."""
     if find_dataset(file, _GWOSC) is not None:
         return [_GWOSC]
     evenly = [
@@ -210,7 +210,7 @@ def _chosen(file: h5py.File, request: Request) -> list[_Series]:
 
 
 def _stretches(found: list[_Series]) -> list[list[_Series]]:
-    """Series that are stretches of one, in the order of time, together; each other alone."""
+    """Group stretches of one series, in order of time; every other series is a group of its own."""
     groups: dict[object, list[_Series]] = {}
     for place, one in enumerate(found):
         is_placed = one.start is not None and one.rate_hz
@@ -219,7 +219,7 @@ def _stretches(found: list[_Series]) -> list[list[_Series]]:
 
 
 def _unbroken(group: list[_Series], gps_time: Decimal | None) -> list[_Series]:
-    """Of stretches in the order of time, those that abut around a time; all where none holds it."""
+    """Return the adjacent stretches around a time; all stretches if none contains it."""
     runs: list[list[_Series]] = []
     for one in group:
         is_apart = not runs or one.start is None or one.start > max(part.end for part in runs[-1])
@@ -231,7 +231,7 @@ def _unbroken(group: list[_Series], gps_time: Decimal | None) -> list[_Series]:
 
 
 def _of_bare_name(found: list[_Series], wanted: str) -> list[_Series]:
-    """Series whose channel is the wanted one but for the detector that either leaves out."""
+    """Return the series whose channel matches except for a detector that one of the names omits."""
     bare = wanted.partition(":")[2] if detector_of_channel(wanted) else wanted
     return [
         one
@@ -243,7 +243,7 @@ def _of_bare_name(found: list[_Series], wanted: str) -> list[_Series]:
 
 def _series(file: h5py.File, path: str, request: Request) -> _Series:
     dataset = find_dataset(file, path)
-    if dataset is None:  # the path was just found
+    if dataset is None:  # the path was found a moment ago
         raise FormatError("The HDF5 file changed while it was read: send it again.")
     name = _name(dataset)
     ifo = (
@@ -259,8 +259,10 @@ def _series(file: h5py.File, path: str, request: Request) -> _Series:
 
 
 def _times_beside(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[float, float] | None:
-    """The first and the last time of a column of times beside a series, by its name or as its
-    numbers are GPS times; None where none is. Of edges there is one more.
+    """Return the first and last value of a column of times stored with a series; None if none.
+
+    It is recognised by its name, or because its values are GPS times, and has one value per sample,
+    or one more if it holds edges.
     """
     around, _, own = path.rpartition("/")
     node = find_group(file, around) if around else file
@@ -282,7 +284,7 @@ def _times_beside(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[fl
 
 
 def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
-    """Stretches of one series, of which there may be one, as one source."""
+    """Combine the stretches of one series, possibly only one, into one source."""
     if (first := parts[0]).start is None:
         _refuse_odd_start(file, first, request)
     said = _stated(file, first) if len(parts) == 1 else ()
@@ -327,7 +329,7 @@ def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
 
 
 def _place(first: _Series, one: _Series, request: Request) -> int:
-    """The sample of the whole at which a stretch starts."""
+    """Return the sample of the whole series at which a stretch starts."""
     if one is first:
         return 0
     at = ((one.start or Decimal(0)) - (first.start or Decimal(0))) * Decimal(first.rate_hz or 1)
@@ -354,8 +356,9 @@ def _values(file: h5py.File, series: _Series, first: int, last: int, request: Re
 
 
 def _refuse_odd_start(file: h5py.File, series: _Series, request: Request) -> None:
-    """A file that does not say when it starts is taken as centred on the glitch; one that says it
-    in a way that cannot be read must not be.
+    """Refuse a file that states its start in an unreadable way.
+
+    A file that states no start is assumed to be centred on the glitch; this one must not be.
     """
     own = (name for name in START_NAMES if name in series.dataset.attrs)
     said = next(own, None)
@@ -366,8 +369,9 @@ def _refuse_odd_start(file: h5py.File, series: _Series, request: Request) -> Non
 
 
 def _refuse_cut(file: h5py.File, series: _Series, request: Request) -> None:
-    """Refuse a file of GWOSC of which the strain alone was cut: its start need not be the stated
-    one, and its data-quality mask is of other seconds.
+    """Refuse a GWOSC file of which only the strain was cut.
+
+    Its start may differ from the stated one, and its data-quality mask covers other seconds.
     """
     rate_hz = series.rate_hz or request.sample_rate_hz
     mask = find_dataset(file, _GWOSC_MASK)
@@ -395,7 +399,7 @@ def _refuse_cut(file: h5py.File, series: _Series, request: Request) -> None:
 def _without_missing(
     file: h5py.File, values: Samples, first: int, rate_hz: float | None
 ) -> Samples:
-    """NaN where GWOSC's data-quality mask says that there are no data (bit 0, one a second)."""
+    """Set NaN where GWOSC's data-quality mask marks missing data (bit 0, one value per second)."""
     if not rate_hz or find_dataset(file, _GWOSC) is None:
         return values
     mask = find_dataset(file, _GWOSC_MASK)
@@ -426,7 +430,7 @@ def _rate(file: h5py.File, path: str, dataset: h5py.Dataset) -> float | None:
 
 
 def _start(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[Decimal | None, str]:
-    """When a series says that it starts, and under which name."""
+    """Return the stated start of a series, and the name under which it is stated."""
     for name in START_NAMES:
         said = _said(file, path, dataset, name)
         is_scaled = name in _OWN_STARTS and (_x_unit(dataset) or 1) != 1
@@ -439,7 +443,7 @@ def _start(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[Decimal |
 
 
 def _said(file: h5py.File, path: str, dataset: h5py.Dataset, name: str) -> object:
-    """A value of this name: of the dataset, else beside it, else of a group around it."""
+    """Return a value of this name: of the dataset, else beside it, else of an enclosing group."""
     value = read_attribute(dataset, name)
     group = path
     while value is None and "/" in "/" + group:
@@ -459,7 +463,7 @@ def _beside(group: h5py.Group, path: str) -> object:
 
 
 def _stated(file: h5py.File, series: _Series) -> Iterator[Said]:
-    """What is said of a series, with the names: by itself, then by the groups around it."""
+    """Yield names and values stated about a series: its own, then those of the groups around it."""
     path, nodes = series.path, [series.dataset]
     while path:
         path = path.rpartition("/")[0]
@@ -481,7 +485,7 @@ def _name(dataset: h5py.Dataset) -> str | None:
 
 
 def _x_unit(dataset: h5py.Dataset) -> Decimal | None:
-    """What steps and starts of a series are in, in s; None where that is no time."""
+    """Return the unit in s of a series' steps and starts; None if it is not a unit of time."""
     return _TIME_UNITS.get((_text(read_attribute(dataset, "xunit")) or "").strip().lower())
 
 

@@ -1,8 +1,7 @@
-"""Strain from text: two columns of time and strain, or one of strain, as CSV or blanks.
+"""Read strain from text: columns of time and strain, or one of strain; CSV or blanks.
 
-Of more columns, their names tell which are meant. What stands for no value is NaN.
-
-Gzipped text, as GWOSC publishes it, is unpacked in memory up to the same bound.
+With more columns, their names determine which are used. Placeholders for missing values become NaN.
+Gzipped text, as published by GWOSC, is unpacked in memory up to the same size limit.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ from glitch.strain.stated import OF_FILES, Said, placed_by
 MAX_TEXT_BYTES = 1 << 27
 _HEAD_BYTES = 1 << 16
 _GZIP = b"\x1f\x8b\x08"
-_MOST_GZIP_MEMBERS = 4_000  # bgzip packs 64 KiB into each
+_MOST_GZIP_MEMBERS = 4_000  # bgzip packs 64 KiB per member
 _LINES_FOR_STEP = 200
 _NUMBER = r"(?<![\w.])(\d++(?:\.\d+)?)\s*+"
-_RATES = tuple(  # in comments, the surest first
+_RATES = tuple(  # in comments, most certain first
     re.compile(text, re.IGNORECASE)
     for text in (
         rf"{_NUMBER}(k?)samples per second",
@@ -52,7 +51,7 @@ _RATES = tuple(  # in comments, the surest first
         rf"{_NUMBER}(k?)Hz",
     )
 )
-_OF_TWO_MEANINGS = (1, 2, 4, 8, 16, 32, 64, 128)  # kHz: "4 kHz" of GWOSC is 4096 Hz
+_OF_TWO_MEANINGS = (1, 2, 4, 8, 16, 32, 64, 128)  # kHz: GWOSC's "4 kHz" is 4096 Hz
 _OF_FILTERS = re.compile(
     r"pass|filter|band|cut|notch|whiten|\blines?\b|peak|freq|max|min|nyquist|below|above|range|up",
     re.IGNORECASE,
@@ -65,11 +64,11 @@ _UNIT = re.compile(r"(?<!\s)\s*+(?:\[[^\]]{0,200}+\]|\([^)]{0,200}+\))\Z")
 _IS_UNITS = re.compile(
     r"[\s,;]*+(?:[\[(]?+(?>gps|seconds?|sec|strain|s|1)?+[\])]?+[\s,;]*+){1,4}+", re.I
 )
-_ROW_NUMBERS = ("", "index", "unnamed: 0")  # as pandas writes them
+_ROW_NUMBERS = ("", "index", "unnamed: 0")  # as pandas names them
 _START = re.compile(
     r"(?:start|begin|\b[tx]0\b|epoch)[^\d\n]{0,20}?(?<![\d.])(\d{9,10}(?:\.\d+)?)(?![\d.]*\d)", re.I
 )
-_LONGEST_NAME = 30  # characters before a time that may say what it is
+_LONGEST_NAME = 30  # characters before a time that may describe it
 _LENGTHS = {
     "duration": re.compile(r"\bduration\W{0,3}(\d{1,9}(?:\.\d+)?)", re.IGNORECASE),
     "n_samples": re.compile(r"(?<![\w.])(\d{1,9}) (?:time )?samples\b(?! per)", re.IGNORECASE),
@@ -79,11 +78,11 @@ _GPS = re.compile(r"(?<![\w.])(\d{9,10}(?:\.\d+)?)(?![\w.])", re.ASCII)
 
 @contextmanager
 def open_text(path: Path, request: Request) -> Iterator[Source]:
-    """Parse a text file of strain; comment lines start with # or %, as GWOSC's do.
+    """Parse a text file of strain; comment lines start with # or %, as in GWOSC's files.
 
     Raises:
         FormatError: if its lines are not one or two numbers.
-        StrainError: if its times are not those of an even series with or without gaps.
+        StrainError: if its times do not form an even series, with or without gaps.
         TooLargeError: if it is longer than 128 MiB.
     """
     text = _text(path, request)
@@ -121,7 +120,7 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
 
 
 def text_head(path: Path) -> bytes:
-    """The beginning of a file, unpacked where it is gzipped; nothing where that is damaged."""
+    """Return the beginning of a file, unpacked if it is gzipped; empty if that is damaged."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -129,14 +128,14 @@ def text_head(path: Path) -> bytes:
         return b""
     if not head.startswith(_GZIP):
         return head
-    try:  # of its first member alone: there may be a million empty ones
+    try:  # only the first member: there may be a million empty ones
         return zlib.decompressobj(31).decompress(head, _HEAD_BYTES)
     except zlib.error:
         return b""
 
 
 def is_numeric_text(head: bytes) -> bool:
-    """Whether the beginning of a file reads as one or two columns of numbers."""
+    """Return whether the beginning of a file reads as one or two columns of numbers."""
     text = _with_gps_times(head.decode(encoding_of(head), "replace"))
     if not text or "\0" in text:
         return False
@@ -150,7 +149,7 @@ def is_numeric_text(head: bytes) -> bool:
 def _text(path: Path, request: Request) -> str:
     with path.open("rb") as file:
         packed = file.read(MAX_TEXT_BYTES + 1)
-    # Each member takes time, even an empty one; by chance alone few bytes are taken for one.
+    # Each member takes time, even an empty one. The magic bytes rarely occur by chance.
     if packed.startswith(_GZIP) and packed.count(_GZIP) > _MOST_GZIP_MEMBERS:
         raise TooLargeError(
             f"{request.shown_name} is gzipped in over {_MOST_GZIP_MEMBERS:,} pieces: gzip the "
@@ -175,14 +174,14 @@ def _text(path: Path, request: Request) -> str:
 
 
 def _with_gps_times(text: str) -> str:
-    """A text with lines that end as ours do, and GPS seconds for UTC where it begins with any."""
+    """Normalise line ends, and replace UTC by GPS seconds if the beginning has UTC times."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return utc_as_gps(text) if utc_as_gps(text[:_HEAD_BYTES]) != text[:_HEAD_BYTES] else text
 
 
 def _stated_rate(comments: str) -> float | None:
-    """The sample rate in Hz that comments state; other frequencies may stand beside it."""
+    """Return the sample rate in Hz that comments state; other frequencies may be stated too."""
     for pattern in _RATES:
         is_sure = pattern is not _RATES[-1]
         if not is_sure and _OF_FILTERS.search(comments):
@@ -199,7 +198,7 @@ def _stated_rate(comments: str) -> float | None:
 
 
 def _said(comments: str) -> Iterator[Said]:
-    """Times, a duration and a number of samples that comments state, with what stands before."""
+    """Yield times, a duration and a number of samples from comments, named by preceding text."""
     for line in comments.splitlines():
         if not OF_FILES.search(line):
             for one in _GPS.finditer(line):
@@ -212,22 +211,22 @@ def _said(comments: str) -> Iterator[Said]:
 
 
 def _are_row_numbers(column: np.ndarray) -> bool:
-    """Whether a first column counts rows, as pandas writes them; it is no time of strain."""
+    """Return whether a first column is row numbers, as pandas writes them, rather than times."""
     return column[0] in (0, 1) and np.array_equal(column, np.arange(column.size) + column[0])
 
 
 class _Layout(NamedTuple):
-    """How the rows of a text are laid out."""
+    """The layout of the rows of a text."""
 
     comments: str
     delimiter: str | None  # None: blanks
     n_columns: int
-    n_skipped: int  # lines before the first number
-    names: tuple[str, ...] = ()  # of the columns, in small letters, where there are any
+    n_skipped: int  # lines before the first row
+    names: tuple[str, ...] = ()  # names of columns in lower case, if any
     has_decimal_commas: bool = False
 
     def fields(self, line: str) -> list[str]:
-        """The fields of a row, with points in their numbers."""
+        """Return the fields of a row, with decimal points in their numbers."""
         return _fields(line, self.delimiter, has_commas=self.has_decimal_commas)
 
 
@@ -237,7 +236,7 @@ def _fields(line: str, delimiter: str | None, *, has_commas: bool) -> list[str]:
 
 
 def _whole_rows(text: str, layout: _Layout) -> str:
-    """The text without a last row that was cut off within."""
+    """Return the text without a truncated last row."""
     at = text.rfind("\n") + 1
     last = text[at:].strip()
     is_cut = last and last[0] not in "#%" and len(last.split(layout.delimiter)) < layout.n_columns
@@ -245,7 +244,7 @@ def _whole_rows(text: str, layout: _Layout) -> str:
 
 
 def _printed_step(head: str, layout: _Layout, column: int) -> float:
-    """To how many seconds the times are printed: 0.001 for three decimals."""
+    """Return the precision in seconds of the printed times: 0.001 for three decimals."""
     finest = 0.0
     for line in head.splitlines()[layout.n_skipped : layout.n_skipped + _LINES_FOR_STEP]:
         with suppress(InvalidOperation, IndexError):
@@ -256,10 +255,10 @@ def _printed_step(head: str, layout: _Layout, column: int) -> float:
 
 
 def _layout(head: str, request: Request) -> _Layout:
-    """The layout of a text, from its comments, one line of names, and its first row of numbers.
+    """Find the layout from the comments, one line of names, and the first row of numbers.
 
     Raises:
-        FormatError: if there are no such rows, or more columns than names tell apart.
+        FormatError: if there are no such rows, or more columns than the names explain.
     """
     comments: list[str] = []
     for number, line in enumerate(head.splitlines()):
@@ -275,7 +274,7 @@ def _layout(head: str, request: Request) -> _Layout:
                     one for one in said if len(one) == len(fields) and set(one) & set(TIMES_NAMES)
                 )
                 names = next(are_names, ())
-                if not names and len(fields) == 3 and not fields[2]:  # a comma too many
+                if not names and len(fields) == 3 and not fields[2]:  # a trailing comma
                     names = ("time", "strain", "")
                 if len(fields) > 2 and not names:
                     raise _wrong_columns(request)
@@ -292,13 +291,13 @@ def _layout(head: str, request: Request) -> _Layout:
 
 
 def _names(line: str, delimiter: str | None) -> tuple[str, ...]:
-    """Names of columns in small letters, without units."""
+    """Return column names in lower case, without units."""
     fields = _fields(line.lstrip("#% ").lower(), delimiter, has_commas=False)
     return tuple(_UNIT.sub("", name).strip().replace(" ", "_") for name in fields)
 
 
 def _chosen(layout: _Layout, request: Request) -> list[int]:
-    """Which columns are meant: of time, where there is one, and of strain.
+    """Return which columns are used: time, if there is one, and strain.
 
     Raises:
         FormatError: if several may be strain; ``channel`` or ``ifo`` chooses.
@@ -346,9 +345,9 @@ def _parse(text: str, layout: _Layout, columns: list[int], request: Request) -> 
 
 
 def _numbers(text: str, layout: _Layout, columns: list[int]) -> np.ndarray:
-    """The columns of a text, each row of as many."""
+    """Parse the chosen columns; every row must have the same number of columns."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # numpy only warns of an empty file
+        warnings.simplefilter("error")  # numpy only warns about an empty file
         found = np.loadtxt(
             io.StringIO(text),
             delimiter=layout.delimiter,
@@ -362,7 +361,7 @@ def _numbers(text: str, layout: _Layout, columns: list[int]) -> np.ndarray:
 
 
 def _plain(text: str, layout: _Layout) -> str:
-    """A text with its numbers as Python writes them, and NaN for what stands for no value."""
+    """Rewrite numbers in Python's notation, and missing values as NaN."""
     text = text.replace('"', "")
     if layout.has_decimal_commas:
         text = text.replace(",", ".")
