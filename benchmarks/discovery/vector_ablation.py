@@ -87,7 +87,7 @@ def shipped(steps: int | None) -> GuidedConfig:
 
 
 def looks_once(kept: Path, config: GuidedConfig, packs: dict[str, Pack]) -> dict[str, RawFeatures]:
-    """AugmentedFeatures at the whole packs, made once."""
+    """Features of the augmented packs, computed once."""
     if not kept.exists():
         made = scattering_features(
             ScatteringVAE(config.architecture), packs, config.looks, config.seed
