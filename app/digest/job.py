@@ -21,19 +21,19 @@ from app.core.settings import MAIL_PORTS, Settings
 from app.digest.service import Digest, Sent, digest, unsent
 from app.jobs.records import JobContext, JobRecord, OneTransaction
 
-TIMEOUT_S = 10.0  # from the name to the status of the answer
-MAIL_WITHIN_S = 20.0  # for the whole of it
+TIMEOUT_S = 10.0  # from the name lookup to the status of the response
+MAIL_WITHIN_S = 20.0  # for the whole SMTP session
 _log = logging.getLogger("digest")
 
 
 class DigestHandler(OneTransaction):
     """Sends the summary. A receiver that fails is recorded and does not block others.
 
-    The result says which receivers accepted it; the others are sent it again (``request_due``).
+    The result says which receivers accepted it; it is sent again to the others (``request_due``).
     """
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """The digest, and what became of it."""
+        """Send the digest, and return it with the result for each receiver."""
         settings = context.settings
         known: dict[str, Callable[[Digest], Sent]] = {}
         if settings.digest_webhook is not None:
@@ -42,7 +42,7 @@ class DigestHandler(OneTransaction):
         if settings.digest_mail:
             known["mail"] = partial(send_mail, settings, key=str(job.id))
         wanted = job.parameters.get("receivers", known)
-        # All before the first is sent: a receiver takes its time, and what comes meanwhile is new.
+        # Make all digests before sending, because sending takes time in which more may happen.
         digests = {name: unsent(session, name) for name in known if name in wanted}
         sent = {name: known[name](made) for name, made in digests.items()}
         nowhere = (
@@ -62,11 +62,11 @@ def _as_json(made: Digest) -> dict[str, Any]:
 
 
 def _send(address: str, page: str, made: Digest) -> Sent:
-    """Post it to the webhook. The address may be secret, so it is never shown."""
+    """Post the digest to the webhook. The address may be secret, so it is never shown."""
     message = {"text": "\n".join([*made.message, page]), "digest": _as_json(made)}
     statuses: list[int] = []
 
-    def begin(answer: httpx.Response) -> None:  # its body is not read: it might have no end
+    def begin(answer: httpx.Response) -> None:  # do not read the body: it may be endless
         statuses.append(answer.status_code)
 
     try:
@@ -80,9 +80,9 @@ def _send(address: str, page: str, made: Digest) -> Sent:
 
 
 def send_mail(settings: Settings, made: Digest, key: str) -> Sent:
-    """Mail it; the outcome in a sentence, without addresses or secrets.
+    """Mail the digest; describe the result in a sentence without addresses or secrets.
 
-    ``key`` is the same for a repeated message, so that a mailbox can recognise it.
+    ``key`` is the same for a repeated message, so that a mail reader can recognise it.
     """
     server = urlsplit(settings.smtp_url.get_secret_value() if settings.smtp_url else "")
     message = _message(settings, made, key)
@@ -95,7 +95,7 @@ def send_mail(settings: Settings, made: Digest, key: str) -> Sent:
         return _failed(_reason(error))
     number = len(settings.digest_mail)
     taken = f"The mail server took it for {number - len(refused)} of {number} addresses."
-    if refused:  # not sent again: the others have it
+    if refused:  # not sent again, because the other addresses have it
         _log.warning("digest: %s", taken)
     return Sent(taken, is_taken=True)
 
@@ -107,19 +107,19 @@ def _message(settings: Settings, made: Digest, key: str) -> EmailMessage:
     message["To"] = ", ".join(settings.digest_mail)
     message["Date"] = format_datetime(made.until)
     message["Message-ID"] = f"<digest-{key}@{settings.mail_sender.rpartition('@')[2]}>"
-    message["Auto-Submitted"] = "auto-generated"  # nobody's holiday notice need answer it
+    message["Auto-Submitted"] = "auto-generated"  # no out-of-office reply, please (RFC 3834)
     page = f"{settings.base_url}/ui/digest"
     message.set_content("\n".join([*made.message, "", page, ""]))
     return message
 
 
 class _Bounded(smtplib.SMTP):
-    """A session that ends after MAIL_WITHIN_S, whatever the server does.
+    """An SMTP session that ends after MAIL_WITHIN_S, whatever the server does.
 
-    smtplib's timeout applies to single reads, and a server may send its greeting byte by byte.
+    The timeout of smtplib applies to single reads, and a server may send its greeting byte by byte.
     """
 
-    def connect(  # type: ignore[override]  # of typeshed's names
+    def connect(  # type: ignore[override]  # typeshed has other parameter names
         self, host: str, port: int, source_address: tuple[str, int] | None = None
     ) -> tuple[int, bytes]:
         self._end = threading.Timer(MAIL_WITHIN_S, self._cut)
@@ -142,13 +142,13 @@ class _Bounded(smtplib.SMTP):
 
 
 class _BoundedTls(_Bounded, smtplib.SMTP_SSL):
-    """The same, encrypted from the start."""
+    """The same with TLS from the start."""
 
 
 def _session(server: SplitResult) -> smtplib.SMTP:
-    """A session with the server, encrypted and logged in as its address says."""
+    """Open a session, encrypted and logged in as the server's URL says."""
     host, port = server.hostname or "", server.port or MAIL_PORTS[server.scheme]
-    # Named, because smtplib would ask the name server for the rest of the name.
+    # Given, because smtplib would otherwise query DNS for the full name.
     options: dict[str, Any] = {"local_hostname": socket.gethostname(), "timeout": MAIL_WITHIN_S}
     context = ssl.create_default_context()
     if server.scheme == "smtps":

@@ -1,4 +1,4 @@
-"""The page of the summary of what is new."""
+"""The page of the daily summary."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -18,7 +18,7 @@ router = APIRouter(route_class=PageRoute)
 
 @dataclass(frozen=True)
 class DigestPage(PageContext):
-    """What is new."""
+    """The page "What is new"."""
 
     template: ClassVar[str] = "digest.html"
     section: ClassVar[str] = "digest"
@@ -26,8 +26,8 @@ class DigestPage(PageContext):
     digest: Digest
     days: int
     spans: tuple[int, ...]  # in days
-    failed: tuple[tuple[str, str, str], ...]  # address, what it was, why
-    is_any_waiting: bool  # of earlier clusterings, for review
+    failed: tuple[tuple[str, str, str], ...]  # address, kind of job, reason
+    is_any_waiting: bool  # do clusters of earlier runs wait for review?
     sent: Sending | None
 
 
@@ -35,7 +35,7 @@ class DigestPage(PageContext):
 def page(
     request: Request, session: SessionDep, _: Reader, days: Annotated[int, Query()] = 1
 ) -> Response:
-    """What is new since yesterday, or in the days asked for."""
+    """What is new since yesterday, or in the given number of days."""
     made = digest(session, days=days)
     context = DigestPage(
         digest=made,

@@ -1,4 +1,4 @@
-"""What is new in the catalogue, for the page, the API, the webhook and the mail."""
+"""What is new in the catalogue, for the page, the API, the webhook and mail."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from app.jobs.tables import Job
 KIND = "digest"
 AUTHOR = "scheduler"
 MOST_DAYS = 31
-AGAIN_AFTER = timedelta(hours=1)  # to a receiver that did not take it
+AGAIN_AFTER = timedelta(hours=1)  # wait before sending again to a receiver that failed
 _MOST_LISTED = 50
 _ACTS = {
     "promote": "clusters named",
@@ -66,17 +66,17 @@ class NewRun(Model):
     @computed_field(description="Why its false-discovery rate may not hold.")  # type: ignore[prop-decorator]
     @property
     def doubt(self) -> str | None:
-        """The warning in words; None if there is none."""
+        """Why its false-discovery rate may not hold; None if nothing speaks against it."""
         return doubt_of(self.findings)
 
     @property
     def of(self) -> str:
-        """What was clustered."""
+        """What was clustered, for example "H1"."""
         return population(self.scope, self.ifo, is_simulated=self.is_simulated)
 
     @property
     def sentence(self) -> str:
-        """In words."""
+        """The run in a sentence."""
         flagged = count(self.n_flagged, "glitch", "glitches")
         found = f"{flagged} flagged, {count(self.n_clusters, 'cluster', 'clusters')}"
         waiting = f"{self.n_waiting:,}" if self.n_waiting else "none"
@@ -112,10 +112,10 @@ class Digest(Model):
 
     @property
     def headline(self) -> str:
-        """The same in a line."""
+        """The digest in one line."""
         counts = (
             (sum(one.count for one in self.glitches), "new glitch", "new glitches"),
-            # Each by itself: runs of H1 and of all detectors may find the same glitches.
+            # Not summed: runs of H1 and of all detectors may find the same glitches.
             *(
                 (one.n_waiting, f"cluster of {one.of} to review", f"clusters of {one.of} to review")
                 for one in self.runs
@@ -128,7 +128,7 @@ class Digest(Model):
 
     @property
     def sentences(self) -> list[str]:
-        """The same in words; one sentence where nothing is new."""
+        """The digest in sentences; a single one if nothing is new."""
         stored = ", ".join(
             f"{one.count:,} new{' simulated' * one.is_simulated} "
             f"{'glitch' if one.count == 1 else 'glitches'} of {one.ifo or 'no named detector'}"
@@ -148,12 +148,12 @@ class Digest(Model):
 
     @property
     def message(self) -> list[str]:
-        """The lines of a message: since when, and what."""
+        """The lines of a message: the start time and the sentences."""
         return [f"Since {self.since:%Y-%m-%d %H:%M} UTC:", *self.sentences]
 
 
 def digest(session: Session, *, days: int = 1, since: datetime | None = None) -> Digest:
-    """What is new in the last days, or since a time."""
+    """Collect what is new in the last days, or since a time."""
     if not 1 <= days <= MOST_DAYS:
         raise InvalidRequestError(
             f"days must lie between 1 and {MOST_DAYS}, not {days}: 1 is since yesterday.",
@@ -163,7 +163,7 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
     since = since or until - timedelta(days=days)
     glitches = session.execute(
         select(Glitch.ifo, Glitch.is_simulated, func.count().label("count"))
-        # Ids are in order of time, and indexed. Those of a clock that was ahead are of that time.
+        # Ids are indexed and sorted by time of creation, by the clock of the machine at that time.
         .where(Glitch.id >= least_of(since), Glitch.id < least_of(until))
         .group_by(Glitch.ifo, Glitch.is_simulated)
         .order_by(Glitch.is_simulated, Glitch.ifo)
@@ -175,7 +175,7 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
         in_run.where(
             Cluster.state == "flagged",
             ~exists()
-            .where(later.previous_run_id == ClusteringRun.id)  # there they wait
+            .where(later.previous_run_id == ClusteringRun.id)  # they wait in the later run
             .correlate(ClusteringRun),
         )
         .correlate(ClusteringRun)
@@ -186,7 +186,7 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
         select(
             *(ClusteringRun.id, ClusteringRun.scope, ClusteringRun.ifo),
             *(ClusteringRun.is_simulated, ClusteringRun.author, ClusteringRun.n_flagged),
-            *(n_clusters.label("n_clusters"), n_waiting),  # what reviewers made of them counts
+            *(n_clusters.label("n_clusters"), n_waiting),  # after splits by reviewers
             ClusteringRun.findings,
         )
         .where(ClusteringRun.created_at.between(since, until))
@@ -223,14 +223,14 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
 def _decided(
     session: Session, table: type[ReviewEvent] | type[ClassEvent], since: datetime, until: datetime
 ) -> Iterator[tuple[str, str]]:
-    """Author and act of what stands: nothing that was undone since, or done again after."""
+    """Yield author and action of the events that are in force, that is, not undone since."""
     events = session.execute(
         select(table.id, table.author, table.kind, table.undoes_event_id)
         .where(table.created_at.between(since, until))
         .order_by(table.id.desc())
     ).all()
     new = {event.id for event in events}
-    undone = set[int]()  # filled by the latest first, which nothing undid
+    undone = set[int]()  # filled from the latest event, which nothing undid
     for event in events:
         if event.undoes_event_id in new:
             if event.id not in undone:
@@ -241,17 +241,17 @@ def _decided(
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of a digest that was sent."""
+    """The result of sending a digest to a receiver."""
 
     told: str
-    is_taken: bool  # by anybody: else it is sent again
+    is_taken: bool  # by at least one address; if not, it is sent again
 
 
 def unsent(session: Session, receiver: str) -> Digest:
-    """What is new in the last day, and since the receiver took a day's if that is longer ago.
+    """Collect what is new in the last day, or since the receiver last accepted a digest.
 
-    So a worker that was busy, a service that was off and a receiver that was down leave nothing
-    out.
+    The earlier of the two is used, so that nothing is left out if a worker was busy, the service
+    was off or the receiver was down. Only daily digests count, not those that a clustering sends.
     """
     now = datetime.now(UTC)
     until, since = Job.result["until"].astext, Job.result["since"].astext
@@ -271,7 +271,7 @@ def unsent(session: Session, receiver: str) -> Digest:
 
 
 def _is_no_future(now: datetime) -> ColumnElement[bool]:
-    """Of jobs: not those made while a clock was far ahead, after which none would come for long."""
+    """Exclude jobs that a wrong clock dated in the future: they would block digests until then."""
     return Job.created_at < now + timedelta(days=1)
 
 
@@ -284,7 +284,7 @@ class Sending(Model):
 
 
 def last_sending(session: Session) -> Sending | None:
-    """The latest; None if nothing was ever sent."""
+    """Return the latest notification; None if none was ever sent."""
     row = session.execute(
         select(Job.id.label("job"), Job.finished_at, Job.result["sent"].astext.label("sent"))
         .where(Job.kind == KIND, Job.state == "succeeded", Job.result.has_key("sent"))
@@ -295,9 +295,9 @@ def last_sending(session: Session) -> Sending | None:
 
 
 def request_due(session: Session) -> JobRecord | None:
-    """The job that sends the digest of a day (UTC), or what a receiver did not take an hour ago.
+    """Create the job that sends today's digest (UTC), or repeats a failed one after an hour.
 
-    None where neither is due.
+    Returns None if neither is due.
     """
     now = datetime.now(UTC)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)

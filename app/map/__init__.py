@@ -1,1 +1,1 @@
-"""The map: two coordinates for each glitch, its columns for drawing, labels for a selection."""
+"""The map: coordinates of each glitch, its columns for drawing, labels for a selection."""

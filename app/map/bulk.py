@@ -1,4 +1,4 @@
-"""Labels for a selection of the map: many glitches in one transaction, undone together."""
+"""Labels for a selection on the map: many glitches in one transaction, undone together."""
 
 from collections.abc import Collection
 from typing import Any
@@ -30,14 +30,14 @@ def label_selection(
 ) -> records.BulkLabel:
     """Label a selection of glitches, all or none.
 
-    A glitch named twice is labelled once. With ``is_new`` the class is made for them, and the
-    undo takes it back too.
+    Duplicate ids count once. With ``is_new`` the class is created first, and the undo withdraws it.
 
     Raises:
-        PermissionDeniedError: if the caller is no reviewer.
-        InvalidRequestError: if there are none or too many, no such class, or no name of one.
-        NotFoundError: if one of them is not there.
-        ConflictError: if the class is retired, or the new one is there already.
+        PermissionDeniedError: if the caller is not a reviewer.
+        InvalidRequestError: if there are no or too many glitches, or if the class does not exist
+            or its name is not valid.
+        NotFoundError: if a glitch does not exist.
+        ConflictError: if the class is retired, or the new one exists already.
     """
     require_role(reviewer, Role.REVIEWER)
     wanted = set(glitch_ids)
@@ -90,7 +90,7 @@ def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> r
 
 
 def get_bulk_label(session: Session, bulk_id: UUID) -> records.BulkLabel:
-    """One such act."""
+    """Return one labelled selection."""
     row = session.execute(_ACTS.where(BulkLabel.id == bulk_id)).first()
     if row is None:
         raise NotFoundError(f"No selection was labelled under {bulk_id}.")
@@ -98,7 +98,7 @@ def get_bulk_label(session: Session, bulk_id: UUID) -> records.BulkLabel:
 
 
 def list_bulk_labels(session: Session, *, limit: int = 5) -> tuple[records.BulkLabel, ...]:
-    """The latest such acts, latest first."""
+    """Return the latest labelled selections, latest first."""
     rows = session.execute(_ACTS.order_by(BulkLabel.created_at.desc()).limit(limit))
     return tuple(records.BulkLabel.model_validate(row) for row in rows)
 

@@ -1,13 +1,13 @@
-"""The map as columns for drawing: one buffer, 36 bytes a glitch, little-endian, kept on disk.
+"""The map as columns for drawing: one buffer, 36 bytes per glitch, little-endian, kept on disk.
 
-The buffer starts with the eight bytes ``GLMAP001``, the length of the header that follows as an
-unsigned 32-bit integer, and the header, a JSON object padded with spaces to a multiple of eight
-bytes from the start. Then come the columns. The header names each with its type, its offset from
-the end of the header, and its length; it also holds what the columns index.
+The buffer starts with the eight bytes ``GLMAP001``, the length of the header as an unsigned 32-bit
+integer, and the header, a JSON object padded with spaces so that it ends at a multiple of eight
+bytes from the start. The columns follow. The header names each column with its type, its offset
+from the end of the header, and its length; it also holds the lists that columns index.
 
-A million points take seconds to gather and a fraction of one to read back, so they are built once
-for each state of the catalogue, then only read. A file is named after the version that it shows; a
-label, a clustering, a newcomer or a new layout makes another version.
+Gathering a million points takes seconds, and reading them back a fraction of one. So they are built
+once for each state of the catalogue. A file is named after its version; a label, a clustering, a
+new glitch or a new layout makes another version.
 """
 
 import hashlib
@@ -39,22 +39,22 @@ from glitch.observing_runs import ERA_ENDS_S, ERAS
 MAGIC = b"GLMAP001"
 _ALIGNED = 8
 _UNKNOWN_IFO = b"??"
-# Name -> (what the database sends, what the buffer holds).
+# Name -> (type sent by the database, type in the buffer).
 _COLUMNS: dict[str, tuple[str, str]] = {
     "x": (">f4", "<f4"),
     "y": (">f4", "<f4"),
-    "gps_time": (">f8", "<f8"),  # s; NaN where not known
-    "p_value": (">f4", "<f4"),  # lower is more novel; NaN where it could not be judged
-    "class": (">i4", "<u2"),  # index into ``classes``; 0 has no label
-    "cluster": (">i4", "<u2"),  # index into ``clusters``; 0 is in none
-    "ifo": ("S2", "<u1"),  # index into ``ifos``; 0 is not known
+    "gps_time": (">f8", "<f8"),  # s; NaN if unknown
+    "p_value": (">f4", "<f4"),  # lower is more novel; NaN if it could not be judged
+    "class": (">i4", "<u2"),  # index into ``classes``; 0: no label
+    "cluster": (">i4", "<u2"),  # index into ``clusters``; 0: in no cluster
+    "ifo": ("S2", "<u1"),  # index into ``ifos``; 0: unknown
     "is_simulated": ("?", "<u1"),
-    "snr": (">f4", "<f4"),  # NaN where not known
-    "peak_frequency": (">f4", "<f4"),  # Hz; NaN where not known
+    "snr": (">f4", "<f4"),  # NaN if unknown
+    "peak_frequency": (">f4", "<f4"),  # Hz; NaN if unknown
     "origin": (">i4", "<u1"),  # index into ``origins``; never 0
 }
-_MADE = {"run": "<u1"}  # index into ``runs``, of the time; 0 where that is not known
-# A column of categories -> the header's list that it is an index into.
+_MADE = {"run": "<u1"}  # index into ``runs``, computed from the time; 0: unknown
+# Column of categories -> list in the header that it indexes.
 CATEGORIES = {
     "class": "classes",
     "ifo": "ifos",
@@ -62,8 +62,8 @@ CATEGORIES = {
     "run": "runs",
     "cluster": "clusters",
 }
-# The clusters of the latest run over simulated glitches and of that over measured ones, since a
-# glitch is one or the other, largest first. What was split lives on as its parts.
+# The clusters of the latest run of simulated glitches and of the latest run of measured ones,
+# largest first. Split clusters are left out, because their parts are included.
 _SHOWN_CLUSTERS = """
 SELECT c.id, c.state, row_number() OVER (ORDER BY c.size DESC, c.id)::int4 AS number
 FROM cluster c WHERE c.state <> 'split' AND c.run_id IN (
@@ -95,7 +95,7 @@ class Columns:
 
 
 def build_columns(session: Session, projection: Projection, version: str) -> Columns:
-    """Every point of a projection with what it may be coloured by, ordered by id."""
+    """Build the columns of every point of a projection, ordered by id."""
     query = sql.SQL(_POINTS).format(
         shown=sql.SQL(_SHOWN_CLUSTERS),
         checkpoint=sql.Literal(projection.checkpoint_id),
@@ -132,7 +132,7 @@ def build_columns(session: Session, projection: Projection, version: str) -> Col
 
 
 def pack(header: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> bytes:
-    """The buffer of a header and its columns, each where its type can be read in place."""
+    """Pack a header and its columns into a buffer; each column is aligned for its type."""
     about, parts, offset = [], [], 0
     kinds = {name: kind for name, (_, kind) in _COLUMNS.items()} | _MADE
     for name, kind in kinds.items():
@@ -147,7 +147,7 @@ def pack(header: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> bytes:
 
 
 def unpack(buffer: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The header and the columns of a buffer, which are views of it."""
+    """Return the header and the columns of a buffer; the columns are views of it."""
     if not buffer.startswith(MAGIC):
         raise ValueError("This is no map of ours.")
     start = len(MAGIC) + 4
@@ -166,7 +166,7 @@ def unpack(buffer: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _classes(session: Session, ids: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """The possible classes, no label first, and the index of each glitch's class."""
+    """Return the classes, with "no label" first, and the index of each glitch's class."""
     rows = session.execute(
         select(GlitchClass.id, GlitchClass.name)
         .where(GlitchClass.state != "withdrawn")
@@ -175,7 +175,7 @@ def _classes(session: Session, ids: np.ndarray) -> tuple[list[dict[str, Any]], n
     index = np.zeros(max([row.id for row in rows], default=0) + 1, dtype=np.uint16)
     for number, row in enumerate(rows, start=1):
         index[row.id] = number
-    # A class may have been withdrawn between the two queries: its glitches have no label then.
+    # A class may have been withdrawn between the two queries; its glitches have no label then.
     known = np.where(ids < len(index), ids, 0)
     return [{"name": None}, *({"name": row.name} for row in rows)], index[known]
 
@@ -183,7 +183,7 @@ def _classes(session: Session, ids: np.ndarray) -> tuple[list[dict[str, Any]], n
 def _ifos(names: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
     found, index = np.unique(names, return_inverse=True)
     known = [one.decode() for one in found if one != _UNKNOWN_IFO]
-    # "?" sorts before every letter: where nothing is unknown, all indices move up by one.
+    # "?" sorts before letters. If no detector is unknown, 0 is not used: shift all indices by one.
     shifted = index + (len(known) == len(found))
     return [{"name": None}, *({"name": name} for name in known)], shifted
 
@@ -200,11 +200,11 @@ def _counted(entries: Sequence[dict[str, Any]], index: np.ndarray) -> list[dict[
 Coding = Literal["zstd", "gzip", "identity"]
 FOLDER = "map"  # in the data directory
 _WRITTEN_WITHIN_S = 3600.0
-_KEPT = 4  # versions; a reader half through an old one still has its ids
+_KEPT = 4  # versions; a client that still shows an old one needs its ids
 _LEVEL = 3
 _CHUNK = 1 << 18
-# Labels are added and revoked, never changed otherwise. They are counted because the latest id does
-# not tell of one that was given earlier and committed later.
+# Labels are only added and revoked. They are counted, because the latest id does not change when a
+# label with an earlier id is committed later.
 _STATE = """
 WITH runs AS (
   SELECT DISTINCT ON (is_simulated) id FROM clustering_run
@@ -215,14 +215,14 @@ SELECT (SELECT count(*) FROM label),
     FROM cluster c JOIN runs ON runs.id = c.run_id),
   (SELECT string_agg(id || name || state, ',' ORDER BY id) FROM glitch_class)
 """
-_building = threading.Lock()  # a second reader waits for the first one's file
+_building = threading.Lock()  # a second request waits for the file of the first
 
 
 def map_files(session: Session, data_dir: Path) -> MapFiles:
-    """The columns of the map as it is now, built if nobody asked for them before.
+    """Return the columns of the current map; build them if they are not on disk.
 
-    Novelty is shown as it was when the version was built: judging again makes no version of its own
-    unless a clustering follows.
+    Novelty is shown as it was when the version was built: judging the catalogue again makes a new
+    version only if a clustering follows.
     """
     projection = current_projection(session)
     version = map_version(session, projection)
@@ -236,15 +236,15 @@ def map_files(session: Session, data_dir: Path) -> MapFiles:
 
 
 def map_version(session: Session, projection: Projection) -> str:
-    """What the columns show, in 20 hexadecimal digits: another one where anything has changed."""
+    """Return 20 hexadecimal digits that identify the content of the columns."""
     state = session.execute(text(_STATE)).one()
-    # The time too: in a database made again the numbers begin again.
+    # The time too, because the ids of a new database start again at 1.
     about = (projection.id, projection.created_at, projection.n_points, *state)
     return hashlib.sha256(repr(about).encode()).hexdigest()[:20]
 
 
 def files_of_version(data_dir: Path, version: str) -> MapFiles:
-    """The files of a version."""
+    """Return the files of a version."""
     files = _files(data_dir / FOLDER, version)
     is_name = version.isalnum() and version.isascii()
     if not (is_name and files.ids.exists() and files.points.exists()):
@@ -253,7 +253,7 @@ def files_of_version(data_dir: Path, version: str) -> MapFiles:
 
 
 def coding_for(accept_encoding: str) -> Coding:
-    """How to compress for a client that accepts these codings."""
+    """Choose a compression that the client accepts, given its Accept-Encoding header."""
     names = {
         part.split(";")[0].strip()
         for part in accept_encoding.lower().split(",")
@@ -265,7 +265,7 @@ def coding_for(accept_encoding: str) -> Coding:
 
 
 def headers_for(files: MapFiles, coding: Coding) -> dict[str, str]:
-    """The headers of the points: cached by the client, and validated before each use."""
+    """Return headers of the points: the client caches them and revalidates before each use."""
     headers = {
         "ETag": f'"{files.version}-{coding}"',
         "Cache-Control": "private, no-cache",
@@ -275,13 +275,13 @@ def headers_for(files: MapFiles, coding: Coding) -> dict[str, str]:
 
 
 def is_known(if_none_match: str, files: MapFiles, coding: Coding) -> bool:
-    """Whether the client has these very bytes already."""
+    """Whether the client already has this version in this coding."""
     known = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
     return headers_for(files, coding)["ETag"] in known or "*" in known
 
 
 def stream(path: Path, coding: Coding) -> Iterator[bytes]:
-    """A zstd-compressed file as it is, compressed otherwise, or plain; in chunks."""
+    """Yield a zstd-compressed file in chunks: unchanged, as gzip, or uncompressed."""
     with path.open("rb") as file:
         if coding == "zstd":
             while chunk := file.read(_CHUNK):
@@ -291,7 +291,7 @@ def stream(path: Path, coding: Coding) -> Iterator[bytes]:
         if coding == "identity":
             yield from plain
             return
-        packer = zlib.compressobj(1, wbits=31)  # 31: with the header of gzip
+        packer = zlib.compressobj(1, wbits=31)  # 31: with a gzip header
         for chunk in plain:
             if packed := packer.compress(chunk):
                 yield packed
@@ -308,7 +308,7 @@ def _build(session: Session, projection: Projection, files: MapFiles) -> None:
     try:
         files.points.parent.mkdir(parents=True, exist_ok=True)
         for path, content in ((files.ids, columns.ids), (files.points, packed)):
-            # Another process may do the same: each writes aside, and both write the same.
+            # Another process may write the same content: write a temporary file and rename it.
             aside = path.with_suffix(f".{os.getpid()}")
             aside.write_bytes(content)
             aside.replace(path)
@@ -321,7 +321,7 @@ def _build(session: Session, projection: Projection, files: MapFiles) -> None:
 
 
 def _forget_old(folder: Path) -> None:
-    """Remove old versions, and what processes that were killed have left."""
+    """Remove old versions, and incomplete files of processes that were killed."""
     made = sorted(folder.glob("*.points.zst"), key=lambda path: path.stat().st_mtime)
     kept, dropped = ({_version(one) for one in some} for some in (made[-_KEPT:], made[:-_KEPT]))
     for one in folder.iterdir():

@@ -1,8 +1,8 @@
 """The job of kind ``project``: draw the map again, or place new glitches on it.
 
-UMAP runs during planning, because the glitches that are placed in its layout can only be divided
-into chunks when it exists. The new map is built beside the current one and replaces it when it is
-complete.
+UMAP runs during planning, because the other glitches, which are placed in its layout, can be
+divided into chunks only when it exists. The new map is built beside the current one and replaces it
+when it is complete.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,15 +24,15 @@ from app.models.checkpoints import search_facts
 from glitch.projection import Coordinates
 from glitch.types import LatentArray
 
-Ids = np.ndarray  # dtype V16, one uuid a row
+Ids = np.ndarray  # dtype V16, one UUID per row
 
 
 def sample_vectors(
     session: Session, checkpoint_id: int, most: int, latent_size: int
 ) -> tuple[Ids, LatentArray]:
-    """The glitches to lay out, by id: all, or a sample that depends only on their content.
+    """Read the glitches to lay out, by id: all, or a sample that depends only on their content.
 
-    A content digest serves as a random number that is the same in every run.
+    The content digest serves as a random number that is the same in every run.
     """
     query = (
         "SELECT id, mean FROM (SELECT g.id, e.mean FROM glitch g"
@@ -49,7 +49,7 @@ _UNPLACED = (
 
 
 def unplaced_ids(session: Session, projection_id: int, checkpoint_id: int) -> Ids:
-    """The glitches with an embedding and without a place, by id."""
+    """Return the glitches that have an embedding but no position, by id."""
     query = f"SELECT e.glitch_id {_UNPLACED} ORDER BY e.glitch_id"
     columns = {"id": "V16"}
     rows = _read(session, query, columns, checkpoint=checkpoint_id, projection=projection_id)
@@ -65,7 +65,7 @@ def unplaced_vectors(
     first: UUID,
     last: UUID,
 ) -> tuple[Ids, LatentArray]:
-    """The posterior means of the glitches of this range of ids that have no place, by id."""
+    """Read ids and posterior means of the glitches without a position in this range of ids."""
     query = (
         f"SELECT e.glitch_id, e.mean {_UNPLACED}"
         " AND e.glitch_id BETWEEN {first} AND {last} ORDER BY e.glitch_id"
@@ -77,7 +77,7 @@ def unplaced_vectors(
 def anchors_of(
     session: Session, projection_id: int, checkpoint_id: int, latent_size: int
 ) -> tuple[LatentArray, Coordinates]:
-    """The glitches that UMAP placed: their posterior means and places."""
+    """Read posterior means and positions of the glitches that UMAP placed."""
     query = (
         "SELECT p.x, p.y, e.mean FROM map_point p JOIN embedding e"
         " ON e.glitch_id = p.glitch_id AND e.checkpoint_id = {checkpoint}"
@@ -92,7 +92,7 @@ def anchors_of(
 def store_places(
     session: Session, projection_id: int, ids: Ids, places: Coordinates, *, is_anchor: bool
 ) -> None:
-    """Give these glitches their places."""
+    """Store the positions of these glitches."""
     columns = {"projection_id": "i4", "glitch_id": "V16", "x": "f4", "y": "f4", "is_anchor": "?"}
     rows = np.zeros(len(ids), dtype=list(columns.items()))
     rows["projection_id"], rows["glitch_id"], rows["is_anchor"] = projection_id, ids, is_anchor
@@ -101,7 +101,7 @@ def store_places(
 
 
 def count_points(session: Session, projection_id: int) -> int:
-    """Write down how many points a projection has and which is the latest; how many."""
+    """Store the number of points of a projection and its latest glitch; return the number."""
     placed = MapPoint.projection_id == projection_id
     n_points = session.scalar(select(func.count()).select_from(MapPoint).where(placed)) or 0
     last = session.scalar(
@@ -124,25 +124,25 @@ def _vectors(
 
 
 def _read(session: Session, query: str, columns: Mapping[str, Any], **values: object) -> np.ndarray:
-    """The result of a query, with values inserted at its placeholders in braces."""
+    """Return the result of a query, with values inserted at its placeholders in braces."""
     literals = {name: sql.Literal(value) for name, value in values.items()}
     statement = sql.SQL(query).format(**literals)
     return read_rows(session, statement, np.dtype(list(columns.items())))
 
 
 def _vector(latent_size: int) -> np.dtype:
-    """How pgvector sends one: the dimension, a reserve, the values."""
+    """Return the binary format of pgvector: dimension, unused field, values."""
     return np.dtype([("dim", ">i2"), ("unused", ">i2"), ("values", ">f4", (latent_size,))])
 
 
-GLITCHES = 20_000  # placed in a chunk: half a minute of work at most
+GLITCHES = 20_000  # in a chunk: at most half a minute of work
 
 
 class ProjectHandler:
-    """A ``JobHandler``; holds nothing between calls."""
+    """A ``JobHandler`` without state."""
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
-        """Lay out the sample where the map is drawn again, then the others by ranges of ids."""
+        """Lay out the sample if the map is drawn again; then yield the other glitches in ranges."""
         checkpoint_id = job.parameters["checkpoint_id"]
         if job.parameters["act"] == DRAW:
             projection_id = _lay_out(session, job, context)
@@ -162,7 +162,7 @@ class ProjectHandler:
     def run_chunk(
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
     ) -> ChunkResult:
-        """Place one range among the glitches that are laid out."""
+        """Place one range relative to the glitches that were laid out."""
         from glitch.projection import place
 
         checkpoint_id = job.parameters["checkpoint_id"]
@@ -185,7 +185,7 @@ class ProjectHandler:
         return ChunkResult()
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """Put the map into use; the ones before it go."""
+        """Put the map into use, and delete earlier ones."""
         checkpoint_id = job.parameters["checkpoint_id"]
         if job.parameters["act"] == DRAW:
             projection_id = session.scalars(
@@ -213,7 +213,7 @@ class ProjectHandler:
 
 
 def _lay_out(session: Session, job: JobRecord, context: JobContext) -> int:
-    """Lay out the sample and store it as a projection that is not in use yet; its id."""
+    """Lay out the sample and store it as a projection not yet in use; return its id."""
     from glitch.projection import lay_out
 
     checkpoint_id = job.parameters["checkpoint_id"]
@@ -222,7 +222,7 @@ def _lay_out(session: Session, job: JobRecord, context: JobContext) -> int:
     ids, vectors = sample_vectors(session, checkpoint_id, most, size)
 
     def report(share: float) -> None:
-        context.heartbeat()  # cancelled meanwhile: nothing of it is kept
+        context.heartbeat()  # raises if the job was cancelled, so that nothing is kept
         context.note(f"UMAP lays {len(ids):,} glitches out: {share:.0%} of its steps are done.")
 
     context.note(f"UMAP compares {len(ids):,} glitches with each other.")

@@ -11,9 +11,9 @@ from app.core.model import Model
 from app.jobs.records import JobRecord
 
 KIND = "project"
-SEED = 20_160_601  # of UMAP: the same catalogue, the same map
-LAID_OUT_AT_MOST = 50_000  # glitches that UMAP itself lays out; the others join them
-FEWEST = 3  # glitches below which a map says nothing
+SEED = 20_160_601  # of UMAP, so that equal catalogues give equal maps
+LAID_OUT_AT_MOST = 50_000  # glitches that UMAP lays out; the others are placed among them
+FEWEST = 3  # glitches that a map needs
 
 
 class Projection(Model):
@@ -29,26 +29,26 @@ class Projection(Model):
 
 @dataclass(frozen=True)
 class MapState:
-    """Whether there is a map, how far it is behind the catalogue, and what is done about it."""
+    """The current map, how many glitches it lacks, and the job that changes it."""
 
     checkpoint: str
-    projection: Projection | None  # None: none was drawn for the active checkpoint
+    projection: Projection | None  # None if none was drawn for the active checkpoint
     n_embedded: int
-    job: JobRecord | None  # one that is open, or else the latest if it failed
+    job: JobRecord | None  # the latest job, if it is open or failed
 
     @property
     def n_unplaced(self) -> int:
-        """Glitches of the catalogue that are not on the map yet."""
+        """Number of glitches in the catalogue that are not on the map yet."""
         return max(0, self.n_embedded - (self.projection.n_points if self.projection else 0))
 
 
 @dataclass(frozen=True)
 class MapFiles:
-    """The columns of a map, built and kept on disk under the version that they show."""
+    """The columns of a map, stored on disk under their version."""
 
-    version: str  # changes with whatever the columns show
+    version: str  # changes when the content changes
     points: Path  # zstd-compressed
-    ids: Path  # 16 bytes a glitch, in the order of the points
+    ids: Path  # 16 bytes per glitch, in the order of the points
 
 
 class BulkLabel(Model):

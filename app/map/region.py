@@ -1,6 +1,6 @@
 """A region of the map: the points within a polygon that pass the filters of the page.
 
-It is resolved on the columns that the client has, so that the labelled points are those that were
+It is computed from the columns that the client has, so that the labelled points are those that were
 drawn, even if the catalogue changed since.
 """
 
@@ -49,7 +49,7 @@ class Chosen:
 
 
 def read_region(text: str) -> Region:
-    """A region that came as JSON in a form."""
+    """Parse a region from the JSON text in a form."""
     try:
         return Region.model_validate_json(text)
     except ValidationError as error:
@@ -61,7 +61,7 @@ def read_region(text: str) -> Region:
 
 
 def resolve(data_dir: Path, region: Region) -> Chosen:
-    """The points of a region."""
+    """Find the points of a region."""
     files = files_of_version(data_dir, region.version)
     header, columns = unpack(zstandard.ZstdDecompressor().decompress(files.points.read_bytes()))
     mask = np.ones(header["n_points"], dtype=np.bool_)
@@ -75,7 +75,7 @@ def resolve(data_dir: Path, region: Region) -> Chosen:
     for name, (low, high) in region.ranges.items():
         if name not in ("gps_time", "snr", "peak_frequency", "p_value"):
             raise InvalidRequestError(f"There is no range of {name[:40]!r}.")
-        column = columns[name]  # a value that is not known passes no comparison
+        column = columns[name]  # NaN (unknown) passes no comparison
         if low is not None:
             mask &= column >= low
         if high is not None:

@@ -23,15 +23,15 @@ _SCHEDULER = "scheduler"
 def start_drawing(
     session: Session, *, principal: Principal, sample: int = LAID_OUT_AT_MOST
 ) -> JobRecord:
-    """Have the whole map laid out again; the old one stays in use until the new one is ready.
+    """Start a job that draws the whole map again; the old map is used until the new one is ready.
 
-    UMAP lays out ``sample`` glitches at most itself; the others join them.
+    UMAP lays out at most ``sample`` glitches; the others are placed among them.
 
     Raises:
         PermissionDeniedError: if the caller may only read.
         InvalidRequestError: if the sample is too small or too large.
         NotReadyError: if no checkpoint is active.
-        ConflictError: if too few glitches are embedded.
+        ConflictError: if too few glitches have an embedding.
     """
     require_role(principal, Role.SUBMITTER)
     if not SMALLEST_SAMPLE <= sample <= LARGEST_SAMPLE:
@@ -47,7 +47,7 @@ def start_drawing(
 
 
 def start_placing(session: Session, *, principal: Principal) -> JobRecord:
-    """Have the glitches that came since placed on the map; nothing on it moves.
+    """Start a job that places new glitches on the map; the others do not move.
 
     Raises:
         PermissionDeniedError: if the caller may only read.
@@ -95,7 +95,7 @@ def request_due_job(session: Session) -> JobRecord | None:
 
 
 def request_placing(session: Session) -> JobRecord | None:
-    """Start placing what came since, if there is a map and something came."""
+    """Start placing new glitches, if there is a map and there are new ones."""
     checkpoint_id = checkpoints.active_id(session)
     latest = session.scalar(select(Glitch.id).order_by(Glitch.id.desc()).limit(1))
     if checkpoint_id is None or latest is None:
@@ -107,7 +107,7 @@ def request_placing(session: Session) -> JobRecord | None:
 
 
 def latest_projection(session: Session, checkpoint_id: int) -> records.Projection | None:
-    """The map of a checkpoint; None if none is ready."""
+    """Return the map of a checkpoint; None if none is ready."""
     row = session.scalar(_latest(checkpoint_id))
     return None if row is None else records.Projection.model_validate(row)
 
@@ -122,7 +122,7 @@ def _latest(checkpoint_id: int) -> Select[Projection]:
 
 
 def current_projection(session: Session) -> records.Projection:
-    """The map of the active checkpoint."""
+    """Return the map of the active checkpoint."""
     found = latest_projection(session, checkpoints.active_checkpoint(session).id)
     if found is None:
         raise NotFoundError("The map has not been drawn yet: `POST /map` has a worker draw it.")
@@ -130,7 +130,7 @@ def current_projection(session: Session) -> records.Projection:
 
 
 def map_state(session: Session) -> MapState:
-    """The state of the map.
+    """Return the state of the map.
 
     Raises:
         NotReadyError: if no checkpoint is active.

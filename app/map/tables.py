@@ -1,4 +1,4 @@
-"""The tables of the map: projections, the position of each glitch, and labels given in bulk."""
+"""The tables of the map: projections, the position of each glitch, and labelled selections."""
 
 from datetime import datetime
 from uuid import UUID
@@ -25,20 +25,20 @@ class Projection(Base):
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey(Checkpoint.id))
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey(Job.id, ondelete="SET NULL"))
     seed: Mapped[int] = mapped_column(Integer)
-    n_laid_out: Mapped[int] = mapped_column(Integer)  # that UMAP placed; the others joined them
+    n_laid_out: Mapped[int] = mapped_column(Integer)  # glitches that UMAP placed
     n_points: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    last_glitch_id: Mapped[UUID | None]  # the latest glitch that has a place: ids grow with time
+    last_glitch_id: Mapped[UUID | None]  # the latest glitch with a position: ids grow with time
     is_ready: Mapped[bool] = mapped_column(server_default=text("false"))
     author: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class MapPoint(Base):
-    """The place of a glitch in a projection, each coordinate in [-1, 1]."""
+    """The position of a glitch in a projection, each coordinate in [-1, 1]."""
 
     __tablename__ = "map_point"
     __table_args__ = (
-        Index("ix_map_point_glitch_id", "glitch_id"),  # for the cascade of a glitch
+        Index("ix_map_point_glitch_id", "glitch_id"),  # for cascades when a glitch is deleted
         Index("ix_map_point_anchors", "projection_id", postgresql_where=text("is_anchor")),
     )
 
@@ -50,11 +50,11 @@ class MapPoint(Base):
     )
     x: Mapped[float] = mapped_column(REAL)
     y: Mapped[float] = mapped_column(REAL)
-    is_anchor: Mapped[bool]  # UMAP placed it, and newcomers are placed by it
+    is_anchor: Mapped[bool]  # placed by UMAP; new glitches are placed relative to it
 
 
 class BulkLabel(Base):
-    """Labels given to a selection at once; they are taken back together."""
+    """Labels given to a selection together; they are also undone together."""
 
     __tablename__ = "bulk_label"
     __table_args__ = (
@@ -65,7 +65,7 @@ class BulkLabel(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     class_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id))
     label_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid, dimensions=1))
-    made_class: Mapped[bool] = mapped_column(server_default=text("false"))  # with these labels
+    made_class: Mapped[bool] = mapped_column(server_default=text("false"))  # was the class new?
     author: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     undone_at: Mapped[datetime | None]

@@ -1,5 +1,5 @@
 """Novelty in SQL: conformal p-values against the labelled glitches.
 
-A labelled glitch is a reference, and calibrates if its class is established (``glitch.novelty``).
-Only glitches of the same detector judge each other, and simulated ones never judge real ones.
+Labelled glitches are references, and those of established classes calibrate (``glitch.novelty``). A
+glitch is compared only with those of the same detector, and never a real with a simulated one.
 """

@@ -1,6 +1,6 @@
 """Novelty of the whole catalogue: recompute the calibration and all p-values.
 
-Vectors are compared in memory, not in SQL: one matrix product is some fifty times faster than a
+Vectors are compared in memory, not in SQL: one matrix product is about fifty times faster than a
 scan for each glitch.
 """
 
@@ -38,11 +38,11 @@ from glitch.observing_runs import RUN_ENDS_S, observing_run
 from glitch.types import LatentArray
 
 REJUDGED_AT_ONCE = 5000
-_FETCHED = 10_000  # rows read from the database at once
+_FETCHED = 10_000  # rows read from the database at a time
 
 
 def set_references(session: Session, checkpoint_id: int) -> None:
-    """Let exactly those be references that carry the label of a class now."""
+    """Mark as references exactly those glitches whose label is a class that explains them."""
     is_known = is_of_a_class()
     session.execute(
         update(Embedding)
@@ -57,15 +57,15 @@ def set_references(session: Session, checkpoint_id: int) -> None:
 
 
 def recalibrate(session: Session, checkpoint_id: int) -> int:
-    """Take the references and calibration scores of a checkpoint again; call after a bulk load.
+    """Recompute the references and calibration scores of a checkpoint; call after a bulk load.
 
-    Of each population, observing run and condition at most ``MOST_CALIBRATION`` glitches
-    calibrate: of those of the lowest digests, which is a random choice, one for each episode of a
-    class (``glitch.novelty.episodes``). A catalogue of at most ``REJUDGED_AT_ONCE``
-    glitches is judged again too; a larger one is for ``rejudge``, in batches.
+    In each population, observing run and condition, the ``MOST_CALIBRATION`` glitches with the
+    lowest content digests (a random choice) are candidates, and one for each episode of a class
+    calibrates (``glitch.novelty.episodes``). A catalogue of at most ``REJUDGED_AT_ONCE`` glitches
+    is judged again too; call ``rejudge`` in batches for a larger one.
 
     Returns:
-        How many glitches calibrate now.
+        The number of glitches that calibrate now.
     """
     set_references(session, checkpoint_id)
     session.execute(
@@ -113,11 +113,11 @@ def rejudge(
     glitch_ids: Collection[UUID],
     known_by: dict[Population, Known] | None = None,
 ) -> int:
-    """Recompute and store the novelty of stored glitches; the number that is judged now.
+    """Recompute and store the novelty of stored glitches; return how many have a p-value now.
 
-    Glitches stored first had few references; call this after ``recalibrate``. Memory grows with
-    their number. ``known_by`` caches the known glitches of each population of this checkpoint
-    between calls.
+    Call it after ``recalibrate``, because glitches stored first had few references. Memory grows
+    with the number of glitches. ``known_by`` caches the known glitches of each population of this
+    checkpoint between calls.
     """
     known_by = {} if known_by is None else known_by
     populations: dict[Population | None, list[Stored]] = {}
@@ -160,7 +160,7 @@ def rejudge(
 def embedded_after(
     session: Session, checkpoint_id: int, last: UUID | None, most: int
 ) -> Sequence[UUID]:
-    """Glitches with an embedding under a checkpoint, by id: the next after the last one seen."""
+    """Return the next ``most`` glitches embedded under a checkpoint, after ``last``, by id."""
     page = select(Embedding.glitch_id).where(Embedding.checkpoint_id == checkpoint_id)
     if last is not None:
         page = page.where(Embedding.glitch_id > last)
@@ -168,7 +168,7 @@ def embedded_after(
 
 
 def load_known(session: Session, checkpoint_id: int, population: Population) -> Known:
-    """What the glitches of a population are judged by; some 300 bytes a reference."""
+    """Load the references and calibration of a population; about 300 bytes per reference."""
     keys, means, times = _read_references(session, checkpoint_id, population)
     references, places = References.ordered(means, times)
     order = np.argsort(keys)
@@ -190,7 +190,7 @@ def load_known(session: Session, checkpoint_id: int, population: Population) -> 
 def _read_references(
     session: Session, checkpoint_id: int, population: Population
 ) -> tuple[np.ndarray, LatentArray, Times]:
-    """The references of a population: ids as 16 bytes, means, GPS times (s; NaN if not known)."""
+    """Read the references of a population: ids (16 bytes), means, GPS times (s; NaN if unknown)."""
     keys: list[bytes] = []
     parts: list[LatentArray] = []
     times: list[float] = []
@@ -210,12 +210,12 @@ def _read_references(
 
 
 def as_keys(glitch_ids: Sequence[UUID]) -> np.ndarray:
-    """Ids as arrays of 16 bytes, which sort as the ids do."""
+    """Convert ids to 16-byte strings, which sort in the same order."""
     return np.array([one.bytes for one in glitch_ids], dtype="S16")
 
 
 def _calibrating(checkpoint_id: int) -> Select[*tuple[Any, ...]]:
-    """The glitches that may calibrate: id, detector, whether simulated, mean, time, class."""
+    """Select the glitches that may calibrate: id, detector, is simulated, mean, time, class."""
     run = func.width_bucket(Glitch.gps_time, cast(list(RUN_ENDS_S), ARRAY(Numeric)))
     place = func.row_number().over(
         partition_by=(Glitch.ifo, Glitch.is_simulated, run, Embedding.condition),
@@ -243,7 +243,7 @@ def _calibrating(checkpoint_id: int) -> Select[*tuple[Any, ...]]:
         )
         .join(ranked, ranked.c.id == Embedding.glitch_id)
         .where(Embedding.checkpoint_id == checkpoint_id, ranked.c.place <= MOST_CALIBRATION)
-        # Which of one moment, or of copies without a time, stands for them is always the same.
+        # Fixed order, so that the same glitch always represents its episode or its copies.
         .order_by(Embedding.glitch_id)
     )
 
@@ -252,7 +252,7 @@ _STORE_CALIBRATION = text(
     "UPDATE embedding SET calibration_score = new.score, calibration_run = new.run"
     " FROM unnest(:ids, :scores, :runs) AS new (glitch_id, score, run)"
     " WHERE embedding.checkpoint_id = :checkpoint_id AND embedding.glitch_id = new.glitch_id"
-    " AND embedding.is_reference"  # else its label was revoked since it was read
+    " AND embedding.is_reference"  # the label may have been revoked since it was read
 ).bindparams(
     bindparam("ids", type_=ARRAY(Uuid)),
     bindparam("scores", type_=ARRAY(Double)),
@@ -263,7 +263,7 @@ _STORE_JUDGEMENTS = text(
     " is_judged = new.p IS NOT NULL, not_judged_reason = new.reason, judged_within = new.run"
     " FROM unnest(:ids, :scores, :ps, :reasons, :runs) AS new (glitch_id, score, p, reason, run)"
     " WHERE embedding.checkpoint_id = :checkpoint_id AND embedding.glitch_id = new.glitch_id"
-    # Rows that stay as they are are not written again.
+    # Do not rewrite rows that do not change.
     " AND (novelty_score, p_value, is_judged, not_judged_reason, judged_within)"
     " IS DISTINCT FROM (new.score, new.p, new.p IS NOT NULL, new.reason, new.run)"
 ).bindparams(

@@ -1,4 +1,4 @@
-"""The effect of a change of labels on the references and the calibration."""
+"""The effect of label changes on the references and the calibration."""
 
 from collections.abc import Collection
 from decimal import Decimal
@@ -17,15 +17,15 @@ from app.novelty.single import MOST_CALIBRATION, ReferenceScope, score_against
 from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S
 from glitch.observing_runs import observing_run
 
-CALIBRATED_AT_ONCE = 8  # labels changed together: each is scored by a scan of all references
-_AUTHOR = "labelling"  # of the job that follows many changes
+CALIBRATED_AT_ONCE = 8  # changed labels; each is scored by a scan of all references
+_AUTHOR = "labelling"  # author of the job created after many changes
 
 
 def note_class_changes(session: Session, glitch_ids: Collection[UUID]) -> None:
-    """Let glitches join or leave the references and the calibration after their labels changed.
+    """Update the references and the calibration after the labels of these glitches changed.
 
-    A few are scored at once; after many, and for all others that the change concerns, a job does
-    it (``app.novelty.job``).
+    If they are few, they are scored at once. If they are many, a job scores them; it also updates
+    all other glitches that the change affects (``app.novelty.job``).
     """
     is_known = (
         select(is_of_a_class())
@@ -47,9 +47,9 @@ def note_class_changes(session: Session, glitch_ids: Collection[UUID]) -> None:
 
 
 def _calibrate(session: Session, glitch_id: UUID) -> None:
-    """Score a glitch by the other references under every checkpoint, if it is to calibrate.
+    """Score a glitch by the other references under every checkpoint, if it should calibrate.
 
-    It does not calibrate if another one of its class represents its episode
+    It does not calibrate if another glitch of its class represents its episode
     (``glitch.novelty.episodes``).
     """
     glitch = session.execute(
@@ -104,9 +104,9 @@ def _is_represented(
     gps_time: Decimal | None,
     class_id: int,
 ) -> bool:
-    """Whether one of its class and episode, or a copy of it, calibrates already."""
+    """Whether a glitch of the same class and episode, or a copy, calibrates already."""
     is_same = Embedding.mean.cosine_distance(np.asarray(mean)) <= COPY_DISTANCE
-    if gps_time is not None:  # PostgreSQL refuses a NULL of which it knows no type
+    if gps_time is not None:  # PostgreSQL refuses a NULL of unknown type
         is_near = func.abs(Glitch.gps_time - gps_time) <= EPISODE_S
         is_same = case((Glitch.gps_time.is_(None), is_same), else_=is_near)
     found = (

@@ -8,11 +8,11 @@ from app.glitches.tables import Embedding, Glitch
 from glitch.novelty import LEAST_OF_CLASS
 from glitch.taxonomy import CATCH_ALLS
 
-Population = tuple[str, bool]  # detector, whether simulated: only like is compared with like
+Population = tuple[str, bool]  # detector, is simulated; only compared within a population
 
 
 def in_population(checkpoint_id: int, population: Population) -> list[ColumnElement[bool]]:
-    """Embeddings of a population under a checkpoint."""
+    """Return conditions for the embeddings of a population under a checkpoint."""
     ifo, is_simulated = population
     return [
         Embedding.checkpoint_id == checkpoint_id,
@@ -22,13 +22,13 @@ def in_population(checkpoint_id: int, population: Population) -> list[ColumnElem
 
 
 def angle(cosine_distance: ColumnElement[float]) -> ColumnElement[float]:
-    """The distance; 1 from a vector of zeros, for which pgvector answers NaN."""
+    """Return the distance; 1 from a vector of zeros, for which pgvector returns NaN."""
     not_a_number = cast(literal("NaN"), Double)
     return func.coalesce(func.nullif(cosine_distance, not_a_number), 1.0)
 
 
 def is_of_a_class() -> ColumnElement[bool]:
-    """Whether the enclosing statement's glitch carries the label of a class that explains it."""
+    """Whether the enclosing statement's glitch has the label of a class that explains it."""
     return (
         select(GlitchClass.id)
         .where(GlitchClass.id == Glitch.class_id, GlitchClass.name.not_in(CATCH_ALLS))
@@ -40,7 +40,7 @@ def is_of_a_class() -> ColumnElement[bool]:
 def is_established() -> ColumnElement[bool]:
     """Whether the enclosing statement's glitch is of a class with enough members to calibrate.
 
-    Asks for the last one needed only, which is a short index scan however large the class is.
+    Reads only the last member needed: a short index scan, however large the class is.
     """
     peer = aliased(Glitch)
     return (

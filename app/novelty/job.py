@@ -1,7 +1,7 @@
 """The job of kind ``judge``: update every p-value of the catalogue.
 
-It follows a batch, many labels at once, and an upgrade. Only one is open at a time: a request while
-one waits is served by it, and a request while one runs schedules another at its end.
+It follows a batch, many label changes, and an upgrade. Only one is open at a time: requests while
+it waits share it; a request while it runs creates another when it ends.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,15 +22,15 @@ from app.novelty.conditions import Population
 from glitch.novelty.known import Known
 
 KIND = "judge"
-JUDGED = 5000  # glitches in a chunk: some seconds of work
-AGAIN = "again"  # in the parameters of one at work: what it has done is out of date already
+JUDGED = 5000  # glitches in a chunk: a few seconds of work
+AGAIN = "again"  # parameter of a running job whose results are already out of date
 
 
 def request_judging(session: Session, author: str) -> UUID | None:
-    """Have the workers judge the catalogue again; repeated requests are one job.
+    """Create a job that judges the catalogue again; repeated requests share one job.
 
     Returns:
-        The job; None where no checkpoint is active, so that there is nothing to judge.
+        The job's id; None if no checkpoint is active, so that there is nothing to judge.
     """
     checkpoint_id = active_id(session)
     if checkpoint_id is None:
@@ -65,13 +65,13 @@ def _create(session: Session, checkpoint_id: int, author: str, key: str) -> UUID
 
 
 class JudgeHandler:
-    """A ``JobHandler``. What is known is kept from chunk to chunk of one job."""
+    """A ``JobHandler``. It caches the known glitches between the chunks of one job."""
 
     def __init__(self) -> None:
         self._known: tuple[UUID, dict[Population, Known]] | None = None
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
-        """Take the calibration again, then ranges of ids; a small catalogue is judged by that."""
+        """Recalibrate, then yield ranges of ids; recalibration already judges a small catalogue."""
         checkpoint_id = job.parameters["checkpoint_id"]
         recalibrate(session, checkpoint_id)
         last: UUID | None = None
@@ -105,7 +105,7 @@ class JudgeHandler:
         return ChunkResult()
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """The number of judged glitches; schedules another job if something changed meanwhile."""
+        """Return the number of judged glitches; create another job if labels changed meanwhile."""
         self._known = None
         context.heartbeat()
         checkpoint_id = job.parameters["checkpoint_id"]
@@ -119,7 +119,7 @@ class JudgeHandler:
             select(Job.parameters).where(Job.id == job.id).with_for_update(key_share=True)
         )
         if parameters is not None and AGAIN in parameters:
-            # This one is open until this transaction ends, and keys of open jobs are unique.
+            # This job is open until the transaction ends, and keys of open jobs are unique.
             key = str(checkpoint_id) if job.key != str(checkpoint_id) else f"{checkpoint_id} again"
             _create(session, checkpoint_id, str(parameters[AGAIN]), key)
         return {"judged": judged, "calibrating": calibrating}

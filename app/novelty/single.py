@@ -1,9 +1,8 @@
-"""The novelty of one glitch, by one search of the references in SQL.
+"""The novelty of one glitch, by a search of the references in SQL.
 
-If the checkpoint has a vector index, it is searched first. An index may miss references, which
-makes the distance larger and the p-value smaller, never the reverse: a glitch that is not novel by
-the index is not novel. A glitch with a p-value of ``EXACT_BELOW`` or less is judged again by a
-scan.
+If the checkpoint has a vector index, it is searched first. An index may miss references. That makes
+the distance larger and the p-value smaller, never the reverse, so a glitch that is not novel by the
+index is not novel. If the p-value is at most ``EXACT_BELOW``, the search is repeated by a scan.
 """
 
 import math
@@ -26,9 +25,9 @@ from glitch.novelty import LEAST_REFERENCES, NEAREST, TIE, Calibration, Judgemen
 from glitch.novelty.episodes import same_event
 from glitch.observing_runs import observing_run
 
-MOST_CALIBRATION = 2000  # of a detector, kind and run; finer p-values change no decision
-EXACT_BELOW = 0.1  # p-values that may flag are never the index's
-_FETCHED = LEAST_REFERENCES  # more than the nearest, as some may be of the same event
+MOST_CALIBRATION = 2000  # per detector, origin and run; finer p-values change no decision
+EXACT_BELOW = 0.1  # p-values that may lead to a flag never come from the index
+_FETCHED = LEAST_REFERENCES  # more than needed, because some may be of the same event
 NO_DETECTOR = Judgement(
     None,
     None,
@@ -40,7 +39,7 @@ NO_DETECTOR = Judgement(
 
 @dataclass(frozen=True)
 class ReferenceScope:
-    """The glitches with which one is compared, without itself."""
+    """The references to compare a glitch with, without the glitch itself."""
 
     checkpoint_id: int
     ifo: str | None
@@ -48,7 +47,7 @@ class ReferenceScope:
     left_out: UUID | None = None
 
     def values(self) -> dict[str, Any]:
-        """What the statements below bind."""
+        """Return the parameters of the statements below."""
         return {**vars(self), "left_out": self.left_out or NOBODY}
 
 
@@ -63,15 +62,15 @@ def judge_novelty(
     condition: str,
     exclude_id: UUID | None = None,
 ) -> Judgement:
-    """The novelty of a latent vector.
+    """Judge the novelty of a latent vector.
 
-    Simulated glitches are judged only by simulated ones, and without a detector none can be judged.
-    The time decides the observing run and the episode; only labelled glitches of the same condition
-    (``glitch.novelty.conditions``) calibrate. A stored glitch must not judge itself:
-    ``exclude_id``.
+    Simulated glitches are compared only with simulated ones, and without a detector none can be
+    judged. The time determines the observing run and the episode. Only labelled glitches of the
+    same condition (``glitch.novelty.conditions``) calibrate. ``exclude_id`` is the id of a glitch
+    that is stored already, which must not be compared with itself.
 
     Raises:
-        InvalidRequestError: a vector of another size or not finite.
+        InvalidRequestError: if the vector has another size or is not finite.
         NotFoundError: if there is no such checkpoint.
     """
     facts = checkpoints.search_facts(session, checkpoint_id)
@@ -114,7 +113,7 @@ def judge_novelty(
 def _calibration(
     session: Session, alike: ReferenceScope, score: float, condition: str
 ) -> dict[str | None, Calibration]:
-    """The number of calibrating glitches, and of those at least as novel, by observing run."""
+    """Count the calibrating glitches, and those at least as novel, by observing run."""
     values = {**alike.values(), "least": score - TIE, "condition": condition}
     return {
         run: Calibration(n, n_as_novel) for run, n, n_as_novel in session.execute(_COUNTS, values)
@@ -130,11 +129,13 @@ def score_against(
     is_reference: bool,
     index_size: int | None = None,
 ) -> tuple[float | None, int]:
-    """Distance to the ``NEAREST``-th nearest reference of another event, and how many there are.
+    """Return the distance to the ``NEAREST``-th nearest reference of another event, and the number.
 
-    As ``glitch.novelty.novelty_scores`` has it: to a reference, copies are no others. From
-    ``LEAST_REFERENCES`` on, how many is no longer counted. By the vector index (``index_size``: the
-    latent size) a reference may be missed, so the distance is never less than by a scan.
+    The distance is the same as in ``glitch.novelty.novelty_scores``: if the glitch is a reference,
+    its copies do not count. It is None if there are too few references. The number of references
+    is counted only up to ``LEAST_REFERENCES`` or a little more. With the vector index
+    (``index_size`` is the latent size) a reference may be missed, so the distance is never less
+    than by a scan.
     """
     if index_size is not None:
         prepare_index_scan(session)
@@ -145,7 +146,7 @@ def score_against(
         rows = session.execute(statement, {**values, "limit": limit}).all()
         distances = np.array([one for one, _ in rows], dtype=np.float64)
         apart = np.array([_seconds_between(time, gps_time) for _, time in rows], dtype=np.float64)
-        # To what is no reference a copy is one of the known, and near to it.
+        # For a glitch that is not a reference, a copy counts as a near known glitch.
         alikeness = distances if is_reference else np.full_like(distances, np.inf)
         others = distances[~same_event(alikeness, apart, np.zeros_like(apart))]
         if len(others) >= NEAREST:
@@ -155,7 +156,7 @@ def score_against(
         limit *= 4
 
 
-# Statements that every upload runs: to build one takes longer than to run it in a small catalogue.
+# Every upload runs these statements. Building one can take longer than running it, so cache them.
 @cache
 def _nearest_references(index_size: int | None) -> Select[*tuple[Any, ...]]:
     distance = angle(Embedding.mean.cosine_distance(QUERY))
@@ -195,5 +196,5 @@ _COUNTS = (
 
 
 def _seconds_between(one: Decimal | None, other: Decimal | None) -> float:
-    """NaN where either is not known."""
+    """Time difference in seconds; NaN if a time is unknown."""
     return math.nan if one is None or other is None else float(one - other)

@@ -1,4 +1,4 @@
-"""The map: the page, its points, details of points, labels for a selection."""
+"""The map: the page, its points, details of points, and actions on a selection."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ from glitch import projection as layout
 
 @dataclass(frozen=True)
 class MapPage(PageContext):
-    """Every glitch as a point."""
+    """The page with every glitch as a point."""
 
     template: ClassVar[str] = "map.html"
     section: ClassVar[str] = "map"
@@ -47,19 +47,19 @@ class MapPage(PageContext):
     is_drawn: bool
     is_empty_catalogue: bool
     heading: str
-    drawn: str | None  # when, of what, by whom
+    drawn: str | None  # when, with which model and how it was drawn
     unplaced: str | None  # how many are not on it yet
     job: JobNote | None
     colours: str  # JSON: name of a class -> its colour; "" for no label
-    words: str  # JSON: states of clusters and origins, as the other pages call them
-    classes: tuple[str, ...]  # that a selection may be labelled as
+    words: str  # JSON: display names of cluster states and origins
+    classes: tuple[str, ...]  # that may be used to label a selection
     most_at_once: int
     acts: tuple[BulkLabel, ...]
 
 
 @dataclass(frozen=True)
 class MapCards(PageContext):
-    """Some glitches of the map, as cards or as rows of a table."""
+    """Some glitches of the map, as cards or as table rows."""
 
     template: ClassVar[str] = "map_cards.html"
 
@@ -71,8 +71,8 @@ router = APIRouter(route_class=PageRoute)
 _Region = Annotated[str, Form(max_length=64_000)]
 
 CARDS_AT_ONCE = 24
-# The drawing library compiles its WebGL calls from strings (docs/decisions/0007); scripts come from
-# here alone all the same.
+# The drawing library compiles its WebGL calls from strings (docs/decisions/0007). Scripts are still
+# loaded only from this server.
 _POLICY = SECURITY_HEADERS["Content-Security-Policy"].replace(
     "script-src 'self'", "script-src 'self' 'unsafe-eval'"
 )
@@ -80,7 +80,7 @@ _POLICY = SECURITY_HEADERS["Content-Security-Policy"].replace(
 
 @router.get("/map")
 def map_page(request: Request, session: SessionDep, _: Reader) -> Response:
-    """Every glitch as a point; its points are fetched by the page."""
+    """The page; it fetches its points separately."""
     try:
         state: MapState | None = map_state(session)
     except NotReadyError:
@@ -112,7 +112,7 @@ def map_page(request: Request, session: SessionDep, _: Reader) -> Response:
 def draw(
     session: SessionDep, principal: Submitter, act: Annotated[str, Form(max_length=10)] = "draw"
 ) -> Response:
-    """Have the map drawn again, or newcomers placed on it."""
+    """Start a job that draws the map again, or places new glitches on it."""
     if act == "place":
         start_placing(session, principal=principal)
         return see_other("/ui/map", done="placing")
@@ -122,7 +122,7 @@ def draw(
 
 @router.get("/map/progress", dependencies=[ForReaders])
 def progress(session: SessionDep) -> Response:
-    """How far the drawing is, for the page that waits."""
+    """The state of the drawing job, for the page that waits."""
     job = map_state(session).job
     state = None if job is None else _job(job)
     return JSONResponse(
@@ -148,7 +148,7 @@ def cards(
     chosen: Annotated[list[UUID], Query(alias="id", max_length=CARDS_AT_ONCE)],
     look: Annotated[str, Query(max_length=10)] = "cards",
 ) -> Response:
-    """Some glitches as the gallery shows them, as cards or as rows of a table."""
+    """Some glitches, as gallery cards or as table rows."""
     judgements = judgements_of(session, chosen)
     found = tuple(
         card(one, judgement=judgements.get(one.id)) for one in glitches_in_order(session, chosen)
@@ -160,7 +160,7 @@ def cards(
 
 @router.post("/map/region", dependencies=[CsrfChecked, ForReaders])
 def region(runtime: RuntimeDep, region: _Region) -> Response:
-    """Which points a region holds: unsigned 32-bit indices, little-endian."""
+    """The indices of the points in a region: unsigned 32-bit integers, little-endian."""
 
     def find() -> Response:
         indices = resolve(runtime.settings.data_dir, read_region(region)).indices
@@ -179,7 +179,7 @@ def act_on_selection(
     act: Annotated[str, Form(max_length=20)] = "label",
     class_name: Annotated[str, Form(max_length=200)] = "",
 ) -> Response:
-    """Label what a region holds, as a class that is there or a new one, or make it a cluster."""
+    """Label the glitches of a region, with an existing or a new class, or make them a cluster."""
 
     def do() -> Response:
         ids = resolve(runtime.settings.data_dir, read_region(region)).ids
@@ -208,7 +208,7 @@ def export(
     region: _Region,
     format: Annotated[str, Form(max_length=20)] = "csv",  # noqa: A002
 ) -> Response:
-    """What a region holds, as a file."""
+    """The glitches of a region, as a file."""
     ids = resolve(runtime.settings.data_dir, read_region(region)).ids
     filters = GlitchFilters(ids=tuple(ids))
     return export_answer(runtime, session, filters, format_named(format), "selection")
@@ -216,13 +216,13 @@ def export(
 
 @router.post("/map/labels/{bulk_id}/undo", dependencies=[CsrfChecked])
 def undo(session: SessionDep, principal: Reviewer, bulk_id: UUID) -> Response:
-    """Take the labels of a selection back."""
+    """Undo the labels of a selection."""
     undo_selection(session, bulk_id, reviewer=principal)
     return see_other("/ui/map", done="undone")
 
 
 def _or_sentence(act: Callable[[], Response], session: Session | None = None) -> Response:
-    """The result of an action, or its error as JSON, with nothing stored."""
+    """Return the result of an action, or its error as JSON, with nothing stored."""
     try:
         return act()
     except Exception as error:
