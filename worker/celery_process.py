@@ -1,7 +1,7 @@
-"""Common parts of worker and scheduler as Celery processes, and the scheduler.
+"""The scheduler, and the parts of Celery processes that it shares with the worker.
 
-`glitch-discovery scheduler` uses only the broker and no jobs. Every process of a worker learns here
-that it is to stop.
+`glitch-discovery scheduler` uses only the broker and runs no jobs. This module also tells every
+process of a worker when to stop.
 """
 
 import logging
@@ -23,7 +23,7 @@ _log = logging.getLogger("worker.scheduler")
 
 
 def addresses(settings: Settings) -> tuple[str, str]:
-    """Those of the database and of Redis.
+    """Return the addresses of the database and of Redis.
 
     Raises:
         NotReadyError: if one is not set.
@@ -38,45 +38,50 @@ def addresses(settings: Settings) -> tuple[str, str]:
 
 
 def configure_celery_logs(settings: Settings) -> None:
-    """Reduce Celery's logs to what an operator needs: no line for every check of the jobs."""
-    signals.setup_logging.connect(lambda **_: None, weak=False)  # the log stays as it is set up
+    """Reduce Celery's logs to what operators need, without a line for every reconciliation."""
+    signals.setup_logging.connect(lambda **_: None, weak=False)  # keeps the log as configured
     if settings.log_level != "debug":
         for name in ("celery.app.trace", "celery.worker.strategy"):
             logging.getLogger(name).setLevel(logging.WARNING)
-    # It warns of root because of pickled messages; ours are JSON, and nothing else is accepted.
+    # Celery warns about pickled messages as root; our messages are JSON, and no others are
+    # accepted.
     warnings.simplefilter("ignore", SecurityWarning)
 
 
-# Made before the pool forks, so that all of its processes share it.
+# Created before the pool forks, so that all of its processes share it.
 _stop: Event = multiprocessing.get_context("fork").Event()
 
 
 def ask_to_stop(*_: object, **__: object) -> None:
-    """In the worker's main process, by Celery or a signal: let the others leave their chunks."""
+    """In the worker's main process: let all processes leave their chunks and stop.
+
+    Called by Celery or as a signal handler.
+    """
     _stop.set()
 
 
 def is_stopping() -> bool:
-    """Whether this worker is to stop."""
+    """Return whether this worker must stop."""
     return _stop.is_set()
 
 
 def leave_now() -> None:
-    """End this process of the pool at once; its chunk has been given back.
+    """End this process of the pool at once, after its chunk was released.
 
-    A handler that listens to no stop would else hold the whole worker up.
+    Otherwise a handler that does not check for a stop would delay the end of the whole worker.
     """
     os._exit(0)
 
 
 def run_scheduler(settings: Settings) -> None:
-    """Have jobs reconciled every few seconds, until SIGTERM or SIGINT. One is enough.
+    """Send a reconciliation message every few seconds, until SIGTERM or SIGINT. One is enough.
 
-    It keeps no file: what is due is in the database. Not by Celery's beat, which goes by the time
-    of day: where that is set back, it is silent for as long.
+    The scheduler stores nothing, because the database decides what is due. Celery's beat is not
+    used, because it depends on the time of day: if the clock is set back, it sends nothing for that
+    time.
 
     Raises:
-        NotReadyError: if REDIS_URL is not set.
+        NotReadyError: if DATABASE_URL or REDIS_URL is not set.
     """
     _, redis_url = addresses(settings)
     application = make_celery(redis_url)
@@ -86,7 +91,7 @@ def run_scheduler(settings: Settings) -> None:
     is_away = False
     while not stop.wait(settings.reconcile_s):
         try:
-            # Without "expires": it would compare the clocks of two machines.
+            # Without "expires", which would compare the clocks of two machines.
             application.send_task(RECONCILE_TASK, queue=RECONCILE_QUEUE, retry=False)
         except Exception as error:  # noqa: BLE001  (the next try may reach Redis again)
             if not is_away:

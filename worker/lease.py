@@ -1,4 +1,4 @@
-"""Extending the lease of a chunk while it runs, and learning that the chunk should be released."""
+"""Renews the lease of a chunk while it runs, and detects that the chunk should be released."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from app.jobs.records import Chunk
 
 _log = logging.getLogger("worker.lease")
 _RENEWALS_A_LEASE = 4
-_LONGEST_WAIT_S = 2.0  # so that a cancel or a stop is noticed soon
-STOP_GRACE_S = 4.0  # how long a chunk may take to end after a stop was asked for
+_LONGEST_WAIT_S = 2.0  # notices a cancellation or stop soon
+STOP_GRACE_S = 4.0  # time for a chunk to end after a stop was requested
 
 
 class WorkerStoppingError(Exception):
-    """This worker is asked to stop; the chunk is released for another."""
+    """This worker must stop; the chunk is released for another worker."""
 
 
 @dataclass(eq=False)
 class HeldLease:
-    """Renews the lease of one chunk in a thread for as long as the block runs.
+    """Renews the lease of one chunk in a thread during the block.
 
-    A chunk is given back by itself when the worker is to stop and the handler does not come to
-    ``check`` or to its end within the grace; ``on_abandoned`` is called then, because the work that
-    goes on is for nothing.
+    If the worker must stop and the handler neither calls ``check`` nor ends within the grace
+    period, the chunk is released here. ``on_abandoned`` is then called, because the rest of the
+    work would be discarded.
     """
 
     sessions: sessionmaker[Session]
@@ -61,12 +61,12 @@ class HeldLease:
         self._thread.join()
 
     def check(self) -> None:
-        """Raise if the chunk should be left.
+        """Raise if the handler should stop working on the chunk.
 
         Raises:
-            LeaseLostError: another worker has it.
+            LeaseLostError: another worker has the chunk.
             JobCancelledError: its job was cancelled.
-            WorkerStoppingError: this worker is to stop.
+            WorkerStoppingError: this worker must stop.
         """
         if self._is_lost:
             raise leases.LeaseLostError
@@ -76,7 +76,7 @@ class HeldLease:
             raise WorkerStoppingError
 
     def note(self, sentence: str | None) -> None:
-        """Write a message on the job, in a separate transaction; lost if that fails."""
+        """Store a message on the job in a separate transaction; a failure is only logged."""
         try:
             with self.sessions.begin() as session:
                 leases.note_on_job(session, self.chunk.job_id, sentence)
@@ -96,7 +96,7 @@ class HeldLease:
             except leases.LeaseLostError:
                 self._is_lost = True
                 return
-            except SQLAlchemyError as error:  # the next try may reach the database again
+            except SQLAlchemyError as error:  # the next try may succeed
                 _log.warning("the lease could not be renewed (%s)", type(error).__name__)
 
     def _abandon(self) -> None:

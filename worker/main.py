@@ -13,14 +13,15 @@ from worker.celery_process import addresses, ask_to_stop, configure_celery_logs,
 from worker.stalled import watch_for_stall
 from worker.tasks import Process
 
-# A process that has once been larger is replaced after its task. KiB, as Celery counts. Encoding
-# stays below; what drew the map or clustered many thousands does not, and would hold it for good.
+# A process that has been larger is replaced after its task. In KiB, as for Celery. Encoding stays
+# below, but drawing the map or clustering many thousand glitches does not, and the process would
+# keep that memory.
 _LARGEST_PROCESS_KIB = 640 * 1024
 _LOOK_S = 2.0
 
 
 def run_worker(settings: Settings) -> int:
-    """Run jobs until SIGTERM or SIGINT; the exit code.
+    """Run jobs until SIGTERM or SIGINT, and return the exit code.
 
     Ends with ``stalled.EXIT_STALLED`` if it no longer receives messages and should be restarted.
 
@@ -55,10 +56,10 @@ def run_worker(settings: Settings) -> int:
 
 
 def run_until_idle(settings: Settings, idle_s: float) -> int:
-    """Work on whatever is due in this one process, and end once nothing has been for ``idle_s``.
+    """Run due jobs in this process, and return once none has been due for ``idle_s`` seconds.
 
-    For batch systems, which start and end their jobs themselves: no message is waited for. What is
-    due is read from the database, where other workers claim chunks beside this one.
+    For batch systems, which start and end their jobs themselves. It does not wait for messages, but
+    reads what is due from the database, where other workers may claim chunks at the same time.
 
     Raises:
         NotReadyError: if DATABASE_URL or REDIS_URL is not set.

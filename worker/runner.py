@@ -1,7 +1,7 @@
-"""Running a job: chunk after chunk, each in one transaction with its outcome.
+"""Runs jobs chunk by chunk; each chunk and its result are one transaction.
 
-It opens and commits the transactions around ``app.jobs``, and converts faults into a pause, another
-attempt, or a failure with its reason.
+This module opens and commits the transactions around ``app.jobs``. It converts faults to a pause,
+another attempt, or a failure with its reason.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger("worker")
 _DISK_PAUSE = timedelta(seconds=15)
 _DISK_FULL_STATES = ("53100",)  # PostgreSQL's disk_full
-# Connection exceptions; an administrator's shutdown; a server that became a standby.
+# Connection exceptions, a shutdown by an administrator, a server that became a standby.
 _LOST_STATES = ("08", "57P", READ_ONLY_STATE)
 _MOST_RINGS = 16
 
 
 @dataclass(eq=False)
 class JobRunner:
-    """Does the chunks of jobs in this process.
+    """Runs chunks of jobs in this process.
 
     Args:
-        sessions: To the database; two connections are used at a time.
-        settings: The service's; ``job_lease_s`` says how long a silent worker is believed in.
-        notify: Called with a job's id where further workers could help.
-        is_stopping: Whether this worker is to stop soon.
-        on_abandoned: Called where a chunk was given back under a handler that does not listen.
+        sessions: For the database; two connections are used at a time.
+        settings: The service's settings; ``job_lease_s`` is the lease time of a chunk.
+        notify: Called with a job's id if other workers could help.
+        is_stopping: Returns whether this worker must stop soon.
+        on_abandoned: Called after a chunk was released under a handler that did not stop.
     """
 
     sessions: sessionmaker[Session]
@@ -67,14 +67,15 @@ class JobRunner:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
     def work(self, job_id: UUID, *, slice_s: float | None = None) -> bool:
-        """Do what is due of a job.
+        """Run the chunks of a job that are due.
 
         Args:
-            job_id: The job; an unknown or ended one is no error.
-            slice_s: Stop after the chunk that is at work by then, so that other jobs get a turn.
+            job_id: The job; an unknown or ended one is ignored.
+            slice_s: Stop after the first chunk that ends later than this, so that other jobs get a
+            turn.
 
         Returns:
-            Whether something was still due.
+            Whether something may still be due.
         """
         started = time.monotonic()
         while not self.is_stopping():
@@ -110,14 +111,14 @@ class JobRunner:
         except (leases.LeaseLostError, leases.JobCancelledError, WorkerStoppingError) as error:
             _log.info("chunk left (%s)", type(error).__name__, extra=_where(chunk))
             self._give_back(chunk)
-        except Exception as error:  # noqa: BLE001  (whatever it is, the job must tell of it)
+        except Exception as error:  # noqa: BLE001  (any error must be reported on the job)
             self._note(chunk, error)
         else:
             for _ in range(min(helpers, _MOST_RINGS)):
                 self.notify(job.id)
 
     def _perform(self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext) -> int:
-        """Do the chunk and write its outcome; how many more workers could help from now on."""
+        """Run a chunk and store its result; return how many more workers could help."""
         handler = handler_of(job.kind)
         if chunk.phase is Phase.PLAN:
             plans = handler.plan(session, job, context)
@@ -130,11 +131,11 @@ class JobRunner:
         return 0
 
     def _encoder(self, digest: str) -> Encoder:
-        """That of a checkpoint, loaded at first need; one at a time, as memory is bounded."""
+        """Return a checkpoint's encoder; only one is kept loaded, to limit the memory."""
         import torch
 
-        # Processes share the cores; more threads in each would only fight over them. Said each
-        # time, for PyTorch takes over the number of what Numba does in parallel, as a map.
+        # Processes share the cores, so more threads in each would only compete. Set every time,
+        # because PyTorch adopts the number of threads of Numba's parallel code, such as the map's.
         torch.set_num_threads(self.settings.torch_threads)
         if self._loaded is None or self._loaded[0] != digest:
             from app.models.inference import find_checkpoint
@@ -199,7 +200,10 @@ def _where(chunk: Chunk) -> dict[str, object]:
 
 
 def _disk_sentence(error: Exception) -> str | None:
-    """The message for a full disk or store, without counting the attempt; None for others."""
+    """Return the message for a full or unavailable disk or store; None for other errors.
+
+    Such an attempt is not counted.
+    """
     if isinstance(error, StorageAwayError):
         return str(error)
     if isinstance(error, DBAPIError) and sqlstate(error) in _DISK_FULL_STATES:
@@ -218,7 +222,7 @@ def _disk_sentence(error: Exception) -> str | None:
 
 
 def _trouble_sentence(error: Exception) -> str | None:
-    """The message for a fault of the database or this machine; None for anything else."""
+    """Return the message for a fault of the database or this machine; None for other errors."""
     if isinstance(error, MemoryError):
         return (
             "The worker has too little memory for this: give its machine more, or start fewer "
@@ -228,7 +232,7 @@ def _trouble_sentence(error: Exception) -> str | None:
 
 
 def is_connection_lost(error: Exception) -> bool:
-    """Whether the database is away, or takes no changes: the same may succeed once it does."""
+    """Return whether the database is unavailable or read-only, so that a retry may succeed."""
     if not isinstance(error, DBAPIError):
         return False
     state = sqlstate(error)

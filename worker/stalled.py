@@ -1,9 +1,9 @@
-"""Detection that this worker receives no messages any more; it then ends, to be restarted.
+"""Detects that this worker no longer receives messages; it then ends, to be restarted.
 
-After Redis was away a Celery worker may consider itself connected and yet never receive a message
-again (celery/celery issues 8030, 8091, 10302). It reports no error, but messages wait in Redis
-while no process of the worker is busy. Such a worker ends itself, and its supervisor (`up`, the
-container's restart policy, systemd) restarts it with a new connection.
+After Redis was unavailable, a Celery worker may consider itself connected but never receive a
+message again (celery/celery issues 8030, 8091, 10302). It reports no error, but messages wait in
+Redis while no process of the worker is busy. Such a worker ends itself, and its supervisor (`up`,
+the container's restart policy, systemd) restarts it with a new connection.
 """
 
 import logging
@@ -22,21 +22,21 @@ from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, open_redis, waiting_mes
 _log = logging.getLogger("worker")
 PATIENCE_S = 20.0
 LOOK_EVERY_S = 2.0
-_END_S = 5.0  # for a sign that is being sent
-EXIT_STALLED = 75  # EX_TEMPFAIL of sysexits.h: worth another try
+_END_S = 5.0  # for a report that is being sent
+EXIT_STALLED = 75  # EX_TEMPFAIL of sysexits.h: a retry may succeed
 
-# Made before the pool forks, so that all of its processes share it. The clock is the machine's
-# (monotonic), not a process's. No value of multiprocessing: each has a folder in the temporary one,
-# which a killed worker leaves behind.
+# Created before the pool forks, so that all of its processes share it. It holds a time of the
+# machine's monotonic clock. This is not a value of multiprocessing, because those create temporary
+# folders, which a killed worker leaves behind.
 _last_sign = memoryview(mmap.mmap(-1, 8)).cast("d")
 _last_sign[0] = time.monotonic()
 
 
 class BusyProcesses:
-    """Signs of life of one process of the pool, for as long as it is at a task.
+    """Signs of life of one process of the pool while it runs a task.
 
-    ``tell`` tells others of it every two seconds, until ``close``: at a long chunk no message is
-    taken, and a worker of a batch system takes none at all.
+    Until ``close``, ``tell`` reports them every two seconds, because a process takes no messages
+    during a long chunk, and a worker in a batch system never takes any.
     """
 
     def __init__(self, tell: Callable[[], None]) -> None:
@@ -55,7 +55,7 @@ class BusyProcesses:
         self._is_at_work.clear()
 
     def close(self) -> None:
-        """Report nothing more: the connection of ``tell`` may be closed now."""
+        """Stop reporting, so that the connection used by ``tell`` may be closed."""
         self._has_ended.set()
         self._is_at_work.set()
         self._thread.join(_END_S)
@@ -68,7 +68,7 @@ class BusyProcesses:
 
 
 class StallCheck:
-    """Whether messages wait that this worker, idle, does not take, at every look for so long."""
+    """Detects that messages have waited for ``patience_s`` seconds while this worker was idle."""
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
@@ -89,7 +89,7 @@ class StallCheck:
 
 
 def watch_for_stall(redis_url: str) -> None:
-    """Look every two seconds, in a thread; end this worker when it has stalled."""
+    """Check every two seconds in a thread, and end this worker when it has stalled."""
     redis = open_redis(redis_url)
 
     def watch() -> None:
@@ -105,12 +105,12 @@ def watch_for_stall(redis_url: str) -> None:
 def _waiting(redis: Redis) -> int:
     try:
         return sum(waiting_messages(redis, queue) for queue in (JOBS_QUEUE, RECONCILE_QUEUE))
-    except RedisError:  # away: nothing can be heard, and Celery tries to connect again
+    except RedisError:  # unavailable; Celery tries to reconnect
         return 0
 
 
 def _end_worker() -> None:
-    """Nothing is at work, so nothing is lost; Celery's own way out may hang like the rest of it."""
+    """End the worker without Celery, whose own exit may hang; no task is running."""
     _log.error(
         "messages wait in Redis, and this worker has taken none for %.0f s: it ends with exit code "
         "%d, to be started again",

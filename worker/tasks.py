@@ -1,4 +1,4 @@
-"""The two tasks. Both may be delivered twice, late, or never: the database decides what is due."""
+"""The two tasks. Each may be delivered twice, late or never; the database decides what is due."""
 
 import logging
 from collections.abc import Iterator
@@ -24,11 +24,14 @@ from worker.stalled import BusyProcesses
 
 _log = logging.getLogger("worker")
 SLICE_S = 20.0  # then another job gets its turn
-_POOL = 4  # the work, its lease, and what handlers open beside
+_POOL = 4  # for the work, its lease, and connections opened by handlers
 
 
 class Process:
-    """What one worker process keeps open. Made after the fork: connections must not cross it."""
+    """The open connections of one worker process.
+
+    Created after the fork, because connections must not be shared across it.
+    """
 
     def __init__(self, settings: Settings, database_url: str, redis_url: str) -> None:
         self.engine: Engine = make_engine(database_url, pool_size=_POOL, max_overflow=2)
@@ -52,14 +55,14 @@ class Process:
             broker.note_worker_alive(self.redis)
 
     def work(self, job_id: UUID) -> None:
-        """Do a slice of a job, and notify again where more is due."""
+        """Run a slice of a job, and send another message if more is due."""
         with self._working():
             if self.runner.work(job_id, slice_s=SLICE_S):
                 self._notify(job_id)
 
     @contextmanager
     def _working(self) -> Iterator[None]:
-        """Report signs of life meanwhile; an unreachable database is only logged."""
+        """Report signs of life during the block. An unavailable database is only logged."""
         try:
             with self.at_work:
                 yield
@@ -70,7 +73,7 @@ class Process:
             _log.warning("the database is away: jobs go on once it serves (%s)", said)
 
     def work_once(self) -> bool:
-        """Run a slice of each open job that is due; whether there was any."""
+        """Run a slice of each open job that is due, and return whether there were any."""
         has_worked = False
         self._end_jobs()
         for job_id in self._due():
@@ -92,10 +95,10 @@ class Process:
                 finalise(session, job_id)
 
     def reconcile(self) -> None:
-        """Leave a sign of life, end what has ended, and notify of what is due.
+        """Report a sign of life, end finished jobs, and send messages for what is due.
 
-        Where messages about jobs wait already every worker is busy, and more of them would only
-        pile up. Where requests to reconcile have piled up under busy workers, the last one serves.
+        If messages about jobs are waiting, all workers are busy, and more messages would only
+        accumulate. If requests to reconcile have accumulated, only the last one is processed.
         """
         with self._working():
             self._reconcile()
@@ -116,7 +119,7 @@ class Process:
             self.look_after()
 
     def look_after(self) -> None:
-        """Regular maintenance, each step in its own transaction."""
+        """Run the regular maintenance, each step in its own transaction."""
         for what, act in UPKEEP.items():
             try:
                 with self.sessions.begin() as session:
@@ -130,7 +133,7 @@ class Process:
     def _notify(self, job_id: UUID) -> None:
         try:
             self.notifier.notify(job_id)
-        except Exception as error:  # noqa: BLE001  (the reconciler notifies in its stead)
+        except Exception as error:  # noqa: BLE001  (the next reconciliation notifies instead)
             _log.warning("job %s: no message sent (%s)", job_id, type(error).__name__)
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """The console command `glitch-discovery`.
 
-Each command imports what it needs when it runs: torch and gwpy take seconds, `--help` must not.
+Each command imports its modules when it runs, because torch and gwpy take seconds to import and
+`--help` must be fast.
 """
 
 from typing import Annotated, Any
@@ -15,13 +16,13 @@ from training import cli as training
 
 
 class _Commands(TyperGroup):
-    """Commands whose foreseen errors become sentences; what a user needs first is listed first."""
+    """Prints expected errors as sentences, and lists the first commands that users need first."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=lambda name: name not in {"up", "demo"})
 
     def invoke(self, ctx: Any) -> Any:
-        with reported_as_sentences(but_not=typer.Exit):  # what `--help` ends with
+        with reported_as_sentences(but_not=typer.Exit):  # raised by `--help`
             return super().invoke(ctx)
 
 
@@ -68,5 +69,5 @@ def common(
 
 
 def main() -> Any:
-    """The entry point of the console script."""
+    """Run the console script."""
     return app()

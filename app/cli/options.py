@@ -1,4 +1,4 @@
-"""Shared by several commands: options, error messages, the database."""
+"""Shared parts of the commands: options, environment, database."""
 
 from __future__ import annotations
 
@@ -35,12 +35,16 @@ DataDir = Annotated[
 
 
 def set_environment(**values: object) -> None:
-    """Let options count before the environment: settings are read from there, by children too."""
+    """Set environment variables from options that are given.
+
+    Options take precedence over the environment. Settings are read from it, also by child
+    processes.
+    """
     os.environ.update({name: str(value) for name, value in values.items() if value is not None})
 
 
 def open_store() -> AbstractContextManager[Database]:
-    """The database that the settings name; for the embedded one, started if need be."""
+    """Open the configured database; an embedded one is started if necessary."""
     from app.launch.database import open_database
     from app.launch.settings import read_settings
 
@@ -49,6 +53,6 @@ def open_store() -> AbstractContextManager[Database]:
 
 @contextmanager
 def store_session() -> Iterator[Session]:
-    """One transaction of that database."""
+    """Run one transaction in the configured database."""
     with open_store() as database, database.sessions.begin() as session:
         yield session

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from app.references.archives import Archive, PublishedFile
 
 app = typer.Typer(rich_markup_mode=None)
-_ROWS_PER_CLASS = 100  # of a table: each row costs four transfers
+_ROWS_PER_CLASS = 100  # of a table, because each row needs four downloads
 
 
 @app.command(
@@ -131,7 +131,7 @@ def references(
 
 
 def _follow(url: str | None, job_id: UUID) -> int:
-    """Stay with the job and those that it starts; the exit code."""
+    """Follow the job and the jobs that it starts, and return the exit code."""
     from app.client.remote import service_at, show
 
     code = show(url, job_id, is_followed=True)

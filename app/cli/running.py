@@ -1,4 +1,4 @@
-"""Commands that start, load, upgrade, back up and restore the service itself."""
+"""Commands that start, load, upgrade, back up and restore the service."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from glitch_discovery.transport import Transport
 
 
 def cluster(url: str | None, wanted: Mapping[str, Any]) -> int:
-    """Have the catalogue clustered, wait, and print what came out; the exit code."""
+    """Start a clustering, wait for it, print the clusters, and return the exit code."""
     console = plain_console()
     with service_at(url) as service:
         result = _result(service, console, "/clusters/runs", wanted)
@@ -54,7 +54,11 @@ def _chance(significance: float | None) -> str:
 
 
 def format_of(path: Path, named: str | None) -> str:
-    """The format that was named, else the one that the file's name tells."""
+    """Return the format given by name, or else by the file's suffix.
+
+    Raises:
+        LaunchError: if neither gives one.
+    """
     found = named or FORMAT_OF.get(path.suffix.lower())
     if found is None:
         raise LaunchError(
@@ -65,7 +69,7 @@ def format_of(path: Path, named: str | None) -> str:
 
 
 def export_catalogue(url: str | None, path: Path, wanted: Mapping[str, Any]) -> int:
-    """Have the catalogue exported, wait, and keep the file; the exit code."""
+    """Start an export, wait for it, download the file, and return the exit code."""
     if not path.parent.is_dir():
         raise LaunchError(f"{path.parent} is no folder: make it, or choose another.")
     console = plain_console()
@@ -83,7 +87,7 @@ def export_catalogue(url: str | None, path: Path, wanted: Mapping[str, Any]) -> 
 def _result(
     service: Transport, console: Console, path: str, wanted: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """What a job came to, once it has ended; None where it failed, which is printed."""
+    """Run a job and return its result; if it failed, print why and return None."""
     job = follow(service, service.ask("POST", path, json=dict(wanted)))
     if job["state"] != "succeeded":
         console.print(f"The job {job['id']} {job['state']}: {job['detail'] or 'no reason given'}")
@@ -95,9 +99,9 @@ def _result(
 def ingest(
     path: Path, manifest: Path | None, fields: Mapping[str, object], *, url: str | None
 ) -> UUID:
-    """Send a batch; the id of its job.
+    """Send a batch, and return the id of its job.
 
-    The files are streamed from disk, never held in memory; a folder is packed first.
+    Files are streamed from disk, never held in memory. A folder is packed first.
     """
     console = Console(stderr=True, highlight=False)
     with service_at(url) as service, contextlib.ExitStack() as stack:
@@ -115,7 +119,7 @@ def ingest(
 
 
 def _packed(folder: Path) -> str:
-    """What is packed of a folder, as a sentence."""
+    """Describe the files of a folder that are packed."""
     found = files_in(folder)
     if not found:
         raise LaunchError(

@@ -33,11 +33,11 @@ _WIDTH = 200
 
 @contextlib.contextmanager
 def service_at(url: str | None) -> Iterator[Transport]:
-    """The service at that address, else the one of this machine's settings, for one command.
+    """Connect one command to the service at ``url``, by default the configured one.
 
     Raises:
-        LaunchError: if there is no token for it, if it is missing or refuses, or a file cannot be
-            used; in one sentence, which names options.
+        LaunchError: if there is no token, the service cannot be reached or refuses the request, or
+            a file cannot be used. The message is one sentence and names options.
     """
     settings = read_settings()
     token = os.environ.get("GLITCH_TOKEN") or read_token(settings.data_dir)
@@ -52,13 +52,14 @@ def service_at(url: str | None) -> Iterator[Transport]:
         with contextlib.closing(Transport(address, token)) as service:
             yield service
     except ServiceError as error:
-        said, named = str(error), error.field  # the command line calls it by its option
+        # an API field, which the command line calls by its option
+        said, named = str(error), error.field
         if named:
             said = said.replace(named, f"--{named.replace('_', '-')}")
         raise LaunchError(said) from error
     except UnreachableError as error:
         raise LaunchError(f"{error} The option for it is --url.") from error
-    except BrokenPipeError:  # who reads what is printed has gone, as `head` does
+    except BrokenPipeError:  # the reader of the output has gone, such as `head`
         raise
     except OSError as error:
         name = error.filename or "The file"
@@ -66,7 +67,7 @@ def service_at(url: str | None) -> Iterator[Transport]:
 
 
 def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print an answer for people, or as JSON."""
+    """Print the response to an upload as a table or as JSON."""
     console = plain_console()
     if as_json:
         console.out(json.dumps(answer, indent=2), highlight=False)
@@ -100,7 +101,7 @@ def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def plain_console() -> Console:
-    """Standard output, wide enough for whole identifiers where it is no terminal."""
+    """Return a console on standard output; without a terminal, wide enough for complete ids."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
 
@@ -121,7 +122,8 @@ _OPEN = ("queued", "running")
 _LOOK_EVERY_S = 0.5
 _MOST_FAILURES = 20
 FAILED = 1
-_ADDRESSES = frozenset({"href", "page", "detail"})  # of a result; printed as what was made
+# of a result; omitted, because its link is shown as "made"
+_ADDRESSES = frozenset({"href", "page", "detail"})
 
 
 def print_jobs(url: str | None, *, state: str | None, kind: str | None, limit: int) -> None:
@@ -141,7 +143,7 @@ def print_jobs(url: str | None, *, state: str | None, kind: str | None, limit: i
 
 
 def show(url: str | None, job_id: UUID, *, is_followed: bool) -> int:
-    """Show a job, with a bar for as long as it is at work; the exit code."""
+    """Show a job, with a progress bar while it is open, and return the exit code."""
     console = plain_console()
     with service_at(url) as service:
         job = service.ask("GET", f"/jobs/{job_id}")
@@ -174,7 +176,7 @@ def _facts(address: str, job: dict[str, Any]) -> Table:
 
 
 def follow(service: Transport, job: dict[str, Any]) -> dict[str, Any]:
-    """Stay with a job, with a live bar, until it has ended; the job then."""
+    """Show a progress bar until the job has ended, and return the job."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -200,7 +202,7 @@ def follow(service: Transport, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def act(url: str | None, job_id: UUID, what: str) -> None:
-    """Cancel or retry a job, and say how it stands."""
+    """Cancel or retry a job, and print its state."""
     with service_at(url) as service:
         job = service.ask("POST", f"/jobs/{job_id}/{what}")
     state = job["state"]
@@ -227,10 +229,10 @@ def _done(progress: dict[str, Any]) -> str:
 
 
 def load(url: str | None, *, is_followed: bool) -> int:
-    """Have it loaded, or what is missing of it, and show how far it is; the exit code.
+    """Load the demonstration, or the missing part of it, and return the exit code.
 
     Raises:
-        LaunchError: if the token or the service is missing, or it refuses.
+        LaunchError: if the token or the service is missing, or the service refuses.
     """
     with service_at(url) as service:
         job = service.ask("POST", "/demonstration")
@@ -238,10 +240,10 @@ def load(url: str | None, *, is_followed: bool) -> int:
 
 
 def remove_all(url: str | None) -> int:
-    """Take it out; the exit code.
+    """Remove the demonstration, and return the exit code.
 
     Raises:
-        LaunchError: if the token or the service is missing, or it refuses.
+        LaunchError: if the token or the service is missing, or the service refuses.
     """
     with service_at(url) as service:
         gone = service.ask("DELETE", "/demonstration")["glitches"]

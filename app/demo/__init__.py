@@ -1,1 +1,1 @@
-"""The demonstration: simulated glitches, one class of them without labels."""
+"""The demonstration: simulated glitches, of which one class has no labels."""

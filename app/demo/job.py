@@ -1,4 +1,4 @@
-"""The job of kind ``demo``: simulate, encode and store, then cluster, audit and draw the map."""
+"""The job ``demo``: simulate, encode and store; then cluster, audit and draw the map."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from app.novelty.catalogue import recalibrate
 if TYPE_CHECKING:
     from glitch.encoder import Encoder
 
-CHUNK = 16  # strain of so many glitches is held at once; a second or two of work
+CHUNK = 16  # glitches whose strain is in memory at the same time; takes a second or two
 
 
 class DemoHandler:
-    """A ``JobHandler``; holds nothing between calls."""
+    """A stateless ``JobHandler``."""
 
     def plan(
         self,
@@ -45,7 +45,7 @@ class DemoHandler:
         job: JobRecord,
         context: JobContext,  # noqa: ARG002
     ) -> Iterator[ChunkPlan]:
-        """The places of the plan, some at a time."""
+        """Yield the planned glitches in chunks."""
         places = _plan_of(job)
         for start in range(0, len(places), CHUNK):
             yield ChunkPlan({"start": start}, [one.name for one in places[start : start + CHUNK]])
@@ -53,7 +53,7 @@ class DemoHandler:
     def run_chunk(
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
     ) -> ChunkResult:
-        """Simulate, encode and store together."""
+        """Simulate, encode and store the glitches of a chunk."""
         plan, start = _plan_of(job), chunk.payload["start"]
         places = [plan[start + item.position] for item in chunk.items]
         checkpoint = active_checkpoint(session)
@@ -82,17 +82,18 @@ class DemoHandler:
         return ChunkResult(results)
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """Judge all by all, and have clusters, audit and map made of them."""
+        """Recalibrate novelty, and start a clustering, an audit and a map."""
         recalibrate(session, active_checkpoint(session).id)
         context.heartbeat()
         if not job.done and list_jobs(session, kind=KIND, state="succeeded", limit=1).items:
-            return {"glitches": 0, "started": []}  # what an earlier load had made of them stands
-        # In this order, because the first is what a newcomer is shown.
+            return {"glitches": 0, "started": []}  # the results of an earlier load are still valid
+        # In this order, because new users are shown the clusters first.
         started = [
             start_clustering(session, ClusteringParameters(is_simulated=True), principal=AUTHOR),
             start_audit(session, principal=AUTHOR),
         ]
-        with contextlib.suppress(ConflictError):  # too few for a map: it may be made small
+        # too few for a map, for example with a small GLITCH_DEMO_PER_CLASS
+        with contextlib.suppress(ConflictError):
             started.append(start_drawing(session, principal=AUTHOR))
         return {"glitches": job.done, "started": [str(one.id) for one in started]}
 
@@ -109,7 +110,7 @@ def _plan_of(job: JobRecord) -> tuple[DemoGlitch, ...]:
 def _known(
     session: Session, places: Sequence[DemoGlitch], checkpoint_id: int
 ) -> dict[str, GlitchRecord]:
-    """What an earlier load stored of these places, by their names; it need not be made again."""
+    """Return the glitches that an earlier load stored, by name in the plan."""
     rows = session.execute(
         select(JobItem.name, Embedding.glitch_id)
         .join(Job, Job.id == JobItem.job_id)
@@ -125,7 +126,7 @@ def _known(
 
 
 def make_glitches(places: Sequence[DemoGlitch], encoder: Encoder) -> list[NewGlitch]:
-    """Simulate, transform and encode."""
+    """Simulate glitches, transform their strain to views, and encode them."""
     from glitch.simulate import simulate_glitch
     from glitch.strain import views_from_strain
 

@@ -12,13 +12,13 @@ router = APIRouter(route_class=PageRoute)
 
 @router.post("/demonstration", dependencies=[CsrfChecked])
 def load(session: SessionDep, principal: Admin) -> Response:
-    """Have the workers fill it; the first page shows how far they are."""
+    """Start the load; the first page shows its progress."""
     start_demonstration(session, principal=principal)
     return see_other("/ui/clusters")
 
 
 @router.post("/demonstration/remove", dependencies=[CsrfChecked])
 def remove(session: SessionDep, principal: Admin) -> Response:
-    """Remove the demonstration, to start with your own data."""
+    """Remove the demonstration, so that the user can start with their own data."""
     remove_demonstration(session, principal=principal)
     return see_other("/ui/clusters", done="demo-removed")

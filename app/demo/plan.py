@@ -1,6 +1,6 @@
 """The glitches of the demonstration, and which of them have a label.
 
-The class and number of a glitch determine its detector, GPS time and random stream, so that an
+Detector, GPS time and random stream of a glitch follow from its class and number, so that an
 interrupted load continues with the same glitches.
 """
 
@@ -15,25 +15,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-KIND = "demo"  # of the job
+KIND = "demo"  # of the job (the API's ``kind``)
 LABEL_SOURCE = "simulation"
-# Two detectors, because a class calibrates novelty in a detector from twelve labels on.
+# Two detectors, because a class calibrates novelty in a detector only from twelve labels on.
 DEMO_IFOS = ("H1", "L1")
-# Between the second and the third observing run, so that no real glitch of a run lies among
-# them, yet within the range that gwpy's similarity search means by "ALL".
+# Between the second and third observing runs, so that no real glitch of a run is among them, but
+# within the range that gwpy's similarity search calls "ALL".
 DEMO_GPS_START = 1_190_000_000
 DEMO_SPACING_S = 40_000  # between successive glitches of one class
-DEMO_MAX_PER_CLASS = 1000  # the last lies before the third observing run began
-# Gravity Spy had no such class either until O3 brought so many of them that they were noticed.
+DEMO_MAX_PER_CLASS = 1000  # with this many, the last is still before the third observing run
+# Gravity Spy added this class only when it became frequent in O3, so it suits as unknown.
 HIDDEN_CLASS = "Fast_Scattering"
-LEFT_UNLABELLED = 8  # of the other classes one glitch in so many, as newcomers are
-PER_CLASS = 32  # enough to judge by, and stored within a minute or two by one worker
+LEFT_UNLABELLED = 8  # one in this many of the other classes, like new glitches
+PER_CLASS = 32  # enough to judge novelty; one worker stores them in a minute or two
 _SEED = 20_190_401
 
 
 @dataclass(frozen=True)
 class DemoGlitch:
-    """One place in the plan."""
+    """One glitch of the plan."""
 
     simulated_as: str
     number: int
@@ -42,34 +42,36 @@ class DemoGlitch:
 
     @property
     def name(self) -> str:
-        """What the job calls it; the hidden class is not given away."""
+        """Name of the item in the job; it does not reveal the hidden class."""
         what = "unlabelled" if self.label is None else self.label
         return f"{what} at GPS {self.gps_time}"
 
     @property
     def label(self) -> str | None:
-        """The class that it is labelled with; None where that is for the user to find out."""
+        """Class with which it is labelled; None if it is left for the user to find."""
         is_newcomer = self.number % LEFT_UNLABELLED == LEFT_UNLABELLED - 1
         return None if is_newcomer or self.simulated_as == HIDDEN_CLASS else self.simulated_as
 
     @property
     def random(self) -> np.random.Generator:
-        """Its own random stream: the same glitch whatever is simulated before it."""
-        import numpy as np  # not at the top: the supervisor knows the plan, and starts without
+        """Random stream of this glitch, independent of other simulated glitches."""
+        # not at the top, because the supervisor imports this module and must start quickly
+        import numpy as np
 
         return np.random.default_rng([_SEED, zlib.crc32(self.simulated_as.encode()), self.number])
 
 
 def demo_plan(classes: Sequence[str], per_class: int) -> tuple[DemoGlitch, ...]:
-    """The places of the first ``per_class`` glitches of each class, number by number.
+    """Return the first ``per_class`` glitches of each class, ordered by number.
 
-    A class keeps its times when others join, because its offset is a hash of its name.
+    Adding classes does not change the times of the others, because a class's offset is a hash of
+    its name.
     """
     return tuple(
         DemoGlitch(
             simulated_as=name,
             number=number,
-            # In pairs, so that what is left unlabelled falls on both detectors.
+            # Alternates after each unlabelled glitch, so that both detectors have some of them.
             ifo=DEMO_IFOS[(number + number // LEFT_UNLABELLED) % len(DEMO_IFOS)],
             gps_time=Decimal(
                 DEMO_GPS_START

@@ -1,4 +1,4 @@
-"""The demonstration: load it, check for it, remove it."""
+"""The demonstration: load it, get its state, remove it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,26 +25,26 @@ from app.models.checkpoints import active_checkpoint
 from app.novelty.catalogue import recalibrate
 
 AUTHOR = Principal(token_id=UUID(int=0), name="demonstration", role=Role.SUBMITTER)
-_EARLIER_AUTHOR = "demo catalogue"  # who labelled what versions before this one loaded
+_EARLIER_AUTHOR = "demo catalogue"  # the author of the labels loaded by earlier versions
 
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What there is of it."""
+    """The state of the demonstration."""
 
-    job: JobRecord | None  # the latest load; None: one by an earlier version of the program
-    is_there: bool  # whether any of its glitches is in the catalogue
+    job: JobRecord | None  # the latest load; None: never, or by an earlier version of the program
+    is_there: bool  # whether the catalogue has any of its glitches
 
     @property
     def is_loading(self) -> bool:
-        """Whether workers still fill it."""
+        """Whether workers are still loading it."""
         return self.job is not None and self.job.is_open
 
 
 def start_at_first(session: Session, per_class: int) -> JobRecord | None:
-    """Load the demonstration into a catalogue that never held anything; None where it did.
+    """Load the demonstration if the catalogue never held anything; otherwise return None.
 
-    So one that was removed does not come back at the next start.
+    A demonstration that was removed is therefore not loaded again at the next start.
     """
     has_glitches = session.scalar(select(exists(select(Glitch.id))))
     if has_glitches or latest_job(session, KIND) is not None:
@@ -53,7 +53,12 @@ def start_at_first(session: Session, per_class: int) -> JobRecord | None:
 
 
 def start_demonstration(session: Session, *, principal: Principal) -> JobRecord:
-    """Have the workers load it, or what is missing of it: as large as it was before."""
+    """Start to load the demonstration or its missing part, in its previous size.
+
+    Raises:
+        PermissionDeniedError: if the caller is not an admin.
+        NotReadyError: if no checkpoint is active.
+    """
     require_role(principal, Role.ADMIN)
     active_checkpoint(session)
     before = demonstration(session).job
@@ -62,18 +67,20 @@ def start_demonstration(session: Session, *, principal: Principal) -> JobRecord:
 
 
 def demonstration(session: Session) -> Demonstration:
-    """The state of the demonstration."""
+    """Return the state of the demonstration."""
     job = latest_job(session, KIND)
     return Demonstration(job, bool(session.scalar(select(exists(_glitches())))))
 
 
 def remove_demonstration(session: Session, *, principal: Principal) -> int:
-    """Take it out of the catalogue with all that was made of it; how many glitches went.
+    """Remove the demonstration and everything derived from it; return the number of glitches.
 
-    Where there was a map, one of what is left is drawn.
+    If there was a map, a new one is drawn of the remaining glitches. Reviews of its clusters are
+    undone unless something else depends on them. The audit trail is kept. A load in progress is
+    cancelled and stores nothing more.
 
-    What its clusters were named is undone as far as nothing else rests on it. The record of who did
-    what stays. A load that is at work is cancelled, and stores nothing more.
+    Raises:
+        PermissionDeniedError: if the caller is not an admin.
     """
     require_role(principal, Role.ADMIN)
     open_ones = select(Job.id).where(
@@ -98,7 +105,7 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
 
 
 def _clear_simulated_looks(session: Session) -> None:
-    """Clear the simulated look of clusters of other glitches when no simulated glitch is left."""
+    """Clear the simulated look of other glitches' clusters when no simulated glitch is left."""
     looks = Cluster.summary["simulated_look"].as_string()
     none = cast({"simulated_look": None}, JSONB)
     session.execute(
@@ -113,7 +120,7 @@ def _start(session: Session, per_class: int, author: Principal) -> JobRecord:
 
 
 def _glitches() -> Select[tuple[UUID]]:
-    """The ids of what any load stored, by this version or one before."""
+    """Select the ids of glitches stored by any load, of this or an earlier version."""
     loaded = (
         select(JobItem.glitch_id)
         .join(Job, Job.id == JobItem.job_id)
@@ -127,7 +134,7 @@ def _glitches() -> Select[tuple[UUID]]:
 
 
 def _runs(session: Session) -> list[UUID]:
-    """Clusterings of nothing but its glitches, and those that it had made itself."""
+    """Return the clusterings that contain none but the demonstration's glitches."""
     has_others = (
         select(ClusterMember.glitch_id)
         .join(Cluster, Cluster.id == ClusterMember.cluster_id)
@@ -143,7 +150,7 @@ def _runs(session: Session) -> list[UUID]:
 
 
 def _undo_reviews(session: Session, runs: Sequence[UUID], principal: Principal) -> None:
-    """Take back what was decided about its clusters, the last act first."""
+    """Undo the reviews of its clusters, the latest action first."""
     latest = (
         select(Cluster.id)
         .where(Cluster.run_id.in_(runs))
@@ -151,7 +158,8 @@ def _undo_reviews(session: Session, runs: Sequence[UUID], principal: Principal) 
         .order_by(Cluster.identity, Cluster.id.desc())
     )
     for cluster_id in session.scalars(latest).all():
-        while session.get(Cluster, cluster_id) is not None:  # undoing a split removes its part
+        # undoing a split removes the part that was split off
+        while session.get(Cluster, cluster_id) is not None:
             log = history(session, cluster_id)
             if not log.done:
                 break
@@ -159,4 +167,4 @@ def _undo_reviews(session: Session, runs: Sequence[UUID], principal: Principal) 
                 act = UndoRequest.made(event_id=log.done[-1], last_event_id=log.last_id)
                 review(session, cluster_id, act, author=principal)
             except ConflictError:
-                break  # somebody built on it: their part of it stays
+                break  # somebody built on it, so this part stays

@@ -1,7 +1,7 @@
-"""SciTokens as bearer tokens: the caller, and the role that the scopes give.
+"""SciTokens as bearer tokens: the caller, and the role given by the scopes.
 
 An ``Enforcer`` of the SciTokens library is not thread-safe, so each token gets its own. It checks
-issuer, audience and scopes. Signature and times are checked first, with a tolerance for clock
+issuer, audience and scopes. Signature and times are checked before, with a tolerance for clock
 differences that the library lacks.
 """
 
@@ -25,9 +25,9 @@ _log = logging.getLogger("app.access")
 
 
 class SciTokens:
-    """Checks SciTokens of the issuers that the operator trusts.
+    """Verifies SciTokens of the issuers that the operator trusts.
 
-    One of ``audience`` must be in a token's ``aud``; ``roles`` gives the role of each scope.
+    A token's ``aud`` must contain one of ``audience``. ``roles`` gives the role of each scope.
     """
 
     def __init__(
@@ -39,17 +39,17 @@ class SciTokens:
 
     @classmethod
     def of(cls, settings: Settings) -> SciTokens:
-        """As configured in the settings."""
+        """Create the verifier from the settings."""
         roles = {scope: parse_role(role) for scope, role in settings.scitoken_roles.items()}
         return cls(settings.scitoken_issuers, settings.audience_of_scitokens, roles)
 
     def principal(self, token: str) -> Principal:
-        """Who bears a token; their name is the token's subject and issuer.
+        """Return the holder of a token; the name consists of the token's subject and issuer.
 
         Raises:
-            UnauthenticatedError: if it is no good here; says what is wrong.
-            PermissionDeniedError: if its scopes let its bearer do nothing here.
-            IssuerUnreachableError: if the issuer's keys cannot be had.
+            UnauthenticatedError: if the token is not valid here; the message says why.
+            PermissionDeniedError: if its scopes permit nothing here.
+            IssuerUnreachableError: if the issuer's keys cannot be fetched.
         """
         try:
             issuer = self._issuer_of(token)
@@ -96,7 +96,7 @@ class SciTokens:
             raise UnauthenticatedError(
                 "The token has a claim of the wrong kind: get a new one."
             ) from None
-        # A scope for a path is no scope for everything, and nothing here lies at a path.
+        # A scope limited to a path does not apply, because nothing here has such a path.
         roles = [self._roles[name] for name, path in scopes if name in self._roles and path == "/"]
         if not roles:
             raise PermissionDeniedError(

@@ -1,8 +1,8 @@
 """An issuer of signed tokens: its published keys, fetched within limits, and signature checks.
 
-Keys are fetched when a token needs them and kept for an hour, or for four days while the issuer
-cannot be reached. Whatever tokens arrive, an issuer is contacted at most once in half a minute, by
-one thread, and never at an address that a token names.
+Keys are fetched when a token needs them. They are kept for an hour, or for four days while the
+issuer cannot be reached. However many tokens arrive, an issuer is contacted at most once in half a
+minute, by one thread, and never at an address given in a token.
 """
 
 import logging
@@ -19,9 +19,9 @@ from app.core.fetching import UNREACHED, as_json, fetch
 from app.core.settings import is_safe_address
 
 ALGORITHMS = ("RS256", "ES256")  # those of SciTokens
-SKEW_S = 60  # how far an issuer's clock may be from ours
-FRESH_S = 3600.0  # a key that the issuer withdrew is taken for so long
-KEPT_S = 4 * 86400.0  # as the SciTokens library keeps them
+SKEW_S = 60  # tolerated difference between an issuer's clock and ours
+FRESH_S = 3600.0  # a key withdrawn by the issuer is accepted for this long
+KEPT_S = 4 * 86400.0  # as long as in the SciTokens library
 PAUSE_S = 30.0
 LONGEST_TOKEN = 8192  # characters
 _LEAST_RSA_BITS = 2048
@@ -35,13 +35,13 @@ _log = logging.getLogger("app.issuers")
 class _Published:
     document: dict[str, Any]
     keys: tuple[jwt.PyJWK, ...]
-    at_s: float  # of the monotonic clock
+    at_s: float  # monotonic time
 
 
 class Issuer:
-    """One issuer. Any number of threads may use it.
+    """One issuer; may be used by any number of threads.
 
-    ``url`` is its address, exactly as its tokens name it in ``iss``.
+    ``url`` is its address, exactly as in the claim ``iss`` of its tokens.
     """
 
     def __init__(self, url: str) -> None:
@@ -52,25 +52,26 @@ class Issuer:
 
     @property
     def label(self) -> str:
-        """The address without its scheme, for the names of its users."""
+        """The address without its scheme, appended to the names of its users."""
         return self.url.partition("://")[2].rstrip("/")
 
     def document(self) -> dict[str, Any]:
-        """The issuer's metadata (OpenID Connect Discovery).
+        """Return the issuer's metadata (OpenID Connect Discovery).
 
         Raises:
-            IssuerUnreachableError: if it cannot be had.
+            IssuerUnreachableError: if it cannot be fetched.
         """
         return self._look(None).document
 
     def verified(self, token: str, required: tuple[str, ...]) -> dict[str, Any]:
-        """The claims of a token that this issuer signed and that is currently valid.
+        """Return the claims of a token after checking its signature and times.
 
         ``required`` are claims that it must have.
 
         Raises:
-            UnauthenticatedError: if it is not such a token; says what is wrong.
-            IssuerUnreachableError: if the issuer's keys cannot be had.
+            UnauthenticatedError: if this issuer did not sign it, or it is not valid now; the
+            message says why.
+            IssuerUnreachableError: if the issuer's keys cannot be fetched.
         """
         try:
             key_id = jwt.get_unverified_header(token).get("kid")
@@ -110,10 +111,10 @@ class Issuer:
         return found[0]
 
     def _look(self, key_id: object) -> _Published:
-        """The known keys, fetched again if they are old or lack a key, unless fetched recently."""
+        """Return the known keys; fetch them if old or lacking this one, unless just fetched."""
         if self._is_due(key_id) and self._looking.acquire(blocking=self._published is None):
             try:
-                if self._is_due(key_id):  # another thread may just have asked
+                if self._is_due(key_id):  # another thread may just have fetched them
                     self._next_look_s = time.monotonic() + PAUSE_S
                     self._published = self._fetch()
             except (*UNREACHED, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
@@ -140,7 +141,7 @@ class Issuer:
         document = _json_at(f"{self.url.rstrip('/')}/{_WELL_KNOWN}")
         if document["issuer"] != self.url:
             raise ValueError(f"it calls itself {document['issuer']!r}")
-        # Only who may be asked in plain text may name what is asked for in plain text.
+        # An issuer with an https address must not name addresses without encryption.
         is_plain = urlsplit(self.url).scheme == "http"
         for name, value in document.items():
             if name.endswith(("_uri", "_endpoint")) and not is_safe_address(value, is_plain):
@@ -156,7 +157,7 @@ def _is_good(key: jwt.PyJWK) -> bool:
 
 
 def _json_at(url: str) -> dict[str, Any]:
-    """A small JSON object, or an error within seconds; redirects are not followed."""
+    """Fetch a small JSON object within seconds; redirects are not followed."""
     answer = fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S)
     found = as_json(answer.raise_for_status())
     if not isinstance(found, dict):

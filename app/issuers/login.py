@@ -1,4 +1,4 @@
-"""Login and logout by an OpenID Connect provider: code flow with PKCE; groups give the role."""
+"""Login and logout at an OpenID Connect provider: code flow with PKCE; groups give the role."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _MOST_BYTES = 1_000_000
 
 
 class LoginProvider:
-    """The provider that the settings name; ``oidc_issuer`` is set."""
+    """The login provider in the settings, in which ``oidc_issuer`` must be set."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,7 +32,7 @@ class LoginProvider:
         self._roles = {group: parse_role(role) for group, role in settings.oidc_roles.items()}
 
     def begin(self, come_back_to: str) -> tuple[str, Attempt]:
-        """The provider's address to send a browser to, and what the browser must keep.
+        """Return the provider's address for the browser, and the attempt for the browser to keep.
 
         Raises:
             IssuerUnreachableError: if the provider cannot be reached.
@@ -52,11 +52,12 @@ class LoginProvider:
         return str(add_params_to_uri(endpoint, list(asked.items()))), attempt
 
     def finish(self, come_back_to: str, code: str, attempt: Attempt) -> tuple[Principal, str]:
-        """The person who returned with this code, and their ID token. The caller has compared the
-        state.
+        """Exchange the code with which a person returned for that person and their ID token.
+
+        The caller must have compared the state before.
 
         Raises:
-            UnauthenticatedError: if the provider does not take the code, or does not say who it is.
+            UnauthenticatedError: if the provider rejects the code or does not identify the person.
             PermissionDeniedError: if none of their groups has a role here.
             IssuerUnreachableError: if the provider cannot be reached.
         """
@@ -84,12 +85,12 @@ class LoginProvider:
         return Principal(None, f"{name} ({self._issuer.label})", max(roles)), token
 
     def logout_address(self, come_back_to: str, id_token: str | None) -> str | None:
-        """The address that ends a session at the provider (RP-Initiated Logout 1.0).
+        """Return the address that ends a session at the provider (RP-Initiated Logout 1.0).
 
-        Without the ID token of the session the provider may ask for confirmation.
+        Without the session's ID token the provider may ask for confirmation.
 
         Returns:
-            The address; None where the provider offers none, or cannot be reached.
+            The address; None if the provider has none or cannot be reached.
         """
         try:
             address = self._issuer.document().get("end_session_endpoint")
@@ -144,7 +145,7 @@ class LoginProvider:
         return address
 
     def _redeemed(self, come_back_to: str, code: str, attempt: Attempt) -> dict[str, Any]:
-        """What the provider gives for a code."""
+        """Return the provider's response to a code."""
         client_id = self._settings.oidc_client_id or ""
         form = {
             "grant_type": "authorization_code",
