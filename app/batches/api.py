@@ -1,4 +1,4 @@
-"""`POST /batches`: thousands of glitches in one upload, done by a job."""
+"""`POST /batches`: thousands of glitches in one upload, processed by a job."""
 
 from dataclasses import dataclass
 from typing import Annotated

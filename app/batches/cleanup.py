@@ -1,8 +1,8 @@
-"""Removal of the files of batches that are no longer needed.
+"""Remove files of batches that are no longer needed.
 
 An upload is kept while any job refers to it. The rows of the jobs decide what is removed and
-whether a job can still be retried. Files unknown to any job (of a request that was killed before it
-stored its job) are removed by age.
+whether a job can still be retried. Files that belong to no job (for example of a request that was
+killed before it stored its job) are removed by age.
 """
 
 import re
@@ -25,8 +25,8 @@ from app.jobs.service import INPUTS_REMOVED, add_event
 from app.jobs.tables import Job, JobEvent
 
 _WITH_FILES = (KIND, "references")  # kinds of jobs that keep files in the data directory
-KEEP_DONE = timedelta(days=1)  # of a batch without a failure: nothing can be retried
-ABANDONED_S = 6 * 3600.0  # what no job names, and nobody has written to for so long
+KEEP_DONE = timedelta(days=1)  # for a batch without failures, which cannot be retried
+ABANDONED_S = 6 * 3600.0  # age at which files that belong to no job are removed
 _JOBS_AT_ONCE = 500
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _IS_REMOVED = exists().where(JobEvent.job_id == Job.id, JobEvent.name == INPUTS_REMOVED)
@@ -34,18 +34,18 @@ _IS_REMOVED = exists().where(JobEvent.job_id == Job.id, JobEvent.name == INPUTS_
 
 @dataclass(frozen=True)
 class Removed:
-    """What was removed."""
+    """Numbers of removed items."""
 
-    jobs: int = 0  # whose files are gone
+    jobs: int = 0  # jobs whose files were removed
     uploads: int = 0
-    leftovers: int = 0  # of requests and workers that were killed
+    leftovers: int = 0  # files of killed requests and workers
 
 
 def clean_up_batches(session: Session, data_dir: Path, keep: timedelta) -> Removed:
-    """Remove what no job needs: uploads, unpacked members, half-received files.
+    """Remove files that no job needs: uploads, unpacked members, partial downloads.
 
-    Of a job that can be retried the files are kept for ``keep`` after its end, else for a day
-    at most. The transaction must be short: storing a batch waits for it.
+    Files of a job that can be retried are kept for ``keep`` after its end, others for at most a
+    day. The transaction must be short, because storing a batch waits for it.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPLOADS_LOCK})
     jobs, days = 0, keep / timedelta(days=1)
@@ -66,7 +66,7 @@ def clean_up_batches(session: Session, data_dir: Path, keep: timedelta) -> Remov
     for one in storage.listed(data_dir / FOLDER / "work"):
         if _is_abandoned(one) and not _is_known(session, one.path.name):
             leftovers += storage.remove(one.path)
-    for folder in here.listed(open_data_folder(data_dir)):  # each machine fetches for itself
+    for folder in here.listed(open_data_folder(data_dir)):  # each machine has its own downloads
         for one in here.listed(folder.path):
             is_part = one.path.name.startswith(".")
             if _is_abandoned(one, ABANDONED_S if is_part else keep.total_seconds()):
@@ -75,7 +75,7 @@ def clean_up_batches(session: Session, data_dir: Path, keep: timedelta) -> Remov
 
 
 def _past_their_time(keep: timedelta) -> Select[UUID]:
-    """Ended jobs that have kept their files long enough."""
+    """Query for ended jobs whose files have been kept long enough."""
     is_whole = and_(Job.state == "succeeded", Job.failed == 0)
     return (
         select(Job.id)
@@ -90,13 +90,13 @@ def _past_their_time(keep: timedelta) -> Select[UUID]:
         )
         .order_by(Job.created_at)
         .limit(_JOBS_AT_ONCE)
-        # One that is retried this moment is left alone.
+        # Skip jobs that are being retried at this moment.
         .with_for_update(key_share=True, skip_locked=True)
     )
 
 
 def _needing(digest: str) -> Select[bool]:
-    """Whether some job may still read the upload of this digest."""
+    """Query for whether a job may still read the upload with this digest."""
     names_it = or_(
         Job.parameters["upload"].astext == digest, Job.parameters["manifest"].astext == digest
     )
@@ -104,7 +104,7 @@ def _needing(digest: str) -> Select[bool]:
 
 
 def _is_known(session: Session, name: str) -> bool:
-    """Whether a folder of unpacked members is that of a job which may still need it."""
+    """Whether a folder of unpacked members belongs to a job that may still need it."""
     try:
         job_id = UUID(name)
     except ValueError:
@@ -114,5 +114,5 @@ def _is_known(session: Session, name: str) -> bool:
 
 
 def _is_abandoned(one: Kept, after_s: float = ABANDONED_S) -> bool:
-    """Whether nobody has written to it for hours; a running request has."""
+    """Whether a file has not been written to for hours, so no request is writing it."""
     return time.time() - one.modified_s > after_s

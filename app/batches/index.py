@@ -56,9 +56,9 @@ _UNMARKED = text(
 
 
 class BatchIndex:
-    """Entries of several kinds, each under a key. Gone with the session's transaction.
+    """Entries of several kinds, each under a key; dropped at the end of the transaction.
 
-    ``heartbeat`` is called with every block that is written or read.
+    ``heartbeat`` is called after each block written or read.
     """
 
     def __init__(self, session: Session, heartbeat: Callable[[], None]) -> None:
@@ -72,11 +72,15 @@ class BatchIndex:
 
     @property
     def n_entries(self) -> int:
-        """How many were added."""
+        """Number of entries added."""
         return self._count
 
     def add(self, kind: str, key: str, content: dict[str, Any]) -> None:
-        """Add an entry."""
+        """Add an entry.
+
+        Raises:
+            TooLargeError: if there are too many entries.
+        """
         self._waiting.append((kind, _bounded(key), json.dumps(content)))
         self._count += 1
         if self._count > MOST_ENTRIES:
@@ -87,7 +91,7 @@ class BatchIndex:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits; readers of the index do so first."""
+        """Write pending entries; the reading methods call it first."""
         if self._waiting:
             kinds, keys, contents = (list(column) for column in zip(*self._waiting, strict=True))
             self._session.execute(_INSERT, {"kinds": kinds, "keys": keys, "contents": contents})
@@ -95,32 +99,32 @@ class BatchIndex:
             self._heartbeat()
 
     def _sort(self) -> None:
-        """Make the index at the first reading: a million rows go in twice as fast without it."""
+        """Create the index at the first read, because inserts are twice as fast without it."""
         self.flush()
         if not self._is_sorted:
             self._session.execute(text("CREATE INDEX ON batch_entry (kind, key, ordinal)"))
             self._is_sorted = True
 
     def find(self, kind: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The first entry of a kind under each of these keys that has one."""
+        """The first entry of a kind under each of these keys; keys without an entry are absent."""
         self._sort()
         wanted = {_bounded(key): key for key in keys}
         rows = self._session.execute(_FIND, {"kind": kind, "keys": list(wanted)})
         return {wanted[row.key]: row.content for row in rows}
 
     def mark(self, kind: str, keys: Sequence[str]) -> None:
-        """Note that the entries of a kind under these keys were of use."""
+        """Mark the entries of a kind under these keys as used."""
         if keys:
             self._session.execute(_MARK, {"kind": kind, "keys": [_bounded(key) for key in keys]})
 
     def unmarked(self, kind: str) -> tuple[int, dict[str, Any] | None]:
-        """How many entries of a kind were of no use, and the first that was added."""
+        """Number of unused entries of a kind, and the first of them."""
         self.flush()
         row = self._session.execute(_UNMARKED, {"kind": kind}).first()
         return (0, None) if row is None else (row.n, row.content)
 
     def ordered(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """All entries of a kind by key, and under one key in the order they were added."""
+        """All entries of a kind, ordered by key and then by when they were added."""
         self._sort()
         key, ordinal = "", 0
         while True:
@@ -143,11 +147,11 @@ def _bounded(key: str) -> str:
 
 
 _ROW, _ROW_OF_ID = "row by path", "row by Gravity Spy id"
-_NOWHERE = ""  # the key of a row that names no glitch: nothing is ever looked for there
+_NOWHERE = ""  # key of rows that name no glitch; never searched for
 
 
 class Manifest:
-    """The rows of one or several tables, kept in the planning's index."""
+    """Rows of one or more tables about the members of an archive, kept in the batch index."""
 
     def __init__(self, index: BatchIndex) -> None:
         self._index = index
@@ -155,10 +159,10 @@ class Manifest:
         self._n_rows = 0
 
     def read(self, path: Path, name: str) -> Iterator[TableRow]:
-        """Take the rows of a table; those that cannot be used come back.
+        """Store the rows of a table, and yield the rows that cannot be used.
 
         Raises:
-            GlitchError: if it is damaged, or has no columns known here.
+            GlitchError: if the table is damaged or has no known columns.
         """
         self._name = self._name or name
         for row in read_table(path, name):
@@ -175,7 +179,7 @@ class Manifest:
                 self._index.add(_ROW, _NOWHERE, facts.as_json())
 
     def about(self, names: list[str]) -> dict[str, Facts]:
-        """The manifest rows about these members: by path, by bare name, by Gravity Spy id."""
+        """Manifest rows about these members, by path, file name or Gravity Spy id."""
         plain = {name: _plain_path(name) for name in names}
         bare = {name: path.rpartition("/")[2] for name, path in plain.items()}
         inner = {name: path.partition("/")[2] or path for name, path in plain.items()}
@@ -197,9 +201,10 @@ class Manifest:
         return said
 
     def unused(self) -> Refused | None:
-        """Manifest rows that match no member: a mistake, or a table of a whole run.
+        """Refusal for the manifest rows that match no member; None if there are none.
 
-        They do no harm unless no row at all matched. None if there are no such rows.
+        Such rows may be a mistake, or the table may cover a whole run. They are harmless unless no
+        row matched at all.
         """
         (n_paths, by_path), (n_ids, by_id) = (
             self._index.unmarked(kind) for kind in (_ROW, _ROW_OF_ID)

@@ -1,4 +1,4 @@
-"""The job kind ``ingest``: plan a batch, read and store it chunk by chunk."""
+"""The job kind ``ingest``: plan a batch, then read and store it chunk by chunk."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
     from glitch.views import Preprocessing
 
 LABEL_SOURCE = "batch"
-_TELL_EVERY_S = 5.0  # how far a planning is
+_TELL_EVERY_S = 5.0  # interval between progress messages of planning
 _NOT_JUDGED_AGAIN = Judgement(None, None, False, "Nothing was stored, so nothing was judged.")
 
 
 class IngestHandler:
-    """A ``JobHandler``; holds nothing between calls."""
+    """The ``JobHandler`` of batches; it has no state."""
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
-        """The batch's glitches in chunks; what is refused comes last, each with its reason."""
+        """Divide the batch's glitches into chunks; refused inputs come last, with their reasons."""
         folder = work_folder(context.data_dir, job.id)
         options = BatchOptions(**job.parameters)
         told_at = monotonic()
@@ -67,7 +67,7 @@ class IngestHandler:
     def run_chunk(
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
     ) -> ChunkResult:
-        """Read, encode and store together; one that cannot be spoils no other."""
+        """Read, encode and store a chunk's glitches; a bad glitch does not affect the others."""
         planned = payload.BATCH_CHUNK.validate_python(chunk.payload)
         if isinstance(planned, payload.NotReadChunk):
             rows = [(item.position, planned.glitches[item.position]) for item in chunk.items]
@@ -112,9 +112,7 @@ class IngestHandler:
         )
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """The number of glitches of the batch; unpacked files are removed unless a retry may need
-        them.
-        """
+        """Count the batch's glitches, and remove unpacked files unless a retry may need them."""
         counts = session.execute(
             select(JobItem.state, func.count(), func.count(JobItem.glitch_id))
             .where(JobItem.job_id == job.id)
@@ -126,10 +124,10 @@ class IngestHandler:
             clear_work(context.data_dir, job.id)
         request_placing(session)  # on the map, if there is one
         if by_state.get("done"):
-            request_judging(session, job.author)  # what came first had little to be judged by
+            request_judging(session, job.author)  # the first had few references
         return {
             "stored": by_state.get("done", 0),
-            "known": known,  # without what was passed over, such as an operating system's litter
+            "known": known,  # without skipped files, such as those of an operating system
             "failed": by_state.get("failed", 0),
         }
 
@@ -191,7 +189,7 @@ def _read(
 
 
 def _unpacked(planned: payload.ReadChunk, positions: Sequence[int]) -> set[str]:
-    """Files that the planning unpacked and these glitches of a chunk need."""
+    """Names of the unpacked files that these glitches of a chunk need."""
     if isinstance(planned, payload.StackChunk):
         return {planned.stack} if planned.stack else set()
     names: set[str] = set()
@@ -204,7 +202,7 @@ def _unpacked(planned: payload.ReadChunk, positions: Sequence[int]) -> set[str]:
 
 
 class _Outcome(NamedTuple):
-    """What was said of one glitch, and what became of it."""
+    """Properties given for one glitch, and the result of storing it."""
 
     position: int
     facts: Facts
@@ -215,7 +213,7 @@ class _Outcome(NamedTuple):
 def _known(
     session: Session, chunk: Chunk, planned: payload.StoredChunk, author_name: str
 ) -> list[ItemResult]:
-    """Rows of our own exports: nothing is stored again, but a changed label is added."""
+    """Process rows of our own exports: store nothing again, but add changed labels."""
     rows = {item.position: planned.glitches[item.position] for item in chunk.items}
     found = {one.id: one for one in get_glitches(session, [row.glitch for row in rows.values()])}
     results: list[ItemResult] = []
@@ -243,9 +241,9 @@ def _results_of(
     author_name: str,
     references: Wanted | None = None,
 ) -> Iterator[ItemResult]:
-    """Give labels and flags to what is stored; what became of each."""
+    """Add labels and flags to the stored glitches, and yield the result for each."""
     refused = _label(session, outcomes, author_name, references)
-    flags: defaultdict[UUID, set[str]] = defaultdict(set)  # beside those that are kept already
+    flags: defaultdict[UUID, set[str]] = defaultdict(set)  # in addition to those stored already
     for _, facts, _, one in outcomes:
         if isinstance(one, StoredGlitch) and facts.data_quality is not None:
             flags[one.glitch.id].update(facts.data_quality.split())
@@ -265,9 +263,9 @@ def _results_of(
 def _label(
     session: Session, outcomes: Sequence[_Outcome], author_name: str, references: Wanted | None
 ) -> dict[str, str]:
-    """Add the labels of the batch, class by class; the reasons for those refused, by class.
+    """Add the labels of the batch, class by class; return reasons for refused labels, by class.
 
-    Labels of a published archive are added only to glitches without a person's label.
+    Labels of a published archive are added only to glitches without a label.
     """
     source = LABEL_SOURCE if references is None else references.source
     author = Principal(UUID(int=0), author_name, Role.SUBMITTER)

@@ -24,37 +24,37 @@ from app.jobs.service import create_job
 from glitch.observing_runs import observing_run
 from glitch.tables import Facts
 
-AUTHOR = "published archive"  # of jobs and labels: no person's name
-PICTURES, STRAIN = "pictures", "strain"  # where the views of a table's rows come from
+AUTHOR = "published archive"  # author of jobs and labels; not a person's name
+PICTURES, STRAIN = "pictures", "strain"  # sources of the views for a table's rows
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is loaded of an archive."""
+    """Selection of glitches to load from a published archive."""
 
-    source: str  # of its labels; none of a person's has it
+    source: str  # source of its labels; labels by persons have other sources
     ifos: tuple[str, ...] = ()  # all if empty
     runs: tuple[str, ...] = ()  # observing runs; all if empty
-    per_class: int | None = None  # at most so many of each class and detector; all if None
-    least_confidence: float = 0.0  # of a label that states its confidence, 0 to 1
-    rows_from: str = PICTURES  # views of a table's rows: of the PICTURES it names, or of STRAIN
-    picture_host: str = ""  # the one, with its scheme, that named pictures are fetched from
+    per_class: int | None = None  # limit for each class and detector; None: no limit
+    least_confidence: float = 0.0  # minimum confidence of labels that state one, 0 to 1
+    rows_from: str = PICTURES  # views from PICTURES named in the table, or from STRAIN
+    picture_host: str = ""  # scheme and host from which pictures are fetched
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Wanted:
-        """The selection in the parameters of a job."""
+        """Read the selection from the parameters of a job."""
         lists = {name: tuple(values[name]) for name in ("ifos", "runs")}
         return cls(**{**values, **lists})
 
 
 def key_at_random(facts: Facts) -> str:
-    """A reproducible random key: the first glitches of a class in its order are a fair sample."""
+    """A reproducible random sort key: the first glitches of a class are then a fair sample."""
     said = f"{facts.gravityspy_id} {facts.ifo} {facts.gps_time}"
     return hashlib.sha256(said.encode()).hexdigest()
 
 
 class Choice:
-    """Chooses among the glitches of an archive, one after the other."""
+    """Selects glitches of an archive one by one, and counts them."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
@@ -62,7 +62,7 @@ class Choice:
         self._passed_over: Counter[str] = Counter()
 
     def takes(self, facts: Facts) -> bool:
-        """Whether this one is loaded; counts it."""
+        """Whether this glitch is selected; updates the counts."""
         why_not = self._why_not(facts)
         if why_not is not None:
             self._passed_over[why_not] += 1
@@ -72,12 +72,12 @@ class Choice:
 
     @property
     def n_taken(self) -> int:
-        """How many are loaded."""
+        """Number of glitches selected."""
         return self._taken.total()
 
     @property
     def passed_over(self) -> str | None:
-        """How many are not, and why, in a sentence; None where all are."""
+        """Sentence on how many glitches were not selected, and why; None if all were."""
         if not self._passed_over:
             return None
         parts = [f"{n:,} {why}" for why, n in self._passed_over.most_common()]
@@ -112,31 +112,34 @@ class BatchOptions:
     """A stored upload and its options; ``None`` if not given."""
 
     upload: str  # digest of the kept file
-    name: str  # what it was called
-    manifest: str | None = None  # digest of a kept CSV that tells of the pictures
-    merge_window_s: float = MERGE_WINDOW_S  # s; triggers no further apart are one glitch
-    ifo: str | None = None  # detector of what does not name its own
+    name: str  # original file name
+    manifest: str | None = None  # digest of a kept CSV that describes the pictures
+    merge_window_s: float = MERGE_WINDOW_S  # s; triggers at most this far apart are one glitch
+    ifo: str | None = None  # detector of files and rows that do not name one
     channel: str | None = None  # of the strain files
-    sample_rate_hz: float | None = None  # of strain files that do not say
-    origin: str | None = None  # of the glitches; else inferred from the files
+    sample_rate_hz: float | None = None  # of strain files that do not state it
+    origin: str | None = None  # of the glitches; None: inferred from the files
     energy_max: float | None = None  # of the pictures; see ``parse_scales``
     frequency_range: str | None = None
-    centre: bool = True  # views of strain on the loudest tile, else on the trigger
+    centre: bool = True  # strain: centre on the loudest tile, otherwise on the trigger
     wanted: Mapping[str, Any] | None = None  # of a published archive, as JSON of ``Wanted``
-    # FILTER: triggers that flags exclude are passed over; MARK: they are kept.
+    # FILTER: skip triggers that data-quality flags exclude; MARK: keep them.
     segments: str = FILTER
-    flags: str | None = None  # that are asked of the segment database
+    flags: str | None = None  # names of flags to query from the segment database
 
     @property
     def references(self) -> Wanted | None:
-        """What is loaded of a published archive; None of any other batch."""
+        """Selection from a published archive; None for other batches."""
         return None if self.wanted is None else Wanted.from_json(self.wanted)
 
 
 def stated_options(name: str, *, segment_server: str | None = None, **said: Any) -> BatchOptions:
-    """The options of an upload that is not stored yet, checked.
+    """Check the options of an upload that is not stored yet.
 
     ``said`` uses the names of the fields; empty texts count as not given.
+
+    Raises:
+        InvalidRequestError: if an option is invalid.
     """
     texts = {key: one.strip() or None for key, one in said.items() if isinstance(one, str)}
     options = BatchOptions(upload="", name=name, **said | texts)
@@ -185,12 +188,14 @@ def keep_batch(
     *,
     author: Principal,
 ) -> SentBatch:
-    """Keep what was sent, and store the job that ingests it, so that no cleanup comes in between.
+    """Store the files of a batch and the job that ingests them.
+
+    The uploads are locked against the cleanup until the transaction ends.
 
     Raises:
         PermissionDeniedError: if the author may not store.
         FormatError: if a file is empty.
-        BusyError: if one was removed as it came.
+        BusyError: if a file was removed by the cleanup meanwhile.
     """
     digest, n_bytes, is_known = keep_upload(data_dir, file)
     rows = None if manifest is None else keep_upload(data_dir, manifest)[0]
@@ -201,13 +206,17 @@ def keep_batch(
 
 
 def submit_batch(session: Session, options: BatchOptions, author: Principal) -> JobRecord:
-    """Store the job that ingests a kept upload; while one like it is open, that one."""
+    """Store the job that ingests a kept upload, or return the open job with the same options.
+
+    Raises:
+        PermissionDeniedError: if the author may not store.
+    """
     require_role(author, Role.SUBMITTER)
     return create_batch(session, options, author.name)
 
 
 def create_batch(session: Session, options: BatchOptions, author: str) -> JobRecord:
-    """The same of a job that starts it on its own account."""
+    """As ``submit_batch``, without a check of the role: for jobs that start batches themselves."""
     parameters = asdict(options)
     said = json.dumps({**parameters, "name": "", "author": author}, sort_keys=True)
     key = hashlib.sha256(said.encode()).hexdigest()

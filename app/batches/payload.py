@@ -1,4 +1,4 @@
-"""The result of planning a batch, stored as JSON until each chunk is read."""
+"""The planned content of chunks, stored as JSON until each chunk is read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ _DOCUMENT = re.compile(
     r"|\.(md|rst|pdf|html?|docx?|pptx?|tex|bib|cff|py|ipynb|sh|m|log|ya?ml|toml|ini|sha256|md5)\Z",
     re.IGNORECASE,
 )
-OPEN_DATA: Literal["open data"] = "open data"  # where a trigger's strain comes from
+# Strain that is fetched from a frame server or GWOSC when the chunk is read.
+OPEN_DATA: Literal["open data"] = "open data"
 
 
 class _Stored(BaseModel):
@@ -35,7 +36,7 @@ class _Stored(BaseModel):
 
 
 class Pictured(NamedTuple):
-    """An image: the position of its bytes in the archive, and its window in s if given."""
+    """A picture: the position of its bytes in the archive, and its window in s if given."""
 
     name: str
     offset: int
@@ -47,19 +48,19 @@ class Pictured(NamedTuple):
 
     @property
     def member(self) -> Member:
-        """The member's position in the archive."""
+        """Position of the picture in the archive."""
         return Member(*self[:-1])
 
 
 class OfPictures(_Stored):
-    """A glitch that pictures of the archive show."""
+    """A glitch given as pictures of the archive."""
 
     members: tuple[Pictured, ...]
     facts: Facts
 
 
 class OfViews(_Stored):
-    """A glitch whose views are a separate file, unpacked into the job's folder."""
+    """A glitch whose views are in a separate file, unpacked into the job's folder."""
 
     file: str
     name: str
@@ -73,13 +74,13 @@ class OfTable(_Stored):
 
 
 class OfTrigger(_Stored):
-    """A trigger, and the strain around it."""
+    """A trigger, with the strain files around it."""
 
     facts: Facts
-    n_merged: int = 1  # triggers that it is the loudest of
+    n_merged: int = 1  # number of triggers merged, of which this is the loudest
     strain: tuple[Place, ...] | Literal["open data"]
-    gap: str | None = None  # where the strain ends, if that is too soon
-    others: tuple[Place, ...] = ()  # further files of the same time, to be compared
+    gap: str | None = None  # sentence on where the strain ends, if within the 64 s
+    others: tuple[Place, ...] = ()  # further files of the same time, for comparison
 
 
 class StoredAlready(_Stored):
@@ -91,36 +92,36 @@ class StoredAlready(_Stored):
     confidence: float | None = None  # of the label, 0 to 1
     ifo: str | None = None
     gps_time: str | None = None
-    data_quality: str | None = None  # flags that were active, with blanks between them
+    data_quality: str | None = None  # active flags, separated by blanks
 
     @classmethod
     def of_row(cls, name: str, glitch: UUID, facts: Facts) -> StoredAlready:
-        """The properties in a row of this name."""
+        """Make the entry from a row's name, the stored glitch and the row's values."""
         said = {one: getattr(facts, one) for one in cls.model_fields.keys() - {"name", "glitch"}}
         return cls(name=name, glitch=glitch, **said)
 
 
 class _ChunkOf(_Stored):
-    is_unpacked: bool  # whether the upload was unpacked whole into the job's folder
+    is_unpacked: bool  # whether the whole upload was unpacked into the job's folder
 
 
 class StackChunk(_ChunkOf):
-    """Glitches of one HDF5 file of many, from this one on."""
+    """Consecutive glitches of a file with many glitches, beginning at ``start``."""
 
     kind: Literal["stack"] = "stack"
     start: int
-    stack: str | None = None  # the file in the job's folder, where it is not the upload itself
+    stack: str | None = None  # file in the job's folder; None: the upload itself
 
 
 class PicturesChunk(_ChunkOf):
-    """Glitches of an archive: pictures, or views a file each."""
+    """Glitches of an archive, given as pictures or as one file of views each."""
 
     kind: Literal["pictures"] = "pictures"
     glitches: tuple[OfPictures | OfViews, ...]
 
 
 class TableChunk(_ChunkOf):
-    """Rows whose images are fetched."""
+    """Rows whose pictures are fetched."""
 
     kind: Literal["fetched"] = "fetched"
     glitches: tuple[OfTable, ...]
@@ -134,14 +135,14 @@ class TriggersChunk(_ChunkOf):
 
 
 class StoredChunk(_ChunkOf):
-    """Rows that name stored glitches."""
+    """Rows that refer to stored glitches."""
 
     kind: Literal["known"] = "known"
     glitches: tuple[StoredAlready, ...]
 
 
 class NotReadChunk(_ChunkOf):
-    """What is not read."""
+    """Inputs that are not read, with reasons."""
 
     kind: Literal["refused"] = "refused"
     glitches: tuple[Refused, ...]
@@ -155,5 +156,5 @@ BATCH_CHUNK: TypeAdapter[BatchChunk] = TypeAdapter(
 
 
 def is_document(name: str) -> bool:
-    """Whether a file accompanies data and holds none, by its name: README, LICENSE, notes.md."""
+    """Whether a file name is that of documentation without data, such as README or notes.md."""
     return _DOCUMENT.search(name) is not None

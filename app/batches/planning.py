@@ -1,4 +1,4 @@
-"""Planning of a batch: the upload's content, grouped by glitch and divided into chunks."""
+"""Plan a batch: group the upload's content by glitch and divide it into chunks."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -31,10 +31,10 @@ from glitch.images import is_image, npz_to_hdf5, parse_file_name
 from glitch.tables import Facts
 from glitch.tables.columns import plain_name
 
-MOST_PICTURES = 16  # of one glitch, repeated ones included
+MOST_PICTURES = 16  # of one glitch, including duplicates
 MOST_FILES = 20_000  # strain files and tables in one archive
-GLITCHES = 32  # in a chunk: seconds of work, and what a killed worker loses
-# Entries of the index, by which the glitches are ordered.
+GLITCHES = 32  # per chunk: seconds of work, which a killed worker loses
+# Kinds of entries in the index, which orders the glitches.
 PICTURES, VIEWS, TRIGGERS, REFUSED = "pictures", "views", "triggers", "refused"
 FETCHED, KNOWN = "fetched", "known"
 CONTENT, STACK_FILE = "content", "stack.h5"  # in the job's work folder
@@ -43,11 +43,11 @@ _WINDOW = re.compile(r"(_spectrogram_|__)[0-9.]{1,6}\.[A-Za-z]{3,4}\Z")
 _BLOCK = 992  # a whole number of chunks of GLITCHES
 GlitchT = TypeVar("GlitchT")
 FactsT = TypeVar("FactsT", payload.OfPictures | payload.OfViews, payload.OfTable)
-Found = tuple[str, GlitchT]  # an item's name and what its chunk must know of it
+Found = tuple[str, GlitchT]  # an item's name and its entry in the chunk
 
 
 class BatchPlanner:
-    """One batch, from its stored upload to its chunks.
+    """Plans the chunks of one batch from its stored upload.
 
     Unpacked files go into ``folder``, which belongs to the job.
     """
@@ -70,24 +70,24 @@ class BatchPlanner:
             flags_named(options.flags),
         )
         self._has_strain = self._has_table = False
-        self._n_found = self._n_refused = 0  # of what is no document
+        self._n_found = self._n_refused = 0  # without documentation files
         self._is_unpacked = False
-        self._misnamed: list[Member] = []  # pictures whose names do not say so
+        self._misnamed: list[Member] = []  # pictures without the suffix of a picture
         self._without_strain: dict[str, list[Decimal]] = {}  # times by detector
         references = options.references
         self._choice = None if references is None else Choice(references)
 
     @property
     def progress(self) -> str:
-        """How far the planning is, as a sentence."""
+        """Progress of the planning, as a sentence."""
         read, found = self._index.n_entries, self._n_found
         return f"{read:,} members and rows are looked through, {found:,} glitches made into parts."
 
     def chunks(self) -> Iterator[ChunkPlan]:
-        """The chunks of the batch.
+        """Yield the chunks of the batch.
 
         Raises:
-            GlitchError: if nothing of the upload can be used; says why.
+            GlitchError: if nothing in the upload can be used; the message says why.
         """
         source = upload_path(self._context.data_dir, self._options.upload)
         content = self._folder / CONTENT
@@ -97,7 +97,7 @@ class BatchPlanner:
         )
         if self._is_unpacked:
             source = content
-        elif unpacked is Unpacked.CUT and not is_table(source):  # whose reader unpacks by rows
+        elif unpacked is Unpacked.CUT and not is_table(source):  # tables are unpacked by rows
             raise FormatError(CUT_SHORT)
         if self._options.manifest is not None:
             manifest = upload_path(self._context.data_dir, self._options.manifest)
@@ -123,7 +123,7 @@ class BatchPlanner:
             yield from self._stack(self._folder / STACK_FILE, STACK_FILE)
         elif kinds.is_stack:
             yield from self._stack(source, None)
-        elif is_archive(source):  # before tables: a tar begins with its first member
+        elif is_archive(source):  # before tables, because a tar begins with its first member
             yield from self._archive(source)
         elif is_table(source):
             if self._choice is None:
@@ -147,7 +147,7 @@ class BatchPlanner:
                 "views itself, as arrays of one value a glitch."
             )
         stack = open_stack_file(path, self._options.name)
-        if stack.count > MOST_ENTRIES:  # a few bytes of HDF5 declare any number
+        if stack.count > MOST_ENTRIES:  # a small HDF5 file can declare any number
             raise TooLargeError(
                 f"The file holds over {MOST_ENTRIES:,} glitches: send it in several parts."
             )
@@ -177,7 +177,7 @@ class BatchPlanner:
                     self._add_rows(path, name)
                 else:
                     self._add_triggers(path, name)
-            except GlitchError as error:  # one of many members; the rows before it count
+            except GlitchError as error:  # rows read before the error are kept
                 self._refuse(name, str(error))
         waiting, self._misnamed = self._misnamed, []
         for found in list_members(source, self._most_bytes):
@@ -194,7 +194,7 @@ class BatchPlanner:
         yield from self._triggers()
 
     def _unpack_files(self, source: Path) -> tuple[list[tuple[Path, str]], bool]:
-        """Put what is no picture on disk under names of our own; the tables among it."""
+        """Unpack members that are not pictures; return the tables, and if there are glitches."""
         tables: list[tuple[Path, str]] = []
         has_glitches = False
         count = 0
@@ -216,7 +216,7 @@ class BatchPlanner:
                 path = self._folder / f"file-{count}"
                 try:
                     data = read_member(archive, found)
-                    if is_image(data):  # whatever it is called
+                    if is_image(data):  # regardless of its name
                         has_glitches = True
                         self._misnamed.append(found)
                         continue
@@ -285,7 +285,7 @@ class BatchPlanner:
             self._index.add(PICTURES, key, content)
 
     def _pictures(self) -> Iterator[Found[payload.OfPictures | payload.OfViews]]:
-        """The pictures of each glitch, and the arrays of views that are a glitch each."""
+        """The glitches given as pictures, then those given as arrays of views."""
         for key, entries in groupby(self._index.ordered(PICTURES), itemgetter(0)):
             members: list[payload.Pictured] = []
             facts = Facts()
@@ -307,7 +307,7 @@ class BatchPlanner:
             yield name, payload.OfViews(file=content["file"], name=name, facts=facts)
 
     def _chosen(self, found: Iterator[Found[FactsT]]) -> Iterator[Found[FactsT]]:
-        """The requested glitches of a published archive; of any other batch all."""
+        """The selected glitches of a published archive; all glitches of other batches."""
         for name, glitch in found:
             if self._choice is None or self._choice.takes(glitch.facts):
                 yield name, glitch
@@ -331,14 +331,14 @@ class BatchPlanner:
         return name, payload.OfPictures(members=tuple(members), facts=said)
 
     def _marked(self, facts: Facts) -> Facts:
-        """With the flags that were active then, in place of those that its table names."""
+        """Set the active data-quality flags; keep those of the table if none are known."""
         marks = self._flags.active(facts.ifo, facts.gps_time)
         return facts if marks is None else replace(facts, data_quality=marks)
 
     # --- published tables -------------------------------------------------------------------------
 
     def _references(self, path: Path, choice: Choice) -> Iterator[ChunkPlan]:
-        """The requested rows: with the images that they name, or as triggers."""
+        """The selected rows of a published table, with the pictures they name or as triggers."""
         for row in read_table(path, self._options.name):
             if row.facts is None:
                 self._refuse(row.name, row.reason)
@@ -392,10 +392,10 @@ class BatchPlanner:
         yield from self._cut(payload.TriggersChunk, self._merged())
         yield from self._cut(payload.StoredChunk, self._stored(), size=_BLOCK // 2)
         self._say_without_strain()
-        is_untold = self._has_strain and not self._has_table  # a refused one says so itself
+        is_untold = self._has_strain and not self._has_table  # a refused table has its own message
         if is_untold and self._n_refused and not self._n_found:
             self._refuse("(the strain)", payload.NO_TRIGGER)
-        if self._n_found or self._n_refused:  # else the batch as a whole is refused
+        if self._n_found or self._n_refused:  # otherwise the whole batch is refused
             yield from self._cut(payload.NotReadChunk, self._refused(), size=_BLOCK // 2)
 
     def _stored(self) -> Iterator[Found[payload.StoredAlready]]:
@@ -410,7 +410,7 @@ class BatchPlanner:
             yield one.name, one
 
     def _usable(self) -> Iterator[Facts]:
-        """The triggers by detector and time, but those that data-quality flags exclude."""
+        """Triggers by detector and time, without those that data-quality flags exclude."""
         for _, content in self._index.ordered(TRIGGERS):
             facts = Facts.from_json(content)
             ifo, gps_time = str(facts.ifo), Decimal(str(facts.gps_time))
@@ -420,7 +420,7 @@ class BatchPlanner:
                 self._refuse(f"{ifo} {facts.gps_time}", why_not, is_harmless=True)
 
     def _merged(self) -> Iterator[Found[payload.OfTrigger]]:
-        """Triggers that follow one another within the window as the loudest of them."""
+        """Merge triggers that follow one another within the window into the loudest of them."""
         loudest: Facts | None = None
         last = Decimal(0)
         n_merged = 0
@@ -463,12 +463,12 @@ class BatchPlanner:
             self._without_strain.setdefault(ifo, []).append(gps_time)
 
     def _say_without_strain(self) -> None:
-        """Say of each detector once that nothing of it can be read, however long the table is."""
+        """Report once for each detector that it has no strain, however long the table is."""
         for ifo, times in sorted(self._without_strain.items()):
             name = f"{ifo} {times[0]:f}" if len(times) == 1 else f"{len(times):,} triggers of {ifo}"
             self._refuse(name, self._strain.why_not(ifo, times[0]))
 
-    # --- what is not read -------------------------------------------------------------------------
+    # --- refused inputs ---------------------------------------------------------------------------
 
     def _refuse(self, name: str, reason: str, *, is_harmless: bool = False) -> None:
         if payload.is_document(name):

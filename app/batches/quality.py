@@ -1,6 +1,6 @@
 """The data-quality flags of one batch, from files and from a segment database (DQSEGDB).
 
-The database is asked only where ``GLITCH_SEGMENT_SERVER`` is set.
+The database is used only if ``GLITCH_SEGMENT_SERVER`` is set.
 """
 
 import math
@@ -20,12 +20,16 @@ from glitch.tables.segments import Segments, is_text_of_segments, segments_of, t
 
 MOST_NAMED = 20
 _NAME = re.compile(r"[A-Z][0-9]:[A-Za-z0-9_.+-]+:[0-9]{1,5}", re.ASCII)
-_PATIENCE_S = 60.0  # for an answer whole, however slowly it comes
-_MOST_BYTES = 1 << 25  # of it; a flag of a whole run has some hundred thousand
+_PATIENCE_S = 60.0  # for a complete response
+_MOST_BYTES = 1 << 25  # of a response; a flag of a whole run has a few 100 kB
 
 
 def flags_named(text: str | None) -> tuple[str, ...]:
-    """The flags that a text names, with commas or blanks between them."""
+    """Names of the flags in a text, separated by commas or blanks.
+
+    Raises:
+        InvalidRequestError: if a name is invalid or there are too many.
+    """
     names = tuple(dict.fromkeys((text or "").replace(",", " ").split()))
     for name in names:
         if not _NAME.fullmatch(name) or len(name) > LONGEST_FLAG:
@@ -40,18 +44,18 @@ def flags_named(text: str | None) -> tuple[str, ...]:
 
 
 class SegmentDatabase:
-    """The flags of a segment server."""
+    """Client of a segment server."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def flag(self, name: str, first: Decimal, last: Decimal) -> Segments:
-        """A flag from the first time to the last.
+        """The segments of a flag between two times.
 
         Raises:
-            FormatError: if there is no such flag.
-            TooLargeError: if it has more segments then than any flag has, or a longer answer.
-            NotReadyError: if the server does not answer, or not as one of its kind.
+            FormatError: if the flag does not exist.
+            TooLargeError: if it has too many segments or the response is too long.
+            NotReadyError: if the server does not respond or its response is invalid.
         """
         answer = self._answer(name, math.floor(first), math.floor(last) + 1)
         try:
@@ -66,10 +70,11 @@ class SegmentDatabase:
         return segments_of(name, spans, is_good=not is_bad)
 
     def _answer(self, name: str, start: int, end: int) -> httpx.Response:
-        """What the server answers.
+        """The server's response.
 
-        As ``dqsegdb2.query.query_segments`` asks, which looks for a certificate, retired as they
-        are, leaves out what says whether a flag is of good data, and reads an answer of any size.
+        Sends the request of ``dqsegdb2.query.query_segments``, which is not used because it looks
+        for a (retired) certificate, discards whether the flag marks good data, and has no size
+        limit.
         """
         from dqsegdb2.api import resources_path
 
@@ -106,7 +111,7 @@ class SegmentDatabase:
 
 
 def _credentials(url: str) -> dict[str, str]:
-    """A SciToken of the machine's, if there is one."""
+    """Authorization header with the machine's SciToken, if there is one."""
     from igwn_auth_utils import IgwnAuthError
     from igwn_auth_utils.scitokens import find_token, target_audience, token_authorization_header
 
@@ -117,13 +122,14 @@ def _credentials(url: str) -> dict[str, str]:
     return {"Authorization": token_authorization_header(token)}
 
 
-FILTER, MARK = "filter", "mark"  # triggers that flags exclude are passed over, or kept
+FILTER, MARK = "filter", "mark"  # triggers that flags exclude are skipped, or kept
 
 
 class Flags:
-    """Flags of files, and of a segment database, which is asked once for what ``reach`` told.
+    """Data-quality flags from files and from a segment database.
 
-    Those ``named`` come from the database; ``mode`` is ``FILTER`` or ``MARK``.
+    The flags ``named`` come from the database, which is queried once per flag for the times passed
+    to ``reach``. ``mode`` is ``FILTER`` or ``MARK``.
     """
 
     def __init__(
@@ -136,10 +142,10 @@ class Flags:
         self._spans: dict[str, tuple[Decimal, Decimal]] = {}
 
     def add(self, path: Path, name: str, *, is_hdf5_table: bool) -> bool:
-        """Take the flags of a file; False where it holds none.
+        """Add the flags of a file; False if it contains none.
 
         Raises:
-            GlitchError: if it holds flags and cannot be read.
+            GlitchError: if it contains flags but cannot be read.
         """
         if is_hdf5_table:
             found = segments_in(path, name)
@@ -156,22 +162,22 @@ class Flags:
             self._spans[ifo] = min(first, at), max(last, at)
 
     def why_not(self, ifo: str, gps_time: Decimal) -> str | None:
-        """Why a trigger is passed over, by the flags of its detector; None if it is not.
+        """Reason why the flags of its detector exclude a trigger; None if they do not.
 
         Raises:
             GlitchError: if the segment database does not know a flag.
-            NotReadyError: if it does not answer.
+            NotReadyError: if the database does not respond.
         """
         if self._mode == MARK:
             return None
         return " ".join(filter(None, (one.why_not(gps_time) for one in self._of(ifo)))) or None
 
     def active(self, ifo: str | None, gps_time: str | None) -> str | None:
-        """The names of the flags that were active then, with blanks between them; None if none.
+        """Names of the flags active at a time, separated by blanks; None if there are none.
 
         Raises:
             GlitchError: if the segment database does not know a flag.
-            NotReadyError: if it does not answer.
+            NotReadyError: if the database does not respond.
         """
         if gps_time is None or ifo is None:
             return None

@@ -1,4 +1,4 @@
-"""Reading of one chunk into glitches to be encoded. A bad glitch does not affect the others."""
+"""Read one chunk into glitches to be encoded. A bad glitch does not affect the others."""
 
 import hashlib
 import tempfile
@@ -42,14 +42,14 @@ TRANSFORMED_AT_ONCE = 8  # 64 s of strain each: bounds memory
 
 @dataclass(frozen=True, eq=False)
 class ReadGlitch:
-    """One glitch of a batch, read, with the properties in its table."""
+    """One glitch read from a batch, with the properties in its table."""
 
     upload: ParsedUpload
     facts: Facts
     note: str | None
 
 
-Read = Iterator[tuple[int, ReadGlitch | str]]  # position, and the glitch or what is wrong with it
+Read = Iterator[tuple[int, ReadGlitch | str]]  # position, and the glitch or an error text
 
 
 def read_pictures(
@@ -58,7 +58,7 @@ def read_pictures(
     preprocessing: Preprocessing,
     scales: Scales | None,
 ) -> Read:
-    """Glitches whose images are in an archive, with these scales."""
+    """Read glitches whose pictures are in an archive, with these scales."""
     with source.open("rb") as archive:
 
         def read(glitch: OfPictures) -> ReadGlitch:
@@ -70,11 +70,11 @@ def read_pictures(
 
 
 def _with_pictures(failure: str, glitch: OfPictures) -> str:
-    """Which picture it was; and all of them are stored or none, which is worth a word."""
+    """Add the picture's name, or that the glitch's other pictures were not stored either."""
     n_others = len(glitch.members) - 1
     if not n_others:
         name = shown(glitch.members[0].name)
-        has_id = glitch.facts.gravityspy_id is not None  # then that is the item's name
+        has_id = glitch.facts.gravityspy_id is not None  # then the id is the item's name
         return f"{name}: {failure}" if has_id and name not in failure else failure
     others = "other picture was" if n_others == 1 else f"{n_others} other pictures were"
     return f"{failure} Its {others} not stored either."
@@ -93,7 +93,7 @@ def _picture(archive: BufferedIOBase, picture: Pictured) -> Picture:
 def _of_pictures(
     found: Sequence[Picture], facts: Facts, preprocessing: Preprocessing, scales: Scales | None
 ) -> ReadGlitch:
-    """The glitch that these pictures show."""
+    """Make a glitch from its pictures."""
     pictures: dict[bytes, Picture] = {}
     for name, data, window in found:
         pictures.setdefault(hashlib.sha256(data).digest(), (name, data, window))
@@ -116,7 +116,7 @@ def _of_pictures(
 def read_fetched(
     host: str, glitches: Sequence[tuple[int, OfTable]], preprocessing: Preprocessing
 ) -> Read:
-    """Glitches whose images a published table names, fetched only from that host."""
+    """Read glitches whose pictures a published table names; fetch only from this host."""
     with PictureHost(host) as pictures:
 
         def read(glitch: OfTable) -> ReadGlitch:
@@ -137,7 +137,7 @@ def read_fetched(
 
 
 def _window(name: str, said: float | None) -> float:
-    """The window of an image, in s; the manifest takes precedence over its name."""
+    """Window of a picture in s, from the manifest if given, otherwise from the file name."""
     window = parse_file_name(name).duration_s if said is None else said
     if window is None:
         raise InvalidRequestError(
@@ -150,7 +150,7 @@ def _window(name: str, said: float | None) -> float:
 def read_arrays(
     folder: Path, glitches: Sequence[tuple[int, OfViews]], preprocessing: Preprocessing
 ) -> Read:
-    """Glitches that are a file of views each, unpacked into the job's folder."""
+    """Read glitches that are one file of views each, unpacked into the job's folder."""
 
     def read(glitch: OfViews) -> ReadGlitch:
         file = SpooledFile(folder / glitch.file, clean_name(glitch.name))
@@ -167,7 +167,7 @@ def read_arrays(
 def read_stack(
     path: Path, start: int, positions: Sequence[int], ifo: str | None, preprocessing: Preprocessing
 ) -> Read:
-    """Glitches of one HDF5 file of many."""
+    """Read glitches from one HDF5 file of many."""
     stack = open_stack_file(path, path.name)
     indices = [start + position for position in positions]
     content = stack.glitches(indices, wanted_columns(stack.columns), preprocessing)
@@ -184,22 +184,22 @@ def read_stack(
 
 @dataclass(frozen=True)
 class StrainRoots:
-    """The folders of strain files, and their options."""
+    """Folders and remote sources of strain files, and options for reading them."""
 
     uploaded: Path
     known: Path | None
-    remote: Sequence[DataFind | OpenData]  # asked in this order for what is not at hand
+    remote: Sequence[DataFind | OpenData]  # queried in this order
     channel: str | None
     sample_rate_hz: float | None
     device: str
-    centre: bool = True  # views on the loudest tile, else on the trigger's time
+    centre: bool = True  # centre on the loudest tile, otherwise on the trigger's time
 
     def files(self, glitch: OfTrigger) -> tuple[list[StrainFile], str | None]:
-        """A trigger's files, and where they end if that is too soon.
+        """Strain files of a trigger, and a sentence on where they end if within the 64 s.
 
         Raises:
-            FormatError: if one is not below its root, or gone.
-            StrainError: if frame server and GWOSC have none.
+            FormatError: if a file is gone or outside its root folder.
+            StrainError: if the frame server and GWOSC have none.
             NotReadyError: if they cannot be reached.
         """
         facts = glitch.facts
@@ -226,7 +226,7 @@ class StrainRoots:
         raise StrainError(" ".join(reasons))
 
     def _path(self, root: str, path: str) -> Path:
-        if root in (KNOWN, LISTED):  # the operator's, where links may lead anywhere
+        if root in (KNOWN, LISTED):  # the operator's files, where links may lead anywhere
             found = Path(path) if self.known is None or root == LISTED else self.known / path
             if is_readable(found):
                 return found
@@ -241,18 +241,21 @@ class StrainRoots:
         raise FormatError(f"The strain file {path} is no longer there: send the batch again.")
 
     def read(self, glitch: OfTrigger) -> tuple[Strain, str | None, str | None]:
-        """The strain around a trigger, where it ends if that is within 32 s, and what other strain
-        of the same time was not read.
+        """Read the strain around a trigger.
+
+        Returns:
+            The strain, a sentence on where it ends if that is within 32 s, and a note on other
+            strain of the same time that was not used.
 
         Raises:
-            GlitchError: if it cannot be read, or holds too little; says where it ends.
-            NotReadyError: if frame server or GWOSC cannot be reached.
+            GlitchError: if it cannot be read or is too short; the message says where it ends.
+            NotReadyError: if the frame server or GWOSC cannot be reached.
         """
         files, gap = self.files(glitch)
         facts = glitch.facts
         said: StatedStrain = {
             "gps_time": Decimal(str(facts.gps_time)),
-            # What GWOSC sends says its rate; the option chose among its files.
+            # GWOSC's files state their rate; the option selected among them.
             "sample_rate_hz": None if glitch.strain == OPEN_DATA else self.sample_rate_hz,
             "channel": self.channel,
             "ifo": facts.ifo,
@@ -273,7 +276,7 @@ class StrainRoots:
 def read_triggers(
     roots: StrainRoots, glitches: Sequence[tuple[int, OfTrigger]], preprocessing: Preprocessing
 ) -> Read:
-    """Glitches at triggers, transformed several at a time."""
+    """Read glitches at triggers; several are transformed at once."""
     for start in range(0, len(glitches), TRANSFORMED_AT_ONCE):
         ready: list[tuple[int, OfTrigger, Strain, str | None, str | None]] = []
         some = glitches[start : start + TRANSFORMED_AT_ONCE]
@@ -295,19 +298,19 @@ def read_triggers(
             merged = glitch.n_merged
             loudest = None if merged == 1 else f"The loudest of {merged} triggers close in time."
             note = " ".join(filter(None, (loudest, other))) or None
-            said = replace(facts, channel=None)  # what was read counts, not what was triggered on
+            said = replace(facts, channel=None)  # the channel read counts, not the trigger's
             yield position, _found(upload, said, note)
 
 
 def _with_gap(reason: str, gap: str | None) -> str:
-    """What is wrong, and that the strain ends close by."""
+    """Append that the strain ends nearby."""
     return f"{reason} {gap}" if gap else reason
 
 
 def _transformed(
     ready: list[tuple[Strain, Facts]], preprocessing: Preprocessing, roots: StrainRoots
 ) -> list[StrainViews | str]:
-    """Views of each, all at once; where one is bad, one by one, so that only that one fails."""
+    """Views of all triggers at once; if that fails, one by one, so that only bad ones fail."""
 
     def transform(part: list[tuple[Strain, Facts]]) -> list[StrainViews]:
         times = [Decimal(str(facts.gps_time)) for _, facts in part]
@@ -333,13 +336,16 @@ def _transformed(
 def _each(
     glitches: Iterable[tuple[int, GlitchT]], read: Callable[[GlitchT], ResultT]
 ) -> Iterator[tuple[int, GlitchT, ResultT | str]]:
-    """What is read of each, or what is wrong with it; a full disk or a dead network is not its."""
+    """Yield the result for each glitch, or the reason why it failed.
+
+    Errors that the glitch does not cause (full disk, network failure) are raised.
+    """
     for position, glitch in glitches:
         found: ResultT | str
         try:
             found = read(glitch)
         except NotReadyError:
-            raise  # the network's or the operator's; the chunk is tried again
+            raise  # not caused by the glitch; the chunk is retried
         except (GlitchError, ServiceError) as error:
             found = str(error)
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -350,12 +356,12 @@ def _each(
 
 
 def _own_channel(facts: Facts) -> str | None:
-    """The trigger's channel, unless it is of another detector than the trigger."""
+    """The trigger's channel, unless it belongs to another detector than the trigger."""
     return facts.channel if detector_of_channel(facts.channel) in (None, facts.ifo) else None
 
 
 def _strain_channel(facts: Facts) -> str | None:
-    """The trigger's channel for strain that does not name its own, where it is one of strain."""
+    """The trigger's channel if it is a strain channel; for strain that names none."""
     channel = _own_channel(facts)
     return channel if channel and is_strain_channel(channel) else None
 
@@ -365,13 +371,13 @@ def _details(facts: Facts) -> UploadDetails:
 
 
 def _found(upload: ParsedUpload, facts: Facts, note: str | None = None) -> ReadGlitch:
-    """A glitch that was read, with the properties in its table."""
+    """A glitch that was read, with the properties and notes."""
     notes = " ".join(one for one in (note, assumption(upload.assumed)) if one) or None
     return ReadGlitch(_with(upload, facts), facts, notes)
 
 
 def _with(upload: ParsedUpload, facts: Facts) -> ParsedUpload:
-    """Properties in the table take precedence over measured ones and those in a name."""
+    """Replace measured properties and those from file names by the properties in the table."""
     said = {
         name: value
         for name in ("ifo", "channel", *NUMBERS)

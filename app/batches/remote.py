@@ -1,9 +1,9 @@
-"""Data that a batch fetches from elsewhere: strain from a frame server or GWOSC, and images.
+"""Data that a batch fetches: strain from a frame server or GWOSC, and pictures.
 
 A frame server (GWDataFind) returns the location of frames on this machine, if the operator has set
-``GLITCH_DATAFIND_URL`` and ``GLITCH_FRAME_TYPES``. Files of GWOSC (``GLITCH_GWOSC_URL``) are
-fetched once and kept under their own names, which describe their content, so that triggers of one
-stretch need only one transfer.
+``GLITCH_DATAFIND_URL`` and ``GLITCH_FRAME_TYPES``. Files from GWOSC (``GLITCH_GWOSC_URL``) are
+fetched once and kept under their own names, which describe their content, so that triggers in one
+file need only one transfer.
 """
 
 import math
@@ -35,14 +35,14 @@ from glitch.files.archives import MOST_MEMBER_BYTES
 from glitch.strain import StrainFile
 
 _REACH_S = 32
-_FRAME_SERVER_S, _GWOSC_S = 30.0, 60.0  # for an answer, or its next part
-_FILE_S = 1800.0  # for a whole file, of 0.5 GB at most
+_FRAME_SERVER_S, _GWOSC_S = 30.0, 60.0  # timeouts for a response or its next part
+_FILE_S = 1800.0  # for a complete file of at most 0.5 GB
 
 
 class DataFind:
     """The frames that a GWDataFind server knows.
 
-    ``frame_types`` are by detector, such as ``{"H1": "H1_HOFT_C00"}``.
+    ``frame_types`` maps detectors to frame types, such as ``{"H1": "H1_HOFT_C00"}``.
     """
 
     def __init__(self, url: str, frame_types: Mapping[str, str]) -> None:
@@ -54,7 +54,7 @@ class DataFind:
 
         Raises:
             StrainError: if the server knows none.
-            NotReadyError: if it does not answer.
+            NotReadyError: if it does not respond.
         """
         frame_type = self._types.get(ifo)
         if frame_type is None:
@@ -74,7 +74,11 @@ class DataFind:
         return found
 
     def file(self, path: str, name: str) -> StrainFile:
-        """A file that ``files`` named."""
+        """A file that ``files`` returned.
+
+        Raises:
+            StrainError: if it does not exist on this machine.
+        """
         if not Path(path).is_file():
             raise StrainError(
                 f"The frame server says that {name} lies at {path}, which this machine does not "
@@ -96,9 +100,9 @@ class DataFind:
                 on_gaps="ignore",
                 host=self._url,
                 timeout=_FRAME_SERVER_S,
-                cert=False,  # retired; a SciToken of the machine's is found and sent
+                cert=False,  # certificates are retired; the machine's SciToken is sent
             )
-        # An answer that is no JSON is an error of requests, too.
+        # JSON errors are errors of requests too, so catch them first.
         except (ValueError, KeyError, TypeError) as error:
             raise NotReadyError(
                 f"{self._url} does not answer as GWDataFind does: see that GLITCH_DATAFIND_URL is "
@@ -117,12 +121,12 @@ _NAME = re.compile(r"[A-Z]-[A-Z][0-9]_[A-Za-z0-9_]+-\d{9,10}-\d{1,6}\.hdf5", re.
 
 
 def open_data_folder(data_dir: Path) -> Path:
-    """Where files of GWOSC are kept."""
+    """Folder in which files from GWOSC are kept."""
     return data_dir / FOLDER / "gwosc"
 
 
 class OpenData:
-    """GWOSC's strain of one sample rate."""
+    """Strain from GWOSC at one sample rate."""
 
     def __init__(self, url: str, folder: Path, sample_rate_hz: float | None) -> None:
         self._url = url.rstrip("/")
@@ -130,11 +134,11 @@ class OpenData:
         self._folder = folder / str(self._rate)
 
     def files(self, ifo: str, gps_time: Decimal) -> StrainFiles:
-        """The files around a time, fetched where they are not here; paths are within ``root``.
+        """The files around a time, fetched if necessary; paths are relative to the folder.
 
         Raises:
             StrainError: if GWOSC has none.
-            NotReadyError: if it does not answer, or the transfer breaks off.
+            NotReadyError: if it does not respond or the transfer breaks off.
         """
         if self._rate not in RATES_HZ:
             raise StrainError(
@@ -156,7 +160,7 @@ class OpenData:
         return found
 
     def file(self, path: str, name: str) -> StrainFile:
-        """A file that ``files`` named; it is kept from now on for as long as a new one."""
+        """A file that ``files`` returned; restarts the time for which it is kept."""
         with suppress(OSError):
             os.utime(self._folder / path)
         return StrainFile(self._folder / path, name)
@@ -236,12 +240,12 @@ class OpenData:
         )
 
 
-MOST_PICTURE_BYTES = 5_000_000  # Gravity Spy's have some 100 kB
+MOST_PICTURE_BYTES = 5_000_000  # pictures of Gravity Spy have some 100 kB
 _PATIENCE_S = 60.0
 
 
 class PictureHost:
-    """One host of images; nothing is fetched from any other, nor by a redirect to one."""
+    """Fetches pictures from one host only; redirects to other hosts are not followed."""
 
     def __init__(self, address: str) -> None:
         self._address = urlsplit(address)
@@ -257,9 +261,9 @@ class PictureHost:
         """The picture at an address.
 
         Raises:
-            FormatError: if it is on another host, or not there.
+            FormatError: if it is on another host or does not exist.
             TooLargeError: if it is larger than any spectrogram.
-            NotReadyError: if the host cannot be reached or has trouble: to be tried again.
+            NotReadyError: if the host cannot be reached or has a temporary failure; retry.
         """
         found = urlsplit(url)
         if (found.scheme, found.netloc) != (self._address.scheme, self._address.netloc):

@@ -1,4 +1,4 @@
-"""Location of batches in the data directory: uploads by digest, unpacked files by job."""
+"""Files of batches in the data directory: uploads by digest, unpacked files by job."""
 
 import hashlib
 import os
@@ -21,16 +21,19 @@ from app.glitches.upload import clean_name
 from glitch.errors import FormatError
 
 FOLDER = "batches"
-UPLOADS_LOCK = 6_720_341_908  # any constant; who keeps and who removes must agree on it
+UPLOADS_LOCK = 6_720_341_908  # any constant; keeping and removing must use the same one
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PIECE = 1 << 20
 
 
 def keep_upload(data_dir: Path, stream: BinaryIO) -> tuple[str, int, bool]:
-    """Keep a stream under its digest; the same bytes twice are one file.
+    """Store a stream under its digest; identical content is stored once.
 
     Returns:
-        The hex SHA-256, the length in bytes, and whether it was there already.
+        The hex SHA-256, the length in bytes, and whether it was stored already.
+
+    Raises:
+        FormatError: if the stream is empty.
     """
     folder = uploads_folder(data_dir)
     digest, length = hashlib.sha256(), 0
@@ -43,7 +46,7 @@ def keep_upload(data_dir: Path, stream: BinaryIO) -> tuple[str, int, bool]:
                 length += len(piece)
                 target.write(piece)
             target.flush()
-            os.fsync(target.fileno())  # the job that names it must not outlive it
+            os.fsync(target.fileno())  # the file must be durable before the job that names it
         if not length:
             raise FormatError("The file is empty: send the batch again.")
         kept, storage = folder / digest.hexdigest(), storage_of(data_dir)
@@ -63,7 +66,11 @@ def uploads_folder(data_dir: Path) -> Path:
 
 
 def upload_path(data_dir: Path, digest: str) -> Path:
-    """The kept upload of that digest."""
+    """The stored upload with this digest.
+
+    Raises:
+        FormatError: if it is no longer stored.
+    """
     path = data_dir / FOLDER / "uploads" / digest
     if not _DIGEST.fullmatch(digest) or not storage_of(data_dir).fetch(path):
         raise FormatError("The uploaded file is no longer kept: send the batch again.")
@@ -76,7 +83,11 @@ def hold_uploads(session: Session) -> None:
 
 
 def check_kept(data_dir: Path, *digests: str | None) -> None:
-    """See that uploads just kept were not removed in the same moment."""
+    """Check that uploads just stored were not removed by the cleanup.
+
+    Raises:
+        BusyError: if one was removed.
+    """
     folder = data_dir / FOLDER / "uploads"
     storage = storage_of(data_dir)
     if not all(storage.holds(folder / digest) for digest in digests if digest is not None):
@@ -84,14 +95,14 @@ def check_kept(data_dir: Path, *digests: str | None) -> None:
 
 
 def work_folder(data_dir: Path, job_id: UUID) -> Path:
-    """Where a job puts what it had to unpack; made at need."""
+    """Folder for the unpacked files of a job; created if needed."""
     folder = data_dir / FOLDER / "work" / str(job_id)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def clear_work(data_dir: Path, job_id: UUID) -> None:
-    """Remove what a job unpacked; nothing happens where there is nothing."""
+    """Remove the unpacked files of a job, if any."""
     storage_of(data_dir).remove(data_dir / FOLDER / "work" / str(job_id))
 
 
@@ -100,10 +111,13 @@ MOST_LOOSE_FILES = 12
 
 @contextmanager
 def packed(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[tuple[str, BinaryIO]]:
-    """The name and the bytes of a batch that was sent as one file or as several.
+    """Name and content of a batch sent as one file, or as several that are packed into a tar.
 
-    Several are packed in the order of their names, without times and owners, so that the batch is
-    known again when it is sent again.
+    Several files are packed in the order of their names, without times and owners, so that the same
+    batch is recognised when it is sent again.
+
+    Raises:
+        InvalidRequestError: if there are no files, too many, or two with the same name.
     """
     named = sorted(((clean_name(name), stream) for name, stream in files), key=itemgetter(0))
     if not named:

@@ -22,20 +22,20 @@ from glitch.strain import StrainSpan
 from glitch.strain.series import LONGEST_SEGMENT_S, SHORTEST_SEGMENT_S
 
 UPLOADED, KNOWN = "uploaded", "known"  # unpacked from the batch; in the server's strain folder
-LISTED = "listed"  # anywhere, as a cache file in that folder or the frame server says
-_REACH_S = Decimal(LONGEST_SEGMENT_S) / 2  # of strain to each side of a glitch
-_OWN_FROM_S = Decimal(SHORTEST_SEGMENT_S) / 2  # how deep in strain of the batch, to need no other
-_MOST_OTHERS = 4  # files of the same time that are compared with what is read
+LISTED = "listed"  # anywhere: listed by a cache file there or by the frame server
+_REACH_S = Decimal(LONGEST_SEGMENT_S) / 2  # strain needed on each side of a glitch
+_OWN_FROM_S = Decimal(SHORTEST_SEGMENT_S) / 2  # least depth in the batch's strain to prefer it
+_MOST_OTHERS = 4  # files of the same time compared with the strain that is read
 _MOST_FILES = 1_000_000
 _SUFFIXES = frozenset({"gwf", "h5", "hdf5", "hdf"})
 _CACHE_FILE = re.compile(r".+\.(?:lcf|cache|ffl)", re.IGNORECASE)
 _LONGEST_CACHE_LINE = 10_000
-_IS_NO_UTF8 = re.compile("[\ud800-\udfff]")  # what Python makes of other bytes
+_IS_NO_UTF8 = re.compile("[\ud800-\udfff]")  # surrogates: Python's decoding of other bytes
 _log = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
-    """A strain file: under which root, its path there, and what it was called."""
+    """A strain file: its root, its path below the root, and its original name."""
 
     root: str  # UPLOADED, KNOWN or LISTED
     path: str
@@ -54,7 +54,7 @@ def _is_own(span: _Span) -> bool:
 
 
 def _kind(span: _Span) -> str:
-    """What files of one series have in common by their names."""
+    """Part of the name that files of one series have in common."""
     frame = parse_frame_name(span[2].name)
     return "" if frame is None else f"{frame.site}-{frame.description}.{frame.suffix}"
 
@@ -65,20 +65,20 @@ def _later(one: _Span, other: _Span) -> _Span:
 
 @dataclass(frozen=True)
 class StrainFiles:
-    """The files that hold what can be had of the 64 s around a time, in the order of time."""
+    """The files with the available part of the 64 s around a time, ordered by time."""
 
     places: tuple[Place, ...]
-    gap: str | None = None  # a sentence, where the strain ends or begins within the 64 s
-    others: tuple[Place, ...] = ()  # of the batch, which hold some of the same 64 s
+    gap: str | None = None  # a sentence if the strain ends or begins within the 64 s
+    others: tuple[Place, ...] = ()  # further files of the batch with strain of the same 64 s
 
     @property
     def is_whole(self) -> bool:
-        """Whether they hold all of it."""
+        """Whether they contain the full 64 s."""
         return self.gap is None
 
 
 def frame_span(name: str) -> tuple[Decimal, Decimal] | None:
-    """GPS start and end of a file named after LIGO-T050017; None for another name."""
+    """GPS start and end from a file name in the form of LIGO-T050017; None for other names."""
     found = parse_frame_name(name)
     if found is None or found.suffix not in _SUFFIXES or "." in found.start + found.length:
         return None
@@ -87,8 +87,9 @@ def frame_span(name: str) -> tuple[Decimal, Decimal] | None:
 
 
 def listed_files(cache: Path) -> Iterator[Path]:
-    """The files that a cache file names: LAL's, whose lines end in a URL, or Virgo's FFL, which
-    begin with a path. A relative path counts from the cache file.
+    """Files named by a cache file: LAL's (lines end in a URL) or FFL (lines begin with a path).
+
+    FFL is Virgo's format. Relative paths count from the folder of the cache file.
     """
     with cache.open(encoding="utf-8", errors="replace") as lines:
         while line := lines.readline(_LONGEST_CACHE_LINE):
@@ -97,7 +98,7 @@ def listed_files(cache: Path) -> Iterator[Path]:
                 continue
             text = fields[4] if len(fields) == 5 and "/" not in fields[0] else fields[0]
             is_url = text.startswith("file:")
-            if "://" in text and not is_url:  # elsewhere in the network
+            if "://" in text and not is_url:  # on another machine
                 continue
             path = unquote(urlsplit(text).path) if is_url else text
             yield cache.parent / path
@@ -106,10 +107,10 @@ def listed_files(cache: Path) -> Iterator[Path]:
 def spans_of(
     path: Path, name: str, *, sample_rate_hz: float | None, channel: str | None
 ) -> list[StrainSpan | None]:
-    """The stretches of a strain file: one, or where it holds several detectors, one of each.
+    """Time spans of a strain file: one, or one for each of several detectors in the file.
 
     Raises:
-        GlitchError: if it cannot be read, or it does not say which of its channels is meant.
+        GlitchError: if it cannot be read, or its channel is ambiguous.
     """
     try:
         return [span_of(path, name, sample_rate_hz=sample_rate_hz, channel=channel)]
@@ -128,12 +129,12 @@ def spans_of(
 
 
 def is_readable(path: Path) -> bool:
-    """Whether this is a file, or a link to one, that may be opened; opening others may block."""
+    """Whether this is a readable regular file or a link to one; opening other kinds may block."""
     return path.is_file() and os.access(path, os.R_OK)
 
 
 def _places(folder: Path) -> Iterator[Place]:
-    """Every file under a folder, and those that its cache files list."""
+    """Every file under a folder, and the files that its cache files list."""
     for parent, _, names in os.walk(folder):
         for name in names:
             own = Path(parent) / name
@@ -146,33 +147,35 @@ def _places(folder: Path) -> Iterator[Place]:
 
 
 class StrainIndex:
-    """Stretches of strain by detector."""
+    """Strain files by detector and time."""
 
     def __init__(self) -> None:
         self._spans: dict[str, list[_Span]] = defaultdict(list)
         self._longest: dict[str, Decimal] = {}
-        self._latest: dict[str, list[_Span]] = {}  # which of the first files ends last
+        self._latest: dict[str, list[_Span]] = {}  # per file, the latest end so far
         self._is_sorted = True
 
     def add(self, ifo: str, start: Decimal, end: Decimal, place: Place) -> None:
-        """Put a file where ``find`` finds it."""
+        """Add a file."""
         self._spans[ifo].append((start, end, place))
         self._longest[ifo] = max(self._longest.get(ifo, Decimal(0)), end - start)
         self._is_sorted = False
 
     def add_folder(self, folder: Path) -> None:
-        """Put every file under a folder whose name follows LIGO-T050017 there, by its name alone.
+        """Add the files under a folder whose names follow LIGO-T050017, without opening them.
 
-        Files that a cache file lies there for (LAL's ``.lcf``, Virgo's ``.ffl``) count too.
+        Files listed by cache files in the folder (LAL's ``.lcf``, Virgo's ``.ffl``) are added too.
+        Unusable files are left out and logged.
 
-        What cannot be used is left out, and the log says so.
+        Raises:
+            TooLargeError: if there are too many files.
         """
         count = 0
         for place in _places(folder):
             span, ifos = frame_span(place.name), detectors_of_file_name(place.name)
             if span is None or not ifos:
                 continue
-            if _IS_NO_UTF8.search(place.path):  # which no database holds
+            if _IS_NO_UTF8.search(place.path):  # PostgreSQL cannot store it
                 _log.warning(
                     "the path of a strain file is no UTF-8", extra={"file": ascii(place.path)}
                 )
@@ -183,14 +186,14 @@ class StrainIndex:
                     f"The server's strain folder has over {_MOST_FILES:,} files: point "
                     "GLITCH_STRAIN_DIR to a part of it."
                 )
-            for ifo in ifos:  # HL-…: one frame of both
+            for ifo in ifos:  # a frame named HL-… contains both detectors
                 self.add(ifo, *span, place)
 
     def find(self, ifo: str, gps_time: Decimal) -> StrainFiles | None:
-        """The file in which a time lies deepest, with those that abut where it is too short.
+        """The file in which a time lies deepest, with adjacent files if it is too short.
 
-        The batch's own files count before those of the operator. None where the time lies in no
-        file.
+        The batch's own files take precedence over those of the operator. None if no file contains
+        the time.
         """
         self._sort()
 
@@ -226,7 +229,7 @@ class StrainIndex:
         return StrainFiles(tuple(place for _, _, place in files), gap, others)
 
     def _others(self, ifo: str, gps_time: Decimal, files: list[_Span]) -> tuple[Place, ...]:
-        """Files of the batch that hold some of the 64 s around a time, and are not read for it."""
+        """Files of the batch with strain of the 64 s around a time that are not read for it."""
         found = (
             one[2]
             for reached in (gps_time - _REACH_S, gps_time, gps_time + _REACH_S)
@@ -255,7 +258,7 @@ class StrainIndex:
         return bool(self._spans.get(ifo))
 
     def why_not(self, ifo: str, gps_time: Decimal) -> str:
-        """Why ``find`` found nothing, as a sentence."""
+        """Sentence on why ``find`` returned None."""
         spans = self._spans.get(ifo, [])
         if not spans:
             there = ", ".join(sorted(self._spans)) or "none at all"

@@ -29,18 +29,18 @@ from glitch.tables.root import is_root
 from glitch.tables.segments import is_text_of_segments
 from glitch.tables.times import are_of_one_signal, are_rounded
 
-_ROWS, _ROOT_ROWS = 8192, 65_536  # read at a time; of ROOT more, as loading uproot takes a second
-_FIRST = 100  # rows by which the kind of a table is recognised
+_ROWS, _ROOT_ROWS = 8192, 65_536  # per read; more for ROOT, because loading uproot takes 1 s
+_FIRST = 100  # rows from which the kind of a table is determined
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file is a table of a kind that is read, by its content."""
+    """Whether a file is a supported table, by its content."""
     return holds_binary_table(path) or (is_text_table(path) and not is_text_of_segments(path))
 
 
 def is_of_triggers(path: Path, name: str) -> bool:
-    """Whether the first rows of a table contain times, and no path or Gravity Spy id of an image.
+    """Whether the first rows of a table have times, and no path or Gravity Spy id of a picture.
 
     Raises:
         GlitchError: as ``read_table``.
@@ -52,10 +52,10 @@ def is_of_triggers(path: Path, name: str) -> bool:
 
 
 def holds_binary_table(path: Path) -> bool:
-    """Whether a file is ROOT's, or HDF5 with a table of triggers."""
+    """Whether a file is a ROOT file, or HDF5 with a table of triggers."""
     if is_root(path):
         return True
-    # At its very start: HDF5's own search would find one that lies first in a tar.
+    # Only at offset 0: HDF5's own search would also find a file that is first in a tar.
     with path.open("rb") as file:
         if file.read(len(_HDF5)) != _HDF5:
             return False
@@ -63,13 +63,13 @@ def holds_binary_table(path: Path) -> bool:
 
 
 def read_table(path: Path, name: str) -> Iterator[TableRow]:
-    """The rows of a table, a bounded number in memory at a time; each with its origin.
+    """Yield the rows of a table, each with its origin; memory use is bounded.
 
-    What it was called names the detector where nothing else does.
+    The original file name gives the detector if nothing else does.
 
     Raises:
-        FormatError: if it is damaged, of a kind that is not read, or has no columns known here.
-        TooLargeError: if its rows are longer than any trigger is, or more than it can hold.
+        FormatError: if it is damaged, not supported, or has no known columns.
+        TooLargeError: if its rows are too long, or more than its size allows.
     """
     refuse_unread(path, name)
     if holds_binary_table(path):
@@ -104,7 +104,7 @@ def _refuse_segments(columns: Sequence[str], name: str) -> None:
 def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
     triggers = open_triggers(path, name)
     table = triggers.table
-    if table.count > path.stat().st_size:  # a few bytes of HDF5 declare any number
+    if table.count > path.stat().st_size:  # a small HDF5 file can declare any number
         raise TooLargeError(
             f"{name} declares {table.count:,} rows, more than a file of its size holds: write its "
             "rows alone, without reserving room for others."
@@ -124,14 +124,14 @@ def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
                 yield table_row(f"{name} row {number}", row, ifo=ifo).with_origin(origin)
 
 
-_SAME_TIME = Decimal("1e-6")  # s; an older export gave times as floats alone
+_SAME_TIME = Decimal("1e-6")  # s; older exports have times only as floats
 
 
 def known_glitches(session: Session, rows: Sequence[Facts]) -> dict[int, UUID]:
     """Stored glitches by the position of the row that refers to them.
 
-    A row counts only if detector and time agree with the stored ones: an id alone does not identify
-    a glitch. Other rows are ignored.
+    A row counts only if its detector and time agree with the stored ones, because an id alone does
+    not identify a glitch. Other rows are ignored.
     """
     said = {place: row.glitch_id for place, row in enumerate(rows) if row.glitch_id}
     if not said:
@@ -154,9 +154,9 @@ def known_glitches(session: Session, rows: Sequence[Facts]) -> dict[int, UUID]:
 
 
 def agrees(row: Facts, ifo: str | None, gps_time: Decimal | None) -> bool:
-    """Whether a row may be of the glitch with this detector and time.
+    """Whether a row may refer to the glitch with this detector and time.
 
-    A table's file name gives all its rows a detector, also those of glitches without any.
+    A table's file name gives a detector to all its rows, also to those of glitches without one.
     """
     if ifo not in (None, row.ifo) or (row.gps_time is None) != (gps_time is None):
         return False
