@@ -14,15 +14,16 @@ from glitch.images.runs import runs_of
 _BESIDE, _LEAST_BESIDE = 0.035, 25
 _CLEAR = 6  # pixels beside the axes that hold ticks, not labels
 _LEAST_APART = 3.0  # pixels
-_APART = 0.3  # of a label's height: the name of the axis is further away from the labels
-_OVER = 0.015  # of the axis: how far a label at its end extends beyond it
+_APART = 0.3  # fraction of a label's height: the name of the axis is further away from the labels
+_OVER = 0.015  # fraction of the axis: how far a label at its end extends beyond it
 _LEAST_HEIGHT = 4  # pixels
-_LEAST_SHARE = 0.006  # of the picture's height: anything lower is a tick, in enlarged pictures
+# fraction of the picture's height: anything lower is a tick, in enlarged pictures
+_LEAST_SHARE = 0.006
 LEAST_LABELS = 3  # the fewest whose spacing can be checked
-_EVEN = 0.06  # of a spacing: largest deviation of labels of one axis
+_EVEN = 0.06  # fraction of a spacing: largest deviation of labels of one axis
 # pixels: positions and widths of smaller labels are too uncertain to contradict the caller
 _LEGIBLE = 8
-_BETWEEN = 0.45  # of a label's height: largest gap between its digits
+_BETWEEN = 0.45  # fraction of a label's height: largest gap between its digits
 
 
 class Label(NamedTuple):

@@ -11,7 +11,7 @@ from glitch.views import VIEW_DURATIONS_S
 
 _MAX_NAME_LENGTH = 255
 _LENGTH = r"(?P<duration>[0-9]{1,2}(?:\.[0-9]{1,3})?)"
-# as browsers and operating systems name copies
+# endings that browsers and operating systems give to copies
 _SUFFIX = r"(?: ?\([0-9]{1,2}\)| copy| - copy)?\.(?:png|jpg|jpeg)"
 
 # Gravity Spy: L1_HlF0RJURZ9_spectrogram_0.5.png. Other data sets put the GPS time in place of the

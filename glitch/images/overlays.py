@@ -11,18 +11,20 @@ from jaxtyping import Bool, Float32
 
 from glitch.images.decode import Words
 
-_LEAST = 0.04  # of the panel's height: shorter lines belong to letters, marks and dashes
-_TICK = 0.02  # of the panel's height: how far a tick at the corner of a frame extends beyond it
+_LEAST = 0.04  # fraction of the panel's height: shorter lines belong to letters, marks and dashes
+# fraction of the panel's height: how far a tick at the corner of a frame extends beyond it
+_TICK = 0.02
 _MOST_LINES, _MOST_PAIRS = 1_000, 2_000
 _COVERED = 0.9  # share of the distance between two lines
 # bits set in a channel of 64 or more; every viridis colour has a channel of 84 or more
 _BRIGHTER = 0xC0C0C0
 _WHITISH = 0x808080  # all channels are 128 or more; mixtures of viridis have one below 111
-_BLOCK, _LEAST_BLOCK = 0.025, 5  # of the panel's height, pixels: letters are thinner
+_BLOCK, _LEAST_BLOCK = 0.025, 5  # fraction of the panel's height; pixels: letters are thinner
 _FILLED = 0.7  # filled share of such a block
 _BAR_SAMPLES = 140  # samples along each axis, when searching for a colour bar in a panel
 _LEAST_RAMP = 12  # shortest colour bar, in samples
-# of the colour scale: least extent of a bar, and its largest deviation from a straight line
+# fraction of the colour scale: least extent of a bar, and its largest deviation from a straight
+# line
 _RISE, _BEND = 0.85, 0.04
 _LEAST_STEP = 0.001
 _SEAM_BANDS = 10  # height of a band at a seam: the panel's height divided by this

@@ -35,12 +35,12 @@ class Box(NamedTuple):
 # Inside the frame of the axes, as in Gravity Spy's files of these sizes (width, height).
 KNOWN_PANELS = {(800, 600): Box(101, 61, 674, 540), (600, 450): Box(76, 46, 505, 405)}
 
-_SMALLER = 0.95  # of the known size: the picture was reduced
+_SMALLER = 0.95  # fraction of the known size: the picture was reduced
 _MOSTLY = 0.95
 _FRAME = 4  # pixels beside the panel that are searched for the frame of the axes
-_LEAST_BLANK = 0.015  # of the panel: fewer blank rows are the frame itself
+_LEAST_BLANK = 0.015  # fraction of the panel: fewer blank rows are the frame itself
 _GRID_LINE = 2  # widest grid line, pixels
-_TICK = 0.05  # of the frame: the longest tick
+_TICK = 0.05  # fraction of the frame: the longest tick
 _STATED = re.compile(
     r"(\d{1,4})x(\d{1,4}) cells at (\d{1,4}),(\d{1,4}),(\d{1,4}),(\d{1,4})", re.ASCII
 )

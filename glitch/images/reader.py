@@ -44,7 +44,7 @@ _MOST_SHIFT = 4.0
 _LEAST_DRAWN = 0.1  # least share of the panel's rows that are coloured
 # Width over height of a picture without axes: Gravity Spy's have 1.2; two windows 2.4 or 0.6.
 _TALLEST, _WIDEST = 0.65, 2.2
-_BLANK = 0.02  # of the panel: least height that a faint frame must add to it
+_BLANK = 0.02  # fraction of the panel: least height that a faint frame must add to it
 # Shares of pixels near the top and bottom of the scale. Among 1,713 pictures of Gravity Spy, the
 # largest share above _HIGH is 0.51, and no picture has a share below _LOW of less than 0.26.
 _HIGH, _MOST_HIGH = 0.9, 0.4

@@ -30,10 +30,10 @@ MARGIN = 12  # pixels left of the panel: a picture with more was not cropped to 
 _PHASE_OFF = 0.2  # largest offset of a label from its step on a colour bar, in steps
 _WIDEST_LINE = 16  # widest frame line, pixels
 _MOSTLY = 0.9
-_END_OFF = 0.03  # of the bar's height
-_DIGIT = 0.83  # of a digit's height: width that each further digit adds to a label
+_END_OFF = 0.03  # fraction of the bar's height
+_DIGIT = 0.83  # fraction of a digit's height: width that each further digit adds to a label
 _DIGITS_OFF = 0.5
-_STEPS_OFF = 0.01  # of the number of steps on the bar: 25.5 has 5.1 steps of 5, 25 has 5.0
+_STEPS_OFF = 0.01  # fraction of the number of steps on the bar: 25.5 has 5.1 steps of 5, 25 has 5.0
 _STEPS = (1.0, 2.5, 5.0, 10.0)
 _ROUND = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.5, 8.0, 10.0)  # steps that matplotlib uses
 

@@ -21,21 +21,21 @@ from glitch.images.runs import runs_of
 
 # labels begin this near the axis: fraction of the picture's height; pixels
 _BELOW, _LEAST_BELOW = 0.08, 30
-_OVER = 0.06  # of the axis: how far a label at its end extends beyond it
+_OVER = 0.06  # fraction of the axis: how far a label at its end extends beyond it
 _CLEAR = 2  # pixels of the frame line below the panel
 _LEAST_HEIGHT = 6  # pixels: in smaller digits a minus sign cannot be recognised
-_LEAST_WIDE = 0.5  # of a digit's height: anything narrower is a tick
-_MOST_THIN = 0.3  # of a digit's height: thickest minus sign
-_LEAST_LONG = 0.3  # of a digit's height: shortest minus sign; a point is shorter
-# of a digit's height, pixels: gaps within a label are narrower
+_LEAST_WIDE = 0.5  # fraction of a digit's height: anything narrower is a tick
+_MOST_THIN = 0.3  # fraction of a digit's height: thickest minus sign
+_LEAST_LONG = 0.3  # fraction of a digit's height: shortest minus sign; a point is shorter
+# fraction of a digit's height; pixels: gaps within a label are narrower
 _BETWEEN, _LEAST_BETWEEN = 0.55, 4.5
-_OFF = 0.02  # of the axis: how far zero may be from the middle
-_WIDER = 0.25  # of a digit's height: how much wider labels with a minus sign must be
+_OFF = 0.02  # fraction of the axis: how far zero may be from the middle
+_WIDER = 0.25  # fraction of a digit's height: how much wider labels with a minus sign must be
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # times a power of ten, as in matplotlib
 _STEP_OFF = 0.04  # tolerance, as a fraction of a step
 _WHOLE, _DECIMAL = 1.05, 0.85  # widths of "0." and of each decimal, in digit heights
 _MOST_DECIMALS = 6
-_QUARTER_OFF = 0.005  # of the axis: Gravity Spy's labels are at its quarters
+_QUARTER_OFF = 0.005  # fraction of the axis: Gravity Spy's labels are at its quarters
 
 
 class TimeLabel(NamedTuple):

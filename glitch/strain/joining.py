@@ -15,7 +15,7 @@ from glitch.strain.reading import detector_of, open_strain, read_strain
 from glitch.strain.series import LONGEST_SEGMENT_S, SHORTEST_SEGMENT_S, Strain
 from glitch.strain.source import Request, check_size
 
-_ALIGNED = 0.01  # of a sample: largest offset of a file from the sample times of the first
+_ALIGNED = 0.01  # fraction of a sample: largest offset of a file from the sample times of the first
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from glitch.strain.source import (
 )
 from glitch.types import StrainArray
 
-_OFF_GRID = 0.3  # of a sample: largest offset of a time from an even series
+_OFF_GRID = 0.3  # fraction of a sample: largest offset of a time from an even series
 _COARSE = 0.25  # of a sample: times with coarser steps cannot place single samples
 
 

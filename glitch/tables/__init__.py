@@ -1,4 +1,4 @@
-"""Tables of triggers and images in the formats of the field, read as plain records."""
+"""Read tables of triggers and images in the formats of the field, as plain records."""
 
 from glitch.tables.facts import Facts, facts_of, wanted_columns
 from glitch.tables.reading import (

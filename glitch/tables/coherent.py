@@ -1,5 +1,7 @@
-"""Tables with an event of several detectors a line: Coherent WaveBurst's EVENTS.txt and PyCBC's
-coincidences with a time and an SNR in each, GraceDB's with one time and names such as "H1,L1".
+"""Split table rows that describe one event in several detectors.
+
+Coherent WaveBurst's EVENTS.txt and PyCBC's coincidences have a time and an SNR per detector;
+GraceDB's tables have one time and detectors such as "H1,L1".
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ _SHARED = {"central_frequency": "peak_frequency", "bandwidth": "bandwidth", "dur
 
 
 def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The row of a table; of an event in several detectors, a row for each.
+    """Yield the row of a table, or one row per detector for an event in several detectors.
 
     Args:
-        values: By the table's own names. cWB's ``sSNR`` is the square of the SNR.
+        values: values by the table's own column names. cWB's ``sSNR`` is the square of the SNR.
     """
     plain = {plain_name(name): value for name, value in values.items()}
     found = [match for name in plain if (match := TIME_IN_DETECTOR.fullmatch(name))]
@@ -29,20 +31,20 @@ def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if not found or is_of_one:
         yield from _at_one_time(values)
         return
-    # Where a detector did not see it, PyCBC writes -1, and others nothing.
+    # For a detector that did not see the event PyCBC writes -1, and others leave the time empty.
     for match in [one for one in found if _is_there(plain[one[0]])] or found:
         ifo = match[1] or match[2] or match[3]
         row = {ours: plain[theirs] for theirs, ours in _SHARED.items() if theirs in plain}
         row |= {"gps_time": plain[match[0]], "ifo": ifo}
         for name in {f"{ifo}_snr", f"snr_{ifo}"} & plain.keys():
             row["snr"] = plain[name]
-        with contextlib.suppress(KeyError, ValueError):  # where it is not said
+        with contextlib.suppress(KeyError, ValueError):  # not stated
             row["snr"] = math.sqrt(float(plain[f"ssnr_for_{ifo}_detector"]))
         yield row
 
 
 def _at_one_time(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The row, or where it names several detectors, one of each; its SNR is that of all."""
+    """Yield the row, or one per detector if it names several; its SNR is that of all detectors."""
     named = [name for name in values if plain_name(name) in SPELLINGS["ifo"]]
     ifos = next((found for name in named if (found := parse_detectors(str(values[name])))), ())
     if len(ifos) < 2:

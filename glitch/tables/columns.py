@@ -1,4 +1,4 @@
-"""Names of columns in tables, and the property that each one means."""
+"""Names of columns in tables, and the property that each one holds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from functools import cache, lru_cache
 
 from glitch.gps import EARLIEST_GPS_TIME
 
-# Our name: what Gravity Spy's releases, Omicron, LIGO_LW, PyCBC and people call it, as
-# ``plain_name`` gives it. The first that has a value counts.
+# Our name: the names in Gravity Spy's releases, Omicron, LIGO_LW, PyCBC and users' tables, after
+# ``plain_name``. The first name that has a value is used.
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "file_name"),
     "ifo": (
@@ -21,10 +21,10 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "gravityspy_id": ("gravityspy_id", "uniqueid", "unique_id", "gravity_spy_id"),
     "id": ("id", "event_id", "subject_id"),
     "label": ("label", "ml_label", "class", "gravityspy_label", "glitch_class"),
-    "confidence": ("ml_confidence", "confidence"),  # LIGO_LW's column has the shorter name
+    "confidence": ("ml_confidence", "confidence"),  # "confidence" is a column of LIGO_LW
     "data_quality": ("data_quality",),
     "origin": ("origin",),
-    "novelty_score": ("novelty_score",),  # with ``origin``, only our exports have it
+    "novelty_score": ("novelty_score",),  # together with ``origin``, only in our exports
     "snr": ("snr", "signal_to_noise", "signal_to_noise_ratio", "sigma", "rho"),
     "peak_frequency": (
         *("peak_frequency", "peakfreq", "peak_freq", "frequency", "fpeak", "freq"),
@@ -35,14 +35,15 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "bandwidth": ("bandwidth",),
     "q": ("q", "q_value", "qvalue"),
     "window_s": ("duration_s", "window_s", "view_duration_s"),
-    # Of its pictures, the shortest window first, as Gravity Spy's releases have them.
+    # URLs of the pictures, the shortest window first, as in Gravity Spy's releases.
     "url1": ("url1", "imgurl1"),
     "url2": ("url2", "imgurl2"),
     "url3": ("url3", "imgurl3"),
     "url4": ("url4", "imgurl4"),
 }
 
-# Of the same moment, the one that says it best first; each may have a column of nanoseconds.
+# The most specific name first, since several columns may give the same moment; each may have a
+# column of nanoseconds.
 TIMES = (
     *("gps_time", "event_time", "gpstime", "peak_time_gps", "peak_gps", "gps", "peak_time"),
     *("trigger_time", "time", "t_peak", "tpeak", "peak", "gps_peak", "central_time", "end_time"),
@@ -63,8 +64,8 @@ TIMES = (
 )
 UTC_TIMES = ("utc", "utc_time", "time_utc", "event_time_utc", "datetime", "date_time", "timestamp")
 UNIX_TIMES = ("unix_time", "unix", "unixtime", "time_unix", "unix_timestamp", "posix_time")
-EXACT_UTC_TIMES = UTC_TIMES[:4]  # a timestamp may be of when the row was written
-UTC_DATES = ("date", "utc_date", "date_utc")  # beside one of the time of the day
+EXACT_UTC_TIMES = UTC_TIMES[:4]  # a timestamp may be the time when the row was written
+UTC_DATES = ("date", "utc_date", "date_utc")  # used together with a column for the time of day
 STARTS = (
     *("tstart", "start_time", "start", "gps_start", "t_start", "gps_start_time", "starttime"),
     *("starting_time", "begin", "begin_time", "gps_begin", "t_min", "tmin", "time_start"),
@@ -75,26 +76,28 @@ ENDS = (
 )
 MICROSECONDS = ("us", "usec", "microsec", "microsecond", "microseconds")
 MILLISECONDS = ("ms", "msec", "millisec", "millisecond", "milliseconds")
-FRACTIONS = ("frac", "fraction", "subsec", "subsecond", "subseconds")  # of nobody knows what
-OFFSETS = ("offset", "time_offset", "peak_offset", "gps_offset")  # likewise, where below a second
+# fractions of an unstated unit
+FRACTIONS = ("frac", "fraction", "subsec", "subsecond", "subseconds")
+OFFSETS = ("offset", "time_offset", "peak_offset", "gps_offset")  # likewise, if below one second
 LOWEST = ("fstart", "flow", "f_low", "freq_min", "freq_start", "fmin", "f_min")
 HIGHEST = ("fend", "fhigh", "f_high", "freq_max", "freq_end", "fmax", "f_max")
 DURATION = "duration"
-ORIGIN = "t0"  # of a time beside it that is too small to be of GPS
-NANOSECONDS = ("ns", "nsec", "nanosec", "nanosecond", "nanoseconds")  # of the one time beside them
+ORIGIN = "t0"  # the origin of another time that is too small to be GPS time
+NANOSECONDS = ("ns", "nsec", "nanosec", "nanosecond", "nanoseconds")  # of the only time in the row
 
 
 @cache
 def nanoseconds_of(name: str) -> tuple[str, ...]:
-    """The name of a column of nanoseconds that belongs to one of whole seconds."""
+    """Return possible names of the column of nanoseconds that belongs to one of whole seconds."""
     changed = (name.replace(of, to) for of, to in _NANOSECONDS if of in name)
     return (f"{name}_ns", f"{name}ns", f"{name}_nsec", *changed)
 
 
 @cache
 def parts_of_second(name: str) -> dict[str, Decimal]:
-    """What columns of other parts of a second beside one of whole seconds are called, and their
-    unit in s. ``gps_time_ms`` is none: it holds all of the time.
+    """Return names, and units in s, of columns that hold a fraction of a column of whole seconds.
+
+    ``gps_time_ms`` is not among them: it holds the whole time.
     """
     found = {f"{name}_{part}": Decimal(1) for part in FRACTIONS}
     for unit, short, parts in (("1e-6", "usec", MICROSECONDS), ("1e-3", "msec", MILLISECONDS)):
@@ -104,16 +107,17 @@ def parts_of_second(name: str) -> dict[str, Decimal]:
     return found
 
 
-# cWB's, and PyCBC's of coincidences, for each of their detectors.
+# Times in each detector, in tables of cWB and of PyCBC's coincidences.
 TIME_IN_DETECTOR = re.compile(
     r"time_for_([ghiklv][12])_detector|([ghiklv][12])_(?:end_|peak_)?time"
     r"|(?:end_|peak_|gps_)?time_([ghiklv][12])",
     re.ASCII,
 )
-LONGEST_NAME = 300  # characters that are looked at
+LONGEST_NAME = 300  # characters that are examined
 _NANOSECONDS = (("seconds", "nanoseconds"), ("_sec", "_nsec"), ("_sec", "_nanosec"))
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3}(,\d{3})+(\.\d*)?|,\d{3}\.\d*)", re.ASCII)
-_GROUPED = re.compile(  # as spreadsheets of many countries show numbers; one point parts no groups
+# Digit groups as spreadsheets in many countries show them; a single point does not separate groups.
+_GROUPED = re.compile(
     r"([+-]?\d{1,3}(?:(?:[ '\u2019\u00a0\u2009\u202f]\d{3})+|(?:\.\d{3}){2,}(?!\.)"
     r"|(?:\.\d{3})+(?=,\d)))(?:[.,](\d*))?",
     re.ASCII,
@@ -128,24 +132,24 @@ _WITH_UNIT = re.compile(
 _LEVEL = re.compile(r"'([^']*)'")
 _REPEATED = re.compile(r"(\w+)\.\d{1,2}", re.ASCII)  # as pandas names a second column "snr"
 _UNIT_IN_NAME = re.compile(r"_(s|sec|seconds|ms|us|ns|hz|khz|percent)\Z")
-# Case tells a mega from a milli. What is not listed is the unit that we keep, or none at all.
+# Case distinguishes mega from milli. Any unit not listed is the one that we keep, or unknown.
 _UNITS = {
     **{"ms": "1e-3", "msec": "1e-3", "us": "1e-6", "µs": "1e-6", "usec": "1e-6", "ns": "1e-9"},
     **{"kHz": "1e3", "khz": "1e3", "KHz": "1e3", "mHz": "1e-3", "MHz": "1e6", "min": "60"},
     **{"minutes": "60", "h": "3600", "hours": "3600", "d": "86400", "days": "86400"},
     **{"milliseconds": "1e-3", "microseconds": "1e-6", "nanoseconds": "1e-9", "kilohertz": "1e3"},
-    **{"%": "1e-2", "percent": "1e-2", "samples": "nan"},  # of which nobody says the rate
-    # What no factor alone makes s, Hz or a ratio is not known.
+    **{"%": "1e-2", "percent": "1e-2", "samples": "nan"},  # the sample rate is unknown
+    # Units that no factor converts to s, Hz or a ratio make the value unknown.
     **dict.fromkeys(("log", "log10", "log2", "ln", "dB", "rad/s", "octaves", "oct", "px"), "nan"),
 }
 _UNIX = re.compile(r"\b(unix|posix|1970)\b", re.IGNORECASE)
-# Clocks that are neither GPS nor UTC, as the unit of a time.
+# Time systems other than GPS and UTC, given as the unit of a time.
 _CLOCK = re.compile(
     r"\b(mjd|jd|tai|tdb|tcb|tt|local( time)?|[pmce][sd]?t|ces?t|eest|bst|jst|ist|a[ew][sd]t"
     r"|d(ays?)?|h|hours?|min|minutes|(utc|gmt)\s*[+-]\s*\d+(:\d+)?)\b",
     re.IGNORECASE,
 )
-# Of a time or a measure: the unit that we keep, or a type as RDB, IPAC and FITS write it.
+# For a time or a measure: the unit that we keep, or a type as written by RDB, IPAC and FITS.
 _PLAIN = re.compile(
     r"(gps\s*)?(s|secs?|seconds?)|gps|utc|hz|hertz|n|double|float|float64|f8", re.IGNORECASE
 )
@@ -204,24 +208,24 @@ _KNOWN = (
         *SPELLINGS.values(),
     )
 )
-# Nanoseconds beside a time are none of these: their unit is what they are named after.
+# Nanoseconds of a time are not among these: their name states their unit.
 _MEASURED = frozenset((*TIMES, *STARTS, *ENDS, *UNIX_TIMES, *LOWEST, *HIGHEST)).union(
     *(SPELLINGS[name] for name in ("peak_frequency", "duration", "bandwidth", "confidence", "snr"))
 )
 
 
 def plain_name(name: str) -> str:
-    """A column's name without case, unit, comment mark, table name, or choice of separator.
+    """Return a column's name without case, unit, comment mark, table name or choice of separator.
 
-    "GPS time [s]", "#gps-time", "gps_time_s" and "sngl_burst:gps_time" are all ``gps_time``.
+    "GPS time [s]", "#gps-time", "gps_time_s" and "sngl_burst:gps_time" all become ``gps_time``.
     """
     return _parts(name)[0]
 
 
 def unit_of(name: str) -> Decimal:
-    """What values of a column are multiplied with, so that they are in s, in Hz, or a share.
+    """Return the factor that converts a column's values to s, to Hz, or to a fraction.
 
-    "duration [ms]" and "duration_ms" give 0.001; a column without a unit, or one that holds no
+    "duration [ms]" and "duration_ms" give 0.001; a column without a unit, or one that is not a
     measure, gives 1.
     """
     plain, unit = _parts(name)
@@ -229,7 +233,7 @@ def unit_of(name: str) -> Decimal:
 
 
 def with_own_unit(name: str, text: str) -> str:
-    """A value without the unit that is written behind it, in the unit that we keep: "0.2 kHz"."""
+    """Return a value with its written unit removed, converted to the unit we keep: "0.2 kHz"."""
     found = _WITH_UNIT.fullmatch(text)
     if found is None or plain_name(name) not in _MEASURED:
         return text
@@ -237,7 +241,7 @@ def with_own_unit(name: str, text: str) -> str:
 
 
 def says_unit(name: str, text: str) -> bool:
-    """Whether a cell names the unit or the clock of its column."""
+    """Return whether a cell states the unit or the time system of its column."""
     plain = text.strip(" []()")
     is_unit = plain in _UNITS or _PLAIN.fullmatch(plain) is not None
     if is_time(name):
@@ -246,15 +250,15 @@ def says_unit(name: str, text: str) -> bool:
 
 
 def with_unit(name: str, unit: str) -> str:
-    """A column's name as ``unit_of`` takes it, where its unit stands elsewhere."""
+    """Add a separately stated unit to a column's name, as ``unit_of`` expects it."""
     return name if not unit or _UNIT.search(name) else f"{name} [{unit}]"
 
 
 @lru_cache(maxsize=1024)
 def _parts(name: str) -> tuple[str, str]:
-    """A column's plain name, and its unit as written; empty where there is none."""
+    """Return a column's plain name, and its unit as written; empty if there is none."""
     text = name[:LONGEST_NAME].strip().strip("\ufeff").lstrip("#%").strip().strip("'\"")
-    if text.startswith("('"):  # of pandas' columns of two levels, flattened: ('t', 'gps_time')
+    if text.startswith("('"):  # a flattened two-level column name of pandas: ('t', 'gps_time')
         levels = _LEVEL.findall(text)
         text = next((level for level in reversed(levels) if is_known(level)), text)
     found = _UNIT.search(text)
@@ -264,14 +268,14 @@ def _parts(name: str) -> tuple[str, str]:
         return repeated[1], ""
     if found is not None:
         return _by_its_clock(plain, (found[1] or found[2] or "").strip())
-    base = _UNIT_IN_NAME.sub("", plain)  # "duration_s" has a meaning of its own
+    base = _UNIT_IN_NAME.sub("", plain)  # "duration_s" is a column of its own
     if plain not in _KNOWN and base in _KNOWN:
         return base, plain[len(base) + 1 :]
     return plain, ""
 
 
 def _by_its_clock(plain: str, unit: str) -> tuple[str, str]:
-    """A column's name and unit; of a time by another clock than GPS or UTC, a name that says so."""
+    """Return a column's name and unit; a time in an unsupported time system gets a special name."""
     if plain not in _MOMENTS and plain not in _SPANS and plain not in UTC_TIMES:
         return plain, unit
     if _UNIX.search(unit):
@@ -280,14 +284,14 @@ def _by_its_clock(plain: str, unit: str) -> tuple[str, str]:
 
 
 def other_clock(names: Iterable[str]) -> str | None:
-    """The first column whose name refers to an unsupported clock."""
+    """Return the first column in an unsupported time system, else None."""
     return next((name for name in names if plain_name(name).endswith(")")), None)
 
 
 def plain_number(text: str) -> str:
-    """A number as Python reads it, where it is Fortran's (1.5D3) or has marks between thousands.
+    """Rewrite a number in Fortran's notation (1.5D3) or with thousands separators for Python.
 
-    Of one comma alone it cannot be told whether it stands for a point: it stays.
+    A single comma stays, because it may be a decimal point.
     """
     if _THOUSANDS.fullmatch(text):
         return text.replace(",", "")
@@ -298,54 +302,56 @@ def plain_number(text: str) -> str:
 
 
 def is_header(names: Iterable[str]) -> bool:
-    """Whether column names identify the rows: a time, a path, or a Gravity Spy id."""
+    """Return whether column names identify the rows: a time, a path, or a Gravity Spy id."""
     plain = {plain_name(name) for name in names}
     return bool(plain & _TELLING or any(map(TIME_IN_DETECTOR.fullmatch, plain))) or has_times(plain)
 
 
 def has_times(names: Iterable[str]) -> bool:
-    """Whether columns give the time of a row, or where it starts and ends."""
+    """Return whether columns give the time of a row, or its start and end."""
     plain = {plain_name(name) for name in names}
     moments = _MOMENTS.union(UTC_TIMES, _UNIX_MOMENTS)
     return bool(plain & moments or (plain & _BEGINNINGS and plain & (_ENDINGS | {DURATION})))
 
 
 def may_be_segments(names: Iterable[str]) -> bool:
-    """Whether columns contain only starts and ends, as segments do."""
+    """Return whether columns contain only starts and ends, as in segments."""
     plain = {plain_name(name) for name in names if is_known(name)}
     is_more = plain - _SPANS - {DURATION, *SPELLINGS["ifo"]}
     return bool(plain & _BEGINNINGS and plain & _ENDINGS) and not is_more
 
 
 def are_of_posterior(names: Iterable[str]) -> bool:
-    """Whether columns are of posterior samples, each row of which is one guess at the parameters
-    of one signal: bilby, PESummary and LALInference write them.
+    """Return whether columns are those of posterior samples.
+
+    Each row is then one sample of the parameters of one signal, as written by bilby, PESummary and
+    LALInference.
     """
     plain = {plain_name(name) for name in names}
     return bool(plain & _LIKELIHOODS) and len(plain & _PARAMETERS) > 2
 
 
 def are_parameters(names: Iterable[str]) -> bool:
-    """Whether columns are of signals' parameters, be they drawn for injections or estimated."""
+    """Return whether columns are parameters of signals, either injected or estimated."""
     plain = {plain_name(name) for name in names}
     return len(plain & _PARAMETERS) > 3 and not plain & {*SPELLINGS["snr"], *SPELLINGS["label"]}
 
 
 def moments_of(names: Iterable[str]) -> frozenset[str]:
-    """The columns of seconds that plain names are of, or stand for by their nanoseconds."""
+    """Return the columns of seconds that these plain names are, or name by their nanoseconds."""
     return frozenset(_SECONDS[name] for name in names if name in _SECONDS)
 
 
 def is_time(name: str) -> bool:
-    """Whether a column holds the time of a trigger, or where it starts or ends."""
+    """Return whether a column holds the time of a trigger, or its start or end."""
     plain = plain_name(name)
     return plain in _MOMENTS or plain in _SPANS or plain in UTC_TIMES
 
 
 def may_be_times(value: object) -> bool:
-    """Whether the first value of a column without a name tells that it holds GPS times.
+    """Return whether the first value of a column without a name shows that it holds GPS times.
 
-    pandas and R write the names of rows there, which are lower numbers, or texts.
+    pandas and R write row names there, which are smaller numbers, or texts.
     """
     try:
         return float(plain_number(str(value))) > EARLIEST_GPS_TIME
@@ -354,6 +360,6 @@ def may_be_times(value: object) -> bool:
 
 
 def is_known(name: str) -> bool:
-    """Whether a column means something here."""
+    """Return whether a column is used here."""
     plain = plain_name(name)
     return plain in _KNOWN or TIME_IN_DETECTOR.fullmatch(plain) is not None

@@ -1,5 +1,7 @@
-"""Events and triggers in JSON: as GraceDB, GWOSC and this service answer, as pandas writes tables,
-and an object a line.
+"""Read events and triggers from JSON.
+
+Accepted are responses of GraceDB, GWOSC and this service, tables written by pandas, and lines with
+one object each.
 """
 
 from __future__ import annotations
@@ -25,25 +27,26 @@ from glitch.tables.columns import (
 )
 from glitch.tables.layout import are_of_series
 
-MOST_BYTES = 1 << 23  # held in memory whole
-_DEEPEST = 4  # objects within one another
+MOST_BYTES = 1 << 23  # the whole file is held in memory
+_DEEPEST = 4  # levels of nested objects
 _BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*[\[{][\[{\s]*["\]}\d-]')
-_SAMPLES = 200  # looked at, to tell a series from triggers
-_MOST_LISTED = 200  # numbers in a list of an event
+_SAMPLES = 200  # rows examined to tell a series from triggers
+_MOST_LISTED = 200  # longest list of numbers in an event
 _MEASURES = frozenset(name for key in ("snr", "peak_frequency", "label") for name in SPELLINGS[key])
-_LINKS = "links"  # of an event to others: nothing that it is itself
+_LINKS = "links"  # links of an event to others, not properties of it
 
 Row = dict[str, Any]
 
 
 def may_be_document(head: bytes) -> bool:
-    """Whether a file begins as JSON that may hold rows, and not as a wiki's table ("{|")."""
+    """Return whether a file begins like JSON with rows, and not like a wiki table ("{|")."""
     return _BEGINNING.match(head) is not None
 
 
 def document_rows(stream: BufferedIOBase) -> list[Row | str]:
-    """The rows of a document of JSON, or what is wrong with one; none where it is damaged as a
-    whole, or of over ``MOST_BYTES``.
+    """Return the rows of a JSON document; a row may be the description of a problem instead.
+
+    Empty if the document is damaged as a whole, or larger than ``MOST_BYTES``.
 
     Raises:
         FormatError: if it holds several lists of events, or samples of strain.
@@ -64,13 +67,14 @@ def document_rows(stream: BufferedIOBase) -> list[Row | str]:
 
 
 def _parsed(text: str) -> Any:
-    """What a text says, numbers as they are written."""
+    """Parse JSON, keeping numbers as text."""
     return json.loads(text, parse_float=str, parse_int=str)
 
 
 def _of_lines(text: str) -> list[Row | str]:
-    """The rows of an object a line, and what is wrong with lines that are none; none at all where
-    the first is none.
+    """Return the rows from lines with one object each, with a description of every invalid line.
+
+    Empty if the first line is not an object.
     """
     found: list[Row | str] = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -85,10 +89,10 @@ def _of_lines(text: str) -> list[Row | str]:
 
 
 def _listed(said: Any, depth: int = 0) -> list[Row]:
-    """The objects that are a row each, with the detector that their list or its key names.
+    """Return the objects that are rows, with the detector stated by their list or its key.
 
     Raises:
-        FormatError: if there are several lists of them, and it cannot be told which is meant.
+        FormatError: if there are several such lists and the choice is unclear.
     """
     if isinstance(said, list):
         return [one for one in said if isinstance(one, dict) and _is_row(one)]
@@ -119,23 +123,21 @@ def _listed(said: Any, depth: int = 0) -> list[Row]:
 
 
 def _is_of_rows(said: Row) -> bool:
-    """Whether an object tells its span alone, and lists what happened within it."""
+    """Return whether an object states only a time span, and lists the events within it."""
     own = {name: one for name, one in said.items() if not isinstance(one, list | dict)}
     is_span = not moments_of(map(plain_name, own)) - {*STARTS, *ENDS}
     return is_span and any(_listed(one) for one in said.values() if isinstance(one, list))
 
 
 def _is_row(said: Row) -> bool:
-    """Whether an object tells a time; of objects alone it holds rows."""
+    """Return whether an object states a time; one with only objects as values contains rows."""
     if _holds_samples(said):
         return False
     return not all(isinstance(one, dict) for one in said.values()) and is_header(_flat(said))
 
 
 def _holds_samples(said: Row) -> bool:
-    """Whether an object holds a list of numbers as long as those of strain, and no trigger's
-    measures.
-    """
+    """Return whether an object lists as many numbers as strain has, and no trigger properties."""
     plain = set(map(plain_name, said))
     lists = (one for one in said.values() if isinstance(one, list))
     return not plain & _MEASURES and any(
@@ -154,7 +156,7 @@ def _refuse_samples(rows: list[Row | str]) -> None:
     """Refuse rows that are samples of a series.
 
     Raises:
-        FormatError: with what to send instead.
+        FormatError: says what to send instead.
     """
     first = [row for row in rows[:_SAMPLES] if isinstance(row, dict)]
     known = {name for row in first for name, one in row.items() if one and is_known(name)}
@@ -169,7 +171,7 @@ def _refuse_samples(rows: list[Row | str]) -> None:
 
 
 def _of_columns(said: Row) -> list[Row] | None:
-    """The rows of a table by its columns, as lists, or by pandas' "split" or "columns"."""
+    """Return the rows of a table given by columns, or in pandas' "split" or "columns" form."""
     names, data = said.get("columns"), said.get("data")
     if isinstance(names, list) and isinstance(data, list):
         cells = (row for row in data if isinstance(row, list))
@@ -186,7 +188,7 @@ def _of_columns(said: Row) -> list[Row] | None:
 
 
 def _of_event(said: Row) -> Iterator[Row]:
-    """The triggers of an event in its detectors, where it lists them; else the event."""
+    """Yield the triggers of an event in its detectors, if it lists them; else the event."""
     triggers = list(_triggers(said))
     if triggers:
         yield from map(_flat, triggers)
@@ -208,7 +210,7 @@ def _triggers(said: Mapping[str, Any], depth: int = 0) -> Iterator[Row]:
 
 
 def _detectors(said: Mapping[str, Any]) -> Iterator[str]:
-    """Of the strain that an event lists, as GWOSC's do."""
+    """Yield the detectors of the strain that an event lists, as in GWOSC's events."""
     for one in said.values():
         for each in one if isinstance(one, list) else ():
             if isinstance(each, dict) and (ifo := _detector(each)) is not None:
@@ -221,7 +223,7 @@ def _detector(said: Mapping[str, Any]) -> str | None:
 
 
 def _flat(said: Mapping[str, Any], depth: int = 0) -> Row:
-    """A row of an object and the objects within it, of which the outermost counts."""
+    """Flatten an object and its nested objects to one row; outer values take precedence."""
     flat: Row = {}
     for name, one in said.items():
         if isinstance(one, list):

@@ -1,4 +1,4 @@
-"""The properties of one glitch in a table, whatever the names of its columns."""
+"""The properties of one glitch in a table, regardless of the names of its columns."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _NO_VALUE = frozenset(
         *("#n/a", "\\n", "?", "na", "masked"),
     )
 )
-_QUOTED = re.compile(r"(?:b(?=['\"]))?(['\"])(.*)\1", re.DOTALL)  # as Python shows text and bytes
-_SHOWN = re.compile(  # as Python and its libraries show single values
+_QUOTED = re.compile(r"(?:b(?=['\"]))?(['\"])(.*)\1", re.DOTALL)  # Python's repr of text and bytes
+_SHOWN = re.compile(  # repr of single values in Python and its libraries
     r"<?(?:\w+\.)?(?:float\d*|u?int\d*|str_?|bytes_|longdouble|Decimal|LIGOTimeGPS|tensor)[( ]"
     r"\s*(.*?)(?:, dtype=[\w.]+)?\s*[)>]|\[([^\[\],]*)\]",
     re.DOTALL,
@@ -41,25 +41,25 @@ _SHOWN = re.compile(  # as Python and its libraries show single values
 _GPS_PAIR = re.compile(r"(\d{9,10}), ?(\d{1,9})", re.ASCII)
 _NO_NAME = re.compile(r"[+-]?\d+(\.\d*)?|true|false", re.ASCII | re.IGNORECASE)
 _NUMBERS = ("snr", "peak_frequency", "duration", "bandwidth", "q", "window_s", "confidence")
-_LEAST_KNOWN = 0.0  # -999 and its like stand for a value that is not known
+_LEAST_KNOWN = 0.0  # values such as -999 mean unknown
 _LONGEST_TEXT = 1000
-MOST_FLAGS = 20  # of one glitch
+MOST_FLAGS = 20  # per glitch
 LONGEST_FLAG = 100
 ORIGINS = ("upload", "simulated", "gravityspy", "omicron")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Properties of a glitch; ``None`` where unknown. Times in s, frequencies in Hz."""
+    """Properties of a glitch; ``None`` if unknown. Times in s, frequencies in Hz."""
 
     gps_time: str | None = None  # a decimal string
     ifo: str | None = None
     channel: str | None = None
     gravityspy_id: str | None = None
-    glitch_id: str | None = None  # in an export of this product: our id, or Gravity Spy's
+    glitch_id: str | None = None  # from an export of this product: our id, or Gravity Spy's
     label: str | None = None
-    confidence: float | None = None  # of the label, 0 to 1
-    data_quality: str | None = None  # names of flags that were active, with blanks between them
+    confidence: float | None = None  # confidence of the label, 0 to 1
+    data_quality: str | None = None  # names of active flags, separated by blanks
     snr: float | None = None
     peak_frequency: float | None = None
     duration: float | None = None
@@ -68,53 +68,53 @@ class Facts:
     window_s: float | None = None
     path: str | None = None
     origin: str | None = None
-    url1: str | None = None  # of its pictures, the shortest window first
+    url1: str | None = None  # URLs of its pictures, the shortest window first
     url2: str | None = None
     url3: str | None = None
     url4: str | None = None
 
     @property
     def urls(self) -> tuple[str | None, ...]:
-        """Of its pictures, in the order of Gravity Spy's four windows."""
+        """URLs of its pictures, in the order of Gravity Spy's four windows."""
         return (self.url1, self.url2, self.url3, self.url4)
 
     def of_glitch(self) -> Facts:
-        """What concerns the glitch, without what concerns one of its pictures."""
+        """Return the properties of the glitch, without those of one of its pictures."""
         none = dict.fromkeys(("path", "window_s", "url1", "url2", "url3", "url4"))
         return replace(self, **none)
 
     def as_json(self) -> dict[str, Any]:
-        """The known properties."""
+        """Return the known properties."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Facts:
-        """The facts of ``as_json``."""
+        """Create facts from the result of ``as_json``."""
         return cls(**values)
 
     def over(self, other: Facts) -> Facts:
-        """These properties, completed by the other's."""
+        """Return these properties, completed by the other's."""
         return Facts(**(other.as_json() | self.as_json()))
 
 
 def wanted_columns(names: Iterable[str]) -> list[str]:
-    """The columns of a table that are used here."""
+    """Return the columns of a table that are used here."""
     return [name for name in names if is_known(name)]
 
 
 def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
-    """The facts of a row, each checked.
+    """Return the facts of a row, each validated.
 
-    Numbers that are infinite or below zero stand for what is not known, as Omicron's and Gravity
-    Spy's -999 does. A number alone is no Gravity Spy id, whatever its column is called, and under
-    ``id`` only ids of Gravity Spy's form are.
+    Infinite and negative numbers mean unknown, such as -999 of Omicron and Gravity Spy. A plain
+    number is never a Gravity Spy id, whatever its column, and a column ``id`` gives only ids in
+    Gravity Spy's format.
 
     Args:
-        row: Values by the table's own column names.
-        ifo: Detector of a row that names none.
+        row: values by the table's own column names.
+        ifo: detector of a row that names none.
 
     Raises:
-        TableError: naming the column whose value cannot be.
+        TableError: names the column with an invalid value.
     """
     said = _said(row)
     numbers = {name: _number(name, said) for name in _NUMBERS}
@@ -141,9 +141,9 @@ def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
 
 
 def _said(row: Mapping[str, Any]) -> dict[str, str]:
-    """What a row says, as text by plain names."""
+    """Return the values of a row as text, by plain column names."""
     said: dict[str, str] = {}
-    in_parts: set[str] = set()  # columns in parts of a second, as "gps_time_us"
+    in_parts: set[str] = set()  # columns in parts of a second, such as "gps_time_us"
     for name, value in row.items():
         text, plain = _text(value), plain_name(name)
         if text is None:
@@ -176,12 +176,13 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     text = repr(value) if isinstance(value, float) else str(value)
-    text = text.replace("\0", "").replace("\u2212", "-").strip()  # as typesetters write minus
+    text = text.replace("\0", "").replace("\u2212", "-").strip()  # the typographic minus sign
     if shown := _SHOWN.fullmatch(text[:_LONGEST_TEXT]):
         text = shown[1] or shown[2] or ""
         if "LIGOTimeGPS" in shown[0] and (pair := _GPS_PAIR.fullmatch(text)):
             text = f"{pair[1]}.{pair[2]:0>9}"
-    if quoted := _QUOTED.fullmatch(text.removeprefix("=")):  # as spreadsheets keep their digits
+    # ="…", by which spreadsheets preserve digits
+    if quoted := _QUOTED.fullmatch(text.removeprefix("=")):
         text = quoted[2].strip()
     elif text.startswith("'"):
         text = text[1:].strip()
@@ -189,7 +190,7 @@ def _text(value: Any) -> str | None:
 
 
 def _times(text: str, unit: Decimal) -> str:
-    """A number in another unit; what is none as it is."""
+    """Return a number multiplied by a unit; a text that is not a number is returned unchanged."""
     try:
         return format(Decimal(plain_number(text)) * unit, "f")
     except (InvalidOperation, ValueError):
@@ -205,7 +206,7 @@ def _number(ours: str, said: Mapping[str, str]) -> float | None:
     if text is None:
         return None
     try:
-        value = float(plain_number(text.replace("_", "?")))  # which Python passes over in numbers
+        value = float(plain_number(text.replace("_", "?")))  # float() ignores underscores
     except ValueError:
         raise TableError(f"{ours} {text[:40]!r} is no number: correct that row.") from None
     return value if math.isfinite(value) and value >= _LEAST_KNOWN else None
@@ -222,12 +223,12 @@ def _label(said: Mapping[str, str]) -> str | None:
 
 
 def _share(value: float | None) -> float | None:
-    """A confidence; LIGO_LW's column of that name may hold anything."""
+    """Return a confidence; None above 1, since LIGO_LW's column of that name may hold anything."""
     return value if value is not None and value <= 1 else None
 
 
 def _extents(said: Mapping[str, str], numbers: Mapping[str, float | None]) -> dict[str, Any]:
-    """Duration and bandwidth, from the ends of a trigger's tile where it gives those instead."""
+    """Return duration and bandwidth, computed from the ends of a trigger's tile if necessary."""
     duration, bandwidth = numbers["duration"], numbers["bandwidth"]
     if duration is None and (span := span_of(said)) is not None:
         duration = float(span)
@@ -248,13 +249,13 @@ def _float(said: Mapping[str, str], names: tuple[str, ...]) -> float | None:
 
 
 def _is_own(row: Mapping[str, Any]) -> bool:
-    """Whether a row comes from an export of this product."""
+    """Return whether a row comes from an export of this product."""
     plain = {plain_name(name) for name in row}
     return {"novelty_score", "origin", "gravityspy_id"} <= plain
 
 
 def _ids(said: Mapping[str, str], *, is_own: bool) -> tuple[str | None, str | None]:
-    """Gravity Spy's id, and the one that our exports put into its column where there is none."""
+    """Return Gravity Spy's id, and the id that our exports put in its column if there is none."""
     named, plain = _first(said, "gravityspy_id"), _first(said, "id")
     glitch_id = named if is_own or (named and _is_uuid(named)) else None
     if named is not None and may_be_gravityspy_id(named) and not _is_uuid(named):
@@ -265,7 +266,7 @@ def _ids(said: Mapping[str, str], *, is_own: bool) -> tuple[str | None, str | No
 
 
 def flag_name(text: str) -> str:
-    """A data-quality flag's name as glitches keep it: without blanks, and bounded."""
+    """Return a data-quality flag's name as stored with glitches: no blanks, limited length."""
     kept = "".join(letter for letter in "_".join(text.split()) if letter.isprintable())
     return kept[:LONGEST_FLAG]
 
@@ -296,7 +297,7 @@ def _ifo(said: Mapping[str, str], channel: str | None) -> str | None:
 
 
 def _gps_time(said: Mapping[str, str], *, is_own: bool) -> str | None:
-    """The time of a row; in our exports simulated glitches may have any."""
+    """Return the time of a row; in our exports simulated glitches may have any time."""
     try:
         time = gps_time_of(said)
     except TableError:

@@ -1,7 +1,7 @@
-"""Tables of triggers in HDF5, of which a few rows are read at a time.
+"""Read tables of triggers from HDF5, a few rows at a time.
 
-Omicron and our exports call the table ``triggers``; gwpy and astropy put it at any path; PyCBC
-keeps a group for each detector, with a dataset for each column; pandas has blocks of columns.
+Omicron and our exports name the table ``triggers``; gwpy and astropy put it at any path; PyCBC has
+a group per detector with a dataset per column; pandas stores blocks of columns.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ TRIGGERS = "triggers"
 _IFO = "ifo"
 _CHANNELS = ("channel", "channel_name")
 _IFOS = ("ifo", "detector", "instrument")
-_MOST_ROW_BYTES = 2048  # Omicron writes 100
-_SAMPLES = 200  # looked at, to tell a series from triggers
-_META, _MASK = ".__table_column_meta__", ".mask"  # as astropy calls what it keeps beside
+_MOST_ROW_BYTES = 2048  # Omicron's rows have 100
+_SAMPLES = 200  # rows examined to tell a series from triggers
+_META, _MASK = ".__table_column_meta__", ".mask"  # astropy's names for metadata and masks
 _MOST_META_LINES, _MOST_META_BYTES = 2_000, 1 << 20
-_OF_PANDAS = ("axis1", LEVEL, "table")  # a dataset of each of its two layouts
+_OF_PANDAS = ("axis1", LEVEL, "table")  # datasets that show one of its layouts
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -58,37 +58,38 @@ class TriggerTable:
 
     count: int
     columns: tuple[str, ...]
-    channel: str | None  # of all of them
+    channel: str | None  # channel of all triggers
     ifo: str | None = None
-    is_omicron: bool = False  # whose files say which stream they are of
+    is_omicron: bool = False  # Omicron's files state their stream
 
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """A table within an open file: a compound dataset, or a group with a dataset a column."""
+    """A table in an open file: a compound dataset, or a group with one dataset per column."""
 
     path: str
     columns: tuple[str, ...]
     count: int
     row_bytes: int
     read: Callable[[int, int, Sequence[str]], Mapping[str, Sequence[Any]]]
-    coarse: tuple[str, ...] = ()  # times that are left out: floats of 32 bits hold them to 64 s
+    coarse: tuple[str, ...] = ()  # omitted times: 32-bit floats hold them to 64 s
     is_posterior: bool = False
 
     @property
     def channel(self) -> str | None:
-        """The channel that its path names, as SNAX's do."""
+        """The channel in its path, as in SNAX's files."""
         return next((one for one in self.path.split("/") if detector_of_channel(one)), None)
 
     @property
     def ifo(self) -> str | None:
-        """The detector that its path names."""
+        """The detector in its path."""
         return detector_of_text(self.path.replace("/", " "))
 
 
 def holds_triggers(path: Path) -> bool:
-    """Whether a file is HDF5 with a table of triggers."""
-    # At its very start: HDF5's own search would find one that lies first in a tar.
+    """Return whether a file is HDF5 with a table of triggers."""
+    # Only at the start of the file: HDF5's own search would also find a file that comes first in a
+    # tar.
     with path.open("rb") as file:
         if file.read(len(_HDF5)) != _HDF5:
             return False
@@ -96,7 +97,7 @@ def holds_triggers(path: Path) -> bool:
         with h5py.File(path, "r") as tree:
             return bool(_tables(tree))
     except FormatError:
-        return True  # one whose values lie elsewhere counts as well, so that reading it says so
+        return True  # values in another file: reading it reports that
     except GlitchError:
         return False
     except DAMAGE:
@@ -104,14 +105,14 @@ def holds_triggers(path: Path) -> bool:
 
 
 def trigger_table(path: Path, name: str) -> TriggerTable:
-    """The metadata of a file of triggers.
+    """Return the metadata of a file of triggers.
 
     Args:
-        path: Where it lies.
-        name: What it was called, for messages.
+        path: the file.
+        name: its original name, for messages.
 
     Raises:
-        FormatError: if it is damaged, or its triggers are no table of the file's own.
+        FormatError: if it is damaged, or has no table of triggers in the file itself.
         TooLargeError: if a row is longer than any trigger is.
     """
     with _open(path, name) as (tree, table):
@@ -129,7 +130,7 @@ def trigger_table(path: Path, name: str) -> TriggerTable:
 
 
 def _said(tree: h5py.File, table: _Table, names: Sequence[str]) -> str | None:
-    """What an attribute of one of these names says of a table: its own, else of what is around."""
+    """Return the first of these attributes of a table, else of the groups around it."""
     parts = table.path.strip("/").split("/")
     paths = ("/".join(parts[:depth]) for depth in range(len(parts), 0, -1))
     nodes = [*(find_dataset(tree, path) or find_group(tree, path) for path in paths), tree]
@@ -146,10 +147,10 @@ def _text(value: object) -> str | None:
 def trigger_rows(
     path: Path, name: str, columns: Sequence[str], start: int, count: int
 ) -> list[list[Any]]:
-    """Plain values of some columns in rows ``start`` to before ``start + count``.
+    """Return plain values of some columns in rows ``start`` to before ``start + count``.
 
     Raises:
-        FormatError: as ``trigger_table``; also for a column that is not there.
+        FormatError: as ``trigger_table``; also for a missing column.
         TooLargeError: as ``trigger_table``.
     """
     with _open(path, name) as (_, table):
@@ -183,9 +184,9 @@ def _open(path: Path, name: str) -> Iterator[tuple[h5py.File, _Table]]:
 
 
 def _chosen(tables: list[_Table]) -> _Table | None:
-    """The table that is meant: the only one, the one called so, or one of each detector as one.
+    """Choose the table: the only one, the one named ``triggers``, or one per detector joined.
 
-    Of a group for each channel with a table for each stretch, as SNAX writes, those of strain.
+    If each channel has a group with a table per stretch, as in SNAX's files, strain is chosen.
     """
     named = [one for one in tables if one.path.rpartition("/")[2] == TRIGGERS]
     found = named or [one for one in tables if parse_detector(one.path)]
@@ -203,12 +204,12 @@ def _chosen(tables: list[_Table]) -> _Table | None:
 
 
 def _is_foreground(path: str) -> bool:
-    """Whether a table is of PyCBC's coincidences, not of those that its time slides make."""
+    """Return whether a table holds PyCBC's coincidences, not those of its time slides."""
     return "foreground" in path.split("/")
 
 
 def _joined(tables: list[_Table]) -> _Table:
-    """Tables of several detectors, one below the other, with the detector as a column."""
+    """Concatenate the tables of several detectors, with the detector as a column."""
     columns = dict.fromkeys([name for one in tables for name in one.columns] + [_IFO])
 
     def read(start: int, stop: int, wanted: Sequence[str]) -> Mapping[str, Sequence[Any]]:
@@ -235,7 +236,7 @@ def _tables(tree: h5py.File) -> list[_Table]:
         return [_compound(tree, TRIGGERS, own)]
     found: list[_Table] = []
     groups: dict[str, dict[str, h5py.Dataset]] = {}
-    others: dict[str, list[tuple[int, ...]]] = {}  # what groups hold that is no column
+    others: dict[str, list[tuple[int, ...]]] = {}  # shapes of other datasets in each group
     for path, dataset in walk_datasets(tree):
         group, _, column = path.rpartition("/")
         frame = pandas_table(tree, group) if column in _OF_PANDAS else None
@@ -273,12 +274,12 @@ def _of_pandas(path: str, frame: PandasTable) -> _Table:
 
 
 def _is_of_each(shape: tuple[int, ...], count: int) -> bool:
-    """Whether an array may hold more of each row, as views do, than a table does."""
+    """Return whether an array may hold more per row than a table does, such as views."""
     return len(shape) > 2 or shape[:1] == (count,)
 
 
 def _compound(tree: h5py.File, path: str, dataset: h5py.Dataset) -> _Table:
-    """A compound as a table; of astropy's, what its units say and its masks hide counts."""
+    """Read a compound dataset as a table, with the units and masks that astropy stores."""
     units = ecsv_units(_meta_lines(tree, path))
     coarse = tuple(name for name in dataset.dtype.names if is_coarse(name, dataset.dtype[name]))
     own = {with_unit(name, units.get(name, "")): name for name in dataset.dtype.names}
@@ -303,7 +304,7 @@ def _compound(tree: h5py.File, path: str, dataset: h5py.Dataset) -> _Table:
 
 
 def _is_series(dataset: h5py.Dataset) -> bool:
-    """Whether a compound holds samples of a series, with their times, rather than triggers."""
+    """Return whether a compound dataset holds samples of a series with times, not triggers."""
     known = [name for name in dataset.dtype.names if is_known(name)]
     if len(known) != 1 or dataset.dtype[known[0]].kind != "f":
         return False
@@ -313,7 +314,7 @@ def _is_series(dataset: h5py.Dataset) -> bool:
 
 
 def _meta_lines(tree: h5py.File, path: str) -> list[str]:
-    """What astropy keeps beside a table, as lines of ECSV."""
+    """Return the metadata that astropy stores with a table, as lines of ECSV."""
     meta = find_dataset(tree, path + _META)
     if meta is None or meta.dtype.kind != "S" or len(dataset_shape(meta)) != 1:
         return []
@@ -322,7 +323,7 @@ def _meta_lines(tree: h5py.File, path: str) -> list[str]:
 
 
 def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
-    """A group as a table, where it has times and more of one length; None where it is none."""
+    """Read a group as a table if it has times and other columns of equal length; else None."""
     times = [name for name in datasets if is_time(name)]
     if not has_times(datasets):
         return None
@@ -333,7 +334,7 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
         if max(dataset_shape(one)) == count and _is_plain(one) and is_known(name)
     }
     is_posterior = are_of_posterior(datasets)
-    is_span = all(map(is_time, columns))  # segments have no more
+    is_span = all(map(is_time, columns))  # segments have only times
     if is_span and not (_is_foreground(path) or is_posterior):
         return None
     coarse = tuple(name for name, one in columns.items() if is_coarse(name, one.dtype))
@@ -351,7 +352,7 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
 
 
 def _unit(dataset: h5py.Dataset) -> str:
-    """The unit that a column says it is in; empty where it says none."""
+    """Return the stated unit of a column; empty if none is stated."""
     said = read_attribute(dataset, "unit") or read_attribute(dataset, "units")
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
     return text if isinstance(text, str) else ""

@@ -1,4 +1,4 @@
-"""The layout of a text table: comments, header, separator."""
+"""Find the layout of a text table: comments, header, separator."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ from glitch.tables.zooniverse import are_of_subjects
 HEAD_BYTES = 1 << 14
 COMMENTS = "#%"
 _MOST_HEADER_LINES = 200
-_SAMPLES, _FEWEST_SAMPLES = 200, 20  # looked at, and needed, to tell a series from triggers
+# rows examined, and rows needed, to tell a series from triggers
+_SAMPLES, _FEWEST_SAMPLES = 200, 20
 _WORD = re.compile(r"\s*(%|[^\W\d][\w\s()\[\]/^*%.:+-]{0,20}|[\[(][\w /^*%.-]{0,20}[\])]|-+|1|)\s*")
-_NUMBERED = re.compile(r"\A\d+\s*[-:.)]\s*")  # cWB counts its columns
+_NUMBERED = re.compile(r"\A\d+\s*[-:.)]\s*")  # cWB numbers its columns
 _WIDE_BLANKS = re.compile(r"\s{2,}")
-_MOST_REPEATED = 100  # columns of one name that are told apart
+_MOST_REPEATED = 100  # columns of one name that are distinguished
 _SEPARATORS = (",", "\t", ";", "|")
-_BOXES = dict.fromkeys(range(0x2500, 0x2580), "+")  # as SQLite, DuckDB and rich draw them
+_BOXES = dict.fromkeys(range(0x2500, 0x2580), "+")  # drawn by SQLite, DuckDB and rich
 _BOXES |= dict.fromkeys(map(ord, "─━┄┅┈┉╌╍═"), "-") | dict.fromkeys(map(ord, "│┃┆┇┊┋╎╏║"), "|")
 _ERROR_CELL = re.compile(r"#(?:#{2,}|N/A|(?:REF|VALUE|DIV/0|NUM|NULL)!|NAME\?)\s*[,;\t|]")
 _COUNT = re.compile(
@@ -46,13 +47,13 @@ _ECSV_DELIMITER = re.compile(r"#\s*delimiter:\s*'?(.)'?")
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the rows of a table begin, and what its columns are called.
+    """Where the rows of a table begin, and how its columns are named.
 
     Attributes:
-        columns: Names as written.
-        separator: Of the columns; a blank stands for any number of them.
-        n_skipped: Lines before the first row.
-        markup: Of a wiki or of LaTeX, in which it is written; empty for none.
+        columns: names as written.
+        separator: separator of the columns; a blank means any number of blanks.
+        n_skipped: lines before the first row.
+        markup: markup language, of a wiki or LaTeX; empty for none.
     """
 
     columns: tuple[str, ...]
@@ -67,33 +68,34 @@ class Layout:
 
     @property
     def is_table(self) -> bool:
-        """Whether this is a table at all, so that reading it can say what it lacks."""
+        """Whether this is a table, so that reading it can report what it lacks."""
         return self.is_readable or self.n_known > 1
 
     @property
     def is_telling(self) -> bool:
-        """Whether this is a header even below a line that is none; prose has blanks too."""
+        """Whether this is a header even if the line above is not one; prose has blanks too."""
         is_prose = self.separator == " " and not all(is_known(name) for name in self.columns)
         return self.is_readable and len(self.columns) > 1 and not is_prose
 
     @property
     def n_known(self) -> int:
-        """How many columns mean something here."""
+        """Number of columns that are used here."""
         return sum(map(is_known, self.columns))
 
     @property
     def last_known(self) -> int:
-        """Place of the last column that means something here."""
+        """Index of the last column that is used here."""
         return max((at for at, name in enumerate(self.columns) if is_known(name)), default=0)
 
     def with_units(self, units: Mapping[str, str]) -> Layout:
-        """The layout with units of columns in their names, by these."""
+        """Return the layout with these units added to the names of its columns."""
         names = (with_unit(name, units.get(name.strip(), "")) for name in self.columns)
         return replace(self, columns=tuple(names)) if units else self
 
     def with_row_of_units(self, row: list[str]) -> Layout | None:
-        """The layout by a row that says what the columns are measured in, or of which type they
-        are; None where it is no such row.
+        """Return the layout with the units or types in the row below the header.
+
+        None if the row does not hold units or types.
         """
         pairs = list(zip(self.columns, row, strict=False))
         if not any(says_unit(*pair) for pair in pairs) or not all(map(_WORD.fullmatch, row)):
@@ -103,12 +105,13 @@ class Layout:
 
 
 def find_layout(head: bytes) -> Layout | None:
-    """The layout of a table from its beginning; None where it does not read as one.
+    """Find the layout of a table from its beginning; None if it is not a table.
 
     Leading lines with ``#`` or ``%`` are comments (ECSV's among them). The header is the first line
-    after them that names known columns, so that a title above it does no harm; or the last of the
-    comments, or one comment a column, where rows follow at once, as numpy, Omicron and cWB write.
-    Lines of one GPS time each need none, as lists of times for gwdetchar-omega-batch have none.
+    after them that names known columns, so a title above it does no harm. It may also be the last
+    of the comments, or one comment per column, if rows follow directly, as numpy, Omicron and cWB
+    write. Lines of one GPS time each need no header, as in lists of times for
+    gwdetchar-omega-batch.
     """
     text = unboxed(head.decode(encoding_of(head), "replace"))
     if "\0" in text:
@@ -127,7 +130,8 @@ def _layout(text: str, markup: str) -> Layout | None:
     while number < min(len(lines), _MOST_HEADER_LINES):
         line = lines[number]
         number += 1
-        while line.count('"') % 2 and number < len(lines):  # a quoted name goes on
+        # a quoted name continues on the next line
+        while line.count('"') % 2 and number < len(lines):
             line += lines[number]
             number += 1
         stripped = line.strip()
@@ -146,20 +150,22 @@ def _layout(text: str, markup: str) -> Layout | None:
                 if (number < len(lines) and lines[number].strip())
                 else layout
             )
-            if below.is_readable and below.n_known >= layout.n_known:  # pandas' names of two levels
+            # pandas' two-level column names
+            if below.is_readable and below.n_known >= layout.n_known:
                 layout, number = below, number + 1
             return _with_rows(replace(layout, markup=markup), stripped, lines[number:])
         if first is None and (commented := _commented(comments, stripped, number)) is not None:
             return commented
-        if first is None and may_be_times(stripped):  # a list of times and nothing else
+        if first is None and may_be_times(stripped):  # only a list of times
             return Layout(("gps_time",), ",", number - 1)
         first = first or layout
     return first if first is not None and len(first.columns) > 1 else None
 
 
 def n_nameless(head: bytes) -> int:
-    """How many columns a table has whose first row is of a trigger, so that nothing names them; 0
-    where it is none. Two of numbers may be of strain.
+    """Return the number of columns of a table of triggers without a header; 0 for anything else.
+
+    Two columns of numbers are excluded: they may be strain.
     """
     layout = find_layout(head)
     text = head.decode(encoding_of(head), "replace")
@@ -174,7 +180,7 @@ def n_nameless(head: bytes) -> int:
 
 
 def _is_over(layout: Layout, row: str) -> bool:
-    """Whether the line below is of these columns, with a GPS time where they have one."""
+    """Return whether the line below fits these columns, with a GPS time in a time column."""
     cells = _split(row, layout.separator)
     pairs = zip(layout.columns, cells, strict=False)
     times = [may_be_times(cell) for name, cell in pairs if is_time(name)]
@@ -182,7 +188,7 @@ def _is_over(layout: Layout, row: str) -> bool:
 
 
 def _commented(comments: list[str], row: str, number: int) -> Layout | None:
-    """The layout that comments above the first row give, where nothing else lies above it."""
+    """Return the layout given by comments above the first row, if nothing else precedes it."""
     said = [one.lstrip(COMMENTS).strip() for one in comments if one]
     if not said or len(comments) != number - 1:
         return None
@@ -198,23 +204,25 @@ def _commented(comments: list[str], row: str, number: int) -> Layout | None:
         layout = Layout(tuple(listed), separator, number - 1)
         if len(listed) > 1 and len(_split(row, separator)) == len(listed) and layout.is_readable:
             return layout
-    # A sentence of GWOSC's strain, "starting GPS 1126259446 duration 32", names no column of it.
+    # A comment of GWOSC's strain, "starting GPS 1126259446 duration 32", does not name columns.
     is_shorter = fitting is None or len(_split(row, fitting.separator)) <= fitting.last_known
     return None if is_shorter else fitting
 
 
 def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
-    """The layout as the first row shows it, where blanks or tabs part the columns.
+    """Correct the layout by the first row, if blanks or tabs separate the columns.
 
-    A value more than names is a first column that has none, as pandas and R write the names of
-    rows; a comma too many is a slip. One value alone below several words is called by all of them.
+    One value more than names means a first column without a name, as pandas and R write row names;
+    a trailing comma is ignored. A single value below several words is one column with all of them
+    as its name.
     """
     heading = list(takewhile(lambda row: row.lstrip().startswith("|"), rows))
     below = rows[len(heading) : len(heading) + 1]
     is_ruled = any(map(is_rule, [*heading, *below]))
     is_ipac = not (is_ruled or layout.markup)
     if header.startswith("|") and below and "|" not in below[0] and is_ipac:
-        # IPAC: types, units and null values below the names, and blanks in the rows.
+        # IPAC: types, units and null values follow the names, and blanks separate the cells of
+        # rows.
         units = _split(heading[1].strip(), "|") if len(heading) > 1 else [""] * len(layout.columns)
         columns = tuple(map(with_unit, layout.columns, units))[1:-1]
         return Layout(columns, " ", layout.n_skipped + len(heading))
@@ -237,41 +245,39 @@ def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
 
 
 def unboxed(text: str) -> str:
-    """Text with the frames around its cells in plain letters: "┌──┬──┐" is "+--+--+"."""
+    """Replace box-drawing characters around cells by ASCII: "┌──┬──┐" becomes "+--+--+"."""
     return text if text.isascii() else text.translate(_BOXES)
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line is a comment; a row may begin with an error of a spreadsheet: "#REF!,H1"."""
+    """Return whether a line is a comment, and not a row such as "#REF!,H1" of a spreadsheet."""
     text = line.lstrip()
     return text[:1] in tuple(COMMENTS) and _ERROR_CELL.match(text) is None
 
 
 def is_no_row(line: str) -> bool:
-    """Whether a line among rows is not a row: a rule, or the number of rows that a database
-    printed.
-    """
+    """Return whether a line among rows is a rule, or a row count that a database printed."""
     return is_rule(line) or _COUNT.fullmatch(line.strip()) is not None
 
 
 def is_heading(row: Sequence[str]) -> bool:
-    """Whether a row names columns, as the header of another table does."""
+    """Return whether a row names columns, like the header of another table."""
     return not any(cell.strip()[:1].isdigit() for cell in row) and len(row) > 1 and is_header(row)
 
 
 def are_named_alike(row: Sequence[str], columns: Sequence[str]) -> bool:
-    """Whether a row is the header that its table has already."""
+    """Return whether a row repeats the header of its table."""
     return [plain_name(cell) for cell in row if cell] == [plain_name(one) for one in columns if one]
 
 
 def is_rule(line: str) -> bool:
-    """Whether a line is drawn to part header and rows: "---- + ----"."""
+    """Return whether a line only separates header and rows: "---- + ----"."""
     text = line.strip()
     return len(text) > 1 and not text.strip("-=+|: \t") and ("--" in text or "==" in text)
 
 
 def _declared(comments: list[str]) -> str | None:
-    """ECSV's separator; a blank unless it says otherwise."""
+    """Return ECSV's separator, by default a blank; None if it is not ECSV."""
     if not any(line.startswith("# %ECSV") for line in comments):
         return None
     found = (_ECSV_DELIMITER.match(line) for line in comments)
@@ -279,8 +285,10 @@ def _declared(comments: list[str]) -> str | None:
 
 
 def is_series(head: bytes, layout: Layout) -> bool:
-    """Whether rows are samples of a series rather than triggers: times that go up by the
-    hundredth of a second and less, and beside them numbers that no table of triggers names.
+    """Return whether rows are samples of a series rather than triggers.
+
+    Their times increase by less than 0.01 s per row, and the other columns are numbers that no
+    table of triggers names.
     """
     times = [at for at, name in enumerate(layout.columns) if is_time(name)]
     if len(times) != 1 or sum(map(is_known, layout.columns)) != 1 or len(layout.columns) < 2:
@@ -296,13 +304,13 @@ def is_series(head: bytes, layout: Layout) -> bool:
 
 
 def are_of_series(times: list[float]) -> bool:
-    """Whether the first times of a table are of samples: they go up by less than 0.01 s each."""
+    """Return whether the first times of a table are those of samples: mean step below 0.01 s."""
     goes_up = all(one <= other for one, other in pairwise(times))
     return len(times) >= _FEWEST_SAMPLES and goes_up and times[-1] - times[0] < 0.01 * len(times)
 
 
 def ecsv_units(lines: list[str]) -> dict[str, str]:
-    """Units of columns, from the lines that astropy writes about them."""
+    """Return the units of columns from astropy's header lines."""
     found = (_ECSV_UNIT.search(line) for line in lines)
     return {match[1].strip("'\""): match[2].strip("'\" ") for match in found if match}
 
@@ -312,12 +320,12 @@ def _header(line: str, n_skipped: int, separator: str | None) -> Layout:
         Layout(_distinct(_split(line, one)), one, n_skipped)
         for one in ([separator] if separator else [*_SEPARATORS, " "])
     ]
-    # "GPS time, snr" has blanks within its names: commas count where there are any.
+    # "GPS time, snr" has blanks within names: commas take precedence.
     return next((one for one in layouts if len(one.columns) > 1), layouts[0])
 
 
 def _distinct(names: list[str]) -> tuple[str, ...]:
-    """Names as written, but for blanks that tell a repeated one from the first."""
+    """Return the names as written, with leading blanks that distinguish repeated ones."""
     seen: Counter[str] = Counter()
     found = []
     for name in names:
@@ -328,7 +336,7 @@ def _distinct(names: list[str]) -> tuple[str, ...]:
 
 
 def _with_separator_of(layout: Layout, row: str) -> Layout:
-    """The layout with what separates a row, where that differs: "# time, snr" above "1.5 9.5"."""
+    """Return the layout with a row's separator, if it differs: "# time, snr" above "1.5 9.5"."""
     for separator in (layout.separator, *_SEPARATORS, " "):
         if len(_split(row, separator)) == len(layout.columns):
             return Layout(layout.columns, separator, layout.n_skipped)
@@ -336,6 +344,6 @@ def _with_separator_of(layout: Layout, row: str) -> Layout:
 
 
 def _split(line: str, separator: str) -> list[str]:
-    lines = io.StringIO(line, newline="")  # a quoted name may hold more than one
+    lines = io.StringIO(line, newline="")  # a quoted name may contain several lines
     fields = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     return [field.strip() for field in next(fields, [])]

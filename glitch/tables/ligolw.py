@@ -1,7 +1,7 @@
-"""LIGO_LW: rows of ``sngl_burst`` and ``sngl_inspiral`` tables, read as the document streams.
+"""LIGO_LW: rows of ``sngl_burst`` and ``sngl_inspiral`` tables, read while the document streams.
 
-igwn-ligolw holds a document in memory whole, needs lalsuite (40 MB) for these tables, and reads no
-``ilwd:char`` any more, which older documents give as the type of ids. The format is plain enough.
+igwn-ligolw holds a whole document in memory, needs lalsuite (40 MB) for these tables, and no longer
+reads ``ilwd:char``, the type of ids in older documents. The format is simple enough to parse here.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from glitch.errors import FormatError, TooLargeError
 from glitch.files.text import encoding_of
 from glitch.tables.columns import LONGEST_NAME, plain_name
 
-TABLES = ("sngl_burst", "sngl_inspiral")  # the first that a document holds is read
-_OF_SEVERAL = ("multi_burst", "multi_inspiral", "coinc_inspiral")  # where it has none of those
+TABLES = ("sngl_burst", "sngl_inspiral")  # the first one in a document is read
+_OF_SEVERAL = ("multi_burst", "multi_inspiral", "coinc_inspiral")  # read if there is none of those
 _PIECE = 1 << 16
 _LONGEST_VALUE = 100_000  # characters
-_LONGEST_TOKEN = 1 << 20  # bytes of a tag or a comment; expat goes over it again with every piece
-_DEEPEST = 100  # elements within elements; these documents have six
-_MOST_DEFAULTS = 200  # attributes that a document type declares, which each element then gets
+_LONGEST_TOKEN = 1 << 20  # bytes of a tag or a comment; expat rescans it with every piece
+_DEEPEST = 100  # levels of elements; these documents have six
+_MOST_DEFAULTS = 200  # attribute defaults in a document type, which are added to each element
 _LONGEST_DEFAULT = 100  # characters
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
-OWN_SEARCH = "GlitchDiscovery"  # the column ``search`` of our exports
-OWN_COLUMNS = {  # ours, and where our exports keep it
+OWN_SEARCH = "GlitchDiscovery"  # value of the column ``search`` in our exports
+OWN_COLUMNS = {  # our column, and where our exports store it
     "gravityspy_id": "param_one_name",
     "q_value": "param_one_value",
     "ml_label": "param_two_name",
@@ -38,7 +38,7 @@ OWN_COLUMNS = {  # ours, and where our exports keep it
 
 
 def is_ligolw(head: bytes) -> bool:
-    """Whether a file begins as a LIGO_LW document."""
+    """Return whether a file begins like a LIGO_LW document."""
     start = head.decode(encoding_of(head), "replace").lstrip("\ufeff \r\n\t")
     return start.startswith(("<?xml", "<!DOCTYPE", "<LIGO_LW")) and "LIGO_LW" in start
 
@@ -46,15 +46,15 @@ def is_ligolw(head: bytes) -> bool:
 def ligolw_rows(
     stream: io.BufferedIOBase, name: str, tables: tuple[str, ...] = TABLES
 ) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Rows of the document's table of triggers with their numbers, from 1.
+    """Yield the rows of the document's table of triggers with their numbers, from 1.
 
     Args:
-        stream: The document, unpacked.
-        name: What it was called, for messages.
-        tables: Names of tables, of which the first that the document holds is read.
+        stream: the document, uncompressed.
+        name: its original name, for messages.
+        tables: names of tables; the first one that the document holds is read.
 
     Raises:
-        FormatError: if it is no well-formed document, or has no such table.
+        FormatError: if it is not well-formed, or has no such table.
         TooLargeError: if a row is longer than any trigger is.
     """
     document = _Document(name, tables)
@@ -68,7 +68,7 @@ def ligolw_rows(
             break
     if not document.found and tables == TABLES and stream.seekable():
         stream.seek(0)
-        with suppress(FormatError):  # which would name these tables
+        with suppress(FormatError):  # its message would name these tables
             yield from ligolw_rows(stream, name, _OF_SEVERAL)
             return
     if not document.found:
@@ -79,15 +79,15 @@ def ligolw_rows(
 
 
 class _Document:
-    """What is known of a document so far, and the rows that wait."""
+    """The parser state of a document, and the rows not yet returned."""
 
     def __init__(self, name: str, tables: tuple[str, ...]) -> None:
         self._name = name
         self._tables = tables
-        self.found: str | None = None  # the table that is read
-        self._table: str | None = None  # the one that the parser is in
+        self.found: str | None = None  # name of the table that is read
+        self._table: str | None = None  # the table that the parser is in
         self._columns: list[str] = []
-        self._tokens: _Tokens | None = None  # outside a stream, none
+        self._tokens: _Tokens | None = None  # None outside a stream
         self._row: list[str] = []
         self._done: list[dict[str, str]] = []
         self._parser = expat.ParserCreate()
@@ -100,7 +100,7 @@ class _Document:
         self._n_defaults = self._depth = self._n_bytes = 0
 
     def feed(self, piece: bytes) -> list[dict[str, str]]:
-        """Rows that ended within this piece; an empty one ends the document."""
+        """Parse a piece and return the rows that end in it; an empty piece ends the document."""
         try:
             self._parser.Parse(piece, not piece)
         except expat.ExpatError as error:
@@ -168,7 +168,7 @@ class _Document:
 
 
 def _own_columns(values: dict[str, str]) -> dict[str, str]:
-    """Our exports keep in the named parameters what ``sngl_burst`` has no column for."""
+    """Restore our columns from the named parameters, where our exports store them."""
     if values.get("search") != OWN_SEARCH:
         return values
     said = {ours: values.get(theirs, "") for ours, theirs in OWN_COLUMNS.items()}
@@ -176,7 +176,7 @@ def _own_columns(values: dict[str, str]) -> dict[str, str]:
 
 
 def _table_name(name: str) -> str:
-    """A table's name without the parts that old documents put around it."""
+    """Return a table's name without the prefixes and suffixes of old documents."""
     parts = [part for part in name.lower().split(":") if part and part != "table"]
     return parts[-1] if parts else ""
 
@@ -185,17 +185,17 @@ class _Tokens:
     """Splits a stream into its values: quoted ones may hold anything, a backslash escapes."""
 
     def __init__(self, delimiter: str) -> None:
-        # XML turns a tab into a blank where it reads the delimiter.
+        # XML normalises a tab in the Delimiter attribute to a blank.
         plain, mark = (r"\s*[^\s\"]+", r"\s") if delimiter.isspace() else ("", re.escape(delimiter))
         plain = plain or rf'[^"{mark}]*+'
-        # No two parts may match the same blanks: a stream of 400 of them once took 0.1 s, and
-        # eight times that for twice as many.
+        # No two parts of the pattern may match the same blanks, or the time grows with the cube of
+        # their number: 400 of them once took 0.1 s.
         self._value = re.compile(rf'(?:\s*"((?:[^"\\]|\\.)*+)"\s*?|({plain})){mark}', re.DOTALL)
         self._delimiter = delimiter
-        self.rest = ""  # what no delimiter has ended yet
+        self.rest = ""  # text after the last delimiter
 
     def feed(self, text: str) -> list[str]:
-        """The values that end within this text."""
+        """Return the values that end within this text."""
         self.rest += text
         values: list[str] = []
         at = 0
@@ -207,7 +207,7 @@ class _Tokens:
         return values
 
     def end(self) -> list[str]:
-        """The last value, which no delimiter needs to follow."""
+        """Return the last value, which needs no delimiter."""
         found = self.feed(self._delimiter) if self.rest.strip() else []
         if self.rest.strip():
             raise FormatError("Its table is not split as its delimiter says: write it again.")

@@ -1,4 +1,4 @@
-"""Tables in the markup of wikis, issue trackers and LaTeX, as lines of cells separated by "|"."""
+"""Convert tables in the markup of wikis, issue trackers and LaTeX to lines of cells with "|"."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ MEDIAWIKI, TRACKER, LATEX = "mediawiki", "tracker", "latex"
 _LATEX_TABLES = ("\\begin{tabular", "\\begin{longtable", "\\begin{deluxetable")
 _ATTRIBUTES = re.compile(r'[^|\[\]]*=\s*"[^|"]*"\s*\|')  # style="…" | before a cell
 _LINK = re.compile(r"\[\[([^\[\]]{0,400})\]\]")  # [[page]] or [[page|text]]
-_DEEPEST = 4  # commands within one another
+_DEEPEST = 4  # levels of nested commands
 _ROW_ENDS = re.compile(r"\\\\(\[[^\]]*\])?|\\tabularnewline")
 _COMMAND = re.compile(r"\\[A-Za-z]+\*?\{([^{}]*)\}")  # \textbf{…}, \colhead{…}
 _RULES = re.compile(r"\\(hline|toprule|midrule|bottomrule|cline|startdata|enddata|end)(\{[^}]*\})?")
 
 
 def markup_of(head: str) -> str:
-    """In which of these markups a text has a table; empty where in none."""
+    """Return the markup language in which a text has a table; empty if none."""
     for line in map(str.strip, head.splitlines()):
         if line.startswith("{|"):
             return MEDIAWIKI
@@ -28,16 +28,16 @@ def markup_of(head: str) -> str:
 
 
 class PlainLines:
-    """The lines of a text, as many as it has: each row at its last one, others empty."""
+    """The lines of a text, as many as it has: each row on its last line, the others empty."""
 
     def __init__(self, lines: io.TextIOBase, markup: str) -> None:
         self._lines = lines
         self._markup = markup
-        self._cells: list[str] = []  # of a row that goes on
-        self._length = 0  # of its lines
+        self._cells: list[str] = []  # cells of the current row
+        self._length = 0  # length of its lines
 
     def readline(self, size: int = 100_000) -> str:
-        """The next line, or its beginning; empty at the end."""
+        """Return the next line, or its beginning; empty at the end."""
         line = self._lines.readline(size)
         if not self._markup:
             return line
@@ -47,7 +47,7 @@ class PlainLines:
             return _of_tracker(line)
         row = self._of_mediawiki(line.strip()) if self._markup == MEDIAWIKI else self._latex(line)
         self._length += len(line)
-        if self._length > size:  # its reader says that a row is too long
+        if self._length > size:  # its reader then reports a row that is too long
             row = self._row()
         return (row or "\n")[:size]
 
@@ -67,7 +67,7 @@ class PlainLines:
 
     def _latex(self, line: str) -> str:
         text = re.sub(r"(?<!\\)%.*", "", line).strip()
-        if self._cells and _RULES.match(text):  # the last row needs no end
+        if self._cells and _RULES.match(text):  # the last row needs no row end
             return self._of_latex(self._cells[0])
         text = _RULES.sub("", text)
         ends = _ROW_ENDS.search(text)

@@ -1,8 +1,8 @@
-"""Tables as pandas' ``to_hdf`` keeps them, ``fixed`` or ``table``, read without pandas or PyTables.
+"""Read tables written by pandas' ``to_hdf``, ``fixed`` or ``table``, without pandas or PyTables.
 
-Several columns of one type lie in one block, and the index apart from them. Times as dates are
-kept as Unix time. Names that pandas pickled are taken from the text of
-the pickle, which is listed and never run; text columns of the fixed layout are pickled as a whole.
+Columns of one type share a block, and the index is stored separately. Dates are stored as Unix
+time. Names that pandas pickled are taken from the strings in the pickle, which is parsed but never
+executed; text columns of the fixed layout are pickled as a whole and cannot be read.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from glitch.files.hdf5 import (
 )
 from glitch.tables.columns import has_times, is_time, may_be_times
 
-LEVEL = "axis1_level0"  # of an index of several
-_INDEX, _INDEX_NAME, _NONE = "index", "index_name", "N."  # as pandas calls them
+LEVEL = "axis1_level0"  # of a multi-level index
+_INDEX, _INDEX_NAME, _NONE = "index", "index_name", "N."  # pandas' names
 _DATES = re.compile(r"datetime64(?:\[(s|ms|us|ns).*\])?", re.ASCII)
 _Column = tuple[h5py.Dataset, str, int | None]
 _BLOCK = re.compile(r"block\d{1,4}_items", re.ASCII)
@@ -37,7 +37,7 @@ _MOST_COLUMNS, _MOST_NAME_BYTES = 2_000, 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class PandasTable:
-    """One DataFrame: its columns, each as the dataset, field and place in the block it lies in."""
+    """One DataFrame: for each column the dataset, the field and the position in its block."""
 
     columns: Mapping[str, _Column]
     count: int
@@ -46,7 +46,7 @@ class PandasTable:
     def read(
         self, start: int, stop: int, names: Sequence[str], most_bytes: int
     ) -> dict[str, list[Any]]:
-        """Plain values of some columns in rows ``start`` to before ``stop``."""
+        """Return plain values of some columns in rows ``start`` to before ``stop``."""
         found: dict[str, list[Any]] = {}
         for name in names:
             dataset, field, place = self.columns[name]
@@ -59,10 +59,11 @@ class PandasTable:
 
 
 def pandas_table(tree: h5py.File, group_path: str) -> PandasTable | None:
-    """The DataFrame that a group holds, None where it holds none.
+    """Return the DataFrame in a group, None if there is none.
 
     Raises:
-        FormatError: if some of its columns are pickled, so that they cannot be read.
+        FormatError: if some of its columns are pickled and cannot be read, or its index has several
+            levels.
     """
     group = find_group(tree, group_path)
     if group is None:
@@ -135,9 +136,9 @@ def _appendable(group: h5py.Group, table: h5py.Dataset) -> PandasTable:
 
 
 def _add_index(columns: dict[str, _Column], column: _Column, name: str, kind: str) -> None:
-    """Count the index as a column: one with a name, or one that holds times where no column does.
+    """Add the index as a column if it has a name, or holds times that no column holds.
 
-    Without a name it is taken for GPS time where its numbers cannot be those of rows.
+    Without a name it is taken as GPS time if its numbers are too large for row numbers.
     """
     name = _name_in(name or ("time" if _DATES.fullmatch(kind) else ""), kind)
     dataset, field, _ = column
@@ -150,18 +151,18 @@ def _add_index(columns: dict[str, _Column], column: _Column, name: str, kind: st
 
 
 def _name_in(name: str, kind: str) -> str:
-    """A column's name; of times that are kept as Unix time, one which says so."""
+    """Return a column's name; for dates, which are stored as Unix time, a name that says so."""
     dates = _DATES.fullmatch(kind)
     return f"unix_time [{dates[1] or 'ns'}]" if dates and is_time(name) else name
 
 
 def _pickled_names(value: object) -> list[str]:
-    """The texts in a pickled list of texts, by its opcodes."""
+    """Return the strings in a pickled list, from its opcodes."""
     if not isinstance(value, bytes):
         return []
     try:
         listed = [one for _, one, _ in pickletools.genops(value) if isinstance(one, str)]
-    except ValueError:  # of a damaged pickle
+    except ValueError:  # a damaged pickle
         return []
     return listed[:_MOST_COLUMNS]
 

@@ -1,7 +1,7 @@
-"""Reading tables of text row by row: CSV and its relations, ECSV, LIGO_LW, JSON; gzipped or not.
+"""Read text tables row by row: CSV and similar, ECSV, LIGO_LW, JSON; plain or gzipped.
 
-A bounded number of rows is in memory at a time. astropy's readers take the same layouts, but hold a
-table whole, and guess its layout by trying them all.
+The number of rows in memory is limited. astropy's readers accept the same layouts, but hold a whole
+table in memory, and guess its layout by trying all of them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from glitch.tables.markup import PlainLines
 from glitch.tables.zooniverse import are_of_subjects, are_of_volunteers, with_metadata
 
 LONGEST_LINE = 100_000
-_MOST_IDLE = 100_000  # lines without a row: gzip packs a thousand empty ones into a byte
+_MOST_IDLE = 100_000  # lines without a row: gzip packs a thousand empty lines into a byte
 _COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*", re.ASCII)
 _POINT = re.compile(r"\s*[+-]?\d+\.\d*([eE][+-]?\d+)?\s*", re.ASCII)
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, OSError)
@@ -50,27 +50,27 @@ _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, OSError)
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of a table: its content, or why it cannot be used."""
+    """A row of a table: its content, or the reason why it cannot be used."""
 
     name: str  # "triggers.csv row 8"
     facts: Facts | None
     reason: str = ""
-    number: int = 0  # of the line, or of the row where it has none
+    number: int = 0  # line number, or row number in formats without lines
 
     def with_origin(self, origin: str | None) -> TableRow:
-        """The row, of this origin where it names none that is known."""
+        """Return the row with this origin, unless it states a known one."""
         if self.facts is None or self.facts.origin is not None or origin is None:
             return self
         return replace(self, facts=replace(self.facts, origin=origin))
 
 
 def table_row(label: str, values: Mapping[str, Any], *, ifo: str | None = None) -> TableRow:
-    """A row as its facts, or as what is wrong with it.
+    """Convert a row to its facts, or to a description of its error.
 
     Args:
-        label: How messages name it.
-        values: Of its columns by their own names.
-        ifo: Detector of a row that names none.
+        label: name of the row in messages.
+        values: values by the table's own column names.
+        ifo: detector of a row that names none.
     """
     try:
         return TableRow(label, facts_of(values, ifo=ifo))
@@ -79,7 +79,7 @@ def table_row(label: str, values: Mapping[str, Any], *, ifo: str | None = None) 
 
 
 def is_text_table(path: Path) -> bool:
-    """Whether a file is a table of one of these kinds, by its beginning, unpacked if need be."""
+    """Return whether a file begins like a table in one of these formats, gzipped or not."""
     head = _head(path)
     if is_ligolw(head):
         return True
@@ -90,11 +90,13 @@ def is_text_table(path: Path) -> bool:
 
 
 def refuse_unread(path: Path, name: str) -> None:
-    """Refuse a file of a kind that is known and not read, and triggers whose columns have no names
-    or whose times count by another clock than GPS, UTC or Unix.
+    """Refuse recognised formats that are not read, and tables that cannot be interpreted.
+
+    The latter are posterior samples, classifications of single volunteers, triggers without column
+    names, and times in a system other than GPS, UTC or Unix.
 
     Raises:
-        FormatError: with what to send instead.
+        FormatError: says what to send instead.
     """
     head = _head(path)
     if is_ligolw(head):
@@ -126,9 +128,9 @@ def refuse_unread(path: Path, name: str) -> None:
 
 
 def origin_of(columns: Mapping[str, Any] | list[str]) -> str | None:
-    """Where the glitches of a table with these columns come from; None if they do not tell.
+    """Return the origin of the glitches of a table with these columns; None if unknown.
 
-    Gravity Spy's releases name its ids, its labels, or (O1) its own spellings of the same.
+    Gravity Spy's releases are recognised by its ids, its labels, or (O1) its own spellings of them.
     """
     plain = {plain_name(name) for name in columns}
     if plain & {"gravityspy_id", "ml_label", "ml_confidence", "uniqueid"}:
@@ -141,7 +143,7 @@ def origin_of(columns: Mapping[str, Any] | list[str]) -> str | None:
 
 
 def text_columns(path: Path) -> list[str]:
-    """The names of a table's columns."""
+    """Return the names of a table's columns."""
     head = _head(path)
     if is_ligolw(head):
         return []
@@ -153,15 +155,15 @@ def text_columns(path: Path) -> list[str]:
 
 
 def read_text_table(path: Path, name: str) -> Iterator[TableRow]:
-    """The rows of a table.
+    """Yield the rows of a table.
 
     Args:
-        path: Where it lies.
-        name: What it was called: names the detector where nothing else does.
+        path: the file.
+        name: its original name, which gives the detector if nothing else does.
 
     Raises:
-        FormatError: if it is damaged, or has no columns known here.
-        TooLargeError: if one row of a LIGO_LW document is longer than any trigger is.
+        FormatError: if it is damaged, or has no known columns.
+        TooLargeError: if a row of a LIGO_LW document is longer than any trigger is.
     """
     head = _head(path)
     ifo = detector_of_file_name(name)
@@ -210,7 +212,7 @@ def _opened(path: Path) -> io.BufferedIOBase:
 
 
 def _head(path: Path) -> bytes:
-    """The first lines, as far as they are whole: a header may be longer than ``HEAD_BYTES``."""
+    """Return the first complete lines: a header may be longer than ``HEAD_BYTES``."""
     head = bytearray()
     with suppress(*_DAMAGE), _opened(path) as stream:
         while len(head) < HEAD_BYTES and (line := stream.readline(LONGEST_LINE)):
@@ -221,8 +223,8 @@ def _head(path: Path) -> bytes:
 def _text_rows(
     stream: io.BufferedIOBase, layout: Layout, encoding: str
 ) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Rows with their numbers, the header being number 1 where it is the first line."""
-    # The wrapper owns the stream and closes it with itself.
+    """Yield rows with their line numbers; the header has number 1 if it is the first line."""
+    # The wrapper closes the stream when it is closed.
     with io.TextIOWrapper(stream, encoding, errors="replace", newline="") as text:  # type: ignore[type-var]
         lines = PlainLines(text, layout.markup)
         for _ in range(layout.n_skipped):
@@ -236,7 +238,7 @@ def _text_rows(
                 continue
             numbered.last_row = number
             if is_heading(row):
-                if are_named_alike(row, layout.columns):  # as of files that were joined
+                if are_named_alike(row, layout.columns):  # files were concatenated
                     continue
                 yield number, "Another table begins here: send it as a file of its own."
                 return
@@ -251,9 +253,9 @@ def _text_rows(
 
 
 def _with_points(row: list[str]) -> list[str]:
-    """Numbers as spreadsheets of many countries write them, with points for their commas.
+    """Replace decimal commas, as spreadsheets in many countries write them, by points.
 
-    Where others have points, a comma may part thousands: it stays.
+    If other cells have points, a comma may separate thousands and is kept.
     """
     if any(_POINT.fullmatch(cell) for cell in row):
         return row
@@ -261,12 +263,12 @@ def _with_points(row: list[str]) -> list[str]:
 
 
 class _Numbered:
-    """Lines without comments, and the number of the last one."""
+    """Iterates over lines without comments, and counts lines."""
 
     def __init__(self, lines: PlainLines, layout: Layout) -> None:
         self._lines = lines
         self._layout = layout
-        self._is_quoted = False  # whether a quoted value goes on
+        self._is_quoted = False  # whether a quoted value continues
         self.number = self.last_row = layout.n_skipped
 
     def __iter__(self) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Triggers in ROOT's trees, as Omicron writes them, or its newer RNTuples, read by uproot.
+"""Read triggers from ROOT trees, as Omicron writes them, or newer RNTuples, with uproot.
 
-That is an extra, which may not be installed. gwpy's reader takes the same trees through it, but
-every branch of a file whole.
+uproot is an optional extra. gwpy's reader also uses it for the same trees, but reads every branch
+of a file completely.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from glitch.tables.times import is_coarse, why_coarse
 MAGIC = b"root"
 _MOST_TREES = 100
 _CLASSES = ("TTree", "ROOT::RNTuple")
-_NUMBERS = re.compile(r"double|float|(std::)?u?int(8|16|32|64)_t")  # of an RNTuple's fields
+_NUMBERS = re.compile(r"double|float|(std::)?u?int(8|16|32|64)_t")  # types of fields in an RNTuple
 _MOST_BRANCHES = 1000
 
 
 def is_root(path: Path) -> bool:
-    """Whether a file is ROOT's, as Omicron and cWB write theirs."""
+    """Return whether a file is a ROOT file, as written by Omicron and cWB."""
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
 
 
 def root_table(path: Path, name: str) -> TriggerTable:
-    """The metadata of a file of triggers; its columns are those with one number a trigger.
+    """Return the metadata of a file of triggers; its columns have one number per trigger.
 
     Args:
-        path: Where it lies.
-        name: What it was called, for messages.
+        path: the file.
+        name: its original name, for messages.
 
     Raises:
-        FormatError: if uproot is not here, or the file is damaged or holds no triggers.
+        FormatError: if uproot is not installed, or the file is damaged or holds no triggers.
     """
     with _tree(path, name) as (tree, columns):
         return TriggerTable(int(tree.num_entries), columns, None)
@@ -50,7 +50,7 @@ def root_table(path: Path, name: str) -> TriggerTable:
 def root_rows(
     path: Path, name: str, columns: Sequence[str], start: int, count: int
 ) -> list[list[Any]]:
-    """Plain values of some columns in rows ``start`` to before ``start + count``.
+    """Return plain values of some columns in rows ``start`` to before ``start + count``.
 
     Raises:
         FormatError: as ``root_table``.
@@ -66,7 +66,7 @@ def root_rows(
 
 @contextmanager
 def _tree(path: Path, name: str) -> Iterator[tuple[Any, tuple[str, ...]]]:
-    """The tree that holds triggers, and its columns."""
+    """Open the tree that holds triggers, with the names of its columns."""
     try:
         uproot = importlib.import_module("uproot")
     except ImportError:
@@ -82,7 +82,7 @@ def _tree(path: Path, name: str) -> Iterator[tuple[Any, tuple[str, ...]]]:
             yield _chosen({one: (tree, _columns(tree)) for one, tree in trees.items()}, name)
     except (GlitchError, MemoryError):
         raise
-    except Exception as error:  # uproot's own errors have no common class
+    except Exception as error:  # uproot's errors have no common base class
         raise FormatError(f"{name} is truncated or damaged: send it again.") from error
 
 
@@ -92,7 +92,7 @@ def _chosen(
     timed = {
         one: found
         for one, found in trees.items()
-        if has_times(found[1]) and not all(map(is_time, found[1]))  # segments have no more
+        if has_times(found[1]) and not all(map(is_time, found[1]))  # segments have only times
     }
     named = {one: found for one, found in timed.items() if one.rpartition("/")[2] == TRIGGERS}
     for found in (named, timed):
@@ -108,10 +108,10 @@ def _chosen(
 
 
 def _columns(tree: Any) -> tuple[str, ...]:
-    """The branches, or fields, that hold one number a row.
+    """Return the branches or fields that hold one number per row.
 
     Raises:
-        FormatError: if they are of triggers whose times are floats of 32 bits alone.
+        FormatError: if the triggers' times are stored only as 32-bit floats.
     """
     types = _types(tree)
     fine = tuple(name for name, dtype in types.items() if not is_coarse(name, dtype))

@@ -1,6 +1,6 @@
-"""Data-quality segments: when a flag was active, from the files that gwpy's flags read and write.
+"""Read data-quality segments, when a flag was active, from files that gwpy reads and writes.
 
-gwpy's own readers hold a file in memory whole, and need lalsuite for XML; these are bounded.
+gwpy's own readers hold a whole file in memory, and need lalsuite for XML; memory is limited here.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from glitch.files.text import encoding_of
 from glitch.gps import EARLIEST_GPS_TIME
 from glitch.tables.ligolw import is_ligolw, ligolw_rows
 
-Span = tuple[Decimal, Decimal]  # s, the end excluded
+Span = tuple[Decimal, Decimal]  # start and end in s, end excluded
 
-MOST_SEGMENTS = 500_000  # a flag of a whole run has some thousands
+MOST_SEGMENTS = 500_000  # a flag of a whole run has several thousand
 _MOST_BYTES = 32 * MOST_SEGMENTS
 _HEAD_BYTES = 1 << 14
-_MOST_JSON_BYTES = 1 << 23  # held in memory whole
+_MOST_JSON_BYTES = 1 << 23  # the whole file is held in memory
 _SEGWIZARD = re.compile(r"\s*#\s*seg\s+start\s+(stop|end)\s+duration", re.IGNORECASE)
 _JSON = re.compile(r"\s*\{.*\"(active|known|segments)\"\s*:\s*\[", re.DOTALL)
 _DEFINER = re.compile(r"segment_definer|\"segment:table\"")
@@ -37,14 +37,14 @@ _FIELDS = ("start_time", "start_time_ns", "end_time", "end_time_ns")
 
 @dataclass(frozen=True)
 class Segments:
-    """When a flag was active.
+    """The times when a flag was active.
 
     Attributes:
-        name: Of the flag, or of the file where that is all there is.
-        ifo: The detector that it is of; None where nothing says it, so that it counts for all.
-        active: In order, none touching another.
-        is_good: Whether data are usable while it is active, and not while it is not; False for a
-            flag of bad data.
+        name: name of the flag, or of the file if the flag has none.
+        ifo: its detector; None if not stated, so that it applies to all detectors.
+        active: active segments in order, not touching each other.
+        is_good: True if data are usable only while the flag is active; False for a flag of bad
+            data.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Segments:
     is_good: bool = True
 
     def is_active(self, gps_time: Decimal) -> bool:
-        """Whether the flag was active then."""
+        """Return whether the flag was active at this time."""
         at = bisect_right(self.active, (gps_time, Decimal("Infinity"))) - 1
         return at >= 0 and gps_time < self.active[at][1]
 
     def why_not(self, gps_time: Decimal) -> str | None:
-        """Why data of then are not usable, as a sentence."""
+        """Return why data at this time are not usable, as a sentence; None if they are."""
         if self.is_active(gps_time) == self.is_good:
             return None
         where = "outside the active segments" if self.is_good else "in a segment"
@@ -66,8 +66,10 @@ class Segments:
 
 
 def is_text_of_segments(path: Path) -> bool:
-    """Whether a file is a list of segments as text: segwizard's, lines of start, end and length
-    as GWOSC sends them, JSON of gwpy, a segment database or GWOSC, or a LIGO_LW document.
+    """Return whether a file is a text list of segments.
+
+    Accepted are segwizard's format, lines of start, end and length as sent by GWOSC, JSON of gwpy,
+    a segment database or GWOSC, and LIGO_LW documents.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -76,13 +78,17 @@ def is_text_of_segments(path: Path) -> bool:
         return _DEFINER.search(text) is not None
     if _SEGWIZARD.match(text) or _JSON.match(text):
         return True
-    lines = text.splitlines()[: -1 if len(head) == _HEAD_BYTES else None]  # the last may be cut
+    # the last may be truncated
+    lines = text.splitlines()[: -1 if len(head) == _HEAD_BYTES else None]
     rows = [line for line in lines if line.split("#")[0].strip()]
     return bool(rows) and all(_says_its_length(row) for row in rows)
 
 
 def _says_its_length(line: str) -> bool:
-    """Whether a line is of a start, an end, and how long that is, as no trigger's is by chance."""
+    """Return whether a line gives a start, an end and the matching length.
+
+    No line of a trigger does so by chance.
+    """
     try:
         start, end, length = map(Decimal, _cells(line)[-3:])
     except (ValueError, InvalidOperation):
@@ -95,7 +101,7 @@ def _cells(line: str) -> list[str]:
 
 
 def text_segments(path: Path, name: str) -> list[Segments]:
-    """The flags of a file of text.
+    """Read the flags in a text file.
 
     Raises:
         FormatError: if it is damaged, or holds no flag.
@@ -110,7 +116,7 @@ def text_segments(path: Path, name: str) -> list[Segments]:
 
 
 def hdf5_segments(path: Path, name: str) -> list[Segments]:
-    """The flags of an HDF5 file as gwpy writes them; none where it holds none.
+    """Read the flags in an HDF5 file written by gwpy; empty if there are none.
 
     Raises:
         FormatError: if it is damaged.
@@ -141,7 +147,7 @@ def _of_lines(path: Path, name: str) -> Segments:
             values = _cells(line)
             if not values:
                 continue
-            try:  # a number perhaps, start, end, length
+            try:  # an optional number, start, end, length
                 start, end = map(Decimal, values[len(values) > 3 :][:2])
             except (ValueError, InvalidOperation):
                 raise FormatError(f"{name}: line {number} is no segment: correct it.") from None
@@ -200,16 +206,16 @@ def _seconds(whole: int, nanoseconds: int) -> Decimal:
 
 
 def segments_of(flag: str, spans: list[Span], file: str = "", *, is_good: bool = True) -> Segments:
-    """A flag of these spans, in whatever order.
+    """Create a flag from spans in any order.
 
     Args:
-        flag: Its name; empty where only its file has one.
-        spans: When it was active.
-        file: What its file is called.
-        is_good: Whether data are usable while it is active.
+        flag: its name; empty if only the file has a name.
+        spans: when it was active.
+        file: name of its file.
+        is_good: whether data are usable while it is active.
 
     Raises:
-        TooLargeError: if there are more than any flag has.
+        TooLargeError: if there are more segments than any flag has.
     """
     if len(spans) > MOST_SEGMENTS:
         raise _too_many(flag or file)

@@ -1,4 +1,4 @@
-"""The GPS time of a row, from any of its columns."""
+"""Find the GPS time of a row, from any of its columns."""
 
 from __future__ import annotations
 
@@ -39,34 +39,35 @@ from glitch.tables.columns import (
     plain_number,
 )
 
-STEP = Decimal("1e-9")  # s; the catalogue's resolution
-_COARSE_FROM = 1 << 29  # s; from here on floats of 32 bits are 64 s apart and more
-_FEWEST_COARSE = 3  # times: chance alone makes so few multiples of 64 s of whole seconds
-_FEWEST_GUESSES = 10  # at the parameters of one signal
+STEP = Decimal("1e-9")  # s; resolution of the catalogue
+_COARSE_FROM = 1 << 29  # s; from here on, neighbouring 32-bit floats differ by 64 s or more
+_FEWEST_COARSE = 3  # times; fewer whole seconds may be multiples of 64 s by chance
+_FEWEST_GUESSES = 10  # samples of the parameters of one signal
 _DAY = re.compile(r"\A(\d{4})(\d\d)(\d\d)\Z", re.ASCII)
 _OF_ENDS = frozenset(ns for one in (*STARTS, *ENDS) for ns in nanoseconds_of(one))
-_HALVES = frozenset(("AM", "PM", "A.M.", "P.M."))  # of the day, in a column of their own
-_OF_STRETCHES = ("t0", "t_0")  # which may be where the strain around a trigger starts
-_FAR_S = 64  # between two times of one trigger; slow scattering is as long
+_HALVES = frozenset(("AM", "PM", "A.M.", "P.M."))  # AM or PM in a separate column
+_OF_STRETCHES = ("t0", "t_0")  # may be the start of the strain around a trigger
+_FAR_S = 64  # between two times of one trigger; slow scattering lasts as long
 _RATES = ("sample_rate", "sampling_rate", "sampling_frequency", "sample_rate_hz", "fs")
 _SAMPLES = ("event_index", "event_sample", "peak_index", "peak_sample", "trigger_index")
-_OF_ANYTHING = ("time", "gps", *_OF_STRETCHES)  # of the first sample as well
-_SAME_MOMENT = Decimal("1e-5")  # s; a float64 holds GPS times to 1e-7, printed ones are coarser
+_OF_ANYTHING = ("time", "gps", *_OF_STRETCHES)  # may be the time of the first sample
+_SAME_MOMENT = Decimal("1e-5")  # s; a float64 holds GPS times to 1e-7; printed ones are coarser
 
 
 def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
-    """The GPS time of a row in s, to the nanosecond; None where no column holds one.
+    """Return the GPS time of a row in s, rounded to the nanosecond; None if no column holds one.
 
-    Nanoseconds belong to the column that they are named after alone: ``peak_time_ns`` to
-    ``peak_time``. Where that pair tells the same moment as a column of seconds, the pair counts,
-    because a float has less digits. UTC, then Unix seconds, count where no column holds GPS
+    Nanoseconds belong only to the column that they are named after: ``peak_time_ns`` to
+    ``peak_time``. If that pair and a column of seconds give the same moment, the pair is used,
+    because a float has fewer digits. UTC, then Unix seconds, are used if no column holds GPS
     seconds.
 
     Args:
-        said: Values as text by ``plain_name``; what is not known is left out.
+        said: values as text by ``plain_name``; unknown values are left out.
 
     Raises:
-        ValueError: with the value, if there are times and none is one.
+        ValueError: with the value, if there are times but none is valid.
+        TableError: if columns contradict each other, or the fraction of a second is unclear.
     """
     time, name = _told(said)
     if time is not None and time >= EARLIEST_GPS_TIME:
@@ -75,9 +76,9 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
 
 
 def _told(said: Mapping[str, str]) -> tuple[Decimal | None, str]:
-    """The time of a row, and the column that tells it; no name where start and end do."""
+    """Return the time of a row and the column that gives it; no name if start and end give it."""
     there = moments_of(said)
-    is_span = not there.isdisjoint(STARTS)  # then the end is no moment of the trigger
+    is_span = not there.isdisjoint(STARTS)  # then the end is not the moment of the trigger
     times = [name for name in TIMES if name in there and not (is_span and name in ENDS)]
     read = [_read(said, name) for name in times]
     found = [time for time, _ in read if time is not None]
@@ -100,8 +101,8 @@ def _told(said: Mapping[str, str]) -> tuple[Decimal | None, str]:
     if start is not None and span is not None and not (found and start < EARLIEST_GPS_TIME):
         return _within(said, start, span) or (start + span / 2).quantize(STEP), ""
     if found:
-        return _exactly(found[0], read), ""  # whose caller knows whether it may be so small
-    # Where a time is not known, tables of whole numbers hold zero.
+        return _exactly(found[0], read), ""  # the caller knows whether such a small time is allowed
+    # Tables of integers hold zero for an unknown time.
     wrong = next((text for text in texts if _decimal(text) != 0), None)
     if wrong is not None:
         raise ValueError(wrong)
@@ -109,12 +110,12 @@ def _told(said: Mapping[str, str]) -> tuple[Decimal | None, str]:
 
 
 def _refuse_contradiction(time: Decimal, name: str, said: Mapping[str, str]) -> None:
-    """Refuse a row whose columns tell different moments.
+    """Refuse a row whose columns give different moments.
 
-    A timestamp, a date or the start of a stretch need not be of the same moment as the time.
+    A timestamp, a date or the start of a stretch may be of another moment than the time.
 
     Raises:
-        TableError: with the two.
+        TableError: names both columns.
     """
     there = moments_of(said)
     others: list[tuple[str, Decimal | None, int]] = [
@@ -160,7 +161,7 @@ def _contradiction(name: str, time: Decimal, other: str, moment: Decimal) -> Tab
 
 
 def with_rest(one: str, other: str) -> str | None:
-    """Whole seconds and the rest of them below a second as one time; None for anything else."""
+    """Add whole seconds and a fraction of a second; None for any other pair."""
     pair = _decimal(one), _decimal(other)
     if None in pair:
         return None
@@ -170,7 +171,7 @@ def with_rest(one: str, other: str) -> str | None:
 
 
 def _within(said: Mapping[str, str], start: Decimal, span: Decimal) -> Decimal | None:
-    """The one moment between start and end that a row tells under a name which is not known."""
+    """Return the one time between start and end in a column with an unknown name."""
     if start < EARLIEST_GPS_TIME:
         return None
     times = {time for text in said.values() if (time := _valid(_decimal(text))) is not None}
@@ -179,19 +180,19 @@ def _within(said: Mapping[str, str], start: Decimal, span: Decimal) -> Decimal |
 
 
 def _exactly(best: Decimal, read: list[tuple[Decimal | None, bool]]) -> Decimal:
-    """A time, or the pair of seconds and nanoseconds that tells the same moment."""
+    """Return a time, or a pair of seconds and nanoseconds that gives the same moment."""
     exact = (time for time, is_pair in read if is_pair and time is not None)
     return next((time for time in exact if abs(time - best) < _SAME_MOMENT), best)
 
 
 def _with_part(time: Decimal, said: Mapping[str, str], name: str) -> Decimal:
-    """A time, in whole seconds with the part of a second that a column beside it tells.
+    """Add the fraction of a second from another column to a time in whole seconds.
 
-    Nanoseconds that are named after another column of triggers' times count too, where that
-    column is not there: they belong to some whole second, and there is one.
+    Nanoseconds named after another column of triggers' times are used too if that column is absent:
+    they must belong to some whole second, and there is only one.
 
     Raises:
-        TableError: where what is beside it may be that part, and its name does not tell.
+        TableError: if another column may be that fraction, but its name does not say so.
     """
     if time % 1:
         return time
@@ -205,11 +206,12 @@ def _with_part(time: Decimal, said: Mapping[str, str], name: str) -> Decimal:
     of_moments = {ns: STEP for ns in alone if ns not in _OF_ENDS}
     if not found and name not in ENDS:
         found = _values(said, of_moments)
-        if len(found) == 1 and 0 < 1 - found[0] < _SAME_MOMENT:  # a float rounded up
+        # the seconds are a float that was rounded up
+        if len(found) == 1 and 0 < 1 - found[0] < _SAME_MOMENT:
             return time
     if len(found) == 1 and 0 <= found[0] < 1:
         return (time + found[0]).quantize(STEP)
-    # A "peak" may be of anything.
+    # A column "peak" may be the peak of anything.
     names = (*(one for one in there if "time" in one), *FRACTIONS, *OFFSETS)
     beside = dict.fromkeys(names, Decimal(1))
     of_others = [*_values(said, alone), *_values(said, beside)]
@@ -224,13 +226,13 @@ def _with_part(time: Decimal, said: Mapping[str, str], name: str) -> Decimal:
 
 
 def _values(said: Mapping[str, str], units: Mapping[str, Decimal]) -> list[Decimal]:
-    """What there is of some columns, in s, by their units."""
+    """Return the available values of some columns, in s, by their units."""
     found = ((_decimal(said.get(name)), unit) for name, unit in units.items())
     return [value * unit for value, unit in found if value is not None]
 
 
 def _refuse_count_from_origin(said: Mapping[str, str], times: list[str]) -> None:
-    """Refuse a row whose other time may count from the one that is called t0."""
+    """Refuse a row in which another time may be counted from the column t0."""
     for name in times:
         seconds = _decimal(said.get(name))
         if name != ORIGIN and seconds is not None and 0 < abs(seconds) < EARLIEST_GPS_TIME:
@@ -238,17 +240,17 @@ def _refuse_count_from_origin(said: Mapping[str, str], times: list[str]) -> None
 
 
 def span_of(said: Mapping[str, str]) -> Decimal | None:
-    """The duration in s of a row with start and end, or with a duration."""
+    """Return the duration in s of a row with start and end, or with a duration."""
     return _span(said, moments_of(said))[1]
 
 
 def is_coarse(column: str, dtype: np.dtype) -> bool:
-    """Whether a column holds times in floats that are too short for them."""
+    """Return whether a column holds times in floats that are too short for them."""
     return dtype.kind == "f" and dtype.itemsize < 8 and is_time(column)
 
 
 def why_coarse(column: str) -> str:
-    """What is wrong with such a column, as a sentence."""
+    """Return a sentence on what is wrong with such a column."""
     return (
         f"The times in {column!r} are floats of 32 bits, which hold a GPS time to 64 s alone: "
         "write them as float64."
@@ -256,8 +258,10 @@ def why_coarse(column: str) -> str:
 
 
 def are_rounded(times: Iterable[str | None]) -> bool:
-    """Whether the first times of a table are GPS times that were kept in floats of 32 bits, which
-    hold them to 64 or 128 s. Round thousands, as people and simulations choose, tell nothing.
+    """Return whether the first times of a table are GPS times that were stored in 32-bit floats.
+
+    Such floats hold GPS times to 64 or 128 s. Round thousands, as used by people and simulations,
+    do not count as evidence.
     """
     found = [Decimal(time) for time in times if time is not None]
     telling = [one for one in found if one > _COARSE_FROM and one % 1000]
@@ -265,13 +269,13 @@ def are_rounded(times: Iterable[str | None]) -> bool:
 
 
 def are_of_one_signal(times: Iterable[str | None]) -> bool:
-    """Whether the first times of a table lie so close as guesses at the time of one signal do."""
+    """Return whether the first times of a table are as close as samples of one signal's time."""
     found = [Decimal(time) for time in times if time is not None]
     return len(found) >= _FEWEST_GUESSES and max(found) - min(found) < 1
 
 
 def why_no_time(text: str) -> str:
-    """Why a value is no GPS time, as a sentence."""
+    """Return a sentence on why a value is not a GPS time."""
     value = _decimal(text)
     if value is not None and value > 0 and _is_rounded(value):
         return (
@@ -301,7 +305,7 @@ def why_no_time(text: str) -> str:
 
 
 def _span(said: Mapping[str, str], there: Collection[str]) -> tuple[Decimal | None, Decimal | None]:
-    """Where the trigger of a row starts, by those of the columns that are there, and its length."""
+    """Return the start of a row's trigger, from the available columns, and its length in s."""
     start, end = (
         next((time for one in names if one in there and (time := _read(said, one)[0])), None)
         for names in (STARTS, ENDS)
@@ -315,13 +319,13 @@ def _span(said: Mapping[str, str], there: Collection[str]) -> tuple[Decimal | No
 
 
 def _read(said: Mapping[str, str], name: str) -> tuple[Decimal | None, bool]:
-    """The time in one column, and whether it uses nanoseconds from another."""
+    """Return the time in one column, and whether it uses nanoseconds from another."""
     pair = _pair(said, name)
     return (_valid(_decimal(said.get(name))), False) if pair is None else (pair, True)
 
 
 def _pair(said: Mapping[str, str], name: str) -> Decimal | None:
-    """Whole seconds with nanoseconds beside them, which may count all of the time."""
+    """Return whole seconds with separate nanoseconds, which may also count the whole time."""
     seconds = _decimal(said.get(name))
     found = (_decimal(said.get(ns)) for ns in (*nanoseconds_of(name), *NANOSECONDS))
     nanoseconds = next((one for one in found if one is not None), None)
@@ -335,12 +339,12 @@ def _pair(said: Mapping[str, str], name: str) -> Decimal | None:
 
 
 def _is_of(seconds: Decimal, nanoseconds: Decimal) -> bool:
-    """Whether nanoseconds count from the epoch, not from these seconds."""
+    """Return whether nanoseconds count from the epoch, not from these seconds."""
     return seconds == 0 or abs(nanoseconds * STEP - seconds) <= 1
 
 
 def _valid(seconds: Decimal | None) -> Decimal | None:
-    if seconds is not None and seconds >= ONLY_NANOSECONDS:  # of a clock that counts them alone
+    if seconds is not None and seconds >= ONLY_NANOSECONDS:  # a clock that counts only nanoseconds
         seconds = seconds * STEP
     if seconds is None or not 0 < seconds <= LATEST_GPS_TIME or _is_rounded(seconds):
         return None
@@ -348,13 +352,13 @@ def _valid(seconds: Decimal | None) -> Decimal | None:
 
 
 def _is_rounded(seconds: Decimal) -> bool:
-    """Whether a number has too few digits to tell its second: ``1.12626e+09``."""
+    """Return whether a number has too few digits to give the second: ``1.12626e+09``."""
     exponent = seconds.as_tuple().exponent
     return isinstance(exponent, int) and exponent > 0
 
 
 def _decimal(text: str | None) -> Decimal | None:
-    if text is None or "_" in text:  # which Python passes over in numbers
+    if text is None or "_" in text:  # Decimal ignores underscores
         return None
     try:
         value = Decimal(plain_number(text))

@@ -1,4 +1,4 @@
-"""Exports of Zooniverse, whose cells hold what is known of a subject as JSON."""
+"""Read exports of Zooniverse, whose cells hold the metadata of a subject as JSON."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from glitch.tables.columns import plain_name
 _SUBJECTS = frozenset(("subject_id", "subject_ids"))
 _CELLS = ("metadata", "subject_data")
 _ANSWERS = "annotations"
-_HIDDEN = "#/!"  # marks of what volunteers are not shown
+_HIDDEN = "#/!"  # prefixes of fields that are hidden from volunteers
 
 
 def are_of_subjects(names: Iterable[str]) -> bool:
-    """Whether columns are of Zooniverse's subjects."""
+    """Return whether the columns are those of Zooniverse's subjects."""
     plain = {plain_name(name) for name in names}
     return bool(plain & _SUBJECTS and plain.intersection(_CELLS))
 
 
 def are_of_volunteers(names: Iterable[str]) -> bool:
-    """Whether columns are of what volunteers answered about subjects."""
+    """Return whether the columns are those of volunteers' answers about subjects."""
     plain = {plain_name(name) for name in names}
     return _ANSWERS in plain and bool(plain & _SUBJECTS)
 
 
 def with_metadata(row: dict[str, str]) -> dict[str, Any]:
-    """A subject's row with what its cells of JSON say, in place of Zooniverse's own numbers."""
+    """Return a subject's row with the fields of its JSON cells, which replace equal columns."""
     found: dict[str, Any] = {}
     for name, cell in row.items():
         if plain_name(name) in _CELLS:
@@ -37,7 +37,7 @@ def with_metadata(row: dict[str, str]) -> dict[str, Any]:
 
 
 def _object(cell: str) -> dict[str, Any]:
-    """The plain values of an object, or of the one object that it holds, as text."""
+    """Return the plain values of an object, or of the only object in it, as text."""
     try:
         said = json.loads(cell, parse_float=str, parse_int=str)
     except (ValueError, RecursionError):

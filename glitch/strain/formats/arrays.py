@@ -223,7 +223,7 @@ def _stated(archive: zipfile.ZipFile, request: Request) -> Iterator[Said]:
 def _ends_of_times(
     archive: zipfile.ZipFile, n_samples: int, request: Request
 ) -> tuple[float, float] | None:
-    """Return the first and last value of an array of times; None if there is none.
+    """Return the first and last value of an array of times; None if no array holds times.
 
     It is recognised by its name, or because its values are GPS times, and has one value per sample,
     or one more if it holds edges.

@@ -74,7 +74,7 @@ _TIME_UNITS = {  # as written by gwpy and by users, in s
     **{"ms": Decimal("1e-3"), "us": Decimal("1e-6"), "ns": Decimal("1e-9")},
 }
 _LAST_NUMBER = re.compile(r"[/_-]?+(?<!\d)\d++(?:\.\d++)?+\Z", re.ASCII)
-_ALIGNED = 0.01  # of a sample: largest offset between the sample times of two stretches
+_ALIGNED = 0.01  # fraction of a sample: largest offset between the sample times of two stretches
 
 
 @contextmanager

@@ -64,7 +64,7 @@ _UNIT = re.compile(r"(?<!\s)\s*+(?:\[[^\]]{0,200}+\]|\([^)]{0,200}+\))\Z")
 _IS_UNITS = re.compile(
     r"[\s,;]*+(?:[\[(]?+(?>gps|seconds?|sec|strain|s|1)?+[\])]?+[\s,;]*+){1,4}+", re.I
 )
-_ROW_NUMBERS = ("", "index", "unnamed: 0")  # as pandas names them
+_ROW_NUMBERS = ("", "index", "unnamed: 0")  # pandas' names for row numbers
 _START = re.compile(
     r"(?:start|begin|\b[tx]0\b|epoch)[^\d\n]{0,20}?(?<![\d.])(\d{9,10}(?:\.\d+)?)(?![\d.]*\d)", re.I
 )

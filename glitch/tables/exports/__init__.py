@@ -1,1 +1,1 @@
-"""Writing the catalogue as tables that other tools read, in Gravity Spy's column names."""
+"""Write the catalogue as tables for other tools, with Gravity Spy's column names."""

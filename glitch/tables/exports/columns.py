@@ -6,29 +6,29 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-LONG_TEXT = 400  # bytes of channels and classes, which have up to 200 and 100 characters
+LONG_TEXT = 400  # bytes for channels and classes, which have up to 200 and 100 characters
 _SENTENCES = 1000
-FETCHED = 2000  # rows held at a time: memory does not grow with the export
+FETCHED = 2000  # rows held at a time, so that memory does not grow with the export
 
 
 @dataclass(frozen=True)
 class Column:
     """A column of an export."""
 
-    name: str  # Gravity Spy's, where it has one
+    name: str  # Gravity Spy's name, if it has one
     is_text: bool
-    value: Callable[[Any], Any]  # of a row; None where it is not known
+    value: Callable[[Any], Any]  # value for a row; None if unknown
     is_whole: bool = False
-    width: int = 64  # bytes of a text in HDF5; what is longer is cut there
+    width: int = 64  # bytes per text in HDF5; longer texts are cut
 
 
 def whole_seconds(gps_time: Decimal | None) -> int | None:
-    """The seconds of a time, as trigger tables keep them apart."""
+    """Return the whole seconds of a time, a column of its own in trigger tables."""
     return None if gps_time is None else math.floor(gps_time)
 
 
 def nanoseconds(gps_time: Decimal | None) -> int | None:
-    """What it has beyond them."""
+    """Return the nanoseconds of a time beyond its whole seconds."""
     return None if gps_time is None else int((gps_time - math.floor(gps_time)) * 1_000_000_000)
 
 
@@ -51,7 +51,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("novelty_score", False, lambda row: row.novelty_score),
     Column("p_value", False, lambda row: row.p_value),
     Column("page", True, lambda row: row.page, width=160),
-    # Of the cluster that was asked for, in every row: tables of one cluster are put together.
+    # Properties of the requested cluster, repeated in every row, so that tables of several clusters
+    # can be concatenated.
     Column("cluster", True, lambda row: row.cluster),
     Column("cluster_fdr", False, lambda row: row.cluster_fdr),
     Column("cluster_trust", True, lambda row: row.cluster_trust, width=_SENTENCES),

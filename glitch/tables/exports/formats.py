@@ -1,6 +1,6 @@
 """The formats of an export. Each is written in parts, by several workers if needed, and joined.
 
-Only a block of rows is held in memory, whatever the length of the table.
+Only a block of rows is held in memory, regardless of the length of the table.
 """
 
 import csv
@@ -20,12 +20,13 @@ import numpy as np
 from glitch.tables.exports import ligolw
 from glitch.tables.exports.columns import COLUMNS, FETCHED, LONG_TEXT, Column
 
-# A spreadsheet would work it out: channels and flags of a batch may be any text. Ids are none.
+# A spreadsheet would evaluate it: channels and flags of a batch may be any text. Ids cannot match.
 _IS_FORMULA = re.compile(r"[=+@-](?![\w-]*\Z)", re.ASCII)
-TABLE = "triggers"  # the dataset of an HDF5 export, as Omicron calls its own
-About = Mapping[str, Any]  # what is said of the cluster that it is of, by column
-LATENTS = "latents"  # beside it: the latent vector of each row, NaN where there is none
-# Sentences are the table's attributes: a row of kilobytes is read back as no trigger.
+TABLE = "triggers"  # the dataset of an HDF5 export, named as Omicron's
+About = Mapping[str, Any]  # properties of the exported cluster, by column
+LATENTS = "latents"  # a second dataset: the latent vector of each row, NaN if it has none
+# Sentences are stored as attributes of the table: a row of kilobytes would not be read back as a
+# trigger.
 _STORED = tuple(column for column in COLUMNS if column.width <= LONG_TEXT)
 _DTYPE = np.dtype(
     [
@@ -37,24 +38,25 @@ _DTYPE = np.dtype(
 
 @dataclass(frozen=True)
 class Format:
-    """A way to write a table."""
+    """A file format for a table."""
 
-    name: str  # what callers ask for
-    title: str  # what people call it
-    suffix: str  # of the file
+    name: str  # name in requests
+    title: str  # name for display
+    suffix: str  # file suffix
     media_type: str
-    write_part: Callable[[Iterable[Any], Path], int]  # into a file for ``join``; how many
-    join: Callable[[Sequence[Path], Path, About], None]  # makes one file of parts, in their order
-    has_latents: bool = False  # whether its rows must have their latent vectors
+    # writes a file for ``join`` and returns the number of rows
+    write_part: Callable[[Iterable[Any], Path], int]
+    join: Callable[[Sequence[Path], Path, About], None]  # joins parts, in order, into one file
+    has_latents: bool = False  # whether its rows need their latent vectors
 
     @property
     def is_streamed(self) -> bool:
-        """Whether an answer may begin before the last row is read."""
+        """Whether a response may begin before the last row is read."""
         return self.name == "csv"
 
 
 def csv_lines(rows: Iterable[Any]) -> Iterator[str]:
-    """A CSV, some rows at a time. Unknown values are empty."""
+    """Yield a CSV table in blocks of rows. Unknown values are empty."""
     yield _csv_header()
     for block in _blocks(rows):
         yield _csv_text(block)
@@ -80,7 +82,7 @@ def _csv_text(rows: Iterable[Any]) -> str:
 
 @dataclass(frozen=True)
 class _Text:
-    """How rows become text, and what stands before, between and after them."""
+    """How rows become text, and the text before, between and after them."""
 
     text_of: Callable[[Iterable[Any]], str]
     header: Callable[[About], str]
@@ -110,9 +112,9 @@ _LIGOLW = _Text(ligolw.stream_text, ligolw.header, ligolw.BETWEEN, ligolw.FOOTER
 
 
 def _write_hdf5(rows: Iterable[Any], path: Path) -> int:
-    """An HDF5 file with one table, as ``EventTable.read(path, format='hdf5')`` takes it.
+    """Write an HDF5 file with one table, for ``EventTable.read(path, format='hdf5')``.
 
-    ``event_time`` is a float there, true to a tenth of a microsecond; ``peak_time`` and
+    ``event_time`` is a float, accurate to a tenth of a microsecond; ``peak_time`` and
     ``peak_time_ns`` are exact.
     """
     with h5py.File(path, "w") as file:
@@ -125,7 +127,7 @@ def _write_hdf5(rows: Iterable[Any], path: Path) -> int:
 
 
 def _append_latents(file: h5py.File, vectors: Sequence[Any]) -> None:
-    """Rows without a vector before the first with one are made up for once its length is known."""
+    """Append latent vectors; once the first gives their length, earlier rows are set to NaN."""
     known = next((one for one in vectors if one is not None), None)
     if LATENTS not in file:
         if known is None:

@@ -1,9 +1,9 @@
-"""LIGO_LW: a document with one ``sngl_burst`` table, written as it streams.
+"""LIGO_LW: a document with one ``sngl_burst`` table, written as a stream.
 
 igwn-ligolw, which reads it, keeps a whole document in memory and would have to be installed here;
-the format is plain enough to write row by row. Columns and their types are those of its
-``SnglBurstTable``; what has no column there goes into its three named parameters,
-and what is said of a cluster into the document's comment.
+the format is simple enough to write row by row. Columns and types are those of its
+``SnglBurstTable``; other values go into its three named parameters, and properties of a cluster
+into the document's comment.
 """
 
 import math
@@ -14,11 +14,11 @@ from xml.sax.saxutils import escape
 
 from glitch.tables.exports.columns import nanoseconds, whole_seconds
 
-BETWEEN = ",\n"  # rows; none may follow the last
+BETWEEN = ",\n"  # between rows; a delimiter after the last row is not allowed
 _TABLE = "sngl_burst"
 _SEARCH = "GlitchDiscovery"
 
-# Column, type of LIGO_LW, value. Times are those of the peak; a real that is not known is NaN.
+# Column, LIGO_LW type, value. Times are those of the peak; an unknown real is NaN.
 _COLUMNS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("ifo", "lstring", lambda row: row.ifo),
     ("channel", "lstring", lambda row: row.channel),
@@ -54,7 +54,7 @@ _HEADER = (
 
 
 def header(about: Mapping[str, Any]) -> str:
-    """What stands before the rows; ``about`` the table, in the document's comment."""
+    """Return the text before the rows, with properties of the table in the document's comment."""
     known = "; ".join(f"{name}: {value}" for name, value in about.items() if value is not None)
     return f"{_TOP}\t<Comment>{escape(known)}</Comment>\n{_HEADER}" if known else _TOP + _HEADER
 
@@ -63,7 +63,7 @@ FOOTER = "\n\t\t</Stream>\n\t</Table>\n</LIGO_LW>\n"
 
 
 def stream_text(rows: Iterable[Any]) -> str:
-    """Rows as the stream of a table holds them; no delimiter follows the last."""
+    """Format rows for the table's stream, without a delimiter after the last one."""
     return BETWEEN.join(
         ",".join(_token(kind, value(row)) for _, kind, value in _COLUMNS) for row in rows
     )
