@@ -1,4 +1,4 @@
-"""Measures that a run reports of itself: rate, distortion, active units, quality of vectors."""
+"""Metrics logged by a run: rate, distortion, active units, and quality of the vectors."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ BATCH = 64
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """A pack through the model, without noise."""
+    """A pack encoded by a model, without sampling."""
 
     mean: Float32[np.ndarray, "glitch latent"]
     rate_of_latents: Float[np.ndarray, "glitch latent"]  # nats
-    distortion: Float[np.ndarray, " glitch"]  # nats, decoded from the posterior mean
+    distortion: Float[np.ndarray, " glitch"]  # nats, of the decoded posterior mean
 
     @property
     def rate(self) -> Float[np.ndarray, " glitch"]:
@@ -34,12 +34,12 @@ class Encoded:
 def encode_pack(
     model: ViewsModel, pack: Pack, input_views: Bool[np.ndarray, "glitch view"] | None = None
 ) -> Encoded:
-    """Posterior means of a pack, rates, and distortions of all that was observed.
+    """Compute posterior means, rates, and distortions over all observed pixels of a pack.
 
     Args:
-        model: put into evaluation mode by the caller.
+        model: in evaluation mode.
         pack: the glitches.
-        input_views: those that the encoder may see; all present ones if not given.
+        input_views: views given to the encoder; by default all that are present.
     """
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for start in range(0, len(pack), BATCH):
@@ -60,11 +60,11 @@ def encode_pack(
 
 
 def single_views(pack: Pack) -> tuple[Pack, Bool[np.ndarray, "glitch view"], np.ndarray]:
-    """Every single view of a pack as a glitch of its own.
+    """Turn every view of a pack into a glitch of its own.
 
     Returns:
-        The pack with one entry for each view present, which view that entry shows, and the
-        position in ``pack`` it came from.
+        The pack with one entry for each view present, which view is the input of that entry, and
+        its position in ``pack``.
     """
     origin, view = np.nonzero(np.asarray(pack.observed).any(axis=2))
     input_views = np.zeros((len(origin), pack.observed.shape[1]), dtype=np.bool_)
@@ -73,11 +73,12 @@ def single_views(pack: Pack) -> tuple[Pack, Bool[np.ndarray, "glitch view"], np.
 
 
 def lone_view_agreement(model: ViewsModel, pack: Pack) -> dict[str, float]:
-    """How near a lone view lands to the vector of its glitch's full set of views.
+    """Compare the vector of a lone view with the vector of all views of its glitch.
 
     Only glitches with at least two views count. ``distance`` is the median distance between lone
-    and full vectors over the median distance between different glitches (lower is better);
-    ``retrieval`` the share of lone views whose nearest full vector is their own (higher is better).
+    and full vectors divided by the median distance between different glitches (lower is better);
+    ``retrieval`` is the fraction of lone views whose nearest full vector is their own (higher is
+    better).
     """
     several = np.nonzero(np.asarray(pack.observed).any(axis=2).sum(axis=1) >= 2)[0]
     if len(several) < 2:
@@ -97,18 +98,18 @@ def lone_view_agreement(model: ViewsModel, pack: Pack) -> dict[str, float]:
 
 
 def evaluate_model(model: ViewsModel, train: Pack, validation: Pack) -> dict[str, float]:
-    """Metrics of one evaluation, flat, by dotted name.
+    """Compute the metrics of one evaluation, by dotted name.
 
-    Probes learn from the training groups' labels and answer for the validation groups, once with
-    all views of each glitch and once with every view alone (``lone.``); only labels that occur on
-    both sides are judged. Rate, distortion and ELBO are of draws from the posterior, as in
-    ``measures.json``. ``selection``, the mean of accuracy and balanced accuracy of all probes,
-    is what chooses among checkpoints.
+    Probes learn from the labels of the training groups and predict those of the validation groups,
+    once with all views of each glitch and once with every view alone (``lone.``); only labels that
+    occur on both sides count. Rate, distortion and ELBO are of samples from the posterior, as in
+    ``measures.json``. ``selection``, the mean of accuracy and balanced accuracy of all probes, is
+    used to select checkpoints.
     """
     was_training = model.training
     model.eval()
     known, held_out = encode_pack(model, train), encode_pack(model, validation)
-    rates = measure_rates(model, validation, n_draws=1)  # of draws, so that the ELBO is one
+    rates = measure_rates(model, validation, n_draws=1)  # of samples, so that the result is an ELBO
     metrics = {
         "rate": rates.rate,
         "distortion": rates.distortion,
@@ -146,7 +147,7 @@ def _probe(  # noqa: PLR0917 - two sides, each a pack and its vectors
     asked: Pack,
     vectors: Float32[np.ndarray, "asked latent"],
 ) -> list[float]:
-    """Adds both probes' scores to ``metrics`` and gives them as a list too."""
+    """Add both probes' scores to ``metrics``, and return them as a list."""
     labels = classes_with_groups(train.labels, train.groups, 1)
     marks: list[float] = []
     for name, predict in PREDICTORS.items():

@@ -1,4 +1,4 @@
-"""All measures of a model in one folder, each as data and as a plot."""
+"""All measures of a model written to one folder, as data and as plots."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MANIFEST_FILE = "manifest.json"
 
 @dataclass(frozen=True, eq=False)
 class JudgedModel:
-    """A model to judge, and the configuration it was trained by."""
+    """A model to evaluate, and the configuration that it was trained with."""
 
     config: AnyConfig
     model: ViewsModel
@@ -52,11 +52,11 @@ class JudgedModel:
 
 
 def load_judged(folder: Path) -> JudgedModel:
-    """The best weights of a run, or those of a checkpoint, with the configuration.
+    """Load the best weights of a run, or the weights of a checkpoint, with the configuration.
 
     Raises:
-        ConfigError: if the folder is neither, or the checkpoint does not say its configuration.
-        CheckpointError: if its weights are missing or damaged.
+        ConfigError: if the folder is neither, or the checkpoint does not contain its configuration.
+        CheckpointError: if the weights are missing or damaged.
     """
     if (folder / CONFIG_FILE).exists():
         config, model, _ = load_run(folder)
@@ -77,18 +77,18 @@ def load_judged(folder: Path) -> JudgedModel:
 def examine_into(
     judged: JudgedModel, real: Pack, train_groups: frozenset[str], out: Path
 ) -> dict[str, Any]:
-    """Measures everything on held-out groups and writes it.
+    """Compute all measures on held-out groups and write them.
 
     Args:
         judged: the model.
         real: all real glitches.
-        train_groups: the groups that its training saw; their labels are what probes learn, and
-            references of the novelty score come from them alone.
+        train_groups: the groups that the model was trained on. Only their labels train the probes,
+            and only they are references of the novelty score.
         out: folder for ``measures.json``, ``by_class.csv``, ``novelty.csv``, ``latents.csv`` and
-            the plots; made if absent.
+            the plots; created if missing.
 
     Returns:
-        What ``measures.json`` holds.
+        The content of ``measures.json``.
     """
     out.mkdir(parents=True, exist_ok=True)
     model = judged.model
@@ -100,7 +100,7 @@ def examine_into(
     try:
         hidden = leave_one_class_out(vectors, real.labels, real.groups, is_known)
     except GlitchError:
-        hidden = []  # too few of every class to hide one: the other measures stand
+        hidden = []  # every class is too small to be hidden: the other measures are still valid
     measures: dict[str, Any] = {
         "n_held_out": len(held_out),
         "rate": rates.rate,
@@ -140,7 +140,7 @@ def examine_into(
 
 
 def _of_classes(vectors: np.ndarray, held_out: Pack, at_least: int, real: Pack) -> dict[str, Any]:
-    """Retrieval and clustering among held-out glitches of the classes with enough groups."""
+    """Compute retrieval and clustering of held-out glitches in the classes with enough groups."""
     classes = classes_with_groups(real.labels, real.groups, at_least)
     chosen = np.nonzero(np.isin(np.asarray(held_out.labels), classes))[0]
     kept = held_out.subset(chosen)
@@ -154,7 +154,7 @@ def _of_classes(vectors: np.ndarray, held_out: Pack, at_least: int, real: Pack) 
 def _class_rows(
     model: ViewsModel, real: Pack, vectors: np.ndarray, is_known: np.ndarray
 ) -> list[ClassRow]:
-    """Of all views together, and of every window by itself."""
+    """Compute the rows for all views together, and for every window alone."""
     rows = by_class("all views", vectors, real.labels, is_known)
     singles, input_views, origin = single_views(real)
     alone = encode_pack(model, singles, input_views).mean
@@ -174,7 +174,7 @@ def _save_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _save_latents_over_training(run: Path, out: Path) -> None:
-    """From the run's own log, where it has one."""
+    """Write the KL of each latent during training, if the run has a log."""
     entries = [one for one in logged_entries(run / METRICS_FILE) if "validation.kl.0" in one]
     if not entries:
         return
@@ -194,10 +194,10 @@ def _save_latents_over_training(run: Path, out: Path) -> None:
 
 
 def held_out_of_all(runs: Sequence[JudgedModel], glitches: RealGlitches) -> Pack:
-    """The glitches that no run learnt from.
+    """Select the glitches that no run was trained on.
 
     Raises:
-        ConfigError: if the runs learnt from different data sets, or from all glitches together.
+        ConfigError: if the runs used different data sets, or together trained on all glitches.
     """
     first = runs[0].config.data
     is_new = np.ones(len(glitches.pack), dtype=np.bool_)
@@ -221,12 +221,12 @@ def held_out_of_all(runs: Sequence[JudgedModel], glitches: RealGlitches) -> Pack
 def rate_distortion_curve(
     runs: Sequence[JudgedModel], held_out: Pack, out: Path
 ) -> list[CurvePoint]:
-    """Several runs on one plane, all on the same glitches; ``curve.csv`` and ``curve.png``.
+    """Measure several runs on the same glitches, and write ``curve.csv`` and ``curve.png``.
 
     Args:
-        runs: trained models; each objective's curve runs along its own hyperparameter.
-        held_out: glitches that none of them learnt from.
-        out: folder of the results, made if absent.
+        runs: trained models; each objective's curve follows its own hyperparameter.
+        held_out: glitches that none of them was trained on.
+        out: folder of the results, created if missing.
     """
     points: list[CurvePoint] = []
     for judged in runs:

@@ -16,7 +16,7 @@ from training.core.plots import GREY, figure
 from training.data.pack import Pack
 from training.evaluation.measures.rates import ACTIVE_VARIANCE, Rates
 
-SPAN = 2.0  # prior standard deviations to either side of a traversal
+SPAN = 2.0  # largest values of a traversal, in standard deviations of the prior
 N_STEPS = 7
 MOST_LATENTS = 12
 TOP = 0.6
@@ -24,7 +24,7 @@ TOP = 0.6
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """One glitch's view, as seen, as painted, and what is left; energy over the clip."""
+    """One view of a glitch and its reconstruction; energy divided by the clip."""
 
     label: str
     duration_s: float
@@ -34,9 +34,9 @@ class Reconstruction:
 
 @torch.inference_mode()
 def reconstruct(model: ViewsModel, pack: Pack, *, n_glitches: int = 10) -> list[Reconstruction]:
-    """One glitch of each of the commonest classes, in its shortest window.
+    """Reconstruct one glitch of each of the most common classes, in its shortest window.
 
-    The first of a class in the order of its groups is taken: nobody chose a pretty one.
+    It is the first of its class in the order of groups, not a selected example.
     """
     labels = np.asarray(pack.labels)
     names, counts = np.unique(labels, return_counts=True)
@@ -57,7 +57,7 @@ def reconstruct(model: ViewsModel, pack: Pack, *, n_glitches: int = 10) -> list[
 
 
 def draw_reconstructions(path: Path, found: Sequence[Reconstruction]) -> None:
-    """Three rows: seen, painted, and the difference on a diverging scale."""
+    """Draw three rows: input, reconstruction, and their difference on a diverging scale."""
     with figure(path, 3, len(found), width=1.0 * len(found), height=3.5) as (drawn, axes):
         for column, one in enumerate(found):
             pictures = (one.seen, one.painted, one.seen - one.painted)
@@ -80,16 +80,16 @@ def draw_reconstructions(path: Path, found: Sequence[Reconstruction]) -> None:
 
 @torch.inference_mode()
 def draw_traversals(path: Path, model: ViewsModel, rates: Rates, *, view: int = 2) -> None:
-    """Latents from the costliest down: each walked from -2 to 2, the others at the prior's mean.
+    """Draw the latents with the highest KL, each varied from -2 to 2 with the others at zero.
 
-    Latents whose mean does not vary over glitches are greyed. The colour scale ends at
-    ``TOP`` of the clip, because one latent alone paints nothing bright.
+    Latents whose mean does not vary over glitches are grey. The colour scale ends at ``TOP`` of the
+    clip, because a single latent never gives bright pictures.
 
     Args:
         path: of the picture.
         model: in evaluation mode.
         rates: of held-out glitches; they order the latents.
-        view: which window is painted (index).
+        view: index of the window.
     """
     order = np.argsort(-rates.rate_of_latents, kind="stable")[:MOST_LATENTS]
     steps = np.linspace(-SPAN, SPAN, N_STEPS)

@@ -1,4 +1,4 @@
-"""Plots of the measures: curves over training, the rate-distortion plane, bars by class."""
+"""Plots of the measures: curves over training, the rate-distortion plane, results by class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.evaluation.measures.rates import ACTIVE_VARIANCE, CurvePoint, Rate
 
 
 def draw_rate_of_latents(path: Path, rates: Rates) -> None:
-    """KL of each latent, the costliest first; latents that do not vary are grey."""
+    """Draw the KL of each latent, highest first; latents that do not vary are grey."""
     order = np.argsort(-rates.rate_of_latents, kind="stable")
     colours = [
         COLOURS[0] if rates.variance_of_means[latent] > ACTIVE_VARIANCE else GREY
@@ -32,7 +32,7 @@ def draw_rate_of_latents(path: Path, rates: Rates) -> None:
 
 
 def draw_latents_over_training(path: Path, steps: Sequence[int], rates: np.ndarray) -> None:
-    """KL of each latent against the step; ``rates`` is (evaluation, latent), nats."""
+    """Draw the KL of each latent against the step; ``rates`` is (evaluation, latent), nats."""
     with figure(path, width=6.4, height=3.2) as (_, axes):
         axis = axes[0, 0]
         final = np.argsort(-rates[-1], kind="stable")
@@ -46,7 +46,9 @@ def draw_latents_over_training(path: Path, steps: Sequence[int], rates: np.ndarr
 
 
 def draw_curve(path: Path, points: Sequence[CurvePoint], labels: Mapping[str, str]) -> None:
-    """The rate-distortion plane: a line for each objective through the means over seeds."""
+    """Draw the rate-distortion plane, with a line for each objective through the means over
+    seeds.
+    """
     with figure(path, width=5.6, height=3.8) as (_, axes):
         axis = axes[0, 0]
         for place, objective in enumerate(sorted({point.objective for point in points})):
@@ -74,7 +76,7 @@ def draw_curve(path: Path, points: Sequence[CurvePoint], labels: Mapping[str, st
 
 
 def draw_by_class(path: Path, rows: Sequence[ClassRow]) -> None:
-    """Recall of each class, both probes, classes with the most glitches on top."""
+    """Draw the recall of each class with both probes, the largest classes first."""
     sizes = {row.label: row.n_glitches for row in rows}
     names = sorted(sizes, key=lambda name: (-sizes[name], name))
     with figure(path, width=6.4, height=1.2 + 0.22 * len(names)) as (_, axes):
@@ -97,7 +99,7 @@ def draw_by_class(path: Path, rows: Sequence[ClassRow]) -> None:
 
 
 def draw_novelty(path: Path, found: Sequence[Hidden]) -> None:
-    """AUROC of each class hidden in its turn; chance is the line at one half."""
+    """Draw the AUROC of each class when it is hidden; chance is the line at one half."""
     ordered = sorted(found, key=lambda one: -one.auroc)
     with figure(path, width=5.6, height=1.0 + 0.26 * len(ordered)) as (_, axes):
         axis = axes[0, 0]

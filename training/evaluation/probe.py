@@ -1,7 +1,7 @@
-"""What a representation is worth: grouped linear probe and k nearest neighbours on labels.
+"""Quality of a representation: grouped linear probe and k nearest neighbours on labels.
 
-Labels never reach the encoder; they only judge it. Near-identical copies of one glitch share a
-group, so every split keeps a group on one side.
+Labels are never given to the encoder; they only evaluate it. Near-identical copies of one glitch
+share a group, and every split keeps a group on one side.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class Score:
-    """Share of right answers over glitches, and its mean over classes; higher is better."""
+    """Accuracy over glitches, and its mean over classes; higher is better."""
 
     accuracy: float
     balanced_accuracy: float
@@ -39,10 +39,10 @@ class Score:
 def grouped_folds(
     labels: Sequence[str], groups: Sequence[str], n_folds: int, seed: int
 ) -> Iterator[tuple[Indices, Indices]]:
-    """(train, test) indices of each fold: stratified by label, no group on both sides."""
+    """Yield (train, test) indices of each fold: stratified by label, no group on both sides."""
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # Classes with fewer members than folds are dealt as evenly as they can be.
+        # Classes with fewer members than folds are distributed as evenly as possible.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         yield from folds.split(np.zeros(len(labels)), np.asarray(labels), np.asarray(groups))
 
@@ -50,7 +50,7 @@ def grouped_folds(
 def classes_with_groups(
     labels: Sequence[str], groups: Sequence[str], at_least: int
 ) -> tuple[str, ...]:
-    """Labels that occur in at least so many different groups, in alphabetical order."""
+    """Return the labels that occur in at least ``at_least`` groups, in alphabetical order."""
     pairs = set(zip(labels, groups, strict=True))
     counts = {label: sum(1 for known, _ in pairs if known == label) for label in set(labels)}
     return tuple(sorted(label for label, count in counts.items() if count >= at_least))
@@ -59,10 +59,12 @@ def classes_with_groups(
 def predict_linear(
     train: Features, train_labels: Sequence[str], test: Features
 ) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
-    """Labels of ``test`` by logistic regression on standardised features (C = 1)."""
+    """Predict labels of ``test`` by logistic regression on standardised features (C = 1)."""
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=ConvergenceWarning)  # judged by its answers
+        warnings.filterwarnings(
+            "ignore", category=ConvergenceWarning
+        )  # its predictions are evaluated in any case
         model.fit(train, list(train_labels))
     return np.asarray(model.predict(test))
 
@@ -70,7 +72,9 @@ def predict_linear(
 def predict_neighbours(
     train: Features, train_labels: Sequence[str], test: Features, k: int = NEIGHBOURS
 ) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
-    """Labels of ``test`` by a vote of the k nearest in plain Euclidean distance, as served."""
+    """Predict labels of ``test`` by a vote of the k nearest in Euclidean distance, as in the
+    service.
+    """
     model = KNeighborsClassifier(min(k, len(train)), weights="distance", algorithm="brute")
     return np.asarray(model.fit(train, list(train_labels)).predict(test))
 
@@ -81,7 +85,7 @@ PREDICTORS = {"linear": predict_linear, "neighbours": predict_neighbours}
 def score(
     truth: Sequence[str], answers: Sequence[str], classes: Sequence[str] | None = None
 ) -> Score:
-    """Accuracy and balanced accuracy over the glitches whose true label is in ``classes``."""
+    """Compute accuracy and balanced accuracy over glitches whose true label is in ``classes``."""
     truth_array, answer_array = np.asarray(truth), np.asarray(answers)
     if classes is not None:
         chosen = np.isin(truth_array, list(classes))
@@ -89,7 +93,7 @@ def score(
     if len(truth_array) == 0:
         return Score(float("nan"), float("nan"), 0, 0)
     with warnings.catch_warnings():
-        # An answer outside the classes judged here is simply wrong.
+        # A prediction outside these classes is simply wrong.
         warnings.filterwarnings("ignore", message="y_pred contains classes", category=UserWarning)
         balanced = float(balanced_accuracy_score(truth_array, answer_array))
     accuracy = float((truth_array == answer_array).mean())

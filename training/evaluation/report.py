@@ -1,14 +1,14 @@
-"""The full examination of a checkpoint beside pixel PCA: same run, same split, same probe.
+"""The full evaluation of a checkpoint compared with pixel PCA: same run, same split, same probe.
 
-Two protocols. *Held-out*: the probe learns on the training groups' labels and answers for the
-validation groups, which the encoder never saw. *Cross-validated*: three grouped folds over all
-real glitches, repeated with several split seeds, so that rare classes are judged on all their
-members; the encoder has then seen, without labels, two thirds of the glitches. PCA is fitted on
-the training side of every split.
+Two protocols. *Held-out*: the probe is trained on the labels of the training groups and predicts
+those of the validation groups, which the encoder was not trained on. *Cross-validated*: three
+grouped folds over all real glitches, repeated with several split seeds, so that all members of rare
+classes count; the encoder was then trained, without labels, on two thirds of the glitches. PCA is
+fitted on the training side of every split.
 
-Which windows a picture exists in tells classes apart by itself (most Koi_Fish were published at
-4 s alone, most Whistles at 0.5 s), and PCA of zero-filled views sees that. So there are fairer
-rows too: absent views filled with the mean, and lone views, where nothing but the picture counts.
+The set of windows with a picture distinguishes classes by itself (most Koi_Fish were published only
+at 4 s, most Whistles at 0.5 s), and PCA of zero-filled views uses that. There are therefore fairer
+rows too: absent views filled with the mean, and lone views, where only the picture counts.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from training.evaluation.probe import PREDICTORS, Score, classes_with_groups, gr
 
 Vectors = Float32[np.ndarray, "glitch feature"]
 Presence = Bool[np.ndarray, "glitch view"]
-# Turns training and test pixels into training and test features.
+# Converts training and test pixels to training and test features.
 Reduction = Callable[[Vectors, Vectors], tuple[Vectors, Vectors]]
 
-# The nine and the twenty-three classes of our published comparisons: at least so many groups.
+# The 9 and 23 classes of our published comparisons, by their least number of groups.
 CLASSES_BY_GROUPS = {"9 classes": 9, "23 classes": 3}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; means over split seeds, with their standard deviation."""
+    """One row of the table; means over split seeds, with their standard deviation."""
 
     protocol: str  # "held-out" or "cross-validated"
     sample: str  # "all views", "any lone view", or one window such as "4 s alone"
@@ -53,10 +53,11 @@ class Row:
 
 
 def pooled_pixels(model: ViewsModel, pack: Pack, *, is_amplitude: bool, is_filled: bool) -> Vectors:
-    """What the model itself is given, flat: pooled views, absent ones zero or at the mean.
+    """Return the model's input as flat vectors: pooled views, absent ones zero or filled with the
+    mean.
 
-    The result is turned onto as many axes as there are glitches, which changes no distance and no
-    principal component but makes PCA of every fold a matter of milliseconds.
+    The result is rotated onto as many axes as there are glitches, which changes no distance and no
+    principal component but reduces PCA of every fold to milliseconds.
     """
     size = model.architecture.pooling
     values = np.asarray(pack.values, dtype=np.float32) / GREY_LEVELS
@@ -74,7 +75,7 @@ def pooled_pixels(model: ViewsModel, pack: Pack, *, is_amplitude: bool, is_fille
 
 
 def single_panels(pack: Pack) -> Pack:
-    """Every view present as a pack of one-window glitches: the picture, and not which window."""
+    """Return every view present as a glitch with one window, without the window's length."""
     origin, view = np.nonzero(np.asarray(pack.observed).any(axis=2))
     chosen = pack.subset(origin)
     at = np.arange(len(origin)), view
@@ -84,11 +85,11 @@ def single_panels(pack: Pack) -> Pack:
 
 
 def reduce_by_pca(n_components: int) -> Reduction:
-    """PCA fitted on the training side alone."""
+    """Return PCA fitted on the training side only."""
 
     def reduce(train: Vectors, test: Vectors) -> tuple[Vectors, Vectors]:
-        # Centred, n rows have rank n - 1 at most: one component more is rounding errors, which a
-        # probe on standardised features would take for as large as any.
+        # n centred rows have rank n - 1 at most: one more component would be rounding errors, which
+        # standardisation would scale up to the size of the others.
         most = min(max(len(train) - 1, 1), train.shape[1])
         fitted = PCA(min(n_components, most), svd_solver="randomized", random_state=0)
         return fitted.fit_transform(train), fitted.transform(test)
@@ -97,14 +98,14 @@ def reduce_by_pca(n_components: int) -> Reduction:
 
 
 def keep(train: Vectors, test: Vectors) -> tuple[Vectors, Vectors]:
-    """The latent vectors are features already."""
+    """Return both unchanged: latent vectors are already features."""
     return train, test
 
 
 def examine(
     model: ViewsModel, real: Pack, train_groups: frozenset[str], seeds: Sequence[int] = (0, 1, 2)
 ) -> tuple[list[Row], dict[str, float]]:
-    """All rows for a model whose training saw exactly ``train_groups`` of ``real``.
+    """Compute all rows for a model that was trained exactly on ``train_groups`` of ``real``.
 
     Returns:
         The rows, and the lone-view agreement on the validation groups.
@@ -113,7 +114,7 @@ def examine(
     n_latent = model.architecture.latent
     singles, input_views, _ = single_views(real)
     lone_means, panels = encode_pack(model, singles, input_views).mean, single_panels(real)
-    # (name of the sample, what PCA is given, whether absent views can be filled, vectors)
+    # (name of the sample, input of PCA, whether absent views can be filled, vectors)
     samples = [
         ("all views", real, True, encode_pack(model, real).mean),
         ("any lone view", panels, False, lone_means),
@@ -236,7 +237,7 @@ def _row(
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table."""
+    """Format the rows as a Markdown table."""
     lines = [
         "| protocol | views | classes | probe | representation | accuracy | balanced | glitches |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",

@@ -1,1 +1,1 @@
-"""The product's model of views: its task, its linear part, its export."""
+"""The model of views used by the service: its task, its linear part, its export."""

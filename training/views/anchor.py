@@ -1,4 +1,4 @@
-"""Fit of the linear part of a model in closed form, before its first step."""
+"""Closed-form fit of the linear part of a model, before its first step."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from glitch.errors import GlitchError
 from glitch.model import ViewsVAE
 from training.data.pack import Pack
 
-CHUNK = 256  # glitches prepared at a time
-ROUNDS = 2  # of decomposition: the second in units of the noise that the first left
-LOWEST_NOISE = 1e-5  # variance of energy over the clip
+CHUNK = 256  # glitches per batch
+ROUNDS = 2  # decompositions: the second in units of the residual noise of the first
+LOWEST_NOISE = 1e-5  # variance of energy divided by the clip
 
 
 @torch.no_grad()
 def fit_anchor(model: ViewsVAE, packs: list[Pack], n_glitches: int, seed: int) -> int:
-    """Principal axes and row noise of glitches that have all their views (Tipping and Bishop 1999).
+    """Fit principal axes and row noise on glitches with all their views (Tipping and Bishop 1999).
 
-    Axes are sought in units of each row's noise, or the quiet high frequencies, where some classes
-    live, would drown under the loud low ones.
+    Axes are computed in units of each row's noise; otherwise the loud low frequencies would hide
+    the quiet high ones, which some classes need.
 
-    Each pack gives an equal share, or all it has, drawn without replacement; the draw and the
-    decomposition depend on the seed alone. The likelihood starts with the noise found.
+    Each pack contributes an equal number, or all it has, drawn without replacement; the sample and
+    the decomposition depend only on the seed. The fitted noise initialises the likelihood.
 
     Args:
         model: changed in place.
         packs: training glitches, never validation ones.
-        n_glitches: at most so many are used; memory grows with it.
-        seed: of the draw and of the randomised decomposition.
+        n_glitches: largest number used; memory grows with it.
+        seed: of the sample and of the randomised decomposition.
 
     Returns:
-        How many glitches were used.
+        The number of glitches used.
 
     Raises:
-        GlitchError: if fewer complete glitches than twice the latent's size are found.
+        GlitchError: if there are fewer complete glitches than twice the latent dimension.
     """
     rng = np.random.default_rng([seed, 1])
     parts = [_complete(model, pack, n_glitches // len(packs), rng) for pack in packs]
@@ -61,7 +61,7 @@ def fit_anchor(model: ViewsVAE, packs: list[Pack], n_glitches: int, seed: int) -
         unit = np.sqrt(noise)
     model.anchor.offset.copy_(torch.from_numpy(offset).reshape(shape))
     model.anchor.loadings.copy_(torch.from_numpy(loadings).reshape(latent, *shape))
-    # Overlapping pixels must not count as independent witnesses here either.
+    # Overlapping pixels must not count as independent here either.
     share = model.architecture.independent_share
     model.anchor.precision.copy_(torch.from_numpy(share / noise))
     model.likelihood.row_log_variance.copy_(torch.from_numpy(np.log(noise)))
@@ -71,7 +71,7 @@ def fit_anchor(model: ViewsVAE, packs: list[Pack], n_glitches: int, seed: int) -
 def _complete(
     model: ViewsVAE, pack: Pack, limit: int, rng: np.random.Generator
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Prepared pixels, flat, of up to ``limit`` glitches with every row observed."""
+    """Return flat prepared pixels of up to ``limit`` glitches with every row observed."""
     complete = np.nonzero(np.asarray(pack.observed).all(axis=(1, 2)))[0]
     chosen = np.sort(rng.permutation(complete)[:limit])
     n_pixels = model.anchor.offset.numel()

@@ -24,37 +24,38 @@ from training.data.pack import Pack, PackedViews
 from training.data.sampling import vary
 from training.views.guided_config import LooksConfig
 
-CHUNK = 16  # glitches prepared at a time
+CHUNK = 16  # glitches per batch
 
 _Members = Int[Tensor, " picture"]
 RawFeatures = Float16[
     np.ndarray, "glitch look view feature"
-]  # of scattering the last is the loudness
+]  # the last scattering feature is the loudness
 
 
 @dataclass(frozen=True, eq=False)
 class AugmentedFeatures:
-    """Projected features of every look, and which views are there."""
+    """Projected features of every augmented copy ("look"), and the views that are present."""
 
     features: Float32[torch.Tensor, "glitch look view axis"]
     present: Bool[np.ndarray, "glitch view"]
-    pictures: PackedViews  # as packed, for the picture decoder
+    pictures: PackedViews  # packed values, for the picture decoder
     observed: Bool[np.ndarray, "glitch view freq"]
 
 
 def views_present(pack: Pack) -> Bool[np.ndarray, "glitch view"]:
-    """Which views have an observed row."""
+    """Determine which views have an observed row."""
     return np.asarray(np.any(pack.observed, axis=2), dtype=np.bool_)
 
 
 def _pictures(
     model: ScatteringVAE, packs: Mapping[str, Pack], config: LooksConfig, seed: int
 ) -> Iterator[tuple[str, int, Int[np.ndarray, " picture"], _Members, Tensor, Tensor]]:
-    """Every look's pictures as the model prepares them, and their observed rows, in small parts.
+    """Yield the pictures of every look, prepared for the model, and their observed rows, in
+    batches.
 
-    A pure function of packs, seed and ``config``. Real glitches are seen as they are and varied;
-    simulated ones once in each of their noises. Each part says its pack, its look, and which glitch
-    and view each picture is of.
+    A pure function of packs, seed and ``config``. Real glitches have one look without augmentation
+    and several with; simulated ones have one in each noise realisation. Each batch comes with its
+    pack, its look, and the glitch and view of each picture.
     """
     how = AugmentationConfig(shift_pixels=config.shift_pixels, energy_scale=config.energy_scale)
     for index, (name, pack) in enumerate(packs.items()):
@@ -93,7 +94,7 @@ def _empty(
 def scattering_features(
     model: ScatteringVAE, packs: Mapping[str, Pack], config: LooksConfig, seed: int
 ) -> dict[str, RawFeatures]:
-    """Scattering features of every look that training takes at each pack; absent views zero."""
+    """Compute scattering features of every look at each pack; absent views are zero."""
     looks = _empty(packs, config, model.front_end.n_features + 1)
     for name, look, glitch, view, pictures, rows in _pictures(model, packs, config, seed):
         found, loudness = model.front_end(pictures, rows)
@@ -106,11 +107,11 @@ def scattering_features(
 def trunk_features(
     model: ScatteringVAE, packs: Mapping[str, Pack], config: LooksConfig, seed: int
 ) -> dict[str, RawFeatures]:
-    """The trunk's features of the same looks; no features where the model has no trunk."""
+    """Compute the trunk's features of the same looks; empty if the model has no trunk."""
     looks = _empty(packs, config, model.architecture.trunk)
     if model.trunk is None:
         return looks
-    trunk = model.trunk.eval()  # a run that continues begins in the mode that has dropout
+    trunk = model.trunk.eval()  # a continued run starts in training mode, which has dropout
     for name, look, glitch, view, pictures, rows in _pictures(model, packs, config, seed):
         found = trunk(extended(pictures, rows), view)
         looks[name][glitch, look, view.numpy()] = found.half().numpy()
@@ -121,7 +122,7 @@ def trunk_features(
 def project_copies(
     model: ScatteringVAE, raw: RawFeatures, by_trunk: RawFeatures, pack: Pack
 ) -> AugmentedFeatures:
-    """Raw looks on the model's principal axes, and the trunk's features behind them."""
+    """Project raw looks on the model's principal axes, and append the trunk's features."""
     shape = (*raw.shape[:3], model.projection.shape[1] + 1)
     features = torch.zeros(*shape[:3], shape[3] + by_trunk.shape[3])
     present = views_present(pack)
@@ -143,13 +144,13 @@ def fit_axes(
     n_each: int,
     seed: int,
 ) -> None:
-    """Mean and principal axes of lone views' features, into the model's buffers.
+    """Compute mean and principal axes of the features of single views, into the model's buffers.
 
     Args:
         model: changed in place.
-        parts: raw looks and which views are present, of real and of simulated glitches.
-        n_each: at most so many views of each part.
-        seed: of the draw and the randomised decomposition.
+        parts: raw looks and the views present, of real and of simulated glitches.
+        n_each: largest number of views of each part.
+        seed: of the sample and the randomised decomposition.
 
     Raises:
         GlitchError: if there are fewer views than axes.
@@ -177,5 +178,5 @@ def fit_axes(
 def drawn(
     looks: AugmentedFeatures, chosen: Int[np.ndarray, " draw"], which: Int[np.ndarray, " draw"]
 ) -> Float32[torch.Tensor, "draw view axis"]:
-    """One look of each chosen glitch."""
+    """Return one look of each chosen glitch."""
     return looks.features[torch.from_numpy(chosen), torch.from_numpy(which)]

@@ -1,4 +1,4 @@
-"""The configuration of one run on views."""
+"""The configuration of a run on views."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ VARIANCES = ("learnt", "closed_form", "fixed", "bernoulli")
 
 @dataclass(frozen=True)
 class VarianceConfig:
-    """Where the pixel variance of each view and frequency row comes from.
+    """How the pixel variance of each view and frequency row is determined.
 
-    ``closed_form`` is the mean square residual, a running mean over steps: the variance of highest
-    likelihood, so that beta = 1 is the evidence bound. ``learnt`` is by the common optimiser, whose
-    pace leaves it half as large again for thousands of steps; runs of versions that knew nothing
-    else are continued so. ``fixed`` shows what the scale of the likelihood does. ``bernoulli`` has
-    no variance: what is decoded are logits of energies in [0, 1], as in the reference study of
-    dSprites; such a run is for its vectors, its decoded pictures are no energies.
+    ``closed_form`` is the mean squared residual, a running mean over steps: the variance of maximum
+    likelihood, so that beta = 1 is the evidence bound. ``learnt`` uses the common optimiser, which
+    leaves it 50 % too large for thousands of steps; it is kept to continue runs of early versions.
+    ``fixed`` shows the effect of the scale of the likelihood. ``bernoulli`` has no variance: the
+    decoder's output are logits of energies in [0, 1], as in the reference study of dSprites; such a
+    run is useful only for its vectors, because its decoded pictures are not energies.
     """
 
     kind: str = "learnt"
-    fixed: float = 0.01  # of an energy over the clip, where kind is fixed
-    memory: float = 0.99  # of the running mean: what remains of it after one more step
+    fixed: float = 0.01  # variance of energy divided by the clip, if kind is fixed
+    memory: float = 0.99  # fraction of the running mean that remains after a step
 
     def __post_init__(self) -> None:
         require(
@@ -48,20 +48,22 @@ class VarianceConfig:
         require(0 <= self.memory < 1, f"variance.memory must lie in [0, 1), but is {self.memory}.")
 
     def share(self, step: int) -> float:
-        """How far the running mean goes towards the batch of a step; 0 where nothing follows."""
-        # The first batches are averaged evenly: nothing earlier is worth remembering.
+        """Return the weight of a step's batch in the running mean; 0 if there is no running
+        mean.
+        """
+        # The first batches are averaged with equal weights, because the initial value is arbitrary.
         return max(1 - self.memory, 1 / (step + 1)) if self.kind == "closed_form" else 0.0
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One run."""
+    """A run of the convolutional model."""
 
     __pydantic_config__ = STRICT
 
     name: str
     seed: int = 0
-    initialise_from: str | None = None  # run folder whose weights this run starts with
+    initialise_from: str | None = None  # folder of the run that provides the initial weights
     architecture: Architecture = field(default_factory=Architecture)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -82,17 +84,17 @@ AnyConfig = TrainingConfig | GuidedConfig
 
 
 def load_config(path: Path) -> AnyConfig:
-    """The configuration in a YAML file: of the scattering model where a front end is named.
+    """Read a configuration from YAML: of the scattering model if it has a front end.
 
     Raises:
-        ConfigError: if the file is missing, is no YAML mapping, or holds an unknown or impossible
+        ConfigError: if the file is missing, is not a YAML mapping, or has an unknown or impossible
             entry; the message names it.
     """
     return config_from_mapping(read_yaml(path))
 
 
 def config_from_mapping(content: object) -> AnyConfig:
-    """The configuration in a parsed YAML document, for example a saved one."""
+    """Build the configuration from a parsed YAML document, for example a saved one."""
     architecture = content.get("architecture") if isinstance(content, dict) else None
     if isinstance(architecture, dict) and "front_end" in architecture:
         return build_from_mapping(GuidedConfig, content)

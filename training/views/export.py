@@ -1,4 +1,4 @@
-"""From a run's best weights to a checkpoint that the service can load."""
+"""Export of a run's best weights to a checkpoint that the service can load."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LICENCE = "GPL-3.0-or-later"
 
 
 def load_run(folder: Path) -> tuple[AnyConfig, ViewsModel, int]:
-    """Configuration, best weights (else the last) and their step, from a run's folder.
+    """Load configuration, best weights (or else the last) and their step from a run's folder.
 
     Raises:
-        ConfigError: if the folder holds no run.
+        ConfigError: if the folder has no run.
         CheckpointError: if its weights are missing or damaged.
     """
     config = load_config(folder / CONFIG_FILE)
@@ -39,7 +39,7 @@ def load_run(folder: Path) -> tuple[AnyConfig, ViewsModel, int]:
 
 
 def _with_heads(architecture: AnyArchitecture, folder: Path) -> AnyArchitecture:
-    """The architecture with the heads that the run's own data gave it."""
+    """Add the heads that depend on the run's training data to the architecture."""
     if not isinstance(architecture, ScatteringArchitecture):
         return architecture
     heads = json.loads((folder / HEADS_FILE).read_text(encoding="utf-8"))
@@ -57,7 +57,7 @@ def export_run(
     metrics: dict[str, Any],
     is_half_precision: bool = True,
 ) -> Manifest:
-    """Writes the checkpoint of a run, with what it learnt from and how it was judged."""
+    """Write the checkpoint of a run, with its training data and evaluation in the manifest."""
     config, model, step = load_run(run)
     return save_checkpoint(
         destination,
@@ -80,7 +80,7 @@ def export_run(
 
 
 def summarise(pack: Pack | None) -> dict[str, Any] | None:
-    """Numbers of glitches, groups and members by label, for the manifest."""
+    """Count glitches, groups and members of each label, for the manifest."""
     if pack is None:
         return None
     labels = {label: pack.labels.count(label) for label in sorted(set(pack.labels))}
@@ -88,7 +88,7 @@ def summarise(pack: Pack | None) -> dict[str, Any] | None:
 
 
 def git_revision() -> str | None:
-    """Commit of the code that runs, or None outside a repository."""
+    """Return the commit of the running code; None outside a repository."""
     try:
         answer = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607 - the user's own git

@@ -1,4 +1,4 @@
-"""The configuration of one run of the scattering model, guided by simulated glitches."""
+"""The configuration of a run of the scattering model, guided by simulated glitches."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from training.data.config import DataConfig
 
 @dataclass(frozen=True)
 class GuidanceConfig:
-    """What simulated glitches teach beyond their pictures. Human labels teach nothing.
+    """Additional training targets from simulated glitches. Human labels are not used.
 
-    Weights are nats of the loss, beside a distortion and a rate of the order of 100 nats.
+    Weights are nats of the loss, in addition to a distortion and a rate of the order of 100 nats.
     """
 
     classes: float = 300.0  # cross-entropy of the simulated class, from the posterior mean
-    parameters: float = 0.0  # mean square error of standardised parameters, from the same
-    is_twin_the_target: bool = True  # features to explain come from the glitch in other noise
-    unnamed_share: float = 0.2  # of simulated draws: shapes that no class has
-    trunk_steps: int = 1_200  # in which the trunk, if there is one, learns the simulated classes
-    trunk_real_steps: int = 500  # then its own sure answers on real glitches too
+    parameters: float = (
+        0.0  # mean squared error of standardised parameters, from the posterior mean
+    )
+    is_twin_the_target: bool = True  # the target features are of the glitch in other noise
+    unnamed_share: float = 0.2  # fraction of shapes without a class among simulated samples
+    trunk_steps: int = 1_200  # steps in which the trunk, if any, learns the simulated classes
+    trunk_real_steps: int = 500  # then also its own confident predictions on real glitches
 
     def __post_init__(self) -> None:
         for name in ("classes", "parameters"):
@@ -38,14 +40,18 @@ class GuidanceConfig:
 
 @dataclass(frozen=True)
 class LooksConfig:
-    """How a glitch varies between two looks at it; features of every look are made once."""
+    """Augmentation of a glitch; the features of every augmented copy ("look") are computed once."""
 
-    real_looks: int = 8  # of each real glitch; the first is the glitch as it is
+    real_looks: int = 8  # of each real glitch; the first is not augmented
     shift_pixels: int = 8  # largest shift in time, either way
     energy_scale: float = 1.25  # energies are multiplied by up to this, or divided by it
-    several_views_share: float = 0.3  # shown more than one of their views, where they have them
-    other_view_share: float = 0.3  # must explain a view that may be another than is shown
-    feature_noise: float = 0.02  # standard deviation, beside features of mean square 1
+    several_views_share: float = (
+        0.3  # fraction of glitches with more than one input view, if they have several
+    )
+    other_view_share: float = (
+        0.3  # fraction of glitches whose target view may differ from the input view
+    )
+    feature_noise: float = 0.02  # standard deviation; features have mean square 1
 
     def __post_init__(self) -> None:
         require(self.real_looks >= 1, f"looks.real_looks must be positive, not {self.real_looks}.")
@@ -68,7 +74,7 @@ class LooksConfig:
 
 @dataclass(frozen=True)
 class GuidedConfig:
-    """One run."""
+    """A run of the scattering model."""
 
     __pydantic_config__ = STRICT
 
@@ -80,8 +86,8 @@ class GuidedConfig:
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     looks: LooksConfig = field(default_factory=LooksConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    is_painted: bool = True  # fit the picture decoder; without it pictures are empty
-    hidden_class: str | None = None  # a label that this encoder never meets, real or simulated
+    is_painted: bool = True  # fit the picture decoder; otherwise pictures are empty
+    hidden_class: str | None = None  # a label that is left out of training, real and simulated
     log: LogConfig = field(default_factory=LogConfig)
 
     def __post_init__(self) -> None:
@@ -109,5 +115,5 @@ class GuidedConfig:
 
     @property
     def is_parametric(self) -> bool:
-        """Whether parameters of simulated glitches are to be predicted."""
+        """Whether the model predicts parameters of simulated glitches."""
         return self.guidance.parameters > 0

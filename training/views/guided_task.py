@@ -2,9 +2,9 @@
 
 The loss in nats is that of the objective (distortion of the features + beta times the rate), plus
 the guidance by simulated glitches: linear heads on the posterior mean predict their class and their
-parameters. Real glitches have no label here.
+parameters. The labels of real glitches are not used.
 
-The decoder of images is fitted to the encoder in closed form, whenever the model is evaluated.
+The picture decoder is fitted to the encoder in closed form whenever the model is evaluated.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ from training.views.guided_config import GuidedConfig
 from training.views.painting import fit_painter
 from training.views.trunk import train_trunk
 
-MEMORY = 0.95  # of the running mean of variances: what remains of it after one more step
-HEADS_FILE = "heads.json"  # of a run's folder: what its simulated pack lets the model name
-AXIS_VIEWS = 3_000  # of real and of simulated glitches each, to find principal axes among
+MEMORY = 0.95  # fraction of the running mean of variances that remains after a step
+HEADS_FILE = "heads.json"  # in a run's folder: the classes and parameters predicted by the heads
+AXIS_VIEWS = 3_000  # number of views of real and of simulated glitches for the principal axes
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A step's members from one pack."""
+    """The members of a batch from one pack."""
 
     seen: Float[Tensor, "member view axis"]
     input_views: Bool[Tensor, "member view"]
     target: Float[Tensor, "member axis"]
-    target_view: Int[Tensor, " member"]  # the view that the target is of
+    target_view: Int[Tensor, " member"]  # view of the target
     chosen: Int[np.ndarray, " member"]
     looks: AugmentedFeatures
 
 
 class GuidedTask:
-    """The scattering model, its batches, and what it is judged on."""
+    """The scattering model, its batches, and its evaluation data."""
 
     def __init__(
         self,
@@ -72,16 +72,16 @@ class GuidedTask:
         folder: Path,
         seen: Mapping[str, RawFeatures] | None = None,
     ) -> None:
-        """Checks that the packs have what the configuration asks of them.
+        """Check that the packs have what the configuration needs.
 
         Args:
-            config: the run.
-            real_train: real glitches to learn from; also the probes' labelled reference.
+            config: of the run.
+            real_train: real glitches for training; also the labelled reference of the probes.
             validation: held-out real glitches.
-            simulated: a pack of simulate-pack.
-            folder: of the run, where the model's heads are noted.
-            seen: looks of the whole packs "real" and "simulated" that were made before, so that
-                several runs share them; made here where absent.
+            simulated: a pack made by simulate-pack.
+            folder: of the run, where the heads are recorded.
+            seen: precomputed looks of the complete packs "real" and "simulated", which several runs
+                can share; computed here if missing.
 
         Raises:
             PackError: if the simulated pack lacks what the guidance needs.
@@ -107,7 +107,7 @@ class GuidedTask:
         self._looks: dict[str, AugmentedFeatures] = {}
 
     def _check_guidance(self) -> tuple[str, ...]:
-        """The classes to be named.
+        """Return the classes that the model predicts.
 
         Raises:
             PackError: if the simulated pack lacks what the guidance needs.
@@ -134,7 +134,7 @@ class GuidedTask:
         return tuple(sorted(set(pack.labels) - {UNNAMED})) if guidance.classes else ()
 
     def start(self) -> None:
-        """Teaches the trunk, and finds the principal axes of the glitches learnt from."""
+        """Train the trunk, and compute the principal axes of the training glitches."""
         if self._simulated is not None:
             config = self._config
             train_trunk(
@@ -156,7 +156,7 @@ class GuidedTask:
         *,
         is_half_precision: bool,  # noqa: ARG002 - small layers gain nothing from it
     ) -> Outcome:
-        """The batch of that step, encoded, drawn from and explained."""
+        """Encode the batch of a step, sample, and decode its features."""
         self._make_features()
         self._project()
         config, rng = self._config, np.random.default_rng([self._config.seed, step])
@@ -169,7 +169,7 @@ class GuidedTask:
         member, view = input_views.nonzero(as_tuple=True)
         noise = torch.randn(seen.shape, generator=generator) * config.looks.feature_noise
         shown = (seen + noise)[member, view].to(device)
-        # Dropout draws from the global stream: seeded by the step, a resumed run repeats it.
+        # Dropout uses the global generator: seeded by the step, a resumed run repeats it.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((config.seed << 32) + step)
             posterior = self.model.encode_projected(
@@ -183,12 +183,12 @@ class GuidedTask:
         return Outcome(distortion, posterior, draw, guidance=guidance)
 
     def details(self, outcome: Outcome) -> dict[str, float]:
-        """What simulation taught, in nats of the loss."""
+        """Return the loss of the guidance, in nats."""
         guidance = outcome.guidance
         return {} if guidance is None else {"guidance": guidance.item()}
 
     def evaluate(self) -> dict[str, float]:
-        """Fits the picture decoder; what the vectors of held-out real glitches are worth."""
+        """Fit the picture decoder, and evaluate the vectors of held-out real glitches."""
         if self._config.is_painted:
             was_training = self.model.training
             self.model.eval()
@@ -202,12 +202,12 @@ class GuidedTask:
 
     @property
     def packs(self) -> dict[str, Pack]:
-        """What the model learns from, without a hidden class."""
+        """The training packs, without a hidden class."""
         packs = {"real": self._real, "simulated": self._simulated}
         return {name: pack for name, pack in packs.items() if pack is not None}
 
     def _make_features(self) -> None:
-        """Makes every look, once; a pure function of the packs and the seed."""
+        """Compute the features of every look once; a pure function of the packs and the seed."""
         if self._raw or self._looks:
             return
         config = self._config
@@ -217,7 +217,7 @@ class GuidedTask:
             )
 
     def _without_hidden_class(self, seen: Mapping[str, RawFeatures]) -> dict[str, RawFeatures]:
-        """Of looks at the whole packs those that the encoder may meet."""
+        """Select the looks of the complete packs that are used in training."""
         hidden = self._config.hidden_class
         return {
             name: seen[name] if hidden is None else seen[name][_kept(pack, hidden)]
@@ -276,7 +276,7 @@ class GuidedTask:
         input_views |= present & (rng.random(present.shape) < 0.6) & several[:, None]
         again = single_view(present, rng)
         target_view = np.where(rng.random(len(chosen)) < how.other_view_share, again, lone)
-        n_explained = self.model.architecture.axes + 1  # the trunk's features are only read
+        n_explained = self.model.architecture.axes + 1  # the trunk's features are input only
         target = drawn(looks, chosen, target_look)[torch.arange(len(chosen)), target_view]
         return _Part(
             drawn(looks, chosen, look),
@@ -290,7 +290,9 @@ class GuidedTask:
     def _distortion(
         self, target: Tensor, explained: Tensor, target_view: Tensor, step: int
     ) -> Float[Tensor, " member"]:
-        """Nats of the features, with each window's variance at its optimum (Rybkin et al. 2021)."""
+        """Return the nats of the features, each window's variance at its optimum (Rybkin et al.
+        2021).
+        """
         squares = (target - explained).square()  # (B, axis)
         with torch.no_grad():
             window = torch.nn.functional.one_hot(
@@ -308,7 +310,7 @@ class GuidedTask:
         return summed
 
     def _guidance_loss(self, means: LatentTensor, parts: list[_Part]) -> Float[Tensor, ""]:
-        """What the heads do not know of the simulated members, weighted."""
+        """Return the weighted loss of the heads on the simulated members."""
         pack, guidance, model = self._simulated, self._config.guidance, self.model
         loss = means.new_zeros(())
         if pack is None or len(means) == 0:
@@ -331,17 +333,17 @@ class GuidedTask:
 
 
 def _kept(pack: Pack, hidden: str) -> Int[np.ndarray, " glitch"]:
-    """Positions of what is not of the hidden class."""
+    """Return the positions of glitches that are not of the hidden class."""
     return np.nonzero(np.asarray(pack.labels) != hidden)[0]
 
 
 def _without(pack: Pack | None, hidden: str | None) -> Pack | None:
-    """The pack without a class that the encoder must not meet."""
+    """Remove the hidden class from a pack."""
     return pack if pack is None or hidden is None else pack.subset(_kept(pack, hidden))
 
 
 class _Positions:
-    """A sampler of some positions of a pack, even over labels."""
+    """A sampler of some positions of a pack, uniform over labels."""
 
     def __init__(self, positions: Int[np.ndarray, " glitch"], labels: tuple[str, ...]) -> None:
         self._positions = positions

@@ -1,4 +1,4 @@
-"""Fit of the image decoder to a trained encoder, by least squares on its vectors."""
+"""Fit of the picture decoder to a trained encoder, by least squares on its vectors."""
 
 from __future__ import annotations
 
@@ -14,24 +14,28 @@ from glitch.model import Residuals, ScatteringVAE
 from training.data.pack import GREY_LEVELS
 from training.views.augmented import AugmentedFeatures
 
-FOCUSES = (2.0, 4.0, 8.0)  # of the kernel
-PENALTIES = (1e-4, 1e-3, 1e-2)  # of the weights, in units of the traits' mean square
-LEFT_OUT = 5  # every so many-th glitch judges focus and penalty
+FOCUSES = (2.0, 4.0, 8.0)  # concentrations of the kernel
+PENALTIES = (
+    1e-4,
+    1e-3,
+    1e-2,
+)  # ridge penalties of the weights, in units of the regressors' mean square
+LEFT_OUT = 5  # every LEFT_OUT-th glitch is used to choose focus and penalty
 MOST_EACH = 2_500  # glitches of each part
-REAL_COUNTS = 4  # times: real pictures are fewer than simulated ones, and are what is painted
+REAL_COUNTS = 4  # weight of real pictures, which are fewer than simulated ones and matter more
 BATCH = 128
 
 
 @torch.no_grad()
 def fit_painter(model: ScatteringVAE, parts: Mapping[str, AugmentedFeatures], seed: int) -> None:
-    """Centres, axes and weights of the painter, and the pixel variances that it leaves.
+    """Fit centres, axes and weights of the painter, and set the pixel variances to its residuals.
 
-    Every glitch is painted from the vector of all its views and from that of each lone one, so that
-    both paint well. Focus and penalty are those that leave least on glitches left out of the fit.
+    Every glitch is decoded from the vector of all its views and from that of each lone one, so that
+    both decode well. Focus and penalty minimise the error on glitches left out of the fit.
 
     Args:
-        model: changed in place; put into evaluation mode by the caller.
-        parts: looks of "real" and of simulated glitches; the first look of each is painted.
+        model: changed in place; in evaluation mode.
+        parts: looks of "real" and of simulated glitches; the first look of each is the target.
         seed: of the choice of glitches and centres.
     """
     rng = np.random.default_rng([seed, 4])
@@ -72,7 +76,7 @@ def fit_painter(model: ScatteringVAE, parts: Mapping[str, AugmentedFeatures], se
     for view, (latent, pixels, left_out) in windows.items():
         offset, axes = bases[view]
         traits, wanted = model.painter.traits(latent), (pixels - offset) @ axes.T
-        # what is left on pixels that the fit did not see is the variance that new glitches meet
+        # residuals on left-out glitches estimate the variance for new glitches
         tried = _ridge(traits[~left_out], wanted[~left_out], penalty)
         painted = offset + (traits[left_out] @ tried) @ axes
         errors = (pixels[left_out] - painted).square().reshape(-1, *model.architecture.pooled)
@@ -88,7 +92,7 @@ def fit_painter(model: ScatteringVAE, parts: Mapping[str, AugmentedFeatures], se
 def _samples(
     model: ScatteringVAE, looks: AugmentedFeatures, chosen: np.ndarray, start: int
 ) -> list[tuple[int, Tensor, Tensor, Tensor]]:
-    """(window, vectors, pixels, whether each is left out) of one batch of glitches."""
+    """Return (window, vectors, pixels, whether each is left out) of one batch of glitches."""
     batch = chosen[start : start + BATCH]
     present = torch.from_numpy(looks.present[batch])
     features = looks.features[torch.from_numpy(batch), 0]
@@ -110,7 +114,7 @@ def _samples(
 
 
 def _axes(pixels: Tensor, model: ScatteringVAE, seed: int) -> tuple[Tensor, Tensor]:
-    """Mean picture and principal axes of a window's pictures."""
+    """Compute mean picture and principal axes of a window's pictures."""
     offset = pixels.mean(dim=0)
     n_axes = min(model.painter.axes.shape[1], *pixels.shape)
     _, _, axes = randomized_svd((pixels - offset).numpy(), n_axes, random_state=seed)
@@ -120,7 +124,7 @@ def _axes(pixels: Tensor, model: ScatteringVAE, seed: int) -> tuple[Tensor, Tens
 def _ridge(
     traits: Float[Tensor, "row trait"], wanted: Float[Tensor, "row axis"], penalty: float
 ) -> Float[Tensor, "trait axis"]:
-    """Least squares with a penalty on all weights."""
+    """Solve least squares with a penalty on all weights."""
     gram = (traits.T @ traits).double()
     size = penalty * gram.diagonal().mean()
     gram += size * torch.eye(len(gram), dtype=torch.float64)

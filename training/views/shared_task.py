@@ -1,9 +1,9 @@
-"""The task of views on several processes, with the gradients of one process.
+"""The task of views on several processes, with the same gradients as on one process.
 
-Each process encodes and decodes its share of the step's batch; what the objective needs of the
-others (their distortions, posteriors and draws) is gathered without gradient, so that every process
-sees the loss of the whole batch. That matters: Bottleneck's absolute value, the total correlation
-and DIP's covariances are no sums over members, and averaging shares would give another loss.
+Each process encodes and decodes its share of the step's batch. Distortions, posteriors and samples
+of the others are gathered without gradient, so that every process computes the loss of the whole
+batch. This matters because Bottleneck's absolute value, the total correlation and DIP's covariances
+are not sums over members, and averaging over shares would give another loss.
 DistributedDataParallel then averages the gradients of the shares, overlapping with the backward
 pass.
 """
@@ -26,7 +26,7 @@ from training.views.task import ViewsTask
 
 
 class _Share(nn.Module):
-    """The forward pass of a share of the batch, in one call: that is what DDP can watch."""
+    """The forward pass of a share of the batch in one call, as DDP requires."""
 
     def __init__(self, model: ViewsVAE) -> None:
         super().__init__()
@@ -55,14 +55,14 @@ class _Share(nn.Module):
         if variance_share:
             residuals = sum_residuals(pixels, prediction, target_rows, target_weight)
             for part in (residuals.squares, residuals.pixels):
-                dist.all_reduce(part)  # of the whole batch, so that all processes agree
+                dist.all_reduce(part)  # sum over the whole batch, so that all processes agree
             model.likelihood.follow(residuals, variance_share)
         distortion = model.likelihood.distortion(pixels, prediction, target_rows)
         return distortion, posterior.mean, posterior.log_variance, draw
 
 
 class SharedViewsTask(ViewsTask):
-    """The task of views, each process doing its share of every batch."""
+    """The task of views, where each process computes its share of every batch."""
 
     def __init__(
         self,
@@ -78,16 +78,16 @@ class SharedViewsTask(ViewsTask):
                 f"optimiser.batch_size is {config.optimiser.batch_size}, which "
                 f"{n_processes()} processes cannot share evenly: choose a multiple."
             )
-        # Buffers are the linear part, fixed and the same in all.
+        # Buffers are the linear part, fixed and identical in all processes.
         self._parallel = DistributedDataParallel(_Share(model), broadcast_buffers=False)
 
     def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
-        """The whole batch's outcome; the gradient flows through this process's share."""
+        """Return the whole batch's outcome; the gradient flows through this process's share."""
         batch = self._source.batch(step)
         n_members = batch.values.shape[0]
         size = n_members // n_processes()
         share = slice(dist.get_rank() * size, (dist.get_rank() + 1) * size)
-        # Drawn for all, as one process would, then cut.
+        # Drawn for the whole batch, as one process would, then sliced.
         noise = torch.randn((n_members, self.n_latent), generator=generator)
         parts = self._parallel(
             batch.values[share],

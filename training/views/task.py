@@ -1,4 +1,4 @@
-"""The product's task: the views of glitches, some hidden from the encoder."""
+"""The task of views: the decoder predicts views that are partly hidden from the encoder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from training.views.config import TrainingConfig
 
 
 class ViewsTask:
-    """A model of views, its batches, and what it is judged on."""
+    """A model of views, its batches, and its evaluation data."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class ViewsTask:
         model.likelihood.row_log_variance.requires_grad_(config.variance.kind == "learnt")
 
     def start(self) -> None:
-        """Takes the weights of another run, or fits the linear part, as configured."""
+        """Load the weights of another run, or fit the linear part, as configured."""
         if self._config.initialise_from is not None:
             load_state(Path(self._config.initialise_from) / STATE_FILE, self.model, None)
         elif self._config.data.anchor_glitches:
@@ -51,7 +51,7 @@ class ViewsTask:
                 self.model.likelihood.row_log_variance.fill_(math.log(self._config.variance.fixed))
 
     def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
-        """Encodes the input views of the step's batch, draws, decodes the target views."""
+        """Encode the input views of the step's batch, sample, and decode the target views."""
         batch = self._source.batch(step).to(device_of(self.model))
         return compute_outcome(
             self.model,
@@ -63,11 +63,11 @@ class ViewsTask:
         )
 
     def details(self, outcome: Outcome) -> dict[str, float]:  # noqa: ARG002 - the interface has it
-        """Nothing beyond what every run logs."""
+        """Return nothing beyond what every run logs."""
         return {}
 
     def evaluate(self) -> dict[str, float]:
-        """What the vectors of held-out real glitches are worth."""
+        """Evaluate the vectors of held-out real glitches."""
         if self._validation is None or self._real_train is None:
             return {}
         return evaluate_model(self.model, self._real_train, self._validation)
@@ -82,11 +82,11 @@ def compute_outcome(
     variance_share: float = 0.0,
     is_bernoulli: bool = False,
 ) -> Outcome:
-    """Encodes the input views, draws, decodes the target views.
+    """Encode the input views, sample, and decode the target views.
 
-    Before anything is scored, the likelihood's variances go ``variance_share`` of the way to the
-    batch's optimum; see :meth:`glitch.model.RowGaussian.follow`. With ``is_bernoulli`` what is
-    decoded are logits, and the model's Gaussian has no part.
+    First the likelihood's variances are moved by the fraction ``variance_share`` towards the
+    batch's optimum; see :meth:`glitch.model.RowGaussian.follow`. With ``is_bernoulli`` the
+    decoder's output are logits, and the model's Gaussian is not used.
     """
     pixels, rows = model.prepare(batch.values, batch.observed)
     seen_rows, target_rows = (
@@ -111,10 +111,11 @@ def compute_outcome(
 def bernoulli_distortion(
     target: ViewsTensor, logits: ViewsTensor, observed: ObservedTensor
 ) -> Float[Tensor, " batch"]:
-    """Negative log-likelihood of energies in [0, 1] as Bernoulli means, nats, over observed rows.
+    """Return the negative log-likelihood of energies in [0, 1] as Bernoulli means, over observed
+    rows.
 
-    Locatello et al. 2019 score grey pixels so; it is a bound of the likelihood of what was drawn
-    from them, and no likelihood of the energies themselves.
+    In nats. Locatello et al. 2019 score grey pixels in this way; it bounds the likelihood of binary
+    pixels drawn from them, and is not a likelihood of the energies themselves.
     """
     nats = binary_cross_entropy_with_logits(logits, target, reduction="none")
     return torch.where(observed[..., None], nats, 0).sum(dim=(1, 2, 3))

@@ -1,4 +1,4 @@
-"""Training the model of views, on one process or several."""
+"""Training of the model of views, on one process or several."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def train(
     seen: Mapping[str, RawFeatures] | None = None,
     device: torch.device = CPU,
 ) -> Result:
-    """Trains the model of views; :func:`training.core.loop.run_task` says how.
+    """Train the model of views; see :func:`training.core.loop.run_task`.
 
     Args:
-        config: the run. Continuing with another configuration is refused.
-        folder: where state, metrics (JSON lines) and the best weights are kept.
-        real_train: real glitches to learn from; also the probes' labelled reference.
-        validation: held-out real glitches that choose the best weights.
-        simulated: simulated glitches to learn from.
+        config: of the run. A run cannot be continued with another configuration.
+        folder: stores state, metrics (JSON lines) and the best weights.
+        real_train: real glitches for training; also the labelled reference of the probes.
+        validation: held-out real glitches that select the best weights.
+        simulated: simulated glitches for training.
         report: called after each logged step with its metrics.
-        seen: features of augmented copies that runs share; see ``training.views.augmented``.
-        device: where batches are learnt from.
+        seen: features of augmented copies shared by several runs; see ``training.views.augmented``.
+        device: trains here.
 
     Raises:
-        TrainingError: if the folder holds another run, or a loss or gradient is not finite; if
-            several processes are to share a run on a GPU.
+        TrainingError: if the folder holds another run, a loss or gradient is not finite, or several
+            processes share a run on a GPU.
     """
     if device != CPU and n_processes() > 1:
         raise TrainingError("Several processes share a run on processors alone: leave one out.")

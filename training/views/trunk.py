@@ -30,17 +30,17 @@ from training.data.sampling import StratifiedSampler, single_view, vary
 
 SIMULATED_BATCH, REAL_BATCH = 96, 64
 LEARNING_RATE, WEIGHT_DECAY, WARMUP = 1e-3, 1e-2, 30
-FITTED = 4_000  # pictures that centre and spread of the features are found on
+FITTED = 4_000  # pictures for the centre and spread of the features
 
 SLIGHTLY_VARIED = AugmentationConfig(shift_pixels=4, energy_scale=1.2)
 VARIED = AugmentationConfig(shift_pixels=12, energy_scale=1.5)
 STRONGLY_VARIED = AugmentationConfig(shift_pixels=12, energy_scale=1.8)
-NOISE, STRONG_NOISE = 0.03, 0.08  # largest, of pixels in [0, 1]
-WIDEST_BAND = 8  # pooled rows or columns that strong variation hides
-QUIET = 0.03  # what hidden rows are set to
+NOISE, STRONG_NOISE = 0.03, 0.08  # largest noise level, of pixels in [0, 1]
+WIDEST_BAND = 8  # pooled rows or columns hidden by strong augmentation
+QUIET = 0.03  # value of hidden rows
 
-SURE = 0.8  # probability from which the copy's answer is believed
-TEACHER_MEMORY = 0.99  # of the copy's weights: what remains after a step
+SURE = 0.8  # probability from which the teacher's prediction is used
+TEACHER_MEMORY = 0.99  # fraction of the teacher's weights that remains after a step
 
 Chosen = Int[np.ndarray, " draw"]
 
@@ -68,23 +68,22 @@ def train_trunk(
     real_steps: int,
     seed: int,
 ) -> None:
-    """Train the trunk on the simulated classes, then on its confident predictions on real glitches.
+    """Train the trunk on simulated classes, then on its confident predictions on real glitches.
 
     Args:
-        model: changed in place; nothing is done where it has no trunk.
-        simulated: simulated glitches; shapes without a name are left out.
-        real: real glitches, whose labels are not looked at; without them the second part is left
-            out.
-        steps: of the optimiser, with simulated glitches alone.
-        real_steps: of the optimiser, with both.
-        seed: of draws and variation.
+        model: changed in place; unchanged if it has no trunk.
+        simulated: simulated glitches; shapes without a class are not used.
+        real: real glitches, whose labels are not used; without them the second phase is skipped.
+        steps: optimiser steps with simulated glitches alone.
+        real_steps: optimiser steps with both.
+        seed: of random samples and augmentation.
     """
     trunk = model.trunk
     if trunk is None:
         return
     rng = np.random.default_rng([seed, 5])
     named = _Simulated(model, simulated, rng)
-    # Dropout, noise and first weights draw from the global stream.
+    # Dropout, noise and initial weights use the global generator.
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         namer = _TrunkClassifier(trunk.requires_grad_(True), named.n_classes)
@@ -135,13 +134,13 @@ def _update_average(teacher: _TrunkClassifier, namer: _TrunkClassifier, step: in
 
 
 class _Source:
-    """Single augmented images of a pack, as the model prepares them."""
+    """Single augmented pictures of a pack, prepared for the model."""
 
     def __init__(self, model: ScatteringVAE, pack: Pack, rng: np.random.Generator) -> None:
         self._model, self._pack, self._rng = model, pack, rng
 
     def _lone_view(self, chosen: Chosen) -> Chosen:
-        """One random view of each glitch."""
+        """Choose one random view of each glitch."""
         present = np.asarray(np.any(self._pack.observed[chosen], axis=2))
         return single_view(present, self._rng)
 
@@ -156,7 +155,7 @@ class _Source:
 
 
 class _Simulated(_Source):
-    """Balanced draws of the classes, without the shapes of no class."""
+    """Samples uniform over classes, without the shapes that have no class."""
 
     def __init__(self, model: ScatteringVAE, pack: Pack, rng: np.random.Generator) -> None:
         super().__init__(model, pack, rng)
@@ -168,7 +167,9 @@ class _Simulated(_Source):
         self._sampler = StratifiedSampler(labels)
 
     def draw(self, how: AugmentationConfig, noise: float) -> tuple[Pictures, Members, Members]:
-        """Single images in either noise realisation, their windows, and their simulated classes."""
+        """Draw single pictures in either noise realisation, with their windows and simulated
+        classes.
+        """
         pack, drawn = self._pack, self._sampler.draw(SIMULATED_BATCH, self._rng)
         chosen = self._named[drawn]
         view = self._lone_view(chosen)
@@ -181,7 +182,7 @@ class _Simulated(_Source):
 
 
 class _Real(_Source):
-    """Balanced draws of the groups."""
+    """Samples uniform over groups."""
 
     def __init__(self, model: ScatteringVAE, pack: Pack, rng: np.random.Generator) -> None:
         super().__init__(model, pack, rng)
@@ -190,9 +191,10 @@ class _Real(_Source):
     def draw(
         self, teacher: _TrunkClassifier
     ) -> tuple[Pictures, Members, Members, Bool[Tensor, " picture"]]:
-        """Strongly augmented single images, windows, the teacher's predictions and confidence.
+        """Draw strongly augmented single pictures, windows, the teacher's predictions and
+        confidence.
 
-        The teacher answers by the geometric mean over all views that a glitch has.
+        The teacher predicts by the geometric mean over all views of a glitch.
         """
         pack, chosen = self._pack, self._sampler.draw(REAL_BATCH, self._rng)
         member, view = np.nonzero(np.asarray(pack.observed[chosen]).any(axis=2))
@@ -211,7 +213,9 @@ class _Real(_Source):
         return pictures, torch.from_numpy(lone), answers, probability > SURE
 
     def _hide_bands(self, pictures: Pictures) -> None:
-        """Some rows of half of the pictures become quiet, and some columns of half of them even."""
+        """Set some rows of half of the pictures to quiet, and some columns of half of them to the
+        mean.
+        """
         n_rows, n_columns = pictures.shape[1:]
         for picture in pictures:
             if self._rng.random() < 0.5:

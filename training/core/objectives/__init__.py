@@ -1,4 +1,4 @@
-"""What training minimises: published objectives behind one interface."""
+"""Published objectives for training, with a common interface."""
 
 from training.core.objectives.aggregate import BetaTCVAE, DipVAEOne, DipVAETwo
 from training.core.objectives.beta import BetaAnnealed, BetaVAE

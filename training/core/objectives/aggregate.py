@@ -31,21 +31,22 @@ class BetaTCVAE:
             raise GlitchError(f"beta must not be negative, but is {self.beta}.")
 
     def loss(self, outcome: Outcome, step: int) -> Float[Tensor, ""]:
-        """The batch's loss in nats, averaged over its members."""
+        """Return the batch's loss in nats, averaged over its members."""
         correlation = total_correlation(outcome.draw, outcome.posterior)
         negative_elbo = (outcome.distortion + outcome.rate).mean()
         return negative_elbo + (self.weights(step)["beta"] - 1) * correlation
 
     def weights(self, step: int) -> dict[str, float]:  # noqa: ARG002 - the interface has a step
-        """The constant beta."""
+        """Return the constant beta."""
         return {"beta": self.beta}
 
 
 @dataclass(frozen=True)
 class DipVAEOne:
-    """R + K + DIP-I: the covariance of the means is drawn to the identity (Kumar et al. 2018).
+    """R + K + DIP-I: a penalty on the covariance of the means minus the identity (Kumar et al.
+    2018).
 
-    The diagonal weighs ten times the off-diagonal, as in the reference study.
+    The weight of the diagonal is ten times that of the off-diagonal, as in the reference study.
     """
 
     off_diagonal: float = 5.0
@@ -55,20 +56,20 @@ class DipVAEOne:
             raise GlitchError(f"off_diagonal must not be negative, but is {self.off_diagonal}.")
 
     def loss(self, outcome: Outcome, step: int) -> Float[Tensor, ""]:
-        """The batch's loss in nats, averaged over its members."""
+        """Return the batch's loss in nats, averaged over its members."""
         penalty = distance_from_identity(
             covariance_of_means(outcome.posterior.mean), **self.weights(step)
         )
         return (outcome.distortion + outcome.rate).mean() + penalty
 
     def weights(self, step: int) -> dict[str, float]:  # noqa: ARG002 - the interface has a step
-        """Both constant weights."""
+        """Return both constant weights."""
         return {"off_diagonal": self.off_diagonal, "diagonal": 10 * self.off_diagonal}
 
 
 @dataclass(frozen=True)
 class DipVAETwo:
-    """R + K + DIP-II: the covariance of the aggregate posterior is drawn to the identity."""
+    """R + K + DIP-II: a penalty on the covariance of the aggregate posterior minus the identity."""
 
     off_diagonal: float = 5.0
 
@@ -77,12 +78,12 @@ class DipVAETwo:
             raise GlitchError(f"off_diagonal must not be negative, but is {self.off_diagonal}.")
 
     def loss(self, outcome: Outcome, step: int) -> Float[Tensor, ""]:
-        """The batch's loss in nats, averaged over its members."""
+        """Return the batch's loss in nats, averaged over its members."""
         penalty = distance_from_identity(
             covariance_of_aggregate(outcome.posterior), **self.weights(step)
         )
         return (outcome.distortion + outcome.rate).mean() + penalty
 
     def weights(self, step: int) -> dict[str, float]:  # noqa: ARG002 - the interface has a step
-        """Both constant weights."""
+        """Return both constant weights."""
         return {"off_diagonal": self.off_diagonal, "diagonal": self.off_diagonal}

@@ -1,4 +1,4 @@
-"""Objectives that weigh the rate: beta-VAE, and beta-Annealed (the project's default)."""
+"""Objectives that weight the rate: beta-VAE, and beta-Annealed (the project's default)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class BetaVAE:
             raise GlitchError(f"beta must not be negative, but is {self.beta}.")
 
     def loss(self, outcome: Outcome, step: int) -> Float[Tensor, ""]:
-        """The batch's loss in nats, averaged over its members."""
+        """Return the batch's loss in nats, averaged over its members."""
         return (outcome.distortion + self.weights(step)["beta"] * outcome.rate).mean()
 
     def weights(self, step: int) -> dict[str, float]:  # noqa: ARG002 - the interface has a step
-        """The constant beta."""
+        """Return the constant beta."""
         return {"beta": self.beta}
 
 
@@ -45,10 +45,10 @@ class BetaAnnealed:
             raise GlitchError(f"annealing_steps must be positive, but is {self.annealing_steps}.")
 
     def loss(self, outcome: Outcome, step: int) -> Float[Tensor, ""]:
-        """The batch's loss in nats, averaged over its members."""
+        """Return the batch's loss in nats, averaged over its members."""
         return (outcome.distortion + self.weights(step)["beta"] * outcome.rate).mean()
 
     def weights(self, step: int) -> dict[str, float]:
-        """The annealed beta."""
+        """Return the annealed beta."""
         beta = annealed_beta(step, beta_start=self.beta_start, annealing_steps=self.annealing_steps)
         return {"beta": beta}

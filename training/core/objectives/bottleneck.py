@@ -1,4 +1,4 @@
-"""The objective that steers the rate to a growing capacity (Burgess et al. 2018)."""
+"""The objective that moves the rate towards a growing capacity (Burgess et al. 2018)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from training.core.schedules import growing_capacity
 
 @dataclass(frozen=True)
 class Bottleneck:
-    """R + gamma |K - C_t| with C_t rising linearly from 0 to C nats; gamma as the reference grid's.
+    """R + gamma |K - C_t| with C_t rising linearly from 0 to C nats; gamma as in the reference
+    grid.
 
-    The absolute value is taken of the batch's mean rate, so single members may differ from C_t.
+    The absolute value is of the batch's mean rate, so single members may differ from C_t.
     """
 
     capacity: float = 25.0
@@ -32,11 +33,11 @@ class Bottleneck:
             raise GlitchError(f"growth_steps must be positive, but is {self.growth_steps}.")
 
     def loss(self, outcome: Outcome, step: int) -> Float[Tensor, ""]:
-        """The batch's loss in nats, averaged over its members."""
+        """Return the batch's loss in nats, averaged over its members."""
         excess = outcome.rate.mean() - self.weights(step)["capacity"]
         return outcome.distortion.mean() + self.gamma * excess.abs()
 
     def weights(self, step: int) -> dict[str, float]:
-        """The capacity at this step, nats."""
+        """Return the capacity at this step, nats."""
         capacity = growing_capacity(step, capacity=self.capacity, growth_steps=self.growth_steps)
         return {"capacity": capacity}

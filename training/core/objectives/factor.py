@@ -18,14 +18,14 @@ from training.core.objectives.penalties import permute_each_latent
 
 HIDDEN_WIDTH, HIDDEN_LAYERS, LEAK = 1000, 6, 0.2
 LEARNING_RATE, MOMENTS = 1e-4, (0.5, 0.9)
-AGGREGATE, PERMUTED = 0, 1  # the classes that the discriminator tells apart
+AGGREGATE, PERMUTED = 0, 1  # the classes of the discriminator
 
 
 @dataclass(frozen=True)
 class FactorVAE:
-    """R + K + gamma TC, with TC from a discriminator that the training loop keeps.
+    """R + K + gamma TC, with TC estimated by a discriminator that the training loop maintains.
 
-    The outcome must carry ``total_correlation``: the mean of ``d_0 - d_1`` over the batch's draws.
+    The outcome must have ``total_correlation``: the mean of ``d_0 - d_1`` over the batch's samples.
     """
 
     gamma: float = 10.0
@@ -35,21 +35,22 @@ class FactorVAE:
             raise GlitchError(f"gamma must not be negative, but is {self.gamma}.")
 
     def loss(self, outcome: Outcome, step: int) -> Float[Tensor, ""]:
-        """The batch's loss in nats, averaged over its members."""
+        """Return the batch's loss in nats, averaged over its members."""
         if outcome.total_correlation is None:
             raise GlitchError("FactorVAE needs a discriminator: train it with the training loop.")
         negative_elbo = (outcome.distortion + outcome.rate).mean()
         return negative_elbo + self.weights(step)["gamma"] * outcome.total_correlation
 
     def weights(self, step: int) -> dict[str, float]:  # noqa: ARG002 - the interface has a step
-        """The constant gamma."""
+        """Return the constant gamma."""
         return {"gamma": self.gamma}
 
 
 class Discriminator(nn.Module):
-    """Tells draws of the aggregate posterior from draws of the product of its marginals.
+    """Classifies samples of the aggregate posterior against samples of the product of its
+    marginals.
 
-    Six leaky layers of 1000 and two logits, with an Adam of its own (Kim and Mnih 2018,
+    Six leaky-ReLU layers of 1000 units and two logits, with an Adam of its own (Kim and Mnih 2018,
     appendix A, and the reference study).
     """
 
@@ -63,9 +64,9 @@ class Discriminator(nn.Module):
         self.optimiser = Adam(self.parameters(), lr=LEARNING_RATE, betas=MOMENTS, fused=True)
 
     def log_ratio(self, draw: LatentTensor) -> Float[Tensor, " batch"]:
-        """``d_0 - d_1``: the estimated log density ratio of each draw, nats.
+        """Return ``d_0 - d_1``: the estimated log density ratio of each sample, nats.
 
-        Its gradient reaches the draw alone: this network's weights learn by :meth:`learn`.
+        Its gradient reaches only the sample: this network's weights are trained by :meth:`learn`.
         """
         self.requires_grad_(False)
         logits: Tensor = self.model(draw)  # (B, 2)
@@ -73,12 +74,13 @@ class Discriminator(nn.Module):
         return logits[:, AGGREGATE] - logits[:, PERMUTED]
 
     def learn(self, draw: LatentTensor, generator: torch.Generator) -> float:
-        """One update on a batch of draws and the same batch with each latent permuted.
+        """Update once on a batch of samples and the same batch with each latent permuted.
 
-        The draws are detached here: the discriminator's own loss must not reach the encoder.
+        The samples are detached here: the discriminator's own loss must not reach the encoder.
 
         Returns:
-            The cross-entropy before the update, nats; log 2 means that nothing can be told apart.
+            The cross-entropy before the update, nats; log 2 means that the two cannot be
+            distinguished.
         """
         draw = draw.detach()
         permuted = permute_each_latent(draw, generator)

@@ -1,7 +1,7 @@
-"""The interface: an objective sees what the model made of one batch and the step, gives the loss.
+"""The interface of objectives: the loss as a function of a batch's outcome and the step.
 
-An objective keeps no state: those that need more than distortion and rate find the posterior and
-the draw in the outcome.
+An objective keeps no state: the outcome also has the posterior and the sample, for objectives that
+need more than distortion and rate.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from glitch.types import LatentTensor
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """One batch, encoded, drawn from and decoded."""
+    """One batch, encoded, sampled and decoded."""
 
     distortion: Float[Tensor, " batch"]  # nats, summed over observed pixels
     posterior: Posterior
-    draw: LatentTensor  # what the decoder was given
+    draw: LatentTensor  # the decoder's input
     total_correlation: Float[Tensor, ""] | None = None  # a discriminator's estimate, nats
-    guidance: Float[Tensor, ""] | None = None  # what a task adds to any objective's loss, nats
+    guidance: Float[Tensor, ""] | None = None  # added by a task to the loss of any objective, nats
 
     @property
     def rate(self) -> Float[Tensor, " batch"]:
@@ -33,10 +33,10 @@ class Outcome:
 
 
 class Objective(Protocol):
-    """A loss to minimise, and the weights that its schedule holds at a step (for the log)."""
+    """A loss to minimise, and its scheduled weights at a step (for the log)."""
 
     def loss(self, outcome: Outcome, step: int) -> Float[Tensor, ""]:
-        """The batch's loss in nats, averaged over its members."""
+        """Return the batch's loss in nats, averaged over its members."""
 
     def weights(self, step: int) -> dict[str, float]:
-        """The scheduled weights in force at that step, by name."""
+        """Return the scheduled weights at a step, by name."""

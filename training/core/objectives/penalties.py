@@ -1,4 +1,4 @@
-"""What the disentangling objectives add to distortion and rate: pure functions of one batch."""
+"""Penalties of the disentangling objectives: pure functions of one batch."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from glitch.types import LatentTensor
 
 
 def total_correlation(draw: LatentTensor, posterior: Posterior) -> Float[Tensor, ""]:
-    """KL of the aggregate posterior from the product of its marginals, nats (Chen et al. 2018).
+    """Estimate the KL of the aggregate posterior from the product of its marginals (Chen et al.
+    2018).
 
-    Minibatch-weighted, as the reference study has it: the batch of M stands for the whole data,
-    so ``log q(z) = logsumexp_j log q(z | x_j) - log M``. The data set's size would add the
-    constant ``(L - 1) log(N / M)``, which moves no gradient and is dropped.
+    In nats. Minibatch-weighted, as in the reference study: the batch of M represents the whole
+    data, so ``log q(z) = logsumexp_j log q(z | x_j) - log M``. The size N of the data set would add
+    the constant ``(L - 1) log(N / M)``, which has no gradient and is dropped.
     """
     log_density = _pairwise_log_density(draw, posterior)  # (draw i, member j, latent l)
     joint = log_density.sum(dim=2).logsumexp(dim=1)
@@ -29,20 +30,22 @@ def total_correlation(draw: LatentTensor, posterior: Posterior) -> Float[Tensor,
 def _pairwise_log_density(
     draw: LatentTensor, posterior: Posterior
 ) -> Float[Tensor, "draw member latent"]:
-    """Log N(z_il; mean_jl, variance_jl) of each draw under each member's posterior."""
+    """Return log N(z_il; mean_jl, variance_jl) of each sample under each member's posterior."""
     mean, log_variance = posterior.mean[None], posterior.log_variance[None]
     squared = (draw[:, None] - mean).square() * torch.exp(-log_variance)
     return -0.5 * (squared + log_variance + math.log(2 * math.pi))
 
 
 def covariance_of_means(mean: LatentTensor) -> Float[Tensor, "latent latent"]:
-    """Cov over the batch of the posterior means, divided by the batch's size."""
+    """Return the covariance over the batch of the posterior means, divided by the batch's size."""
     centred = mean - mean.mean(dim=0)
     return centred.T @ centred / mean.shape[0]
 
 
 def covariance_of_aggregate(posterior: Posterior) -> Float[Tensor, "latent latent"]:
-    """Cov of the aggregate posterior: that of the means plus the mean diagonal variance."""
+    """Return the covariance of the aggregate posterior: of the means, plus the mean diagonal
+    variance.
+    """
     return covariance_of_means(posterior.mean) + torch.diag(
         posterior.log_variance.exp().mean(dim=0)
     )
@@ -51,7 +54,7 @@ def covariance_of_aggregate(posterior: Posterior) -> Float[Tensor, "latent laten
 def distance_from_identity(
     covariance: Float[Tensor, "latent latent"], *, off_diagonal: float, diagonal: float
 ) -> Float[Tensor, ""]:
-    """DIP-VAE's penalty (Kumar et al. 2018, equations 6 and 7).
+    """Return DIP-VAE's penalty (Kumar et al. 2018, equations 6 and 7).
 
     ``off_diagonal * sum_{i != j} Cov_ij^2 + diagonal * sum_i (Cov_ii - 1)^2``.
     """
@@ -63,6 +66,6 @@ def distance_from_identity(
 def permute_each_latent(
     draw: LatentTensor, generator: torch.Generator | None = None
 ) -> LatentTensor:
-    """Draws from the product of marginals: each latent permuted over the batch by itself."""
+    """Sample the product of marginals: permute each latent independently over the batch."""
     order = torch.rand(draw.shape, generator=generator).argsort(dim=0)
     return draw.gather(0, order.to(draw.device))

@@ -1,6 +1,6 @@
-"""Data sets of real glitches: each published layout read into one pack.
+"""Data sets of real glitches: readers of the published layouts.
 
-``READERS`` names the layouts that ``data.real_layout`` of a configuration can choose.
+``READERS`` lists the layouts for ``data.real_layout`` of a configuration.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Reader:
-    """One layout."""
+    """The reader of one layout."""
 
-    what: str  # for people
+    what: str  # description
     read: Callable[..., RealGlitches]
     takes_strain: bool = False
 
@@ -51,18 +51,18 @@ def read_real(
     *,
     strain_folder: Path | None = None,
 ) -> RealGlitches:
-    """Reads a data set of real glitches.
+    """Read a data set of real glitches.
 
     Args:
         layout: key of ``READERS``.
         path: its folder or file.
         preprocessing: the grid of the views.
-        on_progress: called with what is done and what there is in all.
-        strain_folder: for layouts without pictures, where strain lies or is to be kept.
+        on_progress: called with the amount done and the total.
+        strain_folder: for layouts without pictures: strain is read from here, or stored here.
 
     Raises:
-        PackError: if the layout is unknown, or the data is missing or of another layout; the
-            message says where to get it.
+        PackError: if the layout is unknown, or the data are missing or of another layout; the
+            message says where to get them.
     """
     if layout not in READERS:
         raise PackError(f"There is no layout {layout!r}: choose one of {', '.join(READERS)}.")

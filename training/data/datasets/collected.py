@@ -1,4 +1,4 @@
-"""The glitches of a data set during reading: packed at once, so that only bytes stay in memory."""
+"""Collection of the glitches of a data set: packed at once, so that only bytes stay in memory."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PARTS = (TRAIN, VALIDATION, TEST)
 
 @dataclass(frozen=True, eq=False)
 class RealGlitches:
-    """A data set that was read.
+    """A data set of real glitches.
 
     Attributes:
         pack: its glitches.
-        parts: for each, the part ("train", "validation", "test") that its publisher put it in;
-            None where the data set has no published split.
+        parts: the published part ("train", "validation", "test") of each; None if the data set has
+            no published split.
         left_out: a sentence for each glitch that could not be used.
     """
 
@@ -32,7 +32,7 @@ class RealGlitches:
 
 
 class Collector:
-    """Gathers glitches one by one."""
+    """Collects glitches one by one."""
 
     def __init__(self) -> None:
         self._values: list[np.ndarray] = []
@@ -41,13 +41,13 @@ class Collector:
         self.left_out: list[str] = []
 
     def add(self, views: Views, label: str, group: str, part: str | None = None) -> None:
-        """One more glitch."""
+        """Add one glitch."""
         self._values.append(quantise(views))
         self._observed.append(views.observed)
         self._names.append((label, group, part))
 
     def collected(self, source: Path) -> RealGlitches:
-        """All of them.
+        """Return all glitches as one data set.
 
         Raises:
             PackError: if there is none.
@@ -62,10 +62,10 @@ class Collector:
 
 
 def require_columns(path: Path, found: Sequence[str] | None, wanted: Sequence[str]) -> None:
-    """Refuses a table that lacks a column.
+    """Check that a table has the columns.
 
     Raises:
-        PackError: naming what is missing.
+        PackError: naming the missing columns.
     """
     missing = [name for name in wanted if name not in (found or ())]
     if missing:

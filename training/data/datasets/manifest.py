@@ -15,5 +15,7 @@ def read_manifest_folder(
     preprocessing: Preprocessing | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RealGlitches:
-    """See :func:`training.data.real_images.read_real_images`; there is no published split."""
+    """Read a data set without a published split; see
+    :func:`training.data.real_images.read_real_images`.
+    """
     return RealGlitches(read_real_images(path, preprocessing, on_progress))

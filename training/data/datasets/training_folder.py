@@ -1,7 +1,7 @@
-"""Gravity Spy's training set as it is published in pictures (Zenodo record 1476551, tar.gz).
+"""Gravity Spy's training set as published in pictures (Zenodo record 1476551, tar.gz).
 
-``TrainingSet/<Label>/<IFO>_<id>_spectrogram_<window>.png``, and beside it a metadata CSV with
-``gravityspy_id``, ``label`` and ``sample_type``; the CSV may be absent, the split is then ours.
+``TrainingSet/<Label>/<IFO>_<id>_spectrogram_<window>.png``, and next to the folder a metadata CSV
+with ``gravityspy_id``, ``label`` and ``sample_type``. Without the CSV there is no published split.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def read_training_folder(
     preprocessing: Preprocessing | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RealGlitches:
-    """One glitch for every Gravity Spy id, with the windows that have a picture.
+    """Read one glitch for every Gravity Spy id, with the windows that have a picture.
 
     Args:
-        path: the folder of labels, or the one above it (with the CSV, where there is one).
+        path: the folder of labels, or its parent (with the CSV, if there is one).
         preprocessing: the grid of the views.
-        on_progress: called with pictures done and pictures in all.
+        on_progress: called with the number of pictures done and the total.
 
     Raises:
         PackError: if the folder is missing or of another layout, or a picture cannot be read.
@@ -62,7 +62,7 @@ def read_training_folder(
 
 
 def _pictures(folder: Path) -> dict[tuple[str, str], dict[float, Path]]:
-    """Picture files by (label, id) and window; other files are passed over."""
+    """Find picture files by (label, id) and window; other files are ignored."""
     pictures: dict[tuple[str, str], dict[float, Path]] = {}
     for file in sorted(folder.glob("*/*")):
         name = parse_file_name(file.name)
@@ -81,10 +81,11 @@ def _pictures(folder: Path) -> dict[tuple[str, str], dict[float, Path]]:
 
 
 def read_parts(folders: list[Path]) -> dict[str, str]:
-    """``sample_type`` by Gravity Spy id from the metadata CSV of the folders, empty without one.
+    """Read ``sample_type`` by Gravity Spy id from the metadata CSV in the folders; empty without
+    one.
 
     Raises:
-        PackError: if the CSV names a part that is none of train, validation and test.
+        PackError: if the CSV has a part other than train, validation and test.
     """
     found = [file for folder in folders for file in sorted(folder.glob("*metadata*.csv"))]
     if not found:

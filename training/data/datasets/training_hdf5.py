@@ -2,10 +2,10 @@
 
 ``/<Label>/<sample_type>/<gravityspy_id>/<window>.png``: each an array of grey levels, (1, height,
 width) or (height, width), the omega scan's panel without axes, high frequencies on top, 140 x 170
-as Gravity Spy's network sees it.
+as in the input of Gravity Spy's network.
 
 The grey is the luminance of viridis (scikit-image's ``rgb2gray``, Rec. 709 weights), which grows
-with energy all along the map, so it can be turned back: one grey level is one energy.
+monotonically with energy, so it can be inverted: one grey level is one energy.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from training.data.datasets.collected import PARTS, Collector, RealGlitches
 from training.data.pack import PackError
 
 WHERE = "download trainingsetv1d1.h5 of Zenodo record 1476551 (https://zenodo.org/records/1476551)"
-LUMINANCE = (0.2125, 0.7154, 0.0721)  # of red, green and blue, as scikit-image's rgb2gray has it
+LUMINANCE = (0.2125, 0.7154, 0.0721)  # of red, green and blue, as in scikit-image's rgb2gray
 SMALLEST_SIDE = 64
 _MOST_PICTURE_BYTES = 1 << 26
 
@@ -38,15 +38,15 @@ def read_training_hdf5(
     preprocessing: Preprocessing | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RealGlitches:
-    """Every glitch of the file, in the part (train, validation, test) that it publishes.
+    """Read every glitch of the file, with its published part (train, validation, test).
 
     Args:
         path: the HDF5 file.
         preprocessing: the grid of the views.
-        on_progress: called with glitches done and glitches in all.
+        on_progress: called with the number of glitches done and the total.
 
     Raises:
-        PackError: if the file is missing, no HDF5, or of another layout.
+        PackError: if the file is missing, is not HDF5, or is of another layout.
     """
     recipe = preprocessing or Preprocessing()
     if not path.is_file():
@@ -76,7 +76,7 @@ def read_training_hdf5(
 
 
 def _members(file: h5py.File) -> Iterator[tuple[str, str, str]]:
-    """(label, part, id) of every glitch."""
+    """Yield (label, part, id) of every glitch."""
     for label in sorted(group_names(file)):
         for part in PARTS:
             glitches = find_group(file, f"{label}/{part}")
@@ -104,22 +104,23 @@ def _read_windows(group: h5py.Group, path: Path, recipe: Preprocessing) -> dict[
 
 @lru_cache(maxsize=1)
 def grey_of_viridis() -> Float64[np.ndarray, " color"]:
-    """Luminance of each viridis colour in [0, 1], strictly ascending."""
+    """Return the luminance of each viridis colour in [0, 1], strictly ascending."""
     grey = (viridis().astype(np.float64) / 255) @ np.asarray(LUMINANCE)
-    # Eight-bit colours let neighbours tie or dip by a hair; interpolation needs an ascent.
+    # With eight-bit colours neighbours may be equal or slightly lower; interpolation needs
+    # ascending values.
     return np.asarray(np.maximum.accumulate(grey) + np.arange(N_COLORS) * 1e-9)
 
 
 def energy_of_grey(picture: np.ndarray, recipe: Preprocessing, where: str) -> ViewArray:
-    """A grey panel as energy over the clip on the recipe's grid, frequency upward.
+    """Convert a grey panel to energy divided by the clip on the recipe's grid, frequency upward.
 
     Args:
         picture: (height, width) or (1, height, width), grey in [0, 1] or [0, 255].
         recipe: the grid.
-        where: what to call the picture in a complaint.
+        where: name of the picture for error messages.
 
     Raises:
-        PackError: if it is no such picture.
+        PackError: if it is not such a picture.
     """
     grey = np.asarray(picture, dtype=np.float64)
     if grey.ndim == 3 and grey.shape[0] == 1:
@@ -141,5 +142,5 @@ def energy_of_grey(picture: np.ndarray, recipe: Preprocessing, where: str) -> Vi
         means, _ = cell_means(upward, pixels, edges, np.ones(len(upward), dtype=np.bool_))
         upward = np.ascontiguousarray(
             means.T
-        )  # rows first, then columns; twice turned is as it was
+        )  # rows first, then columns; transposing twice restores the order
     return np.clip(upward, 0, 1).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Rows of Gravity Spy's published classifications, made into views from open strain.
+"""Gravity Spy's published classifications, made into views from open strain.
 
 The CSVs of Zenodo record 5649212 have a row for each glitch, without a picture. The strain around
-each GPS time comes from a folder of files (any format that the service reads), else from GWOSC
-through gwpy, and is then kept in that folder, so that a second read needs no network.
+each GPS time is read from a folder of files (any format that the service reads), or else downloaded
+from GWOSC through gwpy and stored in that folder, so that a second read needs no network.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WHERE = (
 COLUMNS = {"event_time": ("event_time", "GPStime"), "ifo": ("ifo",), "label": ("label", "ml_label")}
 SEGMENT_S = 64  # Gravity Spy analyses 64 s around the GPS time
 
-# Strain of a detector between two whole GPS seconds: samples and their rate.
+# Returns strain of a detector between two whole GPS seconds: samples and their rate.
 Fetch = Callable[[str, int, int], tuple[np.ndarray, float]]
 
 
@@ -61,19 +61,21 @@ def read_trigger_rows(
     strain_folder: Path | None = None,
     fetch: Fetch | None = None,
 ) -> RealGlitches:
-    """Views of every row whose strain can be had and whitened honestly.
+    """Read the views of every row whose strain is available and can be whitened faithfully.
 
     Rows too near a gap or an edge are left out, with the reason.
 
     Args:
         path: the CSV.
         preprocessing: recipe of the views.
-        on_progress: called with rows done and rows in all.
-        strain_folder: strain files that are there already; what is fetched is kept there too.
-        fetch: gets strain that the folder lacks; GWOSC's open data through gwpy if not given.
+        on_progress: called with the number of rows done and the total.
+        strain_folder: existing strain files; downloaded strain is stored here too.
+        fetch: downloads strain that is not in the folder; by default GWOSC's open data through
+            gwpy.
 
     Raises:
-        PackError: if the CSV is missing or malformed, or strain can neither be found nor fetched.
+        PackError: if the CSV is missing or malformed, or strain is neither in the folder nor can be
+            downloaded.
     """
     recipe = preprocessing or Preprocessing()
     found_rows = read_rows(path)
@@ -96,14 +98,14 @@ def read_trigger_rows(
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a CSV that can be trained on, and why the others cannot."""
+    """The rows of a CSV that can be used for training, and the reasons for the others."""
 
     rows: list[Row]
     left_out: list[str]
 
 
 def read_rows(path: Path) -> Rows:
-    """The rows of a classification CSV; those without a label are left out.
+    """Read the rows of a classification CSV; those without a label are left out.
 
     Raises:
         PackError: if it is missing, lacks a column, or a row is cut short or has no GPS time.
@@ -148,7 +150,7 @@ def _check_columns(path: Path, found: Sequence[str]) -> None:
 
 
 class StrainCache:
-    """Strain files of one folder, looked up by detector and GPS time, and added to."""
+    """Strain files of one folder, found by detector and GPS time; new ones are added."""
 
     def __init__(self, folder: Path, fetch: Fetch) -> None:
         self._folder, self._fetch = folder, fetch
@@ -160,15 +162,15 @@ class StrainCache:
         ]
 
     def around(self, row: Row) -> Strain:
-        """Strain around the row's GPS time, from the folder if it has any.
+        """Read strain around the row's GPS time, from the folder if it has any.
 
         Raises:
-            PackError: if the folder has none and it cannot be fetched.
-            StrainError: if the file that has it ends too near.
+            PackError: if the folder has none and it cannot be downloaded.
+            StrainError: if the file ends too near to the GPS time.
         """
         margin = Decimal(SEGMENT_S // 2)
         holding = [span for span in self._spans if span[0] == row.ifo]
-        # The file that reaches furthest on both sides; the middle of a long one beats its edge.
+        # The file that extends furthest on both sides of the GPS time.
         reach = {span[3]: min(row.gps_time - span[1], span[2] - row.gps_time) for span in holding}
         best = max(reach, key=lambda file: reach[file], default=None)
         if best is None or reach[best] <= 0:
@@ -190,7 +192,7 @@ class StrainCache:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{row.ifo[0]}-{row.ifo}_GWOSC-{start}-{end - start}.hdf5"
         partial = path.with_suffix(".partial")
-        with h5py.File(partial, "w") as file:  # GWOSC's own layout
+        with h5py.File(partial, "w") as file:  # GWOSC's layout
             dataset = file.create_dataset("strain/Strain", data=values)
             dataset.attrs["Xstart"], dataset.attrs["Xspacing"] = start, 1 / rate
             file["meta/GPSstart"], file["meta/Detector"] = start, row.ifo
@@ -200,7 +202,7 @@ class StrainCache:
 
 
 def _span(file: Path) -> StrainSpan | None:
-    """What stretch the file covers; None where it is no strain, or does not say when it starts."""
+    """Return the time span of a file; None if it is not strain, or has no start time."""
     try:
         if not file.is_file() or not is_strain_file(file, file.name):
             return None
@@ -210,7 +212,7 @@ def _span(file: Path) -> StrainSpan | None:
 
 
 def fetch_open_strain(ifo: str, start: int, end: int) -> tuple[np.ndarray, float]:
-    """GWOSC's open strain through gwpy, at 16 kHz where that is published."""
+    """Download GWOSC's open strain through gwpy, at 16 kHz where that is published."""
     from gwpy.timeseries import TimeSeries
 
     series = TimeSeries.fetch_open_data(ifo, start, end, sample_rate=16384, cache=False)

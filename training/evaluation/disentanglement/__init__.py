@@ -1,7 +1,7 @@
 """Six disentanglement metrics over a cached encoding of a full factor grid.
 
 Definitions follow the reference study (Locatello et al. 2019, ``disentanglement_lib``); every
-metric is golden-tested against that implementation. All scores are higher for a more
+metric is tested against values of that implementation. All scores are higher for a more
 disentangled representation.
 """
 

@@ -1,4 +1,4 @@
-"""DCI disentanglement (Eastwood and Williams 2018) with two kinds of boosted trees."""
+"""DCI disentanglement (Eastwood and Williams 2018) with two types of boosted trees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from training.evaluation.disentanglement.grid import EncodedGrid
 
 
 class DciTrees(StrEnum):
-    """Which trees rank the latents: LightGBM agrees with scikit-learn's within .03, in seconds."""
+    """The trees that rank the latents: LightGBM agrees with scikit-learn within .03 and takes
+    seconds.
+    """
 
     LIGHTGBM = "lightgbm"
     SCIKIT_LEARN = "scikit-learn"
@@ -27,10 +29,11 @@ def dci_disentanglement(
     n_train: int = 10_000,
     trees: DciTrees = DciTrees.LIGHTGBM,
 ) -> float:
-    """One minus the entropy of each latent's importances over factors, weighted by its mass.
+    """Return one minus the entropy of each latent's importances over factors, weighted by its
+    total.
 
-    In [0, 1]. Importances are by gain; LightGBM's own default counts splits and gives another
-    number altogether (.16 where gain gives .51).
+    In [0, 1]. Importances are by gain; LightGBM's own default counts splits and gives a very
+    different number (.16 where gain gives .51).
     """
     factors, codes = grid.draw(n_train, rng)
     importance = np.stack([_importances(codes, factor, trees) for factor in factors.T], axis=1)
@@ -38,7 +41,7 @@ def dci_disentanglement(
 
 
 def disentanglement_of(importance: Float64[np.ndarray, "latent factor"]) -> float:
-    """The score of an importance matrix: 1 where each latent serves one factor only."""
+    """Return the score of an importance matrix: 1 if each latent serves one factor only."""
     total = importance.sum()
     if total == 0:
         return 0.0
@@ -49,7 +52,7 @@ def disentanglement_of(importance: Float64[np.ndarray, "latent factor"]) -> floa
 def _importances(
     codes: np.ndarray, factor: np.ndarray, trees: DciTrees
 ) -> Float64[np.ndarray, " latent"]:
-    """Gain of each latent for one factor, summing to one where any latent gains."""
+    """Return the gain of each latent for one factor, with sum one unless all are zero."""
     model = (
         LGBMClassifier(max_depth=3, importance_type="gain", n_jobs=1, verbose=-1, random_state=0)
         if trees is DciTrees.LIGHTGBM

@@ -1,4 +1,4 @@
-"""A factor grid encoded once: each metric then only draws rows from it."""
+"""A factor grid encoded once; each metric only samples rows from it."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class EncodedGrid:
 
     @property
     def factor_sizes(self) -> tuple[int, ...]:
-        """How many values each factor takes."""
+        """The number of values of each factor."""
         return self.means.shape[:-1]
 
     @property
     def varying_factors(self) -> list[int]:
-        """Places of the factors that take more than one value.
+        """Indices of the factors with more than one value.
 
         Raises:
-            GlitchError: if none does.
+            GlitchError: if there is none.
         """
         varying = [place for place, size in enumerate(self.factor_sizes) if size > 1]
         if not varying:
@@ -56,14 +56,14 @@ class EncodedGrid:
         return int(self.means.shape[-1])
 
     def draw_factors(self, n_points: int, rng: np.random.Generator) -> Factors:
-        """Uniform factor combinations, int64 (point, factor)."""
+        """Draw uniform factor combinations, int64 (point, factor)."""
         return np.stack([rng.integers(size, size=n_points) for size in self.factor_sizes], axis=1)
 
     def codes(self, factors: Factors) -> Codes:
-        """Posterior means of those combinations, float32 (point, latent)."""
+        """Return the posterior means of factor combinations, float32 (point, latent)."""
         return np.asarray(self.means[tuple(factors.T)], dtype=np.float32)
 
     def draw(self, n_points: int, rng: np.random.Generator) -> tuple[Factors, Codes]:
-        """Uniform factor combinations and their posterior means."""
+        """Draw uniform factor combinations, with their posterior means."""
         factors = self.draw_factors(n_points, rng)
         return factors, self.codes(factors)

@@ -1,4 +1,4 @@
-"""Metrics over one mutual-information matrix: MIG (Chen 2018), Modularity (Ridgeway 2018)."""
+"""Metrics of mutual information: MIG (Chen 2018), Modularity (Ridgeway 2018)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ HISTOGRAM_BINS = 20
 def mutual_information_gap(
     grid: EncodedGrid, rng: np.random.Generator, *, n_points: int = 10_000
 ) -> float:
-    """Mean over factors of (I_1 - I_2) / H in nats, in [0, 1] (Chen et al. 2018, equation 6).
+    """Return the mean over factors of (I_1 - I_2) / H, in [0, 1] (Chen et al. 2018, equation 6).
 
-    A rotational symmetry keeps it under 1: a square repeats each 90 degrees. Factors of one value
-    have nothing to tell and are left out; beside a single latent, the second tells nothing.
+    A rotational symmetry keeps it under 1: a square repeats every 90 degrees. Factors of one value
+    have no information and are left out; with a single latent, I_2 is zero.
     """
     factors, codes = grid.draw(n_points, rng)
     information = np.sort(information_matrix(factors, codes), axis=0)[::-1]
@@ -30,9 +30,9 @@ def mutual_information_gap(
 
 @dataclass(frozen=True)
 class ModularityScore:
-    """Mean over all latents (the reference) and over those that carry information only.
+    """Mean over all latents (the reference), and over those that carry information.
 
-    The reference counts a dead latent's noise as modular; the second figure does not.
+    The reference counts a dead latent's noise as modular; the second number does not.
     """
 
     all_latents: float
@@ -43,9 +43,9 @@ class ModularityScore:
 def modularity(
     grid: EncodedGrid, rng: np.random.Generator, *, n_points: int = 10_000
 ) -> ModularityScore:
-    """How far each latent informs on one factor only, in [0, 1] (Ridgeway and Mozer 2018, eq. 1).
+    """Measure how far each latent informs on one factor only (Ridgeway and Mozer 2018, eq. 1).
 
-    A latent counts as active from a standard deviation of 0.05 over the drawn points.
+    In [0, 1]. A latent is active from a standard deviation of 0.05 over the sampled points.
     """
     factors, codes = grid.draw(n_points, rng)
     squared = information_matrix(factors, codes) ** 2  # (latent, factor)
@@ -61,10 +61,10 @@ def modularity(
 
 
 def information_matrix(factors: Factors, codes: Codes) -> Float64[np.ndarray, "latent factor"]:
-    """Mutual information in nats of each latent, cut into 20 bins, with each factor.
+    """Compute the mutual information in nats of each latent, in 20 bins, with each factor.
 
-    As scikit-learn's ``mutual_info_score`` gives it, without what it checks of each pair, which
-    takes ten times as long as the sums.
+    Equal to scikit-learn's ``mutual_info_score`` without its input checks, which take ten times as
+    long as the sums.
     """
     bins = np.stack(
         [np.digitize(c, np.histogram(c, HISTOGRAM_BINS)[1][:-1]) for c in codes.T], axis=1
@@ -75,7 +75,7 @@ def information_matrix(factors: Factors, codes: Codes) -> Float64[np.ndarray, "l
 
 
 def _mutual_information(one: Int[np.ndarray, " point"], other: Int[np.ndarray, " point"]) -> float:
-    """Of two variables with values from 0 up, in nats."""
+    """Return the mutual information in nats of two variables with values from 0 up."""
     n_values = int(other.max()) + 1
     joint = np.bincount(one * n_values + other, minlength=(int(one.max()) + 1) * n_values)
     table = joint.reshape(-1, n_values)
@@ -84,6 +84,6 @@ def _mutual_information(one: Int[np.ndarray, " point"], other: Int[np.ndarray, "
 
 
 def _entropy(counts: Int[np.ndarray, " value"]) -> float:
-    """In nats, of a variable that took its values so often."""
+    """Return the entropy in nats of a variable with these counts of values."""
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())

@@ -1,4 +1,4 @@
-"""The two metrics that hold one factor fixed: BetaVAE (Higgins 2017), FactorVAE (Kim 2018)."""
+"""The two metrics that keep one factor fixed: BetaVAE (Higgins 2017), FactorVAE (Kim 2018)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sklearn.linear_model import LogisticRegression
 from training.evaluation.disentanglement.grid import EncodedGrid
 
 PAIRS_PER_POINT = 64
-INACTIVE_STANDARD_DEVIATION = 0.05  # a latent that moves less over the whole grid casts no vote
+INACTIVE_STANDARD_DEVIATION = 0.05  # latents that vary less over the whole grid do not vote
 
 
 def beta_vae_score(
     grid: EncodedGrid, rng: np.random.Generator, *, n_train: int = 10_000, n_test: int = 5_000
 ) -> float:
-    """Accuracy of naming the fixed factor from mean absolute code differences, in [0, 1].
+    """Return the accuracy of predicting the fixed factor from mean absolute code differences.
 
-    Each point is the mean of abs(z1 - z2) over 64 pairs that share one factor's value
+    In [0, 1]. Each point is the mean of abs(z1 - z2) over 64 pairs that share one factor's value
     (Higgins et al. 2017, section 3).
     """
     train_points, train_factors = _difference_points(grid, rng, n_train)
@@ -46,7 +46,7 @@ def _difference_points(
 
 @dataclass(frozen=True)
 class FactorVaeScore:
-    """Accuracy in [0, 1] of the majority vote, and how many latents could vote."""
+    """Accuracy in [0, 1] of the majority vote, and the number of latents that could vote."""
 
     accuracy: float
     n_active_latents: int
@@ -60,10 +60,10 @@ def factor_vae_score(
     n_test: int = 5_000,
     n_variance: int = 10_000,
 ) -> FactorVaeScore:
-    """Majority-vote accuracy of the least varying latent (Kim and Mnih 2018, section 4).
+    """Return the majority-vote accuracy of the least varying latent (Kim and Mnih 2018, section 4).
 
-    A vote is the argmin over active latents of local over global variance (ddof 1) in a batch of
-    64 that shares one factor's value. No active latent scores zero.
+    A vote is the argmin over active latents of local over global variance (ddof 1) in a batch of 64
+    that shares one factor's value. Without active latents the score is zero.
     """
     _, codes = grid.draw(n_variance, rng)
     variance = codes.astype(np.float64).var(axis=0, ddof=1)
@@ -72,7 +72,7 @@ def factor_vae_score(
         return FactorVaeScore(0.0, 0)
     train = _votes(grid, rng, n_train, variance, is_active)
     test = _votes(grid, rng, n_test, variance, is_active)
-    named_factor = train.argmax(axis=0)  # (latent,): the factor that each latent's votes name
+    named_factor = train.argmax(axis=0)  # (latent,): the factor with most votes of each latent
     right = test[named_factor, np.arange(test.shape[1])].sum()
     return FactorVaeScore(float(right / n_test), int(is_active.sum()))
 

@@ -11,11 +11,11 @@ from training.evaluation.disentanglement.grid import EncodedGrid
 def separated_attribute_predictability(
     grid: EncodedGrid, rng: np.random.Generator, *, n_train: int = 10_000, n_test: int = 5_000
 ) -> float:
-    """Mean over factors of the accuracy gap between the two latents that predict it best.
+    """Return the mean over factors of the accuracy gap between the two best predicting latents.
 
-    One balanced linear SVM (C = 0.01) a latent and factor, as the reference trains them for
-    discrete factors. In [0, 1]. Factors of one value have nothing to predict and are left out;
-    beside a single latent, the second predicts by chance.
+    One balanced linear SVM (C = 0.01) for each latent and factor, as the reference trains them for
+    discrete factors. In [0, 1]. Factors of one value cannot be predicted and are left out; with a
+    single latent, the second best is chance.
     """
     train_factors, train_codes = grid.draw(n_train, rng)
     test_factors, test_codes = grid.draw(n_test, rng)

@@ -1,13 +1,13 @@
-"""Paired bootstrap over training seeds and groups: how sure a comparison of objectives is.
+"""Paired bootstrap over training seeds and groups: the uncertainty of comparing objectives.
 
-Two things vary between one run and the next: the training seed, and which glitches there are to
-answer for. Both are resampled, together, and the same draw serves every contender, so that
-what is common to all of them (a hard split, a hard glitch) cancels from their differences. Groups
-and not glitches are drawn, because near-identical copies share a group.
+Results vary with the training seed and with the held-out glitches. Both are resampled together,
+with the same weights for every contender, so that what they have in common (a hard split, a hard
+glitch) cancels from their differences. Groups are resampled, not glitches, because near-identical
+copies share a group.
 
-The draws are weights, as in the Bayesian bootstrap (Rubin 1981), and not counts: a class of one
-glitch would be lost from every third draw of counts, and balanced accuracy would rise without the
-classes that are hard.
+The resampling uses weights, as in the Bayesian bootstrap (Rubin 1981), not counts: with counts a
+class of one glitch would be missing from every third sample, and balanced accuracy would rise
+without the hard classes.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ N_DRAWS = 2_000
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What one run of one contender answered for its held-out glitches.
+    """The predictions of one run of one contender for its held-out glitches.
 
     Attributes:
         groups: the group of each glitch.
         truth: its label.
-        is_right: whether the answer was that label.
+        is_right: whether the prediction was that label.
     """
 
     groups: Sequence[str]
@@ -42,11 +42,11 @@ class Answers:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Accuracy of each contender, and by how much one is above another."""
+    """Accuracy of each contender, and differences between contenders."""
 
     accuracy: dict[str, Interval]
     balanced_accuracy: dict[str, Interval]
-    accuracy_gain: dict[tuple[str, str], Interval]  # (one, other): one minus other
+    accuracy_gain: dict[tuple[str, str], Interval]  # (first, second): first minus second
     balanced_gain: dict[tuple[str, str], Interval]
 
 
@@ -57,14 +57,14 @@ def compare(
     n_draws: int = N_DRAWS,
     seed: int = 0,
 ) -> Comparison:
-    """Accuracy with intervals for every contender, and the differences that were asked for.
+    """Compute accuracy with intervals for every contender, and for the requested differences.
 
     Args:
-        answers: for each contender its runs, in the same order of seeds; run ``i`` of every
-            contender must have answered for the same glitches.
-        pairs: of contenders; the first minus the second is given for each.
-        n_draws: bootstrap draws.
-        seed: of the draws.
+        answers: the runs of each contender, in the same order of seeds; run ``i`` of every
+            contender must be evaluated on the same glitches.
+        pairs: pairs of contenders; the result is the first minus the second.
+        n_draws: number of bootstrap samples.
+        seed: of the bootstrap.
 
     Raises:
         GlitchError: if there is no run, or the contenders' runs are not of the same glitches.
@@ -75,7 +75,7 @@ def compare(
     counts = {name: [_count(run, groups) for run in answers[name]] for name in names}
     n_seeds = len(answers[names[0]])
     rng = np.random.default_rng(seed)
-    # The first row counts each group once and each seed once: the estimate itself.
+    # The first row has equal weights: the estimate itself.
     weights = np.ones((1 + n_draws, len(groups)))
     weights[1:] = rng.standard_exponential((n_draws, len(groups)))
     chosen = np.ones((1 + n_draws, n_seeds))
@@ -111,7 +111,7 @@ def _require_pairs(answers: Mapping[str, Sequence[Answers]]) -> None:
 def _count(
     run: Answers, groups: Sequence[str]
 ) -> tuple[Int[np.ndarray, "group class"], Int[np.ndarray, "group class"]]:
-    """Right answers and glitches of each group and class."""
+    """Count right predictions and glitches of each group and class."""
     row = {group: index for index, group in enumerate(groups)}
     column = {label: index for index, label in enumerate(sorted(set(run.truth)))}
     right = np.zeros((len(row), len(column)), dtype=np.int64)
@@ -127,7 +127,7 @@ def _draw(
     weights: Float[np.ndarray, "draw group"],
     chosen: Float[np.ndarray, "draw seed"],
 ) -> tuple[Float[np.ndarray, " draw"], Float[np.ndarray, " draw"]]:
-    """Plain and balanced accuracy of each draw, averaged over its seeds."""
+    """Compute plain and balanced accuracy of each sample, averaged over its seeds."""
     plain, balanced = [], []
     for right, total in counts:
         hit, seen = weights @ right, weights @ total  # (draw, class)

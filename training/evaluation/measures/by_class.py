@@ -20,22 +20,24 @@ class ClassRow:
     sample: str  # "all views", or one window such as "4 s alone"
     probe: str  # key of training.evaluation.probe.PREDICTORS
     label: str
-    recall: float  # share of the class's glitches that were named rightly
-    precision: float  # share of the answers of this class that were right; NaN if it never was one
+    recall: float  # fraction of the class's glitches predicted correctly
+    precision: (
+        float  # fraction of predictions of this class that were correct; NaN if there were none
+    )
     n_glitches: int
-    most_frequent_mistake: str  # what its others were mostly taken for; empty if none
+    most_frequent_mistake: str  # the most frequent wrong prediction; empty if none
 
 
 def by_class(
     sample: str, vectors: Vectors, labels: Sequence[str], is_known: Bool[np.ndarray, " glitch"]
 ) -> list[ClassRow]:
-    """Recall and precision of each class on the glitches whose labels the probe did not learn.
+    """Compute recall and precision of each class on glitches that the probe was not trained on.
 
     Args:
-        sample: what to call these rows.
+        sample: name of the sample in the rows.
         vectors: posterior means.
         labels: class of each glitch.
-        is_known: glitches whose labels the probe learns; it answers for the others.
+        is_known: glitches whose labels train the probe; it predicts those of the others.
     """
     names = np.asarray(labels)
     truth = names[~is_known]

@@ -17,7 +17,7 @@ Vectors = Float[np.ndarray, "glitch latent"]
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of a clustering with the classes; 1 is perfect, chance gives about 0 (ARI)."""
+    """Agreement of a clustering with the classes; 1 is perfect, chance gives about 0 (ARI)."""
 
     adjusted_rand_index: float  # mean over seeds
     adjusted_rand_spread: float  # standard deviation over seeds
@@ -34,13 +34,13 @@ def cluster_agreement(
     n_clusters: int | None = None,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
 ) -> Agreement:
-    """k-means (k-means++, ten starts) against the labels.
+    """Compare k-means clusters (k-means++, ten starts) with the labels.
 
     Args:
         vectors: posterior means.
         labels: class of each glitch.
-        n_clusters: k; the number of classes if not given, which tells k-means more than a search
-            for new classes would know.
+        n_clusters: k; by default the number of classes, which a search for new classes would not
+            know.
         seeds: of k-means.
 
     Raises:

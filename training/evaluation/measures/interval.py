@@ -1,4 +1,4 @@
-"""An estimate with its interval from resampling."""
+"""An estimate with its bootstrap interval."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with the percentile interval of its bootstrap draws."""
+    """An estimate with the percentile interval of its bootstrap samples."""
 
     estimate: float
     low: float
@@ -15,11 +15,11 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the whole interval lies on one side of zero."""
+        """Whether the whole interval is on one side of zero."""
         return self.low > 0 or self.high < 0
 
     def signed(self, digits: int) -> str:
-        """Estimate and interval with their signs: for differences."""
+        """Format estimate and interval with their signs, for differences."""
         estimate, low, high = (f"{x:+.{digits}f}" for x in (self.estimate, self.low, self.high))
         return f"{estimate} [{low}, {high}]"
 

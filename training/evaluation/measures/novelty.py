@@ -1,8 +1,8 @@
-"""Novelty: is a class that nobody has named distinguished from those that are known?
+"""Novelty: is a class without labels distinguished from the known ones?
 
-Leave one class out: its glitches are hidden from the references, and so are the held-out glitches
-of the known classes. Both are scored by the service's own novelty score; the area under the ROC
-curve is the chance that a glitch of the hidden class looks more novel than a known one.
+One class at a time is left out of the references. Its glitches, and the held-out glitches of the
+known classes, are scored by the service's novelty score; the area under the ROC curve is the
+probability that a glitch of the hidden class looks more novel than a known one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from glitch.novelty import NEAREST, novelty_score
 from training.evaluation.probe import classes_with_groups
 
 Vectors = Float[np.ndarray, "glitch latent"]
-LEAST_GROUPS = 9  # of a class that is hidden in its turn
-# A mixed bag of what fits nowhere: never among the references, hidden like any other.
+LEAST_GROUPS = 9  # least number of groups of a class that is hidden
+# A mixture of unrelated glitches: never among the references, but hidden like any other class.
 MIXED = "None_of_the_Above"
 
 
 @dataclass(frozen=True)
 class Hidden:
-    """One class hidden."""
+    """The result for one hidden class."""
 
     label: str
     auroc: float  # 0.5 is chance, 1 perfect
@@ -42,15 +42,15 @@ def leave_one_class_out(
     *,
     least_groups: int = LEAST_GROUPS,
 ) -> list[Hidden]:
-    """AUROC of each class with enough groups, hidden in its turn.
+    """Compute the AUROC of each class with enough groups when it is hidden.
 
     Args:
         vectors: posterior means.
         labels: class of each glitch.
-        groups: near-identical copies share one.
-        is_reference: glitches that may be references; the others are asked. No group may be on
+        groups: near-identical copies share a group.
+        is_reference: glitches that may be references; the others are scored. No group may be on
             both sides.
-        least_groups: which classes take their turn.
+        least_groups: least number of groups of a class that is hidden.
 
     Raises:
         GlitchError: if a group is on both sides, or no class has enough groups.

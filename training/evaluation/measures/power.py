@@ -11,35 +11,35 @@ from scipy.stats import chi2, nct, t
 
 from glitch.errors import GlitchError
 
-LEVEL = 0.05  # two-sided: how often a difference is called where there is none
-POWER = 0.8  # how often one that is there is called
+LEVEL = 0.05  # two-sided significance level: probability of a false positive
+POWER = 0.8  # probability of detecting a true difference
 _MOST_PAIRS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Power:
-    """What pairs of runs of equal seeds say of a difference that one would see."""
+    """The power of pairs of runs with equal seeds to detect a given difference."""
 
-    difference: float  # to be seen
-    n_pairs: int  # that the spread is estimated from
-    mean: float  # of the differences that there are
+    difference: float  # to be detected
+    n_pairs: int  # number of pairs for the estimate of the spread
+    mean: float  # mean of the observed differences
     spread: float  # their standard deviation (n - 1)
-    power_now: float  # chance that so many pairs would show the difference
-    n_needed: int  # pairs that would show it with chance ``POWER``
-    n_needed_low: int  # the same, were the spread at the ends of its own 95 % interval
+    power_now: float  # probability that ``n_pairs`` detect the difference
+    n_needed: int  # pairs that detect it with probability ``POWER``
+    n_needed_low: int  # the same for the ends of the 95 % interval of the spread
     n_needed_high: int
 
 
 def power_of_pairs(first: Sequence[float], second: Sequence[float], difference: float) -> Power:
-    """The power of a two-sided paired t-test of ``first - second`` (Cohen 1988, chapter 2).
+    """Compute the power of a two-sided paired t-test of ``first - second`` (Cohen 1988, chapter 2).
 
     Args:
-        first: a figure of each seed's run.
-        second: of the other contender's run with the same seed.
-        difference: how large a true mean difference is to be seen, in the unit of the figures.
+        first: a score of each seed's run.
+        second: the score of the other contender's run with the same seed.
+        difference: the true mean difference to detect, in the unit of the scores.
 
     Raises:
-        GlitchError: if there are fewer than two pairs, they do not differ in anything, or
+        GlitchError: if there are fewer than two pairs, all pairs differ by the same amount, or
             ``difference`` is not positive.
     """
     if len(first) != len(second) or len(first) < 2:
@@ -65,7 +65,7 @@ def power_of_pairs(first: Sequence[float], second: Sequence[float], difference: 
 
 
 def power_of(n_pairs: int, effect: float) -> float:
-    """Chance that a two-sided paired t-test at ``LEVEL`` calls a difference.
+    """Compute the probability that a two-sided paired t-test at ``LEVEL`` detects a difference.
 
     Args:
         n_pairs: at least two.
@@ -77,7 +77,7 @@ def power_of(n_pairs: int, effect: float) -> float:
 
 
 def pairs_needed(effect: float) -> int:
-    """The least number of pairs whose test calls such an effect with chance ``POWER``."""
+    """Find the least number of pairs that detect an effect with probability ``POWER``."""
     low, high = 1, 2
     while power_of(high, effect) < POWER:
         if high > _MOST_PAIRS:

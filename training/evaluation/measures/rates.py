@@ -19,7 +19,7 @@ ACTIVE_VARIANCE = 0.01  # Burda, Grosse and Salakhutdinov 2016: variance of the 
 
 @dataclass(frozen=True, eq=False)
 class Rates:
-    """Means over glitches, nats. The distortion is of draws, so that the ELBO is one."""
+    """Means over glitches, nats. The distortion is of samples, so that ``elbo`` is a bound."""
 
     rate: float
     distortion: float
@@ -33,19 +33,19 @@ class Rates:
 
     @property
     def active_units(self) -> int:
-        """Latents whose posterior mean varies over glitches."""
+        """The number of latents whose posterior mean varies over glitches."""
         return int((self.variance_of_means > ACTIVE_VARIANCE).sum())
 
 
 @torch.inference_mode()
 def measure_rates(model: ViewsModel, pack: Pack, *, seed: int = 0, n_draws: int = 4) -> Rates:
-    """Rate and distortion of a pack, all views as input and as targets.
+    """Measure rate and distortion of a pack, with all views as input and as targets.
 
     Args:
-        model: put into evaluation mode by the caller.
+        model: in evaluation mode.
         pack: the glitches.
-        seed: of the draws.
-        n_draws: of the latent for each glitch; their distortions are averaged.
+        seed: of the samples.
+        n_draws: samples of the latent for each glitch; their distortions are averaged.
     """
     if len(pack) == 0:
         raise GlitchError("There is no glitch to measure a rate on.")
@@ -86,7 +86,7 @@ class CurvePoint:
     distortion: float
 
 
-# The hyperparameter along which each objective's curve runs.
+# The hyperparameter that orders each objective's curve.
 WEIGHTS = {
     "beta_vae": "beta",
     "beta_annealed": "beta_start",
@@ -99,5 +99,5 @@ WEIGHTS = {
 
 
 def in_order(points: Sequence[CurvePoint]) -> list[CurvePoint]:
-    """By objective, then hyperparameter, then seed: how the curve is drawn and saved."""
+    """Sort by objective, then hyperparameter, then seed, for the plot and the CSV."""
     return sorted(points, key=lambda point: (point.objective, point.value, point.seed))

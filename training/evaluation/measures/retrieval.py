@@ -18,8 +18,8 @@ class Retrieval:
     """How well neighbours agree in class; all in [0, 1], higher is better."""
 
     mean_average_precision: float  # at ``depth``, over all queries
-    balanced_mean_average_precision: float  # the mean over classes of the mean over their queries
-    nearest_accuracy: float  # share of queries whose very nearest is of their class
+    balanced_mean_average_precision: float  # mean over classes of the mean over their queries
+    nearest_accuracy: float  # fraction of queries whose nearest neighbour is of their class
     depth: int
     n_queries: int
 
@@ -27,18 +27,18 @@ class Retrieval:
 def retrieve(
     vectors: Vectors, labels: Sequence[str], groups: Sequence[str], *, depth: int = 10
 ) -> Retrieval:
-    """Every glitch asks all others, in plain Euclidean distance, as the service does.
+    """Query all glitches with every glitch, in Euclidean distance, as the service does.
 
-    Copies of the query's own group are left out of its answers. The average precision of a query
-    is the mean, over the right answers among the first ``depth``, of the precision down to each,
-    with as denominator the right answers that there could be (at most ``depth``). A query whose
-    class has no other group cannot be answered rightly and does not ask.
+    Copies in the query's own group are excluded. The average precision of a query is the mean, over
+    the correct results among the first ``depth``, of the precision down to each; the denominator is
+    the number of correct results possible (at most ``depth``). Glitches whose class has no other
+    group are not queries.
 
     Args:
         vectors: posterior means.
         labels: class of each glitch.
-        groups: near-identical copies share one.
-        depth: how many answers count.
+        groups: near-identical copies share a group.
+        depth: number of results that count.
 
     Raises:
         GlitchError: if no glitch has another of its class.
