@@ -1,4 +1,4 @@
-"""What tables and figures of a report share: data as CSV, tables as Markdown, colours."""
+"""Common output of tables and figures: CSV files, Markdown tables, colours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# Okabe and Ito 2008: told apart by colour-blind readers too; shapes and dashes double the message.
+# Okabe and Ito 2008: distinguishable for colour-blind readers; shapes and dashes repeat the
+# distinction.
 COLOURS = {
     "beta_vae": "#0072B2",
     "bottleneck": "#D55E00",
@@ -33,7 +34,9 @@ LATENT_COLOURS = (
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One line a row; columns are the first row's keys. Floats keep six significant digits."""
+    """Write one line per row; columns are the first row's keys. Floats have six significant
+    digits.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -45,7 +48,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, a line a row."""
+    """Format a Markdown table, one line per row."""
     lines = ["| " + " | ".join(header) + " |", "| " + " | ".join("---" for _ in header) + " |"]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines) + "\n"

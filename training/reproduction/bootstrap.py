@@ -10,7 +10,7 @@ import numpy as np
 from glitch.errors import GlitchError
 from training.evaluation.measures.interval import Interval
 
-_MOST_EXACT = 6  # up to so many seeds every resample is counted instead of drawn
+_MOST_EXACT = 6  # up to this number of seeds all resamples are enumerated
 
 
 def paired_bootstrap(
@@ -21,13 +21,13 @@ def paired_bootstrap(
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval:
-    """Interval of the mean of ``first - second``, resampling pairs.
+    """Compute an interval of the mean of ``first - second`` by resampling pairs.
 
-    With few seeds all resamples are enumerated, so nothing is random. Such an interval is narrow:
-    three pairs that agree in sign exclude zero, which by a sign test has one chance in four.
+    With few seeds all resamples are enumerated, so the result is deterministic. Such an interval is
+    narrow: three pairs of equal sign exclude zero, which by a sign test has a probability of 1/4.
 
     Raises:
-        GlitchError: if the two are not of one length, or empty.
+        GlitchError: if the two have different lengths, or are empty.
     """
     if len(first) != len(second) or not len(first):
         raise GlitchError("A paired comparison needs the same seeds, at least one, on both sides.")

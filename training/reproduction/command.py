@@ -1,4 +1,6 @@
-"""``glitch-discovery reproduce``: runs what is missing, then writes tables, figures, a report."""
+"""``glitch-discovery reproduce``: train the missing runs, then write tables, figures and a
+report.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,10 @@ _REPORTS: dict[str, Callable[[Workspace, Sequence[Run]], str]] = {
 
 @dataclass(frozen=True)
 class Sources:
-    """Where data come from that this project cannot ship; None stands for what replaces it."""
+    """Sources of data that this project cannot distribute; None selects the replacement."""
 
-    dsprites: Path | None = None  # the public npz; else re-rendered
-    chairs: Path | None = None  # folder of 3D Chairs pictures; else simulated glitches
+    dsprites: Path | None = None  # the public npz; None: re-rendered
+    chairs: Path | None = None  # folder of 3D Chairs pictures; None: simulated glitches
     real_images: Path = field(default=Path("../shared/data/gravityspy_images"))  # Table 1
 
 
@@ -52,25 +54,25 @@ def reproduce(
     is_report_only: bool = False,
     progress: Progress = lambda _done, _total, _note: None,
 ) -> Path | None:
-    """Reproduces ``targets`` into ``folder``; what is there already is not done again.
+    """Reproduce ``targets`` in ``folder``; existing results are not computed again.
 
     Args:
-        targets: of ``table1``, ``likelihoods``, ``table2``, ``grids``, ``fig1`` to ``fig4`` and
-            ``lemma``, or ``all`` that the paper has.
+        targets: any of ``table1``, ``likelihoods``, ``table2``, ``grids``, ``fig1`` to ``fig4`` and
+            ``lemma``, or ``all`` for those in the paper.
         tier: key of ``TIERS``.
-        folder: one directory of results; a tier's runs may not be mixed with another's.
-        jobs: trainings side by side.
-        sources: data that this project cannot ship.
-        budget: other steps or seeds than the tier's; the lemma's ladder keeps its own.
-        is_report_only: trains nothing: tables and figures from the runs that are finished.
-        progress: called with what is done, of how much, and what is under way.
+        folder: folder of the results; runs of different tiers cannot share one.
+        jobs: number of parallel training processes.
+        sources: data that this project cannot distribute.
+        budget: steps or seeds that differ from the tier's; does not apply to the lemma's ladder.
+        is_report_only: train nothing; make tables and figures from the finished runs.
+        progress: called with the amount done, the total, and the current activity.
 
     Returns:
         The report, or None if the work was stopped; the same call continues it.
 
     Raises:
         GlitchError: if a target or tier is unknown, data are missing or damaged, the folder holds
-            another tier, another command is at work in it, or a training went numerically wrong.
+            another tier, another command is using it, or a run diverged.
     """
     papers = set(ORDER) - set(BEYOND) if "all" in targets else set()
     wanted = tuple(target for target in ORDER if target in papers | set(targets))
@@ -91,11 +93,11 @@ def reproduce(
                 return _report_finished(place, wanted, given, wish)
             with one_at_a_time(folder):
                 return _reproduce(place, wanted, jobs, given, wish, progress)
-    except KeyboardInterrupt:  # outside a training, which ends by itself after saving
+    except KeyboardInterrupt:  # outside of training, which handles it by saving
         return None
 
 
-def _reproduce(  # noqa: PLR0917 - what was asked for, in its order
+def _reproduce(  # noqa: PLR0917 - the request, in its order
     place: Workspace,
     wanted: Sequence[str],
     jobs: int,
@@ -117,7 +119,7 @@ def _reproduce(  # noqa: PLR0917 - what was asked for, in its order
 
 
 def _report_finished(place: Workspace, wanted: Sequence[str], given: Sources, wish: Budget) -> Path:
-    """Sections from finished runs, each saying what is missing; others stay as they were."""
+    """Write the sections of finished runs, each listing what is missing; others stay unchanged."""
     for target in set(_ON_REAL) & set(wanted):
         text = _on_real(target, place, given, wish, is_report_only=True)
         if text is not None:
@@ -137,7 +139,7 @@ def _report_finished(place: Workspace, wanted: Sequence[str], given: Sources, wi
     return write_report(place, place.data_name, datetime.datetime.now(datetime.UTC))
 
 
-def _section(  # noqa: PLR0917 - what was asked for, in its order
+def _section(  # noqa: PLR0917 - the request, in its order
     place: Workspace, target: str, given: Sources, wish: Budget, jobs: int, progress: Progress
 ) -> str | None:
     if target in _REPORTS:
@@ -150,14 +152,14 @@ def _section(  # noqa: PLR0917 - what was asked for, in its order
     return _on_real(target, place, given, wish, jobs, progress)
 
 
-# What real glitches show, and the headings of these sections.
+# Targets on real glitches, with the headings of their sections.
 _ON_REAL = {
     "table1": "Table 1: a linear classifier on real glitches",
     "likelihoods": "Table 1 under other likelihoods of a pixel",
 }
 
 
-def _on_real(  # noqa: PLR0917 - what was asked for, in its order
+def _on_real(  # noqa: PLR0917 - the request, in its order
     target: str,
     place: Workspace,
     given: Sources,
@@ -183,13 +185,13 @@ def _on_real(  # noqa: PLR0917 - what was asked for, in its order
     if report is None:
         return None
     body = report.read_text(encoding="utf-8").split("\n", 1)[1].strip()
-    body = body.replace("\n## ", "\n### ").replace("](", "](table1/")  # it is a part here
+    body = body.replace("\n## ", "\n### ").replace("](", "](table1/")  # here it is a section
     heading = f"## {_ON_REAL[target]}\n\nIts files are in `table1/`."
     return f"{heading}\n\n{body}\n"
 
 
 def _claim(place: Workspace, wish: Budget) -> None:
-    """Keeps two tiers, other steps, or public and re-rendered data, from sharing a folder."""
+    """Prevent two tiers, other steps, or public and re-rendered data from sharing a folder."""
     data = "re-rendered" if place.npz is None else "public"
     steps = "" if wish.steps is None else f", {wish.steps} steps"
     mark = f"{place.tier.name}{steps}, dSprites {data}\n"

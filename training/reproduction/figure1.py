@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Row = dict[str, Any]
-_ONE_NAME = 0.08  # points nearer than 8 % in rate and distortion share a name
+_ONE_NAME = 0.08  # points closer than 8 % in rate and distortion share a label
 
 
 def report_figure1(place: Workspace, runs: Sequence[Run]) -> str:
-    """Writes ``fig1.csv`` and ``fig1.png`` and gives the section of the report."""
+    """Write ``fig1.csv`` and ``fig1.png``, and return the section of the report."""
     rows: list[Row] = []
     for run in runs:
         score = read_scores(place, run)
@@ -66,7 +66,7 @@ def _draw(place: Workspace, rows: list[Row]) -> None:
             _by_hyperparameter(distortion, kind, mine, "distortion", style)
         plane.set(title="Rate-distortion plane", xlabel="rate / nats", ylabel="distortion / nats")
         plane.set_xscale("log")
-        plane.margins(x=0.2, y=0.1)  # room for the names of the points
+        plane.margins(x=0.2, y=0.1)  # space for the labels of the points
         plane.legend()
         elbo.set(title="Negative ELBO (lower is better)", ylabel="nats")
         distortion.set(title="Distortion (lower is better)", ylabel="nats")
@@ -91,7 +91,7 @@ def _draw(place: Workspace, rows: list[Row]) -> None:
 
 
 def _curve(axes: Axes, kind: str, rows: list[Row], colour: str) -> None:
-    """The objective's line through the medians of each hyperparameter, in the rate's order."""
+    """Draw an objective's line through the medians of each hyperparameter, ordered by rate."""
     points = sorted(
         (
             float(np.median([row["rate"] for row in mine])),
@@ -107,7 +107,7 @@ def _curve(axes: Axes, kind: str, rows: list[Row], colour: str) -> None:
         axes.annotate(
             f"{FAMILY_OF[kind].symbol} = {', '.join(f'{value:g}' for value in sorted(values))}",
             (rate, lost),
-            xytext=(-5, -10) if is_annealed else (4, 4),  # it ends where beta = 1 does
+            xytext=(-5, -10) if is_annealed else (4, 4),  # it ends at the same point as beta = 1
             textcoords="offset points",
             ha="right" if is_annealed else "left",
             fontsize=6.5,
@@ -116,7 +116,7 @@ def _curve(axes: Axes, kind: str, rows: list[Row], colour: str) -> None:
 
 
 def _named(points: list[tuple[float, float, float]]) -> list[tuple[float, float, list[float]]]:
-    """Points with what to call them: those that would be written over each other have one name."""
+    """Group points for labelling, so that labels do not overlap."""
     named: list[tuple[float, float, list[float]]] = []
     for rate, lost, value in points:
         for other_rate, other_lost, values in named:
@@ -131,7 +131,9 @@ def _named(points: list[tuple[float, float, float]]) -> list[tuple[float, float,
 def _by_hyperparameter(
     axes: Axes, kind: str, rows: list[Row], key: str, style: dict[str, Any]
 ) -> None:
-    """Every run as a point, a line through the medians; the three objectives beside each other."""
+    """Draw every run as a point, and a line through the medians, the objectives next to each
+    other.
+    """
     shift = 0.12 * (MAIN_KINDS.index(kind) - 1)
     medians: list[tuple[float, float]] = []
     for place, value in enumerate(FAMILY_OF[kind].values):
@@ -163,7 +165,7 @@ def _table(runs: Sequence[Run], rows: list[Row]) -> str:
 
 
 def _order(runs: Sequence[Run]) -> Callable[[str], tuple[int, float, float]]:
-    """Objectives in the order of MAIN_KINDS, then by hyperparameter."""
+    """Return a sort key: objectives in the order of MAIN_KINDS, then by hyperparameter."""
     places = {run.label: (MAIN_KINDS.index(run.kind), run.value, run.gamma or 0.0) for run in runs}
     return lambda label: places[label]
 
@@ -175,7 +177,7 @@ def _spread(values: list[float]) -> str:
 
 
 def _verdict(runs: Sequence[Run], rows: list[Row]) -> str:
-    """Paired differences at the main hyperparameters: the paper's claim on reconstruction."""
+    """Compare at the main hyperparameters, in pairs: the paper's claim on reconstruction."""
     found: dict[str, dict[int, Row]] = {}
     for run, row in zip(runs, rows, strict=True):
         found.setdefault(run.label, {})[run.seed] = row

@@ -1,4 +1,4 @@
-"""Figure 2: KL of each latent from the prior while training, annealed beside Bottleneck."""
+"""Figure 2: KL of each latent from the prior during training, annealed and Bottleneck."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from training.reproduction.artefacts import LATENT_COLOURS, write_csv
 from training.reproduction.plan import Run
 from training.reproduction.runs import Workspace
 
-_WINDOW = 5  # logged steps in the running mean: one batch's KL is noisy
-USED = 0.1  # nats: a latent is counted as in use from here
+_WINDOW = 5  # logged steps in the running mean, because a batch's KL is noisy
+USED = 0.1  # nats: least KL of a latent in use
 
 
 def report_figure2(place: Workspace, runs: Sequence[Run]) -> str:
-    """Writes ``fig2.csv`` and ``fig2.png`` and gives the section of the report."""
+    """Write ``fig2.csv`` and ``fig2.png``, and return the section of the report."""
     histories = {run: kl_history(place, run) for run in runs}
     write_csv(
         place.folder / "fig2.csv",
@@ -48,7 +48,7 @@ def report_figure2(place: Workspace, runs: Sequence[Run]) -> str:
 def kl_history(
     place: Workspace, run: Run
 ) -> tuple[Float64[np.ndarray, " logged"], Float64[np.ndarray, "logged latent"]]:
-    """Logged steps, and the KL in nats of each latent at each, smoothed."""
+    """Return logged steps, and the smoothed KL in nats of each latent at each."""
     entries = logged_entries(place.run_folder(run) / METRICS_FILE)
     n_latent = sum(name.startswith("kl.") for name in entries[0])
     steps = np.array([entry["step"] for entry in entries], dtype=np.float64)
@@ -60,7 +60,7 @@ def kl_history(
 
 
 def opening_steps(steps: np.ndarray, kl: np.ndarray) -> list[int]:
-    """The step from which each latent that ends in use stays in use, in order."""
+    """Return the step from which each latent in use at the end stays in use, in order."""
     opened = []
     for column in kl.T:
         unused = np.nonzero(column < USED)[0]

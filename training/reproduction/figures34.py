@@ -1,4 +1,4 @@
-"""Figure 3 (traversals on dSprites) and figure 4 (on 3D Chairs, or what stands in for them)."""
+"""Figure 3 (traversals on dSprites) and figure 4 (on 3D Chairs or their replacement)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STAND_IN_PER_CLASS = {"smoke": 1, "reduced": 8, "paper": 40}
 
 
 def report_figure3(place: Workspace, runs: Sequence[Run]) -> str:
-    """Writes ``fig3.png`` and ``fig3.csv`` and gives the section of the report."""
+    """Write ``fig3.png`` and ``fig3.csv``, and return the section of the report."""
     [run] = runs
     pictures = place.dsprites()
     _, model, _ = load_picture_run(place.run_folder(run))
@@ -48,13 +48,13 @@ def report_figure3(place: Workspace, runs: Sequence[Run]) -> str:
 def report_figure4(
     place: Workspace, chairs: Path | None, on_step: Callable[[int], None] = lambda _step: None
 ) -> str | None:
-    """Trains on chairs, or on simulated glitches in their place; writes ``fig4`` and its section.
+    """Train on chairs, or on simulated glitches instead, and write ``fig4`` and its section.
 
     Returns:
-        The section of the report, or None if the training was stopped before its end.
+        The section of the report, or None if training was stopped before its end.
 
     Raises:
-        FormatError: if the folder of chairs is missing or holds what is no picture.
+        FormatError: if the folder of chairs is missing or has a file that is not a picture.
     """
     tier = place.tier
     pictures: PictureSet
@@ -92,7 +92,7 @@ def report_figure4(
 
 
 def _stand_in(place: Workspace) -> GreyPictures:
-    """Simulated glitches' shortest views, averaged to the tier's size; kept in a file."""
+    """Simulate glitches and store their shortest views, averaged to the tier's size."""
     per_class = _STAND_IN_PER_CLASS[place.tier.name]
     path = place.folder / DATA_FOLDER / f"simulated-{place.tier.side}.npy"
     if not path.exists():

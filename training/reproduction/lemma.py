@@ -1,9 +1,9 @@
-"""Lemma 3.1 checked numerically: rate rises and distortion falls as beta falls and as C rises.
+"""Numerical check of Lemma 3.1: rate rises and distortion falls as beta falls and as C rises.
 
 Three checks. *Exact*: the linear-Gaussian VAE, whose optimum is known in closed form. *Trained*:
-the same model by gradients, which must land on those optima. *Ladder*: the paper's network on a
-few dSprites pictures, each rung started from the weights of the one before; optima are then only
-approached, so this is evidence and no proof.
+the same model trained by gradients, which must reach those optima. *Ladder*: the paper's network on
+a few dSprites pictures, each step of the ladder started from the weights of the previous one;
+optima are then only approached, so this is evidence and not a proof.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ from training.reproduction.plan import Run
 from training.reproduction.runs import Workspace
 from training.reproduction.scores import rate_and_distortion
 
-# In the order in which the lemma says that rate rises.
+# In the order of rising rate, according to the lemma.
 BETAS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5)
 LINEAR_CAPACITIES = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0)
 LADDER_CAPACITIES = (2.0, 5.0, 10.0, 15.0, 20.0, 25.0)
-LARGE_GAMMA = 50.0  # above the steepest slope of the linear case's curve, 36
+LARGE_GAMMA = 50.0  # above the largest slope of the linear case's curve, 36
 LADDER_GAMMA = 30.0
 SMALL_GAMMA = 1.0
-COLLAPSED_BETAS = (64.0, 40.0)  # both above the largest eigenvalue over the noise variance, 36
+COLLAPSED_BETAS = (64.0, 40.0)  # both above largest eigenvalue / noise variance, 36
 _LADDER_PICTURES = 256
 _FOLDER = "lemma"
 
 
 @dataclass(frozen=True)
 class LadderSteps:
-    """How long each model is trained."""
+    """The number of training steps of each model."""
 
-    linear: int  # a rung of the linear model
-    first: int  # the network, before its rungs
-    rung: int  # of the network
+    linear: int  # each rung of the linear model
+    first: int  # the network, before its first rung
+    rung: int  # each rung of the network
 
 
 _STEPS = {
@@ -67,7 +67,7 @@ _STEPS = {
 
 @dataclass(frozen=True)
 class Ladder:
-    """A sequence of points, lowest rate first by the lemma."""
+    """A sequence of points, in the order of rising rate according to the lemma."""
 
     check: str  # "exact", "trained" or "ladder"
     knob: str  # "beta" or "capacity"
@@ -76,7 +76,7 @@ class Ladder:
 
 
 def exact_ladders(case: LinearCase) -> list[Ladder]:
-    """Closed-form optima."""
+    """Compute closed-form optima."""
     betas = tuple(best_of_beta(case, beta) for beta in BETAS)
     capacities = tuple(best_of_capacity(case, c, LARGE_GAMMA) for c in LINEAR_CAPACITIES)
     return [
@@ -86,7 +86,9 @@ def exact_ladders(case: LinearCase) -> list[Ladder]:
 
 
 def trained_ladder(case: LinearCase, n_steps: int, seed: int = 0) -> Ladder:
-    """The linear model by gradients, from the lowest beta up, each from the one before."""
+    """Train the linear model by gradients, from the lowest beta up, each from the previous
+    weights.
+    """
     model = LinearVAE(case, seed)
     points = [model.train(beta=beta, n_steps=n_steps) for beta in reversed(BETAS)]
     return Ladder("trained", "beta", BETAS, tuple(reversed(points)))
@@ -95,11 +97,12 @@ def trained_ladder(case: LinearCase, n_steps: int, seed: int = 0) -> Ladder:
 def picture_ladder(
     place: Workspace, knob: str, steps: LadderSteps, on_rung: Callable[[str], None]
 ) -> Ladder:
-    """The paper's network on 256 dSprites pictures, warm-started from rung to rung.
+    """Train the paper's network on 256 dSprites pictures, each rung started from the previous
+    weights.
 
-    Rate is taken away from rung to rung: a model that starts with too little never finds a use
-    for it, and one that is forced to a rate before it has learnt spends that rate on nothing.
-    Early rungs have been trained least, which works against the lemma, not for it.
+    The rate decreases from rung to rung: a model that starts with too little rate never learns to
+    use it, and a model forced to a rate before it has learnt uses it for nothing. Early rungs are
+    trained least, which works against the lemma, not for it.
     """
     everything = place.dsprites()
     chosen = np.random.default_rng(0).integers(len(everything), size=_LADDER_PICTURES)
@@ -136,7 +139,7 @@ def picture_ladder(
 
 
 def report_lemma(place: Workspace, on_rung: Callable[[str], None] = lambda _rung: None) -> str:
-    """Runs the checks, writes ``lemma.csv`` and ``lemma.png``, and gives the section."""
+    """Run the checks, write ``lemma.csv`` and ``lemma.png``, and return the section."""
     case = LinearCase()
     steps = _STEPS[place.tier.name]
     ladders = exact_ladders(case)
@@ -164,7 +167,7 @@ def report_lemma(place: Workspace, on_rung: Callable[[str], None] = lambda _rung
 
 
 def _kept(place: Workspace, name: str, climb: Callable[[], Ladder]) -> Ladder:
-    """A ladder from its file, or climbed now and kept: a stopped reproduction repeats at most one.
+    """Read a ladder from its file, or compute and store it: a stopped run repeats at most one.
 
     Raises:
         FormatError: if the file is damaged.

@@ -1,9 +1,9 @@
-"""A VAE whose best rate and distortion are known exactly: linear, Gaussian, of k latents.
+"""A VAE with exactly known optimal rate and distortion: linear, Gaussian, with k latents.
 
 The data are Gaussian with covariance eigenvalues ``l_i``; the decoder is linear with fixed noise
-variance ``v``. Then the best weights at a given beta waterfill (Cover and Thomas 2006, section
-10.3): a direction is worth a latent while ``l_i > beta v``, and is then kept up to an error
-``beta v``. The k largest directions are used, so that the capacity is finite. In nats
+variance ``v``. The optimal weights at a given beta are found by waterfilling (Cover and Thomas
+2006, section 10.3): a direction uses a latent if ``l_i > beta v``, and then has an error of ``beta
+v``. The k largest directions are used, so that the capacity is finite. In nats
 
     R(beta) = sum_{i <= k} max(0, log(l_i / (beta v)) / 2)
     D(beta) = (sum_{i <= k} min(l_i, beta v) + sum_{i > k} l_i) / (2 v) + d log(2 pi v) / 2
@@ -50,7 +50,9 @@ class Point:
 
 
 def best_of_beta(case: LinearCase, beta: float) -> Point:
-    """The minimum of ``D + beta R`` over all linear encoders and decoders; beta is positive."""
+    """Return the minimum of ``D + beta R`` over all linear encoders and decoders; beta is
+    positive.
+    """
     spectrum = np.sort(np.asarray(case.eigenvalues))[::-1]
     used, unused = spectrum[: case.n_latent], spectrum[case.n_latent :]
     level = beta * case.variance
@@ -61,11 +63,11 @@ def best_of_beta(case: LinearCase, beta: float) -> Point:
 
 
 def best_of_capacity(case: LinearCase, capacity: float, gamma: float) -> Point:
-    """The minimum of ``D + gamma |R - C|``.
+    """Return the minimum of ``D + gamma |R - C|``.
 
-    Up to ``C`` more rate lowers both terms. Beyond it a nat costs gamma and saves the slope of the
-    curve, so that the optimum is ``C`` only where the slope there is at most gamma; else it is the
-    beta-VAE's of ``beta = gamma``, whatever ``C``.
+    Below ``C`` more rate lowers both terms. Above it a nat costs gamma and saves the slope of the
+    curve, so the optimum is at ``C`` only if the slope there is at most gamma; otherwise it is that
+    of the beta-VAE with ``beta = gamma``, independent of ``C``.
     """
     free = best_of_beta(case, gamma) if gamma > 0 else Point(math.inf, -math.inf)
     if free.rate >= capacity:
@@ -78,7 +80,9 @@ def best_of_capacity(case: LinearCase, capacity: float, gamma: float) -> Point:
 
 
 class LinearVAE:
-    """The same model with free weights, trained by gradients on exact expectations (no draws)."""
+    """The same model with free weights, trained by gradients on exact expectations (no
+    sampling).
+    """
 
     def __init__(self, case: LinearCase, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -94,7 +98,7 @@ class LinearVAE:
             weight.requires_grad_()
 
     def rate_and_distortion(self) -> tuple[Tensor, Tensor]:
-        """Both in nats, exact for Gaussian data."""
+        """Compute both in nats, exact for Gaussian data."""
         d, k = self.decoder.shape
         spread = self.log_variance.exp()
         means = self.encoder @ self.covariance @ self.encoder.T
@@ -113,7 +117,7 @@ class LinearVAE:
         gamma: float = 0.0,
         n_steps: int = 2_000,
     ) -> Point:
-        """Adam with a rate that falls to zero, from wherever the weights are."""
+        """Train with Adam from the current weights; the learning rate falls to zero."""
         optimiser = Adam([self.encoder, self.decoder, self.log_variance], lr=0.02)
         for step in range(n_steps):
             optimiser.param_groups[0]["lr"] = 0.02 * (1 - step / n_steps) ** 2
@@ -131,9 +135,9 @@ def is_ordered(points: Sequence[Point], *, is_strict: bool, tolerance: float = 0
     """Whether rate rises and distortion falls from each point to the next.
 
     Args:
-        points: in the order in which the lemma says that rate rises.
+        points: in the order of rising rate, according to the lemma.
         is_strict: equal neighbours count as a violation.
-        tolerance: nats by which a neighbour may be on the wrong side.
+        tolerance: nats by which a neighbour may violate the order.
     """
     steps = [
         (later.rate - earlier.rate, earlier.distortion - later.distortion)

@@ -1,4 +1,4 @@
-"""Which runs a tier consists of: the paper's grid of objectives, hyperparameters and seeds."""
+"""The runs of each tier: the paper's grid of objectives, hyperparameters and seeds."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Family:
 
     kind: str  # key of training.core.objectives.OBJECTIVES
     label: str
-    symbol: str  # of the hyperparameter, as the paper prints it
-    parameter: str  # the objective's name for it
+    symbol: str  # of the hyperparameter, as in the paper
+    parameter: str  # its name in our objective
     values: tuple[float, ...]  # the paper's grid
-    main: float  # the one that represents it where not the whole grid is run
+    main: float  # used where the grid is not run completely
 
     def settings(self, value: float, gamma: float | None, tier: Tier) -> ObjectiveConfig:
-        """The objective with that hyperparameter, its schedule as long as the tier's."""
+        """Build the objective with a hyperparameter, and the schedule of the tier."""
         parameters: dict[str, float] = {self.parameter: value}
         if self.kind == "bottleneck":
             parameters["growth_steps"] = tier.annealing_steps
@@ -41,39 +41,39 @@ FAMILIES = (
     Family("beta_annealed", "β-Annealed", "β₀", "beta_start", (5, 25, 50), 50),
 )
 FAMILY_OF = {family.kind: family for family in FAMILIES}
-MAIN_KINDS = ("beta_vae", "bottleneck", "beta_annealed")  # what the paper's claim compares
+MAIN_KINDS = ("beta_vae", "bottleneck", "beta_annealed")  # compared in the paper's claim
 
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """One training: an objective, its hyperparameter, and a seed."""
+    """One trained model: an objective, its hyperparameter, and a seed."""
 
     kind: str
     value: float
     seed: int
-    gamma: float | None = None  # of a Bottleneck, where it is not the tier's
+    gamma: float | None = None  # of a Bottleneck, if it differs from the tier's
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of its folder."""
         gamma = "" if self.gamma is None else f"-gamma{self.gamma:g}"
         return f"{self.kind}-{self.value:g}{gamma}-seed{self.seed}"
 
     @property
     def label(self) -> str:
-        """Objective and hyperparameter as figures and tables print them."""
+        """Objective and hyperparameter as printed in figures and tables."""
         family = FAMILY_OF[self.kind]
         gamma = "" if self.gamma is None else f" (γ = {self.gamma:g})"  # noqa: RUF001 - Greek
         return f"{family.label} {family.symbol} = {self.value:g}{gamma}"
 
     @property
     def is_main(self) -> bool:
-        """Whether it takes part in the comparison that the paper's claim is about."""
+        """Whether it is part of the paper's main comparison."""
         is_represented = self.value == FAMILY_OF[self.kind].main and self.gamma is None
         return self.kind in MAIN_KINDS and is_represented
 
     def config(self, tier: Tier, data: str) -> PictureConfig:
-        """Everything that fixes this run's numbers. Runs of one seed see the same batches."""
+        """Build the full configuration of this run. Runs of one seed get the same batches."""
         return PictureConfig(
             name=f"{self.kind}-{self.value:g}".replace(".", "_"),
             data=data,
@@ -93,7 +93,9 @@ class Run:
 
 
 def main_runs(tier: Tier) -> list[Run]:
-    """The paper's three objectives at their main hyperparameter, seed by seed, so paired."""
+    """List the paper's three objectives at their main hyperparameter, seed by seed, to be
+    paired.
+    """
     return [
         Run(kind, FAMILY_OF[kind].main, seed)
         for seed in range(tier.main_seeds)
@@ -102,7 +104,7 @@ def main_runs(tier: Tier) -> list[Run]:
 
 
 def figure1_runs(tier: Tier) -> list[Run]:
-    """Every hyperparameter of the three objectives; most important first."""
+    """List every hyperparameter of the three objectives, most important first."""
     rest = [
         Run(kind, value, seed)
         for seed in range(tier.other_seeds)
@@ -113,26 +115,28 @@ def figure1_runs(tier: Tier) -> list[Run]:
 
 
 def gamma_runs(tier: Tier) -> list[Run]:
-    """The Bottleneck at its main C with the other gamma."""
+    """List the Bottleneck at its main C with the other gamma."""
     value = FAMILY_OF["bottleneck"].main
     return [Run("bottleneck", value, seed, tier.other_gamma) for seed in range(tier.other_seeds)]
 
 
 def figure2_runs(tier: Tier) -> list[Run]:
-    """One annealed run and one Bottleneck."""
+    """List one annealed run and one Bottleneck."""
     return [
         Run("beta_annealed", tier.figure2_beta, 0),
         Run("bottleneck", FAMILY_OF["bottleneck"].main, 0),
     ]
 
 
-def figure3_runs(tier: Tier) -> list[Run]:  # noqa: ARG001 - plans are asked alike
-    """The annealed run that is traversed."""
+def figure3_runs(tier: Tier) -> list[Run]:  # noqa: ARG001 - all plans have the same signature
+    """List the annealed run that is traversed."""
     return [Run("beta_annealed", FAMILY_OF["beta_annealed"].main, 0)]
 
 
 def table2_runs(tier: Tier) -> list[Run]:
-    """All seven objectives, the whole grid of each in some tiers; figure 1's other values last."""
+    """List all seven objectives, in some tiers with their whole grid; figure 1's other values
+    last.
+    """
     others = [
         Run(family.kind, value, seed)
         for seed in range(tier.other_seeds)
@@ -143,7 +147,7 @@ def table2_runs(tier: Tier) -> list[Run]:
 
 
 def grid_runs(tier: Tier) -> list[Run]:
-    """The whole grid of the objectives beside the three that the paper compares, seed by seed."""
+    """List the whole grid of the objectives that are not in the main comparison, seed by seed."""
     return [
         Run(family.kind, value, seed)
         for seed in range(tier.main_seeds)

@@ -1,4 +1,4 @@
-"""The Markdown report: how it was run, then one section for each table and figure that is there."""
+"""The Markdown report: the settings, then one section for each finished table and figure."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import torch
 from training.reproduction.runs import Workspace
 
 ORDER = ("table1", "likelihoods", "table2", "grids", "fig1", "fig2", "fig3", "fig4", "lemma")
-BEYOND = ("likelihoods", "grids")  # "all" does not mean them: not in the paper, or hours more
+BEYOND = ("likelihoods", "grids")  # not part of "all": not in the paper, or hours longer
 REPORT_FILE = "report.md"
 _SECTIONS = "sections"
 
 
 def keep_section(place: Workspace, target: str, text: str) -> None:
-    """Keeps the section of one target, so that others can be added later."""
+    """Store the section of one target, so that others can be added later."""
     folder = place.folder / _SECTIONS
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{target}.md").write_text(text, encoding="utf-8")
 
 
 def write_report(place: Workspace, data: str, now: datetime.datetime) -> Path:
-    """Joins the sections that exist; gives the report's path."""
+    """Join the existing sections, and return the report's path."""
     tier = place.tier
     part = "" if tier.grid_stride == 1 else f", one in {tier.grid_stride} orientations, x and y"
     grid = f"grid{part}"

@@ -1,4 +1,4 @@
-"""Trains and scores the runs of a plan, several side by side, each resumable."""
+"""Training and scoring of the runs of a plan, several in parallel, each resumable."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ RUNS_FOLDER, DATA_FOLDER = "runs", "data"
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a reproduction keeps what it makes, and which data it uses."""
+    """Folder, tier and data of a reproduction."""
 
     folder: Path
     tier: Tier
-    npz: Path | None = None  # public dSprites; our re-rendering if None
+    npz: Path | None = None  # public dSprites; None: our re-rendering
 
     def dsprites(
         self, on_progress: Callable[[int], None] = lambda _images: None
     ) -> DSpritesPictures:
-        """The data, read or rendered at the first request."""
+        """Open the data, read or rendered at the first request."""
         return open_dsprites(
             self.folder / DATA_FOLDER,
             side=self.tier.side,
@@ -43,16 +43,16 @@ class Workspace:
 
     @property
     def data_name(self) -> str:
-        """What results call the data, without reading or rendering it."""
+        """The data's name in results, without reading or rendering them."""
         return dsprites_name(npz=self.npz, orientation_stride=self.tier.orientation_stride)
 
     def run_folder(self, run: Run) -> Path:
-        """Where that run keeps its state, log and scores."""
+        """Return the folder of a run's state, log and scores."""
         return self.folder / RUNS_FOLDER / run.name
 
 
 def perform(place: Workspace, run: Run, on_step: OnStep = lambda _step: None) -> bool:
-    """Trains one run to its end and scores it, or continues where it was.
+    """Train one run to its end and score it, or continue it.
 
     Returns:
         False if it was stopped before its end; the same call continues it.
@@ -74,19 +74,19 @@ def perform(place: Workspace, run: Run, on_step: OnStep = lambda _step: None) ->
 
 
 def perform_all(place: Workspace, runs: Sequence[Run], *, jobs: int, progress: Progress) -> bool:
-    """Performs every run, ``jobs`` at a time.
+    """Train and score every run, ``jobs`` at a time.
 
     Args:
-        place: where.
-        runs: the first ones start first.
-        jobs: processes; with one, runs are done in this process.
-        progress: called with the steps done, those of all runs together, and what is under way.
+        place: folder, tier and data.
+        runs: in the order in which they start.
+        jobs: number of processes; with one, runs are trained in this process.
+        progress: called with the steps done, the total of all runs, and the current activity.
 
     Returns:
         False if the work was stopped; the same call continues it.
 
     Raises:
-        GlitchError: if a run cannot be continued or went numerically wrong; the others are saved.
+        GlitchError: if a run cannot be continued or diverged; the others are saved.
     """
     place.dsprites(lambda _images: progress(0, None, "preparing dSprites"))
     works = [
@@ -97,7 +97,7 @@ def perform_all(place: Workspace, runs: Sequence[Run], *, jobs: int, progress: P
 
 
 def read_scores(place: Workspace, run: Run) -> dict[str, Any]:
-    """The scores of a performed run."""
+    """Read the scores of a finished run."""
     path = place.run_folder(run) / SCORES_FILE
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found

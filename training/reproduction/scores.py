@@ -1,4 +1,4 @@
-"""What a finished run is worth: rate, distortion, ELBO, and the six metrics of disentanglement."""
+"""Scores of a finished run: rate, distortion, ELBO, and the six metrics of disentanglement."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ METRICS = {
     "modularity": "Modularity",
     "sap": "SAP",
 }
-_JUDGE_SEED = 20_201_206  # the same pictures and the same noise for every run
+_JUDGE_SEED = 20_201_206  # same pictures and noise for every run
 _CHUNK = 256
 _N_LIVE = 1_024
 
 
 @dataclass(frozen=True)
 class RateAndDistortion:
-    """Means over pictures, nats, with one draw of the latent for each picture."""
+    """Means over pictures, nats, with one sample of the latent for each picture."""
 
     rate: float
     distortion: float
@@ -59,7 +59,7 @@ class RateAndDistortion:
 def rate_and_distortion(
     model: PictureVAE, pictures: PictureSet, n_pictures: int
 ) -> RateAndDistortion:
-    """Rate and distortion of pictures drawn evenly from the set, in single precision."""
+    """Measure rate and distortion of pictures drawn uniformly from the set, in single precision."""
     rng = np.random.default_rng(_JUDGE_SEED)
     indices = rng.integers(len(pictures), size=n_pictures)
     generator = torch.Generator().manual_seed(_JUDGE_SEED)
@@ -77,7 +77,7 @@ def rate_and_distortion(
 
 @torch.inference_mode()
 def encode_grid(model: PictureVAE, pictures: DSpritesPictures, stride: int) -> EncodedGrid:
-    """Posterior means of dSprites: every ``stride``-th orientation, x and y; all of the rest."""
+    """Encode dSprites: every ``stride``-th orientation, x and y, and all other factor values."""
     everything = np.arange(len(pictures)).reshape(pictures.factor_sizes)
     chosen = everything[:, :, ::stride, ::stride, ::stride]
     flat = chosen.ravel()
@@ -89,7 +89,7 @@ def encode_grid(model: PictureVAE, pictures: DSpritesPictures, stride: int) -> E
 
 
 def disentanglement(grid: EncodedGrid, n_points: int, seed: int = 0) -> dict[str, float]:
-    """All six metrics (higher is better), and Modularity over live latents beside its reference."""
+    """Compute all six metrics (higher is better), and Modularity over live latents."""
     draws = [np.random.default_rng([seed, index]) for index in range(len(METRICS))]
     sizes = {"n_train": n_points, "n_test": n_points // 2}
     modular = modularity(grid, draws[4], n_points=n_points)
@@ -108,9 +108,10 @@ def disentanglement(grid: EncodedGrid, n_points: int, seed: int = 0) -> dict[str
 
 @torch.inference_mode()
 def live_channels(model: PictureVAE, pictures: PictureSet) -> list[int]:
-    """Of each convolution of the encoder, channels whose ReLU lets anything of any picture pass.
+    """Count the channels of each encoder convolution whose ReLU is active for any picture.
 
-    One that never does has no gradient and stays dead; a strong pull to the prior kills many.
+    A channel that is never active has no gradient and stays dead; a strong pull to the prior kills
+    many.
     """
     indices = np.random.default_rng(_JUDGE_SEED).integers(len(pictures), size=_N_LIVE)
     shown = torch.from_numpy(pictures.pictures(indices))
@@ -125,10 +126,10 @@ def live_channels(model: PictureVAE, pictures: PictureSet) -> list[int]:
 
 
 def score_run(folder: Path, pictures: DSpritesPictures, tier: Tier) -> dict[str, Any]:
-    """Scores of a finished run, from its folder if they are there already, else measured and kept.
+    """Read the scores of a finished run from its folder, or compute and store them.
 
     Raises:
-        FormatError: if the scores on disk are no JSON.
+        FormatError: if the stored scores are not JSON.
     """
     path = folder / SCORES_FILE
     _, model, step = load_picture_run(folder)
@@ -138,7 +139,7 @@ def score_run(folder: Path, pictures: DSpritesPictures, tier: Tier) -> dict[str,
         except ValueError as error:
             raise FormatError(f"{path} is damaged: delete it, it is measured again.") from error
         if kept["step"] == step:
-            if "live_channels" not in kept:  # scored before they were counted
+            if "live_channels" not in kept:  # scored by a version without this count
                 kept["live_channels"] = live_channels(model, pictures)
                 _keep(path, kept)
             return kept

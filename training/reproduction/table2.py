@@ -1,4 +1,4 @@
-"""Table 2: six metrics of disentanglement on dSprites, the paper's number beside ours."""
+"""Table 2: six metrics of disentanglement on dSprites, ours and the paper's."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _READING = (
 
 
 def report_table2(place: Workspace, runs: Sequence[Run]) -> str:
-    """Writes ``table2.csv`` and gives the section of the report."""
+    """Write ``table2.csv``, and return the section of the report."""
     found = {run: read_scores(place, run) for run in runs}
     _write(place, "table2.csv", found)
     return (
@@ -59,7 +59,9 @@ def report_table2(place: Workspace, runs: Sequence[Run]) -> str:
 
 
 def report_grids(place: Workspace, runs: Sequence[Run]) -> str:
-    """Writes ``grids.csv`` and gives the section: Table 2's other objectives, their whole grids."""
+    """Write ``grids.csv``, and return the section on the whole grids of Table 2's other
+    objectives.
+    """
     found = {run: read_scores(place, run) for run in runs}
     _write(place, "grids.csv", found)
     return f"## Table 2: the grids of the other objectives\n\n{_READING}\n\n{_table(found)}"
@@ -81,7 +83,7 @@ def _write(place: Workspace, name: str, found: Mapping[Run, Mapping[str, Any]]) 
 
 
 def _table(found: Mapping[Run, Mapping[str, Any]]) -> str:
-    """A row for each objective and hyperparameter that was run, over its seeds."""
+    """Format a row for each objective and hyperparameter that was run, over its seeds."""
     rows: list[list[str]] = []
     for family in FAMILIES:
         for value in family.values:
@@ -111,7 +113,7 @@ def _table(found: Mapping[Run, Mapping[str, Any]]) -> str:
 
 
 def _differences(place: Workspace, runs: Sequence[Run]) -> str:
-    """Paired differences of the annealed objective from the other two, metric by metric."""
+    """Compare the annealed objective with the other two, metric by metric, in pairs."""
     ours = "beta_annealed"
     scores = {
         kind: {

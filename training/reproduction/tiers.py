@@ -14,22 +14,22 @@ class Tier:
 
     name: str
     side: int  # pixels of dSprites
-    orientation_stride: int  # more than one leaves orientations of dSprites out altogether
+    orientation_stride: int  # only every n-th orientation of dSprites is used
     steps: int
     annealing_steps: int  # T of beta and of C
     batch_size: int
     learning_rate: float
-    main_seeds: int  # paired seeds of the three objectives that the paper compares
+    main_seeds: int  # paired seeds of the main comparison
     other_seeds: int  # of the rest of the grid
-    is_full_grid: bool  # or one hyperparameter for each objective outside the main comparison
+    is_full_grid: bool  # False: one hyperparameter for each objective outside the main comparison
     log_every: int
-    grid_stride: int  # metrics see every so many values of orientation, x and y
-    n_judged: int  # pictures that rate and distortion are averaged over
+    grid_stride: int  # metrics use every n-th value of orientation, x and y
+    n_judged: int  # pictures for rate and distortion
     n_points: int  # training points of the metrics; half as many test points
-    figure2_beta: float  # beta_0 of the annealing that figure 2 follows
-    bottleneck_gamma: float  # the paper leaves it unsaid
-    other_gamma: float  # one more, at the main C, because the verdict hangs on it
-    device: str = "cpu"  # of its trainings
+    figure2_beta: float  # beta_0 of the annealed run in figure 2
+    bottleneck_gamma: float  # not given in the paper
+    other_gamma: float  # a second value, at the main C, because the result depends on it
+    device: str = "cpu"  # of all its runs
 
 
 TIERS = {
@@ -94,7 +94,7 @@ TIERS = {
 
 
 def tier_named(name: str) -> Tier:
-    """The tier of that name.
+    """Return the tier with this name.
 
     Raises:
         GlitchError: if there is none.
@@ -105,7 +105,7 @@ def tier_named(name: str) -> Tier:
 
 
 def with_budget(tier: Tier, budget: Budget) -> Tier:
-    """The tier with other steps (schedules in proportion) or seeds everywhere, on that device."""
+    """Replace steps (schedules in proportion), seeds and device of a tier."""
     tier = replace(tier, device=budget.device)
     if budget.steps is not None:
         annealing = max(1, round(budget.steps * tier.annealing_steps / tier.steps))

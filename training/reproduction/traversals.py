@@ -17,23 +17,25 @@ from training.evaluation.disentanglement.information import information_matrix
 from training.reproduction.artefacts import write_csv
 from training.reproduction.scores import encode_grid
 
-DEAD_DEVIATION = 0.05  # of the posterior mean over the data: the metrics' own limit
+DEAD_DEVIATION = 0.05  # standard deviation of the posterior mean over the data, as in the metrics
 _N_EXAMPLES = 8
-_GREY = 0.25  # how much of a dead row's contrast is left
+_GREY = 0.25  # contrast of the row of a dead latent
 
 
 @dataclass(frozen=True)
 class LatentUse:
-    """What one latent does over the data."""
+    """The role of one latent over the data."""
 
     index: int
     deviation: float  # standard deviation of its posterior mean
-    attribute: str  # the factor it informs on most, or "dead", or "live" where none is known
+    attribute: (
+        str  # the factor with most mutual information, or "dead", or "live" if no factors are known
+    )
     information: float  # mutual information with that factor, nats
 
     @property
     def is_dead(self) -> bool:
-        """Whether it says nothing."""
+        """Whether it carries no information."""
         return self.deviation < DEAD_DEVIATION
 
 
@@ -41,7 +43,9 @@ class LatentUse:
 def traverse(
     model: PictureVAE, centre: Float32[np.ndarray, " latent"], values: np.ndarray
 ) -> Float[np.ndarray, "latent value row column"]:
-    """Pictures with one latent at a time set to each value, the others kept at ``centre``."""
+    """Decode pictures with one latent at a time set to each value, the others kept at
+    ``centre``.
+    """
     n_latent = centre.size
     latents = np.tile(centre, (n_latent, len(values), 1)).astype(np.float32)
     for latent in range(n_latent):
@@ -53,7 +57,7 @@ def traverse(
 def uses_on_dsprites(
     model: PictureVAE, pictures: DSpritesPictures, stride: int, rng: np.random.Generator
 ) -> list[LatentUse]:
-    """Each latent's spread and the factor that it informs on most."""
+    """Determine the spread of each latent, and the factor with most mutual information."""
     grid = encode_grid(model, pictures, stride)
     factors, codes = grid.draw(5_000, rng)
     information = information_matrix(factors, codes)  # (latent, factor)
@@ -71,7 +75,7 @@ def uses_on_dsprites(
 
 @torch.inference_mode()
 def uses_on_pictures(model: PictureVAE, pictures: PictureSet, n_pictures: int) -> list[LatentUse]:
-    """Each latent's spread where no factors are known."""
+    """Determine the spread of each latent on pictures without known factors."""
     chosen = np.linspace(0, len(pictures) - 1, min(n_pictures, len(pictures))).astype(np.int64)
     means = model.encode(torch.from_numpy(pictures.pictures(chosen))).mean.numpy()
     spread = means.std(axis=0)
@@ -91,13 +95,13 @@ def draw_traversals(
     examples: np.ndarray,
     span: float,
 ) -> None:
-    """Writes ``stem.png`` (originals, reconstructions, a row a latent) and ``stem.csv``.
+    """Write ``stem.png`` (originals, reconstructions, one row per latent) and ``stem.csv``.
 
     Args:
         stem: path without suffix.
         model: in evaluation mode.
-        pictures: where the examples come from.
-        uses: of each latent; the dead are greyed.
+        pictures: source of the examples.
+        uses: of each latent; dead ones are grey.
         examples: flat indices of the originals; the first is the centre of the traversals.
         span: latents run from minus to plus this.
     """
@@ -113,7 +117,7 @@ def draw_traversals(
     shown += [(f"z{u.index}: {u.attribute}", rows[u.index], u.is_dead) for u in order]
     side = originals.shape[-1]
     cell = side + max(1, side // 16)  # a picture and the gap to the next
-    # One picture of all: axes of its own for each take matplotlib a tenth of a second.
+    # All in one image: matplotlib takes a tenth of a second for each pair of axes.
     sheet = np.ones((n_rows * cell, len(examples) * cell), dtype=np.float32)
     for row, column in np.ndindex(n_rows, len(examples)):
         _, images, is_dead = shown[row]
@@ -146,5 +150,5 @@ def draw_traversals(
 
 
 def spread_examples(pictures: PictureSet, rng: np.random.Generator) -> np.ndarray:
-    """Flat indices of a few pictures, drawn evenly."""
+    """Draw flat indices of a few pictures uniformly."""
     return np.sort(rng.integers(len(pictures), size=_N_EXAMPLES))

@@ -1,12 +1,13 @@
-"""The paper's Table 1 on real glitches: what a linear classifier makes of the posterior mean.
+"""The paper's Table 1 on real glitches: a linear classifier on the posterior mean.
 
-Objectives with the same encoder and decoder, budget, batches and first weights for each seed; no
-linear part (``anchor_glitches`` 0), because it is fitted before any objective has a say. The pixel
-variance is at its optimum throughout, so that beta = 1 is the evidence bound. A Bottleneck of
-C = 25 spends another rate than annealing does, so one more has for C the rate that beta-Annealed
-ended at with the same seed. Each seed splits the groups on its own: the encoder and the classifier
-learn on the same two thirds, the classifier answers for the last third, which neither has seen. The
-weights after the last step are judged; nothing is chosen by held-out labels.
+For each seed the objectives have the same encoder and decoder, budget, batches and initial weights;
+there is no linear part (``anchor_glitches`` 0), because it is fitted independently of the
+objective. The pixel variance is always at its optimum, so that beta = 1 is the evidence bound. A
+Bottleneck of C = 25 has a different rate from annealing, so there is one more whose C is the final
+rate of beta-Annealed with the same seed. Each seed has its own split of the groups: encoder and
+classifier are trained on the same two thirds, and the classifier is tested on the last third, which
+neither was trained on. The weights after the last step are evaluated; nothing is selected by
+held-out labels.
 """
 
 from __future__ import annotations
@@ -40,18 +41,18 @@ from training.views.train import train
 
 @dataclass(frozen=True)
 class TableTier:
-    """How much is spent."""
+    """The size of one tier."""
 
     steps: int
     batch_size: int
     learning_rate: float
     seeds: tuple[int, ...]
     architecture: Architecture = field(default_factory=Architecture)
-    n_simulated: int = 0  # of each class, in place of real pictures; 0 means the real ones
-    device: str = "cpu"  # of its trainings
+    n_simulated: int = 0  # of each class, instead of real pictures; 0: real pictures
+    device: str = "cpu"  # of all its runs
 
 
-# Small pictures and few channels, so that twenty runs fit an hour of one processor core.
+# Small pictures and few channels, so that twenty runs take an hour of one processor core.
 SMALL = Architecture(
     pooling=4,
     channels=(16, 32, 64),
@@ -62,18 +63,18 @@ SMALL = Architecture(
 TIERS = {
     "smoke": TableTier(12, 8, 3e-3, (0, 1), replace(SMALL, channels=(8, 8, 8), hidden=16), 6),
     "reduced": TableTier(2_000, 32, 1e-3, (0, 1, 2, 3, 4), SMALL),
-    # The step count of the paper's schedule; the shipped architecture, its likelihood uncounted.
+    # The paper's number of steps; the shipped architecture, with all pixels independent.
     "paper": TableTier(200_000, 64, 1e-3, (0, 1, 2, 3, 4), Architecture(independent_share=1.0)),
 }
 SMOKE_CLASSES = ("Blip", "Scattered_Light", "Whistle")
 
 CLOSED_FORM = VarianceConfig("closed_form")
 
-# The three rows of the paper's table, in its order, and beside them the plain VAE that annealing
-# ends as: without it one could not tell what annealing itself brings.
+# The three rows of the paper's table, in its order, and the standard VAE that annealing ends as: it
+# is needed to see the effect of annealing itself.
 PLAIN = "VAE (beta = 1)"
 OBJECTIVES = ("beta-VAE", "Bottleneck", "beta-Annealed")
-CAPACITY = 25.0  # nats, the paper's main value on dSprites; for glitches it names none
+CAPACITY = 25.0  # nats, the paper's main value on dSprites; it gives none for glitches
 MATCHED = "Bottleneck, annealed's rate"
 CONTENDERS = (*OBJECTIVES, MATCHED, PLAIN, PIXELS)
 PAIRS = (
@@ -87,7 +88,7 @@ PAIRS = (
 
 
 def objective(name: str, steps: int, capacity: float = CAPACITY) -> ObjectiveConfig:
-    """The objective of that name; schedules end after a quarter, so that a long tail follows."""
+    """Build an objective by name; schedules end after a quarter of the steps."""
     quarter = max(1, steps // 4)
     return {
         PLAIN: ObjectiveConfig("beta_vae", {"beta": 1.0}),
@@ -111,7 +112,9 @@ def configuration(
     capacity: float = CAPACITY,
     variance: VarianceConfig = CLOSED_FORM,
 ) -> TrainingConfig:
-    """One run. The seed decides first weights, batches, draws and the split, for all objectives."""
+    """Build a run. The seed determines initial weights, batches, samples and split of all
+    objectives.
+    """
     slug = "".join(letter if letter.isalnum() else "-" for letter in name).strip("-").lower()
     if variance.kind != CLOSED_FORM.kind:
         scale = f"-{variance.fixed:g}".replace(".", "_") if variance.kind == "fixed" else ""
@@ -127,7 +130,7 @@ def configuration(
             batch_size=tier.batch_size,
             learning_rate=tier.learning_rate,
             warmup_steps=min(200, tier.steps),
-            final_factor=0.25,  # the tail at beta = 1 is where the vector is made: it must go on
+            final_factor=0.25,  # the representation improves most in the tail at beta = 1
             is_half_precision=False,
         ),
         data=DataConfig(anchor_glitches=0, split_seed=seed),
@@ -136,7 +139,7 @@ def configuration(
 
 
 def read_glitches(tier: TableTier, real_images: Path) -> Pack:
-    """The glitches of a tier: real pictures, or a few simulated ones for the smoke tier."""
+    """Read the glitches of a tier: real pictures, or a few simulated ones for the smoke tier."""
     if not tier.n_simulated:
         return read_real_images(real_images)
     labels = [label for _ in range(tier.n_simulated) for label in SMOKE_CLASSES]
@@ -145,7 +148,7 @@ def read_glitches(tier: TableTier, real_images: Path) -> Pack:
 
 
 def read_splits(tier: TableTier, real_images: Path) -> dict[int, tuple[Pack, Pack]]:
-    """The glitches to learn from and those held out, for each seed."""
+    """Read (training, held-out) glitches for each seed."""
     glitches = read_glitches(tier, real_images)
     return {
         seed: split_real(glitches, configuration(tier, PLAIN, seed).data) for seed in tier.seeds
@@ -162,26 +165,27 @@ def run_table1(
     budget: Budget | None = None,
     is_report_only: bool = False,
 ) -> Path | None:
-    """Trains every objective with every seed, judges all, and writes the report.
+    """Train every objective with every seed, evaluate all, and write the report.
 
-    Complete runs are not trained again, so a stopped or killed call continues where it was.
+    Complete runs are not trained again, so a stopped or killed call continues.
 
     Args:
         tier: key of ``TIERS``.
         folder: results: ``runs/``, ``rows.csv``, ``answers.csv``, ``intervals.csv``, ``table1.png``
             and ``report.md``.
-        on_progress: called with steps done, steps in all, and what is under way.
-        jobs: trainings side by side.
-        real_images: folder of pictures with its manifest; the smoke tier needs none.
-        budget: other steps or seeds than the tier's; schedules end after a quarter of the steps.
-        is_report_only: trains nothing: the table of the seeds whose runs are all complete.
+        on_progress: called with steps done, total steps, and the current activity.
+        jobs: number of parallel training processes.
+        real_images: folder of pictures with its manifest; not needed for the smoke tier.
+        budget: steps or seeds that differ from the tier's; schedules end after a quarter of the
+            steps.
+        is_report_only: train nothing; make the table of seeds with only complete runs.
 
     Returns:
         The report's path, or None if the work was stopped (the same call continues it) or there is
-        no complete seed to report.
+        no complete seed.
 
     Raises:
-        GlitchError: if the tier is unknown, the pictures are missing, or a run goes wrong.
+        GlitchError: if the tier is unknown, the pictures are missing, or a run fails.
     """
     settings = with_budget(tier_named(tier), budget or Budget())
 
@@ -191,7 +195,7 @@ def run_table1(
     if is_report_only and not whole():
         return None
     splits = read_splits(settings, real_images)
-    # Seed by seed: a table that was cut short holds whole pairs.
+    # Seed by seed, so that an unfinished table has complete pairs.
     works = [
         Work(f"{names[0]}, seed {seed}", len(names) * settings.steps, do)
         for seed in settings.seeds
@@ -210,13 +214,13 @@ def run_table1(
     return write_results(folder, judged, CONTENDERS, PAIRS, describe(tier, done))
 
 
-# What is trained one after another, because the second asks for the first's rate.
+# Runs trained in sequence, because the second needs the rate of the first.
 CHAINS = (("beta-VAE",), ("Bottleneck",), ("beta-Annealed", MATCHED), (PLAIN,))
-RATE_SHARE = 0.1  # of the steps, at the end, over which a run's rate is averaged
+RATE_SHARE = 0.1  # fraction of the steps, at the end, over which a run's rate is averaged
 
 
 def _capacity(tier: TableTier, name: str, seed: int, folder: Path) -> float:
-    """C of a Bottleneck: the paper's, or the rate that the annealed run of that seed ended at."""
+    """Return C of a Bottleneck: the paper's, or the final rate of the annealed run of that seed."""
     if name != MATCHED:
         return CAPACITY
     annealed = run_folder(folder, configuration(tier, "beta-Annealed", seed))
@@ -235,14 +239,14 @@ def _is_complete(tier: TableTier, seed: int, folder: Path) -> bool:
 
 
 def run_folder(folder: Path, config: TrainingConfig) -> Path:
-    """Where a run of the table lies."""
+    """Return the folder of a run."""
     return folder / "runs" / config.name
 
 
-def _train_chain(  # noqa: PLR0917 - what a work is bound to, in its order
+def _train_chain(  # noqa: PLR0917 - arguments of a work, in their order
     tier: TableTier, names: Sequence[str], seed: int, folder: Path, learnt: Pack, on_step: OnStep
 ) -> bool:
-    """Trainings in turn to their ends, or as far as they get; whether all are complete."""
+    """Train runs in sequence to their ends if possible, and return whether all are complete."""
     for index, name in enumerate(names):
         config = configuration(tier, name, seed, _capacity(tier, name, seed, folder))
 
@@ -257,7 +261,7 @@ def _train_chain(  # noqa: PLR0917 - what a work is bound to, in its order
 def train_run(
     config: TrainingConfig, folder: Path, learnt: Pack, device: str, on_step: OnStep
 ) -> bool:
-    """One training to its end, or as far as it gets; whether it is complete."""
+    """Train one run to its end if possible, and return whether it is complete."""
 
     def report(step: int, _metrics: dict[str, float]) -> None:
         on_step(step)
@@ -275,7 +279,7 @@ def train_run(
 
 
 def tier_named(tier: str) -> TableTier:
-    """The tier of that name.
+    """Return the tier with this name.
 
     Raises:
         GlitchError: if there is none.
@@ -286,14 +290,14 @@ def tier_named(tier: str) -> TableTier:
 
 
 def with_budget(tier: TableTier, budget: Budget) -> TableTier:
-    """The tier with another number of steps or seeds, on that device."""
+    """Replace steps, seeds and device of a tier."""
     seeds = tier.seeds if budget.seeds is None else tuple(range(budget.seeds))
     steps = budget.steps or tier.steps
     return replace(tier, steps=steps, seeds=seeds, device=budget.device)
 
 
 def describe(tier: str, settings: TableTier) -> list[str]:
-    """What was run, for the report's head."""
+    """Describe the settings for the head of the report."""
     data = (
         f"simulated glitches ({settings.n_simulated} of each of {', '.join(SMOKE_CLASSES)}): "
         "a check of the machinery, no result"

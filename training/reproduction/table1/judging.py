@@ -1,4 +1,4 @@
-"""Judging the runs of Table 1: a linear classifier on vectors, answer by answer."""
+"""Evaluation of the runs of Table 1: a linear classifier on vectors, with single predictions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PIXELS = "PCA of pixels"
 def judge_run(
     config: TrainingConfig, run: Path, name: str, sides: tuple[Pack, Pack]
 ) -> list[JudgedRun]:
-    """The last weights of one run, on its (learnt, held-out) glitches."""
+    """Evaluate the last weights of one run on its (training, held-out) glitches."""
     model = ViewsVAE(config.architecture)
     load_state(run / STATE_FILE, model, None)
     model.eval()
@@ -66,13 +66,13 @@ def judge_run(
 
 
 def _distortion(config: TrainingConfig, encoded: Encoded) -> float:
-    """Nats, decoded from the posterior mean; NaN where what is decoded are no energies."""
+    """Return nats, of the decoded posterior mean; NaN if the decoder's output are not energies."""
     is_gaussian = config.variance.kind != "bernoulli"
     return float(encoded.distortion.mean()) if is_gaussian else math.nan
 
 
 def _sampled(model: ViewsVAE, pack: Pack, sample: str) -> tuple[Pack, Encoded]:
-    """Glitches with all their views, or each view as a glitch of its own; and their vectors."""
+    """Return glitches with all views, or each view as a glitch of its own, and their vectors."""
     if sample == "all views":
         return pack, encode_pack(model, pack)
     lone, input_views, _ = single_views(pack)
@@ -82,8 +82,10 @@ def _sampled(model: ViewsVAE, pack: Pack, sample: str) -> tuple[Pack, Encoded]:
 def judge_pixels(
     architecture: Architecture, split: tuple[Pack, Pack], seed: int
 ) -> list[JudgedRun]:
-    """Principal components of the same pooled pixels, as many as latents, on the same split."""
-    model = ViewsVAE(architecture)  # only its pooling counts
+    """Evaluate as many principal components of the same pooled pixels as latents, on the same
+    split.
+    """
+    model = ViewsVAE(architecture)  # only its pooling is used
     reduce = reduce_by_pca(architecture.latent)
     judged: list[JudgedRun] = []
     for sample in SAMPLES:
@@ -119,7 +121,7 @@ def _judge(
     asked: tuple[Pack, Vectors],
     found: dict[str, float],
 ) -> list[JudgedRun]:
-    """The linear classifier of every set of classes that both sides have."""
+    """Evaluate the linear classifier for every set of classes that both sides have."""
     judged: list[JudgedRun] = []
     for classes_name, wanted in CLASS_SETS.items():
         labels = sorted(set(wanted) & set(known[0].labels) & set(asked[0].labels))

@@ -1,9 +1,9 @@
-"""Table 1's objectives under other likelihoods of a pixel: what its scale does to their order.
+"""Table 1's objectives with other pixel likelihoods: the effect of its scale on their order.
 
-The paper does not say the likelihood of its glitch models. The scale decides what a nat of rate
-buys, and with it the rate at beta = 1. Beside the variance at its optimum there are three fixed
+The paper does not state the likelihood of its glitch models. Its scale determines the value of a
+nat of rate, and so the rate at beta = 1. In addition to the optimal variance there are three fixed
 ones and the Bernoulli likelihood of the reference study; all else is as in Table 1, whose runs with
-the optimal variance are used where the folder has them.
+the optimal variance are reused if the folder has them.
 """
 
 from __future__ import annotations
@@ -55,23 +55,23 @@ def run_likelihoods(
     budget: Budget | None = None,
     is_report_only: bool = False,
 ) -> Path | None:
-    """Trains every objective with every likelihood, and writes ``likelihoods.csv`` and ``.md``.
+    """Train every objective with every likelihood, and write ``likelihoods.csv`` and ``.md``.
 
     Args:
-        tier: key of Table 1's tiers; the first two of its seeds count unless ``budget`` says more.
-        folder: Table 1's; complete runs in it are not trained again.
-        on_progress: called with steps done, steps in all, and what is under way.
-        jobs: trainings side by side.
-        real_images: folder of pictures with its manifest; the smoke tier needs none.
+        tier: key of Table 1's tiers; its first two seeds are used unless ``budget`` gives more.
+        folder: Table 1's folder; complete runs in it are not trained again.
+        on_progress: called with steps done, total steps, and the current activity.
+        jobs: number of parallel training processes.
+        real_images: folder of pictures with its manifest; not needed for the smoke tier.
         budget: other steps or seeds.
-        is_report_only: trains nothing: the table of the runs that are complete.
+        is_report_only: train nothing; make the table of the complete runs.
 
     Returns:
-        The report's path, or None if the work was stopped (the same call continues it) or no run
-        is complete.
+        The report's path, or None if the work was stopped (the same call continues it) or no run is
+        complete.
 
     Raises:
-        GlitchError: if the tier is unknown, the pictures are missing, or a run goes wrong.
+        GlitchError: if the tier is unknown, the pictures are missing, or a run fails.
     """
     wish = budget or Budget()
     settings = with_budget(tier_named(tier), replace(wish, seeds=wish.seeds or N_SEEDS))

@@ -1,4 +1,4 @@
-"""By how many pairs of runs a difference in Table 1 could be seen, from a finished table."""
+"""The number of paired runs needed to detect a difference in Table 1, from a finished table."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from glitch.errors import GlitchError
 from training.evaluation.measures.collapse import is_collapsed
 from training.evaluation.measures.power import LEVEL, POWER, Power, power_of_pairs
 
-SAMPLE, CLASSES = "all views", "22 classes"  # what the paper's table is about
+SAMPLE, CLASSES = "all views", "22 classes"  # as in the paper's table
 
 
 def describe_power(rows: Path, first: str, second: str, points: float) -> str:
-    """Lines that say how many paired runs would show a difference of so many points of accuracy.
+    """Describe how many paired runs would detect a difference of ``points`` in accuracy.
 
-    Given with all pairs, and once more without those in which a run has collapsed.
+    Given for all pairs, and again without pairs in which a run has collapsed.
 
     Raises:
-        GlitchError: if the file is missing or no Table 1, a contender is not in it, or fewer than
-            two pairs are left.
+        GlitchError: if the file is missing or is not of a Table 1, a contender is not in it, or
+            fewer than two pairs are left.
     """
     accuracy, collapsed = _read(rows)
     for name in (first, second):
@@ -52,7 +52,7 @@ def _sentence(found: Power) -> str:
 
 
 def _read(rows: Path) -> tuple[dict[str, dict[int, float]], set[tuple[str, int]]]:
-    """Accuracy in points by contender and seed, and which runs have collapsed."""
+    """Read accuracy in points by contender and seed, and the collapsed runs."""
     accuracy: dict[str, dict[int, float]] = {}
     collapsed: set[tuple[str, int]] = set()
     try:
@@ -62,7 +62,7 @@ def _read(rows: Path) -> tuple[dict[str, dict[int, float]], set[tuple[str, int]]
                     continue
                 name, seed = row["contender"], int(row["seed"])
                 accuracy.setdefault(name, {})[seed] = 100 * float(row["accuracy"])
-                live = float(row.get("live_features") or 1)  # tables of before did not count them
+                live = float(row.get("live_features") or 1)  # older tables lack this column
                 if is_collapsed(float(row["rate"]), float(row["active_units"]), live):
                     collapsed.add((name, seed))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What Table 1 writes: rows and answers as CSV, intervals, a picture, a report."""
+"""Output of Table 1: rows and predictions as CSV, intervals, a picture, a report."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from training.evaluation.measures.bootstrap import Answers, Comparison, compare
 from training.evaluation.measures.collapse import is_collapsed
 from training.evaluation.measures.interval import Interval
 
-# Accuracy in per cent that the paper's Table 1 prints; it gives no spread and no budget.
+# Accuracy in per cent in the paper's Table 1, which gives neither spread nor budget.
 PAPER_CLASSES_NAME = "22 classes"
 PAPER = {"beta-VAE": 61.26, "Bottleneck": 80.01, "beta-Annealed": 81.60}
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One line of ``rows.csv``: one run, judged on one sample and one set of classes."""
+    """One line of ``rows.csv``: one run, evaluated on one sample and one set of classes."""
 
     contender: str
     seed: int
@@ -34,17 +34,17 @@ class Scored:
     rate: float  # nats, mean over held-out glitches; NaN for PCA
     distortion: float
     active_units: float
-    live_features: float  # share of the encoder's features that any held-out glitch lets live
+    live_features: float  # fraction of the encoder's features active for any held-out glitch
 
     @property
     def is_collapsed(self) -> bool:
-        """Whether the run's encoder says nothing."""
+        """Whether the run's encoder carries no information."""
         return is_collapsed(self.rate, self.active_units, self.live_features)
 
 
 @dataclass(frozen=True, eq=False)
 class JudgedRun:
-    """A row, and the single answers behind it."""
+    """A row, and its single predictions."""
 
     row: Scored
     answers: Answers
@@ -57,14 +57,14 @@ def write_results(
     pairs: Sequence[tuple[str, str]],
     description: Sequence[str],
 ) -> Path:
-    """All files of a finished table.
+    """Write all files of a finished table.
 
     Args:
-        folder: where they go; made if absent.
+        folder: of the files; created if missing.
         judged: every run on every sample and set of classes.
         contenders: in the order of the report.
-        pairs: of contenders whose difference is reported, the first minus the second.
-        description: lines of the report that say what was run.
+        pairs: contenders whose difference is reported, the first minus the second.
+        description: lines of the report that describe the settings.
 
     Returns:
         The report's path.
@@ -137,9 +137,9 @@ def _compare_sound(
     pairs: Sequence[tuple[str, str]],
     place: tuple[str, str],
 ) -> Comparison:
-    """The comparison without collapsed runs: a pair loses the seeds at which either collapsed.
+    """Compare without collapsed runs: a pair loses the seeds at which either collapsed.
 
-    Only of what loses a run by that; the rest is as in the comparison of all.
+    Only contenders and pairs that lose a run are included; for the others nothing changes.
     """
     chosen = [one for one in judged if (one.row.sample, one.row.classes) == place]
     lost = {name: _collapsed_seeds(chosen, name) for name in contenders}
@@ -265,7 +265,7 @@ def _report(
 
 
 def _sound_rows(sound: Comparison) -> list[str]:
-    """Lines on the contenders without their collapsed runs; none where no run has collapsed."""
+    """Format the contenders without their collapsed runs; empty if no run has collapsed."""
     if not sound.accuracy:
         return []
     lines = ["", "| without collapsed runs | accuracy, % | balanced, % |", "| --- | --- | --- |"]
@@ -283,7 +283,7 @@ def _percent(interval: Interval) -> str:
 def draw_table1(
     path: Path, judged: Sequence[JudgedRun], compared: Compared, contenders: Sequence[str]
 ) -> None:
-    """Every seed as a dot, the mean with its interval, the paper's figure as a diamond."""
+    """Draw every seed as a dot, the mean with its interval, and the paper's value as a diamond."""
     with figure(path, 1, 2, width=7.6, height=2.0 + 0.28 * len(contenders)) as (drawn, axes):
         sample, classes = next(iter(compared))
         found = compared[sample, classes]
