@@ -76,11 +76,7 @@ class BatchIndex:
         return self._count
 
     def add(self, kind: str, key: str, content: dict[str, Any]) -> None:
-        """Add an entry.
-
-        Raises:
-            TooLargeError: if there are too many entries.
-        """
+        """Add an entry; TooLargeError if there are too many."""
         self._waiting.append((kind, _bounded(key), json.dumps(content)))
         self._count += 1
         if self._count > MOST_ENTRIES:
@@ -203,8 +199,7 @@ class Manifest:
     def unused(self) -> Refused | None:
         """Refusal for the manifest rows that match no member; None if there are none.
 
-        Such rows may be a mistake, or the table may cover a whole run. They are harmless unless no
-        row matched at all.
+        Such rows are harmless if others matched: the table may cover a whole run.
         """
         (n_paths, by_path), (n_ids, by_id) = (
             self._index.unmarked(kind) for kind in (_ROW, _ROW_OF_ID)

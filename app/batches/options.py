@@ -134,12 +134,9 @@ class BatchOptions:
 
 
 def stated_options(name: str, *, segment_server: str | None = None, **said: Any) -> BatchOptions:
-    """Check the options of an upload that is not stored yet.
+    """Check the options of an upload that is not stored yet; InvalidRequestError if one is invalid.
 
     ``said`` uses the names of the fields; empty texts count as not given.
-
-    Raises:
-        InvalidRequestError: if an option is invalid.
     """
     texts = {key: one.strip() or None for key, one in said.items() if isinstance(one, str)}
     options = BatchOptions(upload="", name=name, **said | texts)
@@ -188,9 +185,7 @@ def keep_batch(
     *,
     author: Principal,
 ) -> SentBatch:
-    """Store the files of a batch and the job that ingests them.
-
-    The uploads are locked against the cleanup until the transaction ends.
+    """Store the files of a batch, protected from the cleanup, and the job that ingests them.
 
     Raises:
         PermissionDeniedError: if the author may not store.
@@ -206,11 +201,7 @@ def keep_batch(
 
 
 def submit_batch(session: Session, options: BatchOptions, author: Principal) -> JobRecord:
-    """Store the job that ingests a kept upload, or return the open job with the same options.
-
-    Raises:
-        PermissionDeniedError: if the author may not store.
-    """
+    """Store the job that ingests a kept upload, or return the open job with the same options."""
     require_role(author, Role.SUBMITTER)
     return create_batch(session, options, author.name)
 

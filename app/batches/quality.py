@@ -25,11 +25,7 @@ _MOST_BYTES = 1 << 25  # of a response; a flag of a whole run has a few 100 kB
 
 
 def flags_named(text: str | None) -> tuple[str, ...]:
-    """Names of the flags in a text, separated by commas or blanks.
-
-    Raises:
-        InvalidRequestError: if a name is invalid or there are too many.
-    """
+    """Flag names in a text, separated by commas or blanks; InvalidRequestError for a bad name."""
     names = tuple(dict.fromkeys((text or "").replace(",", " ").split()))
     for name in names:
         if not _NAME.fullmatch(name) or len(name) > LONGEST_FLAG:
@@ -72,9 +68,8 @@ class SegmentDatabase:
     def _answer(self, name: str, start: int, end: int) -> httpx.Response:
         """The server's response.
 
-        Sends the request of ``dqsegdb2.query.query_segments``, which is not used because it looks
-        for a (retired) certificate, discards whether the flag marks good data, and has no size
-        limit.
+        ``dqsegdb2.query.query_segments`` sends the same request, but looks for a (retired)
+        certificate, discards whether the flag marks good data, and has no size limit.
         """
         from dqsegdb2.api import resources_path
 
@@ -126,10 +121,10 @@ FILTER, MARK = "filter", "mark"  # triggers that flags exclude are skipped, or k
 
 
 class Flags:
-    """Data-quality flags from files and from a segment database.
+    """Data-quality flags from files, and those ``named`` from a segment database.
 
-    The flags ``named`` come from the database, which is queried once per flag for the times passed
-    to ``reach``. ``mode`` is ``FILTER`` or ``MARK``.
+    The database is queried once per flag, for the times passed to ``reach``. ``mode`` is ``FILTER``
+    or ``MARK``.
     """
 
     def __init__(

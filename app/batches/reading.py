@@ -93,7 +93,6 @@ def _picture(archive: BufferedIOBase, picture: Pictured) -> Picture:
 def _of_pictures(
     found: Sequence[Picture], facts: Facts, preprocessing: Preprocessing, scales: Scales | None
 ) -> ReadGlitch:
-    """Make a glitch from its pictures."""
     pictures: dict[bytes, Picture] = {}
     for name, data, window in found:
         pictures.setdefault(hashlib.sha256(data).digest(), (name, data, window))
@@ -241,11 +240,7 @@ class StrainRoots:
         raise FormatError(f"The strain file {path} is no longer there: send the batch again.")
 
     def read(self, glitch: OfTrigger) -> tuple[Strain, str | None, str | None]:
-        """Read the strain around a trigger.
-
-        Returns:
-            The strain, a sentence on where it ends if that is within 32 s, and a note on other
-            strain of the same time that was not used.
+        """The strain around a trigger, where it ends if within 32 s, and a note on other strain.
 
         Raises:
             GlitchError: if it cannot be read or is too short; the message says where it ends.
@@ -303,7 +298,6 @@ def read_triggers(
 
 
 def _with_gap(reason: str, gap: str | None) -> str:
-    """Append that the strain ends nearby."""
     return f"{reason} {gap}" if gap else reason
 
 
@@ -336,10 +330,7 @@ def _transformed(
 def _each(
     glitches: Iterable[tuple[int, GlitchT]], read: Callable[[GlitchT], ResultT]
 ) -> Iterator[tuple[int, GlitchT, ResultT | str]]:
-    """Yield the result for each glitch, or the reason why it failed.
-
-    Errors that the glitch does not cause (full disk, network failure) are raised.
-    """
+    """Yield the result or error text of each glitch; errors of disk or network are raised."""
     for position, glitch in glitches:
         found: ResultT | str
         try:
@@ -371,7 +362,6 @@ def _details(facts: Facts) -> UploadDetails:
 
 
 def _found(upload: ParsedUpload, facts: Facts, note: str | None = None) -> ReadGlitch:
-    """A glitch that was read, with the properties and notes."""
     notes = " ".join(one for one in (note, assumption(upload.assumed)) if one) or None
     return ReadGlitch(_with(upload, facts), facts, notes)
 

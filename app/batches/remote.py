@@ -74,11 +74,7 @@ class DataFind:
         return found
 
     def file(self, path: str, name: str) -> StrainFile:
-        """A file that ``files`` returned.
-
-        Raises:
-            StrainError: if it does not exist on this machine.
-        """
+        """A file that ``files`` returned; StrainError if it is not on this machine."""
         if not Path(path).is_file():
             raise StrainError(
                 f"The frame server says that {name} lies at {path}, which this machine does not "

@@ -27,13 +27,10 @@ _PIECE = 1 << 20
 
 
 def keep_upload(data_dir: Path, stream: BinaryIO) -> tuple[str, int, bool]:
-    """Store a stream under its digest; identical content is stored once.
+    """Store a stream under its digest, unless it is stored already; FormatError if it is empty.
 
     Returns:
         The hex SHA-256, the length in bytes, and whether it was stored already.
-
-    Raises:
-        FormatError: if the stream is empty.
     """
     folder = uploads_folder(data_dir)
     digest, length = hashlib.sha256(), 0
@@ -66,11 +63,7 @@ def uploads_folder(data_dir: Path) -> Path:
 
 
 def upload_path(data_dir: Path, digest: str) -> Path:
-    """The stored upload with this digest.
-
-    Raises:
-        FormatError: if it is no longer stored.
-    """
+    """The stored upload with this digest; FormatError if it is no longer stored."""
     path = data_dir / FOLDER / "uploads" / digest
     if not _DIGEST.fullmatch(digest) or not storage_of(data_dir).fetch(path):
         raise FormatError("The uploaded file is no longer kept: send the batch again.")
@@ -83,11 +76,7 @@ def hold_uploads(session: Session) -> None:
 
 
 def check_kept(data_dir: Path, *digests: str | None) -> None:
-    """Check that uploads just stored were not removed by the cleanup.
-
-    Raises:
-        BusyError: if one was removed.
-    """
+    """Raise ``BusyError`` if an upload just stored was removed by the cleanup."""
     folder = data_dir / FOLDER / "uploads"
     storage = storage_of(data_dir)
     if not all(storage.holds(folder / digest) for digest in digests if digest is not None):
@@ -113,11 +102,8 @@ MOST_LOOSE_FILES = 12
 def packed(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[tuple[str, BinaryIO]]:
     """Name and content of a batch sent as one file, or as several that are packed into a tar.
 
-    Several files are packed in the order of their names, without times and owners, so that the same
-    batch is recognised when it is sent again.
-
-    Raises:
-        InvalidRequestError: if there are no files, too many, or two with the same name.
+    Several are packed in the order of their names, without times and owners, so that the same batch
+    is recognised when it is sent again. InvalidRequestError for bad numbers or names of files.
     """
     named = sorted(((clean_name(name), stream) for name, stream in files), key=itemgetter(0))
     if not named:

@@ -87,9 +87,9 @@ def frame_span(name: str) -> tuple[Decimal, Decimal] | None:
 
 
 def listed_files(cache: Path) -> Iterator[Path]:
-    """Files named by a cache file: LAL's (lines end in a URL) or FFL (lines begin with a path).
+    """Files named by a cache file of LAL (URL at the end of lines) or Virgo (path at the start).
 
-    FFL is Virgo's format. Relative paths count from the folder of the cache file.
+    Relative paths start from its folder.
     """
     with cache.open(encoding="utf-8", errors="replace") as lines:
         while line := lines.readline(_LONGEST_CACHE_LINE):
@@ -165,10 +165,7 @@ class StrainIndex:
         """Add the files under a folder whose names follow LIGO-T050017, without opening them.
 
         Files listed by cache files in the folder (LAL's ``.lcf``, Virgo's ``.ffl``) are added too.
-        Unusable files are left out and logged.
-
-        Raises:
-            TooLargeError: if there are too many files.
+        Unusable files are left out and logged; TooLargeError if there are too many files.
         """
         count = 0
         for place in _places(folder):

@@ -66,10 +66,9 @@ class DecoderPool:
     def perform(
         self, do: str, file: Path, arguments: Mapping[str, Any], limits: Limits, name: str
     ) -> Any:
-        """Run one of ``operations`` on a file in a child, and return its result.
+        """Return the result of one of ``operations`` on a file; the child can open no other file.
 
-        The child can open no other file. ``arguments`` are plain values; ``name`` is the file's
-        name in messages.
+        ``arguments`` are plain values; ``name`` is the file's name in messages.
 
         Raises:
             GlitchError: the operation's error, or ``FormatError`` if the child was killed.
@@ -166,11 +165,7 @@ class DecoderPool:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Hold one of the limited places, for files decoded by another process (GWF).
-
-        Raises:
-            DecodersBusyError: if no place becomes free within the timeout.
-        """
+        """Hold a place for a file that another process decodes, or raise DecodersBusyError."""
         if not self._turns.acquire(timeout=self._timeout_s):
             raise DecodersBusyError("Too many files wait to be read: try again in a few seconds.")
         self._at_work += 1
@@ -248,7 +243,6 @@ def running_pool(*, children: int, timeout_s: float) -> Iterator[DecoderPool]:
 
 
 def _end() -> None:
-    """Close the pool at the end of the process."""
     if _shared.pool is not None:
         _shared.pool.close()
 

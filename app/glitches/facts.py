@@ -57,7 +57,6 @@ class GlitchFacts:
 
 
 def _apart(time: Decimal, given: Decimal) -> str:
-    """Offset of a time from the given time, in words."""
     return f"{abs(time - given) * 1000:.0f} ms {'later' if time > given else 'earlier'}"
 
 

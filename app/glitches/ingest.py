@@ -102,8 +102,7 @@ def insert_glitches(
 ) -> list[StoredGlitch | ServiceError]:
     """Store many glitches as ``insert_glitch`` does, with a few statements for the new ones.
 
-    Each is judged by the labels that existed before the call. A glitch that cannot be stored does
-    not affect the others.
+    Each is judged by the labels from before the call. A bad glitch does not affect the others.
 
     Returns:
         For each glitch, in order, the result of ``insert_glitch`` or the error that it would raise.
@@ -338,7 +337,6 @@ def _is_embedded(session: Session, glitch: GlitchRecord, checkpoint: CheckpointR
 def _embedding(
     session: Session, glitch: GlitchRecord, pictured: NewGlitch, checkpoint: CheckpointRecord
 ) -> tuple[dict[str, Any], Judgement]:
-    """The row of an embedding, and the glitch's novelty."""
     encoding, condition = pictured.encoding, condition_of(pictured.views)
     judgement = judge_novelty(
         session,
@@ -432,8 +430,7 @@ def known_digests(
     """Digests of stored glitches that equal these, by position.
 
     Equal glitches have the same detector, GPS time, windows and observed rows, and energies that
-    differ only by rounding. Glitches without detector or time are not compared here, only by their
-    digests.
+    differ only by rounding. Without detector or time, only digests are compared, elsewhere.
     """
     keys = {
         place: (one.ifo, one.gps_time.quantize(GPS_STEP))

@@ -141,11 +141,7 @@ def revoke_labels_of_source(session: Session, source: str, *, revoked_by: str) -
 
 
 def list_labels(session: Session, glitch_id: UUID) -> list[records.Label]:
-    """All labels of a glitch, including revoked ones, oldest first.
-
-    Raises:
-        NotFoundError: if the glitch does not exist.
-    """
+    """Labels of a glitch, oldest first, including revoked ones. NotFoundError: no such glitch."""
     rows = session.execute(_LABELS.where(Label.glitch_id == glitch_id).order_by(Label.id)).all()
     if not rows and session.get(Glitch, glitch_id) is None:
         raise NotFoundError(f"There is no glitch {glitch_id}.")

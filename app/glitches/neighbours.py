@@ -178,11 +178,7 @@ def _nearest_of_all(index_size: int | None) -> Select[*tuple[Any, ...]]:
 def check_vector(
     vector: Float[np.ndarray, " latent"], latent_size: int
 ) -> Float[np.ndarray, " latent"]:
-    """The vector as float32, after checking it against the checkpoint's latent size.
-
-    Raises:
-        InvalidRequestError: if the size differs or a value is not finite.
-    """
+    """The vector as float32; InvalidRequestError if its size is wrong or a value is not finite."""
     query = np.asarray(vector, dtype=np.float32)
     if query.shape != (latent_size,):
         raise InvalidRequestError(
@@ -220,10 +216,7 @@ def _narrow(
 
 
 def prepare_index_scan(session: Session, candidates: int = EF_SEARCH) -> None:
-    """Let index scans continue if filters reject their results, in this transaction.
-
-    ``candidates`` sets ``hnsw.ef_search``.
-    """
+    """Set ``hnsw.ef_search``, and let index scans continue if filters reject their results."""
     session.execute(
         text(
             "SELECT set_config('hnsw.ef_search', :ef, true),"

@@ -65,11 +65,7 @@ def record_of(
 
 
 def get_glitch(session: Session, glitch_id: UUID) -> GlitchRecord:
-    """The glitch with this id.
-
-    Raises:
-        NotFoundError: if there is none.
-    """
+    """The glitch with this id; NotFoundError if there is none."""
     row = session.execute(select_glitches().where(Glitch.id == glitch_id)).first()
     if row is None:
         raise NotFoundError(f"There is no glitch {glitch_id}.")
@@ -100,9 +96,7 @@ def view_record(view: View) -> ViewRecord:
 def matching(
     session: Session, statement: Select[*tuple[Any, ...]], filters: GlitchFilters
 ) -> Select[*tuple[Any, ...]]:
-    """Restrict a statement to glitches that pass the filters.
-
-    Filters on novelty refer to the active checkpoint.
+    """Restrict a statement to glitches that pass the filters (novelty: of the active checkpoint).
 
     Raises:
         InvalidRequestError: if a filter is invalid.
@@ -163,11 +157,7 @@ def check_ifo(ifo: str) -> None:
 
 
 def class_ids(session: Session, names: tuple[str, ...]) -> list[int]:
-    """Ids of the classes with these names.
-
-    Raises:
-        InvalidRequestError: if a class does not exist.
-    """
+    """Ids of the classes with these names; InvalidRequestError if one does not exist."""
     rows = session.execute(
         select(GlitchClass.name, GlitchClass.id).where(
             GlitchClass.name.in_(names), GlitchClass.state != "withdrawn"

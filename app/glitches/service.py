@@ -101,11 +101,7 @@ def find_embedding(session: Session, glitch_id: UUID) -> EmbeddingRecord | None:
 
 
 def get_view(session: Session, glitch_id: UUID, duration_s: float) -> ViewRecord:
-    """One stored view of a glitch.
-
-    Raises:
-        NotFoundError: if the glitch has no view of this length.
-    """
+    """One stored view of a glitch; NotFoundError if it has no view of this length."""
     view = session.get(View, (glitch_id, duration_s))
     if view is None:
         present = ", ".join(f"{known:g}" for known in get_glitch(session, glitch_id).views)

@@ -44,13 +44,10 @@ class SimilarityQuery:
 def parse_similarity_query(
     *, howmany: str, imageid: str, era: str, ifo: str, database: str
 ) -> SimilarityQuery:
-    """Parse the parameters of a similarity search.
+    """Parse the parameters of a similarity search; InvalidRequestError if one is invalid.
 
     The era that gwpy calls "ALL" selects every glitch. Applied as numbers, its bounds would leave
     out the first days of September 2015 (with GW150914) and pictures of unknown time.
-
-    Raises:
-        InvalidRequestError: if a parameter does not match the grammar.
     """
     if not _HOW_MANY.fullmatch(howmany) or not 1 <= int(howmany) <= MOST_NEIGHBOURS:
         raise InvalidRequestError(f"howmany must be a whole number from 1 to {MOST_NEIGHBOURS:,}.")

@@ -135,9 +135,8 @@ class Embedding(Base):
 
     The dimension of ``mean`` is a CHECK of the partition, because checkpoints differ in it. ``ifo``
     and ``is_simulated`` repeat the glitch's columns, and ``is_reference`` says whether it has a
-    label: with 200,000 rows, a scan without the join takes half the time. References of established
-    classes also calibrate p-values; they have ``calibration_score`` and the observing run in which
-    it counts.
+    label: with 200,000 rows, a scan without the join takes half the time. ``calibration_score`` is
+    set for references of established classes, which calibrate p-values.
     """
 
     __tablename__ = "embedding"

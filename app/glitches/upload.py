@@ -93,12 +93,7 @@ class UploadFields:
     is_centred: bool = True  # strain: centre on the loudest tile, otherwise on gps_time
 
     def parsed(self) -> UploadDetails:
-        """Check and parse each field.
-
-        Raises:
-            InvalidRequestError: if a field is invalid or contradicts another.
-            ImageError: if the scales are invalid.
-        """
+        """Check and parse each field; InvalidRequestError or ImageError names a bad one."""
         channel = (self.channel or "").strip() or None
         if channel is not None and not _CHANNEL.fullmatch(channel):
             raise InvalidRequestError(
@@ -139,11 +134,7 @@ class ParsedUpload(GlitchFacts):
 
 
 def parse_gps_time(text: str | None) -> Decimal | None:
-    """Parse a GPS time exactly; ``None`` if the text is absent or blank.
-
-    Raises:
-        InvalidRequestError: if it is not a GPS time.
-    """
+    """Parse a GPS time exactly; ``None`` for no text, InvalidRequestError if it is not a time."""
     if text is None or not text.strip():
         return None
     text = text.strip()
@@ -158,11 +149,7 @@ def parse_gps_time(text: str | None) -> Decimal | None:
 
 
 def parse_ifo(text: str | None) -> str | None:
-    """Parse a detector; ``None`` if the text is absent or blank.
-
-    Raises:
-        InvalidRequestError: if the detector is unknown.
-    """
+    """Parse a detector; ``None`` for no text, InvalidRequestError if it is unknown."""
     if text is None or not text.strip():
         return None
     if parse_detector(text) is None:
@@ -180,8 +167,7 @@ def parse_scales(energy_max: float | None, frequency_range: str | None) -> Scale
     in Hz, for example ``10,4096``.
 
     Raises:
-        InvalidRequestError: if the range cannot be parsed.
-        ImageError: if a value is out of range; the message names the field.
+        InvalidRequestError, ImageError: if one is invalid; the error names the field.
     """
     text = (frequency_range or "").strip()
     if not text:
@@ -206,11 +192,7 @@ def clean_name(name: str | None) -> str:
 
 @contextmanager
 def spooled(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[list[SpooledFile]]:
-    """Write uploaded files (name, stream) to disk under generated names for the block.
-
-    Raises:
-        InvalidRequestError: if there are no files or more than four.
-    """
+    """Write 1 to 4 uploads (name, stream) to temporary files with generated names."""
     if not 1 <= len(files) <= MOST_FILES:
         raise InvalidRequestError(
             f"Send one file, or up to {MOST_FILES} pictures of one glitch; these are {len(files)}."
@@ -235,12 +217,7 @@ def parse_upload(
     """Make the views of the one glitch in these files.
 
     The content determines the kind of a file. The files are one strain file, one array of views, or
-    one to four pictures with different windows.
-
-    Raises:
-        InvalidRequestError: if a detail is missing, or the files do not belong together.
-        GlitchError: if a file cannot be read.
-        UnsupportedFileError: if a file is of a kind that is not supported.
+    one to four pictures with different windows; InvalidRequestError or GlitchError otherwise.
     """
     read = [_read(file, details, preprocessing) for file in files]
     kinds = {kind for kind, _ in read}

@@ -44,8 +44,7 @@ def check_redis_url(redis_url: str) -> str:
     """Return the address of Redis unchanged if its scheme is known.
 
     Raises:
-        BrokerUrlError: if it is not a Redis address. The message does not repeat it, because it may
-            contain a password.
+        BrokerUrlError: otherwise. It does not repeat the address, which may contain a password.
     """
     if urlsplit(redis_url).scheme not in _SCHEMES:
         raise BrokerUrlError(
@@ -169,8 +168,7 @@ def is_worker_alive(redis: Redis) -> bool:
 def take_turn(redis: Redis, what: str, every_s: int) -> bool:
     """Return whether the caller should do the work ``what``, due every ``every_s`` seconds.
 
-    Only one caller gets True in each period. If Redis was wiped, it is True too early, so the work
-    must be safe to repeat.
+    If Redis was wiped, this is True too early, so the work must be safe to repeat.
     """
     key = f"{PREFIX}{what}"
     is_free = redis.set(key, "1", ex=every_s, nx=True)

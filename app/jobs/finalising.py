@@ -39,11 +39,10 @@ def lock_job(session: Session, job_id: UUID) -> Job | None:
 
 
 def finalise(session: Session, job_id: UUID) -> str | None:
-    """End the job as cancelled or failed if no part of it can continue, and return its state.
+    """End the job as cancelled or failed if no part of it can continue; return its state or None.
 
-    Returns None if the job does not exist. Success is set in the transaction of the finish step
-    instead. This function waits for the lock of the job's row, so two workers that end the last two
-    chunks at the same time cannot both miss the end.
+    The transaction of the finish step sets success instead. This waits for the lock of the job's
+    row, so two workers that end the last two chunks at the same time cannot both miss the end.
     """
     job = lock_job(session, job_id)
     if job is None or job.state not in OPEN_STATES:

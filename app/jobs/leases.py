@@ -69,7 +69,6 @@ def chunks_due(job_id: UUID) -> Select[JobChunk]:
 
 
 def _is_due() -> tuple[ColumnElement[bool], ...]:
-    """Conditions for a chunk that is due."""
     other = aliased(JobChunk)
     unfinished = (
         select(other.ordinal)
@@ -91,10 +90,9 @@ def _is_due() -> tuple[ColumnElement[bool], ...]:
 
 
 def renew_lease(session: Session, chunk: Chunk, owner: str, lease: timedelta) -> bool:
-    """Extend a lease and return whether the job was cancelled; the caller commits at once.
+    """Extend a lease, and return whether the job was cancelled, or raise LeaseLostError.
 
-    Raises:
-        LeaseLostError: if the chunk no longer belongs to this owner and claim.
+    The caller commits at once.
     """
     renewed = session.execute(
         _own(chunk, owner).values(lease_until=DATABASE_CLOCK + lease).returning(JobChunk.ordinal)

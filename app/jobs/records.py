@@ -141,11 +141,10 @@ class JobHandler(Protocol):
     """Plans, runs and finishes the jobs of one kind.
 
     Each method gets a session whose transaction the worker commits together with the chunk's new
-    state, and only if the worker still holds the chunk. Database changes made through it therefore
-    happen exactly once, however often the method runs. A method must not commit, and its effects
-    outside the database (such as files) must be safe to repeat. Raise ``ServiceError`` or
-    ``GlitchError`` if a retry cannot help: users read its message. Other exceptions are retried a
-    few times.
+    state, and only if it still holds the chunk. Changes in the database therefore happen exactly
+    once, however often a method runs. A method must not commit, and its other effects (such as
+    files) must be safe to repeat. Raise ``ServiceError`` or ``GlitchError``, whose message users
+    read, if a retry cannot help. Other exceptions are retried a few times.
     """
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterable[ChunkPlan]:

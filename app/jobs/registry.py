@@ -40,11 +40,7 @@ def check_kind(kind: str) -> None:
 
 
 def handler_of(kind: str) -> JobHandler:
-    """Handler of a kind of job; imports its module if necessary.
-
-    Raises:
-        InvalidRequestError: if the kind is unknown.
-    """
+    """Handler of a kind, imported if necessary; InvalidRequestError if the kind is unknown."""
     check_kind(kind)
     if kind not in _loaded:
         module, _, name = BUILT_IN[kind].partition(":")

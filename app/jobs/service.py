@@ -35,12 +35,8 @@ def create_job(
 ) -> JobRecord:
     """Store a job; workers are notified after the caller has committed.
 
-    ``parameters`` are JSON values and must not contain secrets. If a job of this kind with the same
-    ``key`` is open, that job is returned instead of a new one.
-
-    Raises:
-        InvalidRequestError: if the kind is unknown.
-        ConflictError: if the job with this key ended at this moment.
+    ``parameters`` are JSON values without secrets. If a job of this kind with the same ``key`` is
+    open, that job is returned instead; ConflictError if it ended at this moment.
     """
     check_kind(kind)
     made = session.scalar(
@@ -103,10 +99,9 @@ def latest_job(session: Session, kind: str) -> JobRecord | None:
 
 
 def remove_old_upkeep(session: Session) -> int:
-    """Delete old jobs that the service created for its own maintenance; return their number.
+    """Delete old jobs of the service's own maintenance, if a later one succeeded; their number.
 
-    Deletes only jobs that ended over 90 days ago and were followed by a successful one of the same
-    kind for the same checkpoint, because the latest result is displayed.
+    The latest successful job of each kind and checkpoint is kept, because its result is displayed.
     """
     later = aliased(Job)
     about = Job.parameters["checkpoint_id"].astext
@@ -198,8 +193,8 @@ def retry_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord
     Raises:
         NotFoundError: if the job does not exist.
         PermissionDeniedError: if the job belongs to somebody else and the role is below reviewer.
-        ConflictError: if the job is still open, nothing of it failed, its files were deleted, or a
-            newer job with the same key is open.
+        ConflictError: if it is open, nothing failed, its files were deleted, or a newer job does
+            it.
     """
     job = _get(session, job_id, is_locked=True)
     _check_owner(job, principal, "retry")

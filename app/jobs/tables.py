@@ -23,9 +23,9 @@ OPEN = "state IN ('queued', 'running')"
 class Job(Base):
     """A unit of background work that a user or the service requested.
 
-    The four counts repeat the counts of chunks and items, in units (one item is one unit), so that
-    progress is read from one row even with a million items. Each is updated in the transaction that
-    changes a chunk.
+    The four counts repeat those of chunks and items, in units (one item is one unit), so that
+    progress is one row even with a million items. Each transaction that changes a chunk updates
+    them.
     """
 
     __tablename__ = "job"

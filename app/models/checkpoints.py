@@ -33,13 +33,10 @@ def publish_checkpoint(
     manifest: Mapping[str, Any],
     activate: bool = True,
 ) -> CheckpointRecord:
-    """Register a checkpoint and create its partition for embeddings.
+    """Register a checkpoint and create its partition; InvalidRequestError if a value is invalid.
 
     Publishing the same digest again only activates it, if requested. A checkpoint is also activated
     if none is active.
-
-    Raises:
-        InvalidRequestError: if a digest or the latent size is invalid.
     """
     for value in (digest, preprocessing_digest):
         if not _DIGEST.fullmatch(value):
@@ -68,11 +65,7 @@ def publish_checkpoint(
 
 
 def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
-    """Make this checkpoint the only active one.
-
-    Raises:
-        NotFoundError: if the checkpoint does not exist.
-    """
+    """Make this checkpoint the only active one; NotFoundError if it does not exist."""
     lock_publishing(session)
     row = session.get(Checkpoint, checkpoint_id)
     if row is None:
@@ -86,11 +79,7 @@ def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecor
 
 
 def active_checkpoint(session: Session) -> CheckpointRecord:
-    """The active checkpoint.
-
-    Raises:
-        NotReadyError: if there is none.
-    """
+    """The active checkpoint; NotReadyError if there is none."""
     row = session.scalar(select(Checkpoint).where(Checkpoint.is_active))
     if row is None:
         raise NotReadyError(
@@ -111,9 +100,6 @@ def hold_active(session: Session, checkpoint_id: int) -> bool:
     """Whether this checkpoint is active; if so, it stays active until the end of the transaction.
 
     For callers that store embeddings under it: a switch waits for them, so it misses no glitch.
-
-    Raises:
-        NotFoundError: if the checkpoint does not exist.
     """
     # Facts cached earlier may be outdated, so they are read after taking the lock.
     return _read_facts(session, checkpoint_id, first=_HOLD).is_active
@@ -123,11 +109,7 @@ _HOLD = f"SELECT pg_advisory_xact_lock_shared({_PUBLISHERS_LOCK});"
 
 
 def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
-    """The checkpoint with this id.
-
-    Raises:
-        NotFoundError: if there is none.
-    """
+    """The checkpoint with this id; NotFoundError if there is none."""
     row = session.get(Checkpoint, checkpoint_id)
     if row is None:
         raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
@@ -145,11 +127,7 @@ class SearchFacts:
 
 
 def search_facts(session: Session, checkpoint_id: int) -> SearchFacts:
-    """Facts of this checkpoint, read once per transaction.
-
-    Raises:
-        NotFoundError: if the checkpoint does not exist.
-    """
+    """Facts of this checkpoint, read once per transaction; NotFoundError if it does not exist."""
     return _known_facts(session).get(checkpoint_id) or _read_facts(session, checkpoint_id)
 
 

@@ -47,12 +47,9 @@ class IndexAudit:
 def queue_index_jobs(
     session: Session, *, from_rows: int = partitions.INDEX_FROM_ROWS
 ) -> tuple[str, ...]:
-    """Queue the build or daily audit of the active checkpoint's index if it is due.
+    """Queue the build or audit of the active checkpoint's index if due; the checkpoint's name.
 
     A build that failed or was cancelled is tried again the next day.
-
-    Returns:
-        The name of the checkpoint if a job was queued, otherwise an empty tuple.
     """
     try:
         checkpoint = active_checkpoint(session)

@@ -44,11 +44,7 @@ class Turns:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Hold a place for the duration of the block.
-
-        Raises:
-            BusyError: if no place becomes free within the timeout.
-        """
+        """Hold a place for the duration of the block; BusyError if none becomes free in time."""
         if not self._free.acquire(timeout=self._timeout_s):
             raise BusyError(self._sentence, retry_after_s=5)
         try:
@@ -190,20 +186,12 @@ class Painter:
         return self._decoder.preprocessing
 
     def paint(self, latents: LatentArray, durations_s: Sequence[float]) -> ViewsArray:
-        """See ``glitch.decoder.Decoder.paint``.
-
-        Raises:
-            BusyError: if too many pictures wait.
-        """
+        """See ``glitch.decoder.Decoder.paint``; BusyError if too many pictures wait."""
         with self._turns.one():
             return self._decoder.paint(latents, durations_s)
 
     def residual(self, views: Views, latent: Float32[np.ndarray, " latent"]) -> ViewsArray:
-        """See ``glitch.decoder.Decoder.residual``.
-
-        Raises:
-            BusyError: if too many pictures wait.
-        """
+        """See ``glitch.decoder.Decoder.residual``; BusyError if too many pictures wait."""
         with self._turns.one():
             return self._decoder.residual(views, latent)
 
@@ -234,11 +222,7 @@ class BatchingEncoder(Batcher[Views, Encoding]):
         self._timeout_s = timeout_s
 
     def encode(self, views: Views) -> Encoding:
-        """Encode one glitch. Blocks: call it from a pool thread.
-
-        Raises:
-            BusyError: as ``submit``.
-        """
+        """Encode one glitch. Blocks: call it from a pool thread. BusyError as ``submit``."""
         return self.submit(views, timeout_s=self._timeout_s)
 
 
@@ -284,11 +268,7 @@ class Encoders:
 
 
 def find_checkpoint(roots: Sequence[Path], digest: str) -> Checkpoint:
-    """Load the checkpoint with this digest from the first folder that contains it.
-
-    Raises:
-        NotReadyError: if no folder and no storage contains it.
-    """
+    """Load the checkpoint with this digest from the first folder that has it, or NotReadyError."""
     found = _found(roots, digest)
     if found is None and roots and _fetch(roots[0] / digest):
         found = _found(roots[:1], digest)

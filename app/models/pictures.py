@@ -48,9 +48,7 @@ def plan_comparison(
     kind: Kind,
     checkpoint_id: int | None = None,
 ) -> PicturePlan:
-    """Plan the reconstruction of one view from the glitch's latent vector, or its residual.
-
-    The residual is the observed view minus the reconstruction.
+    """Plan one view's reconstruction from the latent vector, or residual (observed minus that).
 
     Raises:
         NotFoundError: if the glitch has no such view, or no embedding under the checkpoint.

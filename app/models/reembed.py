@@ -2,8 +2,7 @@
 
 The current checkpoint is used until every glitch has an embedding under the next one. Queries use
 only the active checkpoint, so none sees an incomplete catalogue. Going back works in the same way:
-the embeddings of the former checkpoint are kept, and only glitches stored since then must be
-embedded first.
+former embeddings are kept, and only glitches stored since then must be embedded first.
 """
 
 from __future__ import annotations
@@ -47,12 +46,7 @@ _NOT_YET = Judgement(
 
 
 def find_checkpoint_named(session: Session, name: str) -> CheckpointRecord:
-    """The published checkpoint with this name, or with this prefix of its digest.
-
-    Raises:
-        NotFoundError: if there is none.
-        ConflictError: if there are several.
-    """
+    """The checkpoint with this name or digest prefix, or NotFoundError or ConflictError."""
     published = checkpoints.list_checkpoints(session)
     found = [one for one in published if one.name == name]
     if len(name) >= _LEAST_DIGITS:

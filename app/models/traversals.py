@@ -62,11 +62,8 @@ def glitch_traversals(session: Session, glitch_id: UUID) -> TraversalRanges:
 def cluster_traversals(session: Session, cluster_id: UUID) -> TraversalRanges:
     """The latents that distinguish a cluster from the other glitches of the same origin.
 
-    Uses the checkpoint that found the cluster. Each strip covers the cluster's range and that of
-    the others, and starts from the medoid.
-
-    Raises:
-        NotFoundError: if the cluster, its medoid or its vectors no longer exist.
+    Uses the checkpoint that found the cluster; NotFoundError if its vectors no longer exist. Each
+    strip covers the cluster's range and that of the others, and starts from the medoid.
     """
     cluster = get_cluster(session, cluster_id)
     if cluster.medoid_id is None:

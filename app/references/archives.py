@@ -38,11 +38,7 @@ class Archive:
     has_pictures: bool  # with one table; otherwise one table per detector and observing run
 
     def wanted_files(self, ifos: Iterable[str], runs: Iterable[str]) -> list[str]:
-        """Names of the files for these detectors and runs; the table of a picture archive is last.
-
-        Raises:
-            InvalidRequestError: if the archive has tables and no detector or no run is given.
-        """
+        """Names of its files for these detectors and runs; a picture archive's table comes last."""
         if self.has_pictures:
             return ["trainingsetv1d1.tar.gz", "trainingset_v1d1_metadata.csv"]
         names = [f"{ifo}_{run}.csv" for ifo in ifos for run in runs]
@@ -77,11 +73,7 @@ ARCHIVES = (
 
 
 def archive_named(name: str) -> Archive:
-    """The archive with this name.
-
-    Raises:
-        InvalidRequestError: if there is none.
-    """
+    """The archive with this name; InvalidRequestError if there is none."""
     for archive in ARCHIVES:
         if archive.name == name:
             return archive
@@ -101,11 +93,7 @@ def check_selection(ifos: Iterable[str], runs: Iterable[str]) -> None:
 
 
 def published_files(archive: Archive, zenodo: str = ZENODO) -> dict[str, PublishedFile]:
-    """Files of an archive by name, as Zenodo lists them now.
-
-    Raises:
-        NotReadyError: if Zenodo cannot be reached or its response cannot be read.
-    """
+    """Files of an archive by name, as Zenodo lists them now; NotReadyError if it cannot be read."""
     url = f"{zenodo.rstrip('/')}/api/records/{archive.record}"
     try:
         answer = fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S, follow_redirects=True)

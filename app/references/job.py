@@ -91,11 +91,7 @@ def fetch_piece(
 
 
 def digest_of(path: Path, file: PublishedFile, heartbeat: Callable[[], None]) -> str:
-    """Hex SHA-256 of the downloaded file, after checking its length and published checksum.
-
-    Raises:
-        FormatError: if the length or the checksum differs, or its algorithm is unknown.
-    """
+    """Hex SHA-256 of the downloaded file; FormatError if it differs from the published checksum."""
     algorithm, _, wanted = (file.checksum or "").partition(":")
     if wanted and algorithm not in hashlib.algorithms_guaranteed:
         raise FormatError(f"The checksum {file.checksum} is of no known kind: give sha256:… .")

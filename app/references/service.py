@@ -36,18 +36,11 @@ def start_references(
     manifest: str | None,
     zenodo: str,
 ) -> str:
-    """Start a job that fetches and loads an archive, and return its id.
-
-    If the same archive is being fetched already, the id of that job is returned.
+    """Start a job that fetches and loads an archive, unless one is open; return the job's id.
 
     ``kept`` maps names of files that are among the uploads already to their digests; then nothing
     is fetched. ``url`` and ``checksum`` (``sha256:…`` or ``md5:…``) describe the archive's one file
     if it is not at Zenodo. ``manifest`` is the digest of a kept table that describes the pictures.
-
-    Raises:
-        NotReadyError: if no checkpoint is active.
-        InvalidRequestError: if a detector or run is unknown, or the archive needs both and they are
-            missing.
     """
     active_checkpoint(session)
     check_selection(wanted.ifos, wanted.runs)
@@ -92,16 +85,13 @@ def start_batches(
 
 
 def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
-    """Remove the glitches and labels loaded from an archive.
+    """Remove the glitches and labels loaded from an archive; ConflictError during its loading.
 
     Glitches are deleted unless somebody else labelled them too; on those, the archive's labels are
     revoked. If glitches were deleted, the map is drawn again.
 
     Returns:
         Number of glitches deleted, and number of labels revoked on the remaining glitches.
-
-    Raises:
-        ConflictError: if the archive is still being loaded.
     """
     of_source = or_(
         Job.parameters["wanted"]["source"].astext == archive.source,
