@@ -147,9 +147,7 @@ def utc_to_gps(moment: datetime) -> Decimal:
 
 
 def unix_to_gps(seconds: Decimal) -> Decimal:
-    """Convert Unix time to GPS time in s; a leap second is indistinguishable from the second after
-    it.
-    """
+    """Convert Unix time to GPS time in s; a leap second is read as the second after it."""
     whole = int(seconds)
     return utc_to_gps(_UNIX_EPOCH + timedelta(seconds=whole)) + (seconds - whole)
 
@@ -173,9 +171,7 @@ def why_in_future(gps_time: Decimal, now: datetime) -> str | None:
 
 
 def gps_to_utc(gps_time: Decimal) -> datetime:
-    """Convert GPS time in s to UTC, to the microsecond; leap seconds become the second after
-    them.
-    """
+    """Convert GPS time in s to UTC, to the microsecond; a leap second is read as the next one."""
     whole = int(gps_time)
     microseconds = int((gps_time - whole) * 1_000_000)
     leap_seconds = sum(1 for second in _leap_gps() if whole >= second)

@@ -21,9 +21,7 @@ Vectors = Float32[np.ndarray, "_ latent"]
 
 @dataclass(frozen=True)
 class UnitRange:
-    """One latent: its value for the glitch or cluster, the range of others, and its strip's
-    ends.
-    """
+    """One latent: its value for the glitch or cluster, the range of others, ends of its strip."""
 
     unit: int
     value: float  # of the glitch, or of the cluster's medoid

@@ -46,9 +46,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of writing without a
 
 @cache
 def _console() -> Console:
-    """Return the console for progress: standard error, so that standard output can be
-    redirected.
-    """
+    """Return the console for progress on standard error, so that tables can be redirected."""
     from rich.console import Console
 
     return Console(stderr=True)
@@ -56,9 +54,7 @@ def _console() -> Console:
 
 @contextmanager
 def _user_errors() -> Iterator[None]:
-    """Print errors that a user can act on as a sentence, and exit with code 1, without a
-    traceback.
-    """
+    """Print errors that a user can act on as a sentence without traceback, and exit with code 1."""
     try:
         yield
     except (GlitchError, OSError) as error:
@@ -331,9 +327,7 @@ def table1_power(
 
 
 def _judged(folder: Path) -> tuple[JudgedModel, Pack, frozenset[str]]:
-    """Return a run or checkpoint, all glitches of its data set, and the groups it was trained
-    on.
-    """
+    """Return a run or checkpoint, all glitches of its data set, and its training groups."""
     from training.data.split import split_glitches
     from training.evaluation.examination import load_judged
 

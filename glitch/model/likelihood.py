@@ -39,9 +39,7 @@ class Residuals:
     pixels: Float[Tensor, "view freq"]  # number of observed pixels; 0 for rows never observed
 
     def variance(self) -> Float[Tensor, "view freq"]:
-        """Return the mean squared residual, the maximum-likelihood variance; NaN if not
-        observed.
-        """
+        """Return the mean squared residual (maximum-likelihood variance); NaN if not observed."""
         return self.squares / self.pixels
 
 
@@ -102,7 +100,7 @@ class RowGaussian(nn.Module):
     def distortion(
         self, target: ViewsTensor, prediction: ViewsTensor, observed: ObservedTensor
     ) -> Float[Tensor, " batch"]:
-        """Return the negative log-likelihood in nats: the sum over observed pixels times their
+        """Return the negative log-likelihood in nats: the sum over observed pixels, times the
         share.
         """
         log_variance = self.log_variance()[None, :, :, None]  # (1, V, F, 1)

@@ -84,9 +84,7 @@ def band(spectrum: Tensor, level: int) -> Tensor:
 
 
 def _single(values: Float64[np.ndarray, ...]) -> Tensor:
-    """Convert to single precision and drop the far tails: denormal numbers are fifty times
-    slower.
-    """
+    """Convert to single precision without the far tails, because denormal numbers are slow."""
     return torch.from_numpy(np.where(np.abs(values) < NEGLIGIBLE, 0, values)).float().contiguous()
 
 

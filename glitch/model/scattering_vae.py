@@ -1,5 +1,4 @@
-"""ScatteringVAE: a variational autoencoder of scattering features of views, which also decodes
-views.
+"""ScatteringVAE: a variational autoencoder of scattering features, which also decodes views.
 
 Each view that is present is turned into scattering features (:mod:`glitch.model.scattering`),
 projected on the principal axes of many glitches, and, if the architecture has a trunk, features of
@@ -158,9 +157,7 @@ class ScatteringVAE(ViewsModel):
     def project_features(
         self, features: Float[Tensor, "picture feature"], loudness: Float[Tensor, " picture"]
     ) -> Projected:
-        """Project features and loudness to the encoder's input, which is also the decoder's
-        target.
-        """
+        """Project features and loudness to the encoder's input and the decoder's target."""
         # An unobserved cell is zero, and its deviation must be zero too.
         projected: Projected = (features - self.mean * (features != 0)) @ self.projection
         return torch.cat([projected, loudness[:, None] - LOUDNESS_CENTRE], dim=1)

@@ -221,9 +221,7 @@ def _of_one_burst(
     stands: Int[np.ndarray, " glitch"],
     to_any: Float[np.ndarray, " glitch"],
 ) -> Int[np.ndarray, "2 pair"]:
-    """Find pairs of one episode that are nearer to each other than five other events are to
-    either.
-    """
+    """Find pairs of one episode that are nearer than the fifth other event of either."""
     standing = np.nonzero(np.isfinite(gps_times) & (stands == np.arange(len(units))))[0]
     standing = standing[np.argsort(gps_times[standing], kind="stable")]
     times, reach = gps_times[standing], np.nan_to_num(to_any[standing], nan=np.inf)

@@ -1,5 +1,4 @@
-"""The known class that each glitch resembles ("kind"), for weights by the present class
-frequencies.
+"""The known class that each glitch resembles ("kind"), for weights by present frequencies.
 
 It is the most common class among the nearest references. The frequency of a class can be estimated
 only if references of it calibrate (``glitch.novelty.crowds``). The extent of a class with too few
@@ -89,9 +88,7 @@ def _commonest(
     references: Int[np.ndarray, " reference"],
     asked: Int[np.ndarray, " asked"],
 ) -> tuple[Int[np.ndarray, " asked"], Bool[np.ndarray, " asked"], Int[np.ndarray, "asked near"]]:
-    """Return the most common class of the nearest references, whether a majority has it, and all
-    votes.
-    """
+    """Return the most common class of the nearest references, if it is a majority, all votes."""
     names, numbers = np.unique(classes, return_inverse=True)
     n_near = min(NEAREST, len(references) - 1)
     if n_near < 1 or not len(asked):

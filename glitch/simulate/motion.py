@@ -103,9 +103,7 @@ def fast_scattering(scene: Scene) -> Waveform:
 
 
 def paired_doves(scene: Scene) -> Waveform:
-    """Alternately rising and falling chirps about a second apart, each with a weaker mirror
-    image.
-    """
+    """Alternately rising and falling chirps, a second apart, each with a weaker mirror image."""
     drawing = scene.drawing()
     period = scene.uniform(0.8, 1.3)
     low = scene.uniform(18.0, 28.0)

@@ -101,9 +101,7 @@ class Scene:
         return self.blips(parameters, [Repeat(time_s, snr)])
 
     def _centred(self, drawing: Drawing) -> SpectrumArray:
-        """Return the spectrum with time 0 at the first sample, as for waveforms made from
-        frequencies.
-        """
+        """Return the spectrum with time 0 at the first sample."""
         return self.grid.to_spectrum(np.roll(drawing.values, -(self.grid.n_samples // 2)))
 
     def _scaled(self, spectrum: SpectrumArray, snr: float) -> SpectrumArray:

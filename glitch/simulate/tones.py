@@ -99,9 +99,7 @@ def ripples_1400(scene: Scene) -> Waveform:
 
 
 def violin_mode(scene: Scene) -> Waveform:
-    """Columns of spots at 500 Hz and its multiples, sometimes longer or with a low-frequency
-    spot.
-    """
+    """Columns of spots at 500 Hz and its multiples, some longer or with a low-frequency spot."""
     drawing = scene.drawing()
     base = scene.uniform(495.0, 512.0)
     columns = [0.0]

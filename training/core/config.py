@@ -145,9 +145,7 @@ def differing_keys(saved: object, wanted: object) -> list[str]:
 
 
 def _completed(config: object) -> dict[str, object]:
-    """Convert a configuration to a mapping that includes the defaults of its objective's
-    parameters.
-    """
+    """Convert a configuration to a mapping, with the defaults of its objective's parameters."""
     mapping = config_to_mapping(config)
     for entry in dataclasses.fields(typing.cast(typing.Any, config)):
         value = getattr(config, entry.name)

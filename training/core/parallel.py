@@ -128,9 +128,7 @@ def _receive(answered: Connection, label: str) -> _Step | bool:
 
 
 def _run_in_process(work: Work, answer: Connection) -> None:
-    """Run a work in its own process; send True if complete, False if stopped, or the error's
-    message.
-    """
+    """Run a work in its own process; send whether it is complete, or the error's message."""
     if "torch" in sys.modules:  # imported by works that compute
         import torch
 

@@ -20,9 +20,7 @@ def growing_capacity(step: int, *, capacity: float, growth_steps: int) -> float:
 
 
 def learning_rate_factor(step: int, *, warmup_steps: int, steps: int, final_factor: float) -> float:
-    """Return the factor: a linear rise over the warm-up, then half a cosine down to
-    ``final_factor``.
-    """
+    """Return a linear rise over the warm-up, then half a cosine down to ``final_factor``."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     progress = min(1.0, (step - warmup_steps) / max(1, steps - warmup_steps))

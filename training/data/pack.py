@@ -39,9 +39,7 @@ class PackError(GlitchError):
 
 @dataclass(frozen=True, eq=False)
 class Pack:
-    """Views of many glitches. Labels are for evaluation, groups for splits; neither is a model
-    input.
-    """
+    """Views of many glitches. Labels are for evaluation, groups for splits, never inputs."""
 
     values: PackedViews
     observed: PackedObserved
@@ -66,9 +64,7 @@ class Pack:
         )
 
     def tensors(self, indices: np.ndarray) -> tuple[ViewsTensor, ObservedTensor]:
-        """Return views in [0, 1] (batch, view, freq, time) and observed rows (batch, view,
-        freq).
-        """
+        """Return views in [0, 1] (batch, view, freq, time), and observed (batch, view, freq)."""
         values = torch.from_numpy(np.ascontiguousarray(self.values[indices]))
         observed = torch.from_numpy(np.ascontiguousarray(self.observed[indices]))
         return values.float().div_(GREY_LEVELS), observed
@@ -131,9 +127,7 @@ def new_array(
 
 
 def write_names(folder: Path, labels: Sequence[str], preprocessing: Preprocessing) -> None:
-    """Write the labels and the preprocessing of a pack: its last file, which marks it as
-    complete.
-    """
+    """Write the labels and the preprocessing of a pack: the last file, which completes it."""
     names = {"labels": list(labels), "preprocessing_digest": preprocessing.digest()}
     partial = folder / f"{NAMES_FILE}.partial"
     partial.write_text(json.dumps(names), encoding="utf-8")

@@ -18,9 +18,7 @@ from training.dsprites.architecture import PictureArchitecture
 
 
 def reference_optimiser() -> OptimiserConfig:
-    """Return the reference study's optimiser: Adam at 1e-4, batch 64, 300,000 steps, nothing
-    else.
-    """
+    """Return the reference study's optimiser: Adam at 1e-4, batch 64, 300,000 steps."""
     return OptimiserConfig(
         learning_rate=1e-4,
         batch_size=64,
@@ -33,9 +31,7 @@ def reference_optimiser() -> OptimiserConfig:
 
 @dataclass(frozen=True)
 class PictureConfig:
-    """A run on single pictures. ``data`` names the set, with which the run must also be
-    continued.
-    """
+    """A run on single pictures. It can only be continued on the set named by ``data``."""
 
     __pydantic_config__ = STRICT
 

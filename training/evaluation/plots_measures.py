@@ -46,9 +46,7 @@ def draw_latents_over_training(path: Path, steps: Sequence[int], rates: np.ndarr
 
 
 def draw_curve(path: Path, points: Sequence[CurvePoint], labels: Mapping[str, str]) -> None:
-    """Draw the rate-distortion plane, with a line for each objective through the means over
-    seeds.
-    """
+    """Draw the rate-distortion plane, with a line per objective through the means over seeds."""
     with figure(path, width=5.6, height=3.8) as (_, axes):
         axis = axes[0, 0]
         for place, objective in enumerate(sorted({point.objective for point in points})):

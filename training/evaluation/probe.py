@@ -72,9 +72,7 @@ def predict_linear(
 def predict_neighbours(
     train: Features, train_labels: Sequence[str], test: Features, k: int = NEIGHBOURS
 ) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
-    """Predict labels of ``test`` by a vote of the k nearest in Euclidean distance, as in the
-    service.
-    """
+    """Predict labels of ``test`` by a vote of the k nearest in Euclidean distance."""
     model = KNeighborsClassifier(min(k, len(train)), weights="distance", algorithm="brute")
     return np.asarray(model.fit(train, list(train_labels)).predict(test))
 

@@ -34,9 +34,7 @@ LATENT_COLOURS = (
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write one line per row; columns are the first row's keys. Floats have six significant
-    digits.
-    """
+    """Write rows as CSV; columns are the first row's keys. Floats have six significant digits."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")

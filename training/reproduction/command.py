@@ -1,6 +1,4 @@
-"""``glitch-discovery reproduce``: train the missing runs, then write tables, figures and a
-report.
-"""
+"""``glitch-discovery reproduce``: train missing runs, then write tables, figures and report."""
 
 from __future__ import annotations
 

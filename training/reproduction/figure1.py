@@ -131,9 +131,7 @@ def _named(points: list[tuple[float, float, float]]) -> list[tuple[float, float,
 def _by_hyperparameter(
     axes: Axes, kind: str, rows: list[Row], key: str, style: dict[str, Any]
 ) -> None:
-    """Draw every run as a point, and a line through the medians, the objectives next to each
-    other.
-    """
+    """Draw every run as a point, and a line through the medians, objectives side by side."""
     shift = 0.12 * (MAIN_KINDS.index(kind) - 1)
     medians: list[tuple[float, float]] = []
     for place, value in enumerate(FAMILY_OF[kind].values):

@@ -86,9 +86,7 @@ def exact_ladders(case: LinearCase) -> list[Ladder]:
 
 
 def trained_ladder(case: LinearCase, n_steps: int, seed: int = 0) -> Ladder:
-    """Train the linear model by gradients, from the lowest beta up, each from the previous
-    weights.
-    """
+    """Train the linear model by gradients, from the lowest beta up, each from the last weights."""
     model = LinearVAE(case, seed)
     points = [model.train(beta=beta, n_steps=n_steps) for beta in reversed(BETAS)]
     return Ladder("trained", "beta", BETAS, tuple(reversed(points)))

@@ -50,9 +50,7 @@ class Point:
 
 
 def best_of_beta(case: LinearCase, beta: float) -> Point:
-    """Return the minimum of ``D + beta R`` over all linear encoders and decoders; beta is
-    positive.
-    """
+    """Return the minimum of ``D + beta R`` over linear encoders and decoders; beta is positive."""
     spectrum = np.sort(np.asarray(case.eigenvalues))[::-1]
     used, unused = spectrum[: case.n_latent], spectrum[case.n_latent :]
     level = beta * case.variance
@@ -80,9 +78,7 @@ def best_of_capacity(case: LinearCase, capacity: float, gamma: float) -> Point:
 
 
 class LinearVAE:
-    """The same model with free weights, trained by gradients on exact expectations (no
-    sampling).
-    """
+    """The same model with free weights, trained by gradients on exact expectations."""
 
     def __init__(self, case: LinearCase, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)

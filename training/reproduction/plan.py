@@ -93,9 +93,7 @@ class Run:
 
 
 def main_runs(tier: Tier) -> list[Run]:
-    """List the paper's three objectives at their main hyperparameter, seed by seed, to be
-    paired.
-    """
+    """List the paper's three objectives at their main hyperparameter, seed by seed, for pairs."""
     return [
         Run(kind, FAMILY_OF[kind].main, seed)
         for seed in range(tier.main_seeds)
@@ -134,9 +132,7 @@ def figure3_runs(tier: Tier) -> list[Run]:  # noqa: ARG001 - all plans have the 
 
 
 def table2_runs(tier: Tier) -> list[Run]:
-    """List all seven objectives, in some tiers with their whole grid; figure 1's other values
-    last.
-    """
+    """List all seven objectives, in some tiers on their whole grid, and figure 1's runs last."""
     others = [
         Run(family.kind, value, seed)
         for seed in range(tier.other_seeds)

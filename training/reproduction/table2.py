@@ -59,9 +59,7 @@ def report_table2(place: Workspace, runs: Sequence[Run]) -> str:
 
 
 def report_grids(place: Workspace, runs: Sequence[Run]) -> str:
-    """Write ``grids.csv``, and return the section on the whole grids of Table 2's other
-    objectives.
-    """
+    """Write ``grids.csv``, and return the section on the grids of Table 2's other objectives."""
     found = {run: read_scores(place, run) for run in runs}
     _write(place, "grids.csv", found)
     return f"## Table 2: the grids of the other objectives\n\n{_READING}\n\n{_table(found)}"

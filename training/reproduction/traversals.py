@@ -43,9 +43,7 @@ class LatentUse:
 def traverse(
     model: PictureVAE, centre: Float32[np.ndarray, " latent"], values: np.ndarray
 ) -> Float[np.ndarray, "latent value row column"]:
-    """Decode pictures with one latent at a time set to each value, the others kept at
-    ``centre``.
-    """
+    """Decode pictures with one latent at a time set to each value, the others at ``centre``."""
     n_latent = centre.size
     latents = np.tile(centre, (n_latent, len(values), 1)).astype(np.float32)
     for latent in range(n_latent):

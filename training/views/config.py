@@ -48,9 +48,7 @@ class VarianceConfig:
         require(0 <= self.memory < 1, f"variance.memory must lie in [0, 1), but is {self.memory}.")
 
     def share(self, step: int) -> float:
-        """Return the weight of a step's batch in the running mean; 0 if there is no running
-        mean.
-        """
+        """Return the weight of a step's batch in the running mean; 0 without a running mean."""
         # The first batches are averaged with equal weights, because the initial value is arbitrary.
         return max(1 - self.memory, 1 / (step + 1)) if self.kind == "closed_form" else 0.0
 

@@ -290,9 +290,7 @@ class GuidedTask:
     def _distortion(
         self, target: Tensor, explained: Tensor, target_view: Tensor, step: int
     ) -> Float[Tensor, " member"]:
-        """Return the nats of the features, each window's variance at its optimum (Rybkin et al.
-        2021).
-        """
+        """Return nats of the features, with optimal variances by window (Rybkin et al. 2021)."""
         squares = (target - explained).square()  # (B, axis)
         with torch.no_grad():
             window = torch.nn.functional.one_hot(

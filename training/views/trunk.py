@@ -167,9 +167,7 @@ class _Simulated(_Source):
         self._sampler = StratifiedSampler(labels)
 
     def draw(self, how: AugmentationConfig, noise: float) -> tuple[Pictures, Members, Members]:
-        """Draw single pictures in either noise realisation, with their windows and simulated
-        classes.
-        """
+        """Draw single pictures in either noise realisation, with windows and simulated classes."""
         pack, drawn = self._pack, self._sampler.draw(SIMULATED_BATCH, self._rng)
         chosen = self._named[drawn]
         view = self._lone_view(chosen)
@@ -213,9 +211,7 @@ class _Real(_Source):
         return pictures, torch.from_numpy(lone), answers, probability > SURE
 
     def _hide_bands(self, pictures: Pictures) -> None:
-        """Set some rows of half of the pictures to quiet, and some columns of half of them to the
-        mean.
-        """
+        """Set some rows of half of the pictures to quiet, and some columns of half to the mean."""
         n_rows, n_columns = pictures.shape[1:]
         for picture in pictures:
             if self._rng.random() < 0.5:

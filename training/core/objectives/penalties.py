@@ -43,9 +43,7 @@ def covariance_of_means(mean: LatentTensor) -> Float[Tensor, "latent latent"]:
 
 
 def covariance_of_aggregate(posterior: Posterior) -> Float[Tensor, "latent latent"]:
-    """Return the covariance of the aggregate posterior: of the means, plus the mean diagonal
-    variance.
-    """
+    """Return the covariance of the aggregate posterior: of the means, plus the mean variances."""
     return covariance_of_means(posterior.mean) + torch.diag(
         posterior.log_variance.exp().mean(dim=0)
     )

@@ -15,7 +15,8 @@ def read_manifest_folder(
     preprocessing: Preprocessing | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RealGlitches:
-    """Read a data set without a published split; see
-    :func:`training.data.real_images.read_real_images`.
+    """Read a data set without a published split.
+
+    See :func:`training.data.real_images.read_real_images`.
     """
     return RealGlitches(read_real_images(path, preprocessing, on_progress))

@@ -112,9 +112,7 @@ def configuration(
     capacity: float = CAPACITY,
     variance: VarianceConfig = CLOSED_FORM,
 ) -> TrainingConfig:
-    """Build a run. The seed determines initial weights, batches, samples and split of all
-    objectives.
-    """
+    """Build a run. The seed fixes initial weights, batches, samples and split of all objectives."""
     slug = "".join(letter if letter.isalnum() else "-" for letter in name).strip("-").lower()
     if variance.kind != CLOSED_FORM.kind:
         scale = f"-{variance.fixed:g}".replace(".", "_") if variance.kind == "fixed" else ""

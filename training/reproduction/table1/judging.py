@@ -82,9 +82,7 @@ def _sampled(model: ViewsVAE, pack: Pack, sample: str) -> tuple[Pack, Encoded]:
 def judge_pixels(
     architecture: Architecture, split: tuple[Pack, Pack], seed: int
 ) -> list[JudgedRun]:
-    """Evaluate as many principal components of the same pooled pixels as latents, on the same
-    split.
-    """
+    """Evaluate principal components of the pooled pixels, as many as latents, on the same split."""
     model = ViewsVAE(architecture)  # only its pooling is used
     reduce = reduce_by_pca(architecture.latent)
     judged: list[JudgedRun] = []
