@@ -1,4 +1,4 @@
-"""What every benchmark prints first: where, when, on what code, with which command."""
+"""The heading of every benchmark's output: machine, time, code revision and command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def heading() -> str:
-    """Machine, date, revision and command, a line each."""
+    """Return machine, date, revision and command, one line each."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     now = datetime.datetime.now(datetime.UTC)

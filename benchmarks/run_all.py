@@ -1,4 +1,4 @@
-"""Run every benchmark one after the other and keep what it prints: `make bench`."""
+"""Run every benchmark in sequence and store its output: `make bench`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def run(name: str) -> int:
-    """Run one, showing its output as it comes; only if it ends well is its result file replaced."""
+    """Run one benchmark and show its output; replace its result file only if it succeeds."""
     print(f"== {name}", flush=True)
     with subprocess.Popen(
         [sys.executable, "-u", "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, text=True

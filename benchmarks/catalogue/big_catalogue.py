@@ -1,12 +1,12 @@
-"""Fills an empty database with a large made-up catalogue, for benchmarks only.
+"""Fill an empty database with a large synthetic catalogue, for benchmarks only.
 
     python -m benchmarks.catalogue.big_catalogue FOLDER [--glitches 100000] [--views 1.0]
 
-FOLDER becomes a data directory (``GLITCH_DATA_DIR``) with a database of its own. Glitches fall into
-40 kinds on the sphere that v2's means lie on; seven in ten are labelled, a fiftieth are of kinds
-that nobody has named. Up to 2000 of a detector and observing run calibrate. Clusters are stored as
-if they had been found. Each glitch has a label or none, a novelty, one small view, and a place on
-the map (made up: UMAP is not run).
+FOLDER becomes a data directory (``GLITCH_DATA_DIR``) with its own database. Glitches are of 40
+types on the sphere of v2's posterior means; 70 % are labelled, 2 % are of types without a class. Up
+to 2000 glitches of a detector and observing run calibrate. Clusters are stored as if they had been
+found. Each glitch has a label or none, a novelty, one small view, and a place on the map (random:
+UMAP is not run).
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from glitch.codec import pack_view
 from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
 
 KINDS = 40
-UNKNOWN_KINDS = 4  # the last ones: never labelled, always novel
+UNKNOWN_KINDS = 4  # the last types: never labelled, always novel
 LABELLED = 0.7
 GPS_START, GPS_END = 1_126_000_000, 1_390_000_000
 IFOS = np.array([b"H1", b"L1", b"V1"], dtype="S2")
 SMALLEST_CLUSTER, LARGEST_CLUSTER = 5, 300
-PICTURES = 64  # different views, dealt out by turns
+PICTURES = 64  # number of different views, assigned in turn
 FLOAT4_OID = 700
-CONDITION = b"1 s, 10 to 2048 Hz"  # one picture of a second
+CONDITION = b"1 s, 10 to 2048 Hz"  # one picture of 1 s
 
 
 def fill(engine: Engine, folder: Path, count: int, share_with_views: float) -> None:
-    """Everything, in one transaction, then what the planner needs to know."""
+    """Write all rows in one transaction, then update the planner's statistics."""
     started = time.perf_counter()
     with make_session_factory(engine).begin() as session:
         seed_classes(session)
@@ -97,12 +97,12 @@ def _invent(session: Session, count: int, latent: int) -> dict[str, np.ndarray]:
 
 
 def _uuids(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Version 7, a tenth of a millisecond apart, the last a moment ago."""
+    """Return UUIDs of version 7, 0.1 ms apart, up to the current time."""
     now_ms = int(time.time() * 1000) - count // 10 - 60_000
     milliseconds = (now_ms + np.arange(count) // 10).astype(">u8").view("u1").reshape(-1, 8)
     found = np.frombuffer(rng.bytes(16 * count), dtype=np.uint8).reshape(-1, 16).copy()
     found[:, :6] = milliseconds[:, 2:]
-    # Within a millisecond the order is that of a counter.
+    # Within a millisecond a counter gives the order.
     counter = (np.arange(count) % 10).astype(np.uint8)
     found[:, 6], found[:, 7] = 0x70, counter
     found[:, 8] = 0x80 | (found[:, 8] & 0x3F)
@@ -173,7 +173,7 @@ def _store_embeddings(session: Session, made: dict[str, np.ndarray], checkpoint_
 
 
 def _calibrate(session: Session, checkpoint_id: int) -> None:
-    """References of each detector and run with made-up scores: as many as a judging takes."""
+    """Give references of each detector and run random scores, as many as calibration uses."""
     ends = zip(OBSERVING_RUNS, RUN_ENDS_S, strict=False)
     run = "CASE " + " ".join(f"WHEN gps_time < {end} THEN '{name}'" for name, end in ends)
     session.execute(
@@ -237,7 +237,7 @@ def _store_map(session: Session, made: dict[str, np.ndarray], checkpoint_id: int
 
 
 def _groups(made: dict[str, np.ndarray]) -> list[list[UUID]]:
-    """Of each kind the first glitches without a label, as a clustering might find them."""
+    """Return the first unlabelled glitches of each type, as a clustering might find them."""
     groups = []
     for kind in range(KINDS):
         rows = np.flatnonzero((made["kind"] == kind) & (made["class_id"] == 0))[:LARGEST_CLUSTER]
@@ -255,7 +255,7 @@ def _table(made: dict[str, np.ndarray], columns: dict[str, str]) -> np.ndarray:
 def make_catalogue(
     folder: Path, count: int, share_with_views: float
 ) -> tuple[EmbeddedServer, Engine]:
-    """A running server with such a catalogue in ``folder/database``; the caller stops it."""
+    """Start a server with such a catalogue in ``folder/database``; the caller stops it."""
     folder.mkdir(parents=True, exist_ok=True)
     server = start_embedded(folder / "database")
     url = server.ensure_database("glitch")

@@ -1,4 +1,4 @@
-"""Clusters of a made-up catalogue, stored without clustering anything: for benchmarks only."""
+"""Clusters of a synthetic catalogue, stored without a clustering: for benchmarks only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.core.database import uuid7
 
 
 def store_clusters(session: Session, checkpoint_id: int, groups: Sequence[Sequence[UUID]]) -> None:
-    """A run whose clusters are these groups, with the summaries that a clustering would write."""
+    """Store a run with these groups as clusters, with the summaries that a clustering writes."""
     total = sum(map(len, groups))
     run = ClusteringRun(
         id=uuid7(),

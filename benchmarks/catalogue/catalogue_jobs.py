@@ -1,7 +1,7 @@
-"""What exports and the label audit cost in a large catalogue: seconds, and memory of the worker.
+"""Cost of exports and the label audit in a large catalogue: time, and memory of the worker.
 
-Each job runs in a process of its own that does nothing else, at two sizes, so that what grows with
-the catalogue shows. ``python -m benchmarks.catalogue.catalogue_jobs --glitches 20000 100000``
+Each job runs alone in its own process, at two catalogue sizes, to show how the cost grows. ``python
+-m benchmarks.catalogue.catalogue_jobs --glitches 20000 100000``
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ ASKER = Principal(uuid4(), "benchmark", Role.ADMIN)
 
 
 def most_memory_mb() -> float:
-    """The most memory that this process held since it began, in MB (of Linux's own account)."""
+    """Return the peak memory of this process, in MB (from Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def work(url: str, folder: Path, job_id: UUID) -> None:
-    """Do one job here, and print its seconds and the most memory that this process held."""
+    """Run one job here, and print its time and the peak memory of this process."""
     sessions = make_session_factory(make_engine(url))
     runner = JobRunner(sessions, Settings(data_dir=folder, database_url=url))
     before = most_memory_mb()

@@ -1,10 +1,11 @@
-"""Time and memory of clustering n glitches, stability included, and the two ways compared.
+"""Time and memory of clustering n glitches, stability included; agreement of the two methods.
 
     python -m benchmarks.catalogue.cluster_scale [dimensions] [n ...]
     python -m benchmarks.catalogue.cluster_scale agreement [dimensions] [n ...]
 
-Half of the glitches lie about 50 directions, from tight to loose; the others about none. The second
-way asks how far the clusters of the graph (many glitches) agree with those of all pairs (few).
+Half of the glitches are scattered about 50 directions, from tight to loose; the others are noise.
+The second command measures the agreement between clusters from the graph (many glitches) and from
+all pairs (few glitches).
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Neighbours and novelty in a large catalogue: by the vector index, by a scan, and in memory.
+"""Neighbours and novelty in a large catalogue: with the vector index, with a scan, and in memory.
 
     python -m benchmarks.catalogue.neighbours_large FOLDER [--queries 40] [--settings]
 
-FOLDER is what ``big_catalogue`` filled. Builds the index where it is missing and says how long that
-took. Then each kind of search is asked for stored glitches by both ways in turn: p50 and p90 of the
-index, p50 of the scan, their ratio, and the share of the scan's ten nearest that the index finds.
-With ``faiss`` installed, its HNSW of the same parameters is asked in memory, without a database.
-With ``--settings`` the index is asked with other settings of pgvector too.
+FOLDER is a catalogue made by ``big_catalogue``. Builds the index if it is missing and prints the
+time. Then each type of search is run for stored glitches with both methods in turn: p50 and p90 of
+the index, p50 of the scan, their ratio, and the fraction of the scan's ten nearest that the index
+finds. With ``faiss`` installed, its HNSW with the same parameters is run in memory, without a
+database. With ``--settings`` the index is also run with other settings of pgvector.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ SETTINGS += ((100, "relaxed_order"), (200, "relaxed_order"), (400, "relaxed_orde
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Milliseconds, and what came of it."""
+    """Return the time in milliseconds, and the result."""
     started = time.perf_counter()
     found = work()
     return (time.perf_counter() - started) * 1e3, found
 
 
 def searches(session: Session) -> dict[str, GlitchFilters]:
-    """The filters that the pages offer most; of labels a common one and a rare one."""
+    """Return the filters that the pages offer most; for labels a common and a rare one."""
     counted = session.execute(
         select(GlitchClass.name, func.count())
         .join(Glitch, Glitch.class_id == GlitchClass.id)
@@ -82,7 +82,7 @@ def find(
 
 
 def sampled(session: Session, checkpoint_id: int, count: int, *labels: str) -> list[Row]:
-    """Stored glitches at random, of these classes alone if there are any."""
+    """Draw stored glitches at random, only of these classes if any are given."""
     wanted = select(Embedding.glitch_id, Embedding.mean, Embedding.ifo).where(
         Embedding.checkpoint_id == checkpoint_id
     )
@@ -96,7 +96,7 @@ def sampled(session: Session, checkpoint_id: int, count: int, *labels: str) -> l
 
 
 def compare_searches(session: Session, anywhere: list[Row], checkpoint_id: int) -> None:
-    """Each search from anywhere, those of classes from their own glitches too."""
+    """Run each search for random glitches, those with a class also for glitches of that class."""
     print(f"\n{'search':32} {'p50':>7} {'p90':>7} {'scan p50':>9} {'ratio':>6} {'recall@10':>9}")
     asked = [(name, filters, anywhere) for name, filters in searches(session).items()]
     asked += [
@@ -127,14 +127,14 @@ def compare_searches(session: Session, anywhere: list[Row], checkpoint_id: int) 
 
 
 def compare_novelty(session: Session, rows: list[Row], checkpoint_id: int) -> None:
-    """Judged as the service does, and by a scan alone; what differs must be on the safe side."""
+    """Compare the service's novelty with that of a scan; differences must be on the safe side."""
     times: tuple[list[float], list[float]] = ([], [])
     smaller, largest = 0, 0.0
     usual = single.EXACT_BELOW
     for glitch_id, mean, ifo in rows:
         found = []
         for way, level in enumerate((usual, 2.0)):
-            single.EXACT_BELOW = level  # at 2 nobody is judged by the index
+            single.EXACT_BELOW = level  # at 2 the index is never used
             took, judged = timed(
                 lambda m=mean, i=ifo, g=glitch_id: judge_novelty(
                     session,

@@ -1,9 +1,9 @@
-"""How long the nearest neighbours take in the embedded PostgreSQL.
+"""Time of nearest-neighbour queries in the embedded PostgreSQL.
 
-Fills a scratch server with Gaussian latent vectors, the hard case for an index, and prints p50 and
-p99 of ``find_neighbours`` as the service calls it, with and without filters, and of a novelty
-judgement; and the processor time of each, which a busy machine distorts less. With ``--index`` it
-then builds the vector index and prints times and recall again.
+Fills a temporary server with Gaussian latent vectors, the hard case for an index, and prints p50
+and p99 of ``find_neighbours`` as the service calls it, with and without filters, and of a novelty
+test; also the processor time of each, which a busy machine affects less. With ``--index`` it then
+builds the vector index and prints times and recall again.
 
     python -m benchmarks.catalogue.neighbours_sql [--rows 200000] [--queries 50] [--index]
 """
@@ -74,7 +74,7 @@ def fill(url: str, rows: int, dimensions: int, checkpoint_id: int, class_id: int
 
 
 def server_cpu_s(server: EmbeddedServer) -> float:
-    """Processor time that the server has used, parallel workers included."""
+    """Return the processor time used by the server, including parallel workers."""
     postmaster = psutil.Process(
         int((server.folder / "postgres" / "postmaster.pid").read_text().split()[0])
     )

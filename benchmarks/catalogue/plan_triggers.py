@@ -1,10 +1,10 @@
-"""How long a table of a million triggers takes to plan, and how much memory.
+"""Time and memory to plan a batch from a table of a million triggers.
 
     python -m benchmarks.catalogue.plan_triggers [--rows 1000000]
 
-Plans a batch as a worker does: rows read, checked, sorted by detector and time in the database,
-close ones merged, matched with the strain of a folder, cut into chunks. Nothing is transformed: the
-files are named, not filled. One row in a hundred is damaged, and one in fifty lies outside the
+Plans a batch as a worker does: rows are read, checked, sorted by detector and time in the database,
+merged if close, matched with the strain of a folder, and split into chunks. No strain is
+transformed: the files are empty. One row in a hundred is damaged, and one in fifty is outside the
 strain.
 """
 
@@ -36,7 +36,7 @@ START, STEP_S, FILE_S = 1_238_166_018, 5, 4096
 
 
 def write_table(path: Path, rows: int) -> None:
-    """Rows in no order; each tenth follows the one before it closely."""
+    """Write rows in random order; every tenth is close to the one before."""
     rng = random.Random(1)  # noqa: S311  (no secret)
     places = list(range(rows))
     rng.shuffle(places)
@@ -53,7 +53,7 @@ def write_table(path: Path, rows: int) -> None:
 
 
 def write_strain(folder: Path, rows: int) -> None:
-    """Empty files whose names say what they hold: planning reads no more."""
+    """Write empty files whose names give their time span: planning reads nothing else."""
     folder.mkdir()
     for start in range(START, START + rows // 2 * STEP_S + FILE_S, FILE_S):
         for ifo in ("H1", "L1"):
@@ -78,7 +78,7 @@ def plan(folder: Path, server: EmbeddedServer, rows: int) -> None:
     of_server, started = server_cpu_s(server), time.monotonic()
     runner.work(job_id, slice_s=0)
     wall, cpu = time.monotonic() - started, sum(process.cpu_times()[:2]) - used
-    in_sql = server_cpu_s(server) - of_server  # while its processes live
+    in_sql = server_cpu_s(server) - of_server  # while its processes are running
     with sessions() as session:
         job = get_job(session, job_id)
     engine.dispose()

@@ -1,11 +1,11 @@
-"""How true the map is, and which way of placing newcomers costs what.
+"""Quality of the map, and cost of the ways to place new glitches.
 
     python -m benchmarks.catalogue.projection_quality [PACK] [--most N] [--large N]
 
-PACK is a folder that `glitch-discovery simulate-pack` wrote; without one, a mixture of Gaussians
-stands in. A fifth is kept back, the rest laid out; the fifth is then placed by UMAP's own transform
-and by the weighted mean of its nearest. Trustworthiness (Venna & Kaski 2001; 1 is best, 0.5 is
-chance) asks whether what lies together on the map does so in the latent space.
+PACK is a folder written by `glitch-discovery simulate-pack`; without it, a mixture of Gaussians is
+used. A fifth is held out, the rest laid out; the fifth is then placed by UMAP's own transform and
+by the weighted mean of its nearest neighbours. Trustworthiness (Venna & Kaski 2001; 1 is best, 0.5
+is chance) measures whether neighbours on the map are neighbours in the latent space.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A running service of its own, and what one needs to hide a class from it: all over HTTP."""
+"""A running service, and the HTTP requests needed to hide a class from it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Service:
         self._client = client
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
-        """The JSON of an answer."""
+        """Send a request and return its JSON."""
         answer = self._client.request(method, path, **more)
         if answer.is_error:
             raise SystemExit(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json()
 
     def all(self, path: str, **params: Any) -> Iterator[Any]:
-        """The items of every page of a list."""
+        """Yield the items of every page of a list."""
         cursor = None
         while True:
             page = self.ask(
@@ -50,7 +50,7 @@ class Service:
                 return
 
     def wait(self, job_id: str) -> Any:
-        """The job once it has ended, which must be well."""
+        """Wait until a job has ended, and return it; exit unless it succeeded."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             job = self.ask("GET", f"/jobs/{job_id}")
@@ -63,7 +63,7 @@ class Service:
             time.sleep(2)
 
     def wait_for_kind(self, kind: str) -> None:
-        """Until no job of this kind is open."""
+        """Wait until no job of this type is open."""
         for state in ("queued", "running"):
             for job in self.all("/jobs", kind=kind, state=state):
                 self.wait(job["id"])
@@ -71,7 +71,7 @@ class Service:
 
 @contextmanager
 def running_service() -> Iterator[Service]:
-    """One without demonstration, on a free port, in a folder that goes with it."""
+    """Run a service without demonstration, on a free port, in a temporary folder."""
     folder = Path(tempfile.mkdtemp(prefix="glitch-bench-"))
     folder.chmod(0o755)
     with socket.socket() as probe:
@@ -112,12 +112,12 @@ def running_service() -> Iterator[Service]:
 
 
 def write_stack(path: Path, pack: Pack, ifo: str, labels: list[str], start_gps: int) -> None:
-    """A batch of all glitches under one detector.
+    """Write a batch of all glitches with one detector.
 
-    Glitches of one group get times within half a second, so that the service takes them for
-    pictures of one event; groups lie 100 s apart from ``start_gps`` on. The same glitches of the
-    same detector must start elsewhere, or they are known already. ``labels`` are empty where there
-    is none.
+    Glitches of one group get times within half a second, so that the service treats them as
+    pictures of one event; groups are 100 s apart, starting at ``start_gps``. The same glitches of
+    the same detector must start at another time, or they are already known. ``labels`` has an empty
+    string for glitches without a label.
     """
     groups = {group: place for place, group in enumerate(dict.fromkeys(pack.groups))}
     seen: dict[str, int] = {}

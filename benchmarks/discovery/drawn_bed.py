@@ -1,4 +1,4 @@
-"""Drawn vectors as a bed of hard situations (``situations.py``): no pictures, no encoder."""
+"""Random vectors as glitches for hard situations (``situations.py``): no pictures, no encoder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DRAWN_ROWS_HZ = (500.0, 1000.0, 2000.0)
 
 
 class DrawnBed:
-    """Glitches drawn about one direction a class; needs no pictures and no encoder."""
+    """Glitches drawn about one direction per class; needs no pictures and no encoder."""
 
     def __init__(self, sizes: dict[str, int], seed: int, latent: int = 12) -> None:
         rng = np.random.default_rng(seed)
@@ -21,7 +21,7 @@ class DrawnBed:
         self.windows = [(0.5, 1.0, 2.0, 4.0)] * len(self.labels)
         centres = 3.0 * np.eye(latent)[np.repeat(np.arange(len(sizes)), list(sizes.values()))]
         self._means = centres + rng.normal(scale=0.8, size=centres.shape)
-        # What is seen otherwise lies elsewhere, and the same way for all.
+        # Other observing conditions shift the vectors of all glitches in the same way.
         self._otherwise = rng.normal(size=(2, latent))
         self._otherwise /= np.linalg.norm(self._otherwise, axis=1, keepdims=True)
 

@@ -1,17 +1,17 @@
-"""What a flag is worth in hard situations: realised rates and recall, of every way to test.
+"""Reliability of flags in hard situations: realised rates and recall of every test.
 
     python -m benchmarks.discovery.hard_situations ../shared/data/gravityspy_images [--cache FILE]
         [--checkpoint FOLDER] [--draws 4] [--hidden NAME ...] [--situation NAME ...]
 
-Real pictures through the encoder. A quarter of the groups of each class with 12 groups is
-unlabelled; first nothing among them is new, and everything flagged is wrong; then each such class
-is hidden in turn. `situations.py` says what is done to such a catalogue. A line gives the glitches
-judged, those that could not be, P(p <= 0.05) of known kinds, in which share of the draws a
-clustering would say that the labels are no fair sample ("slant"), and that they do not cover what
-was tested ("aside"), how many are flagged at 10 % of classes with fewer than 12 labels (which are
-neither known nor hidden), and at nominal 5, 10 and 20 %: the recall of the hidden class, the
-realised rate (mean share of known kinds among the flagged), and flagged known glitches, mean and
-largest of a draw.
+Real pictures are encoded. A quarter of the groups of each class with 12 groups is unlabelled. First
+none of them is new, and every flag is wrong; then each such class is hidden in turn.
+`situations.py` defines how each situation changes this catalogue. A line gives the number of
+glitches tested, the number that could not be tested, P(p <= 0.05) of known classes, the fraction of
+draws in which a clustering would warn that the labels are not a fair sample ("slant") and that they
+do not cover the tested glitches ("aside"), the number flagged at 10 % of classes with fewer than 12
+labels (which are neither known nor hidden), and at nominal 5, 10 and 20 %: the recall of the hidden
+class, the realised rate (mean fraction of known classes among the flagged), and the number of
+flagged known glitches, mean and maximum over draws.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ from training.data.real_images import read_real_images
 from training.evaluation.probe import classes_with_groups
 
 LEAST_GROUPS = 12
-OF_4_KHZ, OF_2_KHZ = 1291.0, 646.0  # Hz: the highest row that such strain fills
+OF_4_KHZ, OF_2_KHZ = 1291.0, 646.0  # Hz: the highest row that strain of this sample rate fills
 SITUATIONS: dict[str, Make] = {
     "as it is": unchanged,
     **{
@@ -100,7 +100,10 @@ SITUATIONS: dict[str, Make] = {
     "50 % most typical labels": typical_labels(0.5),
     **{
         f"{name} unlabelled{how}": both(fewer_labels(share), then)
-        for name, share in (("half", 1 / 3), ("3 of 4", 2 / 3))  # beside the quarter that is anyhow
+        for name, share in (
+            ("half", 1 / 3),
+            ("3 of 4", 2 / 3),
+        )  # in addition to the quarter that is always unlabelled
         for how, then in (
             ("", unchanged),
             (", 75 % typical", typical_labels(0.75)),

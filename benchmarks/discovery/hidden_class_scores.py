@@ -1,11 +1,11 @@
-"""How well scores find a hidden class, computed on encodings with the functions that ship.
+"""How well scores find a hidden class, computed on encodings with the service's functions.
 
-`leave_one_class_out.py scores` prints it. Of real glitches a quarter of the groups of each class
-are unlabelled besides the hidden class, in several splits. Of simulated views 1,000 are labelled,
-500 more are not, and 40 of the hidden class; once with all known classes equally frequent, and then
-with frequencies that are log-normal of some width among the unlabelled, and among the labelled too,
-so that some classes have next to no label: what false-discovery rates must stand. "Unweighted" is
-the test as a crowd without regard for how frequent each kind is now.
+Printed by `leave_one_class_out.py scores`. In real glitches a quarter of the groups of each class
+is unlabelled, in addition to the hidden class, in several splits. In simulated views 1,000 are
+labelled, 500 more are not, and 40 are of the hidden class; first with all known classes equally
+frequent, then with log-normal frequencies of several widths among the unlabelled, and also among
+the labelled, so that some classes have almost no labels: false-discovery rates must be correct in
+all cases. "Unweighted" is the joint test without weights by the present class frequencies.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from training.data.pack import Pack
 RATES = (0.05, 0.1, 0.2)
 SPLITS = 5
 LABELLED, TESTED, HIDDEN = 1000, 500, 40
-MOST_OF_CLASS = 160  # labelled, of 240 in a pack: others are to be tested
+MOST_OF_CLASS = 160  # labelled glitches, of 240 in a pack; the others are tested
 # Widths of the log-normal frequencies among the labelled, and among the unlabelled.
 MIXES = ((0.0, 0.0), (0.0, 0.36), (0.0, 1.2), (0.8, 0.8), (1.2, 1.2))
 EVEN = MIXES[0]
@@ -49,7 +49,7 @@ START, STEP_S = 1_240_000_000, 600  # GPS times of the groups
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """Who is hidden, who else is not labelled, and who is labelled; positions in a pack."""
+    """The hidden, other unlabelled, and labelled glitches, as positions in a pack."""
 
     hidden: np.ndarray
     tested: np.ndarray
@@ -58,24 +58,24 @@ class Case:
 
 @dataclass(frozen=True)
 class Found:
-    """What one way of testing gave of one case."""
+    """The result of one test for one case."""
 
     area: float  # under the receiver operating characteristic
     rates: tuple[tuple[float, float], ...]  # recall and realised rate at each of ``RATES``
 
 
 def digest(seed: str, group: str) -> bytes:
-    """A random choice by group that no other choice depends on."""
+    """Return a pseudo-random number for a group, independent of other choices."""
     return hashlib.sha256(f"{seed} {group}".encode()).digest()
 
 
 def is_held_back(pack: Pack, seed: int) -> np.ndarray:
-    """The quarter of the groups that no label names."""
+    """Select the quarter of the groups that is unlabelled."""
     return np.array([digest(f"test {seed}", group)[0] < 64 for group in pack.groups])
 
 
 def real_cases(pack: Pack, classes: list[str], hidden: str) -> Iterator[Case]:
-    """The splits of a pack of real glitches."""
+    """Yield the splits of a pack of real glitches."""
     labels = np.array(pack.labels)
     for seed in range(SPLITS):
         is_known = (labels != hidden) & ~np.isin(labels, list(CATCH_ALLS))
@@ -90,7 +90,7 @@ def real_cases(pack: Pack, classes: list[str], hidden: str) -> Iterator[Case]:
 def simulated_cases(
     pack: Pack, classes: list[str], hidden: str, mix: tuple[float, float]
 ) -> Iterator[Case]:
-    """Draws of a pack of simulated glitches with frequencies of these widths."""
+    """Yield samples of a pack of simulated glitches with frequencies of these widths."""
     labels = np.array(pack.labels)
     others = [name for name in classes if name != hidden and name not in CATCH_ALLS]
     for seed in range(SPLITS):
@@ -110,7 +110,7 @@ def simulated_cases(
 
 
 def pool_of(pack: Pack, means: np.ndarray, case: Case) -> Pool:
-    """What a catalogue with this case's labels would hold of it: hidden, tested, known."""
+    """Build the pool of a catalogue with this case's labels: hidden, tested, known."""
     chosen = np.concatenate([case.hidden, case.tested, case.known])
     names, classes = np.unique(np.array(pack.labels)[chosen], return_inverse=True)
     classes[: len(case.hidden) + len(case.tested)] = UNLABELLED
@@ -142,7 +142,7 @@ def pool_of(pack: Pack, means: np.ndarray, case: Case) -> Pool:
 
 
 def tests_of(pool: Pool, case: Case) -> tuple[Found, ...]:
-    """The tests of a case in the order of ``WAYS``, by the functions of the service."""
+    """Run the tests of a case in the order of ``WAYS``, with the functions of the service."""
     asked = slice(0, len(case.hidden) + len(case.tested))
     is_hidden = np.arange(asked.stop) < len(case.hidden)
     calibrates = np.isfinite(pool.calibration)
@@ -168,13 +168,13 @@ def tests_of(pool: Pool, case: Case) -> tuple[Found, ...]:
 
 
 def _alike(scores: np.ndarray) -> Scored:
-    """All of one kind, seen alike."""
+    """Treat all as of one class and condition."""
     same = np.zeros(len(scores), dtype=int)
     return Scored(scores, same, same, np.ones(len(scores)))
 
 
 def _found(is_hidden: np.ndarray, scores: np.ndarray, p_values: np.ndarray) -> Found:
-    # What could not be judged is found by nobody; it counts as missed.
+    # A glitch that could not be tested counts as missed.
     judged = np.isfinite(p_values) & np.isfinite(scores)
     n_hidden, is_hidden = is_hidden.sum(), is_hidden[judged]
     scores, p_values = scores[judged], p_values[judged]
@@ -190,7 +190,7 @@ def _found(is_hidden: np.ndarray, scores: np.ndarray, p_values: np.ndarray) -> F
 def report_crowds(
     pack: Pack, encodings: list[Encoding], classes: list[str], *, is_real: bool
 ) -> None:
-    """AUROC, recall and realised rate of the ways to test, of every class or their means."""
+    """Print AUROC, recall and realised rate of the tests, for every class or their means."""
     means = np.stack([one.mean for one in encodings])
     for mix in (EVEN,) if is_real else MIXES:
         what = f"{SPLITS} splits by group"
@@ -211,7 +211,7 @@ def report_crowds(
 def cases_of(
     pack: Pack, classes: list[str], hidden: str, mix: tuple[float, float], *, is_real: bool
 ) -> Iterator[Case]:
-    """The cases of one hidden class."""
+    """Return the cases of one hidden class."""
     if is_real:
         return real_cases(pack, classes, hidden)
     return simulated_cases(pack, classes, hidden, mix)
@@ -233,7 +233,7 @@ def _means(way: tuple[Found, ...]) -> np.ndarray:
 def compare_scores(
     pack: Pack, encodings: list[Encoding], classes: list[str], *, is_real: bool
 ) -> None:
-    """Mean AUROC of other scores of a glitch alone, which were not chosen."""
+    """Print the mean AUROC of alternative scores of a single glitch."""
     labels = np.array(pack.labels)
     means = np.stack([one.mean for one in encodings])
     units, wide = unit_vectors(means), means.astype(np.float64)
@@ -267,7 +267,7 @@ def compare_scores(
 
 
 def nth_nearest(points: np.ndarray, asked: np.ndarray, known: np.ndarray, k: int) -> np.ndarray:
-    """The distance of each of ``asked`` to the k-th nearest of ``known``."""
+    """Return the distance of each of ``asked`` to the k-th nearest of ``known``."""
     squares = (
         (points[asked] ** 2).sum(1)[:, None]
         + (points[known] ** 2).sum(1)[None]
@@ -279,7 +279,7 @@ def nth_nearest(points: np.ndarray, asked: np.ndarray, known: np.ndarray, k: int
 def mahalanobis(
     points: np.ndarray, asked: np.ndarray, known: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
-    """The distance to the nearest class's mean, by the covariance within classes."""
+    """Return the distance to the nearest class mean, by the covariance within classes."""
     means = {
         name: points[known][labels[known] == name].mean(0) for name in np.unique(labels[known])
     }

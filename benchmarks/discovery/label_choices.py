@@ -1,4 +1,4 @@
-"""Hard situations of labels: which glitches carry one, and whether it is right."""
+"""Hard situations of labels: the choice of labelled glitches, and wrong labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ O3B_LATER_S = 17_000_000.0  # from a time in O3a to one in O3b
 
 
 def wrong_labels(share: float) -> Make:
-    """So many of the labels name another class, drawn as often as the classes are labelled."""
+    """Replace a fraction of the labels with another class, drawn in proportion to the labels."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         labelled = np.nonzero(~situation.is_open)[0]
@@ -27,7 +27,7 @@ def wrong_labels(share: float) -> Make:
 
 
 def hidden_among_labels(share: float) -> Make:
-    """So many of the hidden class carry the label of one known class, by mistake."""
+    """Give a fraction of the hidden class the label of one known class, by mistake."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         taken = situation.is_hidden & (rng.random(len(situation.places)) < share)
@@ -41,7 +41,7 @@ def hidden_among_labels(share: float) -> Make:
 
 
 def labels_by_detector(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
-    """Two detectors: of every second class one of them has no labels, but the other has."""
+    """Use two detectors: every second class has labels in only one of them."""
     both_have = two_detectors(situation, bed, rng)
     names = np.unique(situation.classes[~situation.is_open])
     only = np.isin(both_have.classes, names[::2])
@@ -49,7 +49,7 @@ def labels_by_detector(situation: Situation, bed: Bed, rng: np.random.Generator)
 
 
 def labels_by_run(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
-    """Two observing runs: every second class is labelled in the first alone, the others in both."""
+    """Use two observing runs: every second class has labels only in the first."""
     groups = np.unique(situation.gps_times, return_inverse=True)[1]
     is_later = rng.random(groups.max() + 1) < 0.5
     names = np.unique(situation.classes[~situation.is_open])
@@ -59,7 +59,7 @@ def labels_by_run(situation: Situation, bed: Bed, rng: np.random.Generator) -> S
 
 
 def faintest_unlabelled(share: float) -> Make:
-    """The faintest of each class unlabelled, all others of known classes labelled."""
+    """Leave the faintest of each class unlabelled; label all others of known classes."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         labels = np.array(bed.labels)[situation.places]

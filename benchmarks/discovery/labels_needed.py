@@ -1,12 +1,12 @@
-"""From how many labels on a class is known: what is flagged of it when the others have all theirs.
+"""Labels needed for a class to be known: flags of a class with few labels.
 
     python -m benchmarks.discovery.labels_needed ../shared/data/gravityspy_images [--cache FILE]
         [--draws 3]
 
-Real pictures through the shipped encoder. A quarter of the groups of each class with 12 groups is
-unlabelled, and one class after the other keeps so many labels. A line gives its unlabelled
-glitches in all draws, P(p <= 0.05) of them, and which share is flagged at 10 %, of all of them and
-of each class.
+Real pictures are encoded with the shipped encoder. A quarter of the groups of each class with 12
+groups is unlabelled, and one class at a time keeps only a few labels, while the others keep all. A
+line gives the number of its unlabelled glitches in all draws, their P(p <= 0.05), and the fraction
+flagged at 10 %, over all classes and for each.
 """
 
 from __future__ import annotations

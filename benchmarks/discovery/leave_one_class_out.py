@@ -1,26 +1,27 @@
-"""How well a class that no label names is found: hide each class of glitches in turn.
+"""How well a class without labels is found: hide each class of glitches in turn.
 
     python -m benchmarks.discovery.leave_one_class_out service|direct|scores FOLDER
-    python -m benchmarks.discovery.leave_one_class_out service FOLDER Blip Whistle  # these alone
+    python -m benchmarks.discovery.leave_one_class_out service FOLDER Blip Whistle  # only these
     python -m benchmarks.discovery.leave_one_class_out direct|scores PACK  # of simulated views
-    python -m benchmarks.discovery.leave_one_class_out encoders FOLDER PACK...  # one a class
+    python -m benchmarks.discovery.leave_one_class_out encoders FOLDER PACK...  # one per class
 
-FOLDER is ../shared/data/gravityspy_images;
-PACK is what `glitch-discovery simulate-pack runs/simulated-a --per-class 240 --seed 1` writes.
+FOLDER is ../shared/data/gravityspy_images; PACK is made by `glitch-discovery simulate-pack
+runs/simulated-a --per-class 240 --seed 1`.
 
-``service`` goes through the whole service: `glitch-discovery up` with its PostgreSQL, Redis, worker
-and scheduler, a batch for each hidden class over HTTP, then the jobs `ingest`, `judge`, `cluster`;
-what it calls flagged are the members of clusters. ``direct`` stores encodings in a database of its
-own and calls the services; what it calls flagged is flagged. ``scores`` computes on encodings, over
-several splits, what tests alone and as a crowd find, and other scores (`hidden_class_scores.py`).
+``service`` uses the whole service: `glitch-discovery up` with its PostgreSQL, Redis, worker and
+scheduler, a batch for each hidden class over HTTP, then the jobs `ingest`, `judge`, `cluster`; its
+"flagged" glitches are the members of clusters. ``direct`` stores encodings in a database of its own
+and calls the services; its "flagged" glitches are the flagged ones. ``scores`` computes from
+encodings, over several splits, the results of the single and the joint test, and of other scores
+(`hidden_class_scores.py`).
 
-``encoders`` is ``direct`` with an encoder for each hidden class that never met it, neither real nor
-simulated (`unmet_classes.py`): that is what a class which is new to everyone meets.
+``encoders`` is ``direct`` with an encoder for each hidden class that was trained without it, real
+and simulated (`unmet_classes.py`), as for a class that nobody knows yet.
 
 Each class with at least 12 groups is hidden: its glitches are unlabelled, and so is a quarter of
-the groups of the other such classes; all else is labelled. Every case has a detector of its own,
-because 189 of 1,028 name none and 67 are of H1. The encoder was trained on three quarters of these
-groups, without labels. Of each simulated class 80 are drawn, and 40 of the hidden one kept.
+the groups of the other such classes; all others are labelled. Every case has its own detector,
+because 189 of 1,028 have none and 67 are of H1. The encoder was trained on three quarters of these
+groups, without labels. Of each simulated class 80 are used, and 40 of the hidden one.
 """
 
 from __future__ import annotations
@@ -70,11 +71,12 @@ from training.data.real_images import read_real_images
 from training.evaluation.probe import classes_with_groups
 
 LEAST_GROUPS = 12
-UNKNOWN = "None_of_the_Above"  # a catch-all: never among the known, hidden like any other
-# Real and simulated glitches never judge each other, so each detector holds two cases.
+UNKNOWN = "None_of_the_Above"  # a catch-all class: never a reference, but hidden like any other
+# Real and simulated glitches never calibrate each other, so each detector is used for two cases.
 DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1", "H2")
 ROOMS = [(ifo, kind) for kind in ("gravityspy", "simulated") for ifo in DETECTORS]
-# And each kind times of its own, in one observing run: else the second case would be known already.
+# Each origin has its own times, in one observing run: otherwise the second case would be already
+# known.
 STARTS = {"gravityspy": 1_240_000_000, "simulated": 1_245_000_000}
 OF_SIMULATED_CLASS, HIDDEN_SIMULATED = 80, 40
 
@@ -171,7 +173,7 @@ def over_http(service: Service, pack: Pack, hidden: str, classes: list[str], roo
             for cluster in service.all("/clusters", run=run, limit=500)
         ]
         clusters.append(found)
-    # What a user sees as flagged: the members of clusters.
+    # A user sees the members of clusters as flagged.
     flagged = [np.concatenate([np.empty(0, dtype=int), *found]) for found in clusters]
     return report(hidden, is_hidden, is_tested, alone, flagged, clusters)
 
@@ -312,7 +314,7 @@ def encoded(pack: Pack, checkpoint: Checkpoint) -> list[Encoding]:
 
 
 def read(folder: Path, recipe: Preprocessing, *, is_whole: bool) -> tuple[Pack, bool]:
-    """The pack, and whether it is of real glitches; of simulated ones a part, unless asked."""
+    """Read the pack, and whether it is of real glitches; of simulated ones only a part."""
     if not (folder / "names.json").exists():
         return read_real_images(folder, recipe), True
     pack = read_pack(folder, recipe)
@@ -360,7 +362,7 @@ def main() -> None:
 
 @contextmanager
 def fresh_session(make_database: Callable[[str], str], name: str) -> Iterator[Session]:
-    """A session in a new, migrated database."""
+    """Open a session in a new, migrated database."""
     url = make_database(name.lower())
     upgrade(url)
     engine = make_engine(url)
@@ -371,7 +373,7 @@ def fresh_session(make_database: Callable[[str], str], name: str) -> Iterator[Se
 
 @contextmanager
 def own_database() -> Iterator[Callable[[str], str]]:
-    """A server of its own: gives the address of a new database by its name."""
+    """Start a server, and yield a function that creates a database and returns its address."""
     data = Path(tempfile.mkdtemp(prefix="glitch-bench-"))
     server = start_embedded(data)
     try:

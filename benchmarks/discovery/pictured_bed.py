@@ -1,4 +1,4 @@
-"""Real pictures through an encoder, as a bed of hard situations (``situations.py``)."""
+"""Encoded real pictures as glitches for hard situations (``situations.py``)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK = 256
 
 
 class PicturedBed:
-    """Encodings of a pack and of its variants; kept in a file, if one is named."""
+    """Encodings of a pack and of its variants; stored in a file, if one is given."""
 
     def __init__(self, pack: Pack, encoder: Encoder, cache: Path | None = None) -> None:
         self._pack, self._encoder, self._cache = pack, encoder, cache
@@ -56,7 +56,7 @@ class PicturedBed:
         return np.unique(np.array(seen), return_inverse=True)[1]
 
     def observed(self, place: int, variant: Variant) -> np.ndarray:
-        """Which rows of which view one was observed in."""
+        """Return the observed rows of each view of one glitch."""
         recipe: Preprocessing = self._encoder.preprocessing
         observed = np.array(self._pack.observed[place])
         if variant.window_s is not None:
@@ -67,7 +67,7 @@ class PicturedBed:
         return observed
 
     def brightness(self, places: np.ndarray) -> np.ndarray:
-        """Mean colour of what was observed of each, 0 to 1."""
+        """Return the mean colour of the observed rows of each, 0 to 1."""
         return np.array(
             [
                 self._pack.values[at][np.array(self._pack.observed[at])].mean() / GREY_LEVELS
@@ -78,7 +78,7 @@ class PicturedBed:
     def masked(
         self, places: np.ndarray, variants: Sequence[Variant], mask: np.ndarray
     ) -> np.ndarray:
-        """Posterior means under a mask that each of them contains; kept for this process."""
+        """Return posterior means under a mask that each of them contains; cached in memory."""
         key = mask.tobytes()
         wanted = [
             (place, one._replace(window_s=None, highest_hz=None), key)
@@ -93,7 +93,7 @@ class PicturedBed:
         return np.stack([self._masked[one] for one in wanted])
 
     def keep(self) -> None:
-        """Write what was encoded, so that the next run need not."""
+        """Write the encodings to the file, for the next run."""
         if self._cache is None or not self._known:
             return
         keys = list(self._known)

@@ -1,9 +1,8 @@
-"""Hard situations for a test of novelty: what a detector's catalogue is really like.
+"""Hard situations for a novelty test: properties of real catalogues of a detector.
 
-Pure functions. They say which glitches a catalogue holds, when, under which label and with which
-windows and band; a bed (``Bed``) says where each lies in the latent space. Real pictures through an
-encoder make one bed (``pictured_bed.py``), drawn vectors another (``drawn_bed.py``), so tests and
-benchmark go through the same situations.
+Pure functions. They define the glitches of a catalogue with times, labels, windows and bands; a bed
+(``Bed``) provides their latent vectors. Encoded real pictures are one bed (``pictured_bed.py``),
+random vectors another (``drawn_bed.py``), so tests and benchmarks use the same situations.
 """
 
 from __future__ import annotations
@@ -22,55 +21,55 @@ from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
 from glitch.novelty.two_samples import NO_NEIGHBOUR_EXCESS, NeighbourExcess
 from glitch.taxonomy import CATCH_ALLS
 
-START = 1_240_000_000  # GPS, s: in O3a, so that one observing run calibrates
-APART_S = 3_600.0  # between glitches that have nothing to do with each other
+START = 1_240_000_000  # GPS time in s, in O3a, so that one observing run calibrates
+APART_S = 3_600.0  # between unrelated glitches
 STORM_S = 3.0  # between glitches of one burst
-REGULAR_S = 600.0  # between those of one source that repeats itself
+REGULAR_S = 600.0  # between glitches of one repeating source
 ONE_EVENT_S = 0.4
-OPEN = UNLABELLED  # the class of what no label names
+OPEN = UNLABELLED  # the class of glitches without a label
 RATES = (0.05, 0.1, 0.2)
 
 
 class Variant(NamedTuple):
-    """How a glitch of the bed is pictured; as it is, where all is absent."""
+    """Changes to the picture of a glitch; none by default."""
 
-    copy: int = 0  # 1 and up: the same event pictured again, slightly shifted and scaled
-    window_s: float | None = None  # with this window alone
+    copy: int = 0  # 1 and up: another picture of the same event, slightly shifted and scaled
+    window_s: float | None = None  # only with this window
     highest_hz: float | None = None  # rows above are not observed
-    power: float = 1.0  # to which its colours are raised: another colour scale
-    black_hz: float | None = None  # rows above are drawn black, and taken for observed
+    power: float = 1.0  # exponent of the colours: another colour scale
+    black_hz: float | None = None  # rows above are black, but count as observed
 
 
 AS_IS = Variant()
 
 
 class Bed(Protocol):
-    """Glitches that situations choose from."""
+    """A source of glitches for situations."""
 
     labels: Sequence[str]
     groups: Sequence[str]
     windows: Sequence[tuple[float, ...]]
 
     def means(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:
-        """Posterior means, shape (glitch, latent)."""
+        """Return posterior means, shape (glitch, latent)."""
         ...
 
     def conditions(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:
-        """A number for the windows and rows that each was observed in."""
+        """Return a number for the observed windows and rows of each glitch."""
         ...
 
     def observed(self, place: int, variant: Variant) -> np.ndarray:
-        """Which rows of which view one was observed in."""
+        """Return the observed rows of each view of one glitch."""
         ...
 
     def brightness(self, places: np.ndarray) -> np.ndarray:
-        """Mean colour of what was observed of each; higher is louder."""
+        """Return the mean colour of the observed rows of each; higher is louder."""
         ...
 
     def masked(
         self, places: np.ndarray, variants: Sequence[Variant], mask: np.ndarray
     ) -> np.ndarray:
-        """Posterior means, had no more than this mask been observed."""
+        """Return posterior means as if only this mask had been observed."""
         ...
 
 
@@ -80,13 +79,13 @@ class Situation:
 
     places: np.ndarray  # in the bed
     variants: tuple[Variant, ...]
-    gps_times: np.ndarray  # s; NaN where not known
-    classes: np.ndarray  # a number for each class; OPEN where unlabelled
+    gps_times: np.ndarray  # s; NaN if not known
+    classes: np.ndarray  # a number for each class; OPEN if unlabelled
     detectors: np.ndarray
-    is_hidden: np.ndarray  # of the class that no label names
+    is_hidden: np.ndarray  # whether each is of the hidden class
 
     def chosen(self, which: np.ndarray) -> Situation:
-        """Those at these positions, or where this is true."""
+        """Select glitches by positions or by a mask."""
         kept = np.arange(len(self.places))[which]
         return Situation(
             self.places[kept],
@@ -98,7 +97,7 @@ class Situation:
         )
 
     def with_more(self, other: Situation) -> Situation:
-        """Both side by side."""
+        """Concatenate two situations."""
         return Situation(
             np.concatenate([self.places, other.places]),
             self.variants + other.variants,
@@ -119,9 +118,9 @@ Make = Callable[[Situation, Bed, np.random.Generator], Situation]
 def plain(
     bed: Bed, rng: np.random.Generator, known: Sequence[str], hidden: str | None
 ) -> Situation:
-    """A quarter of the groups of each known class unlabelled, and all of the hidden class.
+    """Leave a quarter of the groups of each known class unlabelled, and all of the hidden class.
 
-    Glitches of other classes are labelled and few. Each group has a time of its own.
+    Glitches of other classes are labelled and few. Each group has its own time.
     """
     labels = np.array(bed.labels)
     groups, of_group = np.unique(np.array(bed.groups), return_inverse=True)
@@ -143,7 +142,7 @@ def plain(
 def with_copies(
     situation: Situation, which: np.ndarray, n_copies: int, step_s: float, *, is_timed: bool = True
 ) -> Situation:
-    """Further pictures of the events at these positions, each ``step_s`` after the one before."""
+    """Add pictures of the events at these positions, each ``step_s`` after the one before."""
     more = situation.chosen(np.repeat(which, n_copies))
     number = np.tile(np.arange(1, n_copies + 1), len(which))
     variants = tuple(
@@ -154,12 +153,14 @@ def with_copies(
 
 
 def burst(of: str, size: int, step_s: float = STORM_S) -> Make:
-    """One unlabelled glitch of this class again and again, seconds apart."""
+    """Repeat one unlabelled glitch of this class, seconds apart."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
         labels = np.array(bed.labels)[situation.places]
         usual = situation.is_open & ~situation.is_hidden
-        mine = usual & (labels == of)  # none where this is the hidden class: then of any other
+        mine = usual & (
+            labels == of
+        )  # empty if this is the hidden class: then any other class is used
         mine = np.nonzero(mine if mine.any() else usual)[0]
         return with_copies(situation, rng.choice(mine, 1), size - 1, step_s)
 
@@ -167,12 +168,12 @@ def burst(of: str, size: int, step_s: float = STORM_S) -> Make:
 
 
 def one_event(of: str, size: int) -> Make:
-    """The same within ``ONE_EVENT_S`` altogether."""
+    """Repeat one unlabelled glitch of this class within ``ONE_EVENT_S``."""
     return burst(of, size, ONE_EVENT_S / size)
 
 
 def labels_in_episodes(share: float, size: int, step_s: float = STORM_S) -> Make:
-    """A share of the labels, each again and again, seconds or more apart."""
+    """Repeat a fraction of the labelled glitches, seconds or more apart."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         few = situation.chosen(situation.is_open | (rng.random(len(situation.places)) < share))
@@ -182,7 +183,7 @@ def labels_in_episodes(share: float, size: int, step_s: float = STORM_S) -> Make
 
 
 def labels_copied_without_times(share: float, size: int) -> Make:
-    """A share of the labels, so many pictures of each, none with a time."""
+    """Add pictures of a fraction of the labelled glitches, all of them without a time."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         few = situation.chosen(situation.is_open | (rng.random(len(situation.places)) < share))
@@ -193,16 +194,16 @@ def labels_copied_without_times(share: float, size: int) -> Make:
 
 
 def without_times(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
-    """The labels as they are, none with a time."""
+    """Remove the times of the labelled glitches."""
     return replace(situation, gps_times=np.where(situation.is_open, situation.gps_times, np.nan))
 
 
 def observed_otherwise(
     *, is_open: bool, windows: str = "all", highest_hz: float | None = None
 ) -> Make:
-    """The unlabelled, or the labelled, with one of their windows, or without the upper rows.
+    """Give the unlabelled, or the labelled, only one of their windows, or no upper rows.
 
-    With ``windows="one"`` only glitches of four windows are kept on both sides, so that nothing
+    With ``windows="one"`` only glitches with four windows are used on both sides, so that nothing
     else differs between them.
     """
 
@@ -226,12 +227,12 @@ def observed_otherwise(
 
 
 def of_four_windows(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
-    """Only glitches of four windows, for comparison with those of which some show less."""
+    """Keep only glitches with four windows, to compare with situations where some have fewer."""
     return situation.chosen(np.array([len(bed.windows[at]) == 4 for at in situation.places]))
 
 
 def labels_of_window(window_s: float) -> Make:
-    """The labels with this window alone; glitches that lack it are left out."""
+    """Give the labelled glitches only this window; leave out glitches that lack it."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         has = [window_s in bed.windows[place] for place in situation.places]
@@ -246,7 +247,7 @@ def labels_of_window(window_s: float) -> Make:
 
 
 def few_labels(least: int) -> Make:
-    """So many labels of a class, or what there are."""
+    """Limit the number of labels of each class."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         order = rng.permutation(len(situation.places))
@@ -259,7 +260,7 @@ def few_labels(least: int) -> Make:
 
 
 def labels_of_class(name: str, n: int) -> Make:
-    """So many labels of one class, all of the others."""
+    """Limit the number of labels of one class."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
         mine = ~situation.is_open & (np.array(bed.labels)[situation.places] == name)
@@ -271,7 +272,7 @@ def labels_of_class(name: str, n: int) -> Make:
 
 
 def drawn_otherwise(*, power: float = 1.0, black_hz: float | None = None) -> Make:
-    """The unlabelled of another tool: colours stretched, or rows that it does not draw."""
+    """Draw the unlabelled as with another tool: with stretched colours, or without some rows."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         variants = tuple(
@@ -284,7 +285,7 @@ def drawn_otherwise(*, power: float = 1.0, black_hz: float | None = None) -> Mak
 
 
 def has_few_labels(situation: Situation, bed: Bed) -> np.ndarray:
-    """Which of the unlabelled are of a class with labels, too few to be known by."""
+    """Select the unlabelled glitches of classes with too few labels to calibrate."""
     names, numbers = np.unique(np.array(bed.labels)[situation.places], return_inverse=True)
     counts = np.bincount(numbers[~situation.is_open], minlength=len(names))
     is_few = situation.is_open & ~situation.is_hidden & (counts < LEAST_OF_CLASS)[numbers]
@@ -292,7 +293,7 @@ def has_few_labels(situation: Situation, bed: Bed) -> np.ndarray:
 
 
 def uneven(width: float) -> Make:
-    """The unlabelled of each known class thinned to frequencies log-normal of this width."""
+    """Thin the unlabelled of each known class to log-normal frequencies of this width."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
         labels = np.array(bed.labels)[situation.places]
@@ -305,7 +306,7 @@ def uneven(width: float) -> Make:
 
 
 def frequent(of: str, times: int) -> Make:
-    """One known class so many times as frequent among the unlabelled as the labels say."""
+    """Make one known class more frequent among the unlabelled than among the labels."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
         labels = np.array(bed.labels)[situation.places]
@@ -316,13 +317,13 @@ def frequent(of: str, times: int) -> Make:
 
 
 def two_detectors(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
-    """Half of the groups of each detector."""
+    """Split the groups between two detectors."""
     groups = np.unique(situation.gps_times, return_inverse=True)[1]
     return replace(situation, detectors=rng.integers(0, 2, groups.max() + 1)[groups])
 
 
 def tests_of_one_kind(n: int) -> Make:
-    """So few of one known class, and what is new, are all that is tested."""
+    """Test only a few glitches of one known class, and the hidden class."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
         labels = np.array(bed.labels)[situation.places]
@@ -336,7 +337,7 @@ def tests_of_one_kind(n: int) -> Make:
 
 
 def fewer_labels(share: float) -> Make:
-    """So many of the labelled groups are unlabelled too."""
+    """Remove the labels of a fraction of the labelled groups."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         groups = np.unique(situation.gps_times, return_inverse=True)[1]
@@ -347,7 +348,7 @@ def fewer_labels(share: float) -> Make:
 
 
 def both(first: Make, second: Make) -> Make:
-    """One after the other."""
+    """Apply one situation after the other."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
         return second(first(situation, bed, rng), bed, rng)
@@ -356,7 +357,7 @@ def both(first: Make, second: Make) -> Make:
 
 
 def typical_labels(share: float) -> Make:
-    """Only the labels nearest to the middle of their class."""
+    """Keep only the labels nearest to the centre of their class."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         means = bed.means(situation.places, situation.variants).astype(np.float64)
@@ -373,21 +374,23 @@ def typical_labels(share: float) -> Make:
 
 
 def unchanged(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
-    """As ``plain`` made it."""
+    """Leave the situation as made by ``plain``."""
     return situation
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The p-values of one way to test the unlabelled glitches of a situation."""
+    """The p-values of one test of the unlabelled glitches of a situation."""
 
-    p_values: np.ndarray  # NaN where it could not be judged, and of the labelled
-    weights: np.ndarray  # what each counts for
-    slant: SelectionExcess = NO_EXCESS  # whether the labels look like a fair sample
-    aside: NeighbourExcess = NO_NEIGHBOUR_EXCESS  # whether what looks known lies amid the labelled
+    p_values: np.ndarray  # NaN if a glitch could not be tested or is labelled
+    weights: np.ndarray  # weight of each test
+    slant: SelectionExcess = NO_EXCESS  # check whether the labels are a fair sample
+    aside: NeighbourExcess = (
+        NO_NEIGHBOUR_EXCESS  # check whether glitches that look known resemble labelled ones
+    )
 
     def flagged(self, rate: float) -> np.ndarray:
-        """Which are flagged at a nominal false-discovery rate."""
+        """Return the glitches flagged at a nominal false-discovery rate."""
         known = np.isfinite(self.p_values)
         values, at = np.unique(self.p_values[known], return_inverse=True)
         threshold = flagging_threshold(values, np.bincount(at, self.weights[known]), rate)
@@ -395,7 +398,7 @@ class Judged:
 
 
 def pool_of(situation: Situation, bed: Bed) -> Pool:
-    """What the service would hold of a situation of one detector."""
+    """Build the service's pool for a situation of one detector."""
     means = bed.means(situation.places, situation.variants).astype(np.float32)
     classes, is_reference, is_established = _known(situation, bed)
     return score_pool(
@@ -409,7 +412,7 @@ def pool_of(situation: Situation, bed: Bed) -> Pool:
 
 
 def seen_of(situation: Situation, bed: Bed) -> Seen:
-    """What its glitches show, and how the bed pictures less of it."""
+    """Return the observed rows of its glitches, and a way to encode masked views."""
     conditions = bed.conditions(situation.places, situation.variants)
     firsts = np.unique(conditions, return_index=True)[1]
 
@@ -422,7 +425,7 @@ def seen_of(situation: Situation, bed: Bed) -> Seen:
 
 
 def _known(situation: Situation, bed: Bed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Classes, which are references, and which of these are of a class that calibrates."""
+    """Return classes, which glitches are references, and which of these are established."""
     names, classes = np.unique(np.array(bed.labels)), situation.classes
     is_reference = (classes != UNLABELLED) & ~np.isin(names, list(CATCH_ALLS))[classes]
     counts = np.bincount(classes[classes != UNLABELLED], minlength=len(names))
@@ -433,7 +436,7 @@ Way = Callable[[Pool, Seen], Judged]
 
 
 def alone(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
-    """p-values and weights of every unlabelled glitch by its own distance to the known."""
+    """Compute p-values and weights of unlabelled glitches from their own distance to the known."""
     p_values = np.full(len(pool.means), np.nan)
     for condition in np.unique(pool.conditions):
         here = pool.conditions == condition
@@ -445,12 +448,12 @@ def alone(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
 
 
 def as_a_crowd(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
-    """The same among all others, of those that enough references were seen alike with."""
+    """Test jointly all glitches with enough references under the same conditions."""
     return _of_tests(pool, judge_pool(pool))
 
 
 def in_common(pool: Pool, seen: Seen) -> Judged:
-    """The same as a clustering tests them: what was seen otherwise by what both sides show."""
+    """Test as a clustering does: jointly, and by common masks where conditions differ."""
     return _of_tests(pool, judge_seen_otherwise(pool, judge_pool(pool), seen))
 
 

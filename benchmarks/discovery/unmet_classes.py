@@ -1,7 +1,7 @@
-"""One encoder for each hidden class, which it never met: neither its pictures nor its simulation.
+"""One encoder for each hidden class, trained without its pictures and its simulation.
 
-Called by `leave_one_class_out.py encoders FOLDER PACK...`: FOLDER holds real pictures, PACKs are
-what `glitch-discovery simulate-pack` writes. Runs are kept in runs/unmet and continued.
+Called by `leave_one_class_out.py encoders FOLDER PACK...`: FOLDER contains real pictures, PACKs are
+made by `glitch-discovery simulate-pack`. Runs are stored in runs/unmet and continued.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RUNS = Path("runs/unmet")
 
 
 def short_config(hidden: str | None) -> GuidedConfig:
-    """The shipped recipe with fewer steps and fewer looks."""
+    """Return the shipped configuration with fewer steps and fewer looks."""
     shipped = load_config(CONFIG)
     if not isinstance(shipped, GuidedConfig):
         raise SystemExit(f"{CONFIG} is not of the scattering model.")
@@ -56,7 +56,7 @@ def short_config(hidden: str | None) -> GuidedConfig:
 
 
 def looks_once(config: GuidedConfig, packs: dict[str, Pack]) -> dict[str, RawFeatures]:
-    """The looks that all eight runs share, made once and kept beside them."""
+    """Compute the features of augmented copies that all eight runs share once, and store them."""
     kept = RUNS / "looks.npz"
     if kept.exists():
         with np.load(kept) as file:
@@ -70,7 +70,7 @@ def looks_once(config: GuidedConfig, packs: dict[str, Pack]) -> dict[str, RawFea
 def encoders(
     real: Pack, pack_folders: list[Path], hidden: list[str]
 ) -> Iterator[tuple[str, ScatteringVAE]]:
-    """A trained encoder for each class, which never met it."""
+    """Train an encoder for each class without that class."""
     simulated = read_packs(pack_folders, Preprocessing())
     config = short_config(None)
     seen = looks_once(config, {"real": real, "simulated": simulated})

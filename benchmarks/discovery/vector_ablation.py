@@ -1,13 +1,14 @@
-"""What each part of the vector's recipe adds: runs without it, over folds by group and seeds.
+"""Contribution of each part of the vector's recipe: runs without it, over folds and seeds.
 
     python -m benchmarks.discovery.vector_ablation ../shared/data/gravityspy_images PACK...
         [--folds 0 1 2] [--seeds 0] [--steps 1000] [--only NAME...] [--looks runs/looks.npz]
 
-PACKs are what `glitch-discovery simulate-pack` writes. Every variant is the shipped configuration
-but for what its name says, trained without the held-out fold and judged on it as
-`vector_value.py` judges (each picture alone; cells are accuracy / balanced accuracy, means over
-folds and seeds). The last column is the standard error of the mean of a row's eight figures over
-its runs. Features are made once for all runs and kept in the file of --looks.
+PACKs are made by `glitch-discovery simulate-pack`. Every variant is the shipped configuration
+except for the change in its name, trained without the held-out fold and evaluated on it as in
+`vector_value.py` (each picture alone; cells are accuracy / balanced accuracy, means over folds and
+seeds). Folds keep groups together. The last column is the standard error of the mean of a row's
+eight numbers over its runs. Features are computed once for all runs and stored in the file of
+--looks.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def looks_once(kept: Path, config: GuidedConfig, packs: dict[str, Pack]) -> dict
 
 
 def lone_vectors(model: ScatteringVAE, pack: Pack) -> np.ndarray:
-    """Posterior means of every view alone."""
+    """Return posterior means of every view alone."""
     alone, input_views, _ = single_views(pack)
     return encode_pack(model, alone, input_views).mean
 

@@ -1,16 +1,17 @@
-"""A vector beside what human labels can teach: every picture alone, and all views of a glitch.
+"""The vector compared with supervised learning: every picture alone, and all views of a glitch.
 
     python -m benchmarks.discovery.vector_peers ../shared/data/gravityspy_images CHECKPOINT...
 
 Over three folds by group, accuracy / balanced accuracy for the classes of at least 8 groups ("12")
-and of at least 3 ("23"), which the other folds' labels are learnt from:
+and of at least 3 ("23"), learnt from the labels of the other folds:
 
-- *supervised CNN*: the trunk's layers and a linear head, taught the labels themselves (classes
-  drawn evenly, pictures shifted, scaled and in noise as the trunk's). It has no vector of 32
-  numbers: what it says is under "linear". Of several views it takes the geometric mean.
-- *PCA-32* of pixels and of scattering: all four windows side by side, absent ones as the mean of
-  their window. Probes as in `vector_value`, and so for each CHECKPOINT, whose encoder has met the
-  pictures without labels (all but one fold's if its data were split).
+- *supervised CNN*: the trunk's layers and a linear head, trained on the labels (classes sampled
+  uniformly, pictures shifted, scaled and with noise as for the trunk). It has no vector of 32
+  numbers: its predictions are in the column "linear". For several views it takes the geometric
+  mean.
+- *PCA-32* of pixels and of scattering: all four windows concatenated, absent ones replaced by the
+  mean of their window. Probes as in `vector_value`, and the same for each CHECKPOINT, whose encoder
+  was trained on the pictures without labels (all but one fold if its data were split).
 """
 
 from __future__ import annotations
@@ -41,34 +42,34 @@ from training.views.trunk import LEARNING_RATE, NOISE, VARIED, WARMUP, WEIGHT_DE
 
 FOLDS, STEPS, BATCH, FEATURES = 3, 1500, 128, 64
 N_VIEWS, SIDE = 4, 64
-Both = tuple[list[float], list[float]]  # scores of lone pictures, and of whole glitches
+Both = tuple[list[float], list[float]]  # scores of single pictures, and of glitches with all views
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Glitches of one side of a fold, whole and as lone pictures."""
+    """Glitches of one side of a fold, with all views and as single pictures."""
 
     pack: Pack
     lone: Pack
-    shown: np.ndarray  # which view each lone picture is of
-    origin: np.ndarray  # its glitch's place in the pack
+    shown: np.ndarray  # the view of each single picture
+    origin: np.ndarray  # position of its glitch in the pack
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """What is learnt from and what is held out."""
+    """Training and held-out glitches."""
 
     train: Side
     held_out: Side
     sets: list[list[str]]
 
     def of_lone(self, known: np.ndarray, asked: np.ndarray) -> list[float]:
-        """Scores of vectors of lone pictures."""
+        """Return scores of vectors of single pictures."""
         labels, truth = np.array(self.train.lone.labels), np.array(self.held_out.lone.labels)
         return probed(known, labels, asked, truth, self.sets)
 
     def of_whole(self, known: np.ndarray, asked: np.ndarray) -> list[float]:
-        """Scores of vectors of glitches."""
+        """Return scores of vectors of glitches."""
         labels, truth = np.array(self.train.pack.labels), np.array(self.held_out.pack.labels)
         return probed(known, labels, asked, truth, self.sets)
 
@@ -78,7 +79,7 @@ def side_of(pack: Pack) -> Side:
 
 
 def supervised(fold: Fold) -> Both:
-    """Scores of a network that is taught the labels."""
+    """Return scores of a network trained on the labels."""
     names = fold.sets[1]
     chosen = np.flatnonzero(np.isin(fold.train.lone.labels, names))
     known, view = fold.train.lone.subset(chosen), fold.train.shown[chosen].argmax(axis=1)
@@ -102,7 +103,7 @@ def supervised(fold: Fold) -> Both:
 
 
 def taught(known: Pack, view: np.ndarray, names: list[str]) -> tuple[Trunk, nn.Linear]:
-    """The network after its lesson, in evaluation mode."""
+    """Train the network, and return it in evaluation mode."""
     targets = torch.tensor([names.index(label) for label in known.labels])
     sampler, rng = StratifiedSampler(known.labels), np.random.default_rng(0)
     torch.manual_seed(0)
@@ -127,7 +128,7 @@ def taught(known: Pack, view: np.ndarray, names: list[str]) -> tuple[Trunk, nn.L
 
 
 def components(fold: Fold, features_of: Callable[[np.ndarray], np.ndarray]) -> Both:
-    """Scores of 32 principal components of features of pictures."""
+    """Return scores of 32 principal components of features of pictures."""
     sides = fold.train, fold.held_out
     one, other = (features_of(pixels_of(side.lone, side.shown)) for side in sides)
     means = np.stack([one[fold.train.shown[:, view]].mean(axis=0) for view in range(N_VIEWS)])
@@ -141,7 +142,7 @@ def reduced(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def windows_of(side: Side, features: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Features of lone pictures (picture, feature) by glitch: all windows, absent ones the mean."""
+    """Concatenate features of single pictures by glitch: all windows, absent ones the mean."""
     found = np.tile(means[None], (len(side.pack), 1, 1)).astype(np.float32)
     found[side.origin, side.shown.argmax(axis=1)] = features
     return np.asarray(found.reshape(len(side.pack), -1))
@@ -152,7 +153,7 @@ def flat(pixels: np.ndarray) -> np.ndarray:
 
 
 def encoded(fold: Fold, model: ViewsModel) -> Both:
-    """Scores of an encoder's vectors."""
+    """Return scores of an encoder's vectors."""
     sides = fold.train, fold.held_out
     lone = [encode_pack(model, side.lone, side.shown).mean for side in sides]
     whole = [encode_pack(model, side.pack).mean for side in sides]

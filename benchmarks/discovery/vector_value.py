@@ -1,20 +1,20 @@
-"""What vectors are worth: every picture alone, groups apart, for runs, checkpoints and baselines.
+"""Quality of vectors of single pictures, split by group, for runs, checkpoints and baselines.
 
     python -m benchmarks.discovery.vector_value ../shared/data/gravityspy_images CHECKPOINT...
 
-Each model is judged on the fold of groups that its own training held out. Probes learn from the
-other groups' labels: logistic regression (C = 10) and five nearest neighbours on standardised
+Each model is evaluated on the fold of groups held out of its own training. Probes learn from the
+labels of the other groups: logistic regression (C = 10) and five nearest neighbours on standardised
 vectors; "12" are the classes of at least 8 groups, "23" of at least 3; cells are accuracy /
-balanced accuracy. The second table is the same with probes that learn from all groups but those
-that they answer for (`protocol_h`). Novelty: AUROC of the eight largest classes without references
-(cosine distance to the fifth nearest, which orders as Euclid does where vectors have one length).
-"Linear": the share of the vector's variance that ridge regression on pixels explains.
-Shifts: neighbours' accuracy (12) after moving the held-out pictures by so many of 128 columns.
-Painted: squared residuals of held-out pictures over those about the mean picture of their window.
-The last table has neighbours' accuracy (12 / 23) by distance, of vectors as they are and
-standardised. Then, for the scattering model, how many real pictures its head names rightly, which
-learnt simulated labels alone; and, where `gravityspy_shifted` lies beside FOLDER, the accuracy of
-probes on its tiles (O3b, colours stretched per tile).
+balanced accuracy. The second table is the same with probes that learn from all groups except those
+they predict (`protocol_h`). Novelty: AUROC of the eight largest classes without references (cosine
+distance to the fifth nearest, which gives the same order as Euclidean distance if vectors have
+equal length). "Linear": the fraction of the vector's variance explained by ridge regression on
+pixels. Shifts: neighbours' accuracy (12) after shifting the held-out pictures by a number of the
+128 columns. Painted: squared residuals of held-out pictures divided by those of the mean picture of
+their window. The last table has neighbours' accuracy (12 / 23) by distance, of vectors with and
+without standardisation. Then, for the scattering model, the fraction of real pictures predicted
+correctly by its head, which was trained only on simulated labels; and, if `gravityspy_shifted` is
+next to FOLDER, the accuracy of probes on its tiles (O3b, colours stretched per tile).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ SHIFTS = (1, 2, 4, 8)
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """Lone pictures that probes learn from, and held-out ones."""
+    """Single pictures that probes learn from, and held-out ones."""
 
     known: Pack
     asked: Pack
@@ -81,7 +81,7 @@ def sides_of(real: Pack, train: Pack, held_out: Pack) -> Sides:
 
 
 def scores(known: np.ndarray, asked: np.ndarray, sides: Sides) -> list[float]:
-    """Accuracy and balanced accuracy of both probes, for 12 and for 23 classes."""
+    """Return accuracy and balanced accuracy of both probes, for 12 and for 23 classes."""
     return probed(known, sides.labels, asked, sides.asked_labels, sides.sets)
 
 
@@ -92,7 +92,7 @@ def probed(
     asked_labels: np.ndarray,
     sets: Sequence[Sequence[str]],
 ) -> list[float]:
-    """Accuracy and balanced accuracy of both probes, for each set of classes."""
+    """Return accuracy and balanced accuracy of both probes, for each set of classes."""
     found: list[float] = []
     for classes in sets:
         chosen, judged = np.isin(labels, classes), np.isin(asked_labels, classes)
@@ -103,7 +103,7 @@ def probed(
 
 
 def answered(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> list[np.ndarray]:
-    """What the linear probe and five nearest neighbours say."""
+    """Return the predictions of the linear probe and of five nearest neighbours."""
     scale = StandardScaler().fit(known)
     learnt, questions = scale.transform(known), scale.transform(asked)
     with warnings.catch_warnings():
@@ -121,11 +121,11 @@ def marks(truth: np.ndarray, answers: np.ndarray) -> list[float]:
 
 
 def protocol_h(known: np.ndarray, asked: np.ndarray, sides: Sides) -> list[float]:
-    """As `scores`, but probes learn from all groups other than those that are judged.
+    """Score as `scores` does, with probes that learn from all groups except those predicted.
 
-    The encoder has not seen the held-out third. That third is parted into ten by group, and the
-    probes that answer for a tenth learn from the training groups and the other nine tenths: as
-    many labels as somebody who judges own pictures with all of FOLDER for reference.
+    The encoder was not trained on the held-out third. That third is split into ten by group, and
+    the probes that predict a tenth learn from the training groups and the other nine tenths: as
+    many labels as a user has who classifies own pictures with all of FOLDER as reference.
     """
     vectors, labels = (
         np.concatenate([known, asked]),
@@ -158,7 +158,7 @@ def cells(found: list[float] | np.ndarray) -> str:
 
 
 def by_distance(known: np.ndarray, asked: np.ndarray, sides: Sides) -> str:
-    """Accuracy of five nearest neighbours by Euclid and angle, plain and standardised."""
+    """Return accuracy of five nearest neighbours by distance and angle, plain and standardised."""
     scale = StandardScaler().fit(known)
     cells = []
     for one, other in ((known, asked), (scale.transform(known), scale.transform(asked))):
@@ -197,7 +197,7 @@ def novelty(known: np.ndarray, asked: np.ndarray, sides: Sides) -> tuple[float, 
 
 
 def pixels_of(pack: Pack, views: np.ndarray) -> np.ndarray:
-    """Energy of lone pictures, pooled by 2, each on its own."""
+    """Return the energy of single pictures, pooled by 2."""
     shown = np.asarray(pack.values)[np.arange(len(pack)), views.argmax(axis=1)]
     pooled = shown.astype(np.float32).reshape(len(pack), 64, 2, 64, 2).mean(axis=(2, 4)) / 255
     return np.asarray(pooled)
@@ -227,7 +227,7 @@ def shifted(pack: Pack, columns: int) -> Pack:
 
 @torch.inference_mode()
 def painted_share(model: ViewsModel, sides: Sides, vectors: np.ndarray) -> float:
-    """Squares left of those about the mean picture of the window, over all held-out pictures."""
+    """Return squared residuals over those of the window's mean picture, over held-out pictures."""
     left = about_mean = 0.0
     means = {
         view: pixels_of(sides.known, sides.known_views)[sides.known_views[:, view]].mean(axis=0)
@@ -249,7 +249,7 @@ def painted_share(model: ViewsModel, sides: Sides, vectors: np.ndarray) -> float
 
 @torch.inference_mode()
 def named_by_simulation(model: ScatteringVAE, sides: Sides, known: np.ndarray) -> str:
-    """Share of real lone pictures that the head names rightly, of all and of Whistles."""
+    """Return the fraction of single pictures, all and Whistles, predicted correctly by the head."""
     if model.namer is None:
         return "no head"
     classes = np.array(model.architecture.classes)
@@ -262,7 +262,7 @@ def named_by_simulation(model: ScatteringVAE, sides: Sides, known: np.ndarray) -
 
 
 def shifted_tiles(folder: Path) -> Pack:
-    """Tiles of another look, each alone, labelled as their sources do."""
+    """Read tiles with another appearance as single pictures, with the labels of their sources."""
     with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["duration_s"] and row["label"]]
     views, labels = [], []
@@ -271,7 +271,7 @@ def shifted_tiles(folder: Path) -> Pack:
         try:
             image = read_spectrogram(path.read_bytes(), path.name)
         except GlitchError:
-            continue  # too small a tile
+            continue  # the tile is too small
         views.append(views_from_images({float(row["duration_s"]): image.values}))
         labels.append(row["label"])
     return pack_views(views, labels, [str(index) for index in range(len(labels))])
@@ -291,7 +291,7 @@ def on_tiles(model: ViewsModel, sides: Sides, known: np.ndarray, tiles: Pack) ->
 
 
 def scattered(pixels: np.ndarray) -> np.ndarray:
-    """Scattering features of pooled pictures of which all rows are observed."""
+    """Return scattering features of pooled pictures with all rows observed."""
     front_end = ScatteringFeatures(64, 64)
     rows = torch.ones(1, 64, dtype=torch.bool)
     with torch.inference_mode():

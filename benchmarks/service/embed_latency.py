@@ -1,16 +1,16 @@
-"""How long `POST /embed` takes: one spectrogram, and 32 s of 4 kHz strain; 1 client and 16.
+"""Time of `POST /embed`: one spectrogram, and 32 s of 4 kHz strain; 1 client and 16.
 
     python -m benchmarks.service.embed_latency [--before REVISION] [--glitches 2000]
     python -m benchmarks.service.embed_latency --url URL  measures a running one (GLITCH_TOKEN)
 
-Every request is a glitch that the service has not seen (its GPS time differs), is stored, judged,
-and answered with ten neighbours: the whole of the contract, over HTTP on this machine. Services of
-its own start with a made-up catalogue (``big_catalogue``). With ``--before`` the code of another
-revision serves a copy of it (a revision that does not know the checkpoint of now cannot), the two
-are asked by turns, and each row ends with the ratio; ``GLITCH_API_PROCESSES`` and the like hold for
-both. The last column is the processor time of the service's processes and PostgreSQL's for a
-request, but for the children that decode strain, about a fifth of it: the kernel reaps them, so
-their time is added to nobody's.
+Every request is a new glitch (its GPS time differs) that is stored, tested for novelty, and
+answered with ten neighbours, over HTTP on this machine. The benchmark starts services with a
+synthetic catalogue (``big_catalogue``). With ``--before`` the code of another revision serves a
+copy of it (a revision that cannot read the present checkpoint fails), the two are measured in turn,
+and each row ends with the ratio; ``GLITCH_API_PROCESSES`` and similar settings apply to both. The
+last column is the processor time per request of the service's processes and PostgreSQL, without the
+child processes that decode strain, about a fifth of it: the kernel reaps them, so their time is not
+counted.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ ROOT = Path(__file__).parents[2]
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """One for all clients: each would read every root certificate for itself, for 40 ms."""
+    """Return one context for all clients, because reading all root certificates takes 40 ms."""
     return httpx.create_ssl_context()
 
 
 @dataclass(frozen=True)
 class Served:
-    """A running service; one of this benchmark's own has a process and a folder."""
+    """A running service; a process and a folder if the benchmark started it."""
 
     url: str
     token: str
@@ -71,22 +71,24 @@ class Served:
         return httpx.Client(base_url=self.url, headers=headers, timeout=120, verify=tls_context())
 
     def processor_s(self) -> float:
-        """Processor time of its processes and PostgreSQL's so far; nan of one that is not ours."""
+        """Return the processor time of its processes and PostgreSQL; NaN of an external service."""
         if self.pid is None or self.folder is None:
             return math.nan
-        lock = self.folder / "database" / "postgres" / "postmaster.pid"  # it detaches itself
+        lock = (
+            self.folder / "database" / "postgres" / "postmaster.pid"
+        )  # PostgreSQL detaches itself
         family = [psutil.Process(self.pid), psutil.Process(int(lock.read_text().split()[0]))]
         family += [one for root in tuple(family) for one in root.children(recursive=True)]
         total = 0.0
         for process in family:
             with contextlib.suppress(psutil.Error):
-                total += sum(process.cpu_times()[:4])  # of children that have ended, too
+                total += sum(process.cpu_times()[:4])  # including children that have ended
         return total
 
 
 @contextlib.contextmanager
 def own_service(data: Path, tree: Path = ROOT) -> Iterator[Served]:
-    """A service of that tree's code on that data directory."""
+    """Run a service with the code of a source tree on a data directory."""
     environment = {
         **os.environ,
         "GLITCH_DATA_DIR": str(data),
@@ -120,7 +122,7 @@ def own_service(data: Path, tree: Path = ROOT) -> Iterator[Served]:
 
 @contextlib.contextmanager
 def own_services(before: str | None, glitches: int) -> Iterator[dict[str, Served]]:
-    """This code's service and that of a revision, each on a catalogue of its own, by name."""
+    """Run this code's service and that of a revision, each with its own catalogue, by name."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="embed-latency-")))
         maker = [sys.executable, "-m", "benchmarks.catalogue.big_catalogue", folder / "now"]
@@ -140,7 +142,7 @@ def own_services(before: str | None, glitches: int) -> Iterator[dict[str, Served
 
 
 def spectrogram_request() -> Request:
-    """One omega scan with axes, 800 x 600, window of 1 s."""
+    """Return requests with one omega scan with axes, 800 x 600, window of 1 s."""
     glitch = simulate_glitch("Koi_Fish", np.random.default_rng(1), ifo="H1", snr=30.0)
     [seen] = views_from_strain([glitch.strain], [glitch.gps_time])
     picture = render_omega_scan(seen.views.view(1.0), 1.0)
@@ -153,7 +155,7 @@ def spectrogram_request() -> Request:
 
 
 def strain_request() -> Request:
-    """32 s at 4096 Hz as GWOSC writes it: GW150914 where the public file is at hand."""
+    """Return requests with 32 s at 4096 Hz in GWOSC's format: GW150914 if available."""
     if GWOSC.is_file():
         content, middle = GWOSC.read_bytes(), Decimal("1126259462.4")
     else:
@@ -184,7 +186,8 @@ def gwosc_file(values: np.ndarray, gps_start: float) -> bytes:
 def measure(
     connect: Callable[[], httpx.Client], request: Request, numbers: range, clients: int
 ) -> tuple[list[float], float]:
-    """Send a request for each number from ``clients`` at once; what each took, and all, in s.
+    """Send a request for each number from parallel ``clients``; return each time and the total, in
+    s.
 
     The clock starts once every client is connected.
     """
@@ -217,8 +220,9 @@ def measure(
 
 
 def compare(services: dict[str, Served], requests: int, turns: int) -> None:
-    """A table for each kind of upload: each service in turn, several times over."""
-    # Another run against the same service is new again: none sends a hundred a second.
+    """Print a table for each type of upload: each service in turn, several times."""
+    # Numbers from the clock, so that glitches of another run on the same service are new: no run
+    # sends a hundred per second.
     first = int(100 * time.time()) % 10**8
     for name, make in (("spectrogram", spectrogram_request), ("strain", strain_request)):
         request = make()

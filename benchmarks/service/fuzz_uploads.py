@@ -1,15 +1,15 @@
-"""Damaged twins of good files: what is answered, how soon, in what memory.
+"""Damaged copies of valid files: status, time and memory of the responses.
 
     python -m benchmarks.service.fuzz_uploads --mutants 20000
     python -m benchmarks.service.fuzz_uploads --seed 7 --mutants 50 --kinds hdf5   repeats a part
 
-One in ten (`--by-http`) is sent to `POST /embed` of a service of its own; the others are decoded as
-the service decodes them, by its children or, pictures, in this process. Tars and zips all go to
-`POST /batches`, and count as what their job came to: 200 succeeded, 422 failed with a reason, 500
-failed for one that nobody foresaw. Prints the statuses by
-kind, the slowest answer, the largest memory of the service and of one child that decodes, and how
-long a second client's GET /glitches took meanwhile. A server error, a hang, and what no reader
-foresaw are kept under --keep, to be looked into. Its exit status tells of any error or hang.
+One in ten (`--by-http`) is sent to `POST /embed` of a service; the others are decoded as the
+service decodes them, by its child processes or, for pictures, in this process. All tars and zips
+are sent to `POST /batches`, and their status is the job's result: 200 succeeded, 422 failed with a
+reason, 500 failed for an unforeseen reason. Prints the statuses by file type, the slowest response,
+the peak memory of the service and of one decoding child, and the time of a second client's GET
+/glitches meanwhile. Files that cause a server error, a hang, or an unexpected exception are stored
+under --keep. The exit status is not zero after any error or hang.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ RATE = 4096
 GPS_START = 1_126_259_446
 GPS_TIME = str(GPS_START + 16)
 HANG_S = 20.0
-BATCH_S = 120.0  # that a batch may take, amid those of the other clients
+BATCH_S = 120.0  # limit of a batch while other clients send theirs
 FRAMES = Path(__file__).parents[3] / "shared/data/strain"
-CHILD_BOUND_MIB = 700  # 512 beyond what the fork server holds
+CHILD_BOUND_MIB = 700  # 512 more than the fork server
 TEXT_BOUND_MIB = 1700
 
 
@@ -53,7 +53,7 @@ Originals = dict[str, list[tuple[str, bytes, dict[str, str]]]]
 
 
 def originals() -> Originals:
-    """Good files by kind: name, content, and the fields that go with them."""
+    """Return valid files by type: name, content, and their form fields."""
     rng = np.random.default_rng(1)
     values = rng.normal(size=32 * RATE) * 1e-21
     views = rng.random((4, 128, 128), dtype=np.float32)
@@ -103,7 +103,7 @@ def originals() -> Originals:
 
 @dataclass
 class Findings:
-    """What came of it."""
+    """The results."""
 
     statuses: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     slowest_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -111,7 +111,7 @@ class Findings:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, kind: str, status: int, took_s: float, row: str) -> bool:
-        """Keep one answer; whether it is an error of ours."""
+        """Record one response, and return whether it is a fault of the service."""
         is_bad = status == 0 or status >= 500
         with self.lock:
             self.statuses[kind][status] += 1
@@ -122,7 +122,7 @@ class Findings:
 
 
 class Beside:
-    """A second client, and how long it waits."""
+    """A second client, and its waiting times."""
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
         self._client = httpx.Client(base_url=url, headers=headers, timeout=60)
@@ -155,7 +155,7 @@ class Beside:
 def _send(
     client: httpx.Client, kind: str, name: str, content: bytes, fields: dict[str, str]
 ) -> int:
-    """The status of one upload, to where its kind goes."""
+    """Send one upload to the endpoint of its type, and return the status."""
     if kind in ARCHIVES:
         return _batch(client, name, content)
     files, data = {"file": (name, content)}, {**fields, "store": "false"}
@@ -163,7 +163,7 @@ def _send(
 
 
 def _batch(client: httpx.Client, name: str, content: bytes) -> int:
-    """The status of a batch: of the answer, or of what its job came to; 0 if it never ends."""
+    """Return the status of a batch: of the response, or of its job's result; 0 if it never ends."""
     answer = client.post("/batches", files={"file": (name, content)})
     if answer.status_code != 202:
         return int(answer.status_code)
@@ -182,7 +182,7 @@ def _batch(client: httpx.Client, name: str, content: bytes) -> int:
 
 
 def _decode(path: Path, name: str, content: bytes, fields: dict[str, str]) -> int:
-    """The status that the service would answer, but for what it does with what was read."""
+    """Return the status that the service would give, considering decoding only."""
     recipe = Preprocessing()
     try:
         if is_image(content[:64]):
@@ -200,14 +200,14 @@ def _decode(path: Path, name: str, content: bytes, fields: dict[str, str]) -> in
             ifo=fields.get("ifo"),
             sample_rate_hz=float(rate) if rate else None,
         )
-    except Exception as error:  # noqa: BLE001 - which are wanted
+    except Exception as error:  # noqa: BLE001 - all are recorded
         known = failure_of(error)
         return known.status if known else 500
     return 200 if read.kind else 415
 
 
 def main() -> int:
-    """Send the mutants, and say what came of them."""
+    """Send the mutants, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutants", type=int, default=20_000)
     parser.add_argument("--kinds", nargs="+", choices=sorted(MUTATIONS), default=sorted(MUTATIONS))
@@ -270,7 +270,7 @@ def main() -> int:
 
 
 def _check_originals(url: str, token: str, files: Originals) -> None:
-    """Mutants of a file that is refused as it is would show little."""
+    """Check that the originals are accepted: mutants of a rejected file would show little."""
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
         for kind, some in files.items():

@@ -1,16 +1,16 @@
-"""Ingest a batch of simulated glitches through the services and workers, and time it.
+"""Time to ingest a batch of simulated glitches with the services and workers.
 
     python -m benchmarks.service.ingest_rate --glitches 2000 --workers 1 2 --peer 3
 
-Starts an embedded PostgreSQL of its own with the shipped checkpoint. The batch is a table of
-triggers whose strain lies in a folder of the server (``--kind strain``), or a tar of four pictures
-a glitch (``--kind pictures``); triggers carry labels, as Gravity Spy's tables do. One run for each
-number of workers, each with an empty catalogue; a worker is one process with one thread.
-``--peer`` measures Gravity Spy's route on as many of the same glitches in the same run: four
-q_transform calls of gwpy, a PNG of each, and reading them as the classifier's input.
+Starts an embedded PostgreSQL with the shipped checkpoint. The batch is a table of triggers whose
+strain is in a folder of the server (``--kind strain``), or a tar of four pictures per glitch
+(``--kind pictures``); triggers have labels, as in Gravity Spy's tables. One run for each number of
+workers, each with an empty catalogue; a worker is one process with one thread. ``--peer`` measures
+Gravity Spy's route on as many of the same glitches in the same run: four q_transform calls of gwpy,
+a PNG of each, and reading them as the classifier's input.
 
-Wall times suffer from a busy machine; the processor times, of workers and of PostgreSQL apart, say
-what free cores would need. ``--frames FOLDER`` keeps the strain for another run.
+A busy machine distorts wall times; the processor times of workers and PostgreSQL show the cores
+needed. ``--frames FOLDER`` stores the strain for another run.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ from glitch.images import render_omega_scan
 from glitch.simulate import SIMULATED_CLASSES, simulate_glitch
 from glitch.strain import views_from_strain
 
-GRAVITY_SPY = 613_786  # glitches of O1 to O3b in its catalogue
+GRAVITY_SPY = 613_786  # glitches from O1 to O3b in its catalogue
 PICTURES_DISTINCT = 12
 
 
 def picture_batch(path: Path, glitches: int) -> None:
-    """A tar of four pictures a glitch in Gravity Spy's naming and size."""
+    """Write a tar of four pictures per glitch with Gravity Spy's names and size."""
     rng = np.random.default_rng(1)
     drawn = []
     for number in range(PICTURES_DISTINCT):
@@ -67,7 +67,7 @@ def picture_batch(path: Path, glitches: int) -> None:
     with tarfile.open(path, "w") as archive:
         for number in range(glitches):
             for duration, data in drawn[number % len(drawn)].items():
-                # another time makes it another glitch, whatever its picture
+                # a different time makes it a different glitch, even with the same picture
                 name = f"H1_{1190000000 + number}.0_spectrogram_{duration:.1f}.png"
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
@@ -76,7 +76,7 @@ def picture_batch(path: Path, glitches: int) -> None:
 
 @dataclass(frozen=True)
 class Sample:
-    """A worker after one of its chunks."""
+    """A worker's state after one of its chunks."""
 
     at_s: float  # since the work began
     cpu_s: float  # used since then
@@ -85,7 +85,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Run:
-    """What one batch took."""
+    """Measurements of one batch."""
 
     workers: int
     planned_s: float
@@ -107,7 +107,7 @@ class Run:
 def run(
     folder: Path, server: EmbeddedServer, batch: Path, strain: Path | None, workers: int
 ) -> Run:
-    """Ingest the batch into a database of its own with so many processes."""
+    """Ingest the batch into a new database with a number of processes."""
     name = f"ingest_{workers}"
     url = server.ensure_database(name)
     upgrade(url)
@@ -134,7 +134,7 @@ def run(
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers) as pool:
         samples = pool.starmap(work, [(url, folder, strain, job.id)] * workers, chunksize=1)
-    work(url, folder, strain, job.id)  # the finish, where both stopped before it was due
+    work(url, folder, strain, job.id)  # finish the job, if both workers stopped before
     wall = time.monotonic() - started
     with sessions() as session:
         ended = get_job(session, job.id)
@@ -147,7 +147,7 @@ def run(
 def work(
     url: str, folder: Path, strain: Path | None, job_id: UUID, chunks: int | None = None
 ) -> list[Sample]:
-    """One worker, until nothing of the job is due."""
+    """Run one worker until the job has no more work."""
     from worker.runner import JobRunner
 
     settings = Settings(data_dir=folder, database_url=url, torch_threads=1, strain_dir=strain)

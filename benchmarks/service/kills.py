@@ -1,10 +1,10 @@
-"""Each process of a running `up` killed by SIGKILL under load: what is lost, how soon it is back.
+"""SIGKILL of each process of a running `up` under load: losses, and time to recovery.
 
     python -m benchmarks.service.kills
 
-Four clients store spectrograms, each with a GPS time of its own, and send one again until it is
-stored; a batch of strain is at work in the worker. Afterwards every glitch must be there once, and
-the batch done. The exit status tells if not.
+Four clients store spectrograms, each with its own GPS time, and repeat a request until it is
+stored; the worker processes a batch of strain. Afterwards every glitch must exist once, and the
+batch must be done; otherwise the exit status is not zero.
 """
 
 from __future__ import annotations
@@ -28,11 +28,17 @@ from benchmarks.service.parts import OwnService, own_service
 _CLIENTS = 4
 _PATIENCE_S = 300.0
 _FIRST_GPS = 1_000_000_000
-ORDER = ("worker", "scheduler", "Redis", "API", "PostgreSQL")  # decoders come back at need
+ORDER = (
+    "worker",
+    "scheduler",
+    "Redis",
+    "API",
+    "PostgreSQL",
+)  # decoding processes restart on demand
 
 
 class Writers:
-    """Clients that store glitches without end, and remember when each was stored."""
+    """Clients that store glitches continuously, and record when each was stored."""
 
     def __init__(self, service: OwnService) -> None:
         self._service = service
@@ -76,13 +82,13 @@ class Writers:
         return False
 
     def stored_after(self, moment: float) -> float | None:
-        """When the first glitch was stored that was not yet at a moment."""
+        """Return when the first glitch was stored that was not yet stored at a moment."""
         with self._lock:
             return next((then for then, _ in self.stored if then > moment), None)
 
 
 def _batch() -> bytes:
-    """A tar of pictures that keeps the worker busy while others are killed."""
+    """Build a tar of pictures that keeps the worker busy while others are killed."""
     picture = spectrogram_request()(0)["files"]["file"][1]  # type: ignore[index]
     rows = "gps_time,ifo,path\n" + "".join(
         f"{900_000_000 + n},L1,p{n}_spectrogram_1.0.png\n" for n in range(300)
@@ -100,13 +106,13 @@ def _batch() -> bytes:
 
 
 def _kill(service: OwnService, part: str) -> None:
-    """The oldest process of the part, on which the others depend."""
+    """Kill the oldest process of the part, on which the others depend."""
     found = [process for name, process in service.parts() if name == part]
     min(found, key=psutil.Process.create_time).kill()
 
 
 def _is_back(service: OwnService, part: str, killed_at: float) -> bool:
-    """Whether a process of the part was made since; ``killed_at`` is a time of day."""
+    """Whether a process of the part was started since; ``killed_at`` is a Unix time."""
     return any(
         name == part and process.create_time() > killed_at for name, process in service.parts()
     )
@@ -124,7 +130,7 @@ def _stored_times(client: httpx.Client) -> list[Decimal]:
 
 
 def main() -> int:
-    """Kill each, then count."""
+    """Kill each part, then count."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.parse_args()
     print(heading())
@@ -138,7 +144,7 @@ def main() -> int:
         with Writers(service) as writers:
             for part in ORDER:
                 time.sleep(5)
-                moment, killed_at = time.monotonic(), time.time() - 2  # its clock is another
+                moment, killed_at = time.monotonic(), time.time() - 2  # psutil uses another clock
                 _kill(service, part)
                 while not _is_back(service, part, killed_at):
                     time.sleep(0.05)

@@ -1,13 +1,14 @@
-"""More clients than the service can answer: who is answered, who refused, and how soon.
+"""More clients than the service can serve: accepted and refused requests, and their times.
 
     python -m benchmarks.service.overload                      44, 60, 100 and 256 clients
     python -m benchmarks.service.overload --clients 60 --seconds 20
 
-Each client asks again as soon as it has its answer, refused or not, and ten times in turn: for the
-catalogue's rows (three), a page of it, the page of a glitch, neighbours of one (two), and sends a
-spectrogram (two) and 32 s of strain, both with `store=false`. Meanwhile one more asks `/healthz`
-ten times a second. Below the rows stands how many connections each process of the service had at
-the end. The exit status tells of any other answer, and of a refusal without Retry-After.
+Each client sends its next request as soon as it has a response, accepted or refused. Of ten
+requests three are for the catalogue's rows, one for a page of it, one for the page of a glitch, two
+for neighbours of one; two send a spectrogram and one sends 32 s of strain, both with `store=false`.
+Meanwhile another client requests `/healthz` ten times a second. Below the rows is the number of
+connections of each process of the service at the end. The exit status is not zero after any other
+response, and after a refusal without Retry-After.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ _TURN = (
     *("rows", "page", "neighbours", "spectrogram", "rows"),
     *("strain", "glitch page", "neighbours", "spectrogram", "rows"),
 )
-_PATIENCE_S = 120.0  # of a client
+_PATIENCE_S = 120.0  # timeout of a client
 
 
 @dataclass
 class Seen:
-    """What the clients were answered."""
+    """The responses to the clients."""
 
     times_s: dict[tuple[str, int], list[float]] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
@@ -55,10 +56,10 @@ class Seen:
 
 
 class _Client:
-    """One connection at a time, opened again where the service ends it.
+    """One connection at a time, opened again when the service closes it.
 
-    Hardly more than sockets: what httpx does for a request takes as long as the service for its
-    refusal, and on the same machine the crowd would measure itself.
+    Little more than sockets: httpx takes as long for a request as the service for a refusal, so on
+    one machine the clients would measure themselves.
     """
 
     def __init__(self, url: httpx.URL) -> None:
@@ -85,7 +86,7 @@ class _Client:
 
 
 def _requests(service: OwnService) -> dict[str, bytes]:
-    """What each client sends, as bytes, by name."""
+    """Return the requests of each client, as bytes, by name."""
     spectrogram, strain = spectrogram_request(), strain_request()
     with httpx.Client(base_url=service.url, timeout=60) as client:
         found = re.search(r'name="csrf" value="([^"]+)"', client.get("/ui/login").text)
@@ -134,7 +135,9 @@ async def _crowd(
 
     async def one(number: int) -> None:
         with contextlib.closing(_Client(httpx.URL(service.url))) as client:
-            for asked in count(number):  # each begins elsewhere, so that they do not ask as one
+            for asked in count(
+                number
+            ):  # different starting points, so that clients do not send the same request together
                 if time.monotonic() > over_at:
                     return
                 await ask(client, _TURN[asked % len(_TURN)])
@@ -151,14 +154,14 @@ async def _crowd(
 
 
 def _connections(port: int | None) -> list[int]:
-    """How many each process that answers at this port has."""
+    """Return the number of connections of each process that listens on this port."""
     found = (one for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port)
     counts = Counter(one.pid for one in found if one.pid and one.status == psutil.CONN_ESTABLISHED)
     return sorted(counts.values())
 
 
 def main() -> int:
-    """A row for each number of clients."""
+    """Print a row for each number of clients."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", nargs="+", type=int, default=[44, 60, 100, 256])
     parser.add_argument("--seconds", type=float, default=60)

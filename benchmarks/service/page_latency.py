@@ -1,13 +1,13 @@
-"""How long each page takes with a large catalogue, at the server and until it is painted.
+"""Time of each page with a large catalogue, at the server and until it is painted.
 
     python -m benchmarks.service.page_latency FOLDER [--rounds 20] [--map-only] [--made-up 1000000]
 
-FOLDER is what ``big_catalogue.py`` filled. The service is started on it with one process; each page
-is asked for over HTTP (server time: until the last byte; beside it the processor time of service
-and database, which a busy machine distorts less), then opened in headless Chromium with WebGL in
-software (first contentful paint, from the browser's own clock; the cache is warm, as for anybody
-who works with it). The map is measured too: until its points are fetched and drawn, the time of a
-frame while panning, and the memory of page and service.
+FOLDER is a catalogue made by ``big_catalogue.py``. The service is started on it with one process;
+each page is requested over HTTP (server time until the last byte, and the processor time of service
+and database, which a busy machine affects less), then opened in headless Chromium with WebGL in
+software (first contentful paint, from the browser's clock; the cache is warm, as for a regular
+user). The map is measured too: time until its points are fetched and drawn, the time of a frame
+while panning, and the memory of page and service.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ DRAWN_S = 300
 
 @contextmanager
 def serving(folder: Path, url: str) -> Iterator[tuple[str, psutil.Process]]:
-    """The service as a process of its own; its address and process."""
+    """Run the service as a separate process; yield its address and process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {
@@ -84,7 +84,7 @@ def serving(folder: Path, url: str) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def pages(engine: Engine) -> dict[str, str]:
-    """Name -> path of each page; of single things, ones in the middle of the catalogue."""
+    """Return the path of each page by name; single items are from the middle of the catalogue."""
     with make_session_factory(engine)() as session:
         total = session.scalar(text("SELECT count(*) FROM glitch")) or 0
         glitch = session.scalars(
@@ -131,14 +131,14 @@ def open_chromium() -> webdriver.Chrome:
 
 
 def log_in(client: httpx.Client, token: str) -> None:
-    """Begin a session of the pages, as the login form does."""
+    """Start a session of the pages, as the login form does."""
     found = re.search(r'name="csrf" value="([^"]+)"', client.get("/ui/login").text)
     csrf = found[1] if found else ""
     client.post("/ui/login", data={"csrf": csrf, "token": token}).raise_for_status()
 
 
 def open_session(driver: webdriver.Chrome, address: str, token: str) -> None:
-    """The same by hand."""
+    """Log in through the browser."""
     driver.get(f"{address}/ui/login")
     field = driver.find_element(By.CSS_SELECTOR, "#token")
     field.send_keys(token)
@@ -154,7 +154,7 @@ def spread(times_ms: list[float]) -> str:
 
 
 def cpu_s(service: psutil.Process, database: psutil.Process) -> float:
-    """Processor time of the service and of the database's processes, those that ended included."""
+    """Return processor time of the service and the database's processes, including ended ones."""
     ended = database.cpu_times()
     total = ended.children_user + ended.children_system
     for one in (service, *database.children()):
@@ -186,7 +186,7 @@ def measure_pages(
             )
             for name, path in asked.items():
                 server, paint = [], []
-                answer = client.get(path)  # the first one fills caches, as the first visitor does
+                answer = client.get(path)  # the first request fills caches
                 if answer.status_code != 200:
                     print(f"{name:22} answered {answer.status_code}", flush=True)
                     continue
@@ -211,7 +211,7 @@ def measure_pages(
 
 
 def first_paint(driver: webdriver.Chrome) -> float | None:
-    """Milliseconds from the start of the navigation to the first content painted."""
+    """Return milliseconds from the start of the navigation to the first contentful paint."""
     found = driver.execute_async_script(
         """
         const done = arguments[0];
@@ -230,7 +230,7 @@ def first_paint(driver: webdriver.Chrome) -> float | None:
 
 
 def measure_points(address: str, token: str, process: psutil.Process, folder: Path) -> None:
-    """How the points are built and sent; what was kept of them is forgotten first."""
+    """Measure how the points are built and sent, without cached ones."""
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
     headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "zstd"}
     with httpx.Client(base_url=address, timeout=600, headers=headers) as client:
@@ -255,9 +255,9 @@ def measure_points(address: str, token: str, process: psutil.Process, folder: Pa
 
 
 def make_up_points(folder: Path, count: int) -> None:
-    """Put made-up points in the place of those that the service keeps for the map as it is.
+    """Replace the service's cached points of the current map with synthetic ones.
 
-    What the page makes of a million can so be timed without a database of a million.
+    This measures the page with a million points without a database of a million glitches.
     """
     kept = max((folder / FOLDER).glob("*.points.zst"), key=lambda path: path.stat().st_mtime)
     version = kept.name.partition(".")[0]
@@ -279,7 +279,7 @@ def make_up_points(folder: Path, count: int) -> None:
 
 
 def measure_map_page(address: str, token: str) -> None:
-    """What the page makes of the points: fetched, drawn, dragged, coloured again."""
+    """Measure how the page handles the points: fetched, drawn, dragged, coloured again."""
     driver = open_chromium()
     try:
         open_session(driver, address, token)
@@ -326,7 +326,7 @@ def measure_map_page(address: str, token: str) -> None:
 
 
 def pan(driver: webdriver.Chrome) -> list[float]:
-    """Milliseconds between frames while the sheet is dragged for some seconds."""
+    """Return milliseconds between frames while the map is dragged for some seconds."""
     found = driver.execute_async_script(
         """
         const done = arguments[0];

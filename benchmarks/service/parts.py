@@ -1,4 +1,4 @@
-"""A service of a benchmark's own, its processes, and what they hold."""
+"""A service started by a benchmark, its processes, and their memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-# By what their command lines hold; of several matches the first counts.
+# Parts of command lines; the first match counts.
 PARTS = {
     "decoder": "app.decoding.fork_server",
     "API": "app.launch.serve",
@@ -41,10 +41,10 @@ class OwnService:
         return {"Authorization": f"Bearer {self.token}"}
 
     def parts(self) -> Iterator[tuple[str, psutil.Process]]:
-        """Its processes of now, by the names in PARTS; a part may have several."""
-        # Of this process: the children that a benchmark has decode are among them.
+        """Yield its current processes by the names in PARTS; a part may have several."""
+        # Children of this process, including those that decode files for a benchmark.
         family = psutil.Process().children(recursive=True)
-        with contextlib.suppress(OSError, ValueError, psutil.Error):  # it detaches itself
+        with contextlib.suppress(OSError, ValueError, psutil.Error):  # PostgreSQL detaches itself
             lock = self.folder / "database" / "postgres" / "postmaster.pid"
             postmaster = psutil.Process(int(lock.read_text().split()[0]))
             family += [postmaster, *postmaster.children()]
@@ -58,7 +58,7 @@ class OwnService:
 
 @contextlib.contextmanager
 def own_service(**settings: str) -> Iterator[OwnService]:
-    """A service in a folder of its own, with the demonstration unless the settings say not."""
+    """Run a service in a temporary folder, with the demonstration unless settings disable it."""
     with tempfile.TemporaryDirectory(prefix="glitch-benchmark-") as place:
         folder = Path(place) / "data"
         environment = {
@@ -90,14 +90,14 @@ def own_service(**settings: str) -> Iterator[OwnService]:
 
 @dataclass
 class Memory:
-    """Resident memory by part while the block runs: the largest of one process, in MiB."""
+    """Peak resident memory by part while the block runs: of the largest process, in MiB."""
 
     service: OwnService
     largest: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     _is_over: threading.Event = field(default_factory=threading.Event)
 
     def now(self) -> dict[str, float]:
-        """What the largest process of each part holds at this moment."""
+        """Return the current memory of the largest process of each part."""
         found: dict[str, float] = defaultdict(float)
         for name, process in self.service.parts():
             with contextlib.suppress(psutil.Error):

@@ -1,12 +1,12 @@
-"""How a batch of a year's triggers would go with many workers, by simulation from measured costs.
+"""Simulated rate of a batch of a year's triggers with many workers, from measured costs.
 
     python -m benchmarks.service.scaling [--triggers 1000000] [--database-cores 8] [--link-gbit 10]
 
 A closed queueing network, simulated event by event: each worker claims a chunk of 32 glitches (one
 at a time, the job's row is locked), fetches its strain (one link to the store), transforms and
 encodes it (its own core), and stores it (the database's cores, first come first served). The costs
-are what ``ingest_rate`` and ``neighbours_sql`` measured on this project's machine; their outputs
-are in ``benchmarks/results``. The first table holds the model against runs that were measured.
+were measured by ``ingest_rate`` and ``neighbours_sql`` on this project's machine; their outputs are
+in ``benchmarks/results``. The first table compares the model with measured runs.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ WORKERS = (1, 2, 8, 64, 512)
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one glitch, but where it says otherwise. Times in ms."""
+    """Costs per glitch unless stated otherwise. Times in ms."""
 
     encode: float = 82.1  # processor time of a worker (20,000 glitches, two workers)
     store: float = 6.1  # of PostgreSQL with a small catalogue (2000 glitches, one worker)
-    scan: float = 0.317  # of PostgreSQL, for each 1000 rows: a newcomer judged by a scan
-    search: float = 12.0  # of PostgreSQL: judged by the index, and added to it
+    scan: float = 0.317  # of PostgreSQL, for each 1000 rows: novelty of a new glitch by a scan
+    search: float = 12.0  # of PostgreSQL: novelty by the index, and insertion into it
     is_indexed: bool = False
-    claim: float = 6.0  # a chunk: how long the job's row is locked, claim and end together
-    strain_mb: float = 1.1  # MB of strain a glitch, 64 s of float64 at 4096 Hz, half of it shared
-    spread: float = 0.3  # standard deviation of a service time over its mean
+    claim: float = 6.0  # per chunk: time that the job's row is locked, claim and end together
+    strain_mb: float = 1.1  # MB of strain per glitch, 64 s of float64 at 4096 Hz, half of it shared
+    spread: float = 0.3  # standard deviation of a service time / its mean
 
     def database(self, rows: int) -> float:
-        """Of PostgreSQL, with so many rows in the catalogue."""
+        """Return the cost in PostgreSQL with a number of rows in the catalogue."""
         if self.is_indexed and rows >= 200_000:
             return self.store + self.search
         return self.store + self.scan * rows / 1000
@@ -47,7 +47,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Site:
-    """What the workers share."""
+    """The resources that the workers share."""
 
     database_cores: int = 8
     link_gbit: float = 10.0
@@ -57,7 +57,7 @@ STATIONS = ("job's row", "store", "worker", "database")
 
 
 def simulate(workers: int, costs: Costs, site: Site, rows: int, chunks: int) -> tuple[float, dict]:
-    """Glitches a second, and how busy each station is, from 0 to 1."""
+    """Return glitches per second, and the utilisation of each station, from 0 to 1."""
     rng = np.random.default_rng(7)
     means = [
         costs.claim / 1000,
@@ -68,7 +68,7 @@ def simulate(workers: int, costs: Costs, site: Site, rows: int, chunks: int) -> 
     servers = [1, 1, workers, site.database_cores]
     shape = costs.spread**-2
     times = rng.gamma(shape, 1 / shape, (chunks + workers, len(means))) * means
-    free = [[0.0] * count for count in servers]  # when each server is free again
+    free = [[0.0] * count for count in servers]  # time at which each server is free again
     events = [(float(rng.uniform(0, means[2])), number, 0, number) for number in range(workers)]
     heapq.heapify(events)
     started, done, busy, now = workers, 0, np.zeros(len(means)), 0.0
@@ -92,11 +92,11 @@ def simulate(workers: int, costs: Costs, site: Site, rows: int, chunks: int) -> 
 
 
 def hold_against_runs() -> None:
-    """Measured runs on two cores that workers and PostgreSQL shared; nothing was fitted to them."""
+    """Compare with runs on two cores for workers and PostgreSQL; nothing was fitted to them."""
     print(f"{'workers':>7} {'glitches':>9} {'measured/s':>11} {'model/s':>8} {'off':>6}")
     runs = ((1, 2000, 97.7, 6.1, 9.4), (2, 2000, 91.2, 5.6, 19.2), (2, 20_000, 82.1, 8.3, 21.5))
     for workers, glitches, encode, store, measured in runs:
-        # One after the other in each worker; two cores for two workers leave none for PostgreSQL.
+        # In sequence in each worker, because two workers on two cores leave none for PostgreSQL.
         costs = Costs(encode=encode, store=store, scan=0, claim=6.0, strain_mb=0)
         rate, _ = simulate(workers, costs, Site(database_cores=2), 0, 400)
         off = rate / measured - 1
@@ -104,7 +104,7 @@ def hold_against_runs() -> None:
 
 
 def predict(title: str, costs: Costs, site: Site, triggers: int, workers: Sequence[int]) -> None:
-    """Hours for all triggers, and what is busiest at the end of it."""
+    """Print hours for all triggers, and the busiest station at the end."""
     print(f"\n{title}")
     print(f"{'workers':>7} {'first/s':>8} {'last/s':>8} {'hours':>8}  busiest at the end")
     sizes = [one for one in CATALOGUES if one <= triggers]

@@ -1,11 +1,11 @@
-"""What the service's processes hold after so many requests: whether memory grows for ever.
+"""Memory of the service's processes after many requests: whether it grows without limit.
 
     python -m benchmarks.service.soak --requests 25000
     python -m benchmarks.service.soak --requests 50400 --a-second 7          two hours of it
     MALLOC_ARENA_MAX=16 python -m benchmarks.service.soak      with as many heaps as glibc has
 
-Eight clients: of four requests one stores a spectrogram, one has 32 s of strain looked at, two read
-the catalogue and a glitch. Any error ends it.
+Eight clients: of four requests one stores a spectrogram, one embeds 32 s of strain without storing
+it, two read the catalogue and a glitch. Any error ends the run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHOWN = ("API", "worker", "scheduler", "PostgreSQL")
 
 
 def main() -> None:
-    """A row for each twelfth of the requests."""
+    """Print a row for each twelfth of the requests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=25_000)
     parser.add_argument("--clients", type=int, default=8)
@@ -93,7 +93,7 @@ def sent_at(
     first: int,
     count: int,
 ) -> list[Future[float]]:
-    """So many requests, each when it is due; all at once without a rate."""
+    """Send requests at their due times, or all at once without a rate."""
     started = time.monotonic()
     asked: list[Future[float]] = []
     for number in range(count):

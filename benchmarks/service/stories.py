@@ -1,11 +1,11 @@
-"""Clicks, keys and seconds of what detchar staff do all day, in a real Chromium.
+"""Clicks, keys and seconds of daily tasks of detchar staff, in a real Chromium.
 
     python -m benchmarks.service.stories http://127.0.0.1:8000 data/admin-token
 
-The service should hold the demonstration with its map. Everything is clustered first, so that there
-are ten clusters to review. What is counted: clicks, keys that command (typed text apart), and the
-seconds from the first of them until the last page shows what was wanted. Nobody thinks in between:
-the seconds are the service's and the browser's. What is decided stays: take a folder of your own.
+The service should have the demonstration with its map. Everything is clustered first, so that there
+are ten clusters to review. Counted are clicks, command keys (without typed text), and the seconds
+from the first of them until the last page shows the result. There is no thinking time: the seconds
+are those of the service and the browser. Decisions are stored: use a separate data folder.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ARGUMENTS = (
 
 @dataclass
 class Hand:
-    """A reviewer's hand, which counts."""
+    """A simulated reviewer, whose clicks and keys are counted."""
 
     driver: webdriver.Chrome
     url: str
@@ -53,7 +53,7 @@ class Hand:
         self.driver.find_element(By.CSS_SELECTOR, selector).click()
 
     def choose(self, selector: str, value: str) -> None:
-        """From a list: one click opens it, one chooses."""
+        """Choose from a list: one click opens it, one selects."""
         self.clicks += 2
         Select(self.driver.find_element(By.CSS_SELECTOR, selector)).select_by_value(value)
 
@@ -79,7 +79,7 @@ class Hand:
 
 
 def review_clusters(hand: Hand) -> str:
-    """By the keyboard, from the first cluster of the list on; a decision leads to the next."""
+    """Review with the keyboard from the first cluster on; a decision opens the next."""
     hand.open("/ui/clusters")
     hand.click(".group a.cover")
     for number in range(REVIEWED):
@@ -92,7 +92,7 @@ def review_clusters(hand: Hand) -> str:
             hand.type(f"Story_{int(time.time())}_{number}")
             hand.press(Keys.ENTER)
             hand.wait(lambda: hand.text("h1").startswith("Story_"))
-            hand.press("A")  # the name that is suggested for every member
+            hand.press("A")  # the suggested name, for every member
         WebDriverWait(hand.driver, PATIENCE_S, poll_frequency=0.02).until(url_changes(before))
     hand.wait(lambda: hand.text("h1").startswith("Cluster of"))
     return (
@@ -101,7 +101,7 @@ def review_clusters(hand: Hand) -> str:
 
 
 def table_of_whistles(hand: Hand) -> str:
-    """From the catalogue to the rows."""
+    """Export rows from the catalogue."""
     hand.open("/ui/glitches")
     hand.driver.find_element(By.LINK_TEXT, "Table").click()
     hand.clicks += 1
@@ -117,7 +117,7 @@ def table_of_whistles(hand: Hand) -> str:
 
 
 def label_by_lasso(hand: Hand) -> str:
-    """From the map to labels."""
+    """Label glitches on the map."""
     hand.open("/ui/map")
     hand.wait(lambda: bool(hand.driver.find_elements(By.CSS_SELECTOR, "#map[data-ready]")))
     hand.click("#mode-lasso")
@@ -140,7 +140,7 @@ def label_by_lasso(hand: Hand) -> str:
 
 
 def time_to_glitch(hand: Hand) -> str:
-    """From a GPS time to the glitch's page, which links to the logbook of the day."""
+    """Open the page of the glitch at a GPS time, which links to the logbook of the day."""
     hand.open("/ui/glitches")
     gps_time = hand.driver.execute_script(
         "return document.body.innerText.match(/\\b1[0-4]\\d{8}\\b/)[0]"

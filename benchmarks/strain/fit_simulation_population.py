@@ -1,12 +1,12 @@
-"""Fit what the simulation ships: noise spectra and the population of blip-like glitches.
+"""Fit the simulation's parameters: noise spectra and the population of blip-like glitches.
 
 Reads the public files under ``../shared/data`` (measured O3a spectra of H1 and L1, GWOSC strain
-for what those spectra lack, the design spectra, and the antiglitch parameters of 3,874 real O3
+where those spectra have gaps, the design spectra, and the antiglitch parameters of 3,874 real O3
 glitches) and writes two small JSON files that ``glitch.simulate`` reads:
 
     python -m benchmarks.strain.fit_simulation_population ../shared/data glitch/data/simulation
 
-Nothing measured is copied: a spectrum becomes 48 knots of its smooth floor, their spread, and a
+No measured data are copied: a spectrum becomes 48 knots of its smooth floor, their spread, and a
 list of lines; a class of glitches becomes a three-component Gaussian mixture and a histogram of
 phases. The fit is deterministic.
 """
@@ -24,7 +24,8 @@ from scipy.ndimage import median_filter
 from sklearn.mixture import GaussianMixture
 
 KNOTS_HZ = np.geomspace(8.0, 4096.0, 48)
-# A local maximum this far above the floor is a line: of 20 averaged spectra, and of one short file.
+# A local maximum above the floor by this factor is a line: in 20 averaged spectra, and in one short
+# file.
 LINE_RATIO = 1.8
 LINE_RATIO_SHORT = 6.0
 MAX_LINES = 60
@@ -35,7 +36,7 @@ LOWEST_SNR = 7.5
 
 
 def measured_psds(folder: Path, ifo: str) -> np.ndarray:
-    """Usable measured spectra of one detector, shape (n, 1025), 1 Hz bins, strain^2/Hz."""
+    """Read usable measured spectra of one detector, shape (n, 1025), 1 Hz bins, strain^2/Hz."""
     psds = []
     for path in sorted((folder / "psd" / ifo).glob("*.hdf")):
         with h5py.File(path) as file:
@@ -45,14 +46,14 @@ def measured_psds(folder: Path, ifo: str) -> np.ndarray:
 
 
 def strain_psd(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Median PSD of a GWOSC file at 1 Hz: frequencies and strain^2/Hz."""
+    """Compute the median PSD of a GWOSC file at 1 Hz: frequencies and strain^2/Hz."""
     strain = TimeSeries.read(path, format="hdf5.gwosc")
     psd = strain.psd(1.0, 0.5, method="median", window="hann")
     return psd.frequencies.value, psd.value
 
 
 def floor_of(frequencies: np.ndarray, psd: np.ndarray) -> np.ndarray:
-    """Running median over about an eighth of an octave, at least 11 bins: the lines fall out."""
+    """Compute a running median over 1/8 octave, at least 11 bins, which removes lines."""
     out = np.empty_like(psd)
     for width, low, high in ((5, 0, 24), (11, 24, 100), (25, 100, 400), (61, 400, 1e9)):
         rows = (frequencies >= low) & (frequencies < high)
@@ -61,7 +62,7 @@ def floor_of(frequencies: np.ndarray, psd: np.ndarray) -> np.ndarray:
 
 
 def knots_of(frequencies: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """Natural log of the ASD at the knots (averaged over the cell round each knot)."""
+    """Return the natural log of the ASD at the knots (averaged over the cell around each knot)."""
     step = np.log(KNOTS_HZ[1] / KNOTS_HZ[0]) / 2
     log_asd = 0.5 * np.log(floor)
     values = []
@@ -76,7 +77,7 @@ def knots_of(frequencies: np.ndarray, floor: np.ndarray) -> np.ndarray:
 def lines_of(
     frequencies: np.ndarray, psd: np.ndarray, low: float, high: float, least_ratio: float
 ) -> list[list[float]]:
-    """Lines as [frequency Hz, ln of line power over (floor * 1 Hz)], strongest first."""
+    """Return lines as [frequency Hz, ln of line power over (floor * 1 Hz)], strongest first."""
     floor = floor_of(frequencies, psd)
     ratio = psd / floor
     found = []
@@ -92,8 +93,10 @@ def lines_of(
 
 
 def fit_ligo(folder: Path, ifo: str) -> dict[str, object]:
-    """Measured spectrum of H1 or L1: floor from 20 to 1000 Hz from the 20 measured spectra, below
-    and above from GWOSC strain and the O3 design, each scaled to join on.
+    """Fit the measured spectrum of H1 or L1.
+
+    The floor from 20 to 1000 Hz is from the 20 measured spectra; below and above it is from GWOSC
+    strain and the O3 design, scaled to be continuous.
     """
     psds = measured_psds(folder, ifo)
     frequencies = np.arange(1025.0)
@@ -129,12 +132,12 @@ def fit_ligo(folder: Path, ifo: str) -> dict[str, object]:
 
 
 def fit_virgo(folder: Path) -> dict[str, object]:
-    """Advanced Virgo design: no measured spectrum here, so the spread is LIGO's typical one."""
+    """Fit the Advanced Virgo design. There is no measured spectrum, so the spread is LIGO's."""
     design = np.loadtxt(folder / "psd/LIGO-T1800545-v1-AdV_O4.txt")
     knots = np.interp(np.log(KNOTS_HZ), np.log(design[:, 0]), np.log(design[:, 1]))
     knots[KNOTS_HZ < 10] = knots[KNOTS_HZ >= 10][0] + 0.8
-    # Electrical mains in Europe is 50 Hz; the violin modes of Virgo's fused-silica fibres lie near
-    # 440 Hz. Strengths are of the size that the LIGO lines have.
+    # The mains frequency in Europe is 50 Hz; the violin modes of Virgo's fused-silica fibres are
+    # near 440 Hz. Strengths are similar to those of LIGO's lines.
     lines = [[50.0, 4.0], [100.0, 2.5], [150.0, 3.0], [250.0, 2.0], [442.0, 6.0], [444.5, 5.5]]
     return spectrum(knots, np.full(48, 0.08), lines)
 
@@ -159,7 +162,7 @@ def logit_within(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def fit_population(folder: Path) -> dict[str, object]:
-    """Per class and detector: a mixture over (logit f0, logit gbw, ln SNR) and phase weights."""
+    """Fit, per class and detector, a mixture over (logit f0, logit gbw, ln SNR) and phases."""
     raw = json.loads((folder / "triggers/antiglitch_parameters_O3.json").read_text())
     columns = {key: np.array(list(value.values())) for key, value in raw.items()}
     classes: dict[str, dict[str, object]] = {}

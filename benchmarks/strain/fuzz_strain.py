@@ -1,8 +1,9 @@
-"""What holes, rates, types and containers do to one glitch: SNR and vector beside the clean file's.
+"""Effect of gaps, rates, types and formats on one glitch: SNR and vector against the clean file's.
 
-Each case is a file with holes at random places (zeros, NaN, infinities, a held value, frames left
-out, seconds flagged), read and embedded as an upload is. Either SNR and vector lie near those of
-the clean strain, or the refusal names the interval that would do; anything else is a fault.
+Each case is a file with gaps at random places (zeros, NaN, infinities, a constant value, missing
+frames, flagged seconds), read and embedded like an upload. Either SNR and vector are close to those
+of the clean strain, or the error message names the interval that would work; anything else is a
+fault.
 
     python -m benchmarks.strain.fuzz_strain --cases 200 --seed 1
 """
@@ -27,7 +28,7 @@ from glitch.strain import StrainViews
 from tests.damaged_strain import clean_strain, draw, room_s, views_of, write
 
 SNR_WITHIN = 0.12
-NOISES = 6  # whose pairs tell how far the same burst lies in other noise
+NOISES = 6  # noise realisations, for the distance between vectors of the same burst
 _INTERVAL = re.compile(r"(span|from) 1187008\d+(\.\d+)? to 1187008\d+")
 
 
@@ -97,7 +98,7 @@ def _taken(path: Path) -> StrainViews:
 
 
 def _scale(encoder: Encoder, clean: dict[int, StrainViews]) -> float:
-    """How far the same burst lies in other noise: the measure of what a hole may do."""
+    """Return the distance of the same burst in other noise, the scale for the effect of a gap."""
     rate = min(clean)
     made = [clean[rate]]
     with tempfile.TemporaryDirectory() as folder:

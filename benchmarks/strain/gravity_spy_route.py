@@ -1,9 +1,9 @@
-"""What Gravity Spy does with one trigger before its classifier sees it, timed step by step.
+"""Time of each step of Gravity Spy's processing of one trigger before its classifier.
 
 gwpy's own calls with the values that Gravity Spy publishes (``utils.py``, ``plot.py`` and
-``read_image.py`` of the package GravitySpy): 64 s of strain, four windows with a Q-transform each,
-a figure of 800 by 600 pixels each, cropped, made grey and reduced to 140 by 170. It resamples to
-16384 Hz first; that is left out here where the strain has less, which favours it.
+``read_image.py`` of the package GravitySpy): 64 s of strain, a Q-transform for each of four
+windows, a figure of 800 by 600 pixels each, cropped, converted to grey and reduced to 140 by 170.
+It first resamples to 16384 Hz; this is left out here if the strain has a lower rate, in its favour.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WINDOWS_S = (0.5, 1.0, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class RouteTime:
-    """Seconds a glitch, by step."""
+    """Seconds per glitch, by step."""
 
     wall: dict[str, float]
     cpu_s: float
@@ -45,8 +45,8 @@ def time_gravity_spy_route(frames: Path, glitches: int) -> RouteTime:
     """Time the route on the first triggers of ``simulated_frames``.
 
     Args:
-        frames: the folder that ``make_frames`` filled.
-        glitches: how many triggers.
+        frames: the folder written by ``make_frames``.
+        glitches: number of triggers.
     """
     import matplotlib as mpl
 
@@ -55,7 +55,7 @@ def time_gravity_spy_route(frames: Path, glitches: int) -> RouteTime:
     from gwpy.timeseries import TimeSeries
 
     with (frames / TRIGGERS).open() as file:
-        rows = list(csv.DictReader(file))[4 : glitches + 5]  # with 64 s around them
+        rows = list(csv.DictReader(file))[4 : glitches + 5]  # triggers with 64 s around them
     spent: dict[str, float] = defaultdict(float)
     cpu = 0.0
     for number, row in enumerate(rows):
@@ -85,7 +85,7 @@ def time_gravity_spy_route(frames: Path, glitches: int) -> RouteTime:
                     png = _drawn(spectrogram, at)
                 with _timed(times, "read as input"):
                     _classifier_input(png)
-        if number:  # the first one pays for imports and FFT plans
+        if number:  # the first one includes imports and FFT plans
             cpu += time.process_time() - started
             for name, seconds in times.items():
                 spent[name] += seconds

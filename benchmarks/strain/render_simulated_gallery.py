@@ -1,9 +1,9 @@
-"""Contact sheets of simulated glitches beside real ones, all four windows, class by class.
+"""Contact sheets of simulated and real glitches, all four windows, class by class.
 
     python -m benchmarks.strain.render_simulated_gallery ../shared/data build/gallery --labels Blip
 
-One PNG a class: real pictures on the left (without them the left stays empty), simulated ones on
-the right, one row for each window. It prints the optimal and the loudest tile's SNR of each.
+One PNG per class: real pictures on the left (empty if there are none), simulated ones on the right,
+one row for each window. It prints the optimal and the loudest tile's SNR of each.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def sheet(data: Path, label: str, count: int, seed: int, ifos: tuple[str, ...]) 
     return image
 
 
-# The window in which a class is told best, where that is not the shortest.
+# The window that shows a class best, if it is not the shortest.
 BEST_WINDOW_S = {
     "Extremely_Loud": 4.0,
     "Fast_Scattering": 4.0,
@@ -84,7 +84,7 @@ BEST_WINDOW_S = {
 
 
 def overview(seed: int, columns: int = 7) -> Image.Image:
-    """One simulated glitch of every class, each in the window where it is told best."""
+    """Draw one simulated glitch of every class, each in the window that shows it best."""
     width, height = 118, 98 + TITLE
     rows = -(-len(SIMULATED_CLASSES) // columns)
     image = Image.new("RGB", (columns * width, rows * height), "white")

@@ -1,7 +1,7 @@
-"""How far a shorter stretch of strain moves a glitch's vector, and how much is a hole's doing.
+"""Effect of a shorter stretch of strain on a glitch's vector, compared with that of gaps.
 
 A sine-Gaussian in coloured noise, embedded from 64 s, from a part of them in a file that ends
-there, and from 64 s with a hole on either side of that part. The measure is the distance between
+there, and from 64 s with a gap on either side of that part. The unit is the distance between
 vectors of the same burst in other noise (median of all pairs).
 
     python -m benchmarks.strain.shorter_stretch

@@ -1,7 +1,7 @@
 """Weeks of simulated strain in GWOSC's layout with glitches in it, and the table of triggers.
 
-Every glitch lies in noise of its own; the waveforms themselves are a pool that repeats, so that
-20,000 of them take minutes to make. Spectra drift from file to file as measured ones do.
+Every glitch is in different noise; the waveforms repeat from a pool, so that 20,000 of them take
+minutes to make. Spectra drift from file to file as measured ones do.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from glitch.simulate import SIMULATED_CLASSES, simulate_glitch
 from glitch.simulate.noise import noise_spectrum, noise_strain
 
 RATE_HZ = 4096
-FILE_S = 4096  # as GWOSC cuts its files
-SPACING_S = 16  # between glitches: windows of 4 s never share one
+FILE_S = 4096  # as in GWOSC's files
+SPACING_S = 16  # between glitches: windows of 4 s never contain two
 POOL_S = 16.0
 FIRST_GPS = 1_238_167_552
 TRIGGERS = "triggers.csv"
@@ -35,19 +35,19 @@ class _Waveform:
     label: str
     ifo: str
     snr: float
-    values: np.ndarray  # of POOL_S seconds, the glitch in their middle
+    values: np.ndarray  # POOL_S seconds, with the glitch in the middle
 
 
 def make_frames(folder: Path, glitches: int, *, waveforms: int = 220) -> None:
-    """Write strain files and ``triggers.csv``; what is there already is kept.
+    """Write strain files and ``triggers.csv``; existing files are kept.
 
-    The order of the pool and the noise follow from the number of the file alone, so a shorter
+    The order of the pool and the noise depend only on the number of the file, so a shorter
     catalogue is the beginning of a longer one.
 
     Args:
-        folder: where; 67 MB for every 256 glitches.
-        glitches: how many triggers.
-        waveforms: how many distinct ones the pool has.
+        folder: of the files; 67 MB for every 256 glitches.
+        glitches: number of triggers.
+        waveforms: number of distinct waveforms in the pool.
     """
     pool = list(_pool(waveforms))
     (folder / STRAIN).mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def _write(
         values[place * step : (place + 1) * step] += one.values
     part = path.with_suffix(".part")
     with h5py.File(part, "w") as file:
-        # Single precision holds 1e-21 and halves the disk; GWOSC itself uses double.
+        # Single precision can represent 1e-21 and halves the disk space; GWOSC itself uses double.
         data = file.create_dataset("strain/Strain", data=values.astype(np.float32))
         data.attrs["Xstart"], data.attrs["Xspacing"] = start, 1 / RATE_HZ
         file["meta/GPSstart"], file["meta/Detector"] = start, ifo

@@ -2,8 +2,8 @@
 
     python -m benchmarks.strain.strain_to_views [--batch 32] [--rounds 3] [--threads 1]
 
-Prints the time of a glitch in both, wall and CPU, and their ratio. The rounds alternate between
-the two, so that a busy machine slows both alike; the best round of each counts.
+Prints the time per glitch of both, wall and CPU, and their ratio. The rounds alternate between the
+two, so that a busy machine slows both equally; the best round of each counts.
 """
 
 import argparse
@@ -38,7 +38,7 @@ REAL = ROOT.parent / "shared" / "data" / "strain" / "H-H1_LOSC_4_V2-1126259446-3
 
 
 def strains(batch: int) -> tuple[list[Strain], str]:
-    """Variants of 32 s of real strain where it is at hand, else of coloured noise."""
+    """Return variants of 32 s of real strain if available, or else of coloured noise."""
     rng = np.random.default_rng(0)
     if REAL.is_file():
         base = read_strain(REAL, file_name=REAL.name, gps_time=GPS)
@@ -60,7 +60,7 @@ def strains(batch: int) -> tuple[list[Strain], str]:
 
 
 def timed(work) -> tuple[float, float]:
-    """Wall and CPU seconds."""
+    """Return wall and CPU seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu

@@ -1,11 +1,11 @@
-"""How far a glitch's vector turns when its GPS time is off, with and without centred views.
+"""Change of a glitch's vector when its GPS time is wrong, with and without centred views.
 
     python -m benchmarks.strain.time_error [--checkpoint FOLDER] [--members 8]
 
-Glitches are labelled O3 segments where they are at hand, else simulated ones. Each is cut to 10 s
-around the time that is given, as 64 s are cut from a longer file, so that the tiles move with the
-error as they do in use. Prints the median over a class of the cosine distance between the vectors
-at the true and the wrong time, and the median distance of two glitches of the class beside it.
+Glitches are labelled O3 segments if available, or else simulated ones. Each is cut to 10 s around
+the given time, as 64 s are cut from a longer file, so that the tiles move with the error as in
+practice. Prints the median over a class of the cosine distance between the vectors at the true and
+the wrong time, and the median distance between two glitches of the class.
 """
 
 import argparse
@@ -32,7 +32,7 @@ CLASSES = ("Blip", "Tomte", "Whistle", "Scattered_Light", "Light_Modulation")
 
 
 def segments(members: int) -> tuple[dict[str, list[np.ndarray]], str]:
-    """Strain of 14 s by class, the glitch at 7 s."""
+    """Return strain of 14 s by class, with the glitch at 7 s."""
     found: dict[str, list[np.ndarray]] = {}
     if REAL.is_file():
         with h5py.File(REAL) as file:
@@ -52,13 +52,13 @@ def segments(members: int) -> tuple[dict[str, list[np.ndarray]], str]:
 
 
 def cut(values: np.ndarray, given: Decimal) -> Strain:
-    """The stretch that is analysed around the given time."""
+    """Return the stretch that is analysed around the given time."""
     first = round(float(given - CUT_S // 2) * RATE)
     return Strain(values[first : first + CUT_S * RATE], float(RATE), Decimal(first) / RATE)
 
 
 def cosine_distance(one: np.ndarray, other: np.ndarray) -> float:
-    """0 for the same direction, 2 for the opposite."""
+    """Return 0 for the same direction, 2 for the opposite."""
     return 1 - float(one @ other) / float(np.linalg.norm(one) * np.linalg.norm(other))
 
 

@@ -1,10 +1,10 @@
-"""Which held-out glitches cost a run of Table 1 most: a mean of nats may be one glitch's.
+"""The held-out glitches with the highest cost in a run of Table 1, which may dominate a mean.
 
     python -m benchmarks.training.dearest_glitches FOLDER [--seeds 3 4] [--contender beta-Annealed]
 
-FOLDER is Table 1's (`reproduce table1`, its `table1/`). Printed for each seed: the negative ELBO
-of its held-out glitches (all views, decoded from the posterior mean): mean, median, mean without
-the dearest, and the five dearest.
+FOLDER is Table 1's (`reproduce table1`, its `table1/`). Printed for each seed: the negative ELBO of
+its held-out glitches (all views, decoded from the posterior mean): mean, median, mean without the
+highest, and the five highest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SHOWN = 5
 
 
 def main() -> None:
-    """A paragraph for each seed."""
+    """Print a paragraph for each seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="that holds Table 1's runs/")
     parser.add_argument("--tier", default="reduced")

@@ -2,12 +2,12 @@
 
     python -m benchmarks.training.feature_norm FOLDER [--seeds 2] [--steps 2000] [--jobs 1]
 
-A high beta switches off ReLUs that do not come back when it falls: the annealed runs of Table 1
-end with few live features. With a layer norm before that ReLU no step can switch all of them off.
-FOLDER is Table 1's (`reproduce table1 --tier reduced`, its `table1/`); its complete runs are used
-as they are, and what is missing, with and without the norm, is trained there with the same first
-weights and batches. A stopped call continues. Printed: 22 classes, all views, mean over seeds, and
-the differences by seed.
+A high beta switches off ReLUs that do not recover when it falls: the annealed runs of Table 1 end
+with few live features. With a layer norm before that ReLU no step can switch all of them off.
+FOLDER is Table 1's (`reproduce table1 --tier reduced`, its `table1/`); its complete runs are
+reused, and missing ones, with and without the norm, are trained there with the same initial weights
+and batches. A stopped call continues. Printed: 22 classes, all views, mean over seeds, and the
+differences by seed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NAMES = (*OBJECTIVES, PLAIN)
 
 
 def runs_of(tier: TableTier) -> Iterator[tuple[str, bool, TrainingConfig]]:
-    """Objective, whether with the norm, and configuration of every run."""
+    """Yield objective, whether with the norm, and configuration of every run."""
     for seed in tier.seeds:
         for name in NAMES:
             plain = configuration(tier, name, seed)
@@ -52,7 +52,7 @@ def runs_of(tier: TableTier) -> Iterator[tuple[str, bool, TrainingConfig]]:
 
 
 def main() -> int:
-    """A row for each objective."""
+    """Print a row for each objective."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="that holds Table 1's runs/")
     parser.add_argument("--tier", default="reduced")

@@ -1,12 +1,12 @@
-"""How far a run's pixel variances are from the mean square residual, where likelihood is highest.
+"""Ratio of a run's pixel variances to the mean squared residual, the maximum-likelihood value.
 
     python -m benchmarks.training.likelihood_variance RUN [RUN ...] [--real-images FOLDER]
 
 Each RUN is a training run's folder, for example of Table 1 (`reproduce table1`). Its last weights
-decode draws for 100 batches that the run has not drawn, of its own glitches, hidden and shifted as
-in training. Printed: the variance over the mean square residual by view and frequency row, 1 at the
-optimum: geometric mean, median, lowest and highest decile; and by how many nats a glitch's
-distortion is above what the optimum would give.
+decode samples for 100 new batches of its own glitches, hidden and shifted as in training. Printed:
+the variance over the mean squared residual by view and frequency row, 1 at the optimum: geometric
+mean, median, lowest and highest decile; and by how many nats a glitch's distortion exceeds that at
+the optimum.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from training.data.split import load_data
 from training.views.config import load_config
 
 BATCHES = 100
-OTHER_SEED = 1_000_003  # added to the run's, so that batches are new
+OTHER_SEED = 1_000_003  # added to the run's seed, so that batches are new
 
 
 @torch.inference_mode()
 def ratio_of(run: Path, real_images: Path) -> tuple[np.ndarray, float]:
-    """Variance over mean square residual of each observed row, and nats lost a glitch."""
+    """Return variance over mean squared residual of each observed row, and nats lost per glitch."""
     config = load_config(run / CONFIG_FILE)
     model = ViewsVAE(config.architecture)
     step, _ = load_state(run / STATE_FILE, model, None)
@@ -64,7 +64,7 @@ def ratio_of(run: Path, real_images: Path) -> tuple[np.ndarray, float]:
     pixels = sum(part.pixels for part in parts)
     seen = pixels > 0
     ratio = (model.likelihood.log_variance().exp() / (squares / pixels))[seen]
-    # log r + 1/r - 1 is twice what a pixel loses by a variance of r times the optimum
+    # log r + 1/r - 1 is twice the loss of a pixel for a variance of r times the optimum
     lost = 0.5 * pixels[seen] * (ratio.log() + 1 / ratio - 1)
     nats = config.architecture.independent_share * float(lost.sum()) / n_members
     return ratio.numpy(), nats

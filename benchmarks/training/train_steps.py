@@ -1,12 +1,12 @@
-"""Training steps a second: what half precision, a fused optimiser and compiling are worth.
+"""Training steps per second: effect of half precision, a fused optimiser and compilation.
 
     python -m benchmarks.training.train_steps [--steps 30] [--batch-size 32] [--compile]
 
-For the shipped network on four views, and for Burgess et al.'s on dSprites at 32 pixels: a plain
-float32 step, ours, and with ``--compile`` ours with encoder and decoder through torch.compile (a
-minute or two of compiling first). All see the same random data, on one thread, in turns, so that a
-busy neighbour slows all. Prints steps a second and the ratio to plain float32, in wall time and in
-processor time (which a busy neighbour touches less).
+For the shipped network on four views, and for the network of Burgess et al. on dSprites at 32
+pixels: a plain float32 step, ours, and with ``--compile`` ours with encoder and decoder through
+torch.compile (compilation takes a minute or two). All use the same random data, on one thread, in
+turn, so that load from other programs affects all. Prints steps per second and the ratio to plain
+float32, in wall time and in processor time (which load affects less).
 """
 
 import argparse
@@ -35,7 +35,7 @@ Built = tuple[RunSettings, Task]
 
 
 def of_views(batch_size: int, *, is_ours: bool) -> Built:
-    """The shipped network. Plain training paints every view; ours two, weighted to the same."""
+    """Build the shipped network. Plain training decodes all views; ours two, weighted."""
     rng = np.random.default_rng(0)
     n_glitches = 4 * batch_size
     values = rng.integers(0, 256, size=(n_glitches, 4, 128, 128)).astype(np.uint8)
@@ -52,7 +52,7 @@ def of_views(batch_size: int, *, is_ours: bool) -> Built:
 
 
 def of_pictures(batch_size: int, *, is_ours: bool) -> Built:
-    """Burgess et al.'s network, as the reduced tier of the reproduction trains it."""
+    """Build the network of Burgess et al., as in the reduced tier of the reproduction."""
     bits = np.random.default_rng(0).random((4096, 32 * 32)) < 0.1
     pictures = PackedPictures(np.packbits(bits, axis=1), 32, "random")
     config = PictureConfig("benchmark", "random", architecture=PictureArchitecture(side=32))
@@ -81,7 +81,7 @@ def stepper(
     objective = config.objective.build()
 
     def step(index: int) -> None:
-        # Ours works out no metrics between logged steps, which are one in fifty.
+        # Ours computes no metrics between logged steps, which are one in fifty.
         is_reported = not is_ours or index % 50 == 0
         optimise(task, optimiser, objective, config=config, step=index, is_reported=is_reported)
 

@@ -1,14 +1,14 @@
-"""Training steps a second: our loop's step against pythae's beta-VAE, same network and batch.
+"""Training steps per second: our loop's step against pythae's beta-VAE, same network and batch.
 
     pip install --target /some/folder --no-deps pythae
     PYTHONPATH=/some/folder python -m benchmarks.training.train_steps_pythae [--steps 60]
 
-Both train Burgess et al.'s network (502,005 weights) on the same random black and white 64 x 64
-pictures with Adam and a Bernoulli likelihood, on one thread, in turns: a busy neighbour slows
-all. pythae's figure is its own trainer's inner step (forward, backward, update, loss.item) on
-batches that are in memory already; ours also draws and unpacks its batch, checks that loss and
-gradient are finite, and clips. Prints steps a second, in wall time and in processor time, which a
-busy neighbour touches less.
+Both train the network of Burgess et al. (502,005 weights) on the same random black and white 64 x
+64 pictures with Adam and a Bernoulli likelihood, on one thread, in turn, so that load from other
+programs affects both. For pythae the inner step of its trainer is timed (forward, backward, update,
+loss.item) on batches already in memory; ours also draws and unpacks its batch, checks that loss and
+gradient are finite, and clips. Prints steps per second, in wall time and in processor time, which
+load affects less.
 """
 
 import argparse

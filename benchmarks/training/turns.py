@@ -1,4 +1,4 @@
-"""Training steps of several contenders, timed in turns: a busy neighbour slows all of them."""
+"""Timing of training steps of several contenders in turn, so that load affects all of them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable, Mapping
 
 ROUNDS = 5
-_WARM_UP = 3  # steps before any is timed
+_WARM_UP = 3  # untimed steps at the start
 
 
 def compare_steps(
     contenders: Mapping[str, Callable[[int], None]], n_steps: int, *, label: str = ""
 ) -> None:
-    """Prints steps a second of each, and how many times the first contender's, a line each.
+    """Print steps per second of each, and the ratio to the first contender, one line each.
 
     Args:
-        contenders: What does one step, told its number; the first is the one to compare with.
+        contenders: Functions that do one step, given its number; the first is the reference.
         n_steps: Of each, in ``ROUNDS`` turns.
-        label: Begins each line.
+        label: Starts each line.
     """
     wall, processor = dict.fromkeys(contenders, 0.0), dict.fromkeys(contenders, 0.0)
     for step in contenders.values():
