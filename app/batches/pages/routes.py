@@ -36,21 +36,21 @@ class BatchForm:
     flags: Annotated[str, Form()] = ""
     energy_max: Annotated[str, Form()] = ""
     frequency_range: Annotated[str, Form()] = ""
-    keep_time: Annotated[str, Form()] = ""  # of triggers in the middle of the views, if anything
+    keep_time: Annotated[str, Form()] = ""  # if set, centre the views on the triggers' times
 
 
 @dataclass(frozen=True)
 class BatchPage(PageContext):
-    """The form of a batch, with what was typed and what was wrong with it."""
+    """The form of a batch with the input and its error."""
 
     template: ClassVar[str] = "batch.html"
     section: ClassVar[str] = "upload"
 
     error: str | None
-    segments: dict[str, str]  # what may be done with triggers that they exclude
+    segments: dict[str, str]  # choices for triggers that flags exclude
     has_segment_server: bool  # whether flags can be named
     typed: BatchForm
-    has_options: bool  # whether anything was typed: it is shown then
+    has_options: bool  # whether any option was changed, so they are shown
     most_files: int
     limit: str
     limit_bytes: int
@@ -78,7 +78,7 @@ def send_batch(
     manifest: Annotated[UploadFile | str, File()] = "",
     typed: Annotated[BatchForm, Depends()],
 ) -> Response:
-    """Keep what was sent and have the workers ingest it."""
+    """Store the files and start the job that ingests them."""
     try:
         with session.begin_nested():
             job = _submit(session, runtime, principal, (file, manifest), typed)
@@ -127,7 +127,7 @@ _Files = list[tuple[str, BinaryIO]]
 
 
 def _without_manifest(files: _Files) -> tuple[_Files, _Files]:
-    """An archive and one CSV, dropped together, are the batch and its manifest."""
+    """Separate the manifest if the files are one archive and one CSV."""
     tables = [one for one in files if one[0].lower().endswith(".csv")]
     others = [one for one in files if one not in tables]
     is_manifest = len(tables) == len(others) == 1 and others[0][0].lower().endswith(_ARCHIVES)

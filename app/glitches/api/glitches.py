@@ -33,7 +33,7 @@ _Text = Annotated[str, Field(pattern=r"^[^\x00]{1,100}$")]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-_NAMES = {  # of filters that services call otherwise
+_NAMES = {  # of filters that have other names in services
     **{"ifo": "ifos", "label": "labels", "origin": "origins"},
     **{"subclasses": "with_subclasses", "cluster": "cluster_id", "batch": "batch_id"},
 }
@@ -72,7 +72,7 @@ class Filters(Model):
     is_judged: bool | None = Field(default=None, description="Whether novelty could be judged.")
 
     def parsed(self) -> GlitchFilters:
-        """The filters as services take them."""
+        """The filters in the form that services use."""
         said = {_NAMES.get(name, name): getattr(self, name) for name in Filters.model_fields}
         said = {name: tuple(one) if isinstance(one, list) else one for name, one in said.items()}
         said["ifos"] = tuple(ifo for ifo in map(parse_ifo, self.ifo) if ifo)

@@ -1,4 +1,4 @@
-"""The similarity search of Gravity Spy's tools, as ``GravitySpyTable.search`` calls it."""
+"""The similarity search of Gravity Spy's tools, as ``GravitySpyTable.search`` requests it."""
 
 from typing import Annotated, Any
 

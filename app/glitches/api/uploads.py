@@ -99,6 +99,6 @@ def neighbours_of_upload(
 
 
 def _answer(request: Request, embedded: Embedded, *, status: int) -> Response:
-    """Written by the thread that has the request: FastAPI would pass it on to another first."""
+    """Serialise the response in this thread; FastAPI would use another one."""
     answer = schemas.embed_answer(base_url(request), embedded)
     return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")

@@ -1,8 +1,8 @@
-"""The job of kind ``export``: parts of some ten thousand rows each, then one file.
+"""The job of kind ``export``: write parts of some ten thousand rows, then join them.
 
 A part is written under a temporary name and renamed, so that a killed worker leaves no incomplete
-part. Rows of different parts are read at different times: a glitch labelled meanwhile may appear
-with its former label.
+part. Parts are read at different times, so a glitch labelled meanwhile may appear with its former
+label.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,10 +31,10 @@ PART_ROWS = 20_000
 
 
 class ExportHandler:
-    """A ``JobHandler``; holds nothing between calls."""
+    """The ``JobHandler`` of exports; it has no state."""
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
-        """The glitches that pass, by ranges of ids. Removes what earlier exports left."""
+        """Plan ranges of ids of the glitches that pass, and remove outdated exports."""
         keep = timedelta(hours=context.settings.keep_exports_hours)
         clean_up_exports(session, context.data_dir, keep)
         filters = filters_from_json(job.parameters["filters"])
@@ -71,14 +71,14 @@ class ExportHandler:
         return ChunkResult()
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """One file of all parts, and where to fetch it."""
+        """Join the parts to one file, and return where to fetch it."""
         wanted = format_named(job.parameters["format"])
         path = result_path(context.data_dir, job.id, wanted)
         path.parent.mkdir(parents=True, exist_ok=True)
         storage = storage_of(context.data_dir)
         names = storage.names(path.parent)
         parts = [path.parent / name for name in names if name.endswith(".done")]
-        if parts or path.name not in names:  # else an attempt before this one got so far
+        if parts or path.name not in names:  # otherwise an earlier attempt joined them
             for part in parts:
                 storage.fetch(part)
                 context.heartbeat()
@@ -108,7 +108,7 @@ HANDLER = ExportHandler()
 
 
 def _with_heartbeat(rows: Iterable[Any], context: JobContext) -> Iterator[Any]:
-    """The rows, with a sign of life now and then."""
+    """Yield the rows, with a heartbeat for each block."""
     for number, row in enumerate(rows):
         if number % FETCHED == 0:
             context.heartbeat()

@@ -29,7 +29,7 @@ def export(
     format: str = "csv",  # noqa: A002  (the name in the address)
     cluster: UUID | None = None,
 ) -> Response:
-    """The glitches that pass the catalogue's filters, those of one cluster if one is named."""
+    """Export the glitches that pass the catalogue's filters, or those of one cluster."""
     filters, name = _selection(query, session, cluster)
     return export_answer(runtime, session, filters, format_named(format), name)
 
@@ -43,7 +43,7 @@ def start(
     format: str = "csv",  # noqa: A002
     cluster: UUID | None = None,
 ) -> Response:
-    """Have a file written that is too large to wait for; the job's page gives it."""
+    """Start a job that writes a large file; the job's page links to the file."""
     filters, _ = _selection(query, session, cluster)
     job = start_export(session, filters, format, principal=principal)
     return see_other(job_href(job), done="export")
@@ -51,14 +51,14 @@ def start(
 
 @router.get("/exports/{job_id}", dependencies=[ForReaders])
 def exported(runtime: RuntimeDep, session: SessionDep, job_id: UUID) -> Response:
-    """What an export job wrote; its page links here for as long as the file is kept."""
+    """The file of an export job; its page links here while the file is kept."""
     return exported_answer(runtime, session, job_id)
 
 
 def _selection(
     query: CatalogueQuery, session: Session, cluster: UUID | None
 ) -> tuple[GlitchFilters, str]:
-    """The requested selection, and the name of its file."""
+    """Filters of the requested selection, and the name of its file."""
     if query.errors:
         raise InvalidRequestError(" ".join(query.errors))
     if cluster is None:

@@ -1,4 +1,4 @@
-"""Exports: directly if they are small, as a job if they are large. Rows are streamed."""
+"""Exports: written directly if small, by a job if large. Rows are streamed."""
 
 import json
 import re
@@ -29,32 +29,32 @@ from glitch.tables.exports.columns import FETCHED
 from glitch.tables.exports.formats import FORMATS, Format
 
 KIND = "export"
-DIRECT_ROWS = 50_000  # a file of more is written by a job: making it would keep the caller waiting
+DIRECT_ROWS = 50_000  # larger files are written by a job, because the caller would wait too long
 FOLDER = "exports"
 
 
 def start_export(
     session: Session, filters: GlitchFilters, format_name: str, *, principal: Principal
 ) -> JobRecord:
-    """Have the glitches that pass written to a file by the workers.
+    """Start a job that writes the glitches that pass the filters to a file.
 
-    The same request, while it is open, is the same job.
+    While an identical request of the same user is open, its job is returned.
 
     Raises:
         PermissionDeniedError: if the role may only read.
-        InvalidRequestError: a filter without sense, a format that is none.
-        NotReadyError: if novelty is asked for and no checkpoint is active.
+        InvalidRequestError: if a filter is invalid or the format unknown.
+        NotReadyError: if a filter on novelty is set and no checkpoint is active.
     """
     require_role(principal, Role.SUBMITTER)
     wanted = format_named(format_name)
-    count_rows(session, filters, most=1)  # refuses now what would fail later
+    count_rows(session, filters, most=1)  # raises the errors that the job would have
     parameters = {"format": wanted.name, "filters": filters_as_json(filters)}
     key = f"{principal.name} {json.dumps(parameters, sort_keys=True)}"
     return create_job(session, KIND, parameters, principal.name, key=key)
 
 
 def format_named(name: str) -> Format:
-    """The format of this name."""
+    """The format with this name; InvalidRequestError if there is none."""
     if name not in FORMATS:
         raise InvalidRequestError(
             f"There is no format {name[:40]!r}: give one of {', '.join(FORMATS)}."
@@ -63,12 +63,12 @@ def format_named(name: str) -> Format:
 
 
 def refuse_large(session: Session, filters: GlitchFilters, wanted: Format) -> None:
-    """Refuse to write at once what takes a job.
+    """Raise ConflictError for a selection that is too large to be written directly.
 
     Raises:
-        ConflictError: says how to ask for it.
-        InvalidRequestError: a filter without sense.
-        NotReadyError: if novelty is asked for and no checkpoint is active.
+        ConflictError: with the way to start a job.
+        InvalidRequestError: if a filter is invalid.
+        NotReadyError: if a filter on novelty is set and no checkpoint is active.
     """
     if count_rows(session, filters, most=DIRECT_ROWS + 1) > DIRECT_ROWS:
         raise ConflictError(
@@ -81,7 +81,7 @@ def refuse_large(session: Session, filters: GlitchFilters, wanted: Format) -> No
 def export_file(
     session: Session, job_id: UUID, data_dir: Path, keep: timedelta
 ) -> tuple[Path, Format, datetime]:
-    """The file that an export wrote, its format, and until when it is kept."""
+    """The file of an export, its format, and the time until which it is kept."""
     job = get_job(session, job_id)
     if job.kind != KIND:
         raise NotFoundError(f"Job {job_id} is no export: it is of kind {job.kind}.")
@@ -105,12 +105,12 @@ def export_file(
 
 
 def folder_of(data_dir: Path, job_id: UUID) -> Path:
-    """Where an export keeps its parts and its file."""
+    """Folder for the parts and the file of an export."""
     return data_dir / FOLDER / str(job_id)
 
 
 def result_path(data_dir: Path, job_id: UUID, wanted: Format) -> Path:
-    """The file that an export leads to."""
+    """Path of the file of an export."""
     return folder_of(data_dir, job_id) / f"glitches.{wanted.suffix}"
 
 
@@ -134,7 +134,7 @@ def outdated_folders(session: Session, data_dir: Path, keep: timedelta) -> list[
 
 
 def clean_up_exports(session: Session, data_dir: Path, keep: timedelta) -> int:
-    """Remove the files of exports past their retention; how many."""
+    """Remove the folders of exports past their retention; return their number."""
     folders = outdated_folders(session, data_dir, keep)
     for folder in folders:
         storage_of(data_dir).remove(folder)
@@ -142,13 +142,13 @@ def clean_up_exports(session: Session, data_dir: Path, keep: timedelta) -> int:
 
 
 def filters_as_json(filters: GlitchFilters) -> dict[str, Any]:
-    """Filters as JSON; what is not set is left out."""
+    """Filters as JSON, without those that are not set."""
     plain: dict[str, Any] = _FILTERS.dump_python(filters, mode="json", exclude_defaults=True)
     return plain
 
 
 def filters_from_json(plain: Mapping[str, Any]) -> GlitchFilters:
-    """The filters that ``filters_as_json`` wrote."""
+    """Filters from the output of ``filters_as_json``."""
     return _FILTERS.validate_python(plain)
 
 
@@ -156,7 +156,7 @@ _FILTERS = TypeAdapter(GlitchFilters)
 
 
 def about_cluster(session: Session, filters: GlitchFilters) -> dict[str, str | float | None]:
-    """How far to trust the cluster that an export is of, by column; unknown where it is of none."""
+    """Trust measures of the exported cluster, by column; None if the export is not of a cluster."""
     found = session.get(Cluster, filters.cluster_id) if filters.cluster_id else None
     return {
         "cluster": str(found.id) if found else None,
@@ -174,11 +174,11 @@ def export_rows(
     within: tuple[UUID, UUID] | None = None,
     with_latents: bool = False,
 ) -> Generator[Any, None, None]:
-    """The glitches that pass, by id; close it where not all rows are read.
+    """Yield the glitches that pass, ordered by id; close the generator if not all rows are read.
 
-    The transaction must stay open while they are read. ``base`` is the service's address, for
-    their pages; ``within`` are the first and the last id; ``with_latents`` gives each its
-    latent vector too, as ``mean``.
+    The transaction must stay open meanwhile. ``base`` is the address of the service, for links to
+    pages; ``within`` are the first and last id; ``with_latents`` adds the latent vector of each
+    glitch as ``mean``.
     """
     page = literal(f"{base}/ui/glitches/").concat(cast(Glitch.id, Text)).label("page")
     about = [literal(one).label(name) for name, one in about_cluster(session, filters).items()]
@@ -213,7 +213,7 @@ def export_rows(
 def export_ids(
     session: Session, filters: GlitchFilters, size: int
 ) -> Generator[list[UUID], None, None]:
-    """The ids of those that pass, in order, some at a time; close it where not all are read."""
+    """Yield lists of up to ``size`` ids that pass; close the generator if not all are read."""
     statement = selection.matching(session, select(Glitch.id), filters).order_by(Glitch.id)
     with session.scalars(statement.execution_options(yield_per=size)) as rows:
         for part in rows.partitions():
@@ -221,7 +221,7 @@ def export_ids(
 
 
 def count_rows(session: Session, filters: GlitchFilters, *, most: int) -> int:
-    """How many glitches pass; counts no further than ``most``."""
+    """Number of glitches that pass the filters, counted up to ``most``."""
     some = selection.matching(session, select(Glitch.id), filters).limit(most).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 

@@ -49,8 +49,8 @@ class TableColumn:
 
     title: str
     is_number: bool
-    href: str | None  # that orders by it, in turn falling, rising and not
-    order: str | None  # how the table is ordered by it now, as ARIA says it
+    href: str | None  # toggles descending, ascending and no order
+    order: str | None  # current order by this column, as aria-sort
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ class CatalogueTable:
     """One page of the catalogue as a table."""
 
     columns: tuple[TableColumn, ...]
-    titles: Mapping[str, str]  # of all that there might be, by name
+    titles: Mapping[str, str]  # of all available columns, by name
     shown: tuple[str, ...]
     rows: tuple[TableRow, ...]
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A label for chosen glitches that could not be given, and what its form held."""
+    """A failed labelling of selected glitches, with the input of its form."""
 
     sentence: str
     class_name: str
@@ -89,19 +89,19 @@ class CataloguePage(PageContext):
 
     total: str
     query: CatalogueQuery
-    classes: tuple[str, ...]  # to look for
+    classes: tuple[str, ...]  # choices of the class filter
     errors: tuple[str, ...]
-    windows: tuple[ClassCount, ...]  # links that change the window shown
+    windows: tuple[ClassCount, ...]  # links to other windows
     counts: tuple[ClassCount, ...]
     displays: tuple[ClassCount, ...]  # links to pictures and to the table
     ids: tuple[str, ...]  # of the glitches on this page
     cards: tuple[Card, ...]
     table: CatalogueTable | None
-    here: str  # this page, to come back to
+    here: str  # address of this page
     class_names: tuple[str, ...]
-    undo: str | None  # the labels that were just given
-    refused: Refused | None  # labels that were not given
-    exports: tuple[Download, ...]  # the whole selection as files
+    undo: str | None  # id of the labelling that can be undone
+    refused: Refused | None  # a failed labelling
+    exports: tuple[Download, ...]  # links to files of the whole selection
     pages: Pages
     is_empty_catalogue: bool
 
@@ -120,7 +120,7 @@ def catalogue(
     query: AddressedQuery,
     event: UUID | None = None,
 ) -> Response:
-    """One page of the glitches that pass the filters; ``event`` is what was just labelled."""
+    """One page of the glitches that pass the filters; ``event`` is the last labelling."""
     if query.is_table and not query.columns:
         kept = request.cookies.get(COLUMNS_COOKIE_NAME, "").split(".")
         query = replace(query, columns=tuple(name for name in kept if name in _COLUMNS))
@@ -136,7 +136,7 @@ def _shown(
     undo: UUID | None = None,
     refused: Refused | None = None,
 ) -> Response:
-    """The requested page, with the selection and input of a refused form."""
+    """Render the page, with the selection and input of a refused form."""
     page: Page[GlitchRecord] = Page()
     errors = query.errors
     if not errors:
@@ -195,7 +195,7 @@ def choose_columns(
     column: Annotated[list[str] | None, Form(max_length=20)] = None,
     back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
 ) -> Response:
-    """Show the table with these columns, also when it is next come to."""
+    """Show the table with these columns, and remember them in a cookie."""
     chosen = tuple(name for name in _COLUMNS if name in {"class", *(column or ())})
     query = parse_catalogue_query(QueryParams(urlsplit(local_path(back)).query))
     target = replace(query, columns=chosen).href(view="table")
@@ -215,7 +215,7 @@ def act_on_chosen(
     act: Annotated[str, Form(max_length=10)] = "csv",
     back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
 ) -> Response:
-    """Label what was chosen on a page, or give it as a file; all that is shown where none is."""
+    """Label the selected glitches, or export them as CSV; all on the page if none is selected."""
     if act != "label":
         ids = tuple(member or (UUID(one) for one in shown.split()))
         return export_answer(
@@ -240,7 +240,7 @@ def undo_chosen(
     bulk: Annotated[UUID, Form()],
     back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
 ) -> Response:
-    """Take the labels back that were just given."""
+    """Revoke the labels of the last labelling."""
     undo_selection(session, bulk, reviewer=principal)
     return see_other(local_path(back, "/ui/glitches"), done="undone")
 
@@ -275,12 +275,12 @@ def _class_counts(query: CatalogueQuery, tallies: tuple[ClassTally, ...]) -> tup
 @dataclass(frozen=True)
 class _Column:
     title: str
-    text: Callable[[GlitchRecord], str | None]  # None: not known
+    text: Callable[[GlitchRecord], str | None]  # None: unknown
     sort: str | None = None
     is_number: bool = False
 
 
-# Detector, time, class and novelty are drawn as on cards.
+# Detector, time, class and novelty are formatted as on cards.
 _COLUMNS: Mapping[str, _Column] = {
     "class": _Column("Class", lambda glitch: glitch.label or "Unlabelled", "class"),
     "detector": _Column("Detector", lambda glitch: glitch.ifo, "detector"),
@@ -312,7 +312,7 @@ def catalogue_table(
     query: CatalogueQuery, glitches: tuple[GlitchRecord, ...], judgements: Mapping[UUID, Judgement]
 ) -> CatalogueTable:
     """The page as a table, with the requested columns and order."""
-    # The class, which leads to the glitch, is always there.
+    # The class is always shown, because it links to the glitch.
     shown = tuple(
         name for name in _COLUMNS if name in ("class", *(query.columns or SHOWN_AT_FIRST))
     )
@@ -345,7 +345,7 @@ def catalogue_table(
 
 
 def _sorted_href(query: CatalogueQuery, by: str | None) -> str | None:
-    """First the largest, on a second press the smallest, on a third the order of storing."""
+    """Link that cycles through descending order, ascending order and order of storing."""
     if by is None:
         return None
     now = query.values.get("sort")

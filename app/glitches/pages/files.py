@@ -1,4 +1,4 @@
-"""Downloads of a glitch's page: images, its record, and HDF5."""
+"""Downloads from the page of a glitch: pictures, its record, and HDF5."""
 
 import io
 import json
@@ -31,7 +31,7 @@ _PICTURE_CACHING = "private, max-age=86400"
 
 @router.get("/glitches/{public_id}/views/{duration_s}.png", dependencies=[ForReaders])
 def picture(session: SessionDep, public_id: str, duration_s: float) -> Response:
-    """One view without axes; rows that were not measured are grey."""
+    """One view without axes; rows that were not observed are grey."""
     stored = _stored_view(session, public_id, duration_s)
     return _png(render_view(unpack_view(stored.packed, stored.shape), stored.observed))
 
@@ -46,7 +46,7 @@ def small_picture(session: SessionDep, public_id: str, duration_s: float) -> Res
 
 @router.get("/glitches/{public_id}/scans/{duration_s}.png", dependencies=[ForReaders])
 def scan(session: SessionDep, public_id: str, duration_s: float) -> Response:
-    """One view as a file to keep, with Gravity Spy's axes and colour bar."""
+    """One view as a download, with Gravity Spy's axes and colour bar."""
     glitch = find_or_refuse(session, public_id)
     stored = get_view(session, glitch.id, duration_s)
     view = unpack_view(stored.packed, stored.shape)
@@ -56,7 +56,7 @@ def scan(session: SessionDep, public_id: str, duration_s: float) -> Response:
 
 @router.get("/glitches/{public_id}/record.json", dependencies=[ForReaders])
 def record(session: SessionDep, public_id: str) -> Response:
-    """Everything on the page but the pictures, as a file."""
+    """All information on the page except pictures, as a JSON file."""
     glitch = find_or_refuse(session, public_id)
     embedding = find_embedding(session, glitch.id)
     content = json.dumps(_record(glitch, embedding, list_labels(session, glitch.id)), indent=2)
@@ -66,7 +66,7 @@ def record(session: SessionDep, public_id: str) -> Response:
 
 @router.get("/glitches/{public_id}/glitch.h5", dependencies=[ForReaders])
 def hdf5(session: SessionDep, public_id: str) -> Response:
-    """The views and what is known of the glitch, as a file that the service reads back."""
+    """Views and properties of the glitch, as a file that the service can read again."""
     glitch = find_or_refuse(session, public_id)
     headers = {"Content-Disposition": f'attachment; filename="glitch-{glitch.id}.h5"'}
     content = glitch_hdf5(session, glitch)
@@ -123,11 +123,11 @@ def _record(
 
 
 def glitch_hdf5(session: Session, glitch: GlitchRecord) -> bytes:
-    """The content of the HDF5 file of a glitch.
+    """Content of the HDF5 file of a glitch.
 
     ``views``, ``durations_s``, ``frequency_hz``, ``time_s`` and ``observed`` are described in
-    docs/science/images.md; the attributes of the root hold the properties of the glitch, and the
-    group ``embedding`` its embedding under the active checkpoint, if any.
+    docs/science/images.md. The attributes of the root are the properties of the glitch, and the
+    group ``embedding`` is its embedding under the active checkpoint, if any.
     """
     views = list_views(session, glitch.id)
     recipe = Preprocessing()

@@ -51,18 +51,18 @@ class GlitchPage(PageContext):
     panels: tuple[ViewPanel, ...]
     novelty: Novelty
     embedding: EmbeddingRecord | None  # under the active checkpoint
-    elsewhere: tuple[tuple[str, str], ...]  # names and addresses of others' pages about this time
+    elsewhere: tuple[tuple[str, str], ...]  # names and addresses of other sites for this time
     labels: tuple[Label, ...]
-    revocable: frozenset[UUID]  # those of them that this visitor may revoke
-    suggested: tuple[str, ...]  # by the review of a cluster, not accepted yet
+    revocable: frozenset[UUID]  # labels that this visitor may revoke
+    suggested: tuple[str, ...]  # by the review of a cluster; not accepted yet
     class_names: tuple[str, ...]
     label_error: str | None
     label_typed: str
-    shows: Mapping[str, str]  # what the four panels may show, as it is called
+    shows: Mapping[str, str]  # choices for the four panels, with their texts
     show: str  # views, reconstruction or residual
     neighbours: tuple[Card, ...]
-    neighbour_classes: str  # "8 Blip, 5 Tomte, 1 unlabelled": what the neighbours are
-    near: CatalogueQuery  # which glitches may be neighbours
+    neighbour_classes: str  # for example "8 Blip, 5 Tomte, 1 unlabelled"
+    near: CatalogueQuery  # filters on the neighbours
     near_errors: tuple[str, ...]
     traversals: StripSection | None
     share: str  # address to send to a colleague
@@ -78,7 +78,7 @@ NEIGHBOURS_SHOWN = 20  # fills whole rows of 2, 4 and 5 cards
 
 
 def find_or_refuse(session: Session, public_id: str) -> GlitchRecord:
-    """The glitch of this id."""
+    """The glitch with this id; NotFoundError if there is none."""
     is_plain = len(public_id) <= 100 and public_id.isprintable()
     found = find_glitch(session, public_id) if is_plain else None
     if found is None:
@@ -101,7 +101,7 @@ def glitch_page_of(
     label_error: str | None = None,
     label_typed: str = "",
 ) -> GlitchPage:
-    """The page.
+    """Make the page of a glitch.
 
     ``base`` is the service's address as the visitor sees it, for the link to share.
     """
@@ -178,7 +178,7 @@ def _neighbours(
 
 
 def _neighbour_classes(neighbours: Sequence[Card]) -> str:
-    """What the neighbours are, most frequent first."""
+    """Classes of the neighbours with counts, most frequent first."""
     tally = Counter(card.label or "unlabelled" for card in neighbours).most_common()
     named = [f"{number} {name}" for name, number in tally[:CLASSES_NAMED]]
     others = sum(number for _, number in tally[CLASSES_NAMED:])
@@ -222,7 +222,7 @@ def add_label(
     public_id: str,
     class_name: Annotated[str, Form()] = "",
 ) -> Response:
-    """Append a label; errors are shown beside the field."""
+    """Add a label; an error is shown beside the field."""
     glitch = find_or_refuse(session, public_id)
     name, error = _meant(session, class_name.strip())
     if error is None:
@@ -241,7 +241,7 @@ def add_label(
 
 
 def _meant(session: Session, typed: str) -> tuple[str, str | None]:
-    """The class that was typed, or what was typed and what is wrong with it."""
+    """Name of the class that was typed, or the input and its error."""
     if not typed:
         return typed, "Type the name of a class, or choose one from the list."
     if len(typed) > LONGEST_LABEL:
@@ -262,7 +262,7 @@ def _meant(session: Session, typed: str) -> tuple[str, str | None]:
 def undo_label(
     session: SessionDep, principal: Submitter, public_id: str, label_id: UUID
 ) -> Response:
-    """Revoke a label: its author may, or a reviewer."""
+    """Revoke a label; allowed for its author and reviewers."""
     glitch = find_or_refuse(session, public_id)
     if all(label.id != label_id for label in list_labels(session, glitch.id)):
         raise NotFoundError("This glitch has no such label: reload its page to see which it has.")

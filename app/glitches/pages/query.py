@@ -1,4 +1,4 @@
-"""The filters of the catalogue in an address: parsing, error messages, writing."""
+"""The catalogue's filters in the address of a page: parsing, errors, writing."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -31,40 +31,40 @@ _TEXT_FIELDS = (
     *("frequency_min", "frequency_max", "confidence_min", "origin", "novelty", "batch", "run"),
     *("flag", "not_flag", "window", "view", "sort", "after"),
 )
-_KNOWN = {*_TEXT_FIELDS, "ifo", "column", "done", "event"}  # the last two say what was just done
-_IN_WORDS = {  # what a filter is in the title of the window
+_KNOWN = {*_TEXT_FIELDS, "ifo", "column", "done", "event"}  # the last two describe the last action
+_IN_WORDS = {  # texts of the filters for the page title
     **{"run": "{}", "start": "from {}", "end": "to {}"},
     **{"snr_min": "SNR ≥ {}", "snr_max": "SNR ≤ {}"},
     **{"frequency_min": "≥ {} Hz", "frequency_max": "≤ {} Hz", "confidence_min": "confidence ≥ {}"},
     **{"origin": "{}", "novelty": "{}", "flag": "{}", "not_flag": "not {}", "batch": "one batch"},
 }
-_LOOKS = {"window", "view", "sort", "after"}  # what changes how glitches are shown, not which
+_LOOKS = {"window", "view", "sort", "after"}  # parameters of display, which do not select glitches
 
 
 @dataclass(frozen=True)
 class CatalogueQuery:
     """The parsed address of a catalogue page."""
 
-    values: Mapping[str, str]  # single-valued parameters as typed, without the empty ones
+    values: Mapping[str, str]  # single-valued parameters as typed, without empty ones
     ifos: tuple[str, ...]
-    columns: tuple[str, ...]  # of the table; none are the usual ones
+    columns: tuple[str, ...]  # of the table; empty: the default ones
     filters: GlitchFilters
     window_s: float
     errors: tuple[str, ...]  # sentences about values that cannot be used
 
     @property
     def typed(self) -> Mapping[str, str]:
-        """Every field of the filters by name, so that a refused value can be corrected in place."""
+        """Every filter field by name, so that the user can correct a refused value in place."""
         return {**dict.fromkeys(_TEXT_FIELDS, ""), **self.values}
 
     @property
     def kept(self) -> list[tuple[str, str]]:
-        """The parameters of the address besides the filters, for example the order."""
+        """The parameters of the address other than filters, for example the order."""
         return [pair for pair in self.pairs() if pair[0] in {"column", "view", "sort"}]
 
     @property
     def cursor(self) -> str | None:
-        """Where the page begins; None for the first page."""
+        """Cursor of the page; None for the first page."""
         return self.values.get("after")
 
     @property
@@ -90,27 +90,27 @@ class CatalogueQuery:
 
     @property
     def sort(self) -> tuple[str, bool] | None:
-        """By what to order, and whether the largest comes first; None for the order of storing."""
+        """Column of the order, and whether it is descending; None for the order of storing."""
         by = self.values.get("sort", "")
         return (by.removeprefix("-"), by.startswith("-")) if by else None
 
     def pairs(self, **changes: str | None) -> list[tuple[str, str]]:
-        """The parameters with some changed, or dropped where None."""
+        """The parameters with ``changes`` applied; None removes one."""
         values = {**self.values, **changes}
         pairs = [("ifo", ifo) for ifo in self.ifos]
         pairs += [("column", name) for name in self.columns]
         return pairs + [(name, value) for name, value in values.items() if value]
 
     def href(self, **changes: str | None) -> str:
-        """Address of this selection with some parameters changed, or dropped where None."""
+        """Address of this selection with ``changes`` applied; None removes a parameter."""
         pairs = self.pairs(**changes)
         return f"/ui/glitches?{urlencode(pairs)}" if pairs else "/ui/glitches"
 
 
 def parse_catalogue_query(params: QueryParams, also: Collection[str] = ()) -> CatalogueQuery:
-    """The selection that an address describes; what makes no sense is named, never ignored.
+    """Parse the selection in an address; invalid values are reported in ``errors``.
 
-    ``also`` are further parameters that its page takes.
+    ``also`` are further parameters that the page accepts.
     """
     values = {name: params.get(name, "").strip() for name in _TEXT_FIELDS}
     values = {name: value for name, value in values.items() if value}
@@ -145,11 +145,11 @@ def parse_catalogue_query(params: QueryParams, also: Collection[str] = ()) -> Ca
 _Several = Annotated[list[str] | None, Query()]
 
 
-@takes_any  # it is said beside the filters
+@takes_any  # unknown parameters are reported beside the filters
 async def _from_address(
     request: Request,
-    ifo: _Several = None,  # noqa: ARG001 - named for ``CheckQuery``: of these an address may
-    column: _Several = None,  # noqa: ARG001 - hold several
+    ifo: _Several = None,  # noqa: ARG001 - declared for ``CheckQuery``: these two may be
+    column: _Several = None,  # noqa: ARG001 - repeated in an address
 ) -> CatalogueQuery:
     return parse_catalogue_query(request.query_params, parameters_of(request.scope["route"]))
 
@@ -159,7 +159,7 @@ AddressedQuery = Annotated[CatalogueQuery, Depends(_from_address)]
 
 
 class _Reader:
-    """Reads single values and collects a sentence for each that cannot be used."""
+    """Reads single values and collects an error message for each invalid one."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self.values = values

@@ -33,14 +33,14 @@ from glitch.gps import is_utc_date
 
 @dataclass(frozen=True)
 class SearchPage(PageContext):
-    """The results of the search box if there is no single match."""
+    """The results of a search without a single match."""
 
     template: ClassVar[str] = "search.html"
     section: ClassVar[str] = "catalogue"
 
     heading: str
     sentence: str
-    links: tuple[Fact, ...]  # what may have been meant: ``name`` to read, ``value`` to go to
+    links: tuple[Fact, ...]  # suggestions: ``name`` is the text, ``value`` the address
 
 
 router = APIRouter(route_class=PageRoute)
@@ -48,14 +48,14 @@ router = APIRouter(route_class=PageRoute)
 HALF_WIDTH_S = 5
 _DAY_S = 86_400
 _LONGEST = 200
-_TIMELIKE = re.compile(r"[0-9][0-9.,:/+ TZUC-]*", re.ASCII | re.IGNORECASE)  # meant as a time
+_TIMELIKE = re.compile(r"[0-9][0-9.,:/+ TZUC-]*", re.ASCII | re.IGNORECASE)  # looks like a time
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _NOTHING = "Nothing found"
 
 
 @router.get("/search", dependencies=[ForReaders])
 def search(request: Request, session: SessionDep, q: Annotated[str, Query()] = "") -> Response:
-    """Redirect to the match of the search box, or show suggestions."""
+    """Redirect to the single match, or show suggestions."""
     text = q.strip()
     if not text:
         return see_other("/ui/glitches")
@@ -72,10 +72,10 @@ def search(request: Request, session: SessionDep, q: Annotated[str, Query()] = "
 
 
 def _find(session: Session, text: str) -> str | SearchPage:
-    """The address of the match, or the page that says why there is none.
+    """Address of the match, or the page that explains why there is none.
 
     Raises:
-        TimeError: if it looks like a time and is none.
+        TimeError: if the text looks like a time but is not valid.
     """
     if text.isprintable():
         if (glitch := find_glitch(session, text)) is not None:
@@ -95,7 +95,7 @@ def _find(session: Session, text: str) -> str | SearchPage:
 
 
 def _by_id(session: Session, wanted: UUID) -> str | SearchPage:
-    """A cluster or a job, since no glitch has this id."""
+    """Address of the cluster or job with this id; no glitch has it."""
     try:
         return cluster_href(get_cluster(session, wanted).id)
     except NotFoundError:
@@ -108,7 +108,7 @@ def _by_id(session: Session, wanted: UUID) -> str | SearchPage:
 
 
 def _classes(session: Session, text: str) -> tuple[Fact, ...]:
-    """The class of that name; else those whose names contain it."""
+    """The class with this name, otherwise the classes whose names contain it."""
     wanted = text.replace(" ", "_").casefold()
     names = [record.name for record in list_classes(session)]
     exact = [name for name in names if name.casefold() == wanted]
@@ -118,7 +118,7 @@ def _classes(session: Session, text: str) -> tuple[Fact, ...]:
 
 
 def _by_time(session: Session, text: str) -> str | SearchPage:
-    """The glitch around a time, or those around it or of a day; else those nearest to it."""
+    """Address of the glitches around a time or on a day, otherwise links to the nearest ones."""
     gps_time = parse_time(text)
     if is_utc_date(text):
         start, end, typed = gps_time, gps_time + _DAY_S, {"start": text, "end": text}
@@ -151,7 +151,7 @@ def _nearest_text(found: Decimal, wanted: Decimal) -> str:
     return f"GPS {found.normalize():f}, {shown.utc[:19] if shown else ''} UTC, {span} {side}"
 
 
-# The longest gap, in s, that each way of telling is for.
+# Upper limit of the gap in s for each unit.
 _SPANS: tuple[tuple[float, Callable[[float], str | None]], ...] = (
     (120, seconds),
     (7_200, lambda gap_s: f"{gap_s / 60:.0f} minutes"),

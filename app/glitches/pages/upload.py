@@ -1,6 +1,6 @@
 """The upload page. The response is the page of the glitch, or the form with its errors.
 
-Without storing, which is also open to readers, the response is a page that is not kept.
+Without storing, which readers may use too, the response is a page that is not kept.
 """
 
 import base64
@@ -36,14 +36,14 @@ NEIGHBOURS_SHOWN = 20
 
 @dataclass(frozen=True)
 class LookPage(PageContext):
-    """What an upload is like."""
+    """Views, novelty and neighbours of an upload that is not stored."""
 
     template: ClassVar[str] = "look.html"
     section: ClassVar[str] = "upload"
 
     known: GlitchFacts
     panels: tuple[ViewPanel, ...]
-    assumption: str | None  # of the scales of its pictures, or of when its strain starts
+    assumption: str | None  # about the scales of pictures or the start of strain
     novelty: Novelty
     neighbours: tuple[Card, ...]
     latent: LatentChart
@@ -52,7 +52,7 @@ class LookPage(PageContext):
 
 
 def look_page_of(embedded: Embedded) -> LookPage:
-    """The page. Its pictures are in it, since nothing is kept that an address could lead to."""
+    """Make the page, with embedded pictures, because nothing is stored that it could link to."""
     upload = embedded.upload
     cards = tuple(neighbour_card(one) for one in embedded.neighbours)
     nearest = embedded.neighbours[0] if embedded.neighbours else None
@@ -91,13 +91,13 @@ class UploadForm:
     energy_max: Annotated[str, Form()] = ""
     frequency_range: Annotated[str, Form()] = ""
     label: Annotated[str, Form()] = ""
-    keep_time: Annotated[str, Form(max_length=10)] = ""  # in the middle of the views, if anything
-    store: Annotated[str, Form(max_length=10)] = ""  # whether to, if anything
+    keep_time: Annotated[str, Form(max_length=10)] = ""  # if set, centre the views on it
+    store: Annotated[str, Form(max_length=10)] = ""  # if set, store the glitch
 
 
 @dataclass(frozen=True)
 class UploadPage(PageContext):
-    """The upload form, with what was typed and what was wrong with it."""
+    """The upload form with the input and its error."""
 
     template: ClassVar[str] = "upload.html"
     section: ClassVar[str] = "upload"
@@ -111,7 +111,7 @@ class UploadPage(PageContext):
 
 router = APIRouter(route_class=LookPageRoute)
 
-# What the services call by the API's names of fields has these labels on the form.
+# Labels on the form for the API's field names in error messages.
 LABELS = {
     "gps_time": "“GPS time”",
     "sample_rate_hz": "“Sample rate”",
@@ -153,7 +153,7 @@ def upload(
     except PermissionDeniedError:
         raise
     except (ServiceError, GlitchError, TimeError) as error:
-        session.rollback()  # the form can still be drawn after the database refused something
+        session.rollback()  # so that the form can be drawn after a database error
         known = explain(error)
         field, sentence = known.field if known else None, str(error)
         if field in LABELS:
@@ -183,7 +183,7 @@ def _sent(files: list[UploadFile | str], typed: UploadForm) -> UploadRequest:
         sample_rate_hz=parse_number(typed.sample_rate_hz, "The sample rate"),
         view_durations_s=() if window_s is None else (window_s,),
         is_centred=not typed.keep_time,
-        neighbours=0 if typed.store else NEIGHBOURS_SHOWN,  # the glitch's page lists its own
+        neighbours=0 if typed.store else NEIGHBOURS_SHOWN,  # the glitch's page lists them
         energy_max=parse_number(typed.energy_max, "The top of the colour scale"),
         frequency_range=typed.frequency_range,
     )

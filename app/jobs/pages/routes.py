@@ -41,7 +41,7 @@ def jobs(
     state: Word = None,
     after: Word = None,
 ) -> Response:
-    """All background work, latest first."""
+    """List all background work, latest first."""
     kind, state = kind or None, state or None
     page: Page[JobRecord] = Page()
     error = None
@@ -86,7 +86,7 @@ def job(
     state: Word = None,
     after: Word = None,
 ) -> Response:
-    """One job; scripts keep it up to date."""
+    """The page of one job; scripts update it."""
     found = _job(session, job_id)
     page = view.job_page_of(session, found, principal, state=state or None, cursor=after or None)
     return render(request, page)
@@ -108,7 +108,7 @@ def events(
     job_id: str,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Server-sent events: ``live`` with the part of the page that changed, ``end`` at the end."""
+    """Server-sent events: ``live`` with the changed part of the page, ``end`` at the end."""
     found = _job(session, job_id)
     return event_stream(request, _messages(request, found.id, last_event_id))
 
@@ -131,13 +131,13 @@ async def _messages(
 
 @router.post("/jobs/{job_id}/cancel", dependencies=[CsrfChecked])
 def cancel(request: Request, session: SessionDep, principal: Submitter, job_id: str) -> Response:
-    """Stop it; what is stored stays."""
+    """Cancel a job; stored results are kept."""
     return _act(request, session, principal, job_id, cancel_job, done="stopping")
 
 
 @router.post("/jobs/{job_id}/retry", dependencies=[CsrfChecked])
 def retry(request: Request, session: SessionDep, principal: Submitter, job_id: str) -> Response:
-    """Do again what failed, or what was left undone."""
+    """Retry the failed or unfinished parts of a job."""
     return _act(request, session, principal, job_id, retry_job, done="retried")
 
 

@@ -1,4 +1,4 @@
-"""Display forms of jobs: what they do, their progress, the outcome of each input."""
+"""Display of jobs: description, progress, and the result for each input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from app.jobs.service import list_events, list_items
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is, in words and as the parts of a bar 100 wide."""
+    """Progress of a job, in words and as the parts of a bar of width 100."""
 
     done: float
     skipped: float
@@ -57,7 +57,7 @@ class JobsPage(PageContext):
 
 @dataclass(frozen=True)
 class JobNote:
-    """What the latest job of a kind does, or why it failed, on the page of what it makes."""
+    """Message on the latest job of a kind, for the page of its result."""
 
     href: str
     sentence: str
@@ -70,20 +70,20 @@ class FollowedJob:
     """A running job whose result another page waits for."""
 
     title: str
-    text: str  # what will be here once it is done
+    text: str  # what the page will contain afterwards
     href: str
     live: JobLive
 
 
 @dataclass(frozen=True)
 class JobLive:
-    """The part of a job's page that changes while it works."""
+    """The part of a job's page that changes while the job runs."""
 
     state: str
     level: str
     progress: Progress | None
     detail: str | None
-    is_stopping: bool  # a cancel was asked for, and it is still at work
+    is_stopping: bool  # cancel requested, but the job still runs
     took: str | None
 
 
@@ -99,13 +99,13 @@ class JobPage(PageContext):
     live: JobLive
     follow_href: str | None  # of its events, while it is open
     facts: tuple[Fact, ...]
-    result_text: str | None  # what came of it in sentences, where the job has some
+    result_text: str | None  # sentences on the result, if any
     results: tuple[Fact, ...]
-    outcome: tuple[str, str] | None  # address and text of what it made
+    outcome: tuple[str, str] | None  # address and text of the link to the result
     items: tuple[JobItem, ...]
-    item_states: Mapping[str, tuple[str, str]]  # what each is called, and which look it has
+    item_states: Mapping[str, tuple[str, str]]  # text and CSS class of each state
     has_items: bool
-    states: tuple[ClassCount, ...]  # links that choose which items are listed
+    states: tuple[ClassCount, ...]  # links that filter the items by state
     happenings: tuple[JobEvent, ...]
     can_cancel: bool
     can_retry: bool
@@ -155,7 +155,7 @@ _ABBREVIATIONS = {
     "min_cluster_size": "Smallest cluster",
     "n_voters": "Neighbours asked",
 }
-_SHORTEST_FORECAST_S = 3.0  # before that a rate says nothing
+_SHORTEST_FORECAST_S = 3.0  # earlier, the rate is not reliable
 
 
 def job_href(job: JobRecord) -> str:
@@ -164,12 +164,12 @@ def job_href(job: JobRecord) -> str:
 
 
 def kind_text(kind: str) -> str:
-    """What a kind of job is called."""
+    """Display name of a kind of job."""
     return KINDS.get(kind) or kind.replace("_", " ").capitalize()
 
 
 def heading_of(job: JobRecord) -> str:
-    """What a job does, with the name of its input where it has one."""
+    """Kind of a job, with the name of its input if it has one."""
     kind = kind_text(job.kind)
     name = job.parameters.get("name")
     if job.kind in {"reembed", "index"}:
@@ -185,7 +185,7 @@ def followed(job: JobRecord, now: datetime, title: str, text: str) -> FollowedJo
 
 
 def live_of(job: JobRecord, now: datetime) -> JobLive:
-    """State and progress at a moment."""
+    """State and progress of a job at a moment."""
     state, level = STATES.get(job.state, (job.state, "off"))
     if job.failed and level == "good":
         state, level = f"{state}, {job.failed:,} failed", "mixed"
@@ -207,7 +207,7 @@ def _progress(job: JobRecord, now: datetime) -> Progress | None:
     ended = job.done + job.failed + job.skipped
     is_ending = job.state == "running" and ended >= job.total
     if is_ending and job.total == 1:
-        return None  # a full bar would say that it is done
+        return None  # a full bar would suggest that it is done
     words = [
         f"{number:,} {word}"
         for number, word in (
@@ -217,7 +217,7 @@ def _progress(job: JobRecord, now: datetime) -> Progress | None:
         )
         if number
     ]
-    # "1,040 of 1,040: 1,040 done" says twice what "1,040 of 1,040 done" says.
+    # "1,040 of 1,040 done", not "1,040 of 1,040: 1,040 done".
     parts = " done" if ended == job.done > 0 else f": {', '.join(words)}" if words else ""
     return Progress(
         done=round(100 * job.done / job.total, 2),
@@ -229,7 +229,7 @@ def _progress(job: JobRecord, now: datetime) -> Progress | None:
 
 
 def _left(job: JobRecord, ended: int, now: datetime) -> str | None:
-    """How long the rest takes at the rate so far; nothing where that would be a guess."""
+    """Estimate of the remaining time at the rate so far; None if it is not reliable."""
     if job.state != "running" or job.started_at is None or not 0 < ended < job.total:
         return None
     worked_s = (now - job.started_at).total_seconds()
@@ -239,7 +239,7 @@ def _left(job: JobRecord, ended: int, now: datetime) -> str | None:
 
 
 def duration(seconds: float) -> str:
-    """A stretch of time to the unit that matters."""
+    """A duration in words, in a suitable unit."""
     if seconds < 1:
         return "under a second"
     if seconds < 90:
@@ -260,7 +260,7 @@ def job_page_of(
 ) -> JobPage:
     """The page of one job."""
     has_items = bool(list_items(session, job.id, limit=1).items)
-    # What failed is what one comes for.
+    # Failures are listed first, because users look for them.
     chosen = state or ("failed" if job.failed and not job.is_open else None)
     listed = None if chosen in {None, "all"} else chosen
     page: Page[JobItem] = Page()
@@ -328,7 +328,7 @@ def _states(job: JobRecord, href: str, chosen: str) -> tuple[ClassCount, ...]:
 
 
 def _facts(values: Mapping[str, Any]) -> tuple[Fact, ...]:
-    """Plain values with their names as words; what is empty, nested or hidden is left out."""
+    """Plain values with their names as words, without empty, nested or hidden ones."""
     facts = []
     for name, value in values.items():
         if name in _HIDDEN or value is None or isinstance(value, Mapping | list | tuple):
@@ -341,7 +341,7 @@ def _facts(values: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 
 def _selection(job: JobRecord) -> tuple[Fact, ...]:
-    """Which glitches an export is of."""
+    """The filters of an export."""
     if job.kind != "export":
         return ()
     filters = {

@@ -1,4 +1,4 @@
-"""`/checkpoints`: the published models, and which of them serves."""
+"""`/checkpoints`: the published models, and which of them is active."""
 
 from typing import Annotated
 

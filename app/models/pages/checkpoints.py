@@ -1,4 +1,4 @@
-"""The page of published models: their measures, and which of them serves."""
+"""The page of published models: their metrics, and which of them is active."""
 
 import json
 import re
@@ -28,7 +28,7 @@ from app.server.request_scope import SessionDep
 
 @dataclass(frozen=True)
 class MetricTable:
-    """A group of measures from a manifest."""
+    """A group of metrics from a manifest."""
 
     name: str
     rows: tuple[Fact, ...]
@@ -45,7 +45,7 @@ class CheckpointCard:
     can_switch: bool
     facts: tuple[Fact, ...]
     tables: tuple[MetricTable, ...]
-    manifest: str  # the whole of it, as indented JSON
+    manifest: str  # complete, as indented JSON
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class CheckpointsPage(PageContext):
 
 LONGEST_VALUE = 90
 ROWS_SHOWN = 14
-MEASURES_SHOWN = 4  # of a list of them
+MEASURES_SHOWN = 4  # per list of measurements
 DIGITS_SHOWN = 16  # of a digest
-TABLES = ("metrics", "preprocessing")  # how it was trained is for its makers: in the manifest
+TABLES = ("metrics", "preprocessing")  # the details of training are only in the manifest
 HIDDEN = frozenset({"name", "format_version", "latent_size", "preprocessing_digest"})
 WORDS = {
     **{"linear": "linear probe", "neighbours": "nearest neighbours"},
@@ -106,7 +106,7 @@ def checkpoint_card(
     can_switch: bool,
     audit: IndexAudit | None = None,
 ) -> CheckpointCard:
-    """A model's measures, what it takes, and its coverage of the catalogue."""
+    """A model's metrics and properties, and its coverage of the catalogue."""
     facts = [
         Fact("Latent size", str(record.latent_size)),
         Fact("Digest", record.digest[:DIGITS_SHOWN], is_code=True),
@@ -135,7 +135,7 @@ def checkpoint_card(
 
 
 def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
-    """Plain values and those one level down; deeper values are only in the manifest below."""
+    """Plain values and values one level down; deeper ones are only in the manifest."""
     rows: list[Fact] = []
     for name, value in values.items():
         if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
@@ -158,7 +158,7 @@ def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 
 def _measured(values: Mapping[str, Any]) -> Fact:
-    """One of a list of measurements: its texts describe it, its numbers are the results."""
+    """One of a list of measurements: texts describe it, floats are the results."""
     said = [_words(value) for value in values.values() if isinstance(value, str)]
     figures = [
         f"{_words(name)} {_shown(value)}"
@@ -201,7 +201,7 @@ def _shown(value: object) -> str:
 
 
 def _switch_job(job: JobRecord) -> JobNote | None:
-    """What the latest re-embedding does, where that is of interest."""
+    """Message on the latest re-embedding, if it is open or failed."""
     if not job.is_open and job.state != "failed":
         return None
     name = job.parameters.get("checkpoint", "a model")
@@ -235,7 +235,7 @@ def checkpoints(request: Request, session: SessionDep, principal: Reader) -> Res
 def activate(
     request: Request, session: SessionDep, principal: Reader, checkpoint_id: int
 ) -> Response:
-    """Let a model serve, at once or after a job; going back is the same."""
+    """Activate a model, immediately or after a job."""
     require_role(principal, Role.ADMIN)
     try:
         _, job = switch_checkpoint(session, checkpoint_id, principal.name)

@@ -1,4 +1,4 @@
-"""The informative latents of a glitch, one strip each, as shown on pages."""
+"""The informative latents of a glitch on its page, one strip each."""
 
 from urllib.parse import urlencode
 
