@@ -118,7 +118,7 @@ def _members(session: Session, cluster_id: UUID) -> tuple[Sequence[Row[*tuple[An
     if not rows:
         raise NotFoundError(
             "The model that found this cluster has been replaced, and its vectors are gone: "
-            "cluster again to see what sets it apart."
+            "cluster again to see its distinctive latents."
         )
     return rows, np.array([row.mean for row in rows], dtype=np.float32)
 

@@ -59,9 +59,9 @@ _WIDTHS = {
 }
 
 _CAPTIONS = {
-    "views": ("as seen", "Spectrogram of the medoid"),
-    "reconstruction": ("as the model paints it", "Reconstruction of the medoid"),
-    "residual": ("what is left", "Residual of the medoid"),
+    "views": ("input", "Spectrogram of the medoid"),
+    "reconstruction": ("reconstruction", "Reconstruction of the medoid"),
+    "residual": ("residual", "Residual of the medoid"),
 }
 
 

@@ -72,7 +72,7 @@ class GlitchPage(PageContext):
 CLASSES_NAMED = 4
 EVERYTHING = parse_catalogue_query(QueryParams())
 SEEN = "views"
-SHOWS = {SEEN: "as seen", "reconstruction": "as the model paints it", "residual": "what is left"}
+SHOWS = {SEEN: "input", "reconstruction": "reconstruction", "residual": "residual"}
 _PICTURES = {SEEN: "Spectrogram", "reconstruction": "Reconstruction", "residual": "Residual"}
 NEIGHBOURS_SHOWN = 20  # fills whole rows of 2, 4 and 5 cards
 
