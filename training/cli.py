@@ -38,7 +38,7 @@ Progressed = Callable[[int, int | None, str], None]
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a training run.")]
 Device = Annotated[
-    str, typer.Option(help="Where batches are learnt from, as torch names it: cpu, cuda, cuda:1.")
+    str, typer.Option(help="Device to train on, as torch names it: cpu, cuda, cuda:1.")
 ]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of writing without a file name
@@ -60,14 +60,14 @@ def _user_errors() -> Iterator[None]:
     except (GlitchError, OSError) as error:
         sentence = str(error)
         if isinstance(error, OSError) and error.errno in _FULL:
-            sentence = f"No room is left ({error.strerror}): make some where this command writes, "
-            sentence += "and start it again."
+            sentence = f"There is no space left ({error.strerror}): free some where this command "
+            sentence += "writes, and start it again."
         elif isinstance(error, OSError):
             if error.filename is None:
                 raise
             sentence = (
-                f"{error.filename} cannot be used ({error.strerror}): give another path, or see "
-                "that this one can be read and written."
+                f"{error.filename} cannot be used ({error.strerror}): give another path, or make "
+                "sure that this one can be read and written."
             )
         _console().print(f"error: {sentence}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
@@ -102,9 +102,9 @@ def _progress(what: str) -> Iterator[Progressed]:
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="YAML file, for example of training/configs.")],
+    config: Annotated[Path, typer.Argument(help="YAML file, for example from training/configs.")],
     folder: Annotated[
-        Path | None, typer.Option(help="Where the run is kept; runs/NAME if not given.")
+        Path | None, typer.Option(help="Folder of the run; runs/NAME if not given.")
     ] = None,
     device: Device = "cpu",
 ) -> None:
@@ -157,14 +157,16 @@ def train(
 def evaluate(
     run: RunFolder,
     output: Annotated[Path | None, typer.Option(help="Write the Markdown table here too.")] = None,
-    n_seeds: Annotated[int, typer.Option(help="Split seeds of the cross-validated rows.")] = 3,
+    n_seeds: Annotated[
+        int, typer.Option(help="Number of split seeds of the cross-validated rows.")
+    ] = 3,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for every measure, as data and as plots.")
+        Path | None, typer.Option(help="Folder for all measures, as data and as plots.")
     ] = None,
 ) -> None:
-    """Evaluate a run, or a checkpoint.
+    """Evaluate a run or a checkpoint.
 
-    Its best weights, on real glitches, beside pixel PCA.
+    Its best weights are compared with pixel PCA on real glitches.
     """
     from training.core.full_disk import full_disk_as_error
     from training.evaluation.examination import examine_into
@@ -205,8 +207,8 @@ def rate_distortion(
 def export(
     run: RunFolder,
     destination: Annotated[Path, typer.Argument(help="Folder of the checkpoint to write.")],
-    name: Annotated[str | None, typer.Option(help="Its name; the folder's if not given.")] = None,
-    n_seeds: Annotated[int, typer.Option(help="Split seeds of its evaluation.")] = 3,
+    name: Annotated[str | None, typer.Option(help="Its name; by default the folder's.")] = None,
+    n_seeds: Annotated[int, typer.Option(help="Number of split seeds of its evaluation.")] = 3,
 ) -> None:
     """Write a run's best weights as a checkpoint.
 
@@ -231,12 +233,12 @@ def export(
 @app.command()
 def simulate_pack(
     destination: Annotated[Path, typer.Argument(help="Folder of the pack to write.")],
-    per_class: Annotated[int, typer.Option(help="Glitches of each simulated class.")] = 125,
+    per_class: Annotated[int, typer.Option(help="Number of glitches of each class.")] = 125,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
 ) -> None:
     """Simulate labelled glitches for training.
 
-    Each in two noises; a stopped simulation is continued.
+    Each is simulated in two noise realisations. The same command continues a stopped simulation.
     """
     from training.data.simulated import simulate_pack as simulate
 
@@ -252,16 +254,17 @@ def reproduce(  # noqa: PLR0917 - a command's options
         list[str],
         typer.Argument(
             metavar="TARGET...",
-            help="table1, likelihoods, table2, grids, fig1 to fig4, lemma, or all of the paper.",
+            help="table1, likelihoods, table2, grids, fig1 to fig4, lemma, or all in the paper.",
         ),
     ],
-    tier: Annotated[str, typer.Option(help="smoke, reduced or paper.")] = "reduced",
+    tier: Annotated[str, typer.Option(help="Size: smoke, reduced or paper.")] = "reduced",
     folder: Annotated[
-        Path | None, typer.Option(help="Of results; runs/reproduction-TIER if not given.")
+        Path | None,
+        typer.Option(help="Folder of the results; runs/reproduction-TIER if not given."),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Trainings side by side.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Number of parallel training processes.")] = 1,
     dsprites: Annotated[
-        Path | None, typer.Option(help="The public npz. Default: our re-rendering.")
+        Path | None, typer.Option(help="The public dSprites npz file. Default: our re-rendering.")
     ] = None,
     chairs: Annotated[
         Path | None, typer.Option(help="Folder of 3D Chairs pictures. Default: simulated glitches.")
@@ -271,19 +274,19 @@ def reproduce(  # noqa: PLR0917 - a command's options
     ] = Path("../shared/data/gravityspy_images"),
     steps: Annotated[
         int | None,
-        typer.Option(help="Of each training, if not the tier's; schedules in proportion."),
+        typer.Option(help="Training steps of each run, if not the tier's; schedules scale along."),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="How many of every run, if not the tier's.")
+        int | None, typer.Option(help="Number of seeds of every run, if not the tier's.")
     ] = None,
     report_only: Annotated[
-        bool, typer.Option("--report-only", help="Train nothing; report what is finished.")
+        bool, typer.Option("--report-only", help="Train nothing; report the finished runs.")
     ] = False,
     device: Device = "cpu",
 ) -> None:
-    """Reproduce the paper's tables and figures.
+    """Reproduce the paper's tables, figures and lemma.
 
-    And its lemma. The same command continues a reproduction that was stopped.
+    The same command continues a stopped reproduction.
     """
     from training.core.budget import Budget
     from training.core.interrupts import interruptible
@@ -310,14 +313,16 @@ def reproduce(  # noqa: PLR0917 - a command's options
 
 @app.command()
 def table1_power(
-    rows: Annotated[Path, typer.Argument(help="rows.csv of a Table 1.")],
+    rows: Annotated[Path, typer.Argument(help="rows.csv of a finished Table 1.")],
     first: Annotated[str, typer.Option(help="Contender.")] = "beta-Annealed",
     second: Annotated[str, typer.Option(help="Contender to compare with.")] = "Bottleneck",
-    points: Annotated[float, typer.Option(help="Difference to be seen; the paper's.")] = 1.6,
+    points: Annotated[
+        float, typer.Option(help="Difference to detect; by default the paper's.")
+    ] = 1.6,
 ) -> None:
-    """Compute the number of runs for Table 1.
+    """Compute the number of runs needed for Table 1.
 
-    How many paired runs would show a difference of accuracy.
+    How many paired runs are needed to detect a difference in accuracy.
     """
     from training.reproduction.table1.power import describe_power
 

@@ -217,7 +217,7 @@ def test_data_of_another_size_or_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="64 pixels a side"):
         train_on_pictures(config(), tmp_path, dots(side=64))
     other: PictureSet = GreyPictures(np.zeros((4, 32, 32), dtype=np.uint8), "greys")
-    with pytest.raises(FormatError, match="asks for the data 'dots', not 'greys'"):
+    with pytest.raises(FormatError, match="is configured for the data 'dots', not 'greys'"):
         train_on_pictures(config(), tmp_path, other)
 
 

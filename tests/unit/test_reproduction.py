@@ -207,7 +207,7 @@ def test_a_collapsed_run_is_marked_and_the_difference_given_without_it(tmp_path:
 def test_figure_2_says_when_latents_open(tmp_path: Path) -> None:
     runs = [Run("beta_annealed", 50, 0), Run("bottleneck", 25, 0)]
     text = report_figure2(place_with(tmp_path, runs), runs)
-    assert text.count("2 latents end in use") == 2
+    assert text.count("2 latents are in use at the end") == 2
     assert (tmp_path / "fig2.png").read_bytes()[:4] == PNG
     steps = np.arange(5)
     kl = np.array([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 1, 0, 0, 0.0]]).T
@@ -246,15 +246,15 @@ def test_tiers_do_not_share_a_folder_and_an_absent_npz_is_told(tmp_path: Path) -
     absent = Sources(dsprites=tmp_path / "none.npz")
     with pytest.raises(FormatError, match="deepmind/dsprites-dataset"):
         reproduce(["fig2"], "smoke", tmp_path / "out", sources=absent)
-    with pytest.raises(GlitchError, match="another kind"):
+    with pytest.raises(GlitchError, match="other settings"):
         reproduce(["fig2"], "reduced", tmp_path / "out", sources=absent)
-    with pytest.raises(GlitchError, match="another kind"):
+    with pytest.raises(GlitchError, match="other settings"):
         reproduce(["fig2"], "smoke", tmp_path / "out")
 
 
 def test_two_commands_never_fill_one_folder_but_one_may_report(tmp_path: Path) -> None:
     with one_at_a_time(tmp_path):
-        with pytest.raises(FolderInUseError, match="Another command is at work"):
+        with pytest.raises(FolderInUseError, match="Another command is using"):
             reproduce(["lemma"], "smoke", tmp_path)
         assert reproduce(["lemma"], "smoke", tmp_path, is_report_only=True)
 
@@ -265,7 +265,7 @@ def test_other_steps_keep_the_tail_and_have_a_folder_of_their_own(tmp_path: Path
     absent = Sources(dsprites=tmp_path / "none.npz")
     with pytest.raises(FormatError, match="deepmind"):
         reproduce(["fig2"], "smoke", tmp_path / "out", sources=absent, budget=Budget(steps=9))
-    with pytest.raises(GlitchError, match=r"another kind .smoke, 9 steps, dSprites public"):
+    with pytest.raises(GlitchError, match=r"other settings .smoke, 9 steps, dSprites public"):
         reproduce(["fig2"], "smoke", tmp_path / "out", sources=absent)
     with pytest.raises(FormatError, match="deepmind"):  # more seeds only add runs
         reproduce(["fig2"], "smoke", tmp_path / "out", sources=absent, budget=Budget(9, 5))

@@ -208,12 +208,12 @@ def empty_folder(path: Path) -> Path:
     ("layout", "make", "sentence"),
     [
         ("training_hdf5", lambda path: path / "none.h5", "Zenodo record 1476551"),
-        ("training_hdf5", broken_hdf5, "no whole HDF5"),
+        ("training_hdf5", broken_hdf5, "not a complete HDF5"),
         ("training_hdf5", other_hdf5, "layout <Label>"),
         ("training_hdf5", nan_hdf5, "NaN"),
         ("training_hdf5", small_hdf5, r"shape \(4, 140, 170\)"),
         ("training_folder", lambda path: path / "none", "trainingsetv1d1.tar.gz"),
-        ("training_folder", empty_folder, "holds no picture of the layout"),
+        ("training_folder", empty_folder, "has no picture of the layout"),
         ("trigger_rows", lambda path: path / "none.csv", "Zenodo record 5649212"),
         ("trigger_rows", csv_without_times, "lacks the columns event_time or GPStime"),
         ("trigger_rows", csv_of_words, "line 2: .*'yesterday' is no GPS time"),
@@ -267,7 +267,7 @@ def test_a_split_that_was_not_published_is_refused(tmp_path: Path) -> None:
     [
         ({"real_layout": "zip"}, "data.real_layout is 'zip'"),
         ({"split": "random"}, "data.split is 'random'"),
-        ({"strain_folder": "strain"}, "needs no strain"),
+        ({"strain_folder": "strain"}, "does not use strain"),
     ],
 )
 def test_impossible_choices_of_data_name_themselves(changes: dict[str, str], sentence: str) -> None:

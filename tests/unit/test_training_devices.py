@@ -117,5 +117,5 @@ def test_several_processes_share_a_run_on_processors_alone(
 ) -> None:
     monkeypatch.setattr("training.views.train.n_processes", lambda: 2)
     packs = {"real_train": loop.toy_pack(), "validation": None, "simulated": None}
-    with pytest.raises(TrainingError, match="on processors alone"):
+    with pytest.raises(TrainingError, match="only train on CPUs"):
         train(loop.toy_config(), tmp_path, **packs, device=META)

@@ -46,7 +46,7 @@ def test_a_log_that_finds_no_room_is_a_sentence_and_the_run_continues(tmp_path: 
         if step == 3:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(FullDiskError, match=r"no room left to write to .*continues from there"):
+    with pytest.raises(FullDiskError, match=r"no space left to write to .*continues from there"):
         train_on_pictures(config, tmp_path, dots, report=full)
     assert train_on_pictures(config, tmp_path, dots).is_complete
 

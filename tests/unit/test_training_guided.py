@@ -237,7 +237,7 @@ def test_a_pack_without_what_guides_is_a_sentence(
         ({"guidance": {"unnamed_share": 1.0}}, "guidance.unnamed_share"),
         ({"looks": {"real_looks": 0}}, "looks.real_looks"),
         ({"data": {"simulated": None}}, "guidance needs data.simulated"),
-        ({"data": {"more_simulated": ["b"]}}, "name the first pack there"),
+        ({"data": {"more_simulated": ["b"]}}, "give the first pack there"),
         ({"guidance": {"trunk_steps": 0}}, "guidance.trunk_steps"),
         ({"guidance": {"trunk_real_steps": -1}}, "guidance.trunk_real_steps"),
         (
@@ -275,9 +275,9 @@ def test_a_killed_simulation_goes_on_where_it_was(
 
     with pytest.raises(KeyboardInterrupt):
         simulating.simulate_pack(parts, 10, seed=3, on_progress=stop)
-    with pytest.raises(PackError, match="no finished pack"):
+    with pytest.raises(PackError, match="not contain a finished pack"):
         read_pack(parts, Preprocessing())
-    with pytest.raises(PackError, match="beginning of another pack"):
+    with pytest.raises(PackError, match="unfinished pack with other settings"):
         simulating.simulate_pack(parts, 10, seed=4)
     simulating.simulate_pack(parts, 10, seed=3)
     one, other = (read_pack(folder, Preprocessing()) for folder in (whole, parts))

@@ -110,7 +110,7 @@ def test_two_trainings_never_write_one_folder(tmp_path: Path) -> None:
 
     def start_another(step: int, _metrics: dict[str, float]) -> None:
         if step == 2:
-            with pytest.raises(FolderInUseError, match="Another command is at work"):
+            with pytest.raises(FolderInUseError, match="Another command is using"):
                 run(tmp_path, config)
 
     assert run(tmp_path, config, report=start_another).is_complete

@@ -85,7 +85,7 @@ def test_a_hidden_class_in_another_direction_is_novel_and_one_among_others_is_no
     assert found["a"].auroc == found["b"].auroc == 1.0
     assert 0.2 < found["c"].auroc < 0.9  # its twin covers it
     assert (found["a"].n_novel, found["a"].n_known) == (15, 45)
-    with pytest.raises(GlitchError, match="among those asked"):
+    with pytest.raises(GlitchError, match="among the glitches to score"):
         leave_one_class_out(vectors, labels, ["same"] * 120, is_reference)
     with pytest.raises(GlitchError, match="none can be hidden"):
         leave_one_class_out(vectors, labels, groups, is_reference, least_groups=99)

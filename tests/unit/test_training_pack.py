@@ -42,7 +42,7 @@ def test_subset_keeps_rows_and_names_together() -> None:
 def test_an_unfinished_pack_is_never_taken_for_a_whole_one(tmp_path: Path) -> None:
     with pytest.raises(PackError, match="Only 2 of 3"):
         write_pack(tmp_path, (("a", views(seed)) for seed in range(2)), 3, Preprocessing())
-    with pytest.raises(PackError, match="no finished pack"):
+    with pytest.raises(PackError, match="not contain a finished pack"):
         read_pack(tmp_path, Preprocessing())
 
 

@@ -38,7 +38,7 @@ def test_the_spread_of_few_pairs_is_itself_uncertain() -> None:
     [
         ([1.0], [2.0], 1, "at least two pairs"),
         ([1.0, 2.0], [1.0], 1, "at least two pairs"),
-        ([1.0, 2.0], [0.0, 1.0], 1, "no spread"),
+        ([1.0, 2.0], [0.0, 1.0], 1, "differ by the same amount"),
         ([1.0, 2.0], [0.0, 3.0], 0, "must be positive"),
     ],
 )

@@ -29,7 +29,7 @@ def full_disk_as_error(folder: Path) -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         raise FullDiskError(
-            f"There is no room left to write to {folder} ({error.strerror}): make room on that "
-            "disk and start the same command again; what was saved last is whole, and the work "
+            f"There is no space left to write to {folder} ({error.strerror}): free some on that "
+            "disk and start the same command again. The last saved state is intact, and the work "
             "continues from there."
         ) from error

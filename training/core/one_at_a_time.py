@@ -33,7 +33,7 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FolderInUseError(
-                f"Another command is at work in {folder}: wait for its end or stop it, or choose "
+                f"Another command is using {folder}: wait until it ends or stop it, or choose "
                 "another folder."
             ) from None
         except OSError:

@@ -48,9 +48,9 @@ def save_state(  # noqa: PLR0917 - the parts of a run
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)  # a partial file must not fill the disk further
         raise CheckpointError(
-            f"The training state of step {step} could not be saved to {path} ({error}): make room "
-            "on that disk and start the same command again; what was saved last is whole, "
-            "and the run continues from there."
+            f"The training state of step {step} could not be saved to {path} ({error}): free "
+            "some space on that disk and start the same command again. The last saved state is "
+            "intact, and the run continues from there."
         ) from error
     partial.replace(path)
 
@@ -102,7 +102,8 @@ def load_state(
             _restore("discriminator.", tensors, discriminator, discriminator.optimiser)
     except RuntimeError as error:
         raise CheckpointError(
-            f"The training state {path} is of another architecture than the configuration's."
+            f"The training state {path} is of another architecture than the configuration: use "
+            "the configuration that it was trained with, or another folder."
         ) from error
     return step, best
 

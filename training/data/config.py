@@ -35,7 +35,7 @@ class DataConfig:
         )
         require(
             self.simulated is not None or not self.more_simulated,
-            "data.more_simulated goes with data.simulated: name the first pack there.",
+            "data.more_simulated needs data.simulated: give the first pack there.",
         )
         require(
             self.real_layout in READERS,
@@ -47,8 +47,8 @@ class DataConfig:
         )
         require(
             self.strain_folder is None or READERS[self.real_layout].takes_strain,
-            f"data.strain_folder is given, but data.real_layout {self.real_layout} takes none: "
-            "it needs no strain.",
+            f"data.strain_folder is given, but data.real_layout {self.real_layout} does not "
+            "use strain: leave it out.",
         )
         require(
             0 <= self.real_share <= 1,

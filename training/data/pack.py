@@ -102,7 +102,9 @@ def write_pack(
         values[index], observed[index] = quantise(views), views.observed
         labels.append(label)
     if len(labels) != n_samples:
-        raise PackError(f"Only {len(labels)} of {n_samples} glitches came; the pack is unfinished.")
+        raise PackError(
+            f"Only {len(labels)} of {n_samples} glitches were given: the pack is unfinished."
+        )
     values.flush()
     observed.flush()
     write_names(folder, labels, preprocessing)
@@ -144,11 +146,11 @@ def read_pack(folder: Path, preprocessing: Preprocessing) -> Pack:
         names = json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PackError(
-            f"{folder} holds no finished pack of views: make one with "
+            f"{folder} does not contain a finished pack of views: make one with "
             f"`glitch-discovery simulate-pack {folder}`."
         ) from None
     if names["preprocessing_digest"] != preprocessing.digest():
-        raise PackError(f"The pack {folder} was made for other preprocessing: make it again.")
+        raise PackError(f"The pack {folder} was made with other preprocessing: make it again.")
     values = np.load(folder / VALUES_FILE, mmap_mode="r", allow_pickle=False)
     observed = np.load(folder / OBSERVED_FILE, mmap_mode="r", allow_pickle=False)
     labels = tuple(names["labels"])

@@ -47,7 +47,7 @@ def read_real_images(
             labels[key] = row["label"]
         on_progress(done, len(rows))
     if not pictures:
-        raise PackError(f"{folder / 'manifest.csv'} names no picture of a known window length.")
+        raise PackError(f"{folder / 'manifest.csv'} lists no picture with a known window length.")
     keys = sorted(pictures)
     return pack_views(
         [views_from_images(pictures[key], recipe) for key in keys],

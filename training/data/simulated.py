@@ -75,7 +75,7 @@ def simulate_pack(
     """
     recipe = preprocessing or Preprocessing()
     if per_class < 1:
-        raise PackError(f"Simulate at least one glitch a class, not {per_class}.")
+        raise PackError(f"Simulate at least one glitch per class, not {per_class}.")
     with one_at_a_time(folder):
         _simulate(folder, per_class, seed, recipe, on_progress)
 
@@ -106,14 +106,14 @@ def _claim(folder: Path, plan: dict[str, object]) -> int:
     path = folder / PROGRESS_FILE
     if not path.exists():
         if (folder / NAMES_FILE).exists():
-            raise PackError(f"{folder} holds another pack: choose another folder.")
+            raise PackError(f"{folder} contains another pack: choose another folder.")
         return 0
     found = json.loads(path.read_text(encoding="utf-8"))
     done = int(found.pop("done"))
     if found != plan:
         raise PackError(
-            f"{folder} holds the beginning of another pack ({found}): finish that one with its "
-            "own numbers, or choose another folder."
+            f"{folder} contains an unfinished pack with other settings ({found}): finish it with "
+            "these settings, or choose another folder."
         )
     return done
 

@@ -45,7 +45,7 @@ def split_glitches(glitches: RealGlitches, config: DataConfig) -> tuple[Pack, Pa
     if glitches.parts is None:
         raise PackError(
             f"{config.real_images} has no published split: set data.split to folds, or put its "
-            "metadata CSV with the column sample_type beside it."
+            "metadata CSV with the column sample_type next to it."
         )
     parts = np.asarray(glitches.parts)
     sides: list[Pack] = []
@@ -70,7 +70,9 @@ def read_glitches(
         PackError: if it has none, or they are missing or of another layout.
     """
     if config.real_images is None:
-        raise PackError("data.real_images is null: this needs real glitches.")
+        raise PackError(
+            "data.real_images is null, but real glitches are needed: give their folder or file."
+        )
     strain = None if config.strain_folder is None else Path(config.strain_folder)
     return read_real(
         config.real_layout,

@@ -74,9 +74,11 @@ def open_dsprites(
     try:
         packed = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise FormatError(f"{path} is damaged: delete it, it is made again.") from error
+        raise FormatError(f"{path} is damaged: delete it, and it will be made again.") from error
     if packed.shape != (np.prod(sizes), side * side // 8) or packed.dtype != np.uint8:
-        raise FormatError(f"{path} is not the packed dSprites grid: delete it, it is made again.")
+        raise FormatError(
+            f"{path} is not the packed dSprites grid: delete it, and it will be made again."
+        )
     return DSpritesPictures(packed, side, name, sizes)
 
 

@@ -90,7 +90,7 @@ def read_picture_folder(folder: Path, side: int, *, limit: int | None = None) ->
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)[:limit]
     if not paths:
         raise FormatError(
-            f"{folder} holds no picture: files must end in {', '.join(sorted(SUFFIXES))}."
+            f"{folder} contains no picture: files must end in {', '.join(sorted(SUFFIXES))}."
         )
     values = np.empty((len(paths), side, side), dtype=np.uint8)
     for index, path in enumerate(paths):
@@ -98,7 +98,7 @@ def read_picture_folder(folder: Path, side: int, *, limit: int | None = None) ->
             with Image.open(path) as picture:
                 grey = picture.convert("L").resize((side, side), Image.Resampling.BOX)
         except (UnidentifiedImageError, OSError) as error:
-            raise FormatError(f"{path} is no readable picture: remove or replace it.") from error
+            raise FormatError(f"{path} is not a readable picture: remove or replace it.") from error
         values[index] = np.asarray(grey)
     return GreyPictures(values, f"pictures of {folder.name}")
 

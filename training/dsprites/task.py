@@ -78,7 +78,9 @@ def train_on_pictures(
             f"{config.architecture.side}."
         )
     if pictures.name != config.data:
-        raise FormatError(f"The run asks for the data {config.data!r}, not {pictures.name!r}.")
+        raise FormatError(
+            f"The run is configured for the data {config.data!r}, not {pictures.name!r}."
+        )
 
     def build() -> PictureTask:
         source = PictureSource(pictures, batch_size=config.optimiser.batch_size, seed=config.seed)

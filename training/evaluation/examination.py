@@ -64,12 +64,14 @@ def load_judged(folder: Path) -> JudgedModel:
     if not (folder / MANIFEST_FILE).exists():
         raise ConfigError(
             f"{folder} is neither a training run ({CONFIG_FILE}) nor a checkpoint "
-            f"({MANIFEST_FILE})."
+            f"({MANIFEST_FILE}): give the folder of one."
         )
     checkpoint = load_checkpoint(folder)
     saved = checkpoint.manifest.training.get("config")
     if saved is None:
-        raise ConfigError(f"The checkpoint {folder} does not say what configuration trained it.")
+        raise ConfigError(
+            f"The checkpoint {folder} lacks its training configuration: give its run's folder."
+        )
     checkpoint.model.eval()
     return JudgedModel(config_from_mapping(saved), checkpoint.model, folder)
 
@@ -205,15 +207,15 @@ def held_out_of_all(runs: Sequence[JudgedModel], glitches: RealGlitches) -> Pack
         data = judged.config.data
         if (data.real_images, data.real_layout) != (first.real_images, first.real_layout):
             raise ConfigError(
-                f"{judged.folder} learnt from {data.real_images}, but {runs[0].folder} from "
-                f"{first.real_images}: only runs on one data set share a plane."
+                f"{judged.folder} was trained on {data.real_images}, but {runs[0].folder} on "
+                f"{first.real_images}: give runs trained on the same data set."
             )
         learnt, _ = split_glitches(glitches, data)
         is_new &= ~np.isin(np.asarray(glitches.pack.groups), np.asarray(learnt.groups))
     if not is_new.any():
         raise ConfigError(
-            "No glitch is new to all of these runs: give runs whose data.split_seed and "
-            "data.validation_fold are the same."
+            "At least one of these runs was trained on each glitch: give runs with the same "
+            "data.split_seed and data.validation_fold."
         )
     return glitches.pack.subset(np.nonzero(is_new)[0])
 

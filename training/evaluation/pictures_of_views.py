@@ -73,7 +73,7 @@ def draw_reconstructions(path: Path, found: Sequence[Reconstruction]) -> None:
                 axis.set_yticks([])
             label = one.label.replace("_", "\n", 1)
             axes[0, column].set_title(f"{label}\n{one.duration_s:g} s", fontsize=6.5, loc="center")
-        for row, word in enumerate(("seen", "painted", "difference")):
+        for row, word in enumerate(("input", "reconstruction", "difference")):
             axes[row, 0].set_ylabel(word, fontsize=8)
         drawn.get_layout_engine().set(w_pad=0.01, h_pad=0.01)
 

@@ -198,7 +198,7 @@ def _claim(place: Workspace, wish: Budget) -> None:
         found = path.read_text(encoding="utf-8")
         if found != mark:
             raise GlitchError(
-                f"{place.folder} holds results of another kind ({found.strip()}): "
+                f"{place.folder} contains results of other settings ({found.strip()}): "
                 "choose another folder."
             )
         return

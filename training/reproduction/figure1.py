@@ -157,8 +157,8 @@ def _table(runs: Sequence[Run], rows: list[Row]) -> str:
     return markdown_table(
         ["", "seeds", "collapsed", "rate", "distortion", "ELBO", "live channels"], lines
     ) + (
-        "\nLive channels: of the encoder's convolutions in turn, channels of 32 whose ReLU lets "
-        "anything of 1,024 pictures pass (mean over seeds).\n"
+        "\nLive channels: for each convolution of the encoder, the number of its 32 channels whose "
+        "ReLU is active for any of 1,024 pictures (mean over seeds).\n"
     )
 
 
@@ -204,13 +204,13 @@ def _verdict(runs: Sequence[Run], rows: list[Row]) -> str:
     if not lines:
         return ""
     note = (
-        f"\nCollapsed: a rate under {LOWEST_RATE} nats, the latent says nothing. Such runs count "
-        "where nothing else is said; crosses in the figure.\n"
+        f"\nCollapsed: a rate under {LOWEST_RATE} nats, so the latent carries no information. "
+        "Such runs are included unless stated otherwise; they are crosses in the figure.\n"
         if any(row["is_collapsed"] for row in rows)
         else ""
     )
     return (
-        "The paper's claim is that annealing reconstructs better, so a negative difference in "
+        "The paper claims that annealing reconstructs better: a negative difference in "
         "distortion and a positive one in ELBO. Paired by seed, mean difference and 95 % "
         "bootstrap interval (of one pair: the difference alone), nats:\n\n"
         + markdown_table(["", "pairs", "distortion", "ELBO"], lines)

@@ -39,9 +39,9 @@ def report_figure2(place: Workspace, runs: Sequence[Run]) -> str:
     return (
         "## Figure 2: KL of each latent while training\n\n"
         "![KL of each latent over steps](fig2.png)\n\n"
-        "Batch means, smoothed over five logged steps; latents that end with most KL first; the "
-        "dotted line is where the schedule "
-        f"ends. A latent counts as in use from {USED} nats.\n\n" + "\n".join(lines) + "\n"
+        "Batch means, smoothed over five logged steps; in the order of their final KL; the "
+        "dotted line is the end of the schedule. "
+        f" A latent counts as in use from {USED} nats.\n\n" + "\n".join(lines) + "\n"
     )
 
 
@@ -74,7 +74,7 @@ def _opening(run: Run, steps: np.ndarray, kl: np.ndarray) -> str:
     if not opened:
         return f"- {run.label}: no latent is in use at the end."
     listed = ", ".join(f"{step:,}" for step in opened)
-    return f"- {run.label}: {len(opened)} latents end in use, open for good from steps {listed}."
+    return f"- {run.label}: {len(opened)} latents are in use at the end, since steps {listed}."
 
 
 def _draw(place: Workspace, histories: dict[Run, tuple[np.ndarray, np.ndarray]]) -> None:

@@ -62,7 +62,7 @@ def report_figure4(
         pictures = _stand_in(place)
         words = (
             f"The 3D Chairs pictures were not given (`--chairs FOLDER`, from {CHAIRS_SOURCE}), so "
-            f"{len(pictures)} simulated glitches, their 0.5 s views, stand in for them."
+            f"the 0.5 s views of {len(pictures)} simulated glitches replace them."
         )
     else:
         pictures = read_picture_folder(chairs, tier.side)

@@ -177,7 +177,9 @@ def _kept(place: Workspace, name: str, climb: Callable[[], Ladder]) -> Ladder:
             points = tuple(Point(*point) for point in kept["points"])
             return Ladder(kept["check"], kept["knob"], tuple(kept["values"]), points)
         except (ValueError, KeyError, TypeError) as error:
-            raise FormatError(f"{path} is damaged: delete it, it is made again.") from error
+            raise FormatError(
+                f"{path} is damaged: delete it, and it will be made again."
+            ) from error
     ladder = climb()
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {

@@ -37,8 +37,8 @@ def write_report(place: Workspace, data: str, now: datetime.datetime) -> Path:
         f"{1 - tier.annealing_steps / tier.steps:.0%} of the steps are a tail; "
         f"Bottleneck γ = {tier.bottleneck_gamma:g}\n"  # noqa: RUF001 - Greek
         f"- seeds: {tier.main_seeds} paired for the main comparison, {tier.other_seeds} elsewhere\n"
-        f"- judged: rate and distortion on {tier.n_judged:,} pictures with one draw each; metrics "
-        f"on the {grid}, {tier.n_points:,} training points\n"
+        f"- evaluation: rate and distortion on {tier.n_judged:,} pictures with one sample each; "
+        f"metrics on the {grid}, {tier.n_points:,} training points\n"
         f"- made: {now:%Y-%m-%d %H:%M} UTC, torch {torch.__version__}, {platform.machine()}\n\n"
     )
     if tier.name == "smoke":

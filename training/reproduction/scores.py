@@ -137,7 +137,9 @@ def score_run(folder: Path, pictures: DSpritesPictures, tier: Tier) -> dict[str,
         try:
             kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise FormatError(f"{path} is damaged: delete it, it is measured again.") from error
+            raise FormatError(
+                f"{path} is damaged: delete it, and it will be measured again."
+            ) from error
         if kept["step"] == step:
             if "live_channels" not in kept:  # scored by a version without this count
                 kept["live_channels"] = live_channels(model, pictures)

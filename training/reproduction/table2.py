@@ -42,7 +42,7 @@ PAPER: dict[tuple[str, float], tuple[float, ...]] = {
 _READING = (
     "Ours: mean ± standard deviation over seeds; the paper's number in brackets (it states no "
     "number of seeds). Higher is better. The reference Modularity counts a dead latent's "
-    "noise as modular; the column beside it leaves dead latents out."
+    "noise as modular; the column for live latents leaves it out."
 )
 
 

@@ -165,7 +165,7 @@ def fit_axes(
     n_axes = model.projection.shape[1]
     if len(features) < n_axes:
         raise GlitchError(
-            f"Only {len(features)} views are there to find {n_axes} principal axes among: "
+            f"There are only {len(features)} views to fit {n_axes} principal axes: "
             "add data, or lower architecture.axes."
         )
     mean = features.mean(axis=0)

@@ -49,11 +49,13 @@ def train(
             processes share a run on a GPU.
     """
     if device != CPU and n_processes() > 1:
-        raise TrainingError("Several processes share a run on processors alone: leave one out.")
+        raise TrainingError("Several processes can only train on CPUs: use one process, or no GPU.")
     if isinstance(config, GuidedConfig):
         guided = config
         if n_processes() > 1:
-            raise TrainingError("The scattering model trains on one process: leave torchrun out.")
+            raise TrainingError(
+                "The scattering model trains in one process: start it without torchrun."
+            )
         return run_task(
             config,
             lambda: GuidedTask(guided, real_train, validation, simulated, folder=folder, seen=seen),

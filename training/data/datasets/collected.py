@@ -54,7 +54,7 @@ class Collector:
         """
         if not self._names:
             why = f" The first reason: {self.left_out[0]}" if self.left_out else ""
-            raise PackError(f"{source} yielded no glitch.{why}")
+            raise PackError(f"{source} contains no usable glitch.{why}")
         labels, groups, parts = zip(*self._names, strict=True)
         pack = Pack(np.stack(self._values), np.stack(self._observed), labels, groups)
         published = None if None in parts else parts

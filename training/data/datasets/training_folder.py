@@ -74,7 +74,7 @@ def _pictures(folder: Path) -> dict[tuple[str, str], dict[float, Path]]:
         windows[name.duration_s] = file
     if not pictures:
         raise PackError(
-            f"{folder} holds no picture of the layout <Label>/<IFO>_<id>_spectrogram_<window>.png: "
+            f"{folder} has no picture of the layout <Label>/<IFO>_<id>_spectrogram_<window>.png: "
             f"{WHERE}, or choose another data.real_layout."
         )
     return pictures

@@ -56,7 +56,7 @@ def read_training_hdf5(
             members = list(_members(file))
             if not members:
                 raise PackError(
-                    f"{path} holds no glitch of the layout <Label>/<sample_type>/<id>/<window>.png "
+                    f"{path} has no glitch of the layout <Label>/<sample_type>/<id>/<window>.png "
                     f"with a sample_type of {', '.join(PARTS)}: {WHERE}, "
                     "or choose another data.real_layout."
                 )
@@ -64,14 +64,16 @@ def read_training_hdf5(
             for done, (label, part, gravityspy_id) in enumerate(members, start=1):
                 group = find_group(file, f"{label}/{part}/{gravityspy_id}")
                 if group is None:
-                    raise PackError(f"{path}:{label}/{part}/{gravityspy_id} is no group.")
+                    raise PackError(
+                        f"{path}:{label}/{part}/{gravityspy_id} is not a group: {WHERE} again."
+                    )
                 views = views_from_images(_read_windows(group, path, recipe), recipe)
                 collector.add(views, label, gravityspy_id, part)
                 on_progress(done, len(members))
     except (FormatError, TooLargeError) as error:
         raise PackError(f"{path}: {error}") from error
     except OSError as error:
-        raise PackError(f"{path} is no whole HDF5 file ({error}): {WHERE} again.") from error
+        raise PackError(f"{path} is not a complete HDF5 file ({error}): {WHERE} again.") from error
     return collector.collected(path)
 
 
@@ -91,14 +93,16 @@ def _read_windows(group: h5py.Group, path: Path, recipe: Preprocessing) -> dict[
         try:
             duration_s = float(name.removesuffix(".png"))
         except ValueError:
-            raise PackError(f"{where} does not say its window, as 0.5.png would.") from None
+            raise PackError(
+                f"{where} is not named after its window length, such as 0.5.png."
+            ) from None
         dataset = find_dataset(group, name)
         if dataset is None:
-            raise PackError(f"{where} is no dataset of that file.")
+            raise PackError(f"{where} is not a dataset of that file.")
         picture = read_whole(dataset, most_bytes=_MOST_PICTURE_BYTES)
         images[duration_s] = energy_of_grey(picture, recipe, where)
     if not images:
-        raise PackError(f"{path}:{group.name} holds no window.")
+        raise PackError(f"{path}:{group.name} contains no window.")
     return images
 
 
@@ -131,7 +135,7 @@ def energy_of_grey(picture: np.ndarray, recipe: Preprocessing, where: str) -> Vi
             f"of at least {SMALLEST_SIDE} pixels a side."
         )
     if not np.isfinite(grey).all() or grey.min() < 0 or grey.max() > 255:
-        raise PackError(f"{where} holds values that are no grey levels: NaN, or outside [0, 255].")
+        raise PackError(f"{where} has values that are not grey levels: NaN, or outside [0, 255].")
     if np.issubdtype(picture.dtype, np.integer) or grey.max() > 1:
         grey = grey / 255
     levels = np.interp(grey, grey_of_viridis(), (np.arange(N_COLORS) + 0.5) / N_COLORS)

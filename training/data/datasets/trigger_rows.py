@@ -114,7 +114,7 @@ def read_rows(path: Path) -> Rows:
         raise PackError(f"There is no file {path}: {WHERE}, or correct data.real_images.")
     try:
         if not is_text_table(path):
-            raise PackError(f"{path} is no CSV of classifications: {WHERE}.")
+            raise PackError(f"{path} is not a CSV of classifications: {WHERE}.")
         _check_columns(path, text_columns(path))
         table = list(read_text_table(path, path.name))
     except FormatError as error:

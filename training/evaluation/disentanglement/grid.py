@@ -47,7 +47,9 @@ class EncodedGrid:
         """
         varying = [place for place, size in enumerate(self.factor_sizes) if size > 1]
         if not varying:
-            raise GlitchError("No factor of the grid takes two values: there is nothing to tell.")
+            raise GlitchError(
+                "No factor of the grid takes two values: there is nothing to measure."
+            )
         return varying
 
     @property

@@ -103,8 +103,8 @@ def _require_pairs(answers: Mapping[str, Sequence[Answers]]) -> None:
         )
         if not is_paired:
             raise GlitchError(
-                "Runs can be compared in pairs only if each seed of every contender answered "
-                "for the same glitches: use the same splits for all."
+                "Runs can be compared in pairs only if each seed of every contender is "
+                "evaluated on the same glitches: use the same splits for all."
             )
 
 

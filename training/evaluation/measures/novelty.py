@@ -60,7 +60,7 @@ def leave_one_class_out(
     for group, side in zip(groups, is_reference, strict=True):
         sides[bool(side)].add(group)
     if sides[True] & sides[False]:
-        raise GlitchError("A group lies among the references and among those asked.")
+        raise GlitchError("A group is both among the references and among the glitches to score.")
     found: list[Hidden] = []
     for label in classes_with_groups(labels, groups, least_groups):
         references = known[is_reference & (names != label) & (names != MIXED)]

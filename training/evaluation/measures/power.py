@@ -43,13 +43,13 @@ def power_of_pairs(first: Sequence[float], second: Sequence[float], difference: 
             ``difference`` is not positive.
     """
     if len(first) != len(second) or len(first) < 2:
-        raise GlitchError("Power needs at least two pairs of runs: a spread cannot be seen in one.")
+        raise GlitchError("Power needs at least two pairs of runs: a single one has no spread.")
     if not difference > 0:
-        raise GlitchError(f"The difference to be seen must be positive, but is {difference}.")
+        raise GlitchError(f"The difference to detect must be positive, but is {difference}.")
     gaps = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     n, spread = len(gaps), float(gaps.std(ddof=1))
     if spread == 0:
-        raise GlitchError("The pairs all differ by the same: there is no spread to plan with.")
+        raise GlitchError("All pairs differ by the same amount, so the power cannot be computed.")
     # The sum of squares over the variance is chi-square with n - 1 degrees of freedom.
     low, high = (spread * math.sqrt((n - 1) / chi2.ppf(share, n - 1)) for share in (0.975, 0.025))
     return Power(

@@ -298,7 +298,7 @@ def describe(tier: str, settings: TableTier) -> list[str]:
     """Describe the settings for the head of the report."""
     data = (
         f"simulated glitches ({settings.n_simulated} of each of {', '.join(SMOKE_CLASSES)}): "
-        "a check of the machinery, no result"
+        "a test of the software, not a result"
         if settings.n_simulated
         else "the real Gravity Spy pictures, split by group"
     )

@@ -44,10 +44,11 @@ def describe_power(rows: Path, first: str, second: str, points: float) -> str:
 def _sentence(found: Power) -> str:
     return (
         f"{found.n_pairs} pairs differ by {found.mean:+.1f} points on average, with a standard "
-        f"deviation of {found.spread:.1f}. So many pairs would show {found.difference:g} points "
-        f"with chance {found.power_now:.2f} (paired t-test, {LEVEL:g} two-sided). "
-        f"{found.n_needed} pairs would with chance {POWER:g}; between {found.n_needed_low} and "
-        f"{found.n_needed_high}, as the spread itself is known to no better than that (95 %)."
+        f"deviation of {found.spread:.1f}. With this number of pairs a difference of "
+        f"{found.difference:g} points is detected with probability {found.power_now:.2f} (paired "
+        f"t-test, {LEVEL:g} two-sided). A probability of {POWER:g} needs {found.n_needed} pairs, "
+        f"or {found.n_needed_low} to {found.n_needed_high} given the uncertainty of the standard "
+        "deviation (95 %)."
     )
 
 
