@@ -7,6 +7,7 @@ represents all clipped values and is read as 1.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -36,14 +37,27 @@ class _Tables(NamedTuple):
 _SHIFT_PIXELS = 20_000  # pixels sampled to measure a shift of the colours
 
 
+# Red, green and blue of each colour in base64: importing matplotlib takes 0.2 s and 14 MB.
+_VIRIDIS = (
+    "RAFURAJVRANXRQVYRQZaRQhbRglcRgteRgxfRg5hRw9iRxFjRxJlRxRmRxVnRxZpRxhqSBlrSBpsSBxuSB1vSB5wSCBx"
+    "SCFySCJzSCN0RyV1RyZ2Ryd3Ryh4Ryp5Ryt6Ryx7Ri18Ri98RjB9RjF+RTJ/RTR/RTWARTaBRDeBRDmCQzqDQzuDQzyE"
+    "Qj2EQj6FQkCFQUGGQUKGQEOHQESHP0WHP0eIPkiIPkmJPUqJPUuJPUyJPE2KPE6KO1CKO1GKOlKLOlOLOVSLOVWLOFaL"
+    "OFeMN1iMN1mMNlqMNluMNVyMNV2MNF6NNF+NM2CNM2GNMmKNMmONMWSNMWWNMWaNMGeNMGiNL2mNL2qNLmuOLmyOLm2O"
+    "LW6OLW+OLHCOLHGOLHKOK3OOK3SOKnWOKnaOKneOKXiOKXmOKHqOKHqOKHuOJ3yOJ32OJ36OJn+OJoCOJoGOJYKOJYON"
+    "JISNJIWNJIaNI4eNI4iNI4mNIomNIoqNIouNIYyNIY2MIY6MII+MIJCMIJGMH5KMH5OLH5SLH5WLH5aLHpeKHpiKHpmK"
+    "HpmKHpqJHpuJHpyJHp2IHp6IHp+IHqCHH6GHH6KGH6OGIKSFIKWFIaaFIaeEIqeEI6iDI6mCJKqCJauBJqyBJ62AKK5/"
+    "Ka9/KrB+K7F9LLF9LrJ8L7N7MLR6MrV6M7Z5Nbd4Nrh3OLl2Obl2O7p1Pbt0PrxzQL1yQr5xRL5wRb9vR8BuScFtS8Js"
+    "TcJrT8NpUcRoU8VnVcZmV8ZlWcdkW8hiXslhYMlgYspfZMtdZ8xcacxba81Zbc5YcM5Wcs9VdNBUd9BSedFRfNJPftJO"
+    "gdNMg9NLhtRJiNVHi9VGjdZEkNZDktdBldc/l9g+mtg8ndk6n9k4oto3pdo1p9szqtsyrdwwr9wust0std0rt90put4n"
+    "vd4mv98kwt8ixd8hx+AfyuAezeAdz+Ec0uEb1OEa1+IZ2uIY3OIY3+MY4eMY5OMY5+QZ6eQZ7OQa7uUb8eUc8+Ue9uYf"
+    "+OYh+uYi/eck"
+)
+
+
 @lru_cache(maxsize=1)
 def viridis() -> UInt8[np.ndarray, "256 3"]:
     """Return the colour table: read-only, RGB."""
-    from matplotlib import colormaps
-
-    table = np.asarray(colormaps["viridis"](np.arange(N_COLORS), bytes=True)[:, :3], dtype=np.uint8)
-    table.setflags(write=False)
-    return table
+    return np.frombuffer(b64decode(_VIRIDIS), dtype=np.uint8).reshape(N_COLORS, 3)
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,12 @@ from jaxtyping import Complex, Float, Inexact
 from torch import Tensor
 
 
+def fast_length(least: int) -> int:
+    """Return the smallest length from ``least`` up without a prime factor above 5."""
+    odd: list[int] = [3**threes * 5**fives for threes in range(20) for fives in range(14)]
+    return min(part << (-(-least // part) - 1).bit_length() for part in odd)
+
+
 def rfft(values: Float[Tensor, "*row sample"], n: int | None = None) -> Complex[Tensor, "*row bin"]:
     """Return the spectra of real series, padded with zeros to ``n`` samples; same precision."""
     return _with_a_copy(values, lambda rows: torch.fft.rfft(rows, n=n))

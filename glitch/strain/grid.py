@@ -204,16 +204,11 @@ def spline_moments(n: int) -> Matrix:
     They are scaled by step squared over six, and solve ``m[k-1] + 4 m[k] + m[k+1] = e[k-1] - 2 e[k]
     + e[k+1]`` with the second derivative linear across the first two and the last two intervals.
     """
-    from scipy.linalg import solve_banded  # slow to import
-
-    second = np.zeros((n, n))
-    inner = np.arange(1, n - 1)
+    second, bends, inner = np.zeros((n, n)), np.zeros((n, n)), np.arange(1, n - 1)
     second[inner, inner - 1], second[inner, inner], second[inner, inner + 1] = 1, -2, 1
-    bands = np.zeros((5, n))
-    bands[2, 1:-1], bands[1, 2:], bands[3, :-2] = 4, 1, 1
-    bands[2, 0], bands[1, 1], bands[0, 2] = 1, -2, 1
-    bands[2, -1], bands[3, -2], bands[4, -3] = 1, -2, 1
-    return np.asarray(solve_banded((2, 2), bands, second))
+    bends[inner, inner - 1], bends[inner, inner], bends[inner, inner + 1] = 1, 4, 1
+    bends[0, :3] = bends[-1, -3:] = 1, -2, 1
+    return np.asarray(np.linalg.solve(bends, second))
 
 
 def moment_blocks(n_half: int, block: int) -> Matrix:

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 from glitch.errors import StrainError
-from glitch.strain.fourier import irfft, magnitudes, rfft
+from glitch.strain.fourier import fast_length, irfft, magnitudes, rfft
 from glitch.strain.medians import median_energies
 from glitch.strain.windows import hann
 from glitch.views import Preprocessing
@@ -63,7 +62,7 @@ def whitening_plan(
 
     return WhiteningPlan(
         n_samples=n_samples,
-        n_padded=next_fast_len(n_samples + n_half, real=True),
+        n_padded=fast_length(n_samples + n_half),
         n_fft=n_fft,
         n_step=n_fft // 2,
         n_half_filter=n_half,

@@ -42,7 +42,11 @@ def test_every_room_is_shown_in_the_architecture() -> None:
 
 @pytest.mark.parametrize(
     ("module", "slow"),
-    [("worker.main", {"torch"}), ("app.launch.up", {"torch", "sqlalchemy", "numpy", "httpx"})],
+    [
+        ("worker.main", {"torch"}),
+        ("app.launch.up", {"torch", "sqlalchemy", "numpy", "httpx"}),
+        ("app.main", {"scipy", "matplotlib"}),
+    ],
 )
 def test_processes_start_without_what_they_do_not_need(module: str, slow: set[str]) -> None:
     """A worker embeds only where a job says so; the supervisor starts the others first."""

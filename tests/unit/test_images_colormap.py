@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
 
 from glitch.images.colormap import invert, read_colors, viridis
 from glitch.images.grid import shares
@@ -13,6 +14,11 @@ def levels(colours: np.ndarray) -> tuple[np.ndarray, float]:
     words = (pixels.astype(np.uint32) << np.array([0, 8, 16], np.uint32)).sum(axis=2, dtype="u4")
     fraction, distance = invert(pixels, read_colors(words).nearest, np.ones(4, dtype=np.bool_))
     return 256 * fraction[0], distance
+
+
+def test_the_table_is_matplotlibs() -> None:
+    expected = colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
+    np.testing.assert_array_equal(viridis(), expected)
 
 
 def test_every_colour_of_the_table_is_read_as_its_own_level() -> None:
