@@ -29,7 +29,7 @@ class Batch(Model):
     """A batch that was accepted; its job does the work."""
 
     job: UUID
-    state: str = Field(description="Of the job: queued, or running where it was sent before.")
+    state: str = Field(description="State of the job: queued, or running if it was sent before.")
     upload: str = Field(description="SHA-256 under which the file is kept.")
     n_bytes: int
     is_known_upload: bool = Field(description="Whether the same file was kept already.")
@@ -38,7 +38,7 @@ class Batch(Model):
 
 @dataclass(frozen=True)
 class BatchFields:
-    """What is said about a batch."""
+    """Options of a batch."""
 
     merge_window_s: Annotated[
         float, Form(description="Triggers at most this far apart are one glitch, in seconds.")
@@ -56,14 +56,13 @@ class BatchFields:
         ),
     ] = True
     origin: Annotated[
-        str | None,
-        Form(description="upload, simulated, gravityspy or omicron; else inferred from the files."),
+        str | None, Form(description="upload, simulated, gravityspy or omicron; default: inferred.")
     ] = None
     segments: Annotated[
         str,
         Form(
-            description="filter: triggers that data-quality flags exclude are passed over; mark: "
-            "they are stored. Either way glitches are stored with the flags that were active."
+            description="filter: skip triggers that data-quality flags exclude; mark: store them. "
+            "In both cases glitches are stored with their active flags."
         ),
     ] = FILTER
     flags: Annotated[
@@ -99,7 +98,7 @@ def new_batch(
 ) -> Batch:
     """202 with the job that reads, encodes and stores the glitches. Needs the role submitter.
 
-    Sending the same again is cheap: the file is kept once, and known glitches are passed over.
+    Sending a batch again is cheap: the file is stored once, and known glitches are skipped.
     """
     server = runtime.settings.segment_server
     options = stated_options(clean_name(file.filename), segment_server=server, **vars(said))

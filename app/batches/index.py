@@ -211,16 +211,16 @@ class Manifest:
         example = shown(str(first.path or first.gravityspy_id or first.gps_time))
         is_harmless = idle < self._n_rows
         how_many = (
-            f"{idle:,} of its {self._n_rows:,} rows tell of no"
+            f"{idle:,} of its {self._n_rows:,} rows match no"
             if is_harmless
-            else "None of its rows tells of a"
+            else "None of its rows matches a"
         )
         return Refused(
             self._name,
-            f"{how_many} glitch in this batch (the first: {example}). A row is found by the path "
-            "that a picture has within the archive, or by the Gravity Spy id in its name, ten "
+            f"{how_many} glitch in this batch (the first: {example}). A row is matched by the path "
+            "of a picture in the archive, or by the Gravity Spy id in its name, ten "
             "letters and digits as in H1_zIqdhE1nbX_spectrogram_0.5.png."
-            + ("" if is_harmless else " Sent again, a corrected one still counts."),
+            + ("" if is_harmless else " Correct it and send the batch again."),
             is_harmless,
         )
 

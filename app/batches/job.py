@@ -93,7 +93,9 @@ class IngestHandler:
         encodings = encoder.encode([read.upload.views for read in good.values()])
         context.heartbeat()
         if not hold_active(session, checkpoint.id):
-            raise BusyError("Another checkpoint became active meanwhile: this part is done again.")
+            raise BusyError(
+                "Another checkpoint became active meanwhile: this part is processed again."
+            )
         stored = insert_glitches(
             session,
             [

@@ -81,7 +81,7 @@ class Choice:
         if not self._passed_over:
             return None
         parts = [f"{n:,} {why}" for why, n in self._passed_over.most_common()]
-        return "Not asked for: " + ", ".join(parts) + "."
+        return "Not selected: " + ", ".join(parts) + "."
 
     def _why_not(self, facts: Facts) -> str | None:
         wanted = self.wanted
@@ -98,7 +98,7 @@ class Choice:
         if wanted.per_class is not None and (
             self._taken[facts.label, facts.ifo] >= wanted.per_class
         ):
-            return f"beyond the {wanted.per_class:,} asked for of their class and detector"
+            return f"beyond the limit of {wanted.per_class:,} for their class and detector"
         return None
 
 

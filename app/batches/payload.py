@@ -13,13 +13,13 @@ from glitch.files.archives import Member, Refused
 from glitch.tables import Facts
 
 NO_KIND = (
-    "It is of no kind that is read in a batch: pictures (PNG, JPG), views, strain, and tables of "
-    "triggers whose first line names the columns (gps_time,ifo,snr) are."
+    "This kind of file is not read in a batch: send pictures (PNG, JPG), views, strain, or tables "
+    "of triggers whose first line names the columns (gps_time,ifo,snr)."
 )
 STACK_WITHIN = "It holds the views of many glitches: send it alone, not within a folder or archive."
 NO_TRIGGER = (
-    "The batch holds strain, and no trigger says where in it to look: put a table of triggers "
-    "beside it. One glitch alone is uploaded (POST /embed)."
+    "The batch contains strain but no triggers: add a table of triggers. To send a single glitch, "
+    "use POST /embed."
 )
 _DOCUMENT = re.compile(
     r"(\A|[/\\])(README|LICEN[CS]E|COPYING|NOTICE|CITATION|CHANGE(S|LOG)|AUTHORS|Makefile)"

@@ -81,7 +81,7 @@ class BatchPlanner:
     def progress(self) -> str:
         """Progress of the planning, as a sentence."""
         read, found = self._index.n_entries, self._n_found
-        return f"{read:,} members and rows are looked through, {found:,} glitches made into parts."
+        return f"{read:,} members and rows read, {found:,} glitches planned."
 
     def chunks(self) -> Iterator[ChunkPlan]:
         """Yield the chunks of the batch.
@@ -110,7 +110,7 @@ class BatchPlanner:
             raise FormatError(payload.NO_TRIGGER)
         if not count:
             raise FormatError(
-                "The batch holds no glitch: send spectrograms in Gravity Spy's naming, views of "
+                "The batch contains no glitch: send spectrograms in Gravity Spy's naming, views of "
                 "many glitches, or a table of triggers."
             )
 
@@ -133,9 +133,9 @@ class BatchPlanner:
             yield from self._triggers()
         else:
             raise FormatError(
-                f"{shown(self._options.name)} is no batch that is read here: send a tar or zip, "
+                f"{shown(self._options.name)} is not a supported batch: send a tar or zip, "
                 "HDF5 or npz of many views, or a table of triggers that names its columns (CSV, "
-                "ECSV, LIGO_LW, HDF5, ROOT). One glitch alone is uploaded (POST /embed)."
+                "ECSV, LIGO_LW, HDF5, ROOT). To send a single glitch, use POST /embed."
             )
 
     # --- views of many glitches in one file -------------------------------------------------------
@@ -143,8 +143,8 @@ class BatchPlanner:
     def _stack(self, path: Path, unpacked: str | None) -> Iterator[ChunkPlan]:
         if self._options.manifest is not None:
             raise FormatError(
-                "A manifest tells of the members of an archive: put the columns into the file of "
-                "views itself, as arrays of one value a glitch."
+                "A manifest describes the members of an archive: put the columns into the file of "
+                "views itself, as arrays with one value per glitch."
             )
         stack = open_stack_file(path, self._options.name)
         if stack.count > MOST_ENTRIES:  # a small HDF5 file can declare any number
@@ -315,7 +315,7 @@ class BatchPlanner:
             return
         rest = self._choice.passed_over
         if not self._choice.n_taken:
-            raise FormatError(f"Nothing of {shown(self._options.name)} is loaded. {rest or ''}")
+            raise FormatError(f"No glitch of {shown(self._options.name)} is loaded. {rest or ''}")
         if rest is not None:
             self._refuse("(the rest of the archive)", rest, is_harmless=True)
 

@@ -30,8 +30,8 @@ def flags_named(text: str | None) -> tuple[str, ...]:
     for name in names:
         if not _NAME.fullmatch(name) or len(name) > LONGEST_FLAG:
             raise InvalidRequestError(
-                f"{name[:60]!r} is no data-quality flag: give detector, name and version, such as "
-                "H1:DMT-ANALYSIS_READY:1.",
+                f"{name[:60]!r} is not a data-quality flag: give detector, name and version, such "
+                "as H1:DMT-ANALYSIS_READY:1.",
                 field="flags",
             )
     if len(names) > MOST_NAMED:
@@ -60,8 +60,8 @@ class SegmentDatabase:
             is_bad = bool(said.get("metadata", {}).get("active_indicates_ifo_badness", False))
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise NotReadyError(
-                f"{self._url} does not answer as a segment database does: see that "
-                "GLITCH_SEGMENT_SERVER is right."
+                f"{self._url} does not respond like a segment database: check "
+                "GLITCH_SEGMENT_SERVER."
             ) from error
         return segments_of(name, spans, is_good=not is_bad)
 
@@ -85,8 +85,8 @@ class SegmentDatabase:
             )
         except AnswerTooLongError:
             raise TooLargeError(
-                f"The segment database's answer has over {_MOST_BYTES:,} bytes: send triggers of a "
-                "shorter time."
+                f"The segment database's response has over {_MOST_BYTES:,} bytes: send triggers of "
+                "a shorter time."
             ) from None
         except UNREACHED as error:
             raise self._unreachable(name, type(error).__name__) from error
@@ -100,8 +100,8 @@ class SegmentDatabase:
 
     def _unreachable(self, name: str, why: str) -> NotReadyError:
         return NotReadyError(
-            f"The segment database at {self._url} cannot be asked for {name} ({why}): retry once "
-            "it answers."
+            f"The segment database at {self._url} cannot be queried for {name} ({why}): retry once "
+            "it responds."
         )
 
 

@@ -85,7 +85,7 @@ def _picture(archive: BufferedIOBase, picture: Pictured) -> Picture:
     data = read_member(archive, member)
     if not is_image(data[:64]):
         raise FormatError(
-            f"{shown(member.name)} is no PNG or JPG, whatever its name says: pack it again."
+            f"{shown(member.name)} is not a PNG or JPG, despite its name: pack it again."
         )
     return member.name, data, _window(member.name, picture.window_s)
 
@@ -108,7 +108,7 @@ def _of_pictures(
         upload = parse_upload(
             files, details, preprocessing=preprocessing, strain_to_views=_no_strain
         )
-    note = None if not repeated else f"{repeated} of its pictures came twice and count once."
+    note = None if not repeated else f"{repeated} of its pictures came twice and counted once."
     return _found(upload, facts, note)
 
 
@@ -126,8 +126,8 @@ def read_fetched(
             ]
             if not found:
                 raise FormatError(
-                    "Its row names no picture (url1 to url4), and a table holds none: load it "
-                    "with --strain, which takes its views from strain at its time."
+                    "Its row names no picture (url1 to url4): load the table with --strain, which "
+                    "makes the views from strain."
                 )
             return _of_pictures(found, glitch.facts.of_glitch(), preprocessing, None)
 
@@ -210,8 +210,8 @@ class StrainRoots:
     def _remote_files(self, ifo: str, gps_time: Decimal) -> tuple[list[StrainFile], str | None]:
         if not self.remote:
             raise FormatError(
-                "The strain was to come from a frame server or GWOSC, which GLITCH_DATAFIND_URL "
-                "and GLITCH_GWOSC_URL do not name any more: send the batch again with its strain."
+                "This trigger needs strain from a frame server or GWOSC, but GLITCH_DATAFIND_URL "
+                "and GLITCH_GWOSC_URL are no longer set: send the batch again with its strain."
             )
         reasons: list[str] = []
         for source in self.remote:
@@ -230,9 +230,9 @@ class StrainRoots:
             if is_readable(found):
                 return found
             raise FormatError(
-                f"The strain file {path} cannot be read, which the server's strain folder, a cache "
-                "file or the frame server names: ask the operator to correct that, or send the "
-                "strain with the table."
+                f"The strain file {path}, which the server's strain folder, a cache file or the "
+                "frame server lists, cannot be read: ask the operator to correct that, or send "
+                "the strain with the table."
             )
         found = self.uploaded / path
         if found.resolve().is_relative_to(self.uploaded.resolve()) and found.is_file():
@@ -340,9 +340,7 @@ def _each(
         except (GlitchError, ServiceError) as error:
             found = str(error)
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
-            found = (
-                f"It cannot be read ({type(error).__name__}): send it in one of the known forms."
-            )
+            found = f"It cannot be read ({type(error).__name__}): send it in a supported format."
         yield position, glitch, found
 
 

@@ -60,7 +60,7 @@ class DataFind:
         if frame_type is None:
             known = ", ".join(sorted(self._types)) or "no detector"
             raise StrainError(
-                f"There is no type of frames of {ifo} (there are of {known}): ask the operator to "
+                f"No frame type is set for {ifo} (set for: {known}): ask the operator to "
                 "add it to GLITCH_FRAME_TYPES."
             )
         index = StrainIndex()
@@ -77,8 +77,8 @@ class DataFind:
         """A file that ``files`` returned; StrainError if it is not on this machine."""
         if not Path(path).is_file():
             raise StrainError(
-                f"The frame server says that {name} lies at {path}, which this machine does not "
-                "have: tell the operator to mount it."
+                f"The frame server says that {name} is at {path}, which does not exist on this "
+                "machine: ask the operator to mount it."
             )
         return StrainFile(Path(path), name)
 
@@ -101,13 +101,12 @@ class DataFind:
         # JSON errors are errors of requests too, so catch them first.
         except (ValueError, KeyError, TypeError) as error:
             raise NotReadyError(
-                f"{self._url} does not answer as GWDataFind does: see that GLITCH_DATAFIND_URL is "
-                "right."
+                f"{self._url} does not respond like a GWDataFind server: check GLITCH_DATAFIND_URL."
             ) from error
         except (RequestException, OSError) as error:
             raise NotReadyError(
                 f"The frame server at {self._url} cannot be reached ({type(error).__name__}): "
-                "retry once it answers."
+                "retry once it responds."
             ) from error
         return urls
 
@@ -185,12 +184,12 @@ class OpenData:
             raise self._unreachable(error) from error
         except (ValueError, KeyError, TypeError) as error:
             raise NotReadyError(
-                f"{self._url} does not answer as GWOSC does: see that GLITCH_GWOSC_URL is right."
+                f"{self._url} does not respond like GWOSC: check GLITCH_GWOSC_URL."
             ) from error
         for url in urls:
             if urlsplit(url).hostname != urlsplit(self._url).hostname:
                 raise NotReadyError(
-                    f"{self._url} names strain on another host, which is not fetched: tell the "
+                    f"{self._url} lists strain on another host, which is not fetched: tell the "
                     "operator."
                 )
         return urls
@@ -198,7 +197,9 @@ class OpenData:
     def _fetch(self, url: str) -> None:
         name = urlsplit(url).path.rpartition("/")[2]
         if not _NAME.fullmatch(name):
-            raise FormatError(f"GWOSC names a file {name[:80]!r}, which is of no known kind.")
+            raise FormatError(
+                f"GWOSC names a file {name[:80]!r}, which is not a known kind of file."
+            )
         if (self._folder / name).is_file():
             return
         handle, part = tempfile.mkstemp(prefix=".arriving-", dir=self._folder)
@@ -264,25 +265,25 @@ class PictureHost:
         found = urlsplit(url)
         if (found.scheme, found.netloc) != (self._address.scheme, self._address.netloc):
             raise FormatError(
-                f"The table names a picture on {(found.netloc or url)[:80]}, and only those on "
-                f"{self._address.netloc} are fetched: give --picture-host if that is right."
+                f"The table names a picture on {(found.netloc or url)[:80]}, but pictures are "
+                f"fetched only from {self._address.netloc}: give --picture-host if that is right."
             )
         try:
             answer = self._fetcher.get(url, MOST_PICTURE_BYTES)
         except AnswerTooLongError:
             raise TooLargeError(
-                f"{url} has over {MOST_PICTURE_BYTES:,} bytes, as no spectrogram has."
+                f"{url} has over {MOST_PICTURE_BYTES:,} bytes, more than any spectrogram."
             ) from None
         except UNREACHED as error:
             raise self._unreachable(type(error).__name__) from error
         if is_temporary_failure(answer.status_code):
             raise self._unreachable(f"it answers {answer.status_code}")
         if not answer.is_success:
-            raise FormatError(f"Its picture is not there ({url} answers {answer.status_code}).")
+            raise FormatError(f"Its picture does not exist ({url} returned {answer.status_code}).")
         return answer.content
 
     def _unreachable(self, why: str) -> NotReadyError:
         return NotReadyError(
-            f"{self._address.netloc} cannot be asked for pictures ({why}): retry once it can; what "
-            "is stored stays."
+            f"{self._address.netloc} cannot be reached for pictures ({why}): retry later; stored "
+            "glitches are kept."
         )

@@ -80,7 +80,7 @@ def check_kept(data_dir: Path, *digests: str | None) -> None:
     folder = data_dir / FOLDER / "uploads"
     storage = storage_of(data_dir)
     if not all(storage.holds(folder / digest) for digest in digests if digest is not None):
-        raise BusyError("The file was removed as it came: send the batch again.")
+        raise BusyError("The file was removed by a cleanup: send the batch again.")
 
 
 def work_folder(data_dir: Path, job_id: UUID) -> Path:

@@ -174,7 +174,7 @@ class StrainIndex:
                 continue
             if _IS_NO_UTF8.search(place.path):  # PostgreSQL cannot store it
                 _log.warning(
-                    "the path of a strain file is no UTF-8", extra={"file": ascii(place.path)}
+                    "the path of a strain file is not UTF-8", extra={"file": ascii(place.path)}
                 )
                 continue
             count += 1
@@ -221,7 +221,7 @@ class StrainIndex:
             files.append(max(after, key=lambda one: (_kind(one) == _kind(best), one[1])))
         start, end = files[0][0], files[-1][1]
         is_whole = start <= gps_time - _REACH_S and end >= gps_time + _REACH_S
-        gap = None if is_whole else f"No strain of {ifo} abuts on {start:f} to {end:f}."
+        gap = None if is_whole else f"No other strain of {ifo} is adjacent to {start:f} to {end:f}."
         others = self._others(ifo, gps_time, files) if _is_own(best) else ()
         return StrainFiles(tuple(place for _, _, place in files), gap, others)
 
@@ -269,6 +269,6 @@ class StrainIndex:
         candidates = [*self._latest[ifo][max(after - 1, 0) : after], *spans[after : after + 1]]
         nearest = min(candidates, key=lambda span: max(span[0] - gps_time, gps_time - span[1]))
         return (
-            f"GPS time {gps_time} lies outside the strain of {ifo}: the nearest stretch is "
-            f"{nearest[0]:f} to {nearest[1]:f}. Add the file that holds it."
+            f"GPS time {gps_time} is outside the strain of {ifo}: the nearest stretch is "
+            f"{nearest[0]:f} to {nearest[1]:f}. Add the file that contains it."
         )

@@ -86,8 +86,8 @@ def read_table(path: Path, name: str) -> Iterator[TableRow]:
         raise FormatError(f"{name} {NOT_TRIGGERS}")
     if are_rounded(times):
         raise FormatError(
-            f"{name}: its times are all multiples of 64 s, as floats of 32 bits hold GPS times: "
-            "write them as float64, with all digits."
+            f"{name}: its times are all multiples of 64 s, the precision of 32-bit floats: write "
+            "them as float64, with all digits."
         )
     yield from chain(first, rows)
 
@@ -95,9 +95,8 @@ def read_table(path: Path, name: str) -> Iterator[TableRow]:
 def _refuse_segments(columns: Sequence[str], name: str) -> None:
     if may_be_segments(columns):
         raise FormatError(
-            f"{name} tells where something starts and ends and nothing else: of data-quality "
-            "segments send lines of start, end and length in s, without names; of triggers give "
-            "gps_time or snr as well."
+            f"{name} has only starts and ends: send data-quality segments as lines of start, end "
+            "and length in s, without names of columns; for triggers add gps_time or snr."
         )
 
 
@@ -106,8 +105,8 @@ def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
     table = triggers.table
     if table.count > path.stat().st_size:  # a small HDF5 file can declare any number
         raise TooLargeError(
-            f"{name} declares {table.count:,} rows, more than a file of its size holds: write its "
-            "rows alone, without reserving room for others."
+            f"{name} declares {table.count:,} rows, more than a file of its size can contain: "
+            "write only its rows, without reserved space."
         )
     _refuse_segments(table.columns, name)
     ifo = table.ifo or detector_of_channel(table.channel) or detector_of_file_name(name)

@@ -181,7 +181,7 @@ def _result(answer: Any, name: str) -> Any:
         return answer["result"]
     if "unforeseen" in answer:
         _log.warning(
-            "a reader stumbled over a file",
+            "a reader failed unexpectedly on a file",
             extra={"file_name": name, "trace": answer["unforeseen"]},
         )
     raise error_of(answer)

@@ -138,7 +138,7 @@ def parse_time_range(start: str, end: str, run: str, errors: list[str]) -> TimeR
             ends.append(None)
     typed = ends[0], ends[1]
     if _is_turned(typed):
-        errors.append("The range of the time ends before it begins: exchange the two values.")
+        errors.append("The range of the time ends before it begins: swap the two values.")
     elif run and run not in ERAS:
         errors.append(f"“{run[:20]}” is no observing run: choose {', '.join(ERAS)}.")
     elif run:

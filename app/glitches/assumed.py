@@ -13,11 +13,11 @@ def assumption(assumed: Sequence[str]) -> str | None:
     """Sentence on the assumptions about strain or pictures; None if there are none."""
     if START in assumed:
         return (
-            "Assumed, as the file does not say when it starts: its middle is at the GPS time, or "
-            "at that of the one event that it names. If that is wrong, save it with the "
-            "GPS time of its first sample."
+            "The file does not state its start time, so its middle was assumed to be at the GPS "
+            "time, or at the time of the only event that it names. If that is wrong, save it with "
+            "the GPS time of its first sample."
         )
     scales = [_OF_PICTURES[field] for field in assumed]
     if not scales:
         return None
-    return f"Assumed, as no labels in the picture say so: {' and '.join(scales)}."
+    return f"Assumed, because the picture has no labels that state it: {' and '.join(scales)}."

@@ -99,7 +99,7 @@ def embed_upload(
     glitch, is_new = None, False
     if store:
         if not hold_active(session, checkpoint.id):
-            raise BusyError("Another model became active this moment: send it again.")
+            raise BusyError("Another model has just become active: send the file again.")
         stored = insert_glitch(
             session,
             views=upload.views,

@@ -191,8 +191,8 @@ def _check(
 ) -> None:
     if views.preprocessing.digest() != checkpoint.preprocessing_digest:
         raise InvalidRequestError(
-            f"The views were made by another recipe than checkpoint {checkpoint.name} was trained "
-            "on: make them with the recipe in its manifest."
+            f"These views have other preprocessing than checkpoint {checkpoint.name}: make them "
+            "with the preprocessing in its manifest."
         )
     for vector in (encoding.mean, encoding.log_variance):
         if vector.shape != (checkpoint.latent_size,) or not np.isfinite(vector).all():

@@ -65,7 +65,7 @@ def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> r
     _lock_glitches(session, [label.glitch_id])
     if not _revoke(session, Label.id == label_id, principal.name):
         by = _get(session, label_id).revoked_by
-        raise ConflictError(f"Label {label_id} was revoked before, by {by}.")
+        raise ConflictError(f"Label {label_id} was already revoked by {by}.")
     _set_current(session, [label.glitch_id])
     details = {"glitch": str(label.glitch_id), "label": label.label}
     record_event(session, principal.name, "revoke", "label", label_id, **details)

@@ -186,7 +186,7 @@ def check_vector(
             f"{latent_size} dimensions: encode with the checkpoint that is searched."
         )
     if not np.isfinite(query).all():
-        raise InvalidRequestError("The vector holds values that are not finite.")
+        raise InvalidRequestError("The vector contains values that are not finite.")
     return query
 
 

@@ -29,7 +29,7 @@ class Links(Model):
 
 
 class GlitchSummary(Model):
-    """A glitch in the answer of `POST /embed`. Unknown values are null."""
+    """A glitch in the response of `POST /embed`. Unknown values are null."""
 
     id: UUID | None = Field(description="Null if nothing was stored.")
     gravityspy_id: str | None
@@ -42,8 +42,8 @@ class GlitchSummary(Model):
         description="GPS time at the centre of the views; null for pictures."
     )
     centring: str | None = Field(
-        description="Where the views are centred, in words, where the loudest tile lies more than "
-        "10 ms from gps_time."
+        description="Sentence on the centre of the views, if the loudest tile is more than 10 ms "
+        "from gps_time."
     )
     snr: float | None
     peak_frequency: float | None = Field(description="Hz")
@@ -65,7 +65,7 @@ class Glitch(GlitchSummary):
     bandwidth: float | None = Field(description="Hz")
     q: float | None
     data_quality: list[str] = Field(
-        description="Data-quality flags that were active then, of those that batches gave."
+        description="Active data-quality flags, of the flags that batches provided."
     )
     created_at: datetime
 
@@ -87,7 +87,7 @@ class Embedding(Model):
 
 
 class Novelty(Model):
-    """How novel a glitch is. Not judged is its own answer, never "not novel"."""
+    """Novelty of a glitch. Not judged is a separate result, and never means "not novel"."""
 
     score: float | None = Field(description="Distance to known glitches; higher is more novel.")
     p_value: float | None = Field(description="Conformal p-value; lower is more novel.")
@@ -107,21 +107,21 @@ class Neighbour(Model):
     gps_time: str | None
     label: str | None
     origin: str
-    distance: float = Field(description="Euclidean, in the latent space; lower is more alike.")
+    distance: float = Field(description="Euclidean, in the latent space; lower is more similar.")
     links: Links
 
 
 class EmbedAnswer(Model):
-    """The answer of `POST /embed` and `POST /neighbours`."""
+    """The response of `POST /embed` and `POST /neighbours`."""
 
     glitch: GlitchSummary
     embedding: Embedding
     novelty: Novelty
     neighbours: list[Neighbour] = Field(description="By ascending distance.")
     assumed: list[str] = Field(
-        description="Of pictures: energy_max (25.5) and frequency_range (10 to 2048 Hz), where "
-        "neither the request nor labels in the picture say so. Of strain: gps_start (its middle "
-        "is at the GPS time), where the file does not say when it starts."
+        description="Pictures: energy_max (25.5) and frequency_range (10 to 2048 Hz), if neither "
+        "the request nor labels in the picture state them. Strain: gps_start (its middle is at "
+        "the GPS time), if the file does not state its start."
     )
 
 

@@ -126,7 +126,7 @@ def check_filters(filters: GlitchFilters) -> None:
         if len(names) > MOST_NAMES:
             raise InvalidRequestError(f"A filter takes at most {MOST_NAMES} names.")
         if any("\0" in name for name in names):
-            raise InvalidRequestError("A name holds a NUL character: leave it out.")
+            raise InvalidRequestError("A name contains a NUL character: remove it.")
     ranges = (
         ("gps_start", filters.gps_start, "gps_end", filters.gps_end),
         ("snr_min", filters.snr_min, "snr_max", filters.snr_max),

@@ -106,7 +106,7 @@ def get_view(session: Session, glitch_id: UUID, duration_s: float) -> ViewRecord
     if view is None:
         present = ", ".join(f"{known:g}" for known in get_glitch(session, glitch_id).views)
         raise NotFoundError(
-            f"Glitch {glitch_id} has no view of {duration_s:g} s: it has those of {present} s."
+            f"Glitch {glitch_id} has no view of {duration_s:g} s: it has views of {present} s."
         )
     return view_record(view)
 
@@ -169,9 +169,7 @@ def _read_cursor(cursor: str, filters: GlitchFilters) -> tuple[int, UUID]:
     except (UnicodeEncodeError, binascii.Error):
         raw = b""
     if len(raw) != 25 or raw[0] not in {_AFTER, _BEFORE}:
-        raise InvalidRequestError(
-            "The cursor is damaged, which says where a page begins: start from the first page."
-        )
+        raise InvalidRequestError("The cursor is damaged: start from the first page.")
     if raw[17:] != _fingerprint(filters):
         raise InvalidRequestError(
             "The cursor belongs to other filters: keep them from page to page, or start from the "
@@ -208,7 +206,9 @@ def list_sorted(
     check_limit(limit, LARGEST_PAGE)
     check_filters(filters)
     if by not in SORTS:
-        raise InvalidRequestError(f"There is no order by {by[:40]!r}: choose {', '.join(SORTS)}.")
+        raise InvalidRequestError(
+            f"Glitches cannot be sorted by {by[:40]!r}: choose {', '.join(SORTS)}."
+        )
     column = SORTS[by]
     under_active = and_(
         Embedding.glitch_id == Glitch.id, Embedding.checkpoint_id == active_checkpoint(session).id

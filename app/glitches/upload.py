@@ -97,7 +97,7 @@ class UploadFields:
         channel = (self.channel or "").strip() or None
         if channel is not None and not _CHANNEL.fullmatch(channel):
             raise InvalidRequestError(
-                f"channel {_shown(channel)} is no channel name: give one such as "
+                f"channel {_shown(channel)} is not a channel name: give one such as "
                 "H1:GDS-CALIB_STRAIN.",
                 field="channel",
             )
@@ -140,7 +140,7 @@ def parse_gps_time(text: str | None) -> Decimal | None:
     text = text.strip()
     if not _GPS_TIME.fullmatch(text) or not 0 < Decimal(text) <= LATEST_GPS_TIME:
         raise InvalidRequestError(
-            f"gps_time {_shown(text)} is no GPS time: give seconds since 6 January 1980, up to "
+            f"gps_time {_shown(text)} is not a GPS time: give seconds since 6 January 1980, up to "
             f"{LATEST_GPS_TIME:f}, as a plain decimal number with at most nine decimals, such as "
             "1126259462.4.",
             field="gps_time",
@@ -154,7 +154,7 @@ def parse_ifo(text: str | None) -> str | None:
         return None
     if parse_detector(text) is None:
         raise InvalidRequestError(
-            f"ifo {_shown(text)} is no detector known here: give one of {', '.join(DETECTORS)}.",
+            f"ifo {_shown(text)} is not a known detector: give one of {', '.join(DETECTORS)}.",
             field="ifo",
         )
     return parse_detector(text)
@@ -175,7 +175,8 @@ def parse_scales(energy_max: float | None, frequency_range: str | None) -> Scale
     match = _RANGE.fullmatch(text)
     if match is None:
         raise InvalidRequestError(
-            f"frequency_range {_shown(text)} is no range: give two frequencies in Hz, as 10,4096.",
+            f"frequency_range {_shown(text)} is not a range: give two frequencies in Hz, as "
+            "10,4096.",
             field="frequency_range",
         )
     return Scales((float(match[1]), float(match[2])), energy_max)
@@ -229,7 +230,7 @@ def parse_upload(
     kind = kinds.pop()
     if kind != _PICTURE and len(files) > 1:
         raise InvalidRequestError(
-            f"Send one {kind} a request: several files are for pictures of one glitch."
+            f"Send one {kind} per request: only pictures of one glitch can be sent together."
         )
     if kind == _STRAIN:
         return _from_strain(files[0], read[0][1].strain, details, preprocessing, strain_to_views)
@@ -270,7 +271,7 @@ def _read(
     except FormatError as error:
         raise UnsupportedFileError(str(error)) from None
     raise UnsupportedFileError(
-        f"{file.name} is of no kind that is read here: send strain (HDF5, GWF, CSV, text, npy, "
+        f"{file.name} has no supported format: send strain (HDF5, GWF, CSV, text, npy, "
         "npz), an omega scan (PNG, JPG), or an array of views (npy, npz, HDF5). An "
         f"archive or a table of triggers is sent as a batch. {found.reason}".rstrip()
     )
@@ -307,7 +308,7 @@ def _from_strain(
 def _from_array(views: Views | None, details: UploadDetails) -> ParsedUpload:
     if details.view_durations_s or views is None:
         raise InvalidRequestError(
-            "view_duration_s is for pictures; an array names its windows itself. Leave it out.",
+            "view_duration_s is for pictures; an array states its windows. Leave it out.",
             field="view_duration_s",
         )
     return ParsedUpload(
@@ -330,8 +331,8 @@ def _from_pictures(
     for index, file in enumerate(files):
         if file.path.stat().st_size > MOST_PICTURE_BYTES:
             raise TooLargeError(
-                f"{file.name} has over {MOST_PICTURE_BYTES / 1e6:g} MB, too much for an omega "
-                "scan: send the picture as Gravity Spy publishes it."
+                f"{file.name} has over {MOST_PICTURE_BYTES / 1e6:g} MB, which is too large for an "
+                "omega scan: send the picture as Gravity Spy publishes it."
             )
         try:
             picture = read_spectrogram(

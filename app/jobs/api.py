@@ -62,7 +62,7 @@ def cancel(session: SessionDep, principal: Submitter, job_id: UUID) -> job_schem
 
 @router.post("/{job_id}/retry", summary="Retry failed parts of a job")
 def retry(session: SessionDep, principal: Submitter, job_id: UUID) -> job_schemas.Job:
-    """Only what failed, or what a cancelled job did not do."""
+    """Only failed parts, or parts that a cancelled job did not finish."""
     return job_schemas.job(retry_job(session, job_id, principal))
 
 
@@ -79,9 +79,9 @@ def events(
     job_id: UUID,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
-    """Server-sent events: `progress` (the job, whenever it changed) and `event` (what happened).
+    """Server-sent events: `progress` (the job after each change) and `event` (its history).
 
-    The stream ends with the job. A client that comes back with `Last-Event-ID` misses nothing.
+    The stream ends with the job. A client that reconnects with `Last-Event-ID` misses nothing.
     """
     get_job(session, job_id)
     return event_stream(request, _messages(request, job_id, last_event_id))

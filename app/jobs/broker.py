@@ -48,7 +48,7 @@ def check_redis_url(redis_url: str) -> str:
     """
     if urlsplit(redis_url).scheme not in _SCHEMES:
         raise BrokerUrlError(
-            "REDIS_URL is no Redis address: give one like redis://:password@host:6379/0 or "
+            "REDIS_URL is not a Redis address: give one like redis://:password@host:6379/0 or "
             "unix:///run/redis/redis.sock."
         )
     return redis_url

@@ -50,7 +50,7 @@ def finalise(session: Session, job_id: UUID) -> str | None:
     if job.is_cancel_requested:
         _free_expired(session, job_id)
         if not _exists(session, job_id, JobChunk.state == "running"):
-            end_job(session, job, "cancelled", "What was done before stays.")
+            end_job(session, job, "cancelled", "Results stored before are kept.")
     elif not _exists(
         session, job_id, JobChunk.phase < Phase.FINISH, JobChunk.state.in_(OPEN_STATES)
     ):
@@ -61,7 +61,7 @@ def finalise(session: Session, job_id: UUID) -> str | None:
             .limit(1)
         )
         if broken is not None:
-            end_job(session, job, "failed", broken.detail or "A part of it failed.")
+            end_job(session, job, "failed", broken.detail or "A part of the job failed.")
     session.flush()
     return job.state
 

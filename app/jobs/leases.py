@@ -200,7 +200,7 @@ def _fail_expired(session: Session, job_id: UUID) -> None:
         _fail_for_good(
             session,
             row,
-            f"Its worker ended without a word {row.attempts} times: see the workers' logs; too "
+            f"Its worker ended unexpectedly {row.attempts} times: see the workers' logs; too "
             "little memory is the usual cause.",
         )
 

@@ -158,7 +158,7 @@ def _check(chunk: Chunk, result: ChunkResult) -> Counter[str]:
     if chunk.items and set(positions) != expected:
         raise HandlerMistakeError(
             f"{len(expected - set(positions))} items were not reported, and "
-            f"{len(set(positions) - expected)} that were not asked for were."
+            f"{len(set(positions) - expected)} unknown items were."
         )
     for item in result.items:
         if item.state not in ITEM_STATES[1:] or not 0 <= item.position < chunk.units:

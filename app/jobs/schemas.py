@@ -76,7 +76,7 @@ class Job(Model):
     progress: JobProgress
     parameters: dict[str, Any]
     result: dict[str, Any] | None
-    made: Made | None = Field(description="Null as long as there is nothing, or if it was removed.")
+    made: Made | None = Field(description="Null if there is no result yet, or if it was removed.")
     author: str
     detail: str | None = Field(description="Why it failed, or what was left out.")
     created_at: datetime

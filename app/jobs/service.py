@@ -50,7 +50,7 @@ def create_job(
             select(Job).where(Job.kind == kind, Job.key == key, Job.state.in_(OPEN_STATES))
         )
         if existing is None:  # it ended in the meantime
-            raise ConflictError("A job like this one just ended: ask again.")
+            raise ConflictError("An identical job has just ended: send the request again.")
         return to_record(existing)
     for phase in (Phase.PLAN, Phase.FINISH):
         session.add(JobChunk(job_id=made.id, phase=phase, ordinal=0, payload={}))
@@ -205,7 +205,7 @@ def retry_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord
         select(JobEvent.id).where(JobEvent.job_id == job.id, JobEvent.name == INPUTS_REMOVED)
     ):
         raise ConflictError(
-            "The files of this job are kept no more: send the batch again. Glitches that it "
+            "The files of this job are no longer kept: send the batch again. Glitches that it "
             "stored are recognised."
         )
     if job.key is not None and session.scalar(
@@ -213,7 +213,7 @@ def retry_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord
             Job.kind == job.kind, Job.key == job.key, Job.state.in_(OPEN_STATES), Job.id != job.id
         )
     ):
-        raise ConflictError("A newer job does the same already: watch that one.")
+        raise ConflictError("A newer job is doing the same already: follow that one.")
     session.execute(
         update(JobItem)
         .where(JobItem.job_id == job.id, JobItem.state == "failed")

@@ -158,7 +158,7 @@ class Batcher(Generic[_Item, _Answer]):
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
                 return
-            _log.warning("a batch failed and is worked off one by one", exc_info=error)
+            _log.warning("a batch failed, and its items are processed one by one", exc_info=error)
             for entry in batch:
                 self._answer([entry])
             return

@@ -55,7 +55,9 @@ def find_checkpoint_named(session: Session, name: str) -> CheckpointRecord:
         raise NotFoundError(f"There is no checkpoint {name[:80]!r}: see the list of checkpoints.")
     if len(found) > 1:
         digests = ", ".join(one.digest[:12] for one in found)
-        raise ConflictError(f"Several checkpoints are called so: give one's digest ({digests}).")
+        raise ConflictError(
+            f"Several checkpoints have this name: give the digest of one ({digests})."
+        )
     return found[0]
 
 
@@ -79,8 +81,8 @@ def switch_checkpoint(
         return _switch(session, target, author), None
     if target.preprocessing_digest != checkpoints.active_checkpoint(session).preprocessing_digest:
         raise ConflictError(
-            f"Checkpoint {target.name} takes views made by another recipe than those stored, so "
-            "the catalogue cannot be embedded with it: start another catalogue for it."
+            f"Checkpoint {target.name} uses other preprocessing than the stored views, so the "
+            "catalogue cannot be embedded with it: start another catalogue for it."
         )
     parameters = {"checkpoint_id": target.id, "checkpoint": target.name, "digest": target.digest}
     return target, create_job(session, KIND, parameters, author, key=str(target.id))

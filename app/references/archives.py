@@ -44,7 +44,7 @@ class Archive:
         names = [f"{ifo}_{run}.csv" for ifo in ifos for run in runs]
         if not names:
             raise InvalidRequestError(
-                f"{self.name} is published as one table a detector and observing run: give --ifo "
+                f"{self.name} is published as one table per detector and observing run: give --ifo "
                 "and --run, for example --ifo L1 --run O3a."
             )
         return names
@@ -57,7 +57,7 @@ ARCHIVES = (
         record=1476551,
         source="Gravity Spy training set",
         licence="CC-BY 4.0",
-        size="5.5 GB of pictures in four windows, 5.4 MB of facts",
+        size="5.5 GB of pictures in four windows, 5.4 MB of metadata",
         has_pictures=True,
     ),
     Archive(
@@ -101,9 +101,9 @@ def published_files(archive: Archive, zenodo: str = ZENODO) -> dict[str, Publish
         return {one.name: one for one in map(_file, said["files"])}
     except (*UNREACHED, ValueError, KeyError, TypeError) as error:
         raise NotReadyError(
-            f"{urlsplit(zenodo).netloc or zenodo} does not say what {archive.name} holds "
-            f"({type(error).__name__}): see that this machine reaches it, or download the archive "
-            "elsewhere and give it with --file."
+            f"{urlsplit(zenodo).netloc or zenodo} does not list the files of {archive.name} "
+            f"({type(error).__name__}): check that this machine can reach it, or download the "
+            "archive elsewhere and give it with --file."
         ) from error
 
 

@@ -66,7 +66,9 @@ def fetch_piece(
     def begin(answer: httpx.Response) -> Taker:
         said = answer.headers.get("content-range", "")
         if end is not None and not said.startswith(f"bytes {start}-{end - 1}/"):
-            raise _broken(file, f"asked for a piece, it sends {said or 'something else'}")
+            raise _broken(
+                file, f"it sent {said or 'something else'} instead of the requested range"
+            )
         return take
 
     def take(piece: bytes) -> bool:
@@ -76,8 +78,8 @@ def fetch_piece(
         if end is None and at > most:
             os.ftruncate(handle, 0)
             raise InvalidRequestError(
-                f"{file.name} does not end after {most:,} bytes, its stated length or half "
-                "of what is free in the data directory: nothing of it is kept."
+                f"{file.name} is longer than {most:,} bytes, its stated length or half of the free "
+                "space in the data directory: it is not kept."
             )
         return at != end
 
@@ -94,7 +96,7 @@ def digest_of(path: Path, file: PublishedFile, heartbeat: Callable[[], None]) ->
     """Hex SHA-256 of the downloaded file; FormatError if it differs from the published checksum."""
     algorithm, _, wanted = (file.checksum or "").partition(":")
     if wanted and algorithm not in hashlib.algorithms_guaranteed:
-        raise FormatError(f"The checksum {file.checksum} is of no known kind: give sha256:… .")
+        raise FormatError(f"The checksum {file.checksum} has an unknown algorithm: give sha256:… .")
     digest = hashlib.sha256()
     other = hashlib.new(algorithm, usedforsecurity=False) if wanted else None
     with path.open("rb") as arrived:
@@ -106,14 +108,14 @@ def digest_of(path: Path, file: PublishedFile, heartbeat: Callable[[], None]) ->
     length = path.stat().st_size
     if file.size is not None and length != file.size:
         raise FormatError(
-            f"{file.name} arrived with {length:,} bytes, and its publisher states {file.size:,}: "
-            "nothing of it is used. Start the command again."
+            f"{file.name} arrived with {length:,} bytes, but its publisher states {file.size:,}: "
+            "it is not used. Start the command again."
         )
     if other is not None and other.hexdigest() != wanted.lower():
         raise FormatError(
-            f"{file.name} arrived with the checksum {algorithm}:{other.hexdigest()}, and "
-            f"{algorithm}:{wanted} is stated: nothing of it is used. Start the command again; if "
-            "it stays so, the archive was changed."
+            f"{file.name} arrived with the checksum {algorithm}:{other.hexdigest()}, but "
+            f"{algorithm}:{wanted} is stated: it is not used. Start the command again; if this "
+            "happens again, the archive was changed."
         )
     return digest.hexdigest()
 
@@ -142,15 +144,15 @@ def _check(answer: httpx.Response, file: PublishedFile) -> None:
         raise _broken(file, f"it answers {answer.status_code}")
     if not answer.is_success:
         raise InvalidRequestError(
-            f"{file.name} is not to be had: {file.url} answers {answer.status_code}. "
-            "`glitch-discovery references --list` names what there is."
+            f"{file.name} cannot be downloaded: {file.url} returned {answer.status_code}. "
+            "`glitch-discovery references --list` lists the archives."
         )
 
 
 def _broken(file: PublishedFile, why: str) -> NotReadyError:
     return NotReadyError(
-        f"The transfer of {file.name} from {urlsplit(file.url).netloc} broke off ({why}). What has "
-        "arrived stays: retry the job to fetch the rest."
+        f"The transfer of {file.name} from {urlsplit(file.url).netloc} broke off ({why}). The "
+        "parts that arrived are kept: retry the job to fetch the rest."
     )
 
 
@@ -171,7 +173,7 @@ class ReferencesHandler:
             length, is_cut = size_of(file)
             if length is not None and file.size is not None and length != file.size:
                 raise NotReadyError(
-                    f"{file.name} has {length:,} bytes at {file.url}, and its publisher states "
+                    f"{file.name} has {length:,} bytes at {file.url}, but its publisher states "
                     f"{file.size:,}: retry later."
                 )
             files.append((replace(file, size=length), is_cut))
@@ -181,7 +183,7 @@ class ReferencesHandler:
         if needed > free:
             raise InvalidRequestError(
                 f"The archive needs {needed / 1e9:.1f} GB in the data directory while it is read, "
-                f"and {free / 1e9:.1f} GB are free: make room, then retry the job."
+                f"but {free / 1e9:.1f} GB are free: make room, then retry the job."
             )
         (folder / _PLAN).write_text(json.dumps([asdict(file) for file, _ in files]))
         for number, (file, is_cut) in enumerate(files):
@@ -251,7 +253,7 @@ def _planned(folder: Path) -> list[PublishedFile]:
         return [PublishedFile(**one) for one in json.loads((folder / _PLAN).read_text())]
     except FileNotFoundError:
         raise InvalidRequestError(
-            "What was fetched is kept no more: start the command again."
+            "The downloaded files are no longer kept: start the command again."
         ) from None
 
 

@@ -77,7 +77,7 @@ def test_a_picture_that_is_known_is_not_sent_again(
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [
-        ("{lone}/reconstruction/4.png", 404, "it has those of 0.5 s"),
+        ("{lone}/reconstruction/4.png", 404, "it has views of 0.5 s"),
         ("{lone}/residual/3.png", 404, "no view of 3 s"),
         ("{lone}/residual/0.5.png?checkpoint=99", 404, "no embedding under checkpoint 99"),
         (f"{UUID(int=3)}/residual/1.png", 404, "no glitch"),

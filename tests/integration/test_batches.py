@@ -152,7 +152,7 @@ def test_bad_members_are_listed_and_spoil_nothing(ingest: Ingest) -> None:
         "../../etc/passwd.png": "leads out of the archive",
         "/absolute.png": "leads out of the archive",
         "inner.zip": "archive within the archive",
-        "notes.txt": "no kind that is read",
+        "notes.txt": "not read in a batch",
         "empty.png": "empty",
         "link.png": "not followed",
         "device.png": "not followed",
@@ -208,12 +208,12 @@ def test_a_cut_tar_gives_what_it_has(ingest: Ingest, client: httpx.Client) -> No
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (tar({}), "holds no glitch"),
-        (zipped({}), "holds no glitch"),
-        (b"hello, world", "no batch that is read here"),
-        (b"gps_time,ifo\n", "holds no glitch"),
+        (tar({}), "contains no glitch"),
+        (zipped({}), "contains no glitch"),
+        (b"hello, world", "is not a supported batch"),
+        (b"gps_time,ifo\n", "contains no glitch"),
         (b"snr;label\n9.5;Blip\n", "must name the columns"),
-        (tar({"H-H1_TEST-1-32.hdf5": gwosc_hdf5(strain_values(3))}), "put a table of triggers"),
+        (tar({"H-H1_TEST-1-32.hdf5": gwosc_hdf5(strain_values(3))}), "add a table of triggers"),
     ],
 )
 def test_batches_without_glitches_say_so(ingest: Ingest, content: bytes, sentence: str) -> None:
@@ -328,10 +328,10 @@ def test_documents_beside_the_data_are_no_failure(ingest: Ingest) -> None:
     strain = {"H-H1_TEST-1-32.hdf5": gwosc_hdf5(strain_values(3))}
     job, items = ingest(tar(strain | {"README.md": b"Of O3."}))
     assert (job.state, items) == ("failed", {})
-    assert "put a table of triggers" in job.detail
+    assert "add a table of triggers" in job.detail
     job, items = ingest(tar(strain | {"notes.xyz": b"?"}))
     assert items["notes.xyz"].state == "failed"
-    assert "put a table of triggers" in items["(the strain)"].reason
+    assert "add a table of triggers" in items["(the strain)"].reason
 
 
 def test_a_table_of_triggers_beside_pictures_is_no_manifest(ingest: Ingest) -> None:
@@ -355,11 +355,11 @@ def test_rows_that_tell_of_nothing_here_are_told(ingest: Ingest) -> None:
     assert job.result == {"stored": 1, "known": 0, "failed": 0}
     assert items["the manifest"].state == "skipped"
     assert items["the manifest"].reason.startswith(
-        "1 of its 2 rows tell of no glitch in this batch (the first: pictures/elsewhere.png)."
+        "1 of its 2 rows match no glitch in this batch (the first: pictures/elsewhere.png)."
     )
     job, items = ingest(tar(members | {"some.csv": table(rows[0])}))
     assert (job.failed, items["some.csv"].state) == (1, "failed")
-    assert "None of its rows tells of a glitch in this batch" in items["some.csv"].reason
+    assert "None of its rows matches a glitch in this batch" in items["some.csv"].reason
     _, items = ingest(tar(members), manifest=table({"event_time": "1126400001", "label": "Blip"}))
     assert "(the first: 1126400001)" in items["the manifest"].reason
     _, items = ingest(tar(members), manifest=table({"gravityspy_id": "unheard444", "snr": 9}))
@@ -442,7 +442,7 @@ def test_reasons_name_the_picture_and_the_row(ingest: Ingest) -> None:
     assert items["reason4444"].reason.startswith(f"{names[2]}: The picture is truncated or damaged")
     assert items["reason4444"].reason.endswith("Its 3 other pictures were not stored either.")
     _, items = ingest(tar({**good, names[0]: b"<html>not found</html>"}))
-    assert f"{names[0]} is no PNG or JPG, whatever its name says" in items["reason4444"].reason
+    assert f"{names[0]} is not a PNG or JPG, despite its name" in items["reason4444"].reason
     _, items = ingest(tar({names[2]: damaged[names[2]]}))
     assert items["reason4444"].reason.startswith(f"{names[2]}: The picture is truncated or damaged")
     _, items = ingest(tar({"blip.png": picture(415)}))

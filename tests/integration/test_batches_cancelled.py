@@ -128,6 +128,6 @@ def test_a_long_planning_tells_how_far_it_is(
     monkeypatch.setattr("app.batches.job._TELL_EVERY_S", 0.0)
     job, _ = sent_batches.ingest(service, triggers(2500, 0), "many.csv")
     assert job.failed == 1  # there is no strain of them
-    assert told[0] == "1,000 members and rows are looked through, 0 glitches made into parts."
+    assert told[0] == "1,000 members and rows read, 0 glitches planned."
     assert any(one is not None and one.startswith("2,500 members and rows") for one in told)
     assert told[-1] is None

@@ -185,9 +185,9 @@ def test_flags_of_the_segment_database(
     ("flags", "answer", "reason"),
     [
         ("H1:NEVER-DEFINED:3", None, "The segment database has no flag H1:NEVER-DEFINED:3"),
-        (READY, b"<html>Sign in</html>", "does not answer as a segment database does"),
-        (READY, b'{"active": [["x", 5]]}', "does not answer as a segment database does"),
-        (READY, b'[{"active": []}]', "does not answer as a segment database does"),
+        (READY, b"<html>Sign in</html>", "does not respond like a segment database"),
+        (READY, b'{"active": [["x", 5]]}', "does not respond like a segment database"),
+        (READY, b'[{"active": []}]', "does not respond like a segment database"),
     ],
 )
 def test_what_the_segment_database_does_not_say(
@@ -201,7 +201,7 @@ def test_a_segment_database_that_does_not_answer(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service.settings, "segment_server", "http://127.0.0.1:9")
-    assert "cannot be asked for H1:DMT-READY:1" in outcome(service, READY, AT)
+    assert "cannot be queried for H1:DMT-READY:1" in outcome(service, READY, AT)
 
 
 class _SlowServer(QuietHandler):
@@ -227,7 +227,7 @@ def test_a_segment_database_that_answers_byte_by_byte(
     monkeypatch.setattr(quality, "_PATIENCE_S", 0.3)
     with serving(type("Slow", (_SlowServer,), {"head": head})) as address:
         monkeypatch.setattr(service.settings, "segment_server", address)
-        assert "cannot be asked for H1:DMT-READY:1 (Timeout" in outcome(
+        assert "cannot be queried for H1:DMT-READY:1 (Timeout" in outcome(
             service, READY, AT + len(head)
         )
 
@@ -259,7 +259,7 @@ def test_flags_that_mean_nothing(client: httpx.Client, server: type[_SegmentServ
         sent = {"file": ("t.csv", triggers(AT)["t.csv"])}
         return assert_problem(client.post("/batches", files=sent, data=fields), 400)
 
-    assert "is no data-quality flag: give detector, name and version" in refused(flags="H1:READY")
+    assert "is not a data-quality flag: give detector, name" in refused(flags="H1:READY")
     assert "segments must be filter or mark" in refused(segments="maybe")
     assert "at most 20 flags" in refused(flags=" ".join(f"H1:A:{n}" for n in range(21)))
     assert server.asked == []

@@ -141,7 +141,7 @@ def test_an_operators_own_is_taken_as_it_is(folder: Path, descriptor: int) -> No
     assert not (folder / "redis").exists()
     wrong = Settings(data_dir=folder, redis_url="amqp://guest:secret@queue")
     with (
-        pytest.raises(LaunchError, match="REDIS_URL is no Redis address") as raised,
+        pytest.raises(LaunchError, match="REDIS_URL is not a Redis address") as raised,
         broker_of(wrong, folder, descriptor),
     ):
         pass

@@ -435,4 +435,4 @@ def test_a_chunk_that_kills_its_workers_is_buried(
     runner.work(job.id)
     ended = look(sessions, job)
     assert (ended.state, ended.done, ended.failed) == ("failed", 2, 2)
-    assert "ended without a word 5 times" in str(ended.detail)
+    assert "ended unexpectedly 5 times" in str(ended.detail)

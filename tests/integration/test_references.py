@@ -253,7 +253,7 @@ def test_what_arrives_otherwise_than_published_is_not_used(
     (fetched,) = load("training-set")
     assert fetched.state == "failed"
     assert "checksum md5:" in str(fetched.detail)
-    assert "nothing of it is used" in str(fetched.detail)
+    assert "it is not used" in str(fetched.detail)
 
 
 def test_a_server_without_ranges_serves_too(archive: Archive, load: Any) -> None:
@@ -278,7 +278,7 @@ def test_a_mirror_with_a_checksum_and_a_file_at_hand_serve_too(
     fetched, batch = load("training-set", *mirror, "--checksum", f"sha256:{right}")
     assert (fetched.state, batch.result["known"]) == ("succeeded", 1)
     (fetched,) = load("training-set", *mirror, "--checksum", "sha256:" + "1" * 64)
-    assert "nothing of it is used" in str(fetched.detail)
+    assert "it is not used" in str(fetched.detail)
     (fetched,) = load(
         "training-set", "--from", f"{archive.url}/files/away.tar", "--manifest", str(table)
     )
@@ -357,7 +357,7 @@ def test_classifications_bring_the_pictures_that_they_name(
     _, batch = load(*asked, "--per-class", "1")
     with make_session_factory(service.engine)() as session:
         reason = str(list_items(session, batch.id, limit=9).items[0].reason)
-    assert "only those on panoptes-uploads.zooniverse.org are fetched" in reason
+    assert "pictures are fetched only from panoptes-uploads.zooniverse.org" in reason
     assert not [path for path, _ in archive.asked[-3:] if path.endswith(".png")]
 
 

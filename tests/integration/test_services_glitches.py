@@ -242,7 +242,7 @@ def test_views_and_encodings_of_another_checkpoint_are_refused(
         store((1, 2, 3, float("nan")))
     views = make_views(rng)
     other = replace(views, preprocessing=replace(SMALL, energy_clip=20.0))
-    with pytest.raises(InvalidRequestError, match="another recipe"):
+    with pytest.raises(InvalidRequestError, match="other preprocessing"):
         store(views=other)
 
 
@@ -253,7 +253,7 @@ def test_what_is_not_there(session: Session, store: Store) -> None:
         get_glitch(session, unknown)
     with pytest.raises(NotFoundError, match=str(unknown)):
         get_view(session, unknown, 0.5)
-    with pytest.raises(NotFoundError, match=r"no view of 1 s: it has those of 0\.5, 4 s"):
+    with pytest.raises(NotFoundError, match=r"no view of 1 s: it has views of 0\.5, 4 s"):
         get_view(session, glitch.id, 1.0)
     with pytest.raises(NotFoundError, match="no embedding"):
         get_embedding(session, unknown)

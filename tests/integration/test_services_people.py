@@ -107,7 +107,7 @@ def test_who_may_label_and_revoke(session: Session, store: Store) -> None:
     with pytest.raises(PermissionDeniedError, match="needs the role submitter"):
         revoke_label(session, label.id, principal=person(Role.READER, "Ann"))
     revoke_label(session, label.id, principal=ANN)
-    with pytest.raises(ConflictError, match="revoked before, by Ann"):
+    with pytest.raises(ConflictError, match="already revoked by Ann"):
         revoke_label(session, label.id, principal=REVIEWER)
 
 

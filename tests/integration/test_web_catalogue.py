@@ -73,10 +73,10 @@ def test_filters(reviewer: Walker, query: str, total: int) -> None:
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("snr_min=loud", "no number"),
+        ("snr_min=loud", "not a number"),
         ("start=yesterday", "is no time"),
-        ("ifo=Q7", "no detector"),
-        ("origin=moon", "no origin"),
+        ("ifo=Q7", "not a known detector"),
+        ("origin=moon", "not an origin"),
         ("label=Nonsense", "no class"),
         ("label=%3Cscript%3Ealert(1)%3C/script%3E", "no class"),
         ("after=damaged", "cursor"),

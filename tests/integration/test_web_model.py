@@ -66,7 +66,7 @@ def test_the_four_panels_show_what_is_asked_for(
     assert "absent from what was uploaded" in lone.text
     missing = reviewer.get(f"/ui/glitches/{glitches[0].id}/residual/4.png")
     assert missing.status == 404
-    assert "it has those of 0.5 s" in missing.alerts[0]
+    assert "it has views of 0.5 s" in missing.alerts[0]
 
 
 def test_the_latents_of_a_glitch_have_strips(
@@ -90,7 +90,7 @@ def test_the_latents_of_a_glitch_have_strips(
         ("label=Blip", 200, "narrowed"),
         ("snr_min=60", 200, "narrowed"),
         ("label=Scattered_Light", 200, "No glitch passes these filters"),
-        ("snr_min=loud", 400, "is no number"),
+        ("snr_min=loud", 400, "is not a number"),
         ("label=Nonsense", 400, "no class"),
         ("start=yesterday", 400, "no time"),
         ("confidence_min=0.5", 200, "No glitch passes these filters"),

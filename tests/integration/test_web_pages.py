@@ -320,7 +320,7 @@ def test_upload_of_strain_at_a_utc_time(reviewer: Walker) -> None:
         ("no_window.png", picture(5), {}, 400, "give “Window of a picture”"),
         ("no_window.png", picture(5), {"view_duration_s": "3"}, 400, "3 s"),
         ("no_window.png", picture(5), {"view_duration_s": "1", "gps_time": "soon"}, 400, "no time"),
-        ("no_window.png", picture(5), {"view_duration_s": "1", "ifo": "Q9"}, 400, "no detector"),
+        ("no_window.png", picture(5), {"view_duration_s": "1", "ifo": "Q9"}, 400, "not a known"),
         ("no_window.png", picture(5), {"view_duration_s": "1", "label": "Nope"}, 400, "class"),
         ("no_window.png", picture(5), {"view_duration_s": "1", "label": "<b>x"}, 400, "class"),
         ("no_window.png", picture(5), {"channel": "x" * 9000}, 400, "at most 200"),

@@ -106,7 +106,7 @@ def test_a_batch_from_the_form_to_the_retry(service: Service, submitter: Walker)
     job = job_of(page)
     assert "The batch was received" in page.text
     assert "Batch: month.zip" in page.text
-    assert "A worker takes it up soon." in page.text
+    assert "Waiting for a worker." in page.text
     assert page.form("/cancel")
     work(service, job)
     page = submitter.get(f"/ui/jobs/{job}")
@@ -169,7 +169,7 @@ def test_an_archive_and_a_csv_are_a_batch_and_its_manifest(
         (("a.zip",), {"channel": "x" * 300}, "at most 200"),
         (("a.zip",), {"energy_max": "bright"}, "is no number"),
         (("a.zip",), {"energy_max": "0"}, "top of the colour scale"),
-        (("a.zip",), {"frequency_range": "low"}, "is no range"),
+        (("a.zip",), {"frequency_range": "low"}, "is not a range"),
     ],
 )
 def test_what_is_wrong_with_a_batch_stands_beside_the_form(
@@ -202,7 +202,7 @@ def test_a_cleanup_and_a_batch_from_the_form_wait_for_each_other(
         kept.unlink()
         cleanup.commit()
         assert page.result(30).status == 503
-    assert "removed as it came" in page.result().alerts[0]
+    assert "removed by a cleanup" in page.result().alerts[0]
 
 
 @pytest.mark.parametrize(("name", "start"), [("csv", b"event_time,ifo"), ("hdf5", b"\x89HDF")])
@@ -439,7 +439,7 @@ def test_strain_without_a_start_is_said_to_be_centred(submitter: Walker) -> None
     assert "The file does not say when it starts" in page.text
     del fields["store"]
     look = Page(submitter.client.post("/ui/upload", data=fields, files=files))
-    assert "Assumed, as the file does not say when it starts: its middle is at" in look.text
+    assert "its middle was assumed to be at" in look.text
 
 
 def test_a_submitter_chooses_whether_to_keep(service: Service, submitter: Walker) -> None:

@@ -115,8 +115,8 @@ def test_the_trainers_commands_are_among_the_others(command: CommandInfo) -> Non
 @pytest.mark.parametrize(
     ("assumed", "told"),
     [
-        (["gps_start"], "its middle is at the GPS time"),
-        (["energy_max"], "no labels in the picture say so: a colour scale of 0 to 25.5."),
+        (["gps_start"], "its middle was assumed to be at the GPS time"),
+        (["energy_max"], "the picture has no labels that state it: a colour scale of 0 to 25.5."),
     ],
 )
 def test_embed_says_what_was_assumed(

@@ -139,14 +139,14 @@ def test_a_file_without_an_end_is_given_up(
     with serving(server) as address:
         fetch_piece(PublishedFile("piece", f"{address}/endless"), target, 0, 10, lambda: None)
         assert target.stat().st_size == 10
-        with pytest.raises(InvalidRequestError, match="does not end after 5,000 bytes"):
+        with pytest.raises(InvalidRequestError, match="is longer than 5,000 bytes"):
             fetch_piece(
                 PublishedFile("a", f"{address}/endless", 5000), target, 0, None, lambda: None
             )
         assert target.stat().st_size == 0
         room = SimpleNamespace(free=8000)
         monkeypatch.setattr("app.references.job.shutil.disk_usage", lambda _: room)
-        with pytest.raises(InvalidRequestError, match="does not end after 4,000 bytes"):
+        with pytest.raises(InvalidRequestError, match="is longer than 4,000 bytes"):
             fetch_piece(PublishedFile("a", f"{address}/endless"), target, 0, None, lambda: None)
         monkeypatch.setattr("app.batches.remote._FILE_S", 0.05)
         data = OpenData(address, tmp_path, None)

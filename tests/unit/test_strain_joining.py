@@ -111,7 +111,7 @@ def test_the_index_finds_those_that_abut() -> None:
     assert names(131) == (["130-194"], False)
     near_the_gap = index.find("H1", Decimal(127))
     assert near_the_gap is not None
-    assert near_the_gap.gap == "No strain of H1 abuts on 64 to 128."
+    assert near_the_gap.gap == "No other strain of H1 is adjacent to 64 to 128."
     assert index.find("H1", Decimal(129)) is None
     assert index.find("L1", Decimal(40)) is None
 

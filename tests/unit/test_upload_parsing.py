@@ -96,7 +96,7 @@ def test_what_is_no_gps_time(text: str) -> None:
 
 
 def test_what_was_sent_is_shown_as_it_was_but_for_controls() -> None:
-    with pytest.raises(InvalidRequestError, match="“2100-01-01T00:00:00_” is no GPS time"):
+    with pytest.raises(InvalidRequestError, match="“2100-01-01T00:00:00_” is not a GPS time"):
         parse_gps_time("2100-01-01T00:00:00\x1b")
 
 
@@ -130,7 +130,7 @@ def test_frequency_ranges() -> None:
         assert scales is not None
         assert scales.frequency_range_hz == (10, 4096)
     for text in ("10", "10,,4096", "1" + " " * 64_000 + "x"):
-        with pytest.raises(InvalidRequestError, match="is no range"):
+        with pytest.raises(InvalidRequestError, match="is not a range"):
             parse_scales(None, text)
 
 

@@ -252,9 +252,7 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
     text = shown.render(frame=frame, page=CheckpointsPage(cards, job=None, error=None))
     assert text.count("750 of 1,000 glitches embedded") == 2
     assert text.count('<rect width="75.0"') == 2
-    assert (
-        text.count("published 2026-11-22 12:30 UTC, made to serve 2026-11-22 12:30 UTC by eve") == 2
-    )
+    assert text.count("published 2026-11-22 12:30 UTC, activated 2026-11-22 12:30 UTC by eve") == 2
     assert text.count(">Back to this model: embed 250 glitches first</button>") == 1
     assert [table.name for table in said.tables] == ["Metrics", "Preprocessing"]
     rows = {row.name: row.value for table in said.tables for row in table.rows}

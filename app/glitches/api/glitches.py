@@ -40,7 +40,7 @@ _NAMES = {  # of filters that have other names in services
 
 
 class Filters(Model):
-    """Which glitches to consider; a parameter left out lets everything pass."""
+    """Filters of glitches; an absent parameter passes every glitch."""
 
     ifo: list[_Text] = Field(default=[], description="Detector; may be repeated.")
     gps_start: _Text | None = Field(default=None, description="Earliest GPS time, in seconds.")
@@ -85,12 +85,12 @@ class ListQuery(Filters):
 
     limit: int = Field(default=50, description="Glitches on a page, 1 to 1000.")
     cursor: Annotated[str, Field(pattern=r"^[^\x00]{1,500}$")] | None = Field(
-        default=None, description="`next` of the page before."
+        default=None, description="`next` of the preceding page."
     )
 
 
 class NeighboursQuery(Filters):
-    """How many neighbours, among which glitches."""
+    """Number of neighbours, and filters on them."""
 
     neighbours: int = Field(default=10, description="How many, 0 to 10,000.")
 
@@ -106,7 +106,7 @@ def glitches(
 
 @router.get("/{glitch_id}", summary="One glitch with its embedding")
 def glitch(base: BaseUrl, session: SessionDep, _: Reader, glitch_id: UUID) -> schemas.GlitchDetail:
-    """The embedding and novelty are those under the active checkpoint, null where there is none."""
+    """Embedding and novelty are those under the active checkpoint; null if there are none."""
     found = get_glitch(session, glitch_id)
     embedding = find_embedding(session, glitch_id)
     return schemas.glitch_detail(base, found, embedding)
@@ -153,7 +153,7 @@ def view_picture(
     expires: Annotated[int | None, Query(description="Of a signed link.")] = None,
     signature: Annotated[str | None, Query(description="Of a signed link.")] = None,
 ) -> Response:
-    """PNG in Gravity Spy's colours. Needs the role reader, or a signed link as a search gives."""
+    """PNG in Gravity Spy's colours. Needs the role reader, or a signed link from a search."""
     is_signed = (
         expires is not None
         and signature is not None

@@ -36,7 +36,7 @@ def search(
     """Lists of equal length by column name, nearest first. The picture addresses are signed, so
     that ``GravitySpyTable.download()`` works on the rows.
 
-    Open to this machine where GLITCH_PUBLIC_SEARCH says so, else for the role reader.
+    Needs the role reader, unless GLITCH_PUBLIC_SEARCH opens it to this machine.
     """
     query = parse_similarity_query(
         howmany=howmany, imageid=imageid, era=era, ifo=ifo, database=database

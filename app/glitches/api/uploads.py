@@ -77,9 +77,9 @@ def embed(
     store: Annotated[bool, Form(description="Whether to store the glitch.")] = True,
     label: Annotated[str | None, Form(description="Class to label the glitch with.")] = None,
 ) -> Response:
-    """201 where the glitch is new; 200 where it was known already, or nothing was stored.
+    """201 if the glitch is new; 200 if it was known already or is not stored.
 
-    Storing needs the role submitter; `store=false` needs reader and answers null as `glitch.id`.
+    Storing needs the role submitter; `store=false` needs reader and returns null as `glitch.id`.
     """
     embedded = embed_upload(session, runtime, sent, principal=principal, store=store, label=label)
     return _answer(request, embedded, status=201 if embedded.is_new else 200)
@@ -93,7 +93,7 @@ def embed(
 def neighbours_of_upload(
     request: Request, runtime: RuntimeDep, session: SessionDep, principal: Uploader, sent: _SentDep
 ) -> Response:
-    """The same answer as `POST /embed`, with nothing stored. Needs the role reader."""
+    """The same response as `POST /embed`, with nothing stored. Needs the role reader."""
     embedded = embed_upload(session, runtime, sent, principal=principal, store=False)
     return _answer(request, embedded, status=200)
 

@@ -40,19 +40,19 @@ class ExportQuery(Filters):
 def export(
     runtime: RuntimeDep, session: SessionDep, _: Reader, query: Annotated[ExportQuery, Query()]
 ) -> Response:
-    """The filters of `GET /glitches`; columns in Gravity Spy's names, by time of storing.
+    """Takes the filters of `GET /glitches`; columns have Gravity Spy's names, latest stored last.
 
-    CSV streams in bounded memory whatever the number of rows; the others are written first, and
-    refused above 50,000 rows: `POST /exports` makes them as a job.
+    CSV has any number of rows. The other formats are refused above 50,000 rows: use `POST
+    /exports`.
     """
     return export_answer(runtime, session, query.parsed(), format_named(query.format), "glitches")
 
 
 @router.post("", summary="Export the catalogue as a job", status_code=202)
 def new_export(session: SessionDep, principal: Submitter, body: ExportQuery) -> job_schemas.Job:
-    """The filters of `GET /glitches` as JSON. The job's result says where the file is.
+    """Takes the filters of `GET /glitches` as JSON. The job's result states where the file is.
 
-    The same request, while it is open, is the same job.
+    Identical requests share one job while it is open.
     """
     return job_schemas.job(start_export(session, body.parsed(), body.format, principal=principal))
 
@@ -64,5 +64,5 @@ def new_export(session: SessionDep, principal: Submitter, body: ExportQuery) -> 
     responses={200: {"content": _CONTENT}},
 )
 def exported(runtime: RuntimeDep, session: SessionDep, _: Reader, job_id: UUID) -> FileResponse:
-    """What an export job wrote; kept for a stated time. 409 while it is at work."""
+    """The file of an export job, kept for a limited time. 409 while the job is running."""
     return exported_answer(runtime, session, job_id)

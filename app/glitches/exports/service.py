@@ -72,9 +72,9 @@ def refuse_large(session: Session, filters: GlitchFilters, wanted: Format) -> No
     """
     if count_rows(session, filters, most=DIRECT_ROWS + 1) > DIRECT_ROWS:
         raise ConflictError(
-            f"This export has more than {DIRECT_ROWS:,} rows: have it written as a job (POST "
-            "/exports, or glitch-discovery export-catalogue), or narrow the filters. As CSV it "
-            f"streams at any length, as {wanted.title} it does not."
+            f"This export has more than {DIRECT_ROWS:,} rows: start a job for it (POST /exports, "
+            "or glitch-discovery export-catalogue), or narrow the filters. CSV has no such limit, "
+            f"but {wanted.title} does."
         )
 
 
@@ -84,10 +84,10 @@ def export_file(
     """The file of an export, its format, and the time until which it is kept."""
     job = get_job(session, job_id)
     if job.kind != KIND:
-        raise NotFoundError(f"Job {job_id} is no export: it is of kind {job.kind}.")
+        raise NotFoundError(f"Job {job_id} is not an export but of kind {job.kind}.")
     if job.state in OPEN_STATES:
         raise ConflictError(
-            f"The export is {job.state}: {job.done:,} of {job.total:,} rows are written. Ask again "
+            f"The export is {job.state}: {job.done:,} of {job.total:,} rows are written. Try again "
             "once its job has succeeded."
         )
     if job.state != "succeeded" or job.finished_at is None:
@@ -98,8 +98,8 @@ def export_file(
     until = job.finished_at + keep
     if until < datetime.now(UTC) or not storage_of(data_dir).fetch(path):
         raise NotFoundError(
-            f"The file was kept for {keep.total_seconds() / 3600:g} hours and is gone: ask for the "
-            "export again."
+            f"The file was kept for {keep.total_seconds() / 3600:g} hours and has been removed: "
+            "start the export again."
         )
     return path, wanted, until
 

@@ -172,7 +172,7 @@ class _Reader:
         unknown = [ifo for ifo in ifos if ifo not in DETECTORS]
         if unknown:
             self.errors.append(
-                f"“{unknown[0][:20]}” is no detector known here: choose {', '.join(DETECTORS)}."
+                f"“{unknown[0][:20]}” is not a known detector: choose {', '.join(DETECTORS)}."
             )
         return tuple(ifo for ifo in ifos if ifo in DETECTORS)
 
@@ -188,13 +188,15 @@ class _Reader:
         try:
             return UUID(text) if text else None
         except ValueError:
-            self.errors.append("There is no such batch: the list of jobs leads to those there are.")
+            self.errors.append("There is no such batch: see the list of jobs.")
             return None
 
     def origins(self) -> tuple[str, ...]:
         origin = self.values.get("origin")
         if origin and origin not in ORIGIN_TEXTS:
-            self.errors.append(f"“{origin[:20]}” is no origin: choose {', '.join(ORIGIN_TEXTS)}.")
+            self.errors.append(
+                f"“{origin[:20]}” is not an origin: choose {', '.join(ORIGIN_TEXTS)}."
+            )
             return ()
         return (origin,) if origin else ()
 
@@ -202,7 +204,7 @@ class _Reader:
         novelty = self.values.get("novelty", "")
         if novelty and novelty not in NOVELTY_TEXTS:
             known = ", ".join(NOVELTY_TEXTS)
-            self.errors.append(f"“{novelty[:20]}” is no novelty: choose {known}.")
+            self.errors.append(f"“{novelty[:20]}” is not a value of novelty: choose {known}.")
         return novelty
 
     def stretch(self) -> TimeRange:
@@ -218,7 +220,7 @@ class _Reader:
         except ValueError:
             number = math.nan
         if not math.isfinite(number) or number < 0:
-            self.errors.append(f"{meaning}, “{text[:20]}”, is no number from 0 up.")
+            self.errors.append(f"{meaning}, “{text[:20]}”, is not a number of 0 or more.")
             return None
         return number
 
@@ -233,7 +235,7 @@ class _Reader:
             ("peak frequency", filters.peak_frequency_min, filters.peak_frequency_max),
         )
         self.errors.extend(
-            f"The range of the {name} ends before it begins: exchange the two values."
+            f"The range of the {name} ends before it begins: swap the two values."
             for name, low, high in ranges
             if low is not None and high is not None and low > high
         )

@@ -60,7 +60,7 @@ def search(request: Request, session: SessionDep, q: Annotated[str, Query()] = "
     if not text:
         return see_other("/ui/glitches")
     if len(text) > _LONGEST:
-        sentence = f"That is longer than {_LONGEST} characters, so it is no id and no time."
+        sentence = f"That is longer than {_LONGEST} characters, so it is neither an id nor a time."
         return render(request, SearchPage(_NOTHING, sentence, ()), status=400)
     try:
         found = _find(session, text)
@@ -90,7 +90,7 @@ def _find(session: Session, text: str) -> str | SearchPage:
             return SearchPage("Which class?", sentence, classes)
         if _TIMELIKE.fullmatch(text):
             return _by_time(session, text)
-    sentence = f"No glitch and no class is called “{text}”, and it is no time."
+    sentence = f"No glitch or class is called “{text}”, and it is not a time."
     return SearchPage(_NOTHING, sentence, ())
 
 
@@ -103,7 +103,7 @@ def _by_id(session: Session, wanted: UUID) -> str | SearchPage:
     try:
         return job_href(get_job(session, wanted))
     except NotFoundError:
-        sentence = f"No glitch, no cluster and no job has the id {wanted}."
+        sentence = f"No glitch, cluster or job has the id {wanted}."
         return SearchPage(_NOTHING, sentence, ())
 
 

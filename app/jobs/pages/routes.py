@@ -96,9 +96,7 @@ def _job(session: Session, text: str) -> JobRecord:
     try:
         return get_job(session, UUID(text))
     except (ValueError, NotFoundError):
-        raise NotFoundError(
-            "There is no such job: the list of jobs has those that there are."
-        ) from None
+        raise NotFoundError("There is no such job: see the list of jobs.") from None
 
 
 @router.get("/jobs/{job_id}/events", dependencies=[ForReaders])

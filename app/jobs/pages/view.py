@@ -278,7 +278,7 @@ def job_page_of(
         live=live_of(job, now),
         follow_href=f"{href}/events" if job.is_open else None,
         facts=(
-            Fact("Asked for by", job.author),
+            Fact("Requested by", job.author),
             Fact("On", stamp(job.created_at)),
             *_facts(job.parameters),
             *_selection(job),
@@ -294,7 +294,7 @@ def job_page_of(
         happenings=list_events(session, job.id, limit=HAPPENINGS_SHOWN),
         can_cancel=may_act and job.is_open and not job.is_cancel_requested,
         can_retry=may_act and job.can_be_retried,
-        retry_text="Retry what failed" if job.failed else "Take it up again",
+        retry_text="Retry what failed" if job.failed else "Continue",
         error=error,
         pages=Pages(
             first=_items_href(href, chosen) if cursor else None,

@@ -34,7 +34,7 @@ class Switch(Model):
 
 @router.post(
     "/checkpoints/{name}/activate",
-    summary="Let a published model serve",
+    summary="Activate a published model",
     responses={202: {"model": Switch, "description": "A job embeds the catalogue first"}},
 )
 def activated(
@@ -43,10 +43,10 @@ def activated(
     principal: Admin,
     name: Annotated[str, InPath(max_length=200, description="Its name, or its digest.")],
 ) -> Switch:
-    """200 where every glitch has an embedding under it; 202 with the job that makes them first.
+    """200 if every glitch has an embedding under it; otherwise 202 with a job that embeds first.
 
-    The former one serves until all are done; then one transaction switches. Going back is the same
-    call with the former's name. Needs the role admin.
+    The former checkpoint is used until the job switches, in one transaction. To go back, activate
+    the former one. Needs the role admin.
     """
     wanted = find_checkpoint_named(session, name)
     record, job = switch_checkpoint(session, wanted.id, principal.name)

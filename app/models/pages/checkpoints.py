@@ -208,9 +208,9 @@ def _switch_job(job: JobRecord) -> JobNote | None:
     if job.is_open:
         sentence = (
             f"{count(job.total, 'glitch', 'glitches')} are embedded with {name} "
-            f"({job.done:,} done); the present model serves until all are."
+            f"({job.done:,} done); the current model is used until all are."
             if job.total
-            else f"A worker finds out which glitches {name} has not embedded."
+            else f"A worker is finding the glitches that {name} has not embedded."
         )
     else:
         sentence = f"The switch to {name} failed: {job.detail or 'the job says why'}."

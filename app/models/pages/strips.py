@@ -66,7 +66,7 @@ def _note(found: TraversalRanges) -> str:
     named = ", ".join(f"z{unit}" for unit in found.dead[:_DEAD_NAMED])
     more = " and others" if len(found.dead) > _DEAD_NAMED else ""
     verb = "is" if len(found.dead) == 1 else "are"
-    return f"{text}; {named}{more} {verb} dead: the same for all glitches, and never shown."
+    return f"{text}; {named}{more} {verb} dead: the same for all glitches, and not shown."
 
 
 def _number(value: float) -> str:
