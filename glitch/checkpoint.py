@@ -138,7 +138,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         tensors = load(weights)
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(
-            f"{folder / WEIGHTS_FILE} is no safetensors file. Export the checkpoint again."
+            f"{folder / WEIGHTS_FILE} is not a safetensors file. Export the checkpoint again."
         ) from error
     model = build_model(manifest.architecture)
     try:
@@ -176,7 +176,7 @@ def _read_manifest(folder: Path) -> tuple[Manifest, str]:
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged: it is not JSON. Copy it again.") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is damaged: it is no JSON object. Copy it again.")
+        raise CheckpointError(f"{path} is damaged: it is not a JSON object. Copy it again.")
     if content.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
             f"{path} is of format {content.get('format_version')!r}, but this release reads "
@@ -203,7 +203,7 @@ def _read_manifest(folder: Path) -> tuple[Manifest, str]:
         ) from error
     if preprocessing.digest() != content["preprocessing_digest"]:
         raise CheckpointError(
-            f"{path} is damaged: its preprocessing is not the one of its digest. Copy it again."
+            f"{path} is damaged: its preprocessing does not match its digest. Copy it again."
         )
     return manifest, _digest(content)
 
@@ -215,7 +215,7 @@ def _build_architecture(content: Any) -> AnyArchitecture:
 
 def _build(kind: Callable[..., Built], content: Any) -> Built:
     if not isinstance(content, dict):
-        raise TypeError(f"{kind} is no JSON object")
+        raise TypeError(f"{kind} is not a JSON object")
     # JSON has no tuples, and equality of recipes (and their digest) must not depend on that.
     return kind(
         **{

@@ -137,7 +137,7 @@ def inside(places: Coordinates, polygon: Polygon) -> Bool[np.ndarray, " glitch"]
         GlitchError: if it has fewer than three corners, or one is not finite.
     """
     if len(polygon) < 3 or not np.isfinite(polygon).all():
-        raise GlitchError("A polygon has three corners at least, each with two finite numbers.")
+        raise GlitchError("A polygon needs at least three corners, each with two finite numbers.")
     found = np.zeros(len(places), dtype=np.bool_)
     low, high = polygon.min(axis=0), polygon.max(axis=0)
     near = np.flatnonzero(((places >= low) & (places <= high)).all(axis=1))
@@ -153,7 +153,7 @@ def inside(places: Coordinates, polygon: Polygon) -> Bool[np.ndarray, " glitch"]
 
 def _checked(vectors: LatentArray) -> Float32[np.ndarray, "glitch latent"]:
     if not len(vectors):
-        raise GlitchError("A map needs one glitch at least: embed some first.")
+        raise GlitchError("A map needs at least one glitch: embed some first.")
     if not np.isfinite(vectors).all():
         raise GlitchError("A latent vector holds values that are not finite: embed it again.")
     return unit_vectors(vectors).astype(np.float32)

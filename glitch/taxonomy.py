@@ -85,7 +85,7 @@ CLASSES: tuple[GlitchClass, ...] = (
     GlitchClass("No_Glitch", "Quiet detector noise: nothing stands out near the trigger."),
     GlitchClass(
         "None_of_the_Above",
-        "Whatever fits no other class: a remainder without one shape.",
+        "Glitches that fit no other class; they have no common shape.",
         observing_runs=("O1", "O2"),
         is_simulated=False,
         is_catch_all=True,

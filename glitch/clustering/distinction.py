@@ -26,7 +26,7 @@ def spread_of(vectors: Float[np.ndarray, "glitch latent"]) -> Spread:
         GlitchError: if there is no vector.
     """
     if not len(vectors):
-        raise GlitchError("No glitches, no spread: give one latent vector at least.")
+        raise GlitchError("A spread needs at least one latent vector.")
     values = vectors.astype(np.float64)
     return Spread(len(values), values.mean(axis=0), values.var(axis=0))
 

@@ -38,7 +38,7 @@ LEAST_CALIBRATION = 20
 LEAST_OF_RUN = 300
 # Members of smaller classes cannot be distinguished from novel glitches.
 LEAST_OF_CLASS = 12
-WHICH_CALIBRATE = f"of classes with {LEAST_OF_CLASS} or more that lie {EPISODE_S:g} s apart"
+WHICH_CALIBRATE = f"of classes with {LEAST_OF_CLASS} or more, at least {EPISODE_S:g} s apart"
 _BLOCK_BYTES = 64 << 20  # of distances in memory at a time
 
 Positions = Int[np.ndarray, " glitch"]
@@ -228,7 +228,7 @@ def judge(
     if n_references < LEAST_REFERENCES or score is None:
         return _not_judged(
             score,
-            f"that takes {LEAST_REFERENCES} labelled glitches of this detector and origin, and "
+            f"this needs {LEAST_REFERENCES} labelled glitches of this detector and origin, and "
             f"{_so_few(n_references)}.{_published(ifo)}",
         )
     if whole.n < LEAST_CALIBRATION:
@@ -244,7 +244,7 @@ def too_few_calibrate(n: int, condition: str | None = None) -> str:
     helps = " A clustering can judge it by what both show, if they share a window."
     both = "" if condition is None else helps
     return (
-        f"that takes {LEAST_CALIBRATION} labelled glitches of this detector and origin to "
+        f"this needs {LEAST_CALIBRATION} labelled glitches of this detector and origin to "
         f"calibrate with, {WHICH_CALIBRATE}{seen}, and {_so_few(n)}.{both}"
     )
 

@@ -24,8 +24,8 @@ def check_fdr(fdr: float) -> float:
     """
     if not (math.isfinite(fdr) and 0 < fdr < 1):
         raise GlitchError(
-            f"A false-discovery rate lies between 0 and 1, both excluded, not {fdr:g}: "
-            "0.05 or 0.1 are usual."
+            f"A false-discovery rate must be between 0 and 1, both excluded, not {fdr:g}: "
+            "usual values are 0.05 and 0.1."
         )
     return fdr
 
@@ -74,7 +74,7 @@ def flagging_threshold(
         return None
     # Written so that NaN fails too.
     if not (p_values[0] >= 0 and p_values[-1] <= 1 and bool((np.diff(p_values) > 0).all())):
-        raise GlitchError("p-values lie between 0 and 1 and are to be given in ascending order.")
+        raise GlitchError("p-values must be between 0 and 1, and in ascending order.")
     ranks = np.cumsum(counts)
     passing = np.nonzero(p_values * ranks[-1] <= fdr * ranks)[0]
     return float(p_values[passing[-1]]) if len(passing) else None

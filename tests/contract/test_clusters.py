@@ -39,8 +39,8 @@ def test_a_run_is_a_job_and_its_outcome_is_listed(service: Service) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "word"),
     [
-        ({"fdr": 0}, 400, "lies between 0 and 1"),
-        ({"fdr": 1.5}, 400, "lies between 0 and 1"),
+        ({"fdr": 0}, 400, "must be between 0 and 1"),
+        ({"fdr": 1.5}, 400, "must be between 0 and 1"),
         ({"min_cluster_size": 2}, 400, "minimum cluster size"),
         ({"min_cluster_size": 10**9}, 400, "minimum cluster size"),
         ({"ifo": "Hanford"}, 400, "no detector"),

@@ -157,7 +157,7 @@ def test_a_live_worker_clusters_judges_and_leaves_no_trace_of_what_was_cancelled
         refused = create_job(session, "cluster", {"fdr": 2.0}, "ada")
     refused = stack.wait(refused, has_ended)
     assert refused.state == "failed"
-    assert "lies between 0 and 1" in (refused.detail or "")
+    assert "must be between 0 and 1" in (refused.detail or "")
 
     # What came in between is no gap: the cluster is still the same one.
     third = stack.wait(start(stack), has_ended)

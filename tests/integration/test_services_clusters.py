@@ -228,7 +228,7 @@ def test_why_nothing_could_be_tested_is_said(session: Session, fill: Fill) -> No
     session.execute(update(Glitch).where(Glitch.id.in_(blips)).values(gps_time=START))
     assert run(session, ifo="H1").detail == (
         "None of 7 unlabelled glitches could be judged: 7 of H1, which has 0 labelled glitches "
-        "to calibrate with, and needs 20: of classes with 12 or more that lie 120 s apart."
+        "to calibrate with, and needs 20: of classes with 12 or more, at least 120 s apart."
         + published
     )
     fill(30, KNOWN, "Blip")
@@ -377,7 +377,7 @@ def test_a_cluster_that_looks_like_a_class_come_back_says_so(
 def test_a_rate_that_is_none_is_refused(
     session: Session, checkpoint: CheckpointRecord, fdr: float
 ) -> None:
-    with pytest.raises(GlitchError, match="lies between 0 and 1"):
+    with pytest.raises(GlitchError, match="must be between 0 and 1"):
         run(session, fdr=fdr)
 
 

@@ -125,12 +125,12 @@ def test_only_the_same_detector_and_kind_judges(
         (
             "L1",
             "simulated",
-            "takes 50 labelled glitches of this detector and origin, and there are none",
+            "needs 50 labelled glitches of this detector and origin, and there are none",
         ),
         (
             "H1",
             "upload",
-            "takes 50 labelled glitches of this detector and origin, and there are none",
+            "needs 50 labelled glitches of this detector and origin, and there are none",
         ),
         (None, "simulated", "detector is not known"),
     ):

@@ -141,7 +141,7 @@ def test_weights_that_are_no_safetensors_are_never_unpickled(tmp_path: Path) -> 
     evil = pickle.dumps({"weights": 1})
     (tmp_path / WEIGHTS_FILE).write_bytes(evil)
     edit_manifest(tmp_path, weights_sha256=hashlib.sha256(evil).hexdigest())
-    with pytest.raises(CheckpointError, match="no safetensors file"):
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
         load_checkpoint(tmp_path)
 
 
@@ -167,7 +167,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         ({"architecture": {"colour": 7}}, "cannot build"),
         ({"architecture": [1]}, "cannot build"),
         ({"architecture": {"latent": 0}}, "cannot build"),
-        ({"preprocessing": {"n_time": 64}}, "not the one of its digest"),
+        ({"preprocessing": {"n_time": 64}}, "does not match its digest"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(

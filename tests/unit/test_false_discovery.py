@@ -29,9 +29,9 @@ def test_it_flags_what_scipy_flags(ranks: list[int], fdr: float) -> None:
 
 @pytest.mark.parametrize("fdr", [0.0, 1.0, -0.1, 1.5, float("nan"), float("inf")])
 def test_a_rate_that_is_none_is_refused(fdr: float) -> None:
-    with pytest.raises(GlitchError, match="lies between 0 and 1"):
+    with pytest.raises(GlitchError, match="must be between 0 and 1"):
         check_fdr(fdr)
-    with pytest.raises(GlitchError, match="lies between 0 and 1"):
+    with pytest.raises(GlitchError, match="must be between 0 and 1"):
         benjamini_hochberg(np.array([0.5]), fdr)
 
 

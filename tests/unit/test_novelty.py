@@ -88,14 +88,14 @@ def test_too_few_is_its_own_answer() -> None:
     few_references = judge(1.0, LEAST_REFERENCES - 1, Calibration(100, 0))
     assert (few_references.is_judged, few_references.p_value) == (False, None)
     assert few_references.score == 1.0
-    assert "takes 50 labelled glitches of this detector and origin, and there are only 49." in (
+    assert "needs 50 labelled glitches of this detector and origin, and there are only 49." in (
         few_references.reason or ""
     )
     few_calibration = judge(1.0, LEAST_REFERENCES, Calibration(LEAST_CALIBRATION - 1, 0))
     assert (few_calibration.is_judged, few_calibration.p_value) == (False, None)
     assert few_calibration.reason == (
-        "Could not be judged: that takes 20 labelled glitches of this detector and origin to "
-        "calibrate with, of classes with 12 or more that lie 120 s apart, and there are only 19."
+        "Could not be judged: this needs 20 labelled glitches of this detector and origin to "
+        "calibrate with, of classes with 12 or more, at least 120 s apart, and there are only 19."
     )
     assert not judge(None, 1000, Calibration(1000, 0)).is_judged
     enough = judge(1.0, LEAST_REFERENCES, Calibration(LEAST_CALIBRATION, 0))

@@ -96,9 +96,9 @@ def test_one_anchor_is_enough() -> None:
 
 @pytest.mark.parametrize("wrong", [np.empty((0, 6), np.float32), np.full((20, 6), np.nan, "f4")])
 def test_what_cannot_be_laid_out_is_refused(wrong: np.ndarray) -> None:
-    with pytest.raises(GlitchError, match=r"one glitch at least|not finite"):
+    with pytest.raises(GlitchError, match=r"at least one glitch|not finite"):
         lay_out(wrong, seed=SEED)
-    with pytest.raises(GlitchError, match=r"one glitch at least|not finite"):
+    with pytest.raises(GlitchError, match=r"at least one glitch|not finite"):
         place(np.ones((1, 6), np.float32), wrong, np.zeros((len(wrong), 2), np.float32))
 
 
