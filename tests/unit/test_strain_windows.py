@@ -5,12 +5,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from scipy.fft import next_fast_len
 from scipy.interpolate import make_interp_spline
 from scipy.signal import get_window
 from scipy.signal.windows import tukey as scipy_tukey
 
-from glitch.strain.fourier import fast_length
+from glitch.strain.fourier import fast_length, irfft, rfft
 from glitch.strain.grid import spline_across_rows
 from glitch.strain.windows import hann, tukey
 
@@ -50,6 +51,21 @@ def test_the_spline_across_rows(n_rows: int) -> None:
 @pytest.mark.parametrize("n", [1, 7, 135_168, 138_240, 138_241, 532_480, 1_000_003])
 def test_the_fast_length(n: int) -> None:
     assert fast_length(n) == next_fast_len(n, real=True)
+
+
+@pytest.mark.parametrize("n", [8192, 131_072])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_row_is_transformed_in_its_precision_whatever_the_others_are(n: int, dtype: type) -> None:
+    rows = np.random.default_rng(n).normal(size=(3, n)).astype(dtype)
+    spectra = rfft(torch.from_numpy(rows))
+    alone = rfft(torch.from_numpy(rows[1:2]))
+    np.testing.assert_array_equal(spectra[1:2].numpy(), alone.numpy())
+    expected = np.fft.rfft(rows.astype(np.float64))
+    np.testing.assert_allclose(spectra.numpy(), expected, atol=1e3 * np.finfo(dtype).eps * n**0.5)
+    series = irfft(spectra, n)
+    assert series.numpy().dtype == dtype
+    np.testing.assert_array_equal(series[1:2].numpy(), irfft(alone, n).numpy())
+    np.testing.assert_allclose(series.numpy(), rows, atol=100 * np.finfo(dtype).eps)
 
 
 def test_a_transform_loads_nothing_of_scipy() -> None:
