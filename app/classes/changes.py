@@ -80,17 +80,17 @@ def _check_place(session: Session, known: GlitchClass, parent_id: int) -> None:
     above = session.get_one(GlitchClass, parent_id, populate_existing=True)
     tree = Tree.load(session)
     if above.state == naming.WITHDRAWN:
-        raise ConflictError("The class above was taken back by now: choose another.")
+        raise ConflictError("The class above was withdrawn meanwhile: choose another.")
     if above.id == known.id:
         raise ConflictError("A class cannot be a sub-class of itself: choose another.")
     if known.id in tree.ancestors(above.id):
         raise ConflictError(
-            f"{above.name} lies below {known.name}: move {above.name} elsewhere first."
+            f"{above.name} is a sub-class of {known.name}: move {above.name} elsewhere first."
         )
     levels = len(tree.ancestors(above.id)) + 1 + 1 + tree.depth_below(known.id)
     if levels > DEEPEST:
         raise ConflictError(
-            f"Classes lie at most {DEEPEST} deep, and this would make {levels}: choose a class "
+            f"Classes have at most {DEEPEST} levels, and this would make {levels}: choose a class "
             "further up."
         )
 
@@ -99,7 +99,7 @@ def _exemplars(session: Session, known: GlitchClass, change: log.ExemplarsReques
     wanted = list(dict.fromkeys(change.glitch_ids))
     if len(wanted) > MOST_EXEMPLARS:
         raise InvalidRequestError(
-            f"At most {MOST_EXEMPLARS} exemplars show a class, not {len(wanted):,}: choose fewer."
+            f"A class has at most {MOST_EXEMPLARS} exemplars, not {len(wanted):,}: choose fewer."
         )
     found = session.scalar(
         select(func.count())
@@ -143,8 +143,8 @@ def merge_into(
     )
     if len(moved) > MOST_MERGED:
         raise ConflictError(
-            f"More than {MOST_MERGED:,} glitches are labelled {known.name}, too many for one act: "
-            f"make {known.name} a sub-class of {into.name} instead."
+            f"More than {MOST_MERGED:,} glitches are labelled {known.name}, too many for one "
+            f"action: make {known.name} a sub-class of {into.name} instead."
         )
     for start in range(0, len(moved), _ROWS):
         session.execute(
@@ -233,8 +233,8 @@ def mergeable_into(session: Session, known: GlitchClass, name: str) -> GlitchCla
     levels = len(tree.ancestors(into.id)) + 1 + tree.depth_below(known.id)
     if levels > DEEPEST:
         raise ConflictError(
-            f"The sub-classes of {known.name} would lie {levels} deep, more than {DEEPEST}: move "
-            "them first."
+            f"With the sub-classes of {known.name} there would be {levels} levels, more than "
+            f"{DEEPEST}: move them first."
         )
     is_open = exists().where(Glitch.id == LabelSuggestion.glitch_id, Glitch.class_id.is_(None))
     suggested = select(func.count()).select_from(LabelSuggestion)
@@ -242,7 +242,7 @@ def mergeable_into(session: Session, known: GlitchClass, name: str) -> GlitchCla
     if waiting:
         raise ConflictError(
             f"{waiting:,} suggested labels {known.name} wait to be accepted: accept them, or undo "
-            "the reviews that made them, and merge then."
+            "the reviews that made them, then merge."
         )
     return into
 

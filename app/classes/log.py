@@ -91,7 +91,7 @@ def _describe_act(act: Any) -> str:
         }.get(after["state"], "reactivated it")
     if act.kind == "move":
         above = act.payload.get("parent")
-        return f"made it a sub-class of {above}" if above else "made it a class of its own"
+        return f"made it a sub-class of {above}" if above else "moved it to the top level"
     if act.kind == "merge":
         return f"merged it into {act.payload['into']} ({act.payload['n_glitches']:,} glitches)"
     if act.kind == "exemplars":

@@ -66,10 +66,10 @@ def current_name(session: Session, name: str) -> str | None:
 def no_class(session: Session, name: str) -> str:
     """Return the error message for an unknown class name."""
     if not name.strip():
-        return "No class is named: give the name of one."
+        return "Give the name of a class."
     if former := current_name(session, name):
-        return f"The class {name[:LONGEST_NAME]} is called {former} now: ask for that one."
-    return f"There is no class {name[:LONGEST_NAME]!r}: the list of classes names all of them."
+        return f"The class {name[:LONGEST_NAME]} was renamed to {former}: use that name."
+    return f"There is no class {name[:LONGEST_NAME]!r}: see the list of classes."
 
 
 def usable_class(session: Session, name: str) -> GlitchClass:
@@ -184,7 +184,7 @@ def check_class_name(name: str) -> None:
 def check_description(description: str) -> None:
     """Refuse descriptions that are too long or contain NUL."""
     if "\0" in description:
-        raise InvalidRequestError("The description holds a NUL character: take it out.")
+        raise InvalidRequestError("The description contains a NUL character: remove it.")
     if len(description) > LONGEST_DESCRIPTION:
         raise InvalidRequestError(
             f"The description has {len(description):,} characters: shorten it to "

@@ -39,7 +39,7 @@ def get_class(session: Session, class_id: int) -> records.GlitchClass:
         )
     ).first()
     if row is None:
-        raise NotFoundError(f"There is no class {class_id}: the list of classes names all of them.")
+        raise NotFoundError(f"There is no class {class_id}: see the list of classes.")
     return naming.to_class_record(row)
 
 
@@ -103,7 +103,7 @@ def change_class(
     known = session.get(GlitchClass, class_id, populate_existing=True)
     log = class_history(session, class_id)
     if known is None or (known.state == naming.WITHDRAWN and not isinstance(change, RedoRequest)):
-        raise NotFoundError(f"There is no class {class_id}: the list of classes names all of them.")
+        raise NotFoundError(f"There is no class {class_id}: see the list of classes.")
     refuse_stale(log, change.last_event_id)
     with session.begin_nested():  # a refused action leaves no event, even if the caller continues
         if isinstance(change, UndoRequest | RedoRequest):
@@ -184,7 +184,7 @@ def _do(
         values, memory = changes.wanted_values(session, known, change)
     before = changes.current_values(known, values)
     if before == values:
-        raise ConflictError(f"That is how {known.name} is already: nothing was changed.")
+        raise ConflictError(f"{known.name} is like that already: nothing was changed.")
     changes.check_values(session, known, values)
     changes.set_values(session, known, values)
     row.payload = {"before": before, "after": values, **memory, **noted}
@@ -238,8 +238,8 @@ def refuse_turn(
     if root.kind == "create":
         if root.payload.get("is_from_review"):
             raise ConflictError(
-                "A cluster was named so: undo that in the cluster's history, and the class goes "
-                "with it."
+                "The class was created by naming a cluster: undo that in the cluster's history, "
+                "which also withdraws the class."
             )
         if is_undo:
             refuse_used(session, known)
@@ -292,7 +292,7 @@ def refuse_used(session: Session, known: GlitchClass, *, beside: UUID | None = N
     if labels[0]:
         raise ConflictError(
             f"{labels[0]:,} {'glitch was' if labels[0] == 1 else 'glitches were'} labelled "
-            f"{known.name} by now, by {labels[1]}"
+            f"{known.name} since, by {labels[1]}"
             f"{'' if labels[0] == 1 else ' among others'}: revoke those labels first."
         )
     waiting = select(func.count()).where(LabelSuggestion.class_id == known.id)
@@ -300,9 +300,9 @@ def refuse_used(session: Session, known: GlitchClass, *, beside: UUID | None = N
         waiting = waiting.where(LabelSuggestion.identity != beside)
     if session.scalar(waiting):
         raise ConflictError(
-            f"Another cluster was merged into {known.name} by now: undo that merge first."
+            f"Another cluster was merged into {known.name} since: undo that merge first."
         )
     children = Tree.load(session).children(known.id)
     if children:
         name = session.get_one(GlitchClass, children[0]).name
-        raise ConflictError(f"{name} is a sub-class of {known.name} by now: move it first.")
+        raise ConflictError(f"{name} is a sub-class of {known.name} now: move it first.")

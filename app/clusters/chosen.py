@@ -39,14 +39,14 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
     wanted = sorted(set(glitch_ids))
     if not FEWEST <= len(wanted) <= MOST:
         raise InvalidRequestError(
-            f"A cluster has {FEWEST} to {MOST:,} members, not {len(wanted):,}: choose others."
+            f"A cluster has {FEWEST} to {MOST:,} members, not {len(wanted):,}: select others."
         )
     origins = set(session.scalars(select(Glitch.origin).where(Glitch.id.in_(wanted)).distinct()))
     is_simulated = "simulated" in origins
     if is_simulated and len(origins) > 1:
         raise ConflictError(
             "Some of these glitches are simulated and others are not, and they are never clustered "
-            "together: choose by origin."
+            "together: select one origin."
         )
     hold_selections(session)
     run = session.scalars(
@@ -60,8 +60,8 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
     if run is None:
         kind = "simulated" if is_simulated else "measured"
         raise ConflictError(
-            f"No {kind} glitches were clustered with the model that serves: start a clustering, "
-            "and the selection becomes one of its clusters."
+            f"No {kind} glitches have been clustered with the active model yet: start a "
+            "clustering, then make the selection a cluster."
         )
     waiting = _waiting_of(session, wanted)
     if waiting is not None:

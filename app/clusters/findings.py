@@ -51,7 +51,7 @@ def _listed(numbers: Sequence[int]) -> str:
 def _tested(facts: Facts) -> str:
     # No test can check this assumption, so every run that flags something states it.
     provided = (
-        ", if the labels are a fair sample of the known kinds with their unusual members"
+        ", if the labels are a fair sample of the known classes, unusual members included"
         if facts["n_flagged"]
         else ""
     )
@@ -65,8 +65,8 @@ def _tested(facts: Facts) -> str:
 def _few_labels(facts: Facts) -> str:
     more = facts["n"] - len(facts["classes"])
     return (
-        f"A class is known from {LEAST_OF_CLASS} labelled glitches of a detector on; of these "
-        f"there are fewer, so their own glitches may be flagged: {', '.join(facts['classes'])}"
+        f"A class is known in a detector from {LEAST_OF_CLASS} labelled glitches on. These have "
+        f"fewer, so their own glitches may be flagged: {', '.join(facts['classes'])}"
         f"{f' and {more:,} more' if more else ''}."
     )
 
@@ -102,13 +102,13 @@ def _why_not(one: Facts) -> str:
 def _meanwhile(facts: Facts) -> str:
     n_came, n_labels = facts["n_came"], facts["n_labels"]
     changed = [
-        count(n_came, "glitch came", "glitches came") if n_came else "",
+        count(n_came, "glitch was added", "glitches were added") if n_came else "",
         count(n_labels, "label changed", "labels changed") if n_labels else "",
-        "glitches were being loaded by a job" if facts["is_loading"] else "",
+        "a job was loading glitches" if facts["is_loading"] else "",
     ]
     *first, last = filter(None, changed)
     said = f"{', '.join(first)} and {last}" if first else last
-    return f"While this was clustered {said}: it has not seen all of that, so cluster again."
+    return f"During this clustering {said}: it may not include all of that, so cluster again."
 
 
 def _seen(one: Facts) -> str:
@@ -149,18 +149,18 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     "unjudged": lambda facts: f"{facts['n']:,} more could not be judged{_unjudged(facts)}",
     "seen_otherwise": lambda facts: (
         f"{count(facts['n'], 'glitch was', 'glitches were')} seen in other windows or another band "
-        "than the references, and judged by what both show."
+        "than the references, and judged by the part that both show."
     ),
     "few_labels": _few_labels,
-    "typical_labels": "The labels seem to be typical examples of their kinds: the least typical "
-    "glitches of each are unlabelled more often than chance gives, by {sigmas:g} standard "
+    "typical_labels": "The labels seem to be typical examples of their classes: the least typical "
+    "glitches of each are unlabelled more often than expected by chance, by {sigmas:g} standard "
     "deviations.",
-    "labels_aside": "The labels do not cover what was tested: unlabelled glitches of a known kind "
-    "lie beside its labelled ones, not among them ({in_100} in 100 of their nearest neighbours "
-    "more are unlabelled than chance gives). They may be fainter, of another time or drawn by "
-    "another tool, or the labels repeat a few events.",
+    "labels_aside": "The labels do not cover what was tested: unlabelled glitches of known "
+    "classes are next to the labelled ones, not among them (of their nearest neighbours, {in_100} "
+    "in 100 more are unlabelled than expected by chance). They may be fainter, of another time or "
+    "drawn by another tool, or the labels repeat a few events.",
     "judging": "The labels changed before this clustering, and the job that judges the catalogue "
-    "by them had not ended: known glitches may be flagged. Cluster again when it has.",
+    "by them had not finished: known glitches may be flagged. Cluster again when it has finished.",
     "meanwhile": _meanwhile,
     "too_few_calibrate": "With {n_calibration:,} labelled glitches to calibrate with, at least "
     "{least} must be novel before any can be flagged: label more, or raise the rate.",
@@ -171,25 +171,25 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
         f"{facts['min_cluster_size']}: nothing was clustered."
     ),
     "waiting": lambda facts: (
-        f"{count(facts['n'], 'glitch', 'glitches')} more, which this test does not flag, "
-        f"{'waits' if facts['n'] == 1 else 'wait'} for review: put together by a reviewer, left "
+        f"{count(facts['n'], 'more glitch', 'more glitches')}, which this test does not flag, "
+        f"{'waits' if facts['n'] == 1 else 'wait'} for review: from a cluster made by hand, "
         "from an earlier clustering, or with labels that were revoked."
     ),
     "clusters": lambda facts: (
         f"{count(facts['n'], 'cluster was', 'clusters were')} found among "
         + (f"all {facts['of']:,} glitches, labelled or not." if "of" in facts else "them.")
     ),
-    "continued": "The cluster of {before} members has now {now}.",
+    "continued": "The cluster of {before} members now has {now}.",
     "held_apart": lambda facts: (
-        f"What a decision parted stays apart: parts of {_listed(facts['sizes'])} glitches."
+        f"Parts that reviewers separated stay separate: {_listed(facts['sizes'])} glitches."
     ),
     "beside": lambda facts: (
-        f"{count(facts['n'], 'glitch', 'glitches')} came to a cluster that was {facts['state']} "
-        "before: nobody has reviewed them, so they wait as a cluster of their own."
+        f"{count(facts['n'], 'glitch', 'glitches')} joined a cluster that had been "
+        f"{facts['state']}: nobody has reviewed them, so they wait as a separate cluster."
     ),
     "unlabelled_again": lambda facts: (
-        f"{count(facts['n'], 'glitch', 'glitches')} of what was named {facts['label']} "
-        f"{'carries' if facts['n'] == 1 else 'carry'} no label any more, and none is suggested: "
+        f"{count(facts['n'], 'glitch', 'glitches')} of the cluster named {facts['label']} "
+        f"no longer {'has' if facts['n'] == 1 else 'have'} a label, and none is suggested: "
         f"{'it waits' if facts['n'] == 1 else 'they wait'} for review again."
     ),
     "dismissed_before": lambda facts: (
@@ -198,14 +198,14 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     ),
     "named_before": lambda facts: (
         f"{facts['n']} of the {facts['size']} in a cluster {'was' if facts['n'] == 1 else 'were'} "
-        f"taken for {facts['label']} by {facts['author']} on {facts['on']}, in another cluster."
+        f"named {facts['label']} by {facts['author']} on {facts['on']}, in another cluster."
     ),
-    "dismissed_again": "A cluster of {size} is most of what {author} dismissed on {on}, and stays "
-    "dismissed.",
-    "dismissed_look": "A cluster of {size} looks like one whose look {author} dismissed on {on}, "
-    "and is dismissed with it.",
+    "dismissed_again": "A cluster of {size} is most of the glitches that {author} dismissed on "
+    "{on}, and stays dismissed.",
+    "dismissed_look": "A cluster of {size} looks like one that {author} dismissed on {on} with all "
+    "that look like it, so it is dismissed too.",
     "dormant": "The dormant class {label} is back in {ifo}: {n} glitches look like it.",
-    "back": "{label} is back in {ifo} after {silent_days} days with data and without it: {n_after} "
+    "back": "{label} is back in {ifo} after {silent_days} days with data but without it: {n_after} "
     "glitches since GPS time {first_after:.0f} are of that class or look like it.",
 }
 

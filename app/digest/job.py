@@ -45,9 +45,7 @@ class DigestHandler(OneTransaction):
         # Make all digests before sending, because sending takes time in which more may happen.
         digests = {name: unsent(session, name) for name in known if name in wanted}
         sent = {name: known[name](made) for name, made in digests.items()}
-        nowhere = (
-            "Neither GLITCH_DIGEST_WEBHOOK nor GLITCH_DIGEST_MAIL is set: it was sent nowhere."
-        )
+        nowhere = "Neither GLITCH_DIGEST_WEBHOOK nor GLITCH_DIGEST_MAIL is set, so it was not sent."
         first = next(iter(digests.values()), None) or digest(session)
         return {
             **_as_json(first),
@@ -75,7 +73,7 @@ def _send(address: str, page: str, made: Digest) -> Sent:
     except UNREACHED as error:
         return _failed(f"The webhook could not be reached ({type(error).__name__}).")
     if 200 <= statuses[0] < 300:
-        return Sent(f"The webhook took it (status {statuses[0]}).", is_taken=True)
+        return Sent(f"The webhook accepted it (status {statuses[0]}).", is_taken=True)
     return _failed(f"The webhook answered with status {statuses[0]}.")
 
 
@@ -90,11 +88,11 @@ def send_mail(settings: Settings, made: Digest, key: str) -> Sent:
         with _session(server) as session:
             refused = session.send_message(message, settings.mail_sender, settings.digest_mail)
     except smtplib.SMTPRecipientsRefused as error:
-        return _failed(f"The mail server took none of the {len(error.recipients)} addresses.")
+        return _failed(f"The mail server accepted none of the {len(error.recipients)} addresses.")
     except (OSError, ValueError) as error:  # smtplib's errors are OSErrors
         return _failed(_reason(error))
     number = len(settings.digest_mail)
-    taken = f"The mail server took it for {number - len(refused)} of {number} addresses."
+    taken = f"The mail server accepted it for {number - len(refused)} of {number} addresses."
     if refused:  # not sent again, because the other addresses have it
         _log.warning("digest: %s", taken)
     return Sent(taken, is_taken=True)
@@ -169,12 +167,12 @@ def _session(server: SplitResult) -> smtplib.SMTP:
 def _reason(error: OSError | ValueError) -> str:
     if isinstance(error, smtplib.SMTPAuthenticationError):
         return (
-            "The mail server did not take the user and password of GLITCH_SMTP_URL "
+            "The mail server did not accept the user and password of GLITCH_SMTP_URL "
             f"({error.smtp_code})."
         )
     if isinstance(error, smtplib.SMTPNotSupportedError):
         return (
-            "The mail server does not offer what GLITCH_SMTP_URL asks of it (STARTTLS, or a "
+            "The mail server does not offer what GLITCH_SMTP_URL requires (STARTTLS, or a "
             "login): see whether it wants smtps://."
         )
     if isinstance(error, ssl.SSLCertVerificationError):

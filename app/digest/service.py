@@ -131,7 +131,7 @@ class Digest(Model):
         """The digest in sentences; a single one if nothing is new."""
         stored = ", ".join(
             f"{one.count:,} new{' simulated' * one.is_simulated} "
-            f"{'glitch' if one.count == 1 else 'glitches'} of {one.ifo or 'no named detector'}"
+            f"{'glitch' if one.count == 1 else 'glitches'} of {one.ifo or 'an unknown detector'}"
             for one in self.glitches
         )
         lines = [f"{stored}."] if stored else []

@@ -46,7 +46,7 @@ def label_selection(
     if len(wanted) > MOST_AT_ONCE:
         raise InvalidRequestError(
             f"{len(wanted):,} glitches are more than the {MOST_AT_ONCE:,} that are labelled at "
-            "once: choose fewer, for example by a stretch of time."
+            "once: choose fewer, for example by a time range."
         )
     if is_new:
         about = f"Named by {reviewer.name} from a selection of {len(wanted):,} glitches."
@@ -78,7 +78,7 @@ def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> r
     if row is None:
         raise NotFoundError(f"No selection was labelled under {bulk_id}.")
     if row.undone_at is not None:
-        raise ConflictError(f"These labels were taken back before, by {row.undone_by}.")
+        raise ConflictError(f"These labels were undone already, by {row.undone_by}.")
     n_revoked = revoke_labels(session, row.label_ids, reviewer=reviewer)
     if row.made_class:
         withdraw_untouched(session, row.class_id, author=reviewer)

@@ -315,7 +315,7 @@ def _build(session: Session, projection: Projection, files: MapFiles) -> None:
     except OSError as error:
         raise NotReadyError(
             f"The map cannot be kept in the data directory ({error.strerror}): free some space, "
-            "or give the service the right to write there."
+            "or let the service write there."
         ) from error
     _forget_old(files.points.parent)
 

@@ -149,7 +149,7 @@ class ProjectHandler:
         else:
             found = latest_projection(session, checkpoint_id)
             if found is None:
-                raise ConflictError("There is no map to place glitches on: have it drawn first.")
+                raise ConflictError("There is no map to place glitches on: draw it first.")
             projection_id = found.id
         missing = unplaced_ids(session, projection_id, checkpoint_id)
         for start in range(0, len(missing), GLITCHES):
@@ -176,7 +176,7 @@ class ProjectHandler:
             anchors, places = anchors_of(session, projection_id, checkpoint_id, size)
             if not len(anchors):
                 raise ConflictError(
-                    "The glitches that the map was laid out from are gone: have it drawn again."
+                    "The glitches from which the map was laid out are gone: draw it again."
                 )
             context.heartbeat()
             placed = place(vectors, anchors, places)

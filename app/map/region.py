@@ -56,7 +56,7 @@ def read_region(text: str) -> Region:
         first = error.errors()[0]
         where = ".".join(str(one) for one in first["loc"])
         raise InvalidRequestError(
-            f"This is no region of the map ({where}: {first['msg']}): select the points again."
+            f"This is not a region of the map ({where}: {first['msg']}): select the points again."
         ) from error
 
 
@@ -68,13 +68,15 @@ def resolve(data_dir: Path, region: Region) -> Chosen:
     for name, left_out in region.leave_out.items():
         entries = header.get(CATEGORIES.get(name, ""))
         if entries is None:
-            raise InvalidRequestError(f"A region leaves out {', '.join(CATEGORIES)}, not {name}.")
+            raise InvalidRequestError(
+                f"A region can leave out {', '.join(CATEGORIES)}, not {name[:40]}."
+            )
         names = set(left_out)
         is_left_out = [(one.get("id") or one.get("name")) in names for one in entries]
         mask &= ~np.array(is_left_out, dtype=np.bool_)[columns[name]]
     for name, (low, high) in region.ranges.items():
         if name not in ("gps_time", "snr", "peak_frequency", "p_value"):
-            raise InvalidRequestError(f"There is no range of {name[:40]!r}.")
+            raise InvalidRequestError(f"Points cannot be filtered by a range of {name[:40]!r}.")
         column = columns[name]  # NaN (unknown) passes no comparison
         if low is not None:
             mask &= column >= low

@@ -25,7 +25,7 @@ def test_the_life_of_a_class(service: Service) -> None:
         renamed = change(client, "Lantern", "rename", name="Lamp", remark="Shorter.").json()
         assert renamed["glitch_class"]["id"] == made["id"]
         former = assert_problem(client.get("/classes/Lantern"), 404)
-        assert "called Lamp now" in former
+        assert "renamed to Lamp" in former
         detail = client.get("/classes/Lamp").json()
         assert (detail["glitches"], detail["by_ifo"], detail["exemplars"]) == (0, {}, [])
         change(client, "Lamp", "state", state="retired")

@@ -121,7 +121,7 @@ def test_from_an_upload_to_a_class_and_back(
     browser.find(".group a.cover").click()
     browser.wait_for(cluster)
     browser.wait_for_text(".plane .shares", "of the variance")
-    browser.wait_for_text(".later", "like the middle of this cluster")
+    browser.wait_for_text(".later", "like the medoid of this cluster")
     browser.find("#new_class").send_keys(NAME)
     browser.find("button[value=promote]").click()
     browser.wait_for_text("h1", f"{NAME}: cluster of 4 glitches")
@@ -400,7 +400,7 @@ def test_review_is_accessible_and_fits(
         if path == cluster:
             way, form = (browser.find(one) for one in (".to-decision", "form#review"))
             browser.wait_for_text(".plane .shares", "of the variance")
-            browser.wait_for_text(".later", "like the middle")
+            browser.wait_for_text(".later", "like the medoid")
         time.sleep(0.1)  # one frame, so that what was just shown is laid out
         assert least_text_px(browser) >= 9, (path, width)
         assert_accessible(browser, path)

@@ -143,9 +143,9 @@ def test_who_labels_waits_for_no_clustering_and_it_says_what_it_missed(
 
     run, found = run_with(session, others, monkeypatch, label)
     assert [one.identity for one in found] == [flagged.identity]
-    assert "While this was clustered 3 labels changed: it has not seen all of that" in run.detail
+    assert "During this clustering 3 labels changed: it may not include all of that" in run.detail
     quiet, _ = run_with(session, others, monkeypatch)
-    assert "While this was clustered" not in quiet.detail
+    assert "During this clustering" not in quiet.detail
 
 
 def test_what_came_and_what_is_loaded_meanwhile_is_said(
@@ -167,12 +167,12 @@ def test_what_came_and_what_is_loaded_meanwhile_is_said(
         session.commit()
 
     run, _ = run_with(session, others, monkeypatch, come)
-    said = "While this was clustered 2 glitches came and glitches were being loaded by a job:"
+    said = "During this clustering 2 glitches were added and a job was loading glitches:"
     assert said in run.detail
     finished = datetime(2015, 9, 14, tzinfo=UTC)
     session.execute(update(Job).values(state="succeeded", finished_at=finished))
     run, _ = run_with(session, others, monkeypatch)
-    assert "While this was clustered" not in run.detail
+    assert "During this clustering" not in run.detail
 
 
 def test_a_large_catalogue_that_is_being_judged_again_makes_the_rate_doubtful(
@@ -185,7 +185,7 @@ def test_a_large_catalogue_that_is_being_judged_again_makes_the_rate_doubtful(
     run, [found] = cluster_now(session)
     assert found.doubt is not None
     assert found.doubt in run.detail
-    assert "the job that judges the catalogue by them had not ended" in found.doubt
+    assert "the job that judges the catalogue by them had not finished" in found.doubt
 
 
 def test_a_selection_made_meanwhile_stays_in_the_queue(
@@ -208,7 +208,7 @@ def test_a_selection_made_meanwhile_stays_in_the_queue(
     assert members(session, by_identity[made[0]]) == set(chosen)
     assert by_identity[made[0]].state == "flagged"
     n_more = sum(one.size for one in found) - run.n_flagged + run.n_noise
-    assert f"{n_more} glitches more, which this test does not flag, wait" in run.detail
+    assert f"{n_more} more glitches, which this test does not flag, wait" in run.detail
 
 
 @pytest.mark.parametrize("step", ["find_clusters", "hold_selections"])

@@ -74,7 +74,7 @@ def test_a_split_and_a_merge_survive_two_runs(
         said = changes_since(session, run)
         assert said is not None
         assert (said.of | {"same": 0}, said.lost) == (dict.fromkeys(CHANGES, 0), 0)
-        assert "stays apart" in run.detail
+        assert "stay separate" in run.detail
     fill(20, NOVEL)
     run, found = cluster_now(session)
     waiting = set().union(*(members(session, one) for one in found if one.state == "flagged"))
@@ -98,7 +98,7 @@ def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
         run, [waiting] = cluster_now(session)
         assert (waiting.state, members(session, waiting)) == ("flagged", off)
         assert "1 cluster was found among them." in run.detail
-        assert "What a decision parted stays apart: parts of 4 glitches." in run.detail
+        assert "Parts that reviewers separated stay separate: 4 glitches." in run.detail
         assert (run.n_flagged, waiting.significance, waiting.fdr) == (0, None, None)
 
 
@@ -192,7 +192,7 @@ def test_a_selection_that_was_made_a_cluster_waits_in_later_runs(
         assert not chosen & members(session, rest)
         words = ClusterInWords(kept)
         assert (words.stability, words.chance) == ("not tested", "not tested")
-        assert words.change == "put together by ada"
+        assert words.change == "made by ada"
         in_some = set().union(*(members(session, one) for one in found))
         assert run.n_noise == run.n_clustered - len(in_some)
         said = changes_since(session, run)
@@ -271,7 +271,7 @@ def test_what_comes_in_several_runs_waits_as_one_cluster_until_the_decision_is_u
         assert "reviewer split" not in run.detail
     assert n_waiting > by_state["dismissed"].size
     sizes = f"{n_waiting} and {by_state['dismissed'].size}"
-    assert f"What a decision parted stays apart: parts of {sizes} glitches." in run.detail
+    assert f"Parts that reviewers separated stay separate: {sizes} glitches." in run.detail
     log = history(session, by_state["dismissed"].id)
     review(
         session, by_state["dismissed"].id, Undo(log.done[-1]), author=ADA, last_event_id=log.last_id
@@ -280,7 +280,7 @@ def test_what_comes_in_several_runs_waits_as_one_cluster_until_the_decision_is_u
     assert whole.state == "flagged"
     assert whole.identity in {flagged.identity, waiting.identity}
     assert whole.size > n_waiting + 15
-    assert "stays apart" not in run.detail
+    assert "stay separate" not in run.detail
 
 
 def test_a_new_cluster_says_which_members_were_dismissed(
@@ -316,7 +316,7 @@ def test_dismissed_glitches_that_a_run_of_one_detector_finds_stay_dismissed(
     run, [again] = cluster_h1(session)
     assert again.state == "dismissed"
     assert again.identity != flagged.identity
-    assert f"A cluster of {again.size} is most of what ada dismissed on" in run.detail
+    assert f"A cluster of {again.size} is most of the glitches that ada dismissed on" in run.detail
     # For this cluster alone it can be taken back, and then it stays so.
     log = history(session, again.id)
     review(session, again.id, Undo(log.done[-1]), author=ADA, last_event_id=log.last_id)
@@ -327,7 +327,7 @@ def test_dismissed_glitches_that_a_run_of_one_detector_finds_stay_dismissed(
 
 
 @pytest.mark.parametrize(
-    ("act", "told"), [(Dismiss(), "dismissed by ada"), (Merge("Whistle"), "taken for Whistle")]
+    ("act", "told"), [(Dismiss(), "dismissed by ada"), (Merge("Whistle"), "named Whistle")]
 )
 def test_what_was_decided_elsewhere_is_told_of_what_a_run_of_one_detector_had_found_before(
     session: Session, flagged: records.Cluster, act: Any, told: str
@@ -380,8 +380,8 @@ def test_a_run_of_another_kind_leaves_a_split_as_it_is(
         n = len(members(session, one) & (everyone - off))
         [said] = one.summary["named_before"]
         assert (said["n"], said["label"], said["author"]) == (n, "Whistle", "ada")
-        assert f"{n} of the {one.size} in a cluster were taken for Whistle by ada" in run.detail
-        assert f"{n} of these were taken for Whistle by ada" in (ClusterInWords(one).warning or "")
+        assert f"{n} of the {one.size} in a cluster were named Whistle by ada" in run.detail
+        assert f"{n} of these were named Whistle by ada" in (ClusterInWords(one).warning or "")
         assert not members(session, one) & off
     _, found = cluster_now(session)
     by_state = {one.state: members(session, one) for one in found}
@@ -486,4 +486,4 @@ def test_nothing_is_lost_over_a_split_a_merge_a_dismissal_and_two_later_runs(
         assert said is not None
         assert (said.of | {"same": 0}, said.lost) == (dict.fromkeys(CHANGES, 0), 0), later
         assert f"{run.n_flagged} of {run.n_judged} unlabelled glitches are novel" in run.detail
-        assert "what a decision parted stays apart" in run.detail.lower()
+        assert "Parts that reviewers separated stay separate" in run.detail

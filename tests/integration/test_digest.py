@@ -254,7 +254,7 @@ def test_the_webhook_is_sent_what_is_new(
     receiver = receiving(take)
     result = sent_by(service, receiver.address)
     (message,) = receiver.sent
-    assert result["sent"] == "The webhook took it (status 204)."
+    assert result["sent"] == "The webhook accepted it (status 204)."
     since, first, *_ = message["text"].splitlines()
     assert since.startswith("Since 20")
     assert first.startswith("5 new glitches of H1, 10 new glitches of L1")

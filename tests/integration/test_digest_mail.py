@@ -148,7 +148,7 @@ def mailed(service: Service, url: str, **settings: object) -> dict[str, Any]:
 
 def test_a_mail_says_what_is_new(service: Service, box: Box, serving: Callable[..., int]) -> None:
     result = mailed(service, f"smtp+plain://127.0.0.1:{serving()}")
-    assert result["sent"] == "The mail server took it for 2 of 2 addresses."
+    assert result["sent"] == "The mail server accepted it for 2 of 2 addresses."
     (mail,) = box.mails
     assert mail["Subject"].startswith("Glitch Discovery: ")
     assert (mail["From"], mail["To"]) == ("glitches@example.org", ", ".join(PEOPLE))
@@ -160,7 +160,7 @@ def test_a_mail_says_what_is_new(service: Service, box: Box, serving: Callable[.
     assert " ".join(result["sentences"]).split() == lines[4:-1]
     with Walker(service, "reader") as walker:
         page = walker.get("/ui/digest").text
-    assert "The mail server took it for 2 of 2 addresses." in page
+    assert "The mail server accepted it for 2 of 2 addresses." in page
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_server_that_encrypts_and_asks_who(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert "2 of 2" in mailed(service, good)["sent"]
     assert (
-        "did not take the user and password"
+        "did not accept the user and password"
         in (mailed(service, f"{scheme}://glitches:wrong@{where}")["sent"])
     )
     assert len(box.mails) == 1
@@ -205,9 +205,9 @@ def test_addresses_that_the_server_does_not_know(
     caplog.set_level("WARNING", "digest")
     url = f"smtp+plain://127.0.0.1:{serving()}"
     box.unknown = {PEOPLE[0]}
-    assert mailed(service, url)["sent"] == "The mail server took it for 1 of 2 addresses."
+    assert mailed(service, url)["sent"] == "The mail server accepted it for 1 of 2 addresses."
     box.unknown = set(PEOPLE)
-    said = "The mail server took none of the 2 addresses."
+    said = "The mail server accepted none of the 2 addresses."
     assert mailed(service, url)["sent"] == said
     assert f"digest: {said}" in caplog.messages
     with Walker(service, "reader") as walker:

@@ -93,7 +93,7 @@ def test_a_dismissed_look_stays_dismissed(
     fill(30, NOVEL)
     run, found = cluster_now(session)
     assert {one.state for one in found} == {"dismissed"}
-    assert "looks like one whose look ada dismissed" in run.detail
+    assert "looks like one that ada dismissed" in run.detail
     again = max(found, key=lambda one: one.size)
     if again.identity != flagged.identity:
         log = history(session, again.id)
@@ -114,4 +114,4 @@ def test_a_dismissed_look_stays_dismissed_under_another_checkpoint(
     embed_otherwise(session, lambda _, mean: mean[::-1] * wider)  # another middle
     run, found = cluster_h1(session)
     assert {one.state for one in found} == {"dismissed"}
-    assert "looks like one whose look ada dismissed" in run.detail
+    assert "looks like one that ada dismissed" in run.detail

@@ -157,7 +157,7 @@ def test_members_whose_labels_are_revoked_wait_for_review_again(
         assert members(session, waiting) == again
         assert waiting.summary["beside"] == str(flagged.identity)
         assert waiting.summary["n_unlabelled_again"] == n
-        assert f"what was named {act.class_name} carr" in run.detail
+        assert f"the cluster named {act.class_name} no longer ha" in run.detail
         assert run.n_clusters == len(found)
     _, found = cluster_h1(session)
     assert not in_one(session, found, "flagged")  # else they could be decided about twice
@@ -266,9 +266,9 @@ def test_what_a_cluster_tells_of_another_is_as_it_stands(
         return ClusterInWords(other, reported_decisions(session, [other])[other.id]).warning
 
     size = other.size
-    assert (warning() or "").startswith(f"{size} of these were taken for Thunder by ada on")
+    assert (warning() or "").startswith(f"{size} of these were named Thunder by ada on")
     change(session, "Thunder", Rename("Thunders"))
-    assert (warning() or "").startswith(f"{size} of these were taken for Thunders by ada on")
+    assert (warning() or "").startswith(f"{size} of these were named Thunders by ada on")
     take_back_last(session, "Thunders")
     turn(session, flagged.id, Undo(history(session, flagged.id).done[-1]))
     assert warning() is None

@@ -78,7 +78,7 @@ def test_what_was_relabelled_is_listed_no_more(
     session.commit()  # what is stored from here on is later
     ranked = [(one.name, one.n_doubtful, one.n_labelled) for one in rank_doubted_classes(session)]
     assert ranked == [("Whistle", 1, 1)]
-    with pytest.raises(ConflictError, match="is Whistle by now, no longer Helix"):
+    with pytest.raises(ConflictError, match="is Whistle now, no longer Helix"):
         keep_label(session, wrong[1], "Helix", author=ANN)
     kept = keep_label(
         session, wrong[1], "Whistle", author=ANN

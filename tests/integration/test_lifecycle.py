@@ -98,7 +98,7 @@ def test_a_renamed_class_keeps_its_labels_and_is_found_by_its_former_name(
     assert outcome.record is not None
     assert (outcome.record.id, outcome.record.name) == (thunder.id, "Rumble")
     assert [one.label for one in list_labels(session, glitch.id)] == ["Rumble"]
-    with pytest.raises(NotFoundError, match="is called Rumble now"):
+    with pytest.raises(NotFoundError, match="was renamed to Rumble"):
         get_class_named(session, "Thunder")
     with pytest.raises(NotFoundError, match="no class 'Nothing'"):
         get_class_named(session, "Nothing")
@@ -203,9 +203,9 @@ def test_subclasses_and_the_filter_that_includes_them(session: Session, store: S
     ("name", "parent", "refusal"),
     [
         ("A1", "A1", (ConflictError, "of itself")),
-        ("A1", "A2", (ConflictError, "lies below")),
-        ("A1", "A3", (ConflictError, "lies below")),
-        ("A4", "A3", (ConflictError, "at most 3 deep")),
+        ("A1", "A2", (ConflictError, "is a sub-class of")),
+        ("A1", "A3", (ConflictError, "is a sub-class of")),
+        ("A4", "A3", (ConflictError, "at most 3 levels")),
         ("A1", "A4", (ConflictError, "would make 4")),
         ("A4", "Nothing", (InvalidRequestError, "no class")),
         ("A4", "Helix", (ConflictError, "retired")),

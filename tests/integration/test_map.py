@@ -202,7 +202,7 @@ def test_what_is_left_after_a_removal_has_a_map_that_newcomers_join(
         newest = store_kinds(service, 1, start=COUNT + 4)
         failed = work(service, client.post("/map", json=place).json()["id"])
         assert failed.state == "failed"
-        assert "have it drawn again" in str(failed.detail)
+        assert "draw it again" in str(failed.detail)
         with sessions.begin() as session:
             redraw_after_removal(session, "somebody")
         work(service, UUID(client.get("/map/state").json()["job"]["id"]))

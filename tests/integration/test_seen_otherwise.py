@@ -99,7 +99,7 @@ def test_glitches_of_four_windows_are_judged_by_references_of_one(
     run = run_clustering(session, PARAMETERS, author="test", encoder=lambda _: encoder)
     assert (run.n_judged, run.n_unjudged, run.n_flagged) == (6, 0, 0)
     assert "seen_otherwise" in {one["kind"] for one in run.findings}
-    assert "judged by what both show" in run.detail
+    assert "judged by the part that both show" in run.detail
     # Of a window that no reference has nothing can be judged, and it says which that is.
     lone = store(session, encoder, [views_of(0, 200, windows=1, first=3)], 2000)
     recalibrate(session, active_checkpoint(session).id)

@@ -172,7 +172,7 @@ def test_the_same_cluster_is_recognised_when_it_has_grown(
     assert after.overlap > 0.7
     assert after.state == "flagged"  # test_decisions_last.py has what was decided
     assert after.summary["previous_size"] == before.size
-    assert f"The cluster of {before.size} members has now {after.size}." in second.detail
+    assert f"The cluster of {before.size} members now has {after.size}." in second.detail
     assert {one.id for one in list_clusters(session, identity=before.identity).items} == {
         before.id,
         after.id,
@@ -320,7 +320,7 @@ def test_a_class_that_was_long_silent_is_dormant_by_itself(
     long_silent([90, 92, 95])
     found = run(session)
     assert (
-        "Helix is back in H1 after 80 days with data and without it: 10 glitches since GPS time "
+        "Helix is back in H1 after 80 days with data but without it: 10 glitches since GPS time "
         f"{START + 90 * DAY_S}"
     ) in found.detail
     assert "Blip is back" not in found.detail

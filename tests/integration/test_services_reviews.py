@@ -124,7 +124,7 @@ def test_a_label_that_somebody_gave_since_outweighs_what_was_suggested(
     act(session, cluster, Promote("New_Whistle"))
     label = append_label(session, first, "Blip", author=BOB)
     assert suggested_classes(session, [first]) == {}
-    with pytest.raises(InvalidRequestError, match="are labelled by now"):
+    with pytest.raises(InvalidRequestError, match="are labelled now"):
         act(session, cluster, Accept((first, second)))
     assert act(session, cluster, Accept()).n_suggested == 0
     assert [get_glitch(session, one).label for one in (first, second)] == ["Blip", "New_Whistle"]
@@ -230,7 +230,7 @@ def test_a_class_that_others_use_stays(session: Session, cluster: Cluster, store
     event = act(session, cluster, Promote("New_Whistle")).log.last_id
     elsewhere = store().glitch.id
     label = append_label(session, elsewhere, "New_Whistle", author=BOB)
-    said = r"1 glitch was labelled New_Whistle by now, by Bob"
+    said = r"1 glitch was labelled New_Whistle since, by Bob"
     assert re.search(said, in_the_way(session, cluster) or "")
     with pytest.raises(ConflictError, match=said):
         act(session, cluster, Undo(event))
@@ -257,7 +257,7 @@ def test_a_split_makes_two_clusters_that_can_be_reviewed(
     with pytest.raises(ConflictError, match="was split"):
         act(session, cluster, Dismiss())
     act(session, part, Dismiss(), BOB)
-    said = r"reviewed by now \(Bob: dismissed it\)"
+    said = r"has been reviewed \(Bob: dismissed it\)"
     assert re.search(said, in_the_way(session, rest) or "")
     with pytest.raises(ConflictError, match=said):
         act(session, rest, Undo(outcome.log.last_id))
@@ -298,8 +298,8 @@ def test_requests_without_sense(session: Session, cluster: Cluster, store: Store
     for action, sentence in (
         (Split(tuple(ids)), "all members"),
         (Split(()), "Name 1 to"),
-        (Split((outsider,)), "no members of this cluster"),
-        (Assign("Blip", (ids[0], outsider)), "1 of these glitches are no members"),
+        (Split((outsider,)), "not members of this cluster"),
+        (Assign("Blip", (ids[0], outsider)), "1 of these glitches are not members"),
         (Assign("Nonsense", (ids[0],)), "no class"),
         (Merge("Nonsense"), "no class"),
         (Comment("  "), "empty: write one"),

@@ -73,7 +73,7 @@ def test_a_class_is_added_renamed_moved_retired_and_all_is_undone(reviewer: Walk
     listed = reviewer.get("/ui/classes").text
     assert listed.index("Blip") < listed.index("Lamp") < listed.index("Blip_Low_Frequency")
     page = act(reviewer, page, "retire")
-    assert "no new label may name it" in page.text
+    assert "it cannot be used for new labels" in page.text
     for _ in range(3):
         page = turn(reviewer, page, "undo")
     assert "Lantern" in page.text
@@ -87,7 +87,7 @@ def test_a_former_name_leads_to_the_class(reviewer: Walker) -> None:
     act(reviewer, page, "rename", name="Taper")
     assert reviewer.get("/ui/classes/Candle").path == page.path.partition("?")[0]
     narrowed = reviewer.get("/ui/glitches?label=Candle")  # an address that somebody kept
-    assert narrowed.alerts == ["The class Candle is called Taper now: ask for that one."]
+    assert narrowed.alerts == ["The class Candle was renamed to Taper: use that name."]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_retired_class_says_how_and_where_its_glitches_went(
     assert "/ui/classes/Blip" in page.links
     turn(admin, admin.get(merged), "undo")
     page = act(reviewer, reviewer.get(merged), "retire")
-    said = r"Retired: \S+ retired it, .* UTC ?\. Glitches that carry this label"
+    said = r"Retired: \S+ retired it, .* UTC ?\. Glitches with this label"
     assert re.search(said, page.text)
 
 

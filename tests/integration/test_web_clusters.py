@@ -180,7 +180,7 @@ def test_a_cluster_is_named_shown_accepted_and_undone(
 ) -> None:
     page = reviewer.get(f"/ui/clusters/{clusters[0]}")
     assert "Cluster of 6 glitches" in page.text
-    for part in ("Beside the nearest known classes", "Times of", "SNR", "Peak frequency"):
+    for part in ("Nearest known classes", "Times of", "SNR", "Peak frequency"):
         assert part in page.text
     named = decide(reviewer, page, "promote", new_class="Odd_Whistle", text="Seen at night.")
     assert "Odd_Whistle: cluster of 6 glitches" in named.text
@@ -339,28 +339,28 @@ def test_a_cluster_says_how_many_labels_its_test_did_not_know(
         run_id = session.get_one(Cluster, clusters[0]).run_id
         session.get_one(ClusteringRun, run_id).created_at = datetime.now(UTC)
     page = f"/ui/clusters/{clusters[0]}"
-    assert "by the labels of then" not in reviewer.get(page).text
+    assert "labels changed since" not in reviewer.get(page).text
     with service.client("reviewer") as client:
         # Labels of simulated glitches say nothing of measured ones.
         for at, told in ((0, False), (10, True)):
             labels = f"/glitches/{glitches[at].id}/labels"
             answer = client.post(labels, json={"label": "Whistle"})
             assert answer.status_code == 201, answer.text
-            said = "a false-discovery rate of 0.1, by the labels of then; since then 1 came"
+            said = "a false-discovery rate of 0.1; labels changed since: 1 added"
             assert (said in reviewer.get(page).text) == told
             client.delete(f"{labels}/{answer.json()['id']}")
-        assert "by the labels of then" not in reviewer.get(page).text
+        assert "labels changed since" not in reviewer.get(page).text
         labels = f"/glitches/{glitches[10].id}/labels"
         label = client.post(labels, json={"label": "Whistle"}).json()["id"]
         with make_session_factory(service.engine).begin() as session:
             session.get_one(ClusteringRun, run_id).created_at = datetime.now(UTC)
         client.delete(f"{labels}/{label}")
-        assert "by the labels of then; since then 1 went" in reviewer.get(page).text
+        assert "labels changed since: 1 removed" in reviewer.get(page).text
         again = client.post(labels, json={"label": "Whistle"}).json()["id"]
-        assert "by the labels of then" not in reviewer.get(page).text  # they are as then
+        assert "labels changed since" not in reviewer.get(page).text  # they are as then
         client.delete(f"{labels}/{again}")
         label = client.post(labels, json={"label": "Tomte"}).json()["id"]
-        assert "since then 1 changed class" in reviewer.get(page).text
+        assert "labels changed since: 1 changed class" in reviewer.get(page).text
         client.delete(f"{labels}/{label}")
 
 
@@ -478,8 +478,8 @@ def test_what_came_to_a_decided_cluster_names_it_until_the_decision_is_undone(
     decide(reviewer, reviewer.get(f"/ui/clusters/{decided}"), "dismiss")
     page = reviewer.get(f"/ui/clusters/{later}")
     assert (
-        "These look like the cluster of 6 glitches that was dismissed , but came later: nobody "
-        "has reviewed them." in page.text
+        "These look like the cluster of 6 glitches that was dismissed , but were added later: "
+        "nobody has reviewed them." in page.text
     )
     assert f"/ui/clusters/{decided}" in page.links
     assert "Nobody has decided anything about this cluster yet." in page.text

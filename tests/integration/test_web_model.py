@@ -211,7 +211,7 @@ def test_a_model_that_was_switched_is_told(
     try:
         page = reviewer.get(f"/ui/clusters/{cluster.id}")
         assert page.status == 200
-        assert "The model former found this cluster; tiny serves now" in page.text
+        assert "The model former found this cluster; tiny is active now" in page.text
         split = reviewer.submit(page, "/review", act="split", member=str(glitches[1].id))
         assert split.status == 409
         assert "has not embedded all of these glitches: cluster again" in split.alerts[0]
@@ -243,8 +243,8 @@ def test_what_changed_since_the_last_run(
     fresh = store_cluster(session, run, [one.id for one in glitches[3:20:4]])
     session.commit()
     page = reviewer.get("/ui/clusters")
-    assert "1 new 1 grew since they were found last; the clustering before is of" in page.text
-    assert "of the clusters of then 1 not found again" in page.text
+    assert "1 new 1 grew since they were last found; the previous clustering is of" in page.text
+    assert "of its clusters 1 not found again" in page.text
     only = reviewer.get("/ui/clusters?change=new")
     shown = [link for link in only.links if link.startswith("/ui/clusters/")]
     assert shown == [f"/ui/clusters/{fresh.id}"]
@@ -286,7 +286,7 @@ def test_a_cluster_tells_when_its_look_occurred(
     own = f"/ui/clusters/{cluster.id}"
     assert f"{own}/seen-before" in reviewer.get(own).links
     page = reviewer.get(f"{own}/seen-before")
-    assert "like the middle of this cluster, whether labelled or not" in page.text
+    assert "like the medoid of this cluster, whether labelled or not" in page.text
     assert "one bar is" in page.text
     assert "O3a" in page.text
     assert "of 45" in page.text  # all real glitches of the catalogue lie in one run

@@ -339,18 +339,18 @@ def test_what_an_audit_doubts_is_labelled_in_place(service: Service, submitter: 
     page = form = submitter.get("/ui/label-audit")
     assert "No label has been audited yet" in page.text
     refused = submitter.submit(page, "/ui/label-audit", n_voters="many")
-    assert (refused.status, "no number" in refused.alerts[0]) == (400, True)
+    assert (refused.status, "not a number" in refused.alerts[0]) == (400, True)
     refused = submitter.submit(page, "/ui/label-audit", n_voters="1000")
     assert "1 to 50" in refused.alerts[0]
     page = submitter.submit(page, "/ui/label-audit", n_voters="5")
     job = job_of(page)
-    assert "An audit is at work" in submitter.get("/ui/label-audit").text
+    assert "An audit is running" in submitter.get("/ui/label-audit").text
     work(service, job)
     page = submitter.get("/ui/label-audit?label=Whistle&ifo=H1")
     assert "1 label in doubt" in page.text
     assert f"/ui/glitches/{wrong}" in page.links
     assert "5 of 5 neighbours are Blip, none is Whistle" in page.text
-    assert "H1 has no other of it: too few to be most." in page.text
+    assert "H1 has no other of it: too few to win the vote." in page.text
     empty = submitter.get("/ui/label-audit?suggestion=Whistle")
     assert "No doubted label passes these filters." in empty.text
     assert re.search(r"Whistle\s+1 of \d+", submitter.get("/ui/label-audit").text)
@@ -365,7 +365,7 @@ def test_what_an_audit_doubts_is_labelled_in_place(service: Service, submitter: 
         page = submitter.submit(as_seen, "/ui/label-audit/label", **said)
         for late in ("label", "keep"):  # somebody else, who sees it in doubt still
             told = submitter.submit(as_seen, "/ui/label-audit/label", act=late)
-            assert (told.status, f"the glitch is {label} by now" in told.alerts[0]) == (409, True)
+            assert (told.status, f"the glitch is {label} now" in told.alerts[0]) == (409, True)
         done = "kept" if said["act"] == "keep" else "labelled"
         assert page.path.startswith(f"/ui/label-audit?ifo=H1&label=Whistle&done={done}&event=")
         assert f"/ui/glitches/{wrong}" not in page.links
@@ -379,7 +379,7 @@ def test_what_an_audit_doubts_is_labelled_in_place(service: Service, submitter: 
     work(service, job_of(again))
     assert f"/ui/glitches/{wrong}" in submitter.get("/ui/label-audit").links
     told = submitter.submit(page, "/ui/label-audit/label", act="keep")  # "Whistle is right"
-    assert (told.status, "Helix by now, and that is in doubt" in told.alerts[0]) == (409, True)
+    assert (told.status, "Helix now, and this label is in doubt" in told.alerts[0]) == (409, True)
     assert submitter.get("/ui/label-audit?ifo=moon").status == 400
 
 

@@ -72,7 +72,7 @@ def test_a_run_says_where_its_labels_do_not_cover_what_it_tested(
     later = fill(150, beside)
     session.execute(days_apart.where(Glitch.id.in_(later)))
     run, (found, *_) = cluster_now(session)
-    assert "beside its labelled ones, not among them" in run.detail
+    assert "next to the labelled ones, not among them" in run.detail
     assert found.doubt is not None
     assert "The labels do not cover what was tested" in found.doubt
 
@@ -201,4 +201,4 @@ def test_clusters_whose_members_were_deleted_are_not_said_to_be_labelled(
     run, _ = cluster_now(session)
     told = clusters_page_of(session, {"run": str(run.id)}).changes_text
     assert told is not None
-    assert told.endswith("of the clusters of then 1 all labelled or deleted since")
+    assert told.endswith("of its clusters 1 labelled or deleted since")

@@ -115,20 +115,20 @@ def test_one_glitch_is_told_in_the_singular() -> None:
 
 def test_one_that_waits_is_one() -> None:
     [said] = sentences([found("waiting", n=1).as_json()])
-    assert said.startswith("1 glitch more, which this test does not flag, waits for review: put ")
+    assert said.startswith("1 more glitch, which this test does not flag, waits for review: from ")
 
 
 def test_what_changed_meanwhile_is_listed() -> None:
     def told(n_came: int, n_labels: int, is_loading: bool) -> str:
         facts = {"n_came": n_came, "n_labels": n_labels, "is_loading": is_loading}
         [said] = sentences([found("meanwhile", **facts).as_json()])
-        return said.removeprefix("While this was clustered ").partition(":")[0]
+        return said.removeprefix("During this clustering ").partition(":")[0]
 
-    assert told(1, 0, False) == "1 glitch came"
+    assert told(1, 0, False) == "1 glitch was added"
     assert told(0, 1, False) == "1 label changed"
-    assert told(0, 0, True) == "glitches were being loaded by a job"
+    assert told(0, 0, True) == "a job was loading glitches"
     assert told(1200, 2, True) == (
-        "1,200 glitches came, 2 labels changed and glitches were being loaded by a job"
+        "1,200 glitches were added, 2 labels changed and a job was loading glitches"
     )
 
 

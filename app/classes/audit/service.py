@@ -43,7 +43,7 @@ def start_audit(session: Session, *, principal: Principal, n_voters: int = VOTER
     """
     require_role(principal, Role.SUBMITTER)
     if not 1 <= n_voters <= MOST_VOTERS:
-        raise InvalidRequestError(f"An audit asks 1 to {MOST_VOTERS} neighbours, not {n_voters}.")
+        raise InvalidRequestError(f"An audit uses 1 to {MOST_VOTERS} neighbours, not {n_voters}.")
     active = checkpoints.active_checkpoint(session)
     parameters = {"n_voters": n_voters, "checkpoint_id": active.id, "checkpoint": active.name}
     return create_job(session, KIND, parameters, principal.name, key=f"{active.id} {n_voters}")
@@ -166,10 +166,10 @@ def keep_label(
     session.execute(select(Glitch.id).where(Glitch.id == glitch_id).with_for_update(key_share=True))
     name = selection.get_glitch(session, glitch_id).label
     if name is None:
-        raise ConflictError("This glitch has no label by now, so there is none to be right.")
+        raise ConflictError("This glitch has no label now, so there is none to confirm.")
     if shown not in (None, name):
         raise ConflictError(
-            f"Nothing was kept: the glitch is {name} by now, no longer {shown}. Look at it again."
+            f"Nothing was confirmed: the label is {name} now, no longer {shown}. Look at it again."
         )
     return append_label(session, glitch_id, name, author=author, source=KEPT)
 
@@ -194,11 +194,11 @@ def refuse_answered(session: Session, glitch_id: UUID, shown: str | None = None)
     )
     is_doubted = session.scalar(doubted) is not None
     if not is_doubted or shown not in (None, known.label):
-        still = "that is in doubt, too" if is_doubted else "in doubt no more"
+        still = "this label is in doubt too" if is_doubted else "no longer in doubt"
         raise ConflictError(
             "Somebody was quicker, so nothing was changed: the glitch is "
-            f"{known.label or 'unlabelled'} by now, and {still}. Label it on its page if "
-            "that is wrong."
+            f"{known.label or 'unlabelled'} now, and {still}. Label it on its page if that is "
+            "wrong."
         )
 
 

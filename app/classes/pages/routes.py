@@ -102,7 +102,7 @@ def change(
         "redo": ("redo", {"event_id": typed.event_id}),
     }
     if act not in asked:
-        raise NotFoundError("There is no such act: go back to the class and choose another.")
+        raise NotFoundError("There is no such action: go back to the class and choose another.")
     try:
         action, values = asked[act]
         wanted = request_of(Change, action, **values, **about)

@@ -47,12 +47,12 @@ class ClusterInWords:
         cluster, summary = self.cluster, self.cluster.summary
         before = summary.get("previous_size")
         if "by_hand" in summary:
-            return f"put together by {summary['by_hand']}"
+            return f"made by {summary['by_hand']}"
         if "split_from" in summary:
             return f"split off by hand from {summary['split_from']:,}"
         if "beside" in summary and before is None:
             is_again = summary.get("n_unlabelled_again") == cluster.size
-            return f"{'unlabelled again in' if is_again else 'came to'} a decided cluster since"
+            return f"{'lost their labels in' if is_again else 'joined'} a decided cluster later"
         if before is None:
             return "new in this clustering"
         if cluster.size > before:
@@ -64,7 +64,7 @@ class ClusterInWords:
         """Its stability; "not tested" for clusters made by hand."""
         if "by_hand" in self.cluster.summary:
             return "not tested"
-        whole = ", of the whole that it is a part of" if self._is_part else ""
+        whole = " for the whole" if self._is_part else ""
         return f"{self.cluster.stability:.2f} of 1{whole}"
 
     @property
@@ -73,7 +73,7 @@ class ClusterInWords:
         look = self.cluster.summary.get("simulated_look")
         if not look:
             return None
-        return f"looks like simulated {look['label']}: {look['n']:,} of them lie about its middle"
+        return f"looks like simulated {look['label']}: {look['n']:,} of those are near its medoid"
 
     @property
     def warning(self) -> str | None:
@@ -93,13 +93,13 @@ class ClusterInWords:
             stored = [{"n": n, "label": one.label, **one.facts} for one, n in now]
         for one in stored:
             label = one.get("label")
-            yield one["n"], f"taken for {label}" if label else "dismissed", one["author"], one["on"]
+            yield one["n"], f"named {label}" if label else "dismissed", one["author"], one["on"]
 
     @property
     def not_judged(self) -> str | None:
         """How many members joined since the decision about it."""
         n = self.cluster.summary.get("n_unjudged")
-        return None if not n else f"{count(n, 'member')} came since it was decided about"
+        return None if not n else f"{count(n, 'member')} joined after the decision"
 
     @property
     def undecided(self) -> str:

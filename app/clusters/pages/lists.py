@@ -234,16 +234,16 @@ def _changes(
         if number or chosen == name
     )
     fates = [
-        (changed.labelled, "all labelled or deleted since"),
-        (changed.decided, "decided, and found no more"),
+        (changed.labelled, "labelled or deleted since"),
+        (changed.decided, "decided and not found again"),
         (changed.lost, "not found again"),
     ]
     gone = ", ".join(f"{number:,} {fate}" for number, fate in fates if number)
     # The previous cluster may be from an earlier run than the previous one.
     before = (
-        f"since they were found last; the clustering before is of {stamp(changed.previous_made)}"
+        f"since they were last found; the previous clustering is of {stamp(changed.previous_made)}"
     )
-    return links, f"{before}; of the clusters of then {gone}" if gone else before
+    return links, f"{before}; of its clusters {gone}" if gone else before
 
 
 def _href(values: Mapping[str, str], **changes: str | None) -> str:
@@ -276,7 +276,7 @@ def _read(
         errors.append("There is no such state: choose one of those above the list.")
     ifo = values.get("ifo")
     if ifo is not None and ifo not in DETECTORS:
-        errors.append(f"“{ifo[:20]}” is no detector known here.")
+        errors.append(f"“{ifo[:20]}” is not a known detector: choose one from the list.")
     min_size = values.get("min_size")
     if min_size is not None and not (
         min_size.isascii() and min_size.isdigit() and len(min_size) < 9
@@ -311,8 +311,8 @@ def _followed(session: Session, demo: Demonstration) -> tuple[FollowedJob | None
     now = datetime.now(UTC)
     if demo.job is not None and demo.job.is_open:
         text = (
-            "Simulated glitches are stored one by one. Then what no known class explains is "
-            "clustered, and the clusters to review appear here by themselves."
+            "Simulated glitches are stored one by one. Then those that no known class explains "
+            "are clustered, and the clusters to review appear here by themselves."
         )
         return followed(demo.job, now, "Filling the demonstration", text), None
     latest = latest_job(session, service.KIND)
@@ -323,5 +323,5 @@ def _followed(session: Session, demo: Demonstration) -> tuple[FollowedJob | None
         return followed(latest, now, "Clustering", text), None
     if latest.state != "failed":
         return None, None
-    asked = f"asked for by {latest.author}, {stamp(latest.created_at)}"
+    asked = f"started by {latest.author}, {stamp(latest.created_at)}"
     return None, f"The last clustering failed ({asked}): {latest.detail or 'no reason is known.'}"

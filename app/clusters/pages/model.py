@@ -107,8 +107,8 @@ def model_note(session: Session, cluster: Cluster) -> str | None:
         return None
     found_by = get_checkpoint(session, run.checkpoint_id).name
     return (
-        f"The model {found_by} found this cluster; {active.name} serves now. What was decided "
-        "stays, and you may go on deciding. Start a clustering to see what the new model finds."
+        f"The model {found_by} found this cluster; {active.name} is active now. Decisions are "
+        "kept, and you can still review it. Start a clustering to see what the new model finds."
     )
 
 
@@ -125,7 +125,7 @@ def seen_page_of(session: Session, cluster: Cluster) -> SeenPage:
         one.count for one in found.bins if before is not None and one.gps_end <= float(before)
     )
     alike = count(found.count, "glitch looks", "glitches look")
-    sentence = f"{alike} like the middle of this cluster, whether labelled or not"
+    sentence = f"{alike} like the medoid of this cluster, whether labelled or not"
     if before is not None:
         sentence += (
             f"; {earlier:,} of them before its first member"
@@ -133,7 +133,7 @@ def seen_page_of(session: Session, cluster: Cluster) -> SeenPage:
             else ("; none before its first member")
         )
     if found.untimed:
-        sentence += f"; {found.untimed:,} carry no time and are in no bar"
+        sentence += f"; {found.untimed:,} have no time and are in no bar"
     return SeenPage(
         href=cluster_href(cluster.id),
         sentence=f"{sentence}.",
@@ -149,6 +149,8 @@ def seen_page_of(session: Session, cluster: Cluster) -> SeenPage:
 
 def _window_of_medoid(session: Session, cluster: Cluster) -> float:
     if cluster.medoid_id is None:
-        raise NotFoundError("The medoid of this cluster was deleted, so nothing can be painted.")
+        raise NotFoundError(
+            "The medoid of this cluster was deleted, so there are no pictures of it."
+        )
     views = get_glitch(session, cluster.medoid_id).views
     return nearest_window(views, CARD_WINDOW_S) or CARD_WINDOW_S

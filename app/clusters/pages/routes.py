@@ -134,7 +134,7 @@ def decide(
     remark = "" if act in {"comment", "undo", "redo"} else typed.text
     about = {"last_event_id": typed.last_event_id, "remark": remark}
     if act not in _NOTICES:
-        raise NotFoundError("There is no such act: go back to the cluster and choose another.")
+        raise NotFoundError("There is no such action: go back to the cluster and choose another.")
     try:
         _refuse_none_chosen(act, chosen)
         name = typed.class_name.strip()

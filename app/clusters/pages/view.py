@@ -226,7 +226,7 @@ def cluster_page_of(
     words = ClusterInWords(cluster, reported_decisions(session, [cluster]).get(cluster.id))
     ends = words.ends
     since = service.labels_since(session, run)
-    of_each = ((since.came, "came"), (since.went, "went"), (since.changed, "changed class"))
+    of_each = ((since.came, "added"), (since.went, "removed"), (since.changed, "changed class"))
     labels = ", ".join(
         f"{n:,}{' or more' * (n >= service.MOST_LABELS_COUNTED)} {how}" for n, how in of_each if n
     )

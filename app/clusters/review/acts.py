@@ -56,7 +56,7 @@ def split(context: ReviewContext, action: requests.SplitRequest) -> Memory:
     ).all()
     if len(off) == len(rows):
         raise InvalidRequestError(
-            "These are all members, so nothing would stay: leave out those that belong elsewhere."
+            "These are all members: leave some out, which stay in this cluster."
         )
     probabilities = {row.glitch_id: row.probability for row in rows}
     rest = {key: value for key, value in probabilities.items() if key not in off}
@@ -111,7 +111,7 @@ def refuse_to_join(session: Session, cluster: Cluster, memory: Mapping[str, Any]
     if log.done:
         last = log.event(log.tip_of[log.done[-1]])
         raise ConflictError(
-            f"The part that was split off was reviewed by now ({last.author}: "
+            f"The part that was split off has been reviewed ({last.author}: "
             f"{last.summary}): undo that first."
         )
     found_again = session.scalar(
@@ -203,13 +203,11 @@ def accept(context: ReviewContext, action: requests.AcceptRequest) -> Memory:
     chosen = sorted(set(action.member_ids)) or None
     used = take_open_suggestions(context.session, context.cluster.identity, chosen)
     if not used:
-        raise ConflictError(
-            "No label is suggested for these glitches: they are labelled by now, or none was."
-        )
+        raise ConflictError("No label is suggested for these glitches, or they are labelled now.")
     if chosen is not None and len(used) < len(chosen):
         raise InvalidRequestError(
             f"For {len(chosen) - len(used)} of these glitches no label is suggested by this "
-            "cluster, or they are labelled by now: leave them out, or assign them to a class."
+            "cluster, or they are labelled now: leave them out, or assign them to a class."
         )
     memory = _remember(context.session, used)
     wanted = [row.glitch_id for row in used]
@@ -232,7 +230,7 @@ def undo_accepted_labels(context: ReviewContext, memory: Mapping[str, Any]) -> N
         found = _class_of(context.session, memory, "suggested_class")
         if found is None:
             raise ConflictError(
-                f"The class {memory['suggested_class']} that was suggested is gone by now."
+                f"The class {memory['suggested_class']} that was suggested does not exist any more."
             )
         suggest_again(
             context.session,

@@ -51,7 +51,7 @@ def hold_latest(context: ReviewContext) -> None:
         select(Cluster.id).where(*mine).order_by(Cluster.id.desc()).limit(1)
     )
     if latest != context.cluster.id:
-        raise ConflictError("A clustering found this cluster again meanwhile: review that one.")
+        raise ConflictError("A clustering found this cluster again meanwhile: review the new one.")
 
 
 def set_state(context: ReviewContext, state: str) -> None:
@@ -78,7 +78,7 @@ def members_named(session: Session, cluster: Cluster, member_ids: Sequence[UUID]
     )
     if found != len(wanted):
         raise InvalidRequestError(
-            f"{len(wanted) - (found or 0):,} of these glitches are no members of this cluster: "
+            f"{len(wanted) - (found or 0):,} of these glitches are not members of this cluster: "
             "reload it to see which are."
         )
     return wanted

@@ -189,7 +189,7 @@ def _refuse_superseded(cluster: Cluster, latest: Cluster, action: Action) -> Non
     if latest.id != cluster.id and latest.run_id != cluster.run_id:
         raise ConflictError(
             f"A later clustering found this cluster again ({latest.created_at:%Y-%m-%d %H:%M} UTC, "
-            f"{latest.size:,} members): review that one."
+            f"{latest.size:,} members): review the new one."
         )
 
 

@@ -134,7 +134,7 @@ export class Selection {
   async #act(button) {
     const most = Number(this.form.dataset.most);
     if (this.points.length > most) {
-      this.#tell(`At most ${number(most)} are labelled at once: choose fewer, for example by a stretch of time.`);
+      this.#tell(`At most ${number(most)} are labelled at once: choose fewer, for example by a time range.`);
       return;
     }
     const body = new FormData(this.form, button);

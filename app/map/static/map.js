@@ -137,7 +137,7 @@ function offerCategories({ header, words }) {
 }
 
 const REVERSED = {
-  gps_time: "The time until which comes before the time from which: exchange them.",
+  gps_time: "The end time is before the start time: exchange them.",
   snr: "The largest SNR is below the smallest: exchange them.",
   peak_frequency: "The highest frequency is below the lowest: exchange them.",
 };

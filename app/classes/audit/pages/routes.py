@@ -105,7 +105,7 @@ def _voters(typed: str) -> int:
         return int(typed)
     except ValueError:
         raise InvalidRequestError(
-            f"“{typed[:20]}” is no number of neighbours: give one such as {service.VOTERS}."
+            f"“{typed[:20]}” is not a number of neighbours: give one such as {service.VOTERS}."
         ) from None
 
 
@@ -210,5 +210,5 @@ def _job(session: Session) -> JobNote | None:
         return None
     sentence = f"The latest audit failed: {latest.detail or 'see its job.'}"
     if latest.is_open:
-        sentence = "An audit is at work: see how far it is."
+        sentence = "An audit is running: see its progress."
     return JobNote(job_href(latest), sentence, latest.is_open)
