@@ -43,7 +43,9 @@ _LARGEST_TAR_READ = 1 << 20  # a tar header may declare any length
 _IS_ENCRYPTED, _SIZES_FOLLOW, _IS_UTF8 = 1, 8, 0x800  # bits in a zip's headers
 _METHODS = {zipfile.ZIP_STORED: STORED, zipfile.ZIP_DEFLATED: DEFLATED}
 _DAMAGED_ZIP = "The zip is damaged or incomplete, and no member can be read: send it again."
-_DAMAGED_REST = "The tar is damaged from here on: what came before was read. Pack it again."
+_DAMAGED_REST = (
+    "The tar is damaged from here on. Everything before was read: pack it again for the rest."
+)
 
 
 class Member(NamedTuple):
@@ -149,9 +151,11 @@ def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a
         )
     parts = re.split(r"[/\\]", name)
     if name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:", name):
-        return Refused(label, "Its name leads out of the archive: pack it under a plain name.")
+        return Refused(
+            label, "Its name is a path that leads outside the archive: pack it under a plain name."
+        )
     if "\0" in name or len(name) > LONGEST_NAME:
-        return Refused(label, "Its name is no file name: pack it under a plain one.")
+        return Refused(label, "Its name is not a valid file name: pack it under a plain one.")
     if _NESTED.search(name) and not _MAY_BE_GZIPPED.search(name):
         return Refused(label, "An archive within the archive is not opened: unpack it first.")
     if member.size == 0:
@@ -159,13 +163,14 @@ def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a
     if member.size > MOST_MEMBER_BYTES:
         return Refused(
             label,
-            f"It declares {member.size:,} bytes; at most {MOST_MEMBER_BYTES:,} are read: cut it.",
+            f"It declares {member.size:,} bytes; at most {MOST_MEMBER_BYTES:,} are read: cut it "
+            "to a smaller file.",
         )
     if member.size > RATIO_FROM_BYTES and member.size > MOST_RATIO * member.stored:
         return Refused(
             label,
-            f"It would unpack to {member.size:,} bytes from {member.stored:,}, as no picture or "
-            "strain does: it is not read. If it is right, pack it uncompressed.",
+            f"It would unpack from {member.stored:,} to {member.size:,} bytes, far more than any "
+            "picture or strain would, so it is not read. If this is correct, pack it uncompressed.",
         )
     return member
 
@@ -211,7 +216,9 @@ def _tar_members(path: Path) -> Iterator[Member | Refused]:
                     "Links, devices and sparse files are not followed: pack the file itself.",
                 )
             elif not 0 <= info.size <= length - info.offset_data:
-                yield Refused(shown(info.name), "The archive ends within it: send it again.")
+                yield Refused(
+                    shown(info.name), "The archive ends in the middle of this file: send it again."
+                )
             else:
                 yield Member(_text(info.name), info.offset_data, info.size, info.size)
 
@@ -225,8 +232,8 @@ def _rest_of_tar(file: BufferedIOBase, offset: int) -> Iterator[Refused]:
     if not block:
         yield Refused(
             "(the end of the archive)",
-            "The tar has no end, as one that was cut short: what is there was read. Compare it "
-            "with what you packed, and send it again if something is missing.",
+            "The tar has no end marker, so it may be truncated. Everything in it was read: "
+            "compare it with what you packed, and send it again if something is missing.",
         )
     elif any(block):
         yield Refused("(the rest of the archive)", _DAMAGED_REST)
@@ -253,7 +260,7 @@ def _zip_members(path: Path) -> Iterator[Member | Refused]:
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
             yield Refused(shown(name), "Links and devices are not followed: pack the file itself.")
         elif not 0 <= offset < length:
-            yield Refused(shown(name), "It lies outside of the archive: pack it again.")
+            yield Refused(shown(name), "Its data lie outside the archive: pack it again.")
         else:
             method = _METHODS.get(info.compress_type, "")
             member = Member(name, offset, stored, info.file_size, method, info.CRC)
@@ -265,7 +272,7 @@ def _zip_member(member: Member, flags: int) -> Member | Refused:
     if flags & _IS_ENCRYPTED:
         return Refused(label, "It is encrypted: pack it without a password.")
     if not member.method:
-        return Refused(label, "It is compressed in an unusual way: use deflate or none.")
+        return Refused(label, "Its compression method is not supported: use deflate or none.")
     return member
 
 
@@ -300,7 +307,7 @@ def _cut_zip_members(path: Path, length: int) -> Iterator[Member | Refused]:
         raise FormatError(_DAMAGED_ZIP)
     yield Refused(
         "(the rest of the archive)",
-        "The zip is cut short: what lies whole before the cut was read. Send it again.",
+        "The zip is truncated. Its complete members were read: send it again for the others.",
     )
 
 

@@ -41,7 +41,7 @@ class Unpacked(enum.Enum):
     CUT = enum.auto()  # truncated: everything before the end was unpacked
 
 
-CUT_SHORT = "The compressed file is cut short: send it again."
+CUT_SHORT = "The compressed file is truncated: send it again."
 
 
 def unpack_whole(
@@ -103,8 +103,8 @@ def _copy(
             )
         if length > RATIO_FROM_BYTES and length > MOST_RATIO * packed:
             raise TooLargeError(
-                f"The file unpacks to over {MOST_RATIO} times its size, as no pictures or strain "
-                "do: it is not read. If it is right, send it uncompressed."
+                f"The file unpacks to over {MOST_RATIO} times its size, far more than pictures or "
+                "strain do, so it is not read. If this is correct, send it uncompressed."
             )
         target.write(piece)
     if not length:

@@ -56,12 +56,12 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
         (rb"\x28\xb5\x2f\xfd", "compressed by zstd", _UNPACK),
         (
             rb"version https://git-lfs",
-            "a pointer of Git LFS and not the file itself",
+            "a Git LFS pointer, not the file itself",
             "fetch that with git lfs pull",
         ),
         (
             rb"(?i:(\xef\xbb\xbf)?\s*<(!doctype\s+html|html|head|body|table)\b)",
-            "a web page, as is saved where a download asks for a log-in",
+            "a web page, as saved when a download requires a log-in",
             f"download the file again, or {_TABLE}",
         ),
         (
@@ -71,13 +71,13 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
         ),
         (
             rb"\s*\{.{0,900}\"(log_evidence|nested_samples|posterior|posterior_samples|priors)\"\s*:",
-            "JSON of posterior samples, as bilby and PESummary write it, and of no triggers",
+            "JSON of posterior samples, as written by bilby and PESummary, not of triggers",
             "send the time of that signal with its strain (gps_time)",
         ),
         (
             rb"(\xef\xbb\xbf)?\s*(\{\s*(\}|\"[^\"]*\"\s*:|'[^']*'\s*:)"
             rb"|\[\s*([\[{\"']|-?[\d.eE+-]+\s*(,|\]\s*\Z)))",
-            "JSON of over 8 MB, cut short, or without events that tell their times",
+            "JSON that is larger than 8 MB, truncated, or without events that state their times",
             _EITHER,
         ),
         (rb"(\xff\xfe\0\0|\0\0\xfe\xff)", "text in UTF-32", "save it in UTF-8"),

@@ -307,8 +307,8 @@ def _check_size(
     n_bytes = n_values * dtype.itemsize
     if n_bytes > most_bytes:
         raise TooLargeError(
-            f"The dataset {str(dataset.name)!r} declares {n_bytes:,} bytes; at most "
-            f"{most_bytes:,} are read. Save the part around the glitch alone."
+            f"The dataset {str(dataset.name)!r} declares {n_bytes:,} bytes; at most {most_bytes:,} "
+            "are read. Save only the part around the glitch."
         )
     chunk_bytes = prod(dataset.chunks) * dtype.itemsize if dataset.chunks else 0
     if chunk_bytes > MOST_CHUNK_BYTES:

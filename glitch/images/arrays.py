@@ -195,8 +195,9 @@ def _row_edges(declared: _Declared, recipe: Preprocessing) -> Line:
     if declared.frequency_hz is None:
         if n_rows != recipe.n_frequency:
             raise FormatError(
-                f"The file has {n_rows} rows and no 'frequency_hz'; only {recipe.n_frequency} "
-                "rows, evenly spaced in the logarithm from 10 to 2048 Hz, go without."
+                f"The file has {n_rows} rows and no 'frequency_hz': add it. Only files with "
+                f"{recipe.n_frequency} rows, evenly spaced in the logarithm from 10 to 2048 Hz, "
+                "may omit it."
             )
         return np.linspace(0, 1, n_rows + 1)
     if declared.frequency_hz.min() <= 0:

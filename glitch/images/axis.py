@@ -95,16 +95,16 @@ def is_axis_known(
         if is_older:
             return False
         raise ImageError(
-            f"The labels of the frequency axis do not stand as on one of {low:g} to {high:g} Hz: "
-            "give frequency_range, its lowest and highest frequency in Hz, such as 20,1024.",
+            f"The labels of the frequency axis do not fit a range of {low:g} to {high:g} Hz: give "
+            "frequency_range, its lowest and highest frequency in Hz, such as 20,1024.",
             field="frequency_range",
         )
     # Unevenly spaced labels such as 20, 50, 100 cannot be checked; the caller is trusted.
     if spacing is None or step_on(said_hz, _SAID) or (is_older and said_hz == usual_hz):
         return True
     raise ImageError(
-        f"The labels of the frequency axis do not stand as on a logarithmic one of {low:g} to "
-        f"{high:g} Hz: give the frequency_range that the picture shows. A linear axis is not read.",
+        f"The labels of the frequency axis do not fit a logarithmic range of {low:g} to {high:g} "
+        "Hz: give the frequency_range that the picture shows. A linear axis is not read.",
         field="frequency_range",
     )
 

@@ -74,7 +74,7 @@ def open_container(path: Path, file_name: str) -> Iterator[Container]:
 def _refuse(file_name: str, *, is_empty: bool) -> NoReturn:
     if is_empty:
         raise FormatError("The file is empty.")
-    raise FormatError(f"{file_name!r} is no npy, npz or HDF5 file.")
+    raise FormatError(f"{file_name!r} is not an npy, npz or HDF5 file.")
 
 
 def check_array(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:

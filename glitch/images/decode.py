@@ -132,8 +132,8 @@ def _turn_upright(picture: Image.Image) -> None:
 def _refuse_grey(picture: Image.Image) -> None:
     if picture.mode in _GREY_MODES:
         raise ImageError(
-            "The picture is grey-scale: without the viridis colours its energy scale cannot be "
-            "told. Send the colour original."
+            "The picture is grey-scale: without the viridis colours its energies cannot be read. "
+            "Send the colour original."
         )
 
 

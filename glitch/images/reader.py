@@ -127,8 +127,8 @@ def read_spectrogram(
         words = picture.words[inside]
         if has_overlay(words, colored[inside], is_drawn, fractions):
             raise ImageError(
-                "A frame or a block lies over the spectrogram, as of an inset, a legend or a box "
-                "with text: draw it without, or beside the panel."
+                "A frame or a block covers part of the spectrogram, such as an inset, a legend or "
+                "a text box: leave it out, or draw it beside the panel."
             )
         fractions = without_marks(words, fractions, is_drawn)
         fractions, is_filled = without_grid(pixels[inside], fractions)
@@ -158,14 +158,14 @@ def _refuse_other_colors(
     """Refuse a panel that is not in viridis, or whose colours were changed afterwards."""
     if distance > MAX_COLORMAP_DISTANCE:
         raise ImageError(
-            f"The picture is no omega scan in the viridis colour map: its pixels lie "
-            f"{distance:.0f} from the map on average (RGB distance, limit "
+            "The picture is not an omega scan in the viridis colour map: on average, its pixels "
+            f"are {distance:.0f} away from the map (RGB distance, limit "
             f"{MAX_COLORMAP_DISTANCE:.0f}). Send Gravity Spy's original PNG or JPEG."
         )
     if shift(pixels, nearest) > _MOST_SHIFT:
         raise ImageError(
-            "The colours of the picture are all off viridis to one side, as after a change of "
-            "brightness, contrast or colours, so that its energies cannot be told: send the "
+            "The colours of the picture are all shifted from viridis in one direction, as after a "
+            "change of brightness, contrast or colours, so its energies cannot be read: send the "
             "picture as it was drawn."
         )
 
@@ -229,13 +229,13 @@ def _refuse_cut_or_joined(box: Box, shape: tuple[int, ...]) -> None:
     has_page = all(gap <= 0 or gap > MARGIN for pair in gaps for gap in pair)
     if has_page and (across + along == 1 or across == along == 1):
         raise ImageError(
-            "The spectrogram ends at an edge of the picture, where it may have been cut: send all "
-            "of it with its axes, or all of its panel and nothing else."
+            "The spectrogram ends at an edge of the picture, where it may have been cut: send the "
+            "whole picture with its axes, or the whole panel and nothing else."
         )
     if _is_bare(box, shape) and not _TALLEST < box.width / box.height < _WIDEST:
         raise ImageError(
-            "The picture has the shape of several windows beside one another, and no axes: send "
-            "each window as a file of its own, or draw it with axes."
+            "The picture has the shape of several windows side by side, and no axes: send each "
+            "window as a file of its own, or draw it with axes."
         )
 
 
@@ -250,7 +250,7 @@ def _refuse_stacked(
 ) -> None:
     if _is_bare(box, shape) and are_stacked(fractions):
         raise ImageError(
-            "The picture seems to be of several windows above one another: send each window as a "
+            "The picture seems to show several windows one above the other: send each window as a "
             "file of its own."
         )
 
@@ -260,9 +260,9 @@ def _refuse_mostly_high(fractions: Float32[np.ndarray, "height width"]) -> None:
     some = fractions[::2, ::2]
     if (some > _HIGH).mean() > _MOST_HIGH and (some < _LOW).mean() < _LEAST_LOW:
         raise ImageError(
-            "Most of the picture lies at the top of its colour scale, and hardly any of it at the "
-            "bottom, as in viridis turned round, which is not read, or on a scale that ends too "
-            "low: draw it in viridis from 0 to 25.5 and send that."
+            "Most of the picture is at the top of its colour scale, and hardly any of it at the "
+            "bottom. Either viridis is reversed, which is not read, or the scale ends too low: "
+            "draw it in viridis from 0 to 25.5 and send that."
         )
 
 
@@ -277,7 +277,7 @@ def _refuse_turned(
     quarter = max(1, bar.height // 4)
     if fractions[:quarter].mean() < fractions[-quarter:].mean():
         raise ImageError(
-            "The colour bar is yellow at its bottom: viridis turned round is not read. Draw the "
+            "The colour bar is yellow at its bottom: reversed viridis is not read. Draw the "
             "picture in viridis and send that."
         )
 
@@ -327,8 +327,8 @@ def views_from_spectrograms(
     for duration_s, image in images.items():
         if image.time_axis is not None and not image.time_axis.may_span(duration_s):
             raise ImageError(
-                f"The labels of the time axis do not stand as in a window of {duration_s:g} s: "
-                "correct the name of the picture, or view_duration_s; or send its panel alone.",
+                f"The labels of the time axis do not fit a window of {duration_s:g} s: correct "
+                "the name of the picture, or view_duration_s, or send only its panel.",
                 field="view_duration_s",
             )
     return views_from_images(

@@ -131,14 +131,14 @@ def _ask_for_unseen(*, is_axis_unseen: bool, is_bar_unseen: bool) -> None:
     """Ask for the scales of an image with axes whose labels cannot be recognised."""
     if is_bar_unseen:
         raise ImageError(
-            "The labels of the colour bar cannot be made out: give energy_max, the normalised "
+            "The labels of the colour bar cannot be recognised: give energy_max, the normalised "
             "energy at its top, such as 25.5.",
             field="energy_max",
         )
     if is_axis_unseen:
         raise ImageError(
-            "The labels of the frequency axis cannot be made out: give frequency_range, its lowest "
-            "and highest frequency in Hz, such as 10,2048.",
+            "The labels of the frequency axis cannot be recognised: give frequency_range, its "
+            "lowest and highest frequency in Hz, such as 10,2048.",
             field="frequency_range",
         )
 
@@ -148,14 +148,14 @@ def _check_bar(labels: list[Label], said: float | None, usual: float) -> None:
         return
     if said is None:
         raise ImageError(
-            f"The labels of the colour bar do not stand as on one of 0 to {usual:g}: give "
-            "energy_max, the normalised energy at its top, such as 15.",
+            f"The labels of the colour bar do not fit a scale of 0 to {usual:g}: give energy_max, "
+            "the normalised energy at its top, such as 15.",
             field="energy_max",
         )
     raise ImageError(
-        f"The labels of the colour bar do not stand as on a linear one of 0 to {said:g}: give "
-        "the energy_max that the picture shows. Logarithmic bars, and those that do not begin "
-        "at 0, are not read.",
+        f"The labels of the colour bar do not fit a linear scale of 0 to {said:g}: give the "
+        "energy_max that the picture shows. Logarithmic bars, and those that do not begin at 0, "
+        "are not read.",
         field="energy_max",
     )
 
@@ -238,8 +238,8 @@ def refuse_bar_elsewhere(is_colored: Bool[np.ndarray, "height width"], box: Box)
     )
     if any(find_bar(one, place) is not None for one, place in turned):
         raise ImageError(
-            "The colour bar is not right of the panel, where its labels are looked at: give "
-            "energy_max, the normalised energy at its top, such as 25.5.",
+            "The colour bar is not to the right of the panel, where its labels would be checked: "
+            "give energy_max, the normalised energy at its top, such as 25.5.",
             field="energy_max",
         )
 

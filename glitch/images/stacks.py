@@ -217,15 +217,17 @@ def _copy(
     shape, is_fortran, dtype = header
     n_bytes = header.n_bytes
     if dtype.hasobject or dtype.kind not in "fiubSU":
-        raise FormatError(f"The array {name!r} holds no plain numbers or text (its type: {dtype}).")
+        raise FormatError(
+            f"The array {name!r} does not hold plain numbers or text (its type: {dtype})."
+        )
     if n_bytes > room:
         raise TooLargeError(
             f"The arrays of the npz declare {n_bytes:,} bytes: send fewer glitches."
         )
     if dtype.itemsize > _LONGEST_CELL or prod(shape[1:]) > MAX_VALUES:
         raise TooLargeError(
-            f"The array {name!r} declares more for one glitch than is read: at most "
-            f"{MAX_VALUES:,} values of {_LONGEST_CELL:,} bytes."
+            f"The array {name!r} declares too much for one glitch: at most {MAX_VALUES:,} values "
+            f"of {_LONGEST_CELL:,} bytes are read."
         )
     if not n_bytes or not shape or len(shape) > _N_AXES or (is_fortran and len(shape) > 1):
         raise FormatError(f"The array {name!r} must be in C order and have 1 to 4 axes.")

@@ -143,8 +143,8 @@ def _are_distinguished(labels: list[TimeLabel]) -> bool:
 
 def _not_centred() -> ImageError:
     return ImageError(
-        "The time axis of the picture has its zero elsewhere than in the middle: draw the window "
-        "centred on the glitch, from -0.5 to 0.5 s for one of 1 s, and send that."
+        "Zero is not in the middle of the picture's time axis: draw the window centred on the "
+        "glitch, such as -0.5 to 0.5 s for a window of 1 s, and send that."
     )
 
 

@@ -72,7 +72,7 @@ def test_official_pictures(service: Service, shared_data: Path) -> None:
             # Of labels such as -1.0, -0.5, 0.0 it cannot be told whether they are of 2 or of 4 s.
             assert taken in (["0.5"], ["2", "4"]), (path.name, taken)
             for one in set(given) - set(taken):
-                assert f"in a window of {one} s" in assert_problem(answers[one], 400)
+                assert f"fit a window of {one} s" in assert_problem(answers[one], 400)
         for sub in sorted(path for path in folder.iterdir() if path.is_dir()):
             groups: dict[str, list[Path]] = {}
             for path in sorted(sub.glob("*.png")):

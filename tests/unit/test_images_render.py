@@ -216,7 +216,7 @@ def colored_by(name: str) -> np.ndarray:
     ids=["white", "black", "noise", "sunset", "sky", "magma", "plasma", "jet", "turbo", "cividis"],
 )
 def test_what_is_no_omega_scan_is_refused_with_the_measure(pixels: np.ndarray) -> None:
-    with pytest.raises(ImageError, match=r"from the map on average \(RGB distance, limit 16\)"):
+    with pytest.raises(ImageError, match=r"away from the map \(RGB distance, limit 16\)"):
         read_spectrogram(png_of(pixels), "L1_HlF0RJURZ9_spectrogram_0.5.png")
 
 
