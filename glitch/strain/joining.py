@@ -85,7 +85,10 @@ def join_pieces(found: Sequence[tuple[StrainFile, Strain | None]], gps_time: Dec
     """
     joined = [(file, piece) for file, piece in found if piece is not None]
     if not joined:
-        raise StrainError(f"None of the files reaches within 32 s of GPS time {gps_time}.")
+        raise StrainError(
+            f"None of the files holds strain within 32 s of GPS time {gps_time}: send the "
+            "files around it, or correct gps_time."
+        )
     joined = _alike_around(joined, gps_time)
     first = joined[0][1]
     values = first.values
@@ -94,11 +97,15 @@ def join_pieces(found: Sequence[tuple[StrainFile, Strain | None]], gps_time: Dec
         length = values.size
         at = float((piece.gps_start - first.gps_start) * Decimal(first.sample_rate_hz))
         if abs(at - round(at)) > _ALIGNED:
-            raise StrainError(f"{file.name!r} does not start on a sample of the file before it.")
+            raise StrainError(
+                f"{file.name!r} does not start on a sample of the file before it: send one "
+                "file that holds the whole stretch."
+            )
         if round(at) > length:
             gap_s = (round(at) - length) / first.sample_rate_hz
             raise StrainError(
-                f"There is a gap of {gap_s:g} s before {file.name!r}, and gaps are not bridged."
+                f"There is a gap of {gap_s:g} s before {file.name!r}, and gaps are not bridged: "
+                "send the file that fills it."
             )
         place, own = round(at), piece.values[max(-round(at), 0) :]
         place = max(place, 0)
@@ -157,7 +164,7 @@ def other_of_same_time(strain: Strain, other: Strain, name: str, other_name: str
     Raises:
         StrainError: if both files hold different samples and no different channels are stated.
     """
-    of_another = f"{other_name!r} holds strain of the same time and was not read: it is of"
+    of_another = f"{other_name!r} holds strain of the same time and was not read, because it is of"
     if other.channel and strain.channel and other.channel != strain.channel:
         return f"{of_another} {other.channel}."
     if other.sample_rate_hz != strain.sample_rate_hz:
@@ -207,6 +214,6 @@ def _check_alike(first: Strain, piece: Strain, file: StrainFile) -> None:
     ):
         if one != other:
             raise StrainError(
-                f"{file.name!r} has {what} of {other}, the file before it of {one}: they are not "
-                "joined. Send one that holds the whole stretch."
+                f"{file.name!r} has {what} of {other}, but the file before it of {one}, so they "
+                "are not joined. Send one file that holds the whole stretch."
             )

@@ -52,7 +52,7 @@ def place_samples(
         StrainError: if the times decrease, are not finite, or do not fit an even series.
     """
     if not np.isfinite(times).all():
-        raise StrainError(f"{shown_name} has times that are no numbers.")
+        raise StrainError(f"{shown_name} has times that are not numbers: correct them.")
     if times.size < 2:
         raise StrainError(f"{shown_name} has a single sample: send at least 8 s of strain.")
     steps = np.diff(times)
@@ -79,9 +79,9 @@ def pair_source(
     goes_up = [bool((np.diff(row) > 0).all()) for row in rows]
     if sum(goes_up) != 1:
         raise StrainError(
-            f"{request.shown_name} holds an array of shape {pair.shape}, of which it cannot be "
-            "told that one part is times and the other strain: send one row of strain, in an npz "
-            "with gps_start and sample_rate_hz."
+            f"{request.shown_name} holds an array of shape {pair.shape}, in which times and strain "
+            "cannot be told apart: send one row of strain, in an npz with gps_start and "
+            "sample_rate_hz."
         )
     times, values = rows if goes_up[0] else rows[::-1]
     placed = place_samples(
@@ -113,9 +113,9 @@ def _by_each_time(
     rate = rate_hz or own_rate
     if rate < 1:
         raise StrainError(
-            f"The times in {shown_name} lie {step:.3g} s apart, as no strain's do. If it is a "
-            "table of triggers, name its columns in its first line, such as gps_time,snr; of "
-            "data-quality segments give the length of each as well."
+            f"The times in {shown_name} are {step:.3g} s apart, which is too far for strain. If it "
+            "is a table of triggers, name its columns in its first line, such as gps_time,snr; if "
+            "it is a list of data-quality segments, add the length of each."
         )
     places = (times - times[0]) * rate
     whole = np.rint(places)
@@ -124,8 +124,8 @@ def _by_each_time(
         is_off = off > _OFF_GRID
         row = int(np.argmax(is_off)) if is_off.any() else int(np.diff(whole).argmin()) + 1
         raise StrainError(
-            f"{shown_name} is not evenly sampled: near row {row + 1} a time lies between the "
-            f"samples of {rate:g} Hz, or on one before it. Resample it, or send HDF5."
+            f"{shown_name} is not evenly sampled: near row {row + 1} a time is between the samples "
+            f"of {rate:g} Hz, or repeats one. Resample it, or send HDF5."
         )
     length = int(whole[-1]) + 1
     if length > MAX_SAMPLES:

@@ -143,7 +143,7 @@ def detector_of(source: Source, request: Request) -> str | None:
     """
     if request.ifo and source.ifo and request.ifo != source.ifo:
         raise StrainError(
-            f"{request.shown_name} holds strain of {source.ifo}, but {request.ifo} was asked for: "
+            f"{request.shown_name} holds strain of {source.ifo}, but {request.ifo} was requested: "
             "correct ifo, or send the file of that detector.",
             field="ifo",
         )
@@ -253,8 +253,8 @@ def _kind(path: Path, request: Request) -> str:
     if is_numeric_text(text_head(path)):
         return "text"
     raise FormatError(
-        f"{request.shown_name} is no strain file that is read here: send HDF5 (GWOSC, gwpy), GWF, "
-        "npy, npz, or text with one column of strain or two of GPS time and strain."
+        f"{request.shown_name} is not a strain file in a supported format: send HDF5 (GWOSC, "
+        "gwpy), GWF, npy, npz, or text with one column of strain or two of GPS time and strain."
     )
 
 
@@ -296,7 +296,8 @@ def _sample_rate(source: Source, request: Request) -> float:
         return given
     if said is not None and given is not None and abs(said - given) > 1e-6 * said:
         raise StrainError(
-            f"{request.shown_name} says {said:g} Hz but sample_rate_hz is {given:g}: which is it?",
+            f"{request.shown_name} says {said:g} Hz but sample_rate_hz is {given:g}: correct "
+            "sample_rate_hz, or leave it out.",
             field="sample_rate_hz",
         )
     return float(said if said is not None else given or 0)

@@ -190,14 +190,14 @@ def _unbroken(strain: Strain, gps_time: Decimal, margin_s: float) -> tuple[int, 
         return strain.gps_start + Decimal(start + sample) / rate
 
     share = (
-        f"{int(missing.sum())} of {missing.size} samples around the GPS time are no data (NaN, "
+        f"{int(missing.sum())} of {missing.size} samples around the GPS time are missing (NaN, "
         "infinite, or one value held)"
     )
     if low == high:
         first, last = hole_around(missing, event - start)
         raise StrainError(
-            f"{share}, and so is the GPS time itself: there are none from {plain(gps(first))} to "
-            f"{plain(gps(last))}. Choose a time in good data."
+            f"{share}, including the GPS time itself: there are no data from {plain(gps(first))} "
+            f"to {plain(gps(last))}. Choose a time in good data."
         )
     margin = Decimal(str(margin_s))
     is_long = (high - low) >= SHORTEST_SEGMENT_S * strain.sample_rate_hz

@@ -109,8 +109,8 @@ def stated_ifo(values: Iterable[object], request: Request) -> str | None:
             return ifo
         if is_other_detector(text) and request.ifo is None:
             raise StrainError(
-                f"{request.shown_name} says that it is of {text[:30]!r}, and there is no detector "
-                f"of that name: give ifo, one of {', '.join(DETECTORS)}.",
+                f"{request.shown_name} states the detector {text[:30]!r}, which is unknown: give "
+                f"ifo, one of {', '.join(DETECTORS)}.",
                 field="ifo",
             )
     return None
@@ -154,8 +154,8 @@ def check_kind(dtype: np.dtype, shape: tuple[int, ...], request: Request) -> Non
         )
     if is_pair(shape) and max(shape) > _LONGEST_PAIR:
         raise TooLargeError(
-            f"{request.shown_name} holds an array of shape {shape}; of times and strain in one at "
-            f"most {_LONGEST_PAIR:,} samples are read. Cut it to the 64 s around the GPS time."
+            f"{request.shown_name} holds times and strain in an array of shape {shape}, of which "
+            f"at most {_LONGEST_PAIR:,} samples are read. Cut it to the 64 s around the GPS time."
         )
 
 
@@ -167,8 +167,8 @@ def is_of_bits(name: str) -> bool:
 def bits_instead(request: Request) -> FormatError:
     """Return the error for a state vector or a mask, whose samples are bits, not strain."""
     return FormatError(
-        f"{request.shown_name} holds bits, as a state vector or a data-quality mask does, and no "
-        "strain: give the channel of the strain, or send its file."
+        f"{request.shown_name} holds bits, like a state vector or a data-quality mask, not strain: "
+        "give the channel of the strain, or send its file."
     )
 
 
@@ -193,7 +193,9 @@ def rate_from_step(step_s: float) -> float:
         StrainError: if the spacing is not positive.
     """
     if not step_s > 0:
-        raise StrainError(f"The file gives a sample spacing of {step_s} s, which cannot be.")
+        raise StrainError(
+            f"The file states a sample spacing of {step_s} s, which must be above zero: correct it."
+        )
     rate = 1 / step_s
     return float(round(rate)) if isclose(rate, round(rate), rel_tol=1e-5) else rate
 
@@ -225,8 +227,8 @@ def refuse_other_unit(rate_hz: float, what: str) -> None:
         for usual in USUAL_RATES_HZ:
             if isclose(rate_hz * factor, usual, rel_tol=1e-3):
                 raise StrainError(
-                    f"{what} seem to be in {unit}, in which they are of {usual:,} Hz: write them "
-                    "in seconds."
+                    f"{what} seem to be in {unit}, which would give {usual:,} Hz: write them in "
+                    "seconds."
                 )
 
 
@@ -237,13 +239,13 @@ def series_of_times(first: float, last: float, n_samples: int) -> tuple[Decimal,
         StrainError: if no even series of a whole rate has these times.
     """
     if n_samples < 2 or not last > first:
-        raise StrainError("Its times do not go up: send an even series, or its start and rate.")
+        raise StrainError("Its times do not increase: send an even series, or its start and rate.")
     rate = (n_samples - 1) / (last - first)
     refuse_other_unit(rate, "Its times")
     if not isclose(rate, round(rate), rel_tol=1e-4):
         raise StrainError(
-            f"Its times give {rate:.6g} samples a second, so that some are missing: send one "
-            "stretch without gaps, or NaN where there are none."
+            f"Its times give {rate:.6g} samples a second, so some samples are missing: send one "
+            "stretch without gaps, or fill gaps with NaN."
         )
     return decimal_seconds(first) or Decimal(0), float(round(rate))
 
@@ -270,8 +272,8 @@ def decimal_seconds(value: object) -> Decimal | None:
         value = value.decode("utf-8", "replace")
     if isinstance(value, np.floating) and value.itemsize < 8 and abs(value) >= _COARSE_FROM:
         raise StrainError(
-            f"It says a time of {value:.0f} in a float of 32 bits, which holds GPS times to 64 s "
-            "alone: save it as float64."
+            f"It says the time {value:.0f} as a 32-bit float, which holds GPS times only to 64 "
+            "s: save it as float64."
         )
     if isinstance(value, np.generic):
         value = value.item()
@@ -310,7 +312,7 @@ def no_start(said: str, request: Request) -> FormatError:
     Such a file must not be treated as centred on the glitch, like one that states no start.
     """
     return FormatError(
-        f"{request.shown_name} says when it starts ({said}), but that is no GPS time. Save it "
+        f"{request.shown_name} says when it starts ({said}), but that is not a GPS time. Save it "
         "with the GPS time of its first sample in seconds, or without any."
     )
 
@@ -362,13 +364,13 @@ def start_and_rate(
         return said  # times in, say, 32-bit floats add nothing
     if rate is not None and not isclose(rate, own_rate, rel_tol=_ROUNDED):
         raise StrainError(
-            f"It says {rate:g} Hz, and its times are {own_rate:g} samples a second: correct one of "
-            "them."
+            f"It says {rate:g} Hz, but its times give {own_rate:g} samples a second: correct one "
+            "of them."
         )
     if start is not None and first < 0 and not is_origin:
         raise StrainError(
-            f"It says that it starts at {start}, and its times begin at {first:g} s: write them as "
-            "GPS times, or leave them out."
+            f"It says that it starts at {start}, but its times begin at {first:g} s: write them "
+            "as GPS times, or leave them out."
         )
     return started_at(start, own_start), rate or own_rate
 

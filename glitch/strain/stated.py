@@ -82,15 +82,15 @@ def placed_by(
     for name, one in pairs:
         if length is not None and _IS_LENGTH.search(name) and (_number(one) or 0) >= length + _FAR:
             raise StrainError(
-                f"{request.shown_name} says {name} {one}, and holds {length} s of strain, as where "
-                "it was cut: when it starts cannot be told. Cut it with gwpy (TimeSeries.crop), "
-                "which keeps the time, and correct what it says."
+                f"{request.shown_name} says {name} {one}, but holds {length} s of strain, as if "
+                "it was cut, so its start is unknown. Cut it with gwpy (TimeSeries.crop), which "
+                "keeps the time, and correct what it says."
             )
         if _IS_COUNT.search(name) and (_number(one) or n_samples) != n_samples:
             raise StrainError(
-                f"{request.shown_name} says {name} {one}, and holds {n_samples:,} samples, as "
-                "where it was cut: when it starts cannot be told. Cut it with gwpy "
-                "(TimeSeries.crop), which keeps the time, and correct what it says."
+                f"{request.shown_name} says {name} {one}, but holds {n_samples:,} samples, as if "
+                "it was cut, so its start is unknown. Cut it with gwpy (TimeSeries.crop), which "
+                "keeps the time, and correct what it says."
             )
     found = Placed(start)
     if start is None:
@@ -140,9 +140,9 @@ def _start_of_spans(
         middle, is_within = (first + last) / 2, last - first < length
         if request.gps_time is None or not is_within or abs(middle - request.gps_time) > _FAR:
             raise StrainError(
-                f"{request.shown_name} says {name} {first} to {last}, and holds {length} s of "
-                "strain, so that it cannot be told when that starts: save it with gps_start, the "
-                "GPS time of its first sample."
+                f"{request.shown_name} says {name} {first} to {last}, but holds {length} s of "
+                "strain, so its start is unknown: save it with gps_start, the GPS time of its "
+                "first sample."
             )
     return None
 
@@ -154,9 +154,9 @@ def _event_sample(pairs: list[Said], request: Request, n_samples: int) -> int | 
     for name, one in places.items():
         if not (one.is_integer() and 0 < one < n_samples) or len(set(places.values())) > 1:
             raise StrainError(
-                f"{request.shown_name} says {name} {one:g}, which is not where the one glitch of "
-                f"{n_samples:,} samples can be: save it with gps_start, the GPS time of its first "
-                "sample."
+                f"{request.shown_name} says {name} {one:g}, which cannot be the position of the "
+                f"one glitch in {n_samples:,} samples: save it with gps_start, the GPS time of its "
+                "first sample."
             )
     return next((int(one) for one in places.values()), None)
 
@@ -172,8 +172,8 @@ def _refuse_offset(pairs: list[Said], request: Request, length: Decimal) -> None
         if abs(abs(Decimal(repr(number))) - length / 2) > _NEAR:
             raise StrainError(
                 f"{request.shown_name} says {name} {number:g}, which may be the seconds from its "
-                "first sample to the glitch, and not when it starts: save it with gps_start, the "
-                "GPS time of its first sample, or leave that out where the glitch is in its middle."
+                "first sample to the glitch, not its start: save it with gps_start, the GPS time "
+                f"of its first sample, or leave {name} out if the glitch is in the middle."
             )
 
 
@@ -211,9 +211,9 @@ def _stem(name: str) -> str:
 
 def _contradiction(said: str, start: Decimal, request: Request, length: Decimal) -> StrainError:
     return StrainError(
-        f"{request.shown_name} says that it starts at {start} and {said}, and holds {length} s of "
-        "strain: which of its samples it starts with cannot be told. Correct what it says, or cut "
-        "it again with gwpy (TimeSeries.crop), which keeps the time."
+        f"{request.shown_name} says that it starts at {start} and {said}, but holds {length} s "
+        "of strain, so its start is unknown. Correct what it says, or cut it again with gwpy "
+        "(TimeSeries.crop), which keeps the time."
     )
 
 
@@ -240,8 +240,8 @@ def _under_other_names(pairs: list[Said], request: Request, length: Decimal | No
     for name, time in times:
         if abs(time - request.gps_time) > 1:
             raise StrainError(
-                f"{request.shown_name} says {name} {time}, and not whether it starts then: call "
-                "that gps_start, or leave it out where the strain is centred on the GPS time."
+                f"{request.shown_name} says {name} {time}, but not whether it starts then: call "
+                "that gps_start, or leave it out if the strain is centred on the GPS time."
             )
     events = {time for _, time in times}
     return Placed(None, events.pop() if len(events) == 1 else None)

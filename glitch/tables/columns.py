@@ -173,8 +173,8 @@ _PARAMETERS = frozenset(
     )
 )
 NOT_TRIGGERS = (
-    "holds posterior samples, as bilby and PESummary write them: each row is a guess at the "
-    "parameters of one signal, and no trigger. Send the time of that signal with its strain "
+    "holds posterior samples, as bilby and PESummary write them: each row is a sample of the "
+    "parameters of one signal, not a trigger. Send the time of that signal with its strain "
     "(gps_time), or a table of triggers."
 )
 

@@ -84,7 +84,7 @@ def _of_lines(text: str) -> list[Row | str]:
             if not found:
                 return []
             if line.strip():
-                found.append(f"Line {number} is cut short or no object of JSON: write it again.")
+                found.append(f"Line {number} is truncated or not a JSON object: write it again.")
     return found
 
 
@@ -112,7 +112,8 @@ def _listed(said: Any, depth: int = 0) -> list[Row]:
         return of_objects
     if len(found) > 1 and len(of_detectors) < len(found):
         raise FormatError(
-            f"It holds several lists of events ({', '.join(found)[:80]}): send each alone."
+            f"It holds several lists of events ({', '.join(found)[:80]}): send each as a file of "
+            "its own."
         )
     named = _detector(said)
     return [

@@ -158,8 +158,8 @@ def _said(row: Mapping[str, Any]) -> dict[str, str]:
             continue
         if plain not in in_parts or (time := with_rest(before, text)) is None:
             raise TableError(
-                f"Two columns are called {plain} and say {before[:40]!r} and {text[:40]!r}: "
-                "keep the right one."
+                f"Two columns are called {plain} and hold {before[:40]!r} and {text[:40]!r}: keep "
+                "the right one."
             )
         said[plain] = time
     return said
@@ -208,7 +208,7 @@ def _number(ours: str, said: Mapping[str, str]) -> float | None:
     try:
         value = float(plain_number(text.replace("_", "?")))  # float() ignores underscores
     except ValueError:
-        raise TableError(f"{ours} {text[:40]!r} is no number: correct that row.") from None
+        raise TableError(f"{ours} {text[:40]!r} is not a number: correct that row.") from None
     return value if math.isfinite(value) and value >= _LEAST_KNOWN else None
 
 
@@ -217,8 +217,8 @@ def _label(said: Mapping[str, str]) -> str | None:
     if text is None or not _NO_NAME.fullmatch(text):
         return text
     raise TableError(
-        f"label {text[:40]!r} is no name of a class: write the classes by their names, or call "
-        "that column otherwise."
+        f"label {text[:40]!r} is not the name of a class: write the names of the classes, or "
+        "rename that column."
     )
 
 
@@ -291,7 +291,7 @@ def _ifo(said: Mapping[str, str], channel: str | None) -> str | None:
     ifo = parse_detector(text)
     if ifo is None:
         raise TableError(
-            f"There is no detector {text[:20]!r}: give one a row, of {', '.join(DETECTORS)}."
+            f"There is no detector {text[:20]!r}: give one per row, of {', '.join(DETECTORS)}."
         )
     return ifo
 

@@ -166,17 +166,21 @@ def _open(path: Path, name: str) -> Iterator[tuple[h5py.File, _Table]]:
             raise FormatError(f"{name} {NOT_TRIGGERS}")
         tables = [one for one in tables if not one.is_posterior]
         if not tables:
-            raise FormatError(f"{name}: its triggers are no table with a column of times.")
+            raise FormatError(
+                f"{name}: its triggers are not a table with a column of times. Save them as "
+                "one, or send CSV."
+            )
         table = _chosen(tables)
         if table is None:
             listed = ", ".join(repr(one.path) for one in tables[:10])
             raise FormatError(
-                f"{name} holds several tables of triggers ({listed}): send each alone."
+                f"{name} holds several tables of triggers ({listed}): send each as a file of its "
+                "own."
             )
         if table.row_bytes > _MOST_ROW_BYTES:
             raise TooLargeError(
-                f"{name}: each trigger has {table.row_bytes:,} bytes; at most "
-                f"{_MOST_ROW_BYTES:,} are read. Leave out what Omicron does not write."
+                f"{name}: each trigger has {table.row_bytes:,} bytes; at most {_MOST_ROW_BYTES:,} "
+                "are read. Leave out columns that Omicron does not write."
             )
         if table.coarse and not has_times(table.columns):
             raise FormatError(f"{name}: {why_coarse(table.coarse[0])}")

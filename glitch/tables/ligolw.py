@@ -74,7 +74,7 @@ def ligolw_rows(
     if not document.found:
         kind = "triggers" if tables == TABLES else "segments"
         raise FormatError(
-            f"{name} holds no table of {kind}: {' or '.join(tables)} is read, with its columns."
+            f"{name} holds no table of {kind}: send one with {' or '.join(tables)} and its columns."
         )
 
 
@@ -105,7 +105,7 @@ class _Document:
             self._parser.Parse(piece, not piece)
         except expat.ExpatError as error:
             raise FormatError(
-                f"{self._name} is no well-formed XML ({expat.ErrorString(error.code)}, line "
+                f"{self._name} is not well-formed XML ({expat.ErrorString(error.code)}, line "
                 f"{error.lineno}): write it again."
             ) from None
         self._n_bytes += len(piece)
@@ -161,7 +161,9 @@ class _Document:
             is_null_last = is_ended and 0 < len(self._row) == len(self._columns) - 1
             self._add([""] if is_null_last else self._tokens.end())
             if self._row:
-                raise FormatError(f"{self._name}: the last row of its table is not whole.")
+                raise FormatError(
+                    f"{self._name}: the last row of its table is incomplete: write it again."
+                )
             self._tokens = None
         elif tag == "Table":
             self._table = None
@@ -210,7 +212,7 @@ class _Tokens:
         """Return the last value, which needs no delimiter."""
         found = self.feed(self._delimiter) if self.rest.strip() else []
         if self.rest.strip():
-            raise FormatError("Its table is not split as its delimiter says: write it again.")
+            raise FormatError("Its table is not separated by its stated delimiter: write it again.")
         return found
 
 

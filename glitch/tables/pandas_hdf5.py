@@ -105,7 +105,7 @@ def _fixed(group: h5py.Group, path: str) -> PandasTable | None:
     if pickled:
         listed = ", ".join(repr(name) for name in pickled[:5])
         raise FormatError(
-            f"pandas pickled the columns {listed} of {path!r}, which is never read: write it with "
+            f"pandas pickled the columns {listed} of {path!r}, which are never read: write it with "
             "to_hdf(..., format='table') or to_csv."
         )
     row_bytes += index.dtype.itemsize

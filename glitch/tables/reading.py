@@ -111,19 +111,19 @@ def refuse_unread(path: Path, name: str) -> None:
         raise FormatError(f"{name} {NOT_TRIGGERS}")
     if layout is not None and are_of_volunteers(layout.columns):
         raise FormatError(
-            f"{name} is an export of Zooniverse's classifications, a row for each answer of a "
-            "volunteer: send its subjects, or a table with a row and a label for each glitch."
+            f"{name} is an export of Zooniverse's classifications, with a row per answer of a "
+            "volunteer: send its subjects, or a table with one row and label per glitch."
         )
     if layout is not None and not layout.is_readable and (other := other_clock(layout.columns)):
         raise FormatError(
-            f"{name}: the clock of the column {other[:80]!r} is not read here: give GPS seconds as "
-            "gps_time, or UTC as utc."
+            f"{name}: the time system of the column {other[:80]!r} is not supported: give GPS "
+            "seconds as gps_time, or UTC as utc."
         )
     if n_columns := n_nameless(head):
         raise FormatError(
             f"{name} has {n_columns} columns without names: write a line above them that names "
-            "each, such as “gps_time peak_frequency snr” of triggers, with ifo and duration where "
-            "they are there, or “time H1” of strain; the rest may be called anything."
+            "each, such as “gps_time peak_frequency snr” for triggers, with ifo and duration if "
+            "present, or “time H1” for strain; other columns may have any name."
         )
 
 
@@ -190,7 +190,7 @@ def read_text_table(path: Path, name: str) -> Iterator[TableRow]:
                     for row in of_each_detector(values):
                         yield replace(table_row(label, row, ifo=ifo), number=number)
         except csv.Error as error:
-            reason = f"The table cannot be read on ({error}): correct it."
+            reason = f"The table cannot be read beyond this point ({error}): correct it."
             yield TableRow(f"{name} (its rest)", None, reason)
         except GlitchError:
             raise
@@ -240,7 +240,7 @@ def _text_rows(
             if is_heading(row):
                 if are_named_alike(row, layout.columns):  # files were concatenated
                     continue
-                yield number, "Another table begins here: send it as a file of its own."
+                yield number, "Another table begins here: send it as a separate file."
                 return
             if len(row) <= last_known:
                 yield number, "The row is shorter than the header."

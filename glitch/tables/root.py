@@ -71,9 +71,9 @@ def _tree(path: Path, name: str) -> Iterator[tuple[Any, tuple[str, ...]]]:
         uproot = importlib.import_module("uproot")
     except ImportError:
         raise FormatError(
-            f"{name} is a ROOT file, which is read where uproot is installed: have the operator "
-            "install glitch-discovery[root], or send the triggers as HDF5 or LIGO_LW, which "
-            "Omicron writes as well."
+            f"{name} is a ROOT file, which can be read only if uproot is installed: ask the "
+            "operator to install glitch-discovery[root], or send the triggers as HDF5 or LIGO_LW, "
+            "which Omicron writes as well."
         ) from None
     try:
         with uproot.open(path, handler=uproot.MultithreadedFileSource, num_workers=1) as file:
@@ -100,10 +100,12 @@ def _chosen(
             return next(iter(found.values()))
     if timed:
         listed = ", ".join(map(repr, list(timed)[:10]))
-        raise FormatError(f"{name} holds several tables of triggers ({listed}): send each alone.")
+        raise FormatError(
+            f"{name} holds several tables of triggers ({listed}): send each as a file of its own."
+        )
     raise FormatError(
-        f"{name} has no tree of triggers with one time each, such as Omicron's {TRIGGERS!r}; of "
-        "cWB send its EVENTS.txt."
+        f"{name} has no tree of triggers with one time each, such as Omicron's {TRIGGERS!r}. From "
+        "cWB, send EVENTS.txt."
     )
 
 

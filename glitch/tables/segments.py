@@ -150,7 +150,7 @@ def _of_lines(path: Path, name: str) -> Segments:
             try:  # an optional number, start, end, length
                 start, end = map(Decimal, values[len(values) > 3 :][:2])
             except (ValueError, InvalidOperation):
-                raise FormatError(f"{name}: line {number} is no segment: correct it.") from None
+                raise FormatError(f"{name}: line {number} is not a segment: correct it.") from None
             spans.append((start, end))
             if len(spans) > MOST_SEGMENTS:
                 raise _too_many(name)
@@ -168,8 +168,8 @@ def _of_json(path: Path, name: str) -> Segments:
         is_bad = bool((said.get("metadata") or {}).get("active_indicates_ifo_badness", False))
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise FormatError(
-            f"{name} is no flag in JSON as gwpy, a segment database or GWOSC write it: send its "
-            "segments as lines of start, end and length."
+            f"{name} is not a flag in JSON as written by gwpy, a segment database or GWOSC: send "
+            "its segments as lines of start, end and length."
         ) from None
     flag = ":".join(str(one) for one in parts if one is not None) or str(said.get("id") or "")
     return segments_of(flag, spans, name, is_good=not is_bad)

@@ -137,8 +137,8 @@ def _refuse_contradiction(time: Decimal, name: str, said: Mapping[str, str]) -> 
     is_sampled = any(one in said for one in _RATES) and any(one in said for one in _SAMPLES)
     if is_sampled and name in _OF_ANYTHING:
         raise TableError(
-            f"The row tells a sample beside {name}, which may be the time of the first one: give "
-            "the time of the glitch as gps_time."
+            f"The row gives a sample number and {name}, which may be the time of the first sample: "
+            "give the time of the glitch as gps_time."
         )
     start, span = _span(said, there)
     if start is None or span is None or start < EARLIEST_GPS_TIME:
@@ -148,15 +148,15 @@ def _refuse_contradiction(time: Decimal, name: str, said: Mapping[str, str]) -> 
     length = _decimal(said.get(DURATION))
     if not name and length is not None and abs(length - span) > 1:
         raise TableError(
-            f"From start to end are {plain_seconds(span)} s, and the duration is "
+            f"Start and end are {plain_seconds(span)} s apart, but the duration is "
             f"{plain_seconds(length)} s: give the time of its peak as gps_time, or correct one."
         )
 
 
 def _contradiction(name: str, time: Decimal, other: str, moment: Decimal) -> TableError:
     return TableError(
-        f"{name} is GPS {plain_seconds(time)}, and {other} {plain_seconds(moment)}: these are "
-        "different moments. Keep the column that tells when the glitch is."
+        f"{name} is GPS {plain_seconds(time)}, but {other} is {plain_seconds(moment)}: these are "
+        "different times. Keep the column with the time of the glitch."
     )
 
 
@@ -219,9 +219,8 @@ def _with_part(time: Decimal, said: Mapping[str, str], name: str) -> Decimal:
     if not unclear:
         return time
     raise TableError(
-        f"{name} is in whole seconds ({plain_seconds(time)}), and it cannot be told whether "
-        f"{plain_seconds(unclear[0])} s beside it is the rest of it: write the time in one column, "
-        "as 1126259462.4."
+        f"{name} is in whole seconds ({plain_seconds(time)}), and {plain_seconds(unclear[0])} s in "
+        "another column may be its fraction: write the time in one column, as 1126259462.4."
     )
 
 
@@ -252,8 +251,8 @@ def is_coarse(column: str, dtype: np.dtype) -> bool:
 def why_coarse(column: str) -> str:
     """Return a sentence on what is wrong with such a column."""
     return (
-        f"The times in {column!r} are floats of 32 bits, which hold a GPS time to 64 s alone: "
-        "write them as float64."
+        f"The times in {column!r} are 32-bit floats, which hold a GPS time only to 64 s: write "
+        "them as float64."
     )
 
 
@@ -279,27 +278,24 @@ def why_no_time(text: str) -> str:
     value = _decimal(text)
     if value is not None and value > 0 and _is_rounded(value):
         return (
-            f"gps_time {text[:40]!r} has too few digits to tell the second: write it as "
+            f"gps_time {text[:40]!r} has too few digits for a time in seconds: write it as "
             "1126259462.4."
         )
     if value is not None and 0 <= value < EARLIEST_GPS_TIME:
         return (
-            f"gps_time {text[:40]!r} is too small to be one, as seconds of a segment or days are: "
-            "give seconds since 6 January 1980."
+            f"gps_time {text[:40]!r} is too small for a GPS time; it may count from the start of a "
+            "segment, or days: give seconds since 6 January 1980."
         )
     for unit, power in (("ms", 3), ("us", 6)):
         if value is not None and EARLIEST_GPS_TIME <= value.scaleb(-power) <= LATEST_GPS_TIME:
             return (
-                f"gps_time {text[:40]!r} is too large for seconds: where it counts {unit}, call "
-                f"its column gps_time_{unit}, or unix_time_{unit} if it counts from 1970."
+                f"gps_time {text[:40]!r} is too large for seconds: if it counts {unit}, call its "
+                f"column gps_time_{unit}, or unix_time_{unit} if it counts from 1970."
             )
     if _valid(value) is not None:
-        return (
-            f"Of {text[:40]!r} it cannot be told whether it is GPS or Unix time: call its column "
-            "gps_time or unix_time."
-        )
+        return f"{text[:40]!r} may be GPS or Unix time: call its column gps_time or unix_time."
     return why_ambiguous(text) or (
-        f"gps_time {text[:40]!r} is no GPS time: give seconds since 6 January 1980, or UTC as "
+        f"gps_time {text[:40]!r} is not a GPS time: give seconds since 6 January 1980, or UTC as "
         "2015-09-14T09:50:45."
     )
 

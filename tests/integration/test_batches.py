@@ -192,7 +192,9 @@ def test_a_cut_tar_gives_what_it_has(ingest: Ingest, client: httpx.Client) -> No
     for number, sent in enumerate((whole, gzip.compress(whole))):
         _, items = ingest(sent[: len(sent) * 2 // 3], f"cut-{number}.tar")
         assert items["iiiiiiiiii"].state == ("skipped" if number else "done")
-        assert any("ends in the middle of this file" in (item.reason or "") for item in items.values())
+        assert any(
+            "ends in the middle of this file" in (item.reason or "") for item in items.values()
+        )
     job, _ = ingest(gzip.compress(whole)[:20], "cut.tar.gz")
     assert "truncated" in job.detail
     rows = b"gps_time,ifo\n" + b"1126400009.5,H1\n" * 9
@@ -277,7 +279,7 @@ def test_triggers_are_merged_matched_and_measured(ingest: Ingest, client: httpx.
     assert "outside the strain of L1" in reasons[f"L1 {GPS_TIME + 900}"]
     assert "too near the edge" in reasons[f"L1 {GPS_START}.1"]
     assert "no strain of V1" in reasons[f"V1 {GPS_TIME}"]
-    assert "'noon' is no GPS time" in reasons["triggers.csv row 9"]
+    assert "'noon' is not a GPS time" in reasons["triggers.csv row 9"]
     assert items[f"L1 {GPS_TIME}"].state == "done"
     _, items = ingest(strain_and(table(*rows), "triggers.csv"), merge_window_s=0)
     assert sum(name.startswith("H1") for name in items) == 3

@@ -334,9 +334,9 @@ def test_omicrons_triggers_in_a_root_file(send: Send, service: Service, tmp_path
 def test_a_root_file_that_cannot_be_read_is_said_to_be_one(send: Send) -> None:
     [item] = send(with_strain(b"root\0\0\xf5\xe1" + bytes(500), "H1-OMICRON.root"))
     assert item.reason in {
-        "H1-OMICRON.root has no tree of triggers with one time each, such as Omicron's 'triggers'; "
-        "of cWB send its EVENTS.txt.",
-        "H1-OMICRON.root is a ROOT file, which is read where uproot is installed: have the "
-        "operator install glitch-discovery[root], or send the triggers as HDF5 or LIGO_LW, which "
-        "Omicron writes as well.",
+        "H1-OMICRON.root has no tree of triggers with one time each, such as Omicron's 'triggers'. "
+        "From cWB, send EVENTS.txt.",
+        "H1-OMICRON.root is a ROOT file, which can be read only if uproot is installed: ask the "
+        "operator to install glitch-discovery[root], or send the triggers as HDF5 or LIGO_LW, "
+        "which Omicron writes as well.",
     }

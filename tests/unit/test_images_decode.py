@@ -78,7 +78,10 @@ def test_exif_that_cannot_be_read_says_nothing() -> None:
         (b"", "empty"),
         (b"hello", "neither a PNG nor a JPEG"),
         (b"GIF89a" + bytes(50), "The file is GIF, which is not read here: save the scan as PNG"),
-        (b"<!DOCTYPE html><html>", r"is a web page, as saved .* log-in, which is not read here: down"),
+        (
+            b"<!DOCTYPE html><html>",
+            r"is a web page, as saved .* log-in, which is not read here: down",
+        ),
         (b"%PDF-1.7", "The file is PDF, which is not read"),
         (PNG[:8], "truncated or damaged"),
         (PNG[:20], "truncated or damaged"),

@@ -57,14 +57,14 @@ def test_times_as_short_floats_are_refused(tmp_path: Path, make: str) -> None:
     columns = {"time": TIMES.astype("f4"), "snr": np.float32([8, 9, 10])}
     with uproot.recreate(path) as file:
         getattr(file, make)("triggers", columns)
-    with pytest.raises(FormatError, match="'time' are floats of 32 bits"):
+    with pytest.raises(FormatError, match="'time' are 32-bit floats"):
         root_table(path, "x.root")
 
 
 @pytest.mark.parametrize(
     ("trees", "reason"),
     [
-        (("one", "two"), "several tables of triggers \\('one', 'two'\\): send each alone"),
+        (("one", "two"), "several tables of triggers \\('one', 'two'\\): send each as a file"),
         ((), "no tree of triggers"),
     ],
 )

@@ -63,7 +63,7 @@ def test_what_is_no_list_of_segments(tmp_path: Path) -> None:
     assert not is_text_of_segments(path)
     path.write_text("# seg\tstart\tstop\tduration\n0 1126259446 x 3\n")
     assert is_text_of_segments(path)
-    with pytest.raises(FormatError, match="line 2 is no segment"):
+    with pytest.raises(FormatError, match="line 2 is not a segment"):
         text_segments(path, path.name)
 
 
@@ -123,5 +123,5 @@ def test_other_numbers_are_no_segments(tmp_path: Path, text: str) -> None:
 def test_json_that_is_no_flag_is_refused(tmp_path: Path, said: str) -> None:
     path = tmp_path / "flag.json"
     path.write_text(said)
-    with pytest.raises(FormatError, match="no flag in JSON"):
+    with pytest.raises(FormatError, match="not a flag in JSON"):
         text_segments(path, path.name)

@@ -126,12 +126,12 @@ def test_the_detector_chooses_among_channels(tmp_path: Path) -> None:
 
 def test_a_channel_of_bits_is_no_strain(tmp_path: Path) -> None:
     path = _frames(tmp_path / "a.gwf", names=("H1:ODC-MASTER_CHANNEL_OUT_DQ",))
-    with pytest.raises(FormatError, match="holds bits, as a state vector"):
+    with pytest.raises(FormatError, match="holds bits, like a state vector"):
         _read(path)
 
 
 def test_a_detector_that_the_frame_denies_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StrainError, match="holds strain of H1, but L1 was asked for"):
+    with pytest.raises(StrainError, match="holds strain of H1, but L1 was requested"):
         _read(_frames(tmp_path / "a.gwf"), ifo="L1")
 
 

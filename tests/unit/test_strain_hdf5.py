@@ -97,7 +97,7 @@ def test_detector_and_time_choose(several: Path) -> None:
     assert _read(several, GPS + 8, ifo="L1").values[0] == 2 * NOISE[0]
     strain = _read(several, GPS + 108)
     assert (strain.values[0], strain.gps_start) == (3 * NOISE[0], GPS + 100)
-    with pytest.raises(StrainError, match="holds strain of H1, but V1 was asked for"):
+    with pytest.raises(StrainError, match="holds strain of H1, but V1 was requested"):
         _read(several, channel=f"H1/{GPS}", ifo="V1")
 
 
@@ -257,7 +257,9 @@ def test_a_start_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["strain"] = NOISE
         file["strain"].attrs.update({"t0": "14 September", "sample_rate": RATE})
-    with pytest.raises(FormatError, match=r"says when it starts \(t0\), but that is no GPS time"):
+    with pytest.raises(
+        FormatError, match=r"says when it starts \(t0\), but that is not a GPS time"
+    ):
         _read(path, GPS + 5)
 
 
@@ -269,7 +271,7 @@ def test_a_column_of_times_beside_a_series(tmp_path: Path) -> None:
     assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
     with h5py.File(path, "r+") as file:
         file["time"][8 * RATE :] += 3
-    with pytest.raises(StrainError, match="some are missing"):
+    with pytest.raises(StrainError, match="some samples are missing"):
         _read(path, GPS + 5)
 
 
@@ -297,7 +299,7 @@ def test_a_state_vector_is_no_strain(tmp_path: Path, said: str) -> None:
             file["state"].attrs["bits"] = ["ready", "locked", "observing"]
         if said == "name":
             file["state"].attrs["name"] = "H1:ODC-MASTER_CHANNEL_OUT_DQ"
-    with pytest.raises(FormatError, match="holds bits, as a state vector"):
+    with pytest.raises(FormatError, match="holds bits, like a state vector"):
         _read(path)
     with h5py.File(path, "a") as file:
         _pycbc(file, "h", NOISE)

@@ -183,7 +183,7 @@ def test_a_channel_chooses_among_columns_of_text(tmp_path: Path) -> None:
     assert strain.ifo == "H1"
     np.testing.assert_allclose(strain.values, NOISE, rtol=1e-8)
     triggers = _write(tmp_path / "t.csv", f"gps_time,snr,peak_frequency\n{GPS},13.0,120\n")
-    with pytest.raises(FormatError, match="A table of triggers is sent as a batch"):
+    with pytest.raises(FormatError, match="Send a table of triggers as a batch"):
         _read(triggers)
 
 
@@ -339,8 +339,8 @@ def _npy(values: np.ndarray) -> bytes:
     ("name", "content", "message"),
     [
         ("a.hdf5", b"", "is empty"),
-        ("a.hdf5", b"\x00\x01 not a file", "no strain file that is read here"),
-        ("a.txt", "Dear sir,\nplease find the strain\n", "no strain file that is read here"),
+        ("a.hdf5", b"\x00\x01 not a file", "not a strain file in a supported format"),
+        ("a.txt", "Dear sir,\nplease find the strain\n", "not a strain file in a supported format"),
         ("a.csv", "1,2,3\n4,5,6\n", "one column"),
         ("a.csv", "1.0\n2.0\nthree\n", "cannot be read as columns"),
         ("a.npy", _npy(np.array([{"a": 1}], dtype=object)), "pickled Python objects"),
@@ -429,7 +429,7 @@ def test_missing_and_contradicting_sample_rate(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", NOISE)
     with pytest.raises(StrainError, match="give sample_rate_hz"):
         _read(tmp_path / "a.npy")
-    with pytest.raises(StrainError, match="which is it"):
+    with pytest.raises(StrainError, match="correct sample_rate_hz, or leave it out"):
         _read(_gwosc(tmp_path / "a.hdf5"), sample_rate_hz=2048)
 
 

@@ -64,7 +64,7 @@ def test_starts_under_names_that_are_not_foreseen(
 def test_another_time_is_asked_about_and_that_of_the_glitch_is_not(
     tmp_path: Path, kind: str
 ) -> None:
-    with pytest.raises(StrainError, match="says gps 1126259446, and not whether it starts then"):
+    with pytest.raises(StrainError, match="says gps 1126259446, but not whether it starts then"):
         _of_kind(kind, tmp_path / "a", {"gps": GPS})
     assert _of_kind(kind, tmp_path / "b", {"gps": float(EVENT)}).gps_start == EVENT - 8
     assert _of_kind(kind, tmp_path / "c", {"creation_time": 1.4e9}).gps_start == EVENT - 8
@@ -81,7 +81,7 @@ def test_a_start_of_numpy_and_one_that_is_no_time(tmp_path: Path) -> None:
 def test_a_start_in_a_short_float_is_refused_and_nanoseconds_beside_one_count(
     tmp_path: Path, kind: str
 ) -> None:
-    with pytest.raises(StrainError, match="in a float of 32 bits, which holds GPS times to 64 s"):
+    with pytest.raises(StrainError, match="as a 32-bit float, which holds GPS times only to 64 s"):
         _of_kind(kind, tmp_path / "a", {"t0": np.float32(GPS)})
     for names in (("t0", "t0_ns"), ("epoch_s", "epoch_ns"), ("gps_start", "gps_start_ns")):
         said = dict(zip(names, (int(GPS), 500_000_000), strict=True))
@@ -141,10 +141,10 @@ def test_times_and_strain_in_one_array(
 @pytest.mark.parametrize(
     ("pair", "reason"),
     [
-        (np.vstack([NOISE, NOISE[::-1]]), "cannot be told that one part is times"),
-        (np.vstack([TIMES, TIMES]), "cannot be told that one part is times"),
+        (np.vstack([NOISE, NOISE[::-1]]), "times and strain cannot be told apart"),
+        (np.vstack([TIMES, TIMES]), "times and strain cannot be told apart"),
         (np.vstack([TIMES, NOISE, NOISE]), "send one row of strain"),
-        (np.vstack([TIMES, NOISE]).astype("f4"), "cannot be told that one part is times"),
+        (np.vstack([TIMES, NOISE]).astype("f4"), "times and strain cannot be told apart"),
         (np.zeros((2, (1 << 22) + 1), dtype="i1"), "at most 4,194,304 samples are read"),
     ],
     ids=["two detectors", "twice the times", "three rows", "times of 32 bits", "too long"],
@@ -185,7 +185,7 @@ def test_a_file_of_gwosc_of_which_the_strain_alone_was_cut_is_refused(
         cut.attrs["Xspacing"] = 1 / RATE
         file["meta/GPSstart"] = GPS
         file[kept] = 16 if kept == "meta/Duration" else np.full(16, 127)
-    with pytest.raises(StrainError, match=rf"10 s of strain, and {kept} is of 16 s.*with gwpy"):
+    with pytest.raises(StrainError, match=rf"10 s of strain, but {kept} is of 16 s.*with gwpy"):
         read_strain(path, file_name=path.name, gps_time=EVENT)
 
 
@@ -338,7 +338,7 @@ def test_the_time_of_each_sample_counts_before_another_stated_start(
 @pytest.mark.parametrize(
     ("times", "said", "reason"),
     [
-        (TIMES, {"fs": 2 * RATE}, "says 2048 Hz, and its times are 1024 samples a second"),
+        (TIMES, {"fs": 2 * RATE}, "says 2048 Hz, but its times give 1024 samples a second"),
         (TIMES * 1e3, {"fs": RATE}, "seem to be in milliseconds"),
         ((TIMES - GPS - 8) * 1e3, {"fs": RATE, "t0": GPS + 8}, "seem to be in milliseconds"),
         (TIMES - GPS - 8, {"fs": RATE, "gps_start": GPS}, "its times begin at -8 s"),
@@ -408,7 +408,9 @@ def test_the_detector_that_a_file_states_counts_or_is_asked_about(
     """Files of other detectors were stored as of the one that their names mean, or of none."""
     values: dict[str, object] = {"gps_start": GPS, "detector": said}
     if detector is None:
-        with pytest.raises(StrainError, match=f"says that it is of '{said}'.*give ifo, one of"):
+        with pytest.raises(
+            StrainError, match=f"states the detector '{said}', which is unknown: give ifo, one of"
+        ):
             _of_kind(kind, tmp_path / "V1_a", values)
     else:
         assert _of_kind(kind, tmp_path / "V1_a", values).ifo == detector
@@ -420,7 +422,7 @@ def test_a_start_and_an_end_between_which_the_series_does_not_fit_are_asked_abou
 ) -> None:
     """Of a longer segment that it was cut from, the start was taken for its own."""
     said: dict[str, object] = {"segment_start": GPS - 50, "segment_end": GPS + 50}
-    with pytest.raises(StrainError, match=r"starts at 1126259396 and segment_end 1126259496, and"):
+    with pytest.raises(StrainError, match=r"starts at 1126259396 and segment_end 1126259496, but"):
         _of_kind(kind, tmp_path / "a", said)
     said = {"segment_start": GPS, "segment_end": GPS + 16}
     assert _of_kind(kind, tmp_path / "b", said).gps_start == GPS
@@ -443,7 +445,7 @@ def test_an_end_or_a_length_that_the_samples_do_not_have_is_refused(
     tmp_path: Path, kind: str, said: dict[str, object]
 ) -> None:
     """The start counted, whatever else was said."""
-    with pytest.raises(StrainError, match=r"and holds 16(,384)? s"):
+    with pytest.raises(StrainError, match=r"but holds 16(,384)? s"):
         _of_kind(kind, tmp_path / "a", said)
 
 
@@ -470,7 +472,7 @@ def test_the_sample_of_the_glitch_places_strain_without_a_start(tmp_path: Path, 
     """It was taken as in the middle."""
     strain = _of_kind(kind, tmp_path / "a", {"event_index": 10 * RATE})
     assert (strain.gps_start, strain.is_start_assumed) == (EVENT - 10, True)
-    with pytest.raises(StrainError, match="says event_index 20000, which is not where"):
+    with pytest.raises(StrainError, match="says event_index 20000, which cannot be the position"):
         _of_kind(kind, tmp_path / "b", {"event_index": 20_000})
     with pytest.raises(StrainError, match=r"says peak_time 3.5, which may be the seconds from"):
         _of_kind(kind, tmp_path / "c", {"peak_time": 3.5})

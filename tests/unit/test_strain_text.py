@@ -66,7 +66,7 @@ def test_a_frequency_of_something_else_is_no_sample_rate(tmp_path: Path, comment
 
 
 def test_a_time_that_may_be_the_start_is_asked_about(tmp_path: Path) -> None:
-    with pytest.raises(StrainError, match="says GPS time 1126259446, and not whether it starts"):
+    with pytest.raises(StrainError, match="says GPS time 1126259446, but not whether it starts"):
         _read(tmp_path / "a.txt", f"# 1126259446, 1024 samples per second\n{_column()}")
     of_file = f"# created 2026-11-29T10:00:00, 1024 samples per second\n{_column()}"
     assert _read(tmp_path / "a.txt", of_file).gps_start == EVENT - 8
@@ -149,5 +149,5 @@ def test_comments_that_the_samples_contradict_are_refused(tmp_path: Path, commen
     path = tmp_path / "H1.txt"
     lines = [f"# 1024 samples per second {comment.format(1126259446)}"]
     path.write_text("\n".join([*lines, *(f"{one:.6e}" for one in np.arange(16 * 1024.0) % 7)]))
-    with pytest.raises(StrainError, match=r"and holds 16(,384)? s"):
+    with pytest.raises(StrainError, match=r"but holds 16(,384)? s"):
         read_strain(path, file_name=path.name, gps_time=Decimal("1126259454.3"))

@@ -212,7 +212,7 @@ def test_gaps_name_the_good_interval(bad: float) -> None:
     strain.values[7 * 1024 : 7 * 1024 + 8] = bad
     with pytest.raises(StrainError, match=r"1007.0078\d* to 1012: at least 8 s without a gap"):
         _one(strain, 10.0)
-    with pytest.raises(StrainError, match=r"so is the GPS time itself: .* from 1002 to 1003"):
+    with pytest.raises(StrainError, match=r"including the GPS time itself: .* from 1002 to 1003"):
         _one(strain, 2.5)
     strain.values[:] = bad
     with pytest.raises(StrainError, match="throughout"):

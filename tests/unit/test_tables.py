@@ -168,9 +168,12 @@ def test_a_row_that_says_two_things_is_refused(tmp_path: Path, text: str, reason
         ("time,ifo\n57279.4102,H1\n", "gps_time '57279.4102' is too small"),
         ("time,t0,ifo\n16.4,1126259446,H1\n", "gps_time '16.4' is too small"),
         ("snr,gps_time\n1126259455.15,9.5\n", "gps_time '9.5' is too small"),
-        ("gps_time;peak_frequency\n1126259455.15;1,337\n", "peak_frequency '1,337' is no number"),
-        ("gps_time,snr\n1126259455.15,9_500\n", "snr '9_500' is no number"),
-        ("time,ifo\nSep 14 2015,H1\n", "gps_time 'Sep 14 2015' is no GPS time"),
+        (
+            "gps_time;peak_frequency\n1126259455.15;1,337\n",
+            "peak_frequency '1,337' is not a number",
+        ),
+        ("gps_time,snr\n1126259455.15,9_500\n", "snr '9_500' is not a number"),
+        ("time,ifo\nSep 14 2015,H1\n", "gps_time 'Sep 14 2015' is not a GPS time"),
     ],
 )
 def test_numbers_of_other_clocks_and_other_countries_are_refused(
@@ -270,7 +273,7 @@ def test_a_short_row_and_a_cut_gzip_spoil_no_other(tmp_path: Path) -> None:
     rows = list(read_text_table(path, "a.csv"))
     assert [row.name for row in rows] == ["a.csv row 2", "a.csv row 3", "a.csv row 4"]
     assert [row.facts is None for row in rows] == [False, True, True]
-    assert rows[2].reason.startswith("snr 'x' is no number")
+    assert rows[2].reason.startswith("snr 'x' is not a number")
     body = "gps_time,ifo\n" + "".join(f"{1126259455 + n}.{n % 97},H1\n" for n in range(1500))
     path.write_bytes(gzip.compress(body.encode())[:-600])
     assert "damaged from here on" in list(read_text_table(path, "a.csv"))[-1].reason
@@ -342,9 +345,9 @@ def test_times(row: dict[str, Any], gps_time: str | None) -> None:
 
 def test_values_that_cannot_be_are_named() -> None:
     for row, message in (
-        ({"gps_time": "yesterday"}, "gps_time 'yesterday' is no GPS time"),
-        ({"gps_time": "2015-02-30 00:00:00"}, "is no GPS time"),
-        ({"gps_time": -5}, "gps_time '-5' is no GPS time"),
+        ({"gps_time": "yesterday"}, "gps_time 'yesterday' is not a GPS time"),
+        ({"gps_time": "2015-02-30 00:00:00"}, "is not a GPS time"),
+        ({"gps_time": -5}, "gps_time '-5' is not a GPS time"),
         ({"ifo": "X1"}, "no detector 'X1'"),
     ):
         with pytest.raises(TableError, match=message):
@@ -358,7 +361,9 @@ def test_a_date_whose_month_cannot_be_told_is_asked_to_begin_with_the_year(text:
 
 @pytest.mark.parametrize("label", ["True", "false", "3", "-1", 2, 1.0, np.True_])
 def test_a_number_or_a_truth_is_no_class(label: object) -> None:
-    with pytest.raises(TableError, match="is no name of a class: write the classes by their names"):
+    with pytest.raises(
+        TableError, match="is not the name of a class: write the names of the classes"
+    ):
         facts_of({"gps_time": "1126259455.15", "label": label})
     assert facts_of({"gps_time": "1126259455.15", "label": "1080Lines"}).label == "1080Lines"
 
@@ -366,7 +371,7 @@ def test_a_number_or_a_truth_is_no_class(label: object) -> None:
 def test_values_in_other_units_are_those_that_are_kept() -> None:
     facts = facts_of({"peak_frequency": "0.2 kHz", "duration [s]": "20ms", "snr": 8})
     assert (facts.peak_frequency, facts.duration) == (200.0, 0.02)
-    with pytest.raises(TableError, match="snr '8 dB' is no number"):
+    with pytest.raises(TableError, match="snr '8 dB' is not a number"):
         facts_of({"snr": "8 dB"})
 
 
@@ -426,7 +431,7 @@ def test_a_stream_that_its_delimiter_does_not_split(tmp_path: Path) -> None:
         "<LIGO_LW><Table Name='sngl_burst'><Column Name='ifo'/><Column Name='peak_time'/>"
         "<Stream Name='sngl_burst' Delimiter=','>\"H1\"\t1126259455</Stream></Table></LIGO_LW>"
     )
-    with pytest.raises(FormatError, match="not split as its delimiter says"):
+    with pytest.raises(FormatError, match="not separated by its stated delimiter"):
         list(read_text_table(path, "a.xml"))
 
 

@@ -96,14 +96,14 @@ def test_the_clock_in_a_name_is_heeded(tmp_path: Path, header: str, cells: str) 
 @pytest.mark.parametrize("clock", ["PST", "JST", "CEST", "local", "TAI", "MJD", "days", "UTC+9"])
 def test_times_by_another_clock_are_refused(tmp_path: Path, clock: str) -> None:
     """They were taken as UTC, hours or leap seconds off, or as GPS seconds."""
-    with pytest.raises(FormatError, match="is not read here: give GPS seconds"):
+    with pytest.raises(FormatError, match="is not supported: give GPS seconds"):
         _row(tmp_path, f"time ({clock}),ifo", "2015-09-14 09:50:45.4,H1")
 
 
 @pytest.mark.parametrize("clock", ["PST", "[JST]", "TAI", "MJD", "UTC+9"])
 def test_a_clock_in_a_row_of_units_counts(tmp_path: Path, clock: str) -> None:
     """That row was told to be no trigger, and the times below it were taken as UTC."""
-    with pytest.raises(FormatError, match="is not read here: give GPS seconds"):
+    with pytest.raises(FormatError, match="is not supported: give GPS seconds"):
         _row(tmp_path, f"time,snr,ifo\n{clock},,", "2015-09-14 02:50:45.4,13,H1")
     facts = _facts(tmp_path, "time,snr,ifo\nUnix,-,-", "1442224245.4,13,H1")
     assert facts.gps_time == TIME
@@ -132,7 +132,7 @@ def test_what_no_factor_makes_a_plain_measure_is_not_known(tmp_path: Path) -> No
 def test_an_offset_beside_whole_seconds_is_asked_about(tmp_path: Path, name: str) -> None:
     """It was left out, and the time cut to the second."""
     row = _row(tmp_path, f"gps,{name},snr", "1126259462,0.4,13")
-    assert "it cannot be told whether 0.4 s beside it is the rest of it" in row.reason
+    assert "0.4 s in another column may be its fraction" in row.reason
     assert _facts(tmp_path, f"gps,{name},snr", f"{TIME},0.4,13").gps_time == TIME
 
 
@@ -160,7 +160,7 @@ def test_an_afternoon_is_twelve_hours_later(tmp_path: Path) -> None:
     for text in ("2015-09-14 9:50:45.4 PM", '"Sep 14, 2015 9:50:45.4 PM"'):
         assert _facts(tmp_path, "utc,snr", f"{text},13").gps_time == "1126302662.4"
     assert _facts(tmp_path, "utc,snr", "2015-09-14 12:00:00 AM,13").gps_time == "1126224017"
-    assert "is no GPS time" in _row(tmp_path, "utc,snr", "2015-09-14 13:50:45 PM,13").reason
+    assert "is not a GPS time" in _row(tmp_path, "utc,snr", "2015-09-14 13:50:45 PM,13").reason
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_columns_that_tell_different_moments_are_asked_about(
     """The first counted, without a word."""
     row = _row(tmp_path, f"{header},snr", f"{cells},13")
     assert row.facts is None
-    assert "different moments" in row.reason or "give the time of" in row.reason
+    assert "different times" in row.reason or "give the time of" in row.reason
 
 
 @pytest.mark.parametrize(

@@ -185,4 +185,4 @@ def test_lines_of_json_that_are_cut_or_damaged_are_named_and_the_others_read(
     rows = list(read_table(path, path.name))
     assert [row.facts.gps_time for row in rows if row.facts] == [str(TIME), "1240215504.011549"]
     reasons = [row.reason for row in rows if row.facts is None]
-    assert [reason.partition(" is cut")[0] for reason in reasons] == ["Line 2", "Line 5"]
+    assert [reason.partition(" is truncated")[0] for reason in reasons] == ["Line 2", "Line 5"]

@@ -64,9 +64,9 @@ def test_a_last_value_that_is_null(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (OLD[:-40], "no well-formed XML"),
+        (OLD[:-40], "not well-formed XML"),
         (OLD.replace("sngl_burst", "sim_burst"), "holds no table of triggers"),
-        (OLD.replace(",19.5\n", "\n"), "the last row of its table is not whole"),
+        (OLD.replace(",19.5\n", "\n"), "the last row of its table is incomplete"),
         (OLD.replace("<LIGO_LW>", '<!DOCTYPE LIGO_LW [<!ENTITY a "b">]><LIGO_LW>'), "entities"),
     ],
 )

@@ -64,7 +64,7 @@ def test_a_row_that_begins_with_a_spreadsheets_error_is_no_comment(
     path = tmp_path / "table.csv"
     path.write_text(f"gps_time,ifo\n{cell},H1\n#REF is noted here\n1126259462.4,H1\n")
     failed, read = read_text_table(path, path.name)
-    assert f"gps_time '{cell}' is no GPS time" in failed.reason
+    assert f"gps_time '{cell}' is not a GPS time" in failed.reason
     assert read.facts == Facts(gps_time="1126259462.4", ifo="H1")
 
 
@@ -72,7 +72,7 @@ def test_a_second_column_of_a_name_counts_however_it_is_told_apart(tmp_path: Pat
     path = tmp_path / "table.csv"
     path.write_text("gps_time,gps_time.1,snr,snr.1\n1126259462.4,1126259463.4,8,8\n")
     [row] = read_text_table(path, path.name)
-    assert row.reason.startswith("Two columns are called gps_time and say '1126259462.4'")
+    assert row.reason.startswith("Two columns are called gps_time and hold '1126259462.4'")
 
 
 def test_one_point_between_thousands_where_a_comma_follows(tmp_path: Path) -> None:

@@ -135,5 +135,5 @@ def test_classifications_of_zooniverse_are_named(tmp_path: Path) -> None:
     path = tmp_path / "gravity-spy-classifications.csv"
     answers = [{"task": "T1", "value": [{"choice": "BLIP"}]}]
     _export(path, classification_id="1", subject_ids="123", annotations=answers, subject_data={})
-    with pytest.raises(FormatError, match="a row for each answer of a volunteer"):
+    with pytest.raises(FormatError, match="a row per answer of a volunteer"):
         list(read_table(path, path.name))

@@ -55,7 +55,7 @@ def test_a_fraction_alone_is_no_time() -> None:
 
 @pytest.mark.parametrize("text", ["1.12626e+09", "1e9", "1.1262594E9"])
 def test_times_of_too_few_digits_are_refused(text: str) -> None:
-    with pytest.raises(TableError, match=r"has too few digits to tell the second"):
+    with pytest.raises(TableError, match=r"has too few digits for a time in seconds"):
         facts_of({"gps_time": text})
 
 
@@ -133,7 +133,7 @@ def test_times_as_short_floats_are_refused(tmp_path: Path, is_compound: bool) ->
         else:
             tree["H1/time"] = np.array([1126259462.4], dtype="f4")
             tree["H1/snr"] = [9.5]
-    with pytest.raises(FormatError, match="floats of 32 bits, which hold a GPS time to 64 s"):
+    with pytest.raises(FormatError, match="32-bit floats, which hold a GPS time only to 64 s"):
         trigger_table(path, "a.h5")
 
 

@@ -216,7 +216,7 @@ def empty_folder(path: Path) -> Path:
         ("training_folder", empty_folder, "has no picture of the layout"),
         ("trigger_rows", lambda path: path / "none.csv", "Zenodo record 5649212"),
         ("trigger_rows", csv_without_times, "lacks the columns event_time or GPStime"),
-        ("trigger_rows", csv_of_words, "line 2: .*'yesterday' is no GPS time"),
+        ("trigger_rows", csv_of_words, "line 2: .*'yesterday' is not a GPS time"),
         ("manifest", lambda path: path / "none", "manifest.csv"),
         ("tarball", lambda path: path, "choose one of manifest"),
     ],

@@ -184,16 +184,14 @@ def _scalar(archive: zipfile.ZipFile, name: str, request: Request) -> object:
     if archive.getinfo(entry).file_size > _MAX_SCALAR_BYTES:
         raise FormatError(f"{request.shown_name}: {name} must be a single value: save it so.")
     with (
-        damage_as(f"{request.shown_name}: {name} must be a number or a text."),
+        damage_as(f"{request.shown_name}: {name} must be a number or a text: save it as one."),
         archive.open(entry) as stream,
     ):
         header = read_npy_header(stream)
         if header.n_values != 1:
             raise FormatError(f"{request.shown_name}: {name} must be a single value: save it so.")
         if header.n_bytes > _MAX_SCALAR_BYTES:
-            raise FormatError(
-                f"{request.shown_name}: {name} is longer than any that is read: save it short."
-            )
+            raise FormatError(f"{request.shown_name}: {name} is too long: save a short value.")
         value = read_npy_values(stream, header).reshape(())
     if header.dtype.kind == "f":
         return value[()]  # a NumPy scalar, to keep its precision known

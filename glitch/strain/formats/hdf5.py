@@ -384,9 +384,9 @@ def _refuse_cut(file: h5py.File, series: _Series, request: Request) -> None:
     for name, stated_s in said.items():
         if rate_hz and stated_s and abs(stated_s - series.length / rate_hz) >= 1:
             raise StrainError(
-                f"{request.shown_name} holds {series.length / rate_hz:g} s of strain, and {name} "
-                f"is of {stated_s:g} s, as where the strain alone was cut: when it starts cannot "
-                "be told. Cut it with gwpy (TimeSeries.crop), which keeps the time, and send that."
+                f"{request.shown_name} holds {series.length / rate_hz:g} s of strain, but {name} "
+                f"is of {stated_s:g} s, as if only the strain was cut, so its start is unknown. "
+                "Cut it with gwpy (TimeSeries.crop), which keeps the time, and send that."
             )
     started = decimal_seconds(_beside(file, _GWOSC_START))
     if None not in (started, series.start) and started != series.start:

@@ -167,8 +167,8 @@ def _text(path: Path, request: Request) -> str:
         ) from error
     if len(data) > MAX_TEXT_BYTES:
         raise TooLargeError(
-            f"{request.shown_name} has over {MAX_TEXT_BYTES:,} bytes of text, which is the most "
-            "that is read. Cut it to the 64 s around the GPS time, or send HDF5."
+            f"{request.shown_name} has over {MAX_TEXT_BYTES:,} bytes of text, the most that is "
+            "read. Cut it to the 64 s around the GPS time, or send HDF5."
         )
     return _with_gps_times(data.decode(encoding_of(data[:_HEAD_BYTES]), "replace"))
 
@@ -285,8 +285,8 @@ def _layout(head: str, request: Request) -> _Layout:
             break
         comments.append(stripped)
     raise FormatError(
-        f"{request.shown_name} is no strain file that is read here: send HDF5, GWF, npy, npz, or "
-        "text with one column of strain or two of GPS time and strain."
+        f"{request.shown_name} is not a strain file in a supported format: send HDF5, GWF, npy, "
+        "npz, or text with one column of strain or two of GPS time and strain."
     )
 
 
@@ -316,8 +316,8 @@ def _chosen(layout: _Layout, request: Request) -> list[int]:
         strain = {name: at for name, at in strain.items() if is_meant(name)} or strain
     if len(strain) != 1:
         raise FormatError(
-            f"{request.shown_name} holds several columns beside its times: give channel, one of "
-            f"{listed(list(strain))}, for strain. A table of triggers is sent as a batch.",
+            f"{request.shown_name} holds several columns in addition to its times: give channel, "
+            f"one of {listed(list(strain))}, for strain. Send a table of triggers as a batch.",
             field="channel",
         )
     return [time, *strain.values()]
@@ -375,5 +375,5 @@ def _plain(text: str, layout: _Layout) -> str:
 def _wrong_columns(request: Request) -> FormatError:
     return FormatError(
         f"{request.shown_name} must have one column (strain) or two (GPS time, strain), or name "
-        "its columns, of which one is called time."
+        "its columns, one of them time."
     )
