@@ -7,6 +7,7 @@ sorts them without holding a million of them in the memory of this process.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from glitch.tables import Facts, TableRow
 MOST_ENTRIES = 10_000_000
 _BLOCK = 1000
 _LONGEST_KEY = 200
+_MOST_ALIKE = 12  # entries considered under one key
 _CREATE = """
 CREATE TEMPORARY TABLE batch_entry (
     ordinal bigint GENERATED ALWAYS AS IDENTITY,
@@ -43,8 +45,9 @@ _NEXT = text(
     " ORDER BY key, ordinal LIMIT :block"
 )
 _FIND = text(
-    "SELECT DISTINCT ON (key) key, content FROM batch_entry WHERE kind = :kind AND key = ANY(:keys)"
-    " ORDER BY key, ordinal"
+    "SELECT wanted.key, found.content FROM unnest(:keys) AS wanted (key) CROSS JOIN LATERAL ("
+    "SELECT content, ordinal FROM batch_entry WHERE kind = :kind AND key = wanted.key"
+    " ORDER BY ordinal LIMIT :most) AS found ORDER BY found.ordinal"
 ).bindparams(bindparam("keys", type_=_TEXTS))
 _MARK = text(
     "UPDATE batch_entry SET is_used = true WHERE kind = :kind AND key = ANY(:keys) AND NOT is_used"
@@ -101,12 +104,15 @@ class BatchIndex:
             self._session.execute(text("CREATE INDEX ON batch_entry (kind, key, ordinal)"))
             self._is_sorted = True
 
-    def find(self, kind: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The first entry of a kind under each of these keys; keys without an entry are absent."""
+    def find(self, kind: str, keys: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """The first entries of a kind under each of these keys that has any."""
         self._sort()
         wanted = {_bounded(key): key for key in keys}
-        rows = self._session.execute(_FIND, {"kind": kind, "keys": list(wanted)})
-        return {wanted[row.key]: row.content for row in rows}
+        found: dict[str, list[dict[str, Any]]] = {}
+        asked = {"kind": kind, "keys": list(wanted), "most": _MOST_ALIKE}
+        for row in self._session.execute(_FIND, asked):
+            found.setdefault(wanted[row.key], []).append(row.content)
+        return found
 
     def mark(self, kind: str, keys: Sequence[str]) -> None:
         """Mark the entries of a kind under these keys as used."""
@@ -143,6 +149,8 @@ def _bounded(key: str) -> str:
 
 
 _ROW, _ROW_OF_ID = "row by path", "row by Gravity Spy id"
+_ROW_BY_END = "row by the end of its path"
+_MOST_FOLDERS = 4  # of a picture's path, with which the end of a row's path is compared
 _NOWHERE = ""  # key of rows that name no glitch; never searched for
 
 
@@ -168,33 +176,48 @@ class Manifest:
             self._n_rows += 1
             facts = row.facts
             if facts.path is not None:
-                self._index.add(_ROW, _plain_path(facts.path), facts.as_json())
+                path_said = _plain_path(facts.path)
+                self._index.add(_ROW, path_said, facts.as_json())
+                for end in _ends(path_said):
+                    self._index.add(_ROW_BY_END, end, facts.as_json())
             elif facts.gravityspy_id is not None:
                 self._index.add(_ROW_OF_ID, facts.gravityspy_id, facts.as_json())
             else:
                 self._index.add(_ROW, _NOWHERE, facts.as_json())
 
     def about(self, names: list[str]) -> dict[str, Facts]:
-        """Manifest rows about these members, by path, file name or Gravity Spy id."""
-        plain = {name: _plain_path(name) for name in names}
-        bare = {name: path.rpartition("/")[2] for name, path in plain.items()}
-        inner = {name: path.partition("/")[2] or path for name, path in plain.items()}
-        by_path = self._index.find(_ROW, [*plain.values(), *bare.values(), *inner.values()])
-        said: dict[str, Facts] = {}
-        ids: dict[str, str] = {}
+        """Manifest rows about these members, combined.
+
+        A row is found by the path of a member, by its bare name, by the end of a path from
+        elsewhere ("/home/me/set/H1_….png"), and by the Gravity Spy id.
+        """
+        places: dict[str, tuple[str, ...]] = {}
         for name in names:
-            row = by_path.get(plain[name]) or by_path.get(inner[name]) or by_path.get(bare[name])
-            said[name] = Facts.from_json(row or {})
-            found = said[name].gravityspy_id or parse_file_name(name).gravityspy_id
-            if found is not None:
-                ids[name] = found
-        by_id = self._index.find(_ROW_OF_ID, sorted(set(ids.values()))) if ids else {}
-        for name, found in ids.items():
-            if found in by_id:
-                said[name] = said[name].over(Facts.from_json(by_id[found]))
-        self._index.mark(_ROW, list(by_path))
+            path = _plain_path(name)
+            places[name] = (path, path.partition("/")[2] or path, path.rpartition("/")[2])
+        by_path = self._index.find(_ROW, [one for each in places.values() for one in each])
+        far = [each[:2] for each in places.values() if by_path.keys().isdisjoint(each)]
+        by_end = self._index.find(_ROW_BY_END, [one for each in far for one in each])
+        rows: dict[str, list[dict[str, Any]]] = {}
+        ids: dict[str, str] = {}
+        for name, each in places.items():
+            found = (*map(by_path.get, each), *map(by_end.get, each[:2]))
+            rows[name] = next(filter(None, found), [])
+            said = [Facts.from_json(row).gravityspy_id for row in rows[name]]
+            for one in filter(None, [*said, parse_file_name(name).gravityspy_id]):
+                ids.setdefault(name, one)
+        by_id = self._index.find(_ROW_OF_ID, sorted(set(ids.values())))
+        used = (_plain_path(row["path"]) for found in by_end.values() for row in found)
+        self._index.mark(_ROW, [*by_path, *used])
         self._index.mark(_ROW_OF_ID, list(by_id))
-        return said
+        return {
+            name: reduce(
+                Facts.over,
+                map(Facts.from_json, [*about, *by_id.get(ids.get(name, ""), [])]),
+                Facts(),
+            )
+            for name, about in rows.items()
+        }
 
     def unused(self) -> Refused | None:
         """Refusal for the manifest rows that match no member; None if there are none.
@@ -227,3 +250,9 @@ class Manifest:
 
 def _plain_path(path: str) -> str:
     return path.replace("\\", "/").removeprefix("./")
+
+
+def _ends(path: str) -> list[str]:
+    """What may be the path within an archive of a file that a manifest names by a longer one."""
+    parts = path.split("/")
+    return ["/".join(parts[-count:]) for count in range(1, min(len(parts), _MOST_FOLDERS + 2))]

@@ -309,7 +309,9 @@ class BatchPlanner:
     def _chosen(self, found: Iterator[Found[FactsT]]) -> Iterator[Found[FactsT]]:
         """The selected glitches of a published archive; all glitches of other batches."""
         for name, glitch in found:
-            if self._choice is None or self._choice.takes(glitch.facts):
+            if glitch.facts.clash is not None:
+                self._refuse(name, glitch.facts.clash)
+            elif self._choice is None or self._choice.takes(glitch.facts):
                 yield name, glitch
         if self._choice is None:
             return

@@ -43,6 +43,8 @@ _NO_NAME = re.compile(r"[+-]?\d+(\.\d*)?|true|false", re.ASCII | re.IGNORECASE)
 _NUMBERS = ("snr", "peak_frequency", "duration", "bandwidth", "q", "window_s", "confidence")
 _LEAST_KNOWN = 0.0  # values such as -999 mean unknown
 _LONGEST_TEXT = 1000
+_OF_GLITCH = ("gps_time", "ifo", "label", "snr")  # on which all rows about one must agree
+_SAME_TIME_S, _SAME_SNR = Decimal("0.001"), 1e-3  # rounding in tables; a share of the SNR
 MOST_FLAGS = 20  # per glitch
 LONGEST_FLAG = 100
 ORIGINS = ("upload", "simulated", "gravityspy", "omicron")
@@ -72,6 +74,7 @@ class Facts:
     url2: str | None = None
     url3: str | None = None
     url4: str | None = None
+    clash: str | None = None  # how rows about it contradict one another
 
     @property
     def urls(self) -> tuple[str | None, ...]:
@@ -93,8 +96,24 @@ class Facts:
         return cls(**values)
 
     def over(self, other: Facts) -> Facts:
-        """Return these properties, completed by the other's."""
-        return Facts(**(other.as_json() | self.as_json()))
+        """Return these properties, completed by the other's; ``clash`` names a contradiction."""
+        clash = self.clash or other.clash or self._clash_with(other)
+        return Facts(**(other.as_json() | self.as_json() | {"clash": clash}))
+
+    def _clash_with(self, other: Facts) -> str | None:
+        for name in _OF_GLITCH:
+            one, second = getattr(self, name), getattr(other, name)
+            if one is None or second is None or one == second:
+                continue
+            if name == "gps_time" and abs(Decimal(one) - Decimal(second)) <= _SAME_TIME_S:
+                continue
+            if name == "snr" and math.isclose(one, second, rel_tol=_SAME_SNR):
+                continue
+            return (
+                f"Two rows about it say {name} {one} and {second}: keep the right one, or name "
+                "each picture by its whole path."
+            )
+        return None
 
 
 def wanted_columns(names: Iterable[str]) -> list[str]:

@@ -39,7 +39,7 @@ Send = Callable[..., list[JobItem]]
 def send(service: Service) -> Send:
     """Send a batch and let a worker do it; its items."""
 
-    def send(content: bytes, name: str = "batch.tar", **fields: str) -> list[JobItem]:
+    def send(content: bytes, name: str = "batch.tar", **fields: Any) -> list[JobItem]:
         job, items = ingest(service, content, name, **fields)
         assert items, job.detail
         return items
@@ -340,3 +340,43 @@ def test_a_root_file_that_cannot_be_read_is_said_to_be_one(send: Send) -> None:
         "operator to install glitch-discovery[root], or send the triggers as HDF5 or LIGO_LW, "
         "which Omicron writes as well.",
     }
+
+
+def windows_of(gravityspy_id: str, seed: int, folder: str = "") -> dict[str, bytes]:
+    """The pictures of one glitch."""
+    return {
+        f"{folder}H1_{gravityspy_id}_spectrogram_{window}.png": picture(seed + index)
+        for index, window in enumerate(("0.5", "1.0"))
+    }
+
+
+def test_rows_with_paths_of_elsewhere_are_found(send: Send, service: Service) -> None:
+    """A manifest is often written with the paths of the machine that drew the pictures."""
+    members = windows_of("faraway470", 470, "set/")
+    rows = [
+        {"path": f"/home/me/o3/{name}", "label": "Blip", "gps_time": f"{AT}.5"} for name in members
+    ]
+    assert [item.state for item in send(tar(members), manifest=csv_of(*rows))] == ["done"]
+    [glitch] = catalogue(service)
+    assert (str(glitch["gps_time"]), glitch["label"]) == (f"{AT}.500000000", "Blip")
+
+
+@pytest.mark.parametrize(
+    ("column", "one", "other"),
+    [("gps_time", f"{AT}.5", f"{AT}.625"), ("label", "Blip", "Whistle"), ("snr", "18.5", "19.5")],
+)
+def test_rows_that_contradict_one_another_are_asked_about(
+    send: Send, column: str, one: str, other: str
+) -> None:
+    """Of two windows, of one picture in two tables, and by path and id: one of them counted."""
+    members = windows_of("denied4800", 480)
+    first, second = members
+    by_path = csv_of({"path": first, column: one})
+    for tables in (
+        {"m.csv": csv_of({"path": first, column: one}, {"path": second, column: other})},
+        {"m.csv": by_path, "n.csv": csv_of({"gravityspy_id": "denied4800", column: other})},
+        {"m.csv": by_path, "n.csv": csv_of({"path": first, column: other})},
+    ):
+        [item] = send(tar(members | tables))
+        assert (item.name, item.state) == ("denied4800", "failed")
+        assert f"say {column} {one} and {other}" in (item.reason or "")
