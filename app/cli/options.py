@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -28,9 +27,6 @@ EnergyMax = Annotated[
 ]
 FrequencyRange = Annotated[
     str | None, typer.Option(help="Of pictures: lowest and highest Hz. Default: 10,2048.")
-]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of all data. Default: GLITCH_DATA_DIR, else ./data.")
 ]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.options import DataDir, ServiceUrl, open_store, set_environment, store_session
+from app.cli.options import ServiceUrl, open_store, set_environment, store_session
 
 if TYPE_CHECKING:
     from app.launch.backup import Manifest
@@ -18,19 +18,15 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command(epilog="Example: glitch-discovery up --port 8001 --data-dir /var/lib/glitches")
 def up(
     *,
-    data_dir: DataDir = None,
     host: Annotated[
         str | None, typer.Option(help="Address to listen on. Default: GLITCH_HOST, else 127.0.0.1.")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Port; 0 takes a free one. Default: GLITCH_PORT, else 8000.")
     ] = None,
     stop_with_parent: Annotated[
         bool, typer.Option(hidden=True, help="Stop when the parent process is gone.")
     ] = False,
 ) -> None:
     """Start the service; Ctrl-C stops it."""
-    set_environment(GLITCH_DATA_DIR=data_dir, GLITCH_HOST=host, GLITCH_PORT=port)
+    set_environment(GLITCH_HOST=host)
     from app.launch.settings import read_settings
     from app.launch.up import up as run
 

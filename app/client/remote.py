@@ -44,8 +44,7 @@ def service_at(url: str | None) -> Iterator[Transport]:
     if token is None:
         raise LaunchError(
             f"No token in {settings.data_dir}: give the data directory of the service on this "
-            "machine by --data-dir before the command's name or by GLITCH_DATA_DIR, or set "
-            "GLITCH_TOKEN."
+            "machine by --data-dir or GLITCH_DATA_DIR, or set GLITCH_TOKEN."
         )
     address = url or address_of(settings.host, settings.port)
     try:

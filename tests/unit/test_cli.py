@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import typer
 from pace import is_within
 from typer.models import CommandInfo
 from typer.testing import CliRunner
@@ -252,20 +255,33 @@ def test_a_reader_of_the_output_may_go(
         raise BrokenPipeError
 
 
+@pytest.mark.parametrize("is_after", [False, True])
 def test_options_count_before_the_environment(
-    data_directory: Path, monkeypatch: pytest.MonkeyPatch
+    data_directory: Path, monkeypatch: pytest.MonkeyPatch, is_after: bool
 ) -> None:
     elsewhere = data_directory / "elsewhere"
     elsewhere.mkdir()
     write_token(elsewhere, TOKEN)
     monkeypatch.setenv("GLITCH_PORT", "1")
     service = FakeService(monkeypatch, httpx.Response(200, json={"glitches": 832}))
-    outcome = RUNNER.invoke(
-        cli.app, ["--data-dir", str(elsewhere), "--port", "8123", "demo", "--remove"]
-    )
+    place, command = ["--data-dir", str(elsewhere), "--port", "8123"], ["demo", "--remove"]
+    outcome = RUNNER.invoke(cli.app, [*command, *place] if is_after else [*place, *command])
     assert "832 simulated glitches are gone." in outcome.output
     assert service.requests[0]["url"] == "http://127.0.0.1:8123/demonstration"
     assert RUNNER.invoke(cli.app, ["--version"]).output.startswith("glitch-discovery 0.")
+
+
+def leaves(group: Any) -> Iterator[Any]:
+    for one in group.commands.values():
+        yield from leaves(one) if hasattr(one, "commands") else [one]
+
+
+def test_every_command_of_the_service_takes_its_place() -> None:
+    for command in leaves(typer.main.get_command(cli.app)):
+        options = [option for one in command.params for option in one.opts]
+        is_of_the_service = command.callback.__module__.startswith("app.")
+        for option in ("--data-dir", "--port"):
+            assert options.count(option) == is_of_the_service, command.name
 
 
 @pytest.mark.parametrize("command", ["migrate", "publish"])
