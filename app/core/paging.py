@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, and_, or_
+from sqlalchemy import Select, and_, func, or_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.errors import InvalidRequestError
@@ -19,11 +19,13 @@ class Page(Generic[Item]):
     """One page of a list. ``next`` is the cursor of the following page, or None at the end.
 
     ``previous`` is the cursor of the preceding page, for lists that can be read backwards.
+    ``total`` counts the items of all pages if the page was requested by its number.
     """
 
     items: tuple[Item, ...] = field(default_factory=tuple)
     next: str | None = None
     previous: str | None = None
+    total: int = 0
 
 
 RowT = TypeVar("RowT")
@@ -70,14 +72,21 @@ def read_page(
     limit: int,
     *,
     cursor: str | None,
+    number: int | None = None,
     within: UUID | None = None,
     id_of: Callable[[Any], object] = attrgetter("id"),
 ) -> Page[Item]:
     """Return one page of a query's rows as records, ordered by two columns of one table.
 
     ``order`` gives each column and whether it is descending. A cursor is the id of the last record;
-    together with ``within``, if given, it is the primary key of that table's row.
+    together with ``within``, if given, it is the primary key of that table's row. A page is
+    requested by a cursor or by its number.
     """
+    total = 0
+    if number is not None:
+        counted = query.with_only_columns(func.count(), maintain_column_froms=True)
+        total = session.scalar(counted) or 0
+        query = query.offset(limit * (number - 1))
     query = query.order_by(*(column.desc() if falls else column.asc() for column, falls in order))
     if cursor is not None:
         key = cursor_id(cursor)
@@ -93,4 +102,5 @@ def read_page(
         query = query.where(or_(first, and_(order[0][0] == values[0], second)))
     rows = session.execute(query.limit(limit + 1)).all()
     shown = tuple(map(record, rows[:limit]))
-    return Page(shown, str(id_of(shown[-1])) if len(rows) > limit else None)
+    following = str(id_of(shown[-1])) if len(rows) > limit else None
+    return Page(shown, following, total=total)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, ClassVar
 
-from fastapi import Depends, Form, Request, Response
+from fastapi import Depends, Form, Query, Request, Response
 from fastapi.routing import APIRoute
 
 from app.core import errors as service
@@ -53,6 +53,7 @@ def signer_of(request: Request) -> SessionSigner:
     return SessionSigner(runtime_of(request).signing_secret)
 
 
+PageNumber = Annotated[int, Query(ge=1, le=100_000)]  # of a long list, as `numbered` gives it
 SignerDep = Annotated[SessionSigner, Depends(signer_of)]
 
 

@@ -129,6 +129,11 @@ def address(path: str, /, **values: str | None) -> str:
     return f"{path}?{query}" if query else path
 
 
+def page_text(number: int) -> str | None:
+    """A page's number for an address; none of the first, whose address is that of the list."""
+    return str(number) if number > 1 else None
+
+
 def numbered(page: int, n_items: int, n_shown: int, href: Callable[[int], str]) -> Pages:
     """Return the links between numbered pages of a list."""
     n_pages = max(-(-n_items // n_shown), 1)
@@ -138,7 +143,11 @@ def numbered(page: int, n_items: int, n_shown: int, href: Callable[[int], str]) 
         previous=href(min(page - 1, n_pages)) if page > 1 else None,
         next=href(page + 1) if is_more else None,
         last=href(n_pages) if is_more else None,
-        place=f"Page {page:,} of {n_pages:,}" if 1 < page <= n_pages or is_more else "",
+        place=f"Page {page:,} of {n_pages:,}"
+        if 1 < page <= n_pages or is_more
+        else f"The list ends with page {n_pages:,}"
+        if page > 1
+        else "",
     )
 
 

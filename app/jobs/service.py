@@ -76,8 +76,9 @@ def list_jobs(
     state: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
+    number: int | None = None,
 ) -> Page[JobRecord]:
-    """List jobs, latest first.
+    """List jobs, latest first: the page after a cursor, or of a number.
 
     Raises:
         InvalidRequestError: if the state, the limit or the cursor is invalid.
@@ -90,7 +91,9 @@ def list_jobs(
     if state is not None:
         query = query.where(Job.state == state)
     order = (Job.created_at, True), (Job.id, True)
-    return read_page(session, query, lambda row: to_record(row[0]), order, limit, cursor=cursor)
+    return read_page(
+        session, query, lambda row: to_record(row[0]), order, limit, cursor=cursor, number=number
+    )
 
 
 def latest_job(session: Session, kind: str) -> JobRecord | None:
@@ -133,12 +136,13 @@ def list_items(
     state: str | None = None,
     limit: int = 100,
     cursor: str | None = None,
+    offset: int = 0,
 ) -> Page[records.JobItem]:
     """List the inputs of a job with their results, in order."""
     _get(session, job_id)
     check_limit(limit, LARGEST_PAGE)
     _check_state(state, ITEM_STATES)
-    query = select(JobItem).where(JobItem.job_id == job_id).order_by(JobItem.ordinal)
+    query = select(JobItem).where(JobItem.job_id == job_id).order_by(JobItem.ordinal).offset(offset)
     if state is not None:
         query = query.where(JobItem.state == state)
     if cursor is not None:

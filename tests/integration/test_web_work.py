@@ -38,6 +38,7 @@ from app.frame import display
 from app.glitches.exports.service import start_export
 from app.glitches.labels import append_label
 from app.glitches.records import GlitchFilters, GlitchRecord
+from app.jobs.pages.routes import PAGE_SIZE
 from app.jobs.service import create_job
 from worker.runner import JobRunner
 
@@ -310,7 +311,7 @@ def test_events_are_for_those_who_are_logged_in(service: Service) -> None:
         ("/ui/jobs/00000000-0000-0000-0000-000000000000", 404),
         ("/ui/jobs/00000000-0000-0000-0000-000000000000/events", 404),
         ("/ui/jobs?state=asleep", 400),
-        ("/ui/jobs?after=damaged", 400),
+        ("/ui/jobs?page=damaged", 400),
     ],
 )
 def test_a_wrong_address_is_answered_in_words(submitter: Walker, path: str, status: int) -> None:
@@ -324,16 +325,32 @@ def test_long_lists_are_paged(service: Service, submitter: Walker) -> None:
     work(service, job)
     page = submitter.get(f"/ui/jobs/{job}?state=all")
     assert page.response.text.count("<tr>") == 1 + 100
-    following = next(link for link in page.links if "after=" in link).partition("#")[0]
+    assert "Page 1 of 2" in page.text
+    following = next(link for link in page.links if "page=2" in link).partition("#")[0]
     last = submitter.get(following)
     assert "item-129" in last.text
-    assert "First page" in last.text
+    assert "Page 2 of 2" in last.text
+    assert f"/ui/jobs/{job}?state=all#items" in last.links  # the previous page
+    assert "Page 2 of 2" not in submitter.get(f"/ui/jobs/{job}?page=1").text  # 65 failed
+    assert "The list ends with page 1" in submitter.get(f"/ui/jobs/{job}?page=2").text
+    with make_session_factory(service.engine).begin() as session:
+        for number in range(PAGE_SIZE):
+            create_job(session, KIND, {}, f"author {number}")
+    first, last = submitter.get("/ui/jobs"), submitter.get("/ui/jobs?page=2")
+    assert "Page 1 of 2" in first.text
+    assert f"/ui/jobs/{job}" not in first.links
+    assert f"/ui/jobs/{job}" in last.links
+    assert "/ui/jobs" in last.links
+    assert "The list ends with page 2" in submitter.get("/ui/jobs?page=9").text
+    assert "No job is of this kind" in submitter.get("/ui/jobs?kind=nothing").text
 
 
 # --- label audit ----------------------------------------------------------------------------------
 
 
-def test_what_an_audit_doubts_is_labelled_in_place(service: Service, submitter: Walker) -> None:
+def test_what_an_audit_doubts_is_labelled_in_place(
+    service: Service, submitter: Walker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     glitches = fill_catalogue(service)
     wrong = mislabel(service, glitches[2])
     page = form = submitter.get("/ui/label-audit")
@@ -381,6 +398,15 @@ def test_what_an_audit_doubts_is_labelled_in_place(service: Service, submitter: 
     told = submitter.submit(page, "/ui/label-audit/label", act="keep")  # "Whistle is right"
     assert (told.status, "Helix now, and this label is in doubt" in told.alerts[0]) == (409, True)
     assert submitter.get("/ui/label-audit?ifo=moon").status == 400
+    mislabel(service, glitches[4])
+    work(service, job_of(submitter.submit(form, "/ui/label-audit", n_voters="5")))
+    monkeypatch.setattr("app.classes.audit.pages.routes.PAGE_SIZE", 1)
+    page = submitter.get("/ui/label-audit?page=2")
+    assert "Page 2 of " in page.text
+    assert "/ui/label-audit" in page.links
+    # The next in doubt is on the same page then.
+    answered = submitter.submit(page, "/ui/label-audit/label", act="keep")
+    assert answered.path.startswith("/ui/label-audit?page=2&done=kept")
 
 
 def mislabel(service: Service, glitch: GlitchRecord) -> UUID:

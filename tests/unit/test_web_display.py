@@ -309,4 +309,5 @@ def test_pages_of_a_list_are_numbered() -> None:
     middle = Pages(first="1", previous="2", next="4", last="5", place="Page 3 of 5")
     assert numbered(3, 235, 48, str) == middle
     assert numbered(2, 49, 48, str) == Pages(first="1", previous="1", place="Page 2 of 2")
-    assert numbered(9, 49, 48, str) == Pages(first="1", previous="2")  # the list has ended before
+    beyond = Pages(first="1", previous="2", place="The list ends with page 2")
+    assert numbered(9, 49, 48, str) == beyond

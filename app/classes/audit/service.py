@@ -78,6 +78,7 @@ def list_doubtful_glitches(
     origin: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
+    number: int | None = None,
 ) -> Page[AuditedGlitch]:
     """List the glitches whose labels the latest audit doubts, the most votes against first.
 
@@ -120,6 +121,7 @@ def list_doubtful_glitches(
         ((LabelFinding.margin, False), (LabelFinding.glitch_id, False)),
         limit,
         cursor=cursor,
+        number=number,
         within=audit.id,
         id_of=attrgetter("glitch.id"),
     )

@@ -22,7 +22,15 @@ from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count
 from app.frame.contexts import Card, ClassCount, Download, PageContext, Pages
 from app.frame.deps import EventId, LongText
-from app.frame.display import CARD_WINDOW_S, address, card, export_links, nearest_window, numbered
+from app.frame.display import (
+    CARD_WINDOW_S,
+    address,
+    card,
+    export_links,
+    nearest_window,
+    numbered,
+    page_text,
+)
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, histogram, sparkline
 from app.glitches.records import GlitchRecord
@@ -299,8 +307,7 @@ def undo_offer(
 
 def _address(cluster: Cluster, order: str, page: int, window_s: float) -> str:
     window = "" if window_s == CARD_WINDOW_S else f"{window_s:g}"
-    number = str(page) if page > 1 else ""
-    own = address(cluster_href(cluster.id), order=order, page=number, window=window)
+    own = address(cluster_href(cluster.id), order=order, page=page_text(page), window=window)
     return f"{own}#members"
 
 

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from app.core.access import Principal
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.paging import Page
-from app.frame.contexts import ClassCount, Pages
-from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
-from app.frame.display import address
+from app.frame.contexts import ClassCount
+from app.frame.deps import CsrfChecked, ForReaders, PageNumber, PageRoute, Reader, Submitter
+from app.frame.display import address, numbered, page_text
 from app.frame.failures import see_other, status_of
 from app.frame.render import environment, render
 from app.jobs.follow import STILL_HERE, event_stream, follow
@@ -39,14 +39,14 @@ def jobs(
     _: Reader,
     kind: Word = None,
     state: Word = None,
-    after: Word = None,
+    page: PageNumber = 1,
 ) -> Response:
     """List all background work, latest first."""
     kind, state = kind or None, state or None
-    page: Page[JobRecord] = Page()
+    listed: Page[JobRecord] = Page()
     error = None
     try:
-        page = list_jobs(session, kind=kind, state=state, limit=PAGE_SIZE, cursor=after)
+        listed = list_jobs(session, kind=kind, state=state, limit=PAGE_SIZE, number=page)
     except InvalidRequestError as refused:
         error = str(refused)
     now = datetime.now(UTC)
@@ -54,7 +54,7 @@ def jobs(
     kinds = (("", "all"), *((name, view.kind_text(name)) for name in known_kinds()))
     context = view.JobsPage(
         rows=tuple(
-            view.JobRow(one, view.heading_of(one), view.live_of(one, now)) for one in page.items
+            view.JobRow(one, view.heading_of(one), view.live_of(one, now)) for one in listed.items
         ),
         states=tuple(
             ClassCount(text, address("/ui/jobs", kind=kind, state=name), name == (state or ""))
@@ -66,11 +66,11 @@ def jobs(
         ),
         error=error,
         is_narrowed=bool(kind or state),
-        pages=Pages(
-            first=address("/ui/jobs", kind=kind, state=state) if after else None,
-            next=address("/ui/jobs", kind=kind, state=state, after=page.next)
-            if page.next
-            else None,
+        pages=numbered(
+            page,
+            listed.total,
+            PAGE_SIZE,
+            lambda number: address("/ui/jobs", kind=kind, state=state, page=page_text(number)),
         ),
     )
     return render(request, context, status=400 if error else 200)
@@ -84,12 +84,12 @@ def job(
     principal: Reader,
     job_id: str,
     state: Word = None,
-    after: Word = None,
+    page: PageNumber = 1,
 ) -> Response:
     """The page of one job; scripts update it."""
     found = _job(session, job_id)
-    page = view.job_page_of(session, found, principal, state=state or None, cursor=after or None)
-    return render(request, page)
+    shown = view.job_page_of(session, found, principal, state=state or None, number=page)
+    return render(request, shown)
 
 
 def _job(session: Session, text: str) -> JobRecord:

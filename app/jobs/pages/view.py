@@ -13,7 +13,7 @@ from app.core.access import Principal, Role
 from app.core.paging import Page
 from app.core.wording import count
 from app.frame.contexts import ClassCount, Fact, PageContext, Pages
-from app.frame.display import address, stamp
+from app.frame.display import address, numbered, page_text, stamp
 from app.glitches.exports.service import format_named
 from app.jobs.records import JobEvent, JobItem, JobRecord
 from app.jobs.schemas import made_by
@@ -255,7 +255,7 @@ def job_page_of(
     principal: Principal,
     *,
     state: str | None = None,
-    cursor: str | None = None,
+    number: int = 1,
     error: str | None = None,
 ) -> JobPage:
     """The page of one job."""
@@ -265,7 +265,16 @@ def job_page_of(
     listed = None if chosen in {None, "all"} else chosen
     page: Page[JobItem] = Page()
     if has_items:
-        page = list_items(session, job.id, state=listed, limit=ITEMS_SHOWN, cursor=cursor)
+        offset = ITEMS_SHOWN * (number - 1)
+        page = list_items(session, job.id, state=listed, limit=ITEMS_SHOWN, offset=offset)
+    counts = {
+        "all": job.total,
+        "done": job.done,
+        "skipped": job.skipped,
+        "failed": job.failed,
+        "queued": job.total - job.done - job.skipped - job.failed,
+    }
+    shown = chosen or "all"
     may_act = principal.role >= Role.REVIEWER or (
         principal.role >= Role.SUBMITTER and principal.name == job.author
     )
@@ -290,41 +299,32 @@ def job_page_of(
         items=page.items,
         item_states=ITEM_STATES,
         has_items=has_items,
-        states=_states(job, href, chosen or "all"),
+        states=tuple(
+            ClassCount(
+                text="all" if name == "all" else ITEM_STATES[name][0],
+                count=f"{n:,}",
+                href=_items_href(href, name),
+                is_chosen=name == shown,
+            )
+            for name, n in counts.items()
+            if n or name in {"all", shown}
+        ),
         happenings=list_events(session, job.id, limit=HAPPENINGS_SHOWN),
         can_cancel=may_act and job.is_open and not job.is_cancel_requested,
         can_retry=may_act and job.can_be_retried,
         retry_text="Retry what failed" if job.failed else "Continue",
         error=error,
-        pages=Pages(
-            first=_items_href(href, chosen) if cursor else None,
-            next=_items_href(href, chosen, page.next) if page.next else None,
+        pages=numbered(
+            number,
+            counts.get(shown, 0),
+            ITEMS_SHOWN,
+            lambda number: _items_href(href, chosen, number),
         ),
     )
 
 
-def _items_href(href: str, state: str | None, cursor: str | None = None) -> str:
-    return f"{address(href, state=state, after=cursor)}#items"
-
-
-def _states(job: JobRecord, href: str, chosen: str) -> tuple[ClassCount, ...]:
-    counts = {
-        "all": job.total,
-        "done": job.done,
-        "skipped": job.skipped,
-        "failed": job.failed,
-        "queued": job.total - job.done - job.skipped - job.failed,
-    }
-    return tuple(
-        ClassCount(
-            text="all" if name == "all" else ITEM_STATES[name][0],
-            count=f"{number:,}",
-            href=_items_href(href, name),
-            is_chosen=name == chosen,
-        )
-        for name, number in counts.items()
-        if number or name in {"all", chosen}
-    )
+def _items_href(href: str, state: str | None, number: int = 1) -> str:
+    return f"{address(href, state=state, page=page_text(number))}#items"
 
 
 def _facts(values: Mapping[str, Any]) -> tuple[Fact, ...]:

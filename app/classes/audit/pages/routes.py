@@ -1,5 +1,6 @@
 """The label audit page: start an audit, review its findings, and relabel."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -15,8 +16,8 @@ from app.classes.naming import resolve_class_name, usable_class_names
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
 from app.core.paging import Page
 from app.frame.contexts import ClassCount, PageContext, Pages
-from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
-from app.frame.display import address
+from app.frame.deps import CsrfChecked, PageNumber, PageRoute, Reader, Submitter
+from app.frame.display import address, numbered, page_text
 from app.frame.failures import see_other, status_of
 from app.frame.render import LONGEST_PATH, local_path, render
 from app.glitches.labels import append_label, revoke_label
@@ -34,6 +35,7 @@ class AuditPage(PageContext):
 
     audit: Audit | None  # the latest
     job: JobNote | None
+    total: int  # of the doubts that pass the filters
     doubts: tuple[AuditedGlitch, ...]
     rare: Mapping[UUID, int]  # glitches whose label cannot win the vote: number of others with it
     clusters: tuple[ImpureCluster, ...]
@@ -60,7 +62,6 @@ class Asked:
     label: Word = ""
     suggestion: Word = ""
     origin: Word = ""
-    after: Word = ""
 
 
 router = APIRouter(route_class=PageRoute)
@@ -77,11 +78,12 @@ def label_audit(
     session: SessionDep,
     _: Reader,
     asked: Annotated[Asked, Depends()],
+    page: PageNumber = 1,
     event: UUID | None = None,
 ) -> Response:
     """The findings of the latest audit; ``event`` is the id of the label just added."""
-    page = _page(session, vars(asked), undo=event)
-    return render(request, page, status=400 if page.errors else 200)
+    shown = _page(session, vars(asked), page, undo=event)
+    return render(request, shown, status=400 if shown.errors else 200)
 
 
 @router.post("/label-audit", dependencies=[CsrfChecked])
@@ -134,7 +136,9 @@ def relabel(
     except (InvalidRequestError, ConflictError) as error:
         session.rollback()
         values = dict(parse_qsl(urlsplit(target).query))
-        page = _page(session, values, label_error=str(error))
+        typed = values.pop("page", "")
+        number = int(typed) if re.fullmatch("[1-9][0-9]{0,4}", typed) else 1
+        page = _page(session, values, number, label_error=str(error))
         return render(request, page, status=status_of(error))
     return see_other(target, done="kept" if act == "keep" else "labelled", event=str(given.id))
 
@@ -154,6 +158,7 @@ def undo(
 def _page(
     session: Session,
     values: dict[str, str],
+    number: int = 1,
     *,
     start_error: str | None = None,
     label_error: str | None = None,
@@ -161,20 +166,19 @@ def _page(
     undo: UUID | None = None,
 ) -> AuditPage:
     chosen = {name: value.strip() for name, value in values.items() if value.strip()}
-    filters = {name: value for name, value in chosen.items() if name != "after"}
     audit = service.latest_audit(session)
     doubts: Page[AuditedGlitch] = Page()
     errors: tuple[str, ...] = () if label_error is None else (label_error,)
     try:
         of = {name: chosen.get(name) for name in ("ifo", "label", "suggestion", "origin")}
-        cursor = chosen.get("after")
-        doubts = service.list_doubtful_glitches(session, **of, limit=PAGE_SIZE, cursor=cursor)
+        doubts = service.list_doubtful_glitches(session, **of, limit=PAGE_SIZE, number=number)
     except (InvalidRequestError, NotFoundError) as error:
         errors = (*errors, str(error))
     clusters = service.list_impure_clusters(session, limit=CLUSTERS_SHOWN) if audit else Page()
     return AuditPage(
         audit=audit,
         job=_job(session),
+        total=audit.n_doubtful if errors and audit else doubts.total,
         doubts=doubts.items,
         rare=service.too_few_to_win(session, doubts.items),
         clusters=clusters.items,
@@ -184,21 +188,23 @@ def _page(
                 text=one.name,
                 count=f"{one.n_doubtful:,} of {one.n_labelled:,}",
                 share=round(100 * one.n_doubtful / one.n_labelled, 1),
-                href=address(PATH, **{**filters, "label": one.name}),
+                href=address(PATH, **{**chosen, "label": one.name}),
                 is_chosen=one.name == chosen.get("label"),
             )
             for one in service.rank_doubted_classes(session)
         ),
         class_names=usable_class_names(session),
         undo=None if undo is None else str(undo),
-        is_narrowed=bool(filters),
+        is_narrowed=bool(chosen),
         errors=errors,
-        back=address(PATH, **filters),
+        back=address(PATH, **chosen, page=page_text(number)),
         n_voters=n_voters[:20],
         start_error=start_error,
-        pages=Pages(
-            first=address(PATH, **filters) if "after" in chosen else None,
-            next=address(PATH, **{**filters, "after": doubts.next}) if doubts.next else None,
+        pages=numbered(
+            number,
+            doubts.total,
+            PAGE_SIZE,
+            lambda number: address(PATH, **chosen, page=page_text(number)),
         ),
     )
 
