@@ -186,6 +186,16 @@ def test_points_at_the_sides_are_drawn_in_a_page_wider_than_the_screen(browser: 
     assert last > 0.9
 
 
+def is_in_sight(browser: Browser, selector: str) -> bool:
+    return bool(
+        browser.driver.execute_script(
+            "const at = document.querySelector(arguments[0]).getBoundingClientRect();"
+            "return at.bottom > 0 && at.top < innerHeight",
+            selector,
+        )
+    )
+
+
 def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
     browser: Browser, drawn: list[UUID]
 ) -> None:
@@ -199,6 +209,8 @@ def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
     drag(browser, corners)
     browser.wait_for_text("#selection-heading", f"{COUNT // 2} glitches selected")
     assert browser.find("#make-up").text == f"Unlabelled {COUNT // 2}"
+    assert is_in_sight(browser, "#download")  # what can be done with it, beside the map
+    assert is_in_sight(browser, "#points")
     # What is selected stands out, as dark as before; all the others step back.
     waiting(browser.driver, every_s=PICTURES_EVERY_S).until(lambda _: darkest(browser) <= at_first)
     waiting(browser.driver).until(

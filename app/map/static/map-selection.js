@@ -53,7 +53,9 @@ export class Selection {
     if (answer.redirected) throw new Error("Your session has ended: log in again.");
     if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `The service answered ${answer.status}: reload the page.`);
     this.region = region;
+    const isFirst = !this.points.length;
     this.#show(new Uint32Array(await answer.arrayBuffer()));
+    if (isFirst) this.download.scrollIntoView({ block: "nearest" }); // with the map above it
   }
 
   drop() {
