@@ -53,4 +53,4 @@ def _to_pages() -> Response:
 
 @takes_any
 def _nowhere(path: str) -> Response:
-    raise NotFoundError(f"There is no page {PREFIX}/{path[:100]}: start from the catalogue.")
+    raise NotFoundError(f"There is no page {PREFIX}/{path[:100]}: follow a link, or search above.")

@@ -28,7 +28,7 @@ class Frame:
 
     static: str  # address of the static files; changes with their content
     version: str
-    path: str  # with its query; where to return after changing the clock
+    path: str  # with its query, of this page or the form; where to return after changing the clock
     clock: Clock
     scheme: Scheme  # "system" follows the visitor's operating system
     csrf: str
@@ -42,6 +42,7 @@ class Frame:
     may_submit: bool = False
     may_review: bool = False
     may_manage: bool = False
+    is_answer: bool = False  # to a form, under the address that the form was sent to
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from app.core import errors as service
 from app.core.failures import Failure, failure_of, log_failure
 from app.frame.contexts import FailurePage, NavItem
-from app.frame.render import NAVIGATION, local_path, render
+from app.frame.render import NAVIGATION, came_from, local_path, render
 from app.frame.sessions import COOKIE_NAME
 
 _log = logging.getLogger("app.frame")
@@ -108,12 +108,10 @@ def _to_login(request: Request) -> Response:
 
 
 def _came_from(request: Request) -> str | None:
-    """Return the page of ours, with its filters, that led here; None if there is no other one."""
-    came_from = urlsplit(request.headers.get("referer", ""))
+    """Return the page to go back to after a failure; None if it is the login or this page."""
+    path = came_from(request)
     nowhere = ("/ui/login", request.url.path if request.method == "GET" else "")
-    if came_from.netloc != request.url.netloc or came_from.path in nowhere:
-        return None
-    return local_path(came_from._replace(scheme="", netloc="").geturl())
+    return None if path is None or urlsplit(path).path in nowhere else local_path(path)
 
 
 def see_other(path: str, **said: str) -> RedirectResponse:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -140,7 +140,8 @@ def _frame(request: Request, section: str) -> Frame:
     return Frame(
         static=f"/ui/static/{static_digest()}",
         version=VERSION,
-        path=f"{request.url.path}{query}" if is_get else "/ui/",
+        path=f"{request.url.path}{query}" if is_get else local_path(came_from(request)),
+        is_answer=not is_get,
         clock=clock(request),
         scheme=scheme(request),
         csrf=visitor.csrf if visitor else "",
@@ -155,6 +156,14 @@ def _frame(request: Request, section: str) -> Frame:
         search=request.query_params.get("q", "")[:200] if is_get else "",
         notice=NOTICES.get(request.query_params.get(SAID, "")),
     )
+
+
+def came_from(request: Request) -> str | None:
+    """Our own page, with its filters, that a link or form was on; None if it was no such page."""
+    referer = urlsplit(request.headers.get("referer", ""))
+    if referer.netloc != request.url.netloc:
+        return None
+    return referer._replace(scheme="", netloc="").geturl()
 
 
 def clock(request: Request) -> Clock:

@@ -228,6 +228,7 @@ def test_of_two_reviewers_at_once_the_second_is_told(
         other.find("#class_name").send_keys("Tomte")
         other.find("button[value=merge]").click()
         other.wait_for_text("h1", "Tomte: cluster of 3 glitches")
+        assert str(other.find("h1 a").get_attribute("href")).endswith("/ui/classes/Tomte")
         browser.find(".card input[name=member]").click()
         browser.find("#new_class").send_keys("Mine_Instead")
         browser.find("textarea").send_keys("It has a tail.")
@@ -237,6 +238,13 @@ def test_of_two_reviewers_at_once_the_second_is_told(
         assert browser.find("#class_name").get_attribute("value") == "Mine_Instead"
         assert browser.find("textarea").get_attribute("value") == "It has a tail."
         assert browser.find(".chosen-count").text == "1 member chosen"
+        browser.driver.refresh()  # the page, as does going back: nothing is sent again
+        browser.wait_for_text(".note.warn", "What you typed and chose is here again")
+        assert browser.driver.current_url == f"{browser.url}{cluster}"
+        assert browser.find("textarea").get_attribute("value") == "It has a tail."
+        browser.open("/ui/classes")
+        browser.driver.back()
+        browser.wait_for_text("h1", "Tomte: cluster of 3 glitches")
         other.open("/ui/classes")
         assert "Mine_Instead" not in other.find("main").text
         assert other.complaints() == []
@@ -406,6 +414,19 @@ def test_review_is_accessible_and_fits(
         assert_accessible(browser, path)
         if path == cluster and width <= 1000:  # the way to the form goes where the form is seen
             assert_shown_beside(browser, way, form)
+        if path == cluster and width > 1000:
+            assert_stays_in_sight(browser, form)
+
+
+def assert_stays_in_sight(browser: Browser, form: WebElement) -> None:
+    """Beside the members; and its column has no scroll bar of its own."""
+    assert browser.driver.execute_script(
+        "scrollTo(0, document.body.scrollHeight); const at = arguments[0].getBoundingClientRect();"
+        "const side = arguments[0].closest('.side');"
+        "return scrollY > 100 && at.top >= 0 && at.bottom <= innerHeight"
+        " && side.scrollHeight <= side.clientHeight",
+        form,
+    )
 
 
 def least_text_px(browser: Browser) -> float:

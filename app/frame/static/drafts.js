@@ -16,11 +16,12 @@ export function attachDrafts(root) {
 function meet(root, kept) {
   const form = [...root.forms].find((one) => nameOf(one) === kept.form);
   // The answer may be another page, of the next cluster say: who goes back from there has been answered.
-  const isRefused = !form && root.querySelector("[role=alert], form[action='/ui/login']");
-  const isAnswered = root.querySelector(form ? ".note.good, [role=alert]" : ".note.good");
+  const isDone = root.querySelector(".note.good");
+  // A page that refuses the form has what was typed; the one that it is reloaded as has not.
+  const isRefused = root.querySelector("[role=alert], form[action='/ui/login']");
   if (isRefused) sessionStorage.setItem("draft", JSON.stringify({ ...kept, isRefused: true }));
-  else if (form || isAnswered || !kept.isRefused) sessionStorage.removeItem("draft");
-  if (form && !isAnswered) restore(form, kept.fields);
+  else if (form || isDone || !kept.isRefused) sessionStorage.removeItem("draft");
+  if (form && !isDone && !isRefused) restore(form, kept.fields);
 }
 
 function restore(form, kept) {
