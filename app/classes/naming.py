@@ -214,7 +214,9 @@ def refuse_taken(session: Session, name: str, *, by_other_than: int | None = Non
         raise ConflictError(
             f"There is a retired class {taken.name}: choose another name, or reactivate it."
         )
-    raise ConflictError(f"There is a class {taken.name} already: choose another name.")
+    raise ConflictError(
+        f"There is a class {taken.name} already: use that one, or choose another name."
+    )
 
 
 def seed_classes(session: Session) -> int:

@@ -246,6 +246,11 @@ def remove_all(url: str | None) -> int:
     """
     with service_at(url) as service:
         gone = service.ask("DELETE", "/demonstration")["glitches"]
-    said = f"{gone:,} simulated glitches are gone." if gone else "There was no demonstration."
+    said = (
+        f"{gone:,} simulated glitches are gone, with their labels, clusters and findings. "
+        "`glitch-discovery demo` loads them again."
+        if gone
+        else "There was no demonstration."
+    )
     plain_console().print(said)
     return 0

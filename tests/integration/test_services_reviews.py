@@ -421,7 +421,7 @@ def test_no_name_is_offered_again_that_another_class_has_by_now(
     [first, _] = history(session, cluster.id).events
     assert (first.may_redo, first.why_not) == (
         False,
-        "There is a class New_Whistle already: choose another name.",
+        "There is a class New_Whistle already: use that one, or choose another name.",
     )
     with pytest.raises(ConflictError, match="There is a class New_Whistle already"):
         act(session, cluster, Redo(event))

@@ -114,6 +114,7 @@ class ClusterPage(PageContext):
 
     href: str
     heading: str
+    class_name: str | None  # what it was named or merged into
     words: ClusterInWords
     is_simulated: bool
     labels_since: str | None  # how many labels changed since its run
@@ -241,6 +242,7 @@ def cluster_page_of(
     return ClusterPage(
         href=cluster_href(cluster.id),
         heading=f"{class_name}: cluster of {number}" if class_name else f"Cluster of {number}",
+        class_name=class_name,
         words=words,
         is_simulated=is_simulated,
         labels_since=labels or None,
