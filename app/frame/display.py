@@ -129,25 +129,18 @@ def address(path: str, /, **values: str | None) -> str:
     return f"{path}?{query}" if query else path
 
 
-def page_text(number: int) -> str | None:
-    """A page's number for an address; none of the first, whose address is that of the list."""
-    return str(number) if number > 1 else None
-
-
-def numbered(page: int, n_items: int, n_shown: int, href: Callable[[int], str]) -> Pages:
-    """Return the links between numbered pages of a list."""
+def numbered(page: int, n_items: int, n_shown: int, href: Callable[[str | None], str]) -> Pages:
+    """Links from one numbered page to the others; the address of the first has no number."""
     n_pages = max(-(-n_items // n_shown), 1)
-    is_more = page < n_pages
+    is_more, is_later = page < n_pages, page > 1
+    before = min(page - 1, n_pages)
+    place = f"Page {page:,} of {n_pages:,}" if is_more or is_later else ""
     return Pages(
-        first=href(1) if page > 1 else None,
-        previous=href(min(page - 1, n_pages)) if page > 1 else None,
-        next=href(page + 1) if is_more else None,
-        last=href(n_pages) if is_more else None,
-        place=f"Page {page:,} of {n_pages:,}"
-        if 1 < page <= n_pages or is_more
-        else f"The list ends with page {n_pages:,}"
-        if page > 1
-        else "",
+        first=href(None) if is_later else None,
+        previous=href(str(before) if before > 1 else None) if is_later else None,
+        next=href(str(page + 1)) if is_more else None,
+        last=href(str(n_pages)) if is_more else None,
+        place=f"The list ends with page {n_pages:,}" if page > n_pages else place,
     )
 
 

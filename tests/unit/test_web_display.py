@@ -304,10 +304,13 @@ def test_a_name_breaks_after_its_underscores_and_is_escaped() -> None:
 
 
 def test_pages_of_a_list_are_numbered() -> None:
-    assert numbered(1, 48, 48, str) == numbered(1, 0, 48, str) == Pages()
-    assert numbered(1, 49, 48, str) == Pages(next="2", last="2", place="Page 1 of 2")
+    def href(number: str | None) -> str:
+        return number or "1"
+
+    assert numbered(1, 48, 48, href) == numbered(1, 0, 48, href) == Pages()
+    assert numbered(1, 49, 48, href) == Pages(next="2", last="2", place="Page 1 of 2")
     middle = Pages(first="1", previous="2", next="4", last="5", place="Page 3 of 5")
-    assert numbered(3, 235, 48, str) == middle
-    assert numbered(2, 49, 48, str) == Pages(first="1", previous="1", place="Page 2 of 2")
+    assert numbered(3, 235, 48, href) == middle
+    assert numbered(2, 49, 48, href) == Pages(first="1", previous="1", place="Page 2 of 2")
     beyond = Pages(first="1", previous="2", place="The list ends with page 2")
-    assert numbered(9, 49, 48, str) == beyond
+    assert numbered(9, 49, 48, href) == beyond

@@ -19,7 +19,7 @@ from app.core.wording import count
 from app.demo.plan import HIDDEN_CLASS
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import ClassCount, PageContext, Pages
-from app.frame.display import address, numbered, page_text, stamp
+from app.frame.display import address, numbered, stamp
 from app.frame.form_values import no_such_filter, parse_time_range
 from app.frame.render import SAID
 from app.glitches.service import list_glitches
@@ -182,9 +182,7 @@ def clusters_page_of(
         state=chosen_state,
         is_narrowed=bool(set(values) - {"run", "state", "page"}),
         errors=tuple(errors),
-        pages=numbered(
-            page, total, PAGE_SIZE, lambda number: _href(values, page=page_text(number))
-        ),
+        pages=numbered(page, total, PAGE_SIZE, lambda number: _href(values, page=number)),
         followed=at_work,
         trouble=trouble,
         demo=_demo_note(session, demo, runs),

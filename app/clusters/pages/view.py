@@ -22,15 +22,7 @@ from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count
 from app.frame.contexts import Card, ClassCount, Download, PageContext, Pages
 from app.frame.deps import EventId, LongText
-from app.frame.display import (
-    CARD_WINDOW_S,
-    address,
-    card,
-    export_links,
-    nearest_window,
-    numbered,
-    page_text,
-)
+from app.frame.display import CARD_WINDOW_S, address, card, export_links, nearest_window, numbered
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, histogram, sparkline
 from app.glitches.records import GlitchRecord
@@ -270,7 +262,7 @@ def cluster_page_of(
         members=shown,
         suggested={str(glitch_id): names[0] for glitch_id, names in suggested.items()},
         orders=tuple(
-            ClassCount(text, _address(cluster, value, 1, window), value == order)
+            ClassCount(text, _address(cluster, value, None, window), value == order)
             for value, text in (("distance", "distance to the medoid"), ("time", "time"))
         ),
         pages=numbered(
@@ -307,9 +299,9 @@ def undo_offer(
     return UndoOffer(f"{cluster_href(cluster_id)}/review", event_id, log.last_id)
 
 
-def _address(cluster: Cluster, order: str, page: int, window_s: float) -> str:
+def _address(cluster: Cluster, order: str, page: str | None, window_s: float) -> str:
     window = "" if window_s == CARD_WINDOW_S else f"{window_s:g}"
-    own = address(cluster_href(cluster.id), order=order, page=page_text(page), window=window)
+    own = address(cluster_href(cluster.id), order=order, page=page, window=window)
     return f"{own}#members"
 
 

@@ -14,7 +14,7 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, P
 from app.core.paging import Page
 from app.frame.contexts import ClassCount
 from app.frame.deps import CsrfChecked, ForReaders, PageNumber, PageRoute, Reader, Submitter
-from app.frame.display import address, numbered, page_text
+from app.frame.display import address, numbered
 from app.frame.failures import see_other, status_of
 from app.frame.render import environment, render
 from app.jobs.follow import STILL_HERE, event_stream, follow
@@ -70,7 +70,7 @@ def jobs(
             page,
             listed.total,
             PAGE_SIZE,
-            lambda number: address("/ui/jobs", kind=kind, state=state, page=page_text(number)),
+            lambda number: address("/ui/jobs", kind=kind, state=state, page=number),
         ),
     )
     return render(request, context, status=400 if error else 200)

@@ -13,7 +13,7 @@ from app.core.access import Principal, Role
 from app.core.paging import Page
 from app.core.wording import count
 from app.frame.contexts import ClassCount, Fact, PageContext, Pages
-from app.frame.display import address, numbered, page_text, stamp
+from app.frame.display import address, numbered, stamp
 from app.glitches.exports.service import format_named
 from app.jobs.records import JobEvent, JobItem, JobRecord
 from app.jobs.schemas import made_by
@@ -323,8 +323,8 @@ def job_page_of(
     )
 
 
-def _items_href(href: str, state: str | None, number: int = 1) -> str:
-    return f"{address(href, state=state, page=page_text(number))}#items"
+def _items_href(href: str, state: str | None, page: str | None = None) -> str:
+    return f"{address(href, state=state, page=page)}#items"
 
 
 def _facts(values: Mapping[str, Any]) -> tuple[Fact, ...]:

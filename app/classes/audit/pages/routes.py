@@ -17,7 +17,7 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, N
 from app.core.paging import Page
 from app.frame.contexts import ClassCount, PageContext, Pages
 from app.frame.deps import CsrfChecked, PageNumber, PageRoute, Reader, Submitter
-from app.frame.display import address, numbered, page_text
+from app.frame.display import address, numbered
 from app.frame.failures import see_other, status_of
 from app.frame.render import LONGEST_PATH, local_path, render
 from app.glitches.labels import append_label, revoke_label
@@ -197,14 +197,11 @@ def _page(
         undo=None if undo is None else str(undo),
         is_narrowed=bool(chosen),
         errors=errors,
-        back=address(PATH, **chosen, page=page_text(number)),
+        back=address(PATH, **chosen, page=str(number) if number > 1 else None),
         n_voters=n_voters[:20],
         start_error=start_error,
         pages=numbered(
-            number,
-            doubts.total,
-            PAGE_SIZE,
-            lambda number: address(PATH, **chosen, page=page_text(number)),
+            number, doubts.total, PAGE_SIZE, lambda number: address(PATH, **chosen, page=number)
         ),
     )
 
