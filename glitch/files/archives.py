@@ -169,7 +169,7 @@ def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a
     if member.size > RATIO_FROM_BYTES and member.size > MOST_RATIO * member.stored:
         return Refused(
             label,
-            f"It would unpack from {member.stored:,} to {member.size:,} bytes, far more than any "
+            f"It would unpack to {member.size:,} bytes from {member.stored:,}, far more than any "
             "picture or strain would, so it is not read. If this is correct, pack it uncompressed.",
         )
     return member
