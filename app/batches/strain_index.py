@@ -87,9 +87,9 @@ def frame_span(name: str) -> tuple[Decimal, Decimal] | None:
 
 
 def listed_files(cache: Path) -> Iterator[Path]:
-    """Files named by a cache file of LAL (URL at the end of lines) or Virgo (path at the start).
+    """Files named by a cache file, relative to its folder.
 
-    Relative paths start from its folder.
+    LAL's lines end in a URL; Virgo's (FFL) begin with a path.
     """
     with cache.open(encoding="utf-8", errors="replace") as lines:
         while line := lines.readline(_LONGEST_CACHE_LINE):

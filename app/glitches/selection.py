@@ -96,12 +96,7 @@ def view_record(view: View) -> ViewRecord:
 def matching(
     session: Session, statement: Select[*tuple[Any, ...]], filters: GlitchFilters
 ) -> Select[*tuple[Any, ...]]:
-    """Restrict a statement to glitches that pass the filters (novelty: of the active checkpoint).
-
-    Raises:
-        InvalidRequestError: if a filter is invalid.
-        NotReadyError: if a filter needs the active checkpoint and there is none.
-    """
+    """Restrict a statement to glitches that pass the filters (novelty: active checkpoint)."""
     check_filters(filters)
     statement = statement.where(*glitch_conditions(session, filters))
     if about_embedding := embedding_conditions(filters):

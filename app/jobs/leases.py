@@ -90,10 +90,7 @@ def _is_due() -> tuple[ColumnElement[bool], ...]:
 
 
 def renew_lease(session: Session, chunk: Chunk, owner: str, lease: timedelta) -> bool:
-    """Extend a lease, and return whether the job was cancelled, or raise LeaseLostError.
-
-    The caller commits at once.
-    """
+    """Extend a lease, commit at once; whether the job was cancelled, or LeaseLostError."""
     renewed = session.execute(
         _own(chunk, owner).values(lease_until=DATABASE_CLOCK + lease).returning(JobChunk.ordinal)
     ).first()

@@ -48,12 +48,7 @@ def plan_comparison(
     kind: Kind,
     checkpoint_id: int | None = None,
 ) -> PicturePlan:
-    """Plan one view's reconstruction from the latent vector, or residual (observed minus that).
-
-    Raises:
-        NotFoundError: if the glitch has no such view, or no embedding under the checkpoint.
-        NotReadyError: if no checkpoint is named and none is active.
-    """
+    """Plan one view's reconstruction from the latent vector, or residual (observed minus that)."""
     stored = get_view(session, glitch_id, duration_s)
     embedding = get_embedding(session, glitch_id, checkpoint_id)
     digest = get_checkpoint(session, embedding.checkpoint_id).digest
