@@ -45,7 +45,7 @@ def embed(
     neighbours: Annotated[int, typer.Option(help="Number of neighbours, 0 to 10,000.")] = 10,
     store: Annotated[bool, typer.Option(help="Keep it in the catalogue.")] = True,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the whole answer, as JSON.")
+        bool, typer.Option("--json", help="Print the complete response as JSON.")
     ] = False,
     url: ServiceUrl = None,
 ) -> None:
@@ -84,7 +84,8 @@ def ingest(
         Path | None, typer.Option(help="CSV that describes the pictures. Default: manifest.csv.")
     ] = None,
     merge_window_s: Annotated[
-        float | None, typer.Option(help="Triggers this close are one glitch. Default: 0.1.")
+        float | None,
+        typer.Option(help="Triggers within this many seconds are one glitch. Default: 0.1."),
     ] = None,
     ifo: Annotated[str | None, typer.Option(help="Detector of files that do not name it.")] = None,
     channel: Annotated[str | None, typer.Option(help="Channel of the strain files.")] = None,
@@ -134,10 +135,10 @@ def ingest(
 def cluster(
     *,
     fdr: Annotated[
-        float, typer.Option(help="False-discovery rate of what is flagged as novel.")
+        float, typer.Option(help="False-discovery rate of the glitches flagged as novel.")
     ] = 0.1,
     min_cluster_size: Annotated[
-        int, typer.Option(help="Least number of glitches in a cluster.")
+        int, typer.Option(help="Smallest number of glitches in a cluster.")
     ] = 5,
     ifo: Annotated[str | None, typer.Option(help="Only this detector.")] = None,
     everything: Annotated[
@@ -147,11 +148,12 @@ def cluster(
         bool, typer.Option("--simulated", help="Simulated glitches instead of real ones.")
     ] = False,
     dormant_days: Annotated[
-        int, typer.Option(help="A class that did not occur for so many days with data is dormant.")
+        int,
+        typer.Option(help="Days with data without an occurrence after which a class is dormant."),
     ] = 60,
     url: ServiceUrl = None,
 ) -> None:
-    """Cluster what no known class explains."""
+    """Cluster glitches that no known class explains."""
     from app.client.catalogue import cluster as run
 
     wanted = {
@@ -173,7 +175,8 @@ def export_catalogue(
     path: Annotated[Path, typer.Argument(help="The file to write: .csv, .h5 or .xml (LIGO_LW).")],
     *,
     format_name: Annotated[
-        str | None, typer.Option("--format", help="csv, hdf5 or ligolw. Default: by the file name.")
+        str | None,
+        typer.Option("--format", help="csv, hdf5 or ligolw. Default: from the file name."),
     ] = None,
     ifo: Annotated[list[str] | None, typer.Option(help="Detector; may be repeated.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="Class; may be repeated.")] = None,
@@ -186,8 +189,8 @@ def export_catalogue(
     ] = None,
     gps_start: Annotated[str | None, typer.Option(help="Earliest GPS time, s.")] = None,
     gps_end: Annotated[str | None, typer.Option(help="Latest GPS time, s.")] = None,
-    snr_min: Annotated[float | None, typer.Option(help="Least SNR.")] = None,
-    p_value_max: Annotated[float | None, typer.Option(help="Largest novelty p-value.")] = None,
+    snr_min: Annotated[float | None, typer.Option(help="Lowest SNR.")] = None,
+    p_value_max: Annotated[float | None, typer.Option(help="Highest novelty p-value.")] = None,
     url: ServiceUrl = None,
 ) -> None:
     """Export the catalogue to a file for gwpy."""

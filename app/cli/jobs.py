@@ -21,7 +21,7 @@ def list_jobs(
     limit: Annotated[int, typer.Option(help="Number of jobs.")] = 20,
     url: ServiceUrl = None,
 ) -> None:
-    """List jobs, latest first."""
+    """List jobs, newest first."""
     from app.client.remote import print_jobs
 
     print_jobs(url, state=state, kind=kind, limit=limit)
@@ -42,7 +42,7 @@ def show_job(
 
 @app.command("cancel")
 def cancel_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
-    """Stop a job; what it has stored stays."""
+    """Stop a job; what it has stored is kept."""
     from app.client.remote import act
 
     act(url, job_id, "cancel")
@@ -50,7 +50,7 @@ def cancel_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
 
 @app.command("retry")
 def retry_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
-    """Retry what failed, or what a cancelled job left."""
+    """Retry failed items, or the rest of a cancelled job."""
     from app.client.remote import act
 
     act(url, job_id, "retry")

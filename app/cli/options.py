@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 JobId = Annotated[UUID, typer.Argument(metavar="ID", help="Id of the job, from `jobs list`.")]
 ServiceUrl = Annotated[
     str | None,
-    typer.Option("--url", envvar="GLITCH_URL", help="Address of the service. Default: as of `up`."),
+    typer.Option(
+        "--url", envvar="GLITCH_URL", help="Address of the service. Default: that of `up`."
+    ),
 ]
 EnergyMax = Annotated[
     float | None,
-    typer.Option(help="Of pictures: energy at the top of the colour scale. Default: 25.5."),
+    typer.Option(help="For pictures: energy at the top of the colour scale. Default: 25.5."),
 ]
 FrequencyRange = Annotated[
-    str | None, typer.Option(help="Of pictures: lowest and highest Hz. Default: 10,2048.")
+    str | None, typer.Option(help="For pictures: lowest and highest Hz. Default: 10,2048.")
 ]
 
 

@@ -18,8 +18,8 @@ _ROWS_PER_CLASS = 100  # of a table, because each row needs four downloads
 
 
 @app.command(
-    epilog="Example: glitch-discovery references training-set --ifo L1 --run O2. What it loads is "
-    "taken out again by: glitch-discovery references training-set --remove"
+    epilog="Example: glitch-discovery references training-set --ifo L1 --run O2. Remove what it "
+    "loaded with: glitch-discovery references training-set --remove"
 )
 def references(
     archive: Annotated[
@@ -37,12 +37,12 @@ def references(
         int | None,
         typer.Option(
             min=1,
-            help="At most so many of a class and detector, chosen at random. Default: all of the "
+            help="Largest number per class and detector, chosen at random. Default: all of the "
             f"training set, {_ROWS_PER_CLASS} of the classifications.",
         ),
     ] = None,
     confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="Least confidence of a machine's label.")
+        float, typer.Option(min=0, max=1, help="Lowest confidence of a machine's label.")
     ] = 0.9,
     strain: Annotated[
         bool,
@@ -53,36 +53,36 @@ def references(
         ),
     ] = False,
     file: Annotated[
-        Path | None, typer.Option(help="The archive's file, where it is downloaded already.")
+        Path | None, typer.Option(help="The archive's file, if already downloaded.")
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="The table beside downloaded or mirrored pictures.")
+        Path | None, typer.Option(help="The table of downloaded or mirrored pictures.")
     ] = None,
     from_url: Annotated[
         str | None,
         typer.Option(
-            "--from", help="The address of the file, if not Zenodo's; readers see it with the job."
+            "--from", help="The address of the file, if not Zenodo's; readers see it on the job."
         ),
     ] = None,
     checksum: Annotated[
-        str | None, typer.Option(help="Of the file at --from: sha256:… or md5:… .")
+        str | None, typer.Option(help="Checksum of the file at --from: sha256:… or md5:… .")
     ] = None,
     zenodo: Annotated[str, typer.Option(hidden=True)] = "https://zenodo.org",
     picture_host: Annotated[
-        str, typer.Option(help="The one host that pictures of a table are fetched from.")
+        str, typer.Option(help="The only host from which pictures of a table are fetched.")
     ] = "https://panoptes-uploads.zooniverse.org",
     remove: Annotated[
-        bool, typer.Option("--remove", help="Take out what was loaded of the archive.")
+        bool, typer.Option("--remove", help="Remove what was loaded from the archive.")
     ] = False,
-    follow: Annotated[bool, typer.Option(help="Stay with a bar until all is loaded.")] = True,
+    follow: Annotated[bool, typer.Option(help="Show the progress until all is loaded.")] = True,
     url: ServiceUrl = None,
 ) -> None:
     """Load published, labelled glitches.
 
-    Unlabelled ones are judged by them.
+    The novelty of unlabelled glitches is judged by comparison with them.
 
-    The workers of the service fetch and store them in the background; a transfer that breaks off is
-    continued. Their labels carry the archive's name, and never replace a person's.
+    The workers of the service fetch and store them in the background, and resume interrupted
+    transfers. Labels carry the archive's name and never replace a person's.
     """
     from app.batches.options import PICTURES, STRAIN, Wanted
     from app.core.errors import InvalidRequestError
@@ -168,7 +168,8 @@ def _remove(archive: Archive) -> None:
     with store_session() as session:
         glitches, labels = remove_references(session, archive)
     typer.echo(
-        f"{glitches:,} glitches of {archive.title} are gone, and its labels on {labels:,} others."
+        f"{glitches:,} glitches of {archive.title} were removed, and its labels from {labels:,} "
+        "others."
         if glitches or labels
         else f"Nothing of {archive.title} is loaded."
     )

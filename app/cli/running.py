@@ -37,7 +37,9 @@ def up(
 def publish(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="With model.safetensors and manifest.json. Default: the shipped one."),
+        typer.Argument(
+            help="Folder with model.safetensors and manifest.json. Default: the shipped one."
+        ),
     ] = None,
     *,
     activate: Annotated[
@@ -64,7 +66,7 @@ def publish(
             record, job = switch_checkpoint(session, record.id, "publish")
     state = "active" if record.is_active else "published, not active"
     if job is not None:
-        state = f"the catalogue is embedded with it, then it serves: jobs show {job.id}"
+        state = f"the catalogue is embedded with it, then it becomes active: jobs show {job.id}"
     typer.echo(f"checkpoint {record.name} ({record.digest[:12]}): {state}")
 
 
@@ -87,7 +89,7 @@ def demo(
     follow: Annotated[bool, typer.Option(help="Show the progress until it is filled.")] = True,
     url: ServiceUrl = None,
 ) -> None:
-    """Load, or remove, the demonstration."""
+    """Load or remove the demonstration."""
     from app.client.remote import load, remove_all
 
     raise typer.Exit(remove_all(url) if remove else load(url, is_followed=follow))
@@ -97,7 +99,7 @@ def demo(
 def worker(
     *,
     until_idle: Annotated[
-        bool, typer.Option("--until-idle", help="End once no job waits, as in a batch system.")
+        bool, typer.Option("--until-idle", help="End when no job is waiting, for batch systems.")
     ] = False,
     idle_s: Annotated[
         float, typer.Option(min=0, help="Seconds without a job after which --until-idle ends.")
@@ -123,7 +125,7 @@ def backup(
 ) -> None:
     """Back up database and files into a folder.
 
-    The service may run meanwhile.
+    The service may be running.
     """
     from app.launch.backup import take_backup
     from app.launch.settings import read_settings
@@ -142,8 +144,8 @@ def restore(src: Annotated[Path, typer.Argument(help="A folder that `backup` mad
 
     manifest = restore_backup(read_settings(), src)
     typer.echo(
-        f"{_words(manifest)}: restored and counted. Start the service: its tables are brought "
-        "to this version then, and a new admin token is made."
+        f"{_words(manifest)}: restored and counted. Start the service: it then migrates the tables "
+        "to this version and makes a new admin token."
     )
 
 

@@ -18,7 +18,7 @@ def create(
         float | None, typer.Option(help="Days until it expires. Default: never.")
     ] = None,
 ) -> None:
-    """Make a token and print it: it is shown this once."""
+    """Make a token and print it; it is shown only once."""
     from datetime import timedelta
 
     from app.core.access import create_token, parse_role
@@ -31,7 +31,7 @@ def create(
 
 @app.command("list")
 def list_all() -> None:
-    """List the tokens, never their secrets."""
+    """List the tokens, without their secrets."""
     from rich.table import Table
 
     from app.client.remote import plain_console
@@ -64,11 +64,11 @@ def revoke(
 @app.command("link")
 def link(
     name: Annotated[
-        str | None, typer.Argument(help="The token's name; else the first-run admin's.")
+        str | None, typer.Argument(help="Name of the token. Default: the first-run admin's.")
     ] = None,
     url: ServiceUrl = None,
 ) -> None:
-    """Print a login link for the pages: good once, for 15 minutes."""
+    """Print a login link for the pages, valid once within 15 minutes."""
     from app.core.access import list_tokens
     from app.core.errors import NotFoundError
     from app.core.sign_on import create_login_code
@@ -83,7 +83,7 @@ def link(
         known = [one for one in list_tokens(session) if one.name == wanted and not one.revoked_at]
         if not known:
             raise NotFoundError(
-                f"There is no token named {wanted!r}: `token list` shows those that there are."
+                f"There is no token named {wanted!r}: `token list` shows all tokens."
             )
         code = create_login_code(session, known[0].id)
     typer.echo(f"{address.rstrip('/')}/ui/login?code={code}")
