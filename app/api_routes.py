@@ -33,18 +33,18 @@ def _problems(**described: str) -> dict[int | str, dict[str, Any]]:
 
 
 _READING = _problems(
-    s400="A value means nothing here",
+    s400="A value is invalid",
     s401="No valid token",
-    s403="The token's role is too weak",
-    s404="There is no such thing",
+    s403="The token's role is not sufficient",
+    s404="Not found",
     s422="The payload has the wrong shape",
     s503="Busy, or not ready",
 )
 _UPLOADING = _READING | _problems(
-    s408="The body came too slowly",
+    s408="The body arrived too slowly",
     s409="The request contradicts the catalogue",
     s413="Too large, as sent or once decoded",
-    s415="Of no kind that is read here",
+    s415="The file type is not supported",
 )
 _WRITING = _READING | _problems(s409="The request contradicts the catalogue")
 

@@ -31,8 +31,8 @@ def addresses(settings: Settings) -> tuple[str, str]:
     if settings.database_url is None or settings.redis_url is None:
         missing = "DATABASE_URL" if settings.database_url is None else "REDIS_URL"
         raise NotReadyError(
-            f"{missing} is not set: give the address that the service uses, or start with "
-            "`make up`, which brings its own and a worker beside."
+            f"{missing} is not set: give the address that the service uses, or start with `make "
+            "up`, which starts both and a worker."
         )
     return settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()
 
@@ -95,7 +95,7 @@ def run_scheduler(settings: Settings) -> None:
             application.send_task(RECONCILE_TASK, queue=RECONCILE_QUEUE, retry=False)
         except Exception as error:  # noqa: BLE001  (the next try may reach Redis again)
             if not is_away:
-                _log.warning("Redis takes no messages (%s): tried on without a word", error)
+                _log.warning("Redis accepts no messages (%s): further tries are not logged", error)
             is_away = True
         else:
             is_away = False

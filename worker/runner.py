@@ -157,7 +157,7 @@ class JobRunner:
             self._give_back(chunk)
         elif isinstance(error, HandlerMistakeError):
             _log.error("chunk failed: %s", error, extra=where)
-            self._fail(chunk, f"A mistake of this program, please report it: {error}", True)
+            self._fail(chunk, f"An error in this program, please report it: {error}", True)
         elif isinstance(error, ServiceError | GlitchError):
             _log.warning("chunk failed: %s", error, extra=where)
             self._fail(chunk, str(error), not isinstance(error, BusyError | NotReadyError))
@@ -168,8 +168,8 @@ class JobRunner:
         else:
             _log.error("chunk failed", exc_info=error, extra=where)
             sentence = (
-                f"Unforeseen ({type(error).__name__}): the worker's log has the cause under job "
-                f"{chunk.job_id}."
+                f"Unexpected error ({type(error).__name__}): the worker's log has the cause under "
+                f"job {chunk.job_id}."
             )
             self._fail(chunk, sentence, False)
 
@@ -207,16 +207,16 @@ def _disk_sentence(error: Exception) -> str | None:
     if isinstance(error, StorageAwayError):
         return str(error)
     if isinstance(error, DBAPIError) and sqlstate(error) in _DISK_FULL_STATES:
-        return "The database's disk is full: free some space, and this goes on by itself."
+        return "The database's disk is full: free some space, and the job continues by itself."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             "The disk of the data directory or of temporary files (TMPDIR) is full: free some "
-            "space, and this goes on by itself."
+            "space, and the job continues by itself."
         )
     if isinstance(error, OSError) and error.errno == errno.EROFS:
         return (
-            "The disk of the data directory or of temporary files (TMPDIR) is read-only: once it "
-            "is not, this goes on by itself."
+            "The disk of the data directory or of temporary files (TMPDIR) is read-only: make it "
+            "writable, and the job continues by itself."
         )
     return None
 

@@ -70,7 +70,7 @@ class Process:
             if not is_connection_lost(error):
                 raise
             said = " ".join(str(error.orig).split())
-            _log.warning("the database is away: jobs go on once it serves (%s)", said)
+            _log.warning("the database is unavailable: jobs continue when it is back (%s)", said)
 
     def work_once(self) -> bool:
         """Run a slice of each open job that is due, and return whether there were any."""

@@ -62,8 +62,8 @@ def format_of(path: Path, named: str | None) -> str:
     found = named or FORMAT_OF.get(path.suffix.lower())
     if found is None:
         raise LaunchError(
-            f"{path.name} does not tell its format: end it in {', '.join(FORMAT_OF)}, or give "
-            "--format csv, hdf5 or ligolw."
+            f"The format of {path.name} is unknown: let the name end in {', '.join(FORMAT_OF)}, or "
+            "give --format csv, hdf5 or ligolw."
         )
     return found
 
@@ -71,7 +71,7 @@ def format_of(path: Path, named: str | None) -> str:
 def export_catalogue(url: str | None, path: Path, wanted: Mapping[str, Any]) -> int:
     """Start an export, wait for it, download the file, and return the exit code."""
     if not path.parent.is_dir():
-        raise LaunchError(f"{path.parent} is no folder: make it, or choose another.")
+        raise LaunchError(f"{path.parent} is not a folder: create it, or choose another.")
     console = plain_console()
     body = {name: value for name, value in wanted.items() if value not in (None, [], False)}
     with service_at(url) as service:
@@ -123,8 +123,8 @@ def _packed(folder: Path) -> str:
     found = files_in(folder)
     if not found:
         raise LaunchError(
-            f"{folder} holds no files: name the folder of the pictures, or of the strain and its "
-            "table of triggers."
+            f"{folder} contains no files: give the folder of the pictures, or of the strain and "
+            "its table of triggers."
         )
     kinds = Counter(file.suffix.lower() or "no suffix" for file in found)
     listed = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(5))

@@ -161,7 +161,7 @@ def _facts(address: str, job: dict[str, Any]) -> Table:
     facts.add_row("state", job["state"])
     facts.add_row(
         "items",
-        f"{_done(progress)} done, {progress['failed']} failed, {progress['skipped']} known already",
+        f"{_done(progress)} done, {progress['failed']} failed, {progress['skipped']} already known",
     )
     if job["detail"]:
         facts.add_row("detail", job["detail"])
@@ -247,7 +247,7 @@ def remove_all(url: str | None) -> int:
     with service_at(url) as service:
         gone = service.ask("DELETE", "/demonstration")["glitches"]
     said = (
-        f"{gone:,} simulated glitches are gone, with their labels, clusters and findings. "
+        f"{gone:,} simulated glitches were removed, with their labels, clusters and findings. "
         "`glitch-discovery demo` loads them again."
         if gone
         else "There was no demonstration."

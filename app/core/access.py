@@ -225,8 +225,8 @@ def create_token(
         )
     if lifetime is not None and not timedelta(0) < lifetime <= LONGEST_LIFETIME:
         raise errors.InvalidRequestError(
-            f"A token may expire after at most {LONGEST_LIFETIME.days:,} days; without a number "
-            "it is good until it is revoked."
+            f"A token may expire after at most {LONGEST_LIFETIME.days:,} days; without a number of "
+            "days it is valid until it is revoked."
         )
     expires_at = None if lifetime is None else datetime.now(UTC) + lifetime
     secret = SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
@@ -305,7 +305,7 @@ def revoke_token(
     if row is None:
         if session.get(ApiToken, token_id) is None:
             raise errors.NotFoundError(f"There is no token {token_id}.")
-        raise errors.ConflictError(f"Token {token_id} was revoked before.")
+        raise errors.ConflictError(f"Token {token_id} is already revoked.")
     actor = principal.name if principal else "command line"
     record_event(session, actor, "revoke", "token", token_id)
     return _to_record(row)

@@ -28,14 +28,15 @@ def check_templates(templates: Templates) -> Templates:
                 raise ValueError(f"{name} of {ifo}: {error}.") from error
             if any(form or conversion for _, _, form, conversion in parts):
                 raise ValueError(
-                    f"{name} of {ifo} formats a place: what is filled in is text already, so write "
-                    "its name alone, such as {gps_s}."
+                    f"{name} of {ifo} formats a placeholder: values are inserted as text, so write "
+                    "only its name, such as {gps_s}."
                 )
             unknown = {place for _, place, _, _ in parts} - {None, *PLACES}
             if unknown:
                 raise ValueError(
-                    f"{name} of {ifo} has a place {{{sorted(map(str, unknown))[0]}}}; those that "
-                    f"are filled in are {', '.join(f'{{{one}}}' for one in PLACES)}."
+                    f"{name} of {ifo} has an unknown placeholder "
+                    "{{sorted(map(str, unknown))[0]}}; the known ones are "
+                    f"{', '.join(f'{{{one}}}' for one in PLACES)}."
                 )
     return templates
 

@@ -260,8 +260,8 @@ def _refuse_other_version(data: Path) -> None:
     found, ours = (data / "PG_VERSION").read_text().strip(), _binaries()[0]
     if found != str(ours):
         raise EmbeddedDatabaseError(
-            f"The data in {data} are PostgreSQL {found}'s, but PostgreSQL {ours} is installed: "
-            "dump them with the old version and load them with the new, as "
+            f"The data in {data} were made by PostgreSQL {found}, but PostgreSQL {ours} is "
+            "installed: dump them with the old version and load them with the new, as "
             "docs/operations/database.md describes, or set GLITCH_DATA_DIR to another folder."
         )
 

@@ -40,7 +40,7 @@ def parse_database_url(database_url: str) -> URL:
         raise DatabaseUrlError(f"The database address cannot be read: {advice}") from None
     if url.drivername not in POSTGRESQL_SCHEMES:
         raise DatabaseUrlError(
-            f"The database address starts with {url.drivername}, but only PostgreSQL serves: "
+            f"The database address starts with {url.drivername}, but only PostgreSQL is supported: "
             f"{advice}"
         )
     return url.set(drivername="postgresql+psycopg")

@@ -238,8 +238,8 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
             for event in unseen[-_EVENTS_NAMED:]
         )
         raise ConflictError(
-            f"Somebody was quicker, so nothing was changed. Since you looked: {done}. Look "
-            f"at the {log.thing} as it is now, and decide again."
+            f"Nothing was changed, because somebody else acted after you opened this {log.thing}: "
+            f"{done}. Reload it and decide again."
         )
 
 
@@ -269,7 +269,7 @@ def check_remark(text: str) -> str:
     if not trimmed:
         raise InvalidRequestError("The comment is empty: write one.")
     if "\0" in trimmed:
-        raise InvalidRequestError("The comment holds a NUL character: take it out.")
+        raise InvalidRequestError("The comment contains a NUL character: remove it.")
     if len(trimmed) > LONGEST_REMARK:
         raise InvalidRequestError(
             f"The comment has {len(trimmed):,} characters: shorten it to {LONGEST_REMARK:,}."
@@ -281,12 +281,12 @@ def _why_not(log: EventLog[EventT], root: EventT, *, is_undo: bool) -> str:
     is_standing = root.id in log.standing
     if is_undo and not is_standing:
         by = log.event(log.tip_of[root.id]).author
-        return f"Event {root.id} is undone already, by {by}."
+        return f"Event {root.id} was already undone, by {by}."
     if not is_undo and is_standing:
-        return f"Event {root.id} is in force: there is nothing to do again."
+        return f"Event {root.id} is in force, so there is nothing to redo."
     if is_undo:
         last = log.event(log.done[-1])
         return f"{last.summary} ({last.author}, event {last.id}) came later: undo it first."
     if root.id in log.undone:
         return f"Event {log.undone[-1]} was undone later: redo it first."
-    return f"Something else was done since event {root.id} was undone, so it cannot be done again."
+    return f"Something else was done since event {root.id} was undone, so it cannot be redone."

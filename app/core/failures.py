@@ -31,14 +31,14 @@ FAILURES: dict[type[Exception], Failure] = {
     science.GlitchError: Failure(400, "bad-input", "The input cannot be used"),
     science.FormatError: Failure(400, "unreadable-file", "The file is empty or damaged"),
     service.UnsupportedFileError: Failure(
-        415, "unsupported-file", "The file is of no kind that is read here"
+        415, "unsupported-file", "The file type is not supported"
     ),
     science.StrainError: Failure(400, "bad-strain", "The strain cannot be turned into views"),
     science.ImageError: Failure(400, "bad-picture", "The picture is not a usable omega scan"),
     science.TooLargeError: Failure(413, "too-large", "The input is too large"),
     science.CheckpointError: Failure(503, "checkpoint", "The model cannot be used"),
     service.InvalidRequestError: Failure(400, "bad-request", "The request cannot be served"),
-    service.NotFoundError: Failure(404, "not-found", "There is no such thing", "Not found"),
+    service.NotFoundError: Failure(404, "not-found", "Not found"),
     service.ConflictError: Failure(
         409, "conflict", "The request contradicts the catalogue", "The catalogue says otherwise"
     ),
@@ -46,7 +46,7 @@ FAILURES: dict[type[Exception], Failure] = {
         401, "unauthenticated", "A valid token is needed", "Log in first"
     ),
     service.PermissionDeniedError: Failure(
-        403, "forbidden", "The token's role is too weak", "Your role is too weak"
+        403, "forbidden", "The token's role is not sufficient", "Your role is not sufficient"
     ),
     service.NotReadyError: Failure(503, "not-ready", "The service is not ready"),
     service.IssuerUnreachableError: Failure(
@@ -71,15 +71,16 @@ FAILURES: dict[type[Exception], Failure] = {
         400,
         "bad-request",
         "The request cannot be served",
-        sentence="A value of the request is none that can be stored or looked up: a text with a "
-        "NUL character, or a number beyond all bounds. Correct it and send again.",
+        sentence="A value of the request cannot be stored or looked up, for example a text with a "
+        "NUL character or a number that is too large. Correct it and send the request again.",
         level=logging.WARNING,
     ),
     PoolTimeoutError: Failure(
         503,
         "busy",
         "The service is busy",
-        sentence="The service answers as many requests as it can: try again in a few seconds.",
+        sentence="The service has reached its limit of concurrent requests: try again in a few "
+        "seconds.",
         retry_after_s=2,
         level=logging.WARNING,
     ),
@@ -88,20 +89,20 @@ _DISK_FULL = Failure(
     507,
     "storage-full",
     "The service's disk is full",
-    sentence="The service has no space left; nothing was stored. Tell the operator, and send it "
-    "again once there is.",
+    sentence="The service has no disk space left; nothing was stored. Tell the operator, and send "
+    "it again when there is space.",
     level=logging.ERROR,
 )
 _READ_ONLY = replace(
     _DISK_FULL,
     title="The service's disk is read-only",
-    sentence="The service's disk takes no files any more; nothing was stored. Tell the operator, "
-    "and send it again once it does.",
+    sentence="The service's disk is read-only; nothing was stored. Tell the operator, and send it "
+    "again when the disk is writable.",
 )
 _DATABASE_READ_ONLY = replace(
     FAILURES[OperationalError],
-    page_title="The database takes no changes",
-    sentence="The database takes no changes at present; nothing was stored. Try again in a few "
+    page_title="The database is read-only",
+    sentence="The database is read-only at present; nothing was stored. Try again in a few "
     "minutes, and if it lasts, tell the operator (see /readyz).",
     retry_after_s=60,
 )
@@ -110,18 +111,18 @@ _FULL_OF_DATABASE = "53100"  # PostgreSQL's disk_full
 READ_ONLY_STATE = "25006"  # PostgreSQL's read_only_sql_transaction
 # Messages for faults of the database itself, by the beginning of the SQLSTATE.
 _OF_DATABASE = {
-    "57014": "The database ended the work before its end: its statement_timeout is too short for "
-    "it, or an operator did. Try again; if it lasts, the operator must raise that time for the "
+    "57014": "The database cancelled a statement: its statement_timeout is too short, or an "
+    "operator cancelled it. Try again; if it lasts, the operator must raise that time for the "
     "service's user (ALTER ROLE ... SET statement_timeout).",
-    "55P03": "The work waited too long for rows or tables that others hold: try again; if it "
+    "55P03": "A statement waited too long for rows or tables locked by others: try again; if it "
     "lasts, the operator finds them in pg_stat_activity.",
-    "40": "Other work changed the same rows in the same moment: try again.",
+    "40": "Another transaction changed the same rows at the same time: try again.",
     "53": "The database lacks memory, connections or space for temporary files: try again in a "
-    "few minutes; if it lasts, the operator must give it more (its log has what it lacks).",
-    "58": "The database cannot use its own files: the operator must look into its log and at its "
-    "disk before anything else.",
-    "XX": "The database found its own files damaged: the operator must look into its log, and "
-    "restore a backup where it cannot be mended.",
+    "few minutes; if it lasts, the operator must give it more (its log says which).",
+    "58": "The database cannot use its own files: the operator must check its log and its disk "
+    "first.",
+    "XX": "The database found its own files damaged: the operator must check its log, and restore "
+    "a backup if it cannot be repaired.",
     "42501": "The service's user may not use a table of the database: the operator must grant it "
     "all rights on them.",
 }

@@ -31,7 +31,7 @@ class Model(BaseModel):
                 field = cls.model_fields.get(name)
                 kinds = _kinds(field.annotation) if isinstance(value, bool) and field else set()
                 if kinds & {int, float} and bool not in kinds:
-                    raise ValueError(f"{name} is a number: true and false are none.")
+                    raise ValueError(f"{name} must be a number, not true or false.")
         return values
 
 

@@ -39,7 +39,9 @@ def check_limit(limit: int, largest: int) -> None:
 
 def wrong_cursor() -> InvalidRequestError:
     """Return the error for a cursor that does not belong to the list."""
-    return InvalidRequestError("That cursor is not one of this list: start from its top.")
+    return InvalidRequestError(
+        "The cursor does not belong to this list: start from the first page."
+    )
 
 
 def cursor_id(cursor: str) -> UUID:

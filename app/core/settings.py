@@ -54,7 +54,7 @@ def check_address(url: str, what: str, *, is_secret: bool = False) -> None:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{what} must start with http:// or https://")
     if not is_secret and "@" in urlsplit(url).netloc:
-        raise ValueError(f"{what} must hold no user and password: users are shown it")
+        raise ValueError(f"{what} must not contain user or password, because users can see it")
 
 
 def check_mail_server(url: str) -> None:

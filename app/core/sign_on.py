@@ -54,8 +54,8 @@ def create_login_code(session: Session, token_id: UUID) -> str:
     """
     if holder_of(session.get(ApiToken, token_id)) is None:
         raise ConflictError(
-            "This token has expired or was revoked, so it lets nobody in: make another with "
-            "`glitch-discovery token create`."
+            "This token has expired or was revoked, so it cannot be used to log in: make another "
+            "with `glitch-discovery token create`."
         )
     now = datetime.now(UTC)
     session.execute(delete(LoginCode).where(LoginCode.expires_at < now - _KEPT))
@@ -179,8 +179,8 @@ def holder_of_session(session: Session, session_id: str) -> Principal | None:
 
 
 _REFUSAL = UnauthenticatedError(
-    "This login link was used, or is too old: ask for another with `glitch-discovery token link`, "
-    "or enter a token."
+    "This login link has been used or has expired: get another with `glitch-discovery token "
+    "link`, or enter a token."
 )
 
 

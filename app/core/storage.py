@@ -259,7 +259,7 @@ def _answering() -> Iterator[None]:
         yield
     except (BaseError, FileNotFoundError) as error:
         raise StorageAwayError(
-            "The object store at GLITCH_STORAGE_URL does not answer as it should "
+            "The object store at GLITCH_STORAGE_URL does not respond correctly "
             f"({type(error).__name__}): try again in a few seconds; if it goes on, check the "
             "address, the credentials and the bucket.",
             retry_after_s=10,

@@ -21,12 +21,12 @@ class Removed(Model):
 def load(session: SessionDep, principal: Admin) -> job_schemas.Job:
     """Simulated glitches, most of them labelled; workers then cluster, audit and map them.
 
-    What is there already is not stored again. Needs the role admin.
+    Glitches that are already stored are skipped. Needs the role admin.
     """
     return job_schemas.job(start_demonstration(session, principal=principal))
 
 
 @router.delete("", summary="Remove the demonstration")
 def remove(session: SessionDep, principal: Admin) -> Removed:
-    """Removes the simulated glitches, their clusters, findings and map. Needs the role admin."""
+    """Remove the simulated glitches, their clusters, findings and map. Needs the role admin."""
     return Removed(glitches=remove_demonstration(session, principal=principal))

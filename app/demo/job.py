@@ -62,7 +62,9 @@ class DemoHandler:
         made = make_glitches(new, context.encoder(checkpoint.digest)) if new else []
         context.heartbeat()
         if not hold_active(session, checkpoint.id):
-            raise BusyError("Another checkpoint became active meanwhile: this part is done again.")
+            raise BusyError(
+                "Another checkpoint became active meanwhile: this part will be repeated."
+            )
         stored = insert_glitches(session, made, checkpoint=checkpoint)
         by_name = {place.name: one for place, one in zip(new, stored, strict=True)}
         by_class: dict[str, list[UUID]] = {}

@@ -118,7 +118,7 @@ def novelty(judgement: Judgement | None) -> Novelty:
     share = f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
     sentence = (
         f"{word.capitalize()}: {'at most' if level == 'novel' else 'about'} {share}{_NBSP}% of "
-        f"known glitches of this detector lie {lie} from their nearest neighbours ({figure})."
+        f"known glitches of this detector are {lie} from their nearest neighbours ({figure})."
     )
     return Novelty(level, f"{word}, {figure}", sentence)
 

@@ -19,15 +19,15 @@ _UNFORESEEN = Failure(
     500,
     "internal",
     "An unexpected error",
-    sentence="Something failed here that should not have; nothing was stored. Try again, and if it "
-    "lasts, give the operator the number of the request below.",
+    sentence="An unexpected error occurred; nothing was stored. Try again, and if it lasts, give "
+    "the operator the number of the request below.",
 )
 _NO_SUCH_PAGE = Failure(
     404,
     "not-found",
     "Not found",
-    sentence="The address of this page is damaged, so nothing is there: follow a link to it, or "
-    "search for what it is about.",
+    sentence="The address is damaged, so there is no page: follow a link to it, or search for its "
+    "subject.",
 )
 
 
@@ -42,7 +42,7 @@ def explain(error: Exception) -> Failure | None:
             return _NO_SUCH_PAGE
         if all(item["loc"][0] == "query" for item in error.errors()):
             names = " and ".join(f"“{item['loc'][-1]}”" for item in error.errors()[:5])
-            sentence = f"The address has a value of {names} that means nothing here: take it out."
+            sentence = f"The address has an invalid value of {names}: remove it."
             return Failure(400, "bad-request", "The address is damaged", sentence=sentence)
         wrong = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors()[:5])
         sentence = f"Correct these fields and send the form again: {wrong}."

@@ -37,7 +37,8 @@ def no_such_filter(given: Iterable[str], known: Iterable[str]) -> list[str]:
     """Return an error message for each query parameter that is not a filter of the page."""
     known = set(known)
     return [
-        f"There is no filter “{name[:30]}” here: take it out of the address and choose another."
+        f"There is no filter “{name[:30]}” on this page: remove it from the address and choose "
+        "another."
         for name in given
         if name not in known
     ]
@@ -55,7 +56,7 @@ def parse_number(text: str, meaning: str) -> float | None:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise InvalidRequestError(f"{meaning}, “{text[:20]}”, is no number.")
+        raise InvalidRequestError(f"{meaning}, “{text[:20]}”, is not a number.")
     return number
 
 
@@ -86,17 +87,19 @@ def parse_time(text: str) -> Decimal:
         gps_time = parse_utc(text)
         if gps_time is None:
             raise TimeError(
-                f"“{shown}” is no date and time of the calendar from 6 January 1980 on, where GPS "
-                "time begins."
+                f"“{shown}” is not a valid date and time from 6 January 1980 on, when GPS time "
+                "begins."
             )
     else:
         raise TimeError(
             why_ambiguous(text)
-            or f"“{shown}” is no time: give GPS seconds such as 1266281982.66, or UTC such as "
+            or f"“{shown}” is not a time: give GPS seconds such as 1266281982.66, or UTC such as "
             "2020-02-22 00:59:24."
         )
     if not 0 <= gps_time <= LATEST_GPS_TIME:
-        raise TimeError(f"“{shown}” lies outside the GPS era (from 6 January 1980 on).")
+        raise TimeError(
+            f"“{shown}” is outside the range of GPS time, which begins on 6 January 1980."
+        )
     return gps_time
 
 
@@ -140,12 +143,12 @@ def parse_time_range(start: str, end: str, run: str, errors: list[str]) -> TimeR
     if _is_turned(typed):
         errors.append("The range of the time ends before it begins: swap the two values.")
     elif run and run not in ERAS:
-        errors.append(f"“{run[:20]}” is no observing run: choose {', '.join(ERAS)}.")
+        errors.append(f"“{run[:20]}” is not an observing run: choose {', '.join(ERAS)}.")
     elif run:
         shared = overlap(typed, era_time_range(run))
         if not _is_turned(shared):
             return shared
-        errors.append(f"The times given lie outside of {run}: clear them, or the run.")
+        errors.append(f"The given times are outside of {run}: clear the times or the run.")
     return typed
 
 

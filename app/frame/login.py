@@ -78,7 +78,7 @@ def login(
         )
     except UnauthenticatedError as error:
         sign_on.note_refused_login(session, client_of(request))
-        sentence = "That token is unknown or revoked: check that all of it was copied."
+        sentence = "That token is unknown or revoked: check that you copied all of it."
         page = _form(request, sentence if code is None else str(error), next_path)
         return render(request, page, status=401)
     way = "token" if code is None else "code"
@@ -167,7 +167,7 @@ def _attempt(begun: list[Any], state: str, code: str) -> sign_on.Attempt:
     expected = str(begun[0]) if begun and begun[3] > time.time() else ""
     if not expected or not hmac.compare_digest(expected.encode(), state.encode()):
         raise UnauthenticatedError(
-            "This login was begun in another browser, or too long ago: start again."
+            "This login was started in another browser, or too long ago: start again."
         )
     if not code:
         raise UnauthenticatedError("The login was not completed: start again, or use a token.")
@@ -203,7 +203,7 @@ def client_of(request: Request) -> str:
 def _principal(session: SessionDep, token: str) -> Principal:
     token = token.strip()
     if not 0 < len(token) <= _LONGEST_TOKEN or not token.isascii() or not token.isprintable():
-        raise UnauthenticatedError("That is no token.")
+        raise UnauthenticatedError("That is not a token.")
     return verify_token(session, token)
 
 

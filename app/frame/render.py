@@ -45,30 +45,30 @@ SAID = "done"  # query parameter that reports the action just done, on any page
 # Its possible values. The table is fixed, so that a link cannot put other text on a page.
 NOTICES = {
     "stored": "Stored: this is the glitch that you uploaded, and its nearest neighbours.",
-    "stored-assumed": "Stored. Gravity Spy's scales were assumed, as no labels in the "
-    "picture say so. If it has others, send it again with them.",
+    "stored-assumed": "Stored. Gravity Spy's scales were assumed, because no labels in the "
+    "picture state its scales. If it has others, send it again with them.",
     "stored-centred": "Stored. The file does not say when it starts, so its middle was taken to be "
     "at the GPS time. If that is wrong, save it with the GPS time of its first sample and send it "
     "again.",
-    "known": "This glitch was known already, so nothing new was stored.",
+    "known": "This glitch is already in the catalogue, so nothing new was stored.",
     "labelled": "The label was added.",
-    "kept": "The label stays, and no audit asks about it again.",
+    "kept": "The label is kept, and no audit will ask about it again.",
     "revoked": "The label was revoked; it stays in the history.",
-    "batch": "The batch was received: workers read it now.",
+    "batch": "The batch was received, and workers are reading it.",
     "stopping": "The job was asked to stop.",
     "retried": "The job was queued again.",
-    "audit": "The audit was asked for: a worker takes it up.",
-    "export": "The export was asked for: a worker writes it, and this page then gives the file.",
+    "audit": "The audit was requested: a worker will start it.",
+    "export": "The export was requested: a worker writes the file, and this page then offers it "
+    "for download.",
     "token-revoked": "The token was revoked.",
     "own-token-revoked": "Your token was revoked, so you are logged out.",
-    "session-ended": "Your session has ended: log in again, and you come back to the page.",
-    "unsent": "Nothing was done, because you are not logged in: log in, and you come back to the "
-    "page.",
+    "session-ended": "Your session has ended: log in again to return to the page.",
+    "unsent": "Nothing was done, because you are not logged in: log in to return to the page.",
     "logged-out": "You are logged out.",
-    "drawing": "The map was asked for: this page shows it as soon as a worker has drawn it.",
-    "placing": "The newer glitches were asked for: a worker places them, and nothing moves.",
-    "demo-removed": "The demonstration is gone: what is here from now on is yours.",
-    "clustering": "The clustering was asked for: a worker takes it up.",
+    "drawing": "The map was requested: this page shows it as soon as a worker has drawn it.",
+    "placing": "A worker adds the newer glitches to the map; the others do not move.",
+    "demo-removed": "The demonstration was removed: from now on, all data here are yours.",
+    "clustering": "The clustering was requested: a worker will start it.",
     "named": "The class was made and is suggested for the members without a label. "
     "Accept the suggestions to label them.",
     "merged": "The class is suggested for the members without a label. Accept the suggestions to "
@@ -77,16 +77,17 @@ NOTICES = {
     "merged-only": "The cluster was merged. Every member had a label already, so none is "
     "suggested.",
     "dismissed": "The cluster was dismissed; it stays in the history.",
-    "split": "The cluster was split. This is the part that stayed; the other is in the list.",
+    "split": "The cluster was split. This is the remaining part; the other is in the list.",
     "assigned": "The chosen members were labelled.",
-    "accepted": "The suggestions are labels now.",
+    "accepted": "The suggestions were accepted as labels.",
     "commented": "The comment was added.",
     "class-added": "The class was added.",
     "class-changed": "Done; it can be undone in the history.",
-    "switching": "Workers embed the catalogue with it; the present one serves until all is done.",
-    "switched": "This model serves now.",
+    "switching": "Workers embed the catalogue with this model; the present one stays in use until "
+    "they have finished.",
+    "switched": "This model is now in use.",
     "undone": "Undone: everything is as it was before.",
-    "redone": "Done again.",
+    "redone": "Redone.",
 }
 
 SECURITY_HEADERS = {

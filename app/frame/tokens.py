@@ -84,7 +84,7 @@ def end_token(session: SessionDep, principal: Reader, token_id: str) -> Response
     try:
         wanted = UUID(token_id)
     except ValueError:
-        raise NotFoundError("There is no such token: the list has those that there are.") from None
+        raise NotFoundError("There is no such token: choose one from the list.") from None
     access.revoke_token(session, wanted, principal=principal)
     if wanted == principal.token_id:
         return see_other("/ui/login", done="own-token-revoked")

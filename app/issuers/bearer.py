@@ -57,7 +57,7 @@ class SciTokens:
             subject = str(claims["sub"])
             if not 1 <= len(subject) <= LONGEST_NAME or not subject.isprintable():
                 raise UnauthenticatedError(
-                    f"The token's subject is not of 1 to {LONGEST_NAME} printable characters."
+                    f"The token's subject must have 1 to {LONGEST_NAME} printable characters."
                 )
             return Principal(None, f"{subject} ({issuer.label})", self._role(issuer, claims))
         except ServiceError as refusal:
@@ -76,7 +76,7 @@ class SciTokens:
         found = self._issuers.get(named) if isinstance(named, str) else None
         if found is None:
             raise UnauthenticatedError(
-                f"Tokens of the issuer {str(named)[:200]!r} are not taken here: get one of "
+                f"Tokens of the issuer {str(named)[:200]!r} are not accepted here: get one of "
                 f"{' or '.join(self._issuers)}."
             )
         return found
@@ -94,13 +94,13 @@ class SciTokens:
             ) from None
         except (TypeError, ValueError, AttributeError):
             raise UnauthenticatedError(
-                "The token has a claim of the wrong kind: get a new one."
+                "The token has a claim of the wrong type: get a new one."
             ) from None
         # A scope limited to a path does not apply, because nothing here has such a path.
         roles = [self._roles[name] for name, path in scopes if name in self._roles and path == "/"]
         if not roles:
             raise PermissionDeniedError(
-                "The token's scopes let nobody do anything here: get one with "
-                f"{' or '.join(self._roles)}, without a path."
+                f"The token's scopes permit nothing here: get one with {' or '.join(self._roles)}, "
+                "without a path."
             )
         return max(roles)

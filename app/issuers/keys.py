@@ -92,7 +92,7 @@ class Issuer:
             raise UnauthenticatedError("The token has expired: get a new one.") from None
         except jwt.ImmatureSignatureError:
             raise UnauthenticatedError(
-                "The token is not valid yet: see that the clocks of issuer and service agree."
+                "The token is not valid yet: check that the clocks of issuer and service agree."
             ) from None
         except jwt.InvalidTokenError as error:
             raise UnauthenticatedError(
@@ -124,8 +124,8 @@ class Issuer:
         known = self._published
         if known is None or time.monotonic() - known.at_s > KEPT_S:
             raise IssuerUnreachableError(
-                f"The keys of {self.url} cannot be had, so its tokens cannot be checked: try again "
-                f"in {PAUSE_S:g} s, or use a token of this service."
+                f"The keys of {self.url} cannot be fetched, so its tokens cannot be checked: try "
+                f"again in {PAUSE_S:g} s, or use a token of this service."
             )
         return known
 

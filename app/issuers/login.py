@@ -111,7 +111,7 @@ class LoginProvider:
             token = answer.get("id_token")
             if not isinstance(token, str) or len(token) > LONGEST_TOKEN:
                 raise UnauthenticatedError(
-                    f"{self._issuer.url} did not say who logs in: tell the operator."
+                    f"{self._issuer.url} did not identify the person: tell the operator."
                 )
             claims = self._issuer.verified(token, ("aud", "sub", "iat"))
             client_id = self._settings.oidc_client_id

@@ -38,8 +38,8 @@ def take_address(host: str, port: int) -> socket.socket:
 
 def _no_address(host: str) -> str:
     return (
-        f"GLITCH_HOST={host} is no address of this machine: use 127.0.0.1 for this machine alone "
-        "or 0.0.0.0 for every network."
+        f"GLITCH_HOST={host} is not an address of this machine: use 127.0.0.1 for this machine "
+        "alone or 0.0.0.0 for every network."
     )
 
 

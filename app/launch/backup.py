@@ -91,7 +91,7 @@ class Manifest:
             return cls(counts=counts, files=files, **content)
         except FileNotFoundError:
             raise LaunchError(
-                f"{folder} is no backup: it has no {MANIFEST}. Give the folder that "
+                f"{folder} is not a backup: it has no {MANIFEST}. Give the folder that "
                 "`glitch-discovery backup` made."
             ) from None
         except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
@@ -229,7 +229,7 @@ def _revision(connection: Connection) -> str:
     found = MigrationContext.configure(connection).get_current_revision()
     if found is None:
         raise LaunchError(
-            "The database has no tables yet, so there is nothing to back up: see that "
+            "The database has no tables yet, so there is nothing to back up: check that "
             "GLITCH_DATA_DIR or DATABASE_URL are those of the service."
         )
     return found
@@ -299,11 +299,13 @@ def _refuse_damage(source: Path, manifest: Manifest) -> None:
         path = source / name
         is_inside = name == DUMP or any(name.startswith(f"{FILES}/{top}/") for top in KEPT)
         if not is_inside or ".." in Path(name).parts:
-            raise LaunchError(f"The backup names a file {name[:100]!r} of no known place.")
+            raise LaunchError(
+                f"The backup names a file {name[:100]!r} outside its folders: use another backup."
+            )
         if not path.is_file():
             raise LaunchError(f"The backup lacks {path}: use another backup.")
         if digest_of(path) != kept:
-            raise LaunchError(f"{path} is not as it was written: use another backup.")
+            raise LaunchError(f"{path} has changed since the backup was made: use another backup.")
 
 
 def _refuse_used(database: Database, folder: Path) -> None:

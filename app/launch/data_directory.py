@@ -45,8 +45,8 @@ def prepare_data_directory(path: Path) -> Path:
     name = str(folder)  # passed to PostgreSQL's clients in UTF-8, and a line of its lock file
     if len(name.splitlines()) > 1 or os.fsencode(name) != name.encode(errors="replace"):
         raise LaunchError(
-            f"The data directory {name!r} has a line break, or letters that this locale does not "
-            f"write as UTF-8: set LC_ALL=C.UTF-8, or {_SET_ANOTHER}"
+            f"The data directory {name!r} contains a line break, or characters that this locale "
+            f"does not encode as UTF-8: set LC_ALL=C.UTF-8, or {_SET_ANOTHER}"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def _sentence(folder: Path, error: OSError) -> str:
     elif error.errno in (errno.EACCES, errno.EPERM):
         problem = f"No permission to use the data directory {folder}"
     elif error.errno == errno.EROFS:
-        problem = f"The data directory {folder} lies on a read-only file system"
+        problem = f"The data directory {folder} is on a read-only file system"
     elif error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             f"The disk that holds the data directory {folder} is full: free some space or "
@@ -201,8 +201,8 @@ def read_token(folder: Path) -> str | None:
         return None
     except OSError as error:
         raise LaunchError(
-            f"The admin token in {path} cannot be read ({error.strerror}): mend its permissions, "
-            "or remove it and start again to get a new one."
+            f"The admin token in {path} cannot be read ({error.strerror}): correct its "
+            "permissions, or remove it and start again to get a new one."
         ) from error
     text = content.decode("ascii", errors="replace").strip()
     if not _TOKEN.fullmatch(text):

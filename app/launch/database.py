@@ -68,8 +68,7 @@ class RunningDatabase:
         if times := self._ends.note():
             raise LaunchError(
                 f"The database ended {times} times within {_RESTART_WINDOW_S / 60:g} minutes: "
-                f"{log} says why. Start again once that is mended; what was answered is "
-                "kept."
+                f"{log} says why. Correct that and start again; confirmed changes are kept."
             )
         say(f"The database ended unexpectedly ({log} says why): it is started again.")
         # children of the old server hold its shared memory for a moment
@@ -86,7 +85,7 @@ class RunningDatabase:
                     return
                 raise
         self._process = self.server.process
-        say("The database serves again.")
+        say("The database is running again.")
 
     def _must_wait(self, place: Path, say: Callable[[str], None]) -> bool:
         """Return whether the disk prevents a start now; ``say`` reports that once."""
@@ -94,7 +93,7 @@ class RunningDatabase:
             prepare_data_directory(place)
         except LaunchError as error:
             if not self._looks_at:
-                say(f"The database ended, and is started once this is mended: {error}")
+                say(f"The database ended, and is restarted when this is corrected: {error}")
             self._looks_at = time.monotonic() + _LOOK_AGAIN_S
             return True
         self._looks_at = 0.0
@@ -191,7 +190,7 @@ def _start(place: Path) -> EmbeddedServer:
         raise LaunchError(str(error)) from error
     except OSError as error:
         raise LaunchError(
-            f"The database in {place} cannot be used ({error.strerror}: {error.filename}): mend "
+            f"The database in {place} cannot be used ({error.strerror}: {error.filename}): correct "
             "its permissions, or set GLITCH_DATA_DIR to another folder."
         ) from error
 

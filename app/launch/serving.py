@@ -84,7 +84,7 @@ class Serving:
         """
         for service in tuple(self._running):
             if service.is_silent and service.exit_code is None:
-                self._console.print("The service does not answer any more: it is ended.")
+                self._console.print("The service has stopped answering: it is being restarted.")
                 service.kill()
             if (code := service.exit_code) is not None:
                 self._running.remove(service)
@@ -138,8 +138,8 @@ def _folder_in_memory(note: Path) -> Path:
         folder.mkdir(mode=0o700)
     except OSError as error:
         raise LaunchError(
-            f"There is no place where several processes could count their requests "
-            f"({error.strerror}): make room on the disks of {note.parent} and of temporary files, "
-            "or set GLITCH_API_PROCESSES=1."
+            f"The request metrics of several processes cannot be stored ({error.strerror}): make "
+            f"room on the disks of {note.parent} and of temporary files, or set "
+            "GLITCH_API_PROCESSES=1."
         ) from error
     return folder

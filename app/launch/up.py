@@ -212,7 +212,7 @@ def _show_filling(url: str, token: str, job_id: str, console: Console) -> None:
 
     what = "Filling the demonstration"
     if not console.is_terminal:
-        console.print(f"{what} with simulated glitches, once; the first page shows how far it is.")
+        console.print(f"{what} with simulated glitches, once; the first page shows the progress.")
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         Client(url, token=token) as service,

@@ -99,7 +99,7 @@ class Admission:
     def _refuse(self) -> None:
         self.refused += 1
         raise BusyError(
-            "More is asked of the service than it can answer at once: try again in a few seconds."
+            "The service has more requests than it can handle: try again in a few seconds."
         )
 
 

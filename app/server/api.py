@@ -24,7 +24,7 @@ class Health(Model):
 
 
 class Readiness(Model):
-    """Whether requests can be served, and what each part says."""
+    """Whether requests can be served, and the state of each part."""
 
     status: str = Field(description="ready, or degraded: uploads are served, jobs wait")
     checks: dict[str, str]
@@ -40,7 +40,7 @@ class StatusInterval(Model):
 
 
 class MonitorStatus(Model):
-    """The form that igwn-monitor's `check_json` reads."""
+    """The format that igwn-monitor's `check_json` reads."""
 
     author: dict[str, str] = Field(description="name and email")
     created_gps: int
@@ -54,7 +54,7 @@ _STATUS_S = 300  # how long a status is valid
 @router.get("/healthz", summary="Whether the process answers")
 @takes_any
 async def healthz() -> Health:
-    """Touches nothing: on the event loop, so that a full thread pool does not hide it."""
+    """Uses no database and no thread pool, so it answers even if those are busy."""
     return Health(status="ok", version=VERSION)
 
 
@@ -63,10 +63,10 @@ async def healthz() -> Health:
 )
 @takes_any
 async def readyz(request: Request, runtime: RuntimeDep) -> Response:
-    """200 once the database answers, its migrations are current, the model is loaded and there is
-    room on the disk.
+    """200 if the database answers, its migrations are current, the model is loaded and the disk
+    has free space.
 
-    Where only background work waits the status is `degraded`, and the answer 200 all the same.
+    If only background work has to wait, the status is `degraded` and the response is still 200.
     """
     found = await runtime.readiness.look()
     if found.is_ready:
@@ -90,8 +90,8 @@ async def readyz(request: Request, runtime: RuntimeDep) -> Response:
 @router.get("/status.json", summary="The state, for igwn-monitor's check_json")
 @takes_any
 async def status(runtime: RuntimeDep) -> MonitorStatus:
-    """As `/readyz` finds it, always with 200: OK 0, degraded 1, not ready 2, and unknown 3 to
-    a client with an answer older than five minutes.
+    """The state found by `/readyz`, always with 200: 0 OK, 1 degraded, 2 not ready; 3 unknown
+    for clients whose response is older than five minutes.
     """
     found = await runtime.readiness.look()
     if not found.is_ready:
@@ -99,10 +99,10 @@ async def status(runtime: RuntimeDep) -> MonitorStatus:
     elif found.background != OK:
         number, words = 1, found.background
     else:
-        number, words = 0, "Uploads are served and workers work."
+        number, words = 0, "Uploads are served, and workers are running."
     now = StatusInterval(start_sec=0, end_sec=_STATUS_S, num_status=number, txt_status=words)
     later = StatusInterval(
-        start_sec=_STATUS_S, num_status=3, txt_status="The status was not asked for since."
+        start_sec=_STATUS_S, num_status=3, txt_status="The status has not been requested since."
     )
     return MonitorStatus(
         author={"name": f"Glitch Discovery {VERSION}", "email": runtime.settings.contact},
@@ -119,7 +119,7 @@ async def status(runtime: RuntimeDep) -> MonitorStatus:
 )
 @takes_any
 def metrics(request: Request, _: OpenOrReader) -> Response:
-    """Prometheus text. Open on a loopback address, else for the role reader."""
+    """Prometheus text format. Open on a loopback address, otherwise for the role reader."""
     known: Metrics = request.app.state.metrics
     own: OwnLoad = request.app.state.own_load
     own.note()

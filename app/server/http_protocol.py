@@ -37,8 +37,9 @@ _TOO_LONG = (
 
 
 _INVALID = (
-    "This is no valid HTTP/1.1 request: send one Host, one Content-Length or Transfer-Encoding: "
-    "chunked, lines that end in CR LF and are not folded, and an address under 64 KiB of ASCII."
+    "This is not a valid HTTP/1.1 request: send one Host, one Content-Length or "
+    "Transfer-Encoding: chunked, lines that end in CR LF and are not folded, and an address under "
+    "64 KiB of ASCII."
 )
 
 

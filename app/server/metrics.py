@@ -73,16 +73,26 @@ class Metrics:
             "Requests with a place, waiting for one, and refused since the start",
             ("kind", "state"),
         )
-        self.decoders = gauge("glitch_decoders_at_work", "Files being decoded by children")
-        self.most_decoders = gauge("glitch_decoders_most", "Children at a time")
-        self.connections = gauge("glitch_database_connections_in_use", "Of the pools")
-        self.most_connections = gauge("glitch_database_connections_most", "Size of the pools")
-        self.encoder_passes = counter("glitch_encoder_passes", "Batches that the encoder took")
+        self.decoders = gauge("glitch_decoders_at_work", "Files being decoded")
+        self.most_decoders = gauge(
+            "glitch_decoders_most", "Files decoded at the same time, at most"
+        )
+        self.connections = gauge(
+            "glitch_database_connections_in_use", "Database connections in use"
+        )
+        self.most_connections = gauge(
+            "glitch_database_connections_most", "Database connections at most"
+        )
+        self.encoder_passes = counter("glitch_encoder_passes", "Batches processed by the encoder")
         self.encoder_glitches = counter("glitch_encoder_glitches", "Glitches in these batches")
         self.processes = gauge("glitch_api_processes", "Processes that answer requests")
-        self.resident = gauge("glitch_api_resident_bytes", "Memory of all of them")
-        self.largest = gauge("glitch_api_largest_resident_bytes", "Memory of one of them", of="max")
-        self.cpu_seconds = counter("glitch_api_cpu_seconds", "Processor time of all of them")
+        self.resident = gauge("glitch_api_resident_bytes", "Memory of all these processes")
+        self.largest = gauge(
+            "glitch_api_largest_resident_bytes",
+            "Memory of the largest of these processes",
+            of="max",
+        )
+        self.cpu_seconds = counter("glitch_api_cpu_seconds", "Processor time of all processes")
         self.registry = own
         if _FOLDER_VARIABLE in os.environ:
             self.registry = CollectorRegistry()
@@ -112,7 +122,7 @@ def _take_room(folder: Path) -> None:
         except OSError as error:
             aside.unlink(missing_ok=True)
             raise NotReadyError(
-                f"The counts of requests find no place in {folder} ({error.strerror}): make room "
+                f"The request metrics cannot be written to {folder} ({error.strerror}): make room "
                 "there and start again."
             ) from error
 
@@ -228,7 +238,7 @@ class LoadCollector(Collector):
         """Yield the current metrics, without the database's if it does not respond in time."""
         if (free := disk_free_bytes(self._runtime.settings.data_dir)) is not None:
             name = "glitch_data_disk_free_bytes"
-            yield _gauge(name, "Left on the disk of the data directory", free)
+            yield _gauge(name, "Free space on the disk of the data directory", free)
         if self._look is None or self._look.done():
             self._look = self._executor.submit(lambda: list(self._jobs()))
         with contextlib.suppress(TimeoutError):  # otherwise the scrape would hang, too
@@ -259,7 +269,11 @@ class LoadCollector(Collector):
             jobs.add_metric((state,), number)
         yield jobs
         oldest_s = load["queued"][1]
-        yield _gauge("glitch_oldest_waiting_job_seconds", "0 where none waits", oldest_s)
+        yield _gauge(
+            "glitch_oldest_waiting_job_seconds",
+            "Age of the oldest waiting job, 0 if none waits",
+            oldest_s,
+        )
 
     def _workers(self) -> Iterator[Metric]:
         redis = self._runtime.redis
@@ -269,10 +283,12 @@ class LoadCollector(Collector):
             messages, sizes = waiting_messages(redis), live_workers(redis)
         except RedisError:
             return
-        yield _gauge("glitch_messages_waiting", "About jobs, in Redis", messages)
+        yield _gauge("glitch_messages_waiting", "Messages about jobs that wait in Redis", messages)
         yield _gauge("glitch_workers", "Worker processes alive within five minutes", len(sizes))
-        yield _gauge("glitch_workers_resident_bytes", "Memory of all of them", sum(sizes))
-        yield _gauge("glitch_workers_largest_resident_bytes", "Of one", max(sizes, default=0))
+        yield _gauge("glitch_workers_resident_bytes", "Memory of all workers", sum(sizes))
+        yield _gauge(
+            "glitch_workers_largest_resident_bytes", "Memory of one", max(sizes, default=0)
+        )
 
 
 def _gauge(name: str, words: str, value: float, **labels: str) -> Metric:

@@ -199,7 +199,8 @@ class BodyBounds:
             if is_form and is_last and received and not end.rstrip().endswith(b"--"):
                 raise HTTPException(
                     400,
-                    "The form does not end in its boundary: it was cut on the way. Send it again.",
+                    "The form does not end with its boundary, so it was truncated on the way: "
+                    "send it again.",
                 )
             return message
 

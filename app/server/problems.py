@@ -105,7 +105,7 @@ def _reason(item: Mapping[str, Any]) -> str:
     if "Expected UploadFile" in item["msg"]:
         return f"It is a file: send it as curl -F {item['loc'][1]}=@PATH does"
     if item["type"] == "json_invalid":
-        return "It is no JSON from there on"
+        return "It is not valid JSON from there on"
     return str(item["msg"])
 
 
@@ -150,8 +150,8 @@ def unexpected(request_id: str | None) -> JSONResponse:
     """Return the response to an unexpected error."""
     return problem_response(
         500,
-        "Something failed here that should not have; nothing was stored. Try again, and if it "
-        f"lasts, give the operator the request id {request_id}.",
+        "An unexpected error occurred; nothing was stored. Try again, and if it lasts, give the "
+        f"operator the request id {request_id}.",
         name="internal",
         title="An unexpected error",
         request_id=request_id,

@@ -81,7 +81,7 @@ class ReadinessProbe:
             at = next((name for name in _UPLOADS_NEED if name not in found), "background work")
             late = (
                 f"The check of the {at} did not end within {_PATIENCE_S:g} s: it hangs, or this "
-                "machine has too much to do."
+                "machine is overloaded."
             )
             return Readiness(found if at not in _UPLOADS_NEED else {**found, at: late}, late)
 
@@ -91,7 +91,7 @@ class ReadinessProbe:
         checks["database"] = self._database_state()
         checks["disk"] = self._disk_state()
         checks["model"] = (
-            self._model_state() if checks["database"] == OK else "The database comes first."
+            self._model_state() if checks["database"] == OK else "The database must work first."
         )
         return Readiness(checks, self._background_state())
 
@@ -106,9 +106,11 @@ class ReadinessProbe:
             with self._engine.connect() as connection:
                 is_read_only = connection.scalar(text("SHOW transaction_read_only")) == "on"
         except SQLAlchemyError:
-            return "The database does not answer: see that it runs and that DATABASE_URL is right."
+            return (
+                "The database does not answer: check that it runs and that DATABASE_URL is right."
+            )
         if is_read_only:
-            return "The database takes no changes: it is a standby, or was set to be read-only."
+            return "The database is read-only: it is a standby, or was configured so."
         head = head_revision()
         if current != head:
             return (
@@ -140,7 +142,7 @@ class ReadinessProbe:
             is_alive = is_worker_alive(self._redis)
         except RedisError as error:
             return (
-                f"Redis does not answer, or takes no messages ({error}): jobs wait until it does."
+                f"Redis does not answer, or accepts no messages ({error}): jobs wait until it does."
             )
         return OK if is_alive else "No worker has reported for a minute: jobs wait until one runs."
 
@@ -148,8 +150,8 @@ class ReadinessProbe:
 def _state_of(folder: Path, what: str) -> str:
     if folder.is_dir() and not os.access(folder, os.W_OK):
         return (
-            f"Nothing can be written to the disk of {what} (it is read-only, or of "
-            "another user): mend that; uploads may be refused with 507 until then."
+            f"Nothing can be written to the disk of {what} (it is read-only, or belongs to another "
+            "user): correct that; uploads may be refused with 507 until then."
         )
     free = disk_free_bytes(folder)
     if free is None or free >= LEAST_DISK_BYTES:

@@ -160,7 +160,7 @@ def principal_of(request: Request, session: Session) -> Principal:
     """
     secret = token_of(request)
     if not secret.isascii() or not secret.isprintable():
-        raise UnauthenticatedError(f"That is no token of ours: {_HOW_TO_GET_ONE}")
+        raise UnauthenticatedError(f"This is not a token of this service: {_HOW_TO_GET_ONE}")
     scitokens = runtime_of(request).scitokens
     if scitokens is not None and secret.count(".") == 2:  # a JWT; our own tokens contain no dot
         principal = scitokens.principal(secret)

@@ -350,7 +350,7 @@ def test_a_form_that_was_cut_on_its_way_is_refused(client: httpx.Client, kind: s
     whole = request.read()
     for cut in (4, 20, 120):
         answer = client.post("/embed", content=whole[:-cut], headers=headers)
-        assert "it was cut on the way" in assert_problem(answer, 400)
+        assert "it was truncated on the way" in assert_problem(answer, 400)
     assert client.post("/embed", content=whole, headers=headers).status_code == 200
 
 
@@ -362,7 +362,7 @@ def test_a_form_that_was_cut_on_its_way_is_refused(client: httpx.Client, kind: s
             b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nhello\r\n--x--\r\n',
             "send it as curl -F file=@PATH does",
         ),
-        ("application/json", b'{"fdr": 0.', "It is no JSON from there on"),
+        ("application/json", b'{"fdr": 0.', "It is not valid JSON from there on"),
     ],
 )
 def test_what_was_sent_wrongly_is_told_in_the_senders_words(

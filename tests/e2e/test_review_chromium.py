@@ -126,7 +126,7 @@ def test_from_an_upload_to_a_class_and_back(
     browser.find("button[value=promote]").click()
     browser.wait_for_text("h1", f"{NAME}: cluster of 4 glitches")
     browser.find("button[value=accept-all]").click()
-    browser.wait_for_text(".note.good", "The suggestions are labels now")
+    browser.wait_for_text(".note.good", "The suggestions were accepted as labels")
 
     browser.open("/ui/classes")
     assert NAME in browser.find("main").text
@@ -172,7 +172,7 @@ def test_the_story_with_the_keyboard_alone(
     browser.press(NAME, Keys.ENTER)
     browser.wait_for_text("h1", f"{NAME}: cluster of 3 glitches")
     browser.press("A")
-    browser.wait_for_text(".note.good", "The suggestions are labels now")
+    browser.wait_for_text(".note.good", "The suggestions were accepted as labels")
     tab_to(browser, 'dl.facts a[href*="format=csv"]')
     browser.press(Keys.ENTER)
     waiting(browser.driver).until(lambda _: list(tmp_path.glob("*.csv")))
@@ -233,7 +233,7 @@ def test_of_two_reviewers_at_once_the_second_is_told(
         browser.find("#new_class").send_keys("Mine_Instead")
         browser.find("textarea").send_keys("It has a tail.")
         browser.find("button[value=promote]").click()
-        browser.wait_for_text("[role=alert]", "Somebody was quicker")
+        browser.wait_for_text("[role=alert]", "somebody else acted")
         assert "admin: merged it into Tomte" in browser.find("[role=alert]").text
         assert browser.find("#class_name").get_attribute("value") == "Mine_Instead"
         assert browser.find("textarea").get_attribute("value") == "It has a tail."

@@ -160,7 +160,7 @@ def test_commands_work_beside_the_running_service(service: Service) -> None:
     headers = {"Authorization": f"Bearer {secret}"}
     url = service.url
     assert httpx.get(f"{url}/glitches", headers=headers).status_code == 200
-    assert "known already" in run("demo", "--url", url)
+    assert "already known" in run("demo", "--url", url)
     assert "active" in run("publish")
     assert service.process.poll() is None
 

@@ -135,7 +135,7 @@ def test_processes_that_are_killed_or_frozen_are_replaced_while_others_answer(
     for _ in range(20):
         ask()
     frozen.wait(120)
-    assert any("does not answer any more" in line for line in mended.errors)
+    assert any("has stopped answering" in line for line in mended.errors)
     eventually(both_answer, mended)
     eventually(lambda: metric(mended, LOGINS) == 40, mended)  # what the dead had counted is kept
 
@@ -157,7 +157,7 @@ def test_a_database_that_is_killed_comes_back_until_it_is_too_often(mended: Serv
         os.kill(postmaster(), signal.SIGKILL)
         # PostgreSQL answers a little before the supervisor has seen it: killed then, it is a start
         # that failed, not an end more.
-        eventually(lambda often=often: often == said("The database serves again"), mended)
+        eventually(lambda often=often: often == said("The database is running again"), mended)
         eventually(lambda: answers(mended), mended)
         with mended.client() as client:
             assert client.get("/classes").status_code == 200

@@ -433,7 +433,7 @@ def test_a_flagged_cluster_is_named_with_the_keyboard_and_undone(
     browser.wait_for_text(".card .name", "Odd_Whistle")
     assert len(browser.driver.find_elements(By.CSS_SELECTOR, ".card .suggested")) == 4
     browser.press("A")
-    browser.wait_for_text(".note.good", "The suggestions are labels now")
+    browser.wait_for_text(".note.good", "The suggestions were accepted as labels")
     browser.open("/ui/classes")
     assert "Odd_Whistle" in browser.find("main").text
     browser.open(f"/ui/glitches/{glitches[0].id}")

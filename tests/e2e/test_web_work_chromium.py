@@ -119,7 +119,7 @@ def test_a_doubted_label_is_mended_with_the_keyboard(
     assert browser.find("h1").text == "1 label in doubt"
     assert "5 of 5 neighbours are Blip" in browser.find(".doubt").text
     added, undone = "The label was added.", "Undone"
-    for key, told in (("k", "The label stays"), ("u", undone), ("l", added), ("u", undone)):
+    for key, told in (("k", "The label is kept"), ("u", undone), ("l", added), ("u", undone)):
         browser.press(key)
         browser.wait_for_text(".note.good", told)
     cover = browser.find(".doubt a.cover")

@@ -175,19 +175,19 @@ def test_whatever_is_wrong_is_said_before_anything_is_written(
     outside = manifest["files"] | {"files/checkpoints/../../x": {"n_bytes": 1, "sha256": "0"}}
     elsewhere = manifest["files"] | {"files/admin-token": {"n_bytes": 1, "sha256": "0"}}
     damages: list[tuple[Any, str]] = [
-        (lambda: _cut(backup / DUMP), "not as it was written"),
-        (lambda: _flip(backup / DUMP), "not as it was written"),
-        (lambda: _flip(weights), "not as it was written"),
+        (lambda: _cut(backup / DUMP), "has changed since"),
+        (lambda: _flip(backup / DUMP), "has changed since"),
+        (lambda: _flip(weights), "has changed since"),
         (weights.unlink, "lacks"),
         (lambda: (backup / MANIFEST).write_bytes(good[backup / MANIFEST][:-9]), "damaged"),
         (lambda: (backup / MANIFEST).write_text("[]"), "damaged"),
         (lambda: (backup / MANIFEST).write_bytes(b"\xff"), "damaged"),
-        ((backup / MANIFEST).unlink, "is no backup"),
+        ((backup / MANIFEST).unlink, "is not a backup"),
         (lambda: _change(backup, format=2), "format 2"),
         (lambda: _change(backup, revision="9999"), "9999, which this version does not know"),
         (lambda: _change(backup, files={}), f"names no {DUMP}"),
-        (lambda: _change(backup, files=outside), "no known place"),
-        (lambda: _change(backup, files=elsewhere), "no known place"),
+        (lambda: _change(backup, files=outside), "outside its folders"),
+        (lambda: _change(backup, files=elsewhere), "outside its folders"),
     ]
     for damage, said in damages:
         damage()

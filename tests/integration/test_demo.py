@@ -234,7 +234,7 @@ def test_a_load_that_was_stopped_by_the_removal_stores_nothing_more(service: Ser
         page = admin.get("/ui/clusters")
         assert "Filling the demonstration" in page.text
         after = admin.submit(page, "/demonstration/remove")
-        assert "The demonstration is gone" in after.text
+        assert "The demonstration was removed" in after.text
     work_until_done(service)
     with session_of(service) as session:
         assert session.scalar(select(func.count()).select_from(Glitch)) == 0

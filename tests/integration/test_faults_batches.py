@@ -176,7 +176,7 @@ def test_a_full_disk_during_the_upload_and_during_the_job(
     with service.client() as client:
         answer = client.post("/batches", files={"file": ("full.tar", content)})
         assert answer.status_code == 507
-        assert "no space left" in answer.json()["detail"]
+        assert "no disk space left" in answer.json()["detail"]
         assert not kept(service)  # what had come of it is gone
         filler.unlink()
         fill(filler, leave=len(content) + len(strain) // 2)  # for the upload, not for unpacking

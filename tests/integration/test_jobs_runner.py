@@ -246,7 +246,7 @@ def test_what_is_unforeseen_is_tried_again_and_then_fails(
     [
         ("SET LOCAL statement_timeout = 1;; SELECT pg_sleep(9)", "raise that time"),
         ("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(9)", "raise that time"),
-        ("DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$", "in the same moment: try again"),
+        ("DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$", "at the same time: try again"),
         ("DO $$ BEGIN RAISE SQLSTATE '53200'; END $$", "lacks memory"),
         ("DO $$ BEGIN RAISE SQLSTATE 'XX001'; END $$", "restore a backup"),
         ("SET LOCAL ROLE pg_monitor;; SELECT 1 FROM glitch", "grant it all rights"),

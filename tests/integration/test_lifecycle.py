@@ -333,12 +333,12 @@ def test_undo_goes_from_the_last_act_to_the_first(
     second = change(session, "Thunder", SetState("dormant"), ANN)
     with pytest.raises(ConflictError, match=r"marked it dormant \(Ann, event"):
         change(session, "Thunder", Undo(first.log.last_id))
-    with pytest.raises(ConflictError, match="nothing to do again"):
+    with pytest.raises(ConflictError, match="nothing to redo"):
         change(session, "Thunder", Redo(first.log.last_id))
     with pytest.raises(NotFoundError, match="no event"):
         change(session, "Thunder", Undo(10**9))
     change(session, "Thunder", Undo(second.log.last_id))
-    with pytest.raises(ConflictError, match="undone already, by Eve"):
+    with pytest.raises(ConflictError, match="already undone, by Eve"):
         change(session, "Thunder", Undo(second.log.last_id))
     change(session, "Thunder", Undo(first.log.last_id))
     with pytest.raises(ConflictError, match="redo it first"):

@@ -241,7 +241,7 @@ def test_the_state_is_in_the_form_of_igwn_monitor(
         gps = datetime.now(UTC).timestamp() - 315964800 + 18
         assert abs(state["created_gps"] - gps) < 60
     assert seen == [
-        (0, "Uploads are served and workers work."),
+        (0, "Uploads are served, and workers are running."),
         (1, "No worker has reported."),
         (2, "The database does not answer."),
     ]

@@ -86,14 +86,14 @@ def test_a_database_that_takes_no_changes_is_told_as_one(
         try:
             with caplog.at_level(logging.INFO):
                 answer = client.post("/exports", json={"format": "hdf5"})
-                assert "takes no changes" in assert_problem(answer, 503)
+                assert "database is read-only" in assert_problem(answer, 503)
                 assert answer.headers["Retry-After"] == "60"
                 page = reviewer.submit(home, "/ui/logout")
                 process = Process(service.settings, url, "redis://127.0.0.1:9")
                 process.work(job)
                 process.close()
             assert client.get("/glitches").status_code == 200
-            assert "takes no changes" in checks(service.url)["database"]
+            assert "database is read-only" in checks(service.url)["database"]
         finally:
             connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
             connection.execute(text(settled), {"name": name})
@@ -126,7 +126,7 @@ def test_a_disk_that_became_read_only_is_told_as_one(service: Service, tmp_path:
             answer = httpx.post(
                 f"{address}/batches", headers=headers, files={"file": ("a.tar", bytes(10_000))}
             )
-            assert "takes no files" in assert_problem(answer, 507)
+            assert "disk is read-only" in assert_problem(answer, 507)
 
 
 def test_a_redis_that_takes_no_messages_is_named(service: Service, tmp_path: Path) -> None:
@@ -139,4 +139,4 @@ def test_a_redis_that_takes_no_messages_is_named(service: Service, tmp_path: Pat
                 background = checks(address)["background"]
         finally:
             redis.terminate()
-    assert "takes no messages (command not allowed when used memory > 'maxmemory'" in background
+    assert "accepts no messages (command not allowed when used memory > 'maxmemory'" in background

@@ -389,7 +389,7 @@ def test_what_cannot_be_asked_for_is_refused_in_a_sentence(
         ("training-set", "--ifo", "X9"): "There is no detector",
         ("training-set", "--run", "O9"): "There is no observing run",
         ("training-set", "--file", "/nowhere.tar"): "cannot be read",
-        ("training-set", "--from", "https://ada:secret@x/y"): "--from must hold no user and",
+        ("training-set", "--from", "https://ada:secret@x/y"): "--from must not contain user or",
         ("training-set", "--picture-host", "ftp://x"): "--picture-host must start with http",
     }
     for arguments, reason in refused.items():

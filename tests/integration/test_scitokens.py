@@ -128,19 +128,19 @@ BAD_CLAIMS: list[tuple[dict[str, Any], str]] = [
     ({"iat": time.time() + 3600}, "not valid yet"),
     ({"aud": "https://else.where"}, "not meant for this service"),
     ({"aud": None}, "aud"),
-    ({"aud": [{}]}, "claim of the wrong kind"),
+    ({"aud": [{}]}, "claim of the wrong type"),
     ({"exp": None}, "exp"),
     ({"sub": None}, "sub"),
     ({"sub": ""}, "subject"),
     ({"sub": "a\nb"}, "subject"),
     ({"sub": "x" * 101}, "subject"),
     ({"sub": 7}, "get a new one"),
-    ({"iss": "https://evil.example"}, "are not taken here"),
-    ({"iss": ["x"]}, "are not taken here"),
-    ({"iss": None}, "are not taken here"),
+    ({"iss": "https://evil.example"}, "are not accepted here"),
+    ({"iss": ["x"]}, "are not accepted here"),
+    ({"iss": None}, "are not accepted here"),
     ({"scope": None}, "scope"),
     ({"scope": ["glitch-discovery.read"]}, "space separated"),
-    ({"scope": None, "scp": [1]}, "wrong kind"),
+    ({"scope": None, "scp": [1]}, "wrong type"),
     ({"scope": "glitch-discovery.read:x"}, "relative path"),
     ({"scope": "glitch-discovery.read:/a/../.."}, "path traversal"),
     ({"ver": "scitoken:9"}, "scitoken:9"),
@@ -237,7 +237,7 @@ def test_an_issuer_that_is_away_is_not_asked_by_each_token(
 ) -> None:
     issuer.is_down = True
     for _ in range(5):
-        with pytest.raises(IssuerUnreachableError, match="cannot be had"):
+        with pytest.raises(IssuerUnreachableError, match="cannot be fetched"):
             checker.principal(issuer.token())
     assert issuer.asked == [WELL_KNOWN]
 

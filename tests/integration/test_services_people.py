@@ -266,7 +266,7 @@ def test_revoked_tokens_are_useless_and_free_their_name(session: Session) -> Non
     assert revoke_token(session, made.record.id, principal=ADMIN).revoked_at is not None
     with pytest.raises(UnauthenticatedError):
         verify_token(session, made.secret)
-    with pytest.raises(ConflictError, match="revoked before"):
+    with pytest.raises(ConflictError, match="already revoked"):
         revoke_token(session, made.record.id)
     with pytest.raises(NotFoundError, match="no token"):
         revoke_token(session, uuid4())

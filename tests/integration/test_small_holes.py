@@ -92,7 +92,7 @@ def test_no_error_waits_for_a_thread_to_be_answered(service: Service) -> None:
 def test_truth_is_no_number(service: Service) -> None:
     with service.client("submitter") as client:
         answer = client.post("/exports", json={"snr_max": True})
-        assert "true and false" in assert_problem(answer, 422)
+        assert "not true or false" in assert_problem(answer, 422)
         assert client.post("/exports", json={"is_labelled": True}).status_code == 202
 
 

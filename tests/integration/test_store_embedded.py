@@ -157,7 +157,7 @@ def test_one_that_a_full_disk_ended_is_started_once_there_is_room(
             assert "is full: free some space" in said[0]
             ballast.unlink()
             database.check(said.append)
-            assert said[-1] == "The database serves again."
+            assert said[-1] == "The database is running again."
             assert ask(server.url(), "SELECT answer FROM kept") == 42
         finally:
             server.stop()

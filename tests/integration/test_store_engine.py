@@ -53,7 +53,7 @@ def test_a_server_that_vanished_is_given_up(database_url: str) -> None:
 @pytest.mark.parametrize(
     ("act", "sentence"),
     [
-        ("RAISE SQLSTATE '53100'", "has no space left"),
+        ("RAISE SQLSTATE '53100'", "has no disk space left"),
         ("RAISE SQLSTATE '57014'", "statement_timeout"),
         ("PERFORM pg_terminate_backend(pg_backend_pid())", "did not answer"),
     ],

@@ -74,7 +74,7 @@ def test_filters(reviewer: Walker, query: str, total: int) -> None:
     ("query", "sentence"),
     [
         ("snr_min=loud", "not a number"),
-        ("start=yesterday", "is no time"),
+        ("start=yesterday", "is not a time"),
         ("ifo=Q7", "not a known detector"),
         ("origin=moon", "not an origin"),
         ("label=Nonsense", "no class"),
@@ -130,7 +130,7 @@ def test_an_observing_run_bounds_the_time(reviewer: Walker) -> None:
     assert "No glitch passes" in reviewer.get("/ui/glitches?run=O3a").text  # a break is no run
     assert "No glitch passes" in reviewer.get("/ui/glitches?run=O2").text
     assert "1 glitch" in reviewer.get(f"/ui/glitches?run={between}&end=1200000999").text
-    assert "is no observing run" in reviewer.get("/ui/glitches?run=O9").alerts[0]
+    assert "is not an observing run" in reviewer.get("/ui/glitches?run=O9").alerts[0]
     assert "outside of O3b" in reviewer.get("/ui/glitches?run=O3b&end=1200000000").alerts[0]
 
 

@@ -152,14 +152,14 @@ def test_clusters_that_wait_in_another_run_are_named(
         ("observing_run=between O2 and O3a", 200, "2 clusters to review"),
         ("observing_run=O3a", 200, "No cluster of this clustering passes"),
         ("observing_run=O3b", 200, "No cluster of this clustering passes"),
-        ("observing_run=O9", 400, "no observing run"),
+        ("observing_run=O9", 400, "is not an observing run"),
         ("observing_run=O3a&start=2024-05-24", 400, "outside of O3a"),
         ("start=1200050000&end=1200000000", 400, "ends before it begins"),
         ("state=dismissed", 200, "0 clusters: dismissed"),
         ("state=all", 200, "2 clusters"),
         ("state=odd", 400, "no such state"),
         ("min_size=x", 400, "whole number"),
-        ("start=yesterday", 400, "no time"),
+        ("start=yesterday", 400, "is not a time"),
         ("run=7", 400, "no such clustering"),
         ("page=0", 400, "no such page"),
         ("page=500", 200, "The list ends with page 1"),
@@ -198,7 +198,7 @@ def test_a_cluster_is_named_shown_accepted_and_undone(
         back = {"action": "undo", "event_id": renamed, "last_event_id": renamed}
         client.post("/classes/Whistle_Odd/changes", json=back).raise_for_status()
     accepted = decide(reviewer, named, "accept-all")
-    assert "The suggestions are labels now" in accepted.text
+    assert "The suggestions were accepted as labels" in accepted.text
     assert "Odd_Whistle" in reviewer.get(f"/ui/glitches/{glitches[0].id}").text
     undone = reviewer.submit(accepted, "/review", **undo_of(accepted))
     undone = reviewer.submit(undone, "/review", **undo_of(undone))
@@ -218,7 +218,7 @@ def test_the_second_reviewer_is_told_in_place(reviewer: Walker, clusters: list[U
     decide(reviewer, page, "dismiss")
     late = decide(reviewer, page, "promote", new_class="Late_Whistle", text="Mine.")
     assert late.status == 409
-    assert "Somebody was quicker" in late.alerts[0]
+    assert "somebody else acted" in late.alerts[0]
     assert "dismissed it" in late.alerts[0]
     assert "Mine." in late.text  # what was typed is kept
     assert "Late_Whistle" not in reviewer.get("/ui/classes").text

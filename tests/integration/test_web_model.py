@@ -63,7 +63,7 @@ def test_the_four_panels_show_what_is_asked_for(
     lone = reviewer.get(f"/ui/glitches/{glitches[0].id}?show=residual&ifo=H1")
     assert lone.status == 200
     assert "No 4 s view" in lone.text
-    assert "absent from what was uploaded" in lone.text
+    assert "not in the upload" in lone.text
     missing = reviewer.get(f"/ui/glitches/{glitches[0].id}/residual/4.png")
     assert missing.status == 404
     assert "it has views of 0.5 s" in missing.alerts[0]
@@ -92,7 +92,7 @@ def test_the_latents_of_a_glitch_have_strips(
         ("label=Scattered_Light", 200, "No glitch passes these filters"),
         ("snr_min=loud", 400, "is not a number"),
         ("label=Nonsense", 400, "no class"),
-        ("start=yesterday", 400, "no time"),
+        ("start=yesterday", 400, "is not a time"),
         ("confidence_min=0.5", 200, "No glitch passes these filters"),
     ],
 )

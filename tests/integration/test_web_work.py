@@ -162,13 +162,13 @@ def test_an_archive_and_a_csv_are_a_batch_and_its_manifest(
         ((), {}, "Choose a file first"),
         (("a.png", "a.png"), {}, "Two files are called a.png"),
         (tuple(f"{index}.png" for index in range(13)), {}, "pack more than 12"),
-        (("a.zip",), {"merge_window_s": "often"}, "is no number"),
+        (("a.zip",), {"merge_window_s": "often"}, "is not a number"),
         (("a.zip",), {"merge_window_s": "99"}, "between 0 and 10"),
         (("a.zip",), {"ifo": "Q7"}, "detector"),
         (("a.zip",), {"origin": "moon"}, "no such origin"),
         (("empty.zip",), {}, "is empty"),
         (("a.zip",), {"channel": "x" * 300}, "at most 200"),
-        (("a.zip",), {"energy_max": "bright"}, "is no number"),
+        (("a.zip",), {"energy_max": "bright"}, "is not a number"),
         (("a.zip",), {"energy_max": "0"}, "top of the colour scale"),
         (("a.zip",), {"frequency_range": "low"}, "is not a range"),
     ],
@@ -243,7 +243,7 @@ def test_what_is_too_much_for_an_answer_is_asked_for_on_the_page(
     page = submitter.get("/ui/glitches?ifo=H1")
     assert "/ui/exports?format=csv&ifo=H1" in page.links  # it streams at any length
     job = submitter.submit(page, "/ui/exports?format=hdf5&ifo=H1")
-    assert "The export was asked for" in job.text
+    assert "The export was requested" in job.text
     assert "Export" in job.text
     work(service, job_of(job))
     assert f"/ui/exports/{job_of(job)}" in submitter.get(f"/ui/jobs/{job_of(job)}").links

@@ -266,7 +266,7 @@ def test_options_count_before_the_environment(
     service = FakeService(monkeypatch, httpx.Response(200, json={"glitches": 832}))
     place, command = ["--data-dir", str(elsewhere), "--port", "8123"], ["demo", "--remove"]
     outcome = RUNNER.invoke(cli.app, [*command, *place] if is_after else [*place, *command])
-    assert "832 simulated glitches are gone, with their labels, clusters" in outcome.output
+    assert "832 simulated glitches were removed, with their labels, clusters" in outcome.output
     assert service.requests[0]["url"] == "http://127.0.0.1:8123/demonstration"
     assert RUNNER.invoke(cli.app, ["--version"]).output.startswith("glitch-discovery 0.")
 
@@ -288,7 +288,7 @@ def test_every_command_of_the_service_takes_its_place() -> None:
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        ("mysql://host/glitch", "only PostgreSQL serves"),
+        ("mysql://host/glitch", "only PostgreSQL is supported"),
         ("postgresql://nobody@127.0.0.1:9/glitch", "The database cannot be reached or used"),
     ],
 )

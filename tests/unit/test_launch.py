@@ -91,7 +91,9 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a\nb", "a\udce4b"])
 def test_a_path_that_no_client_takes_is_told(tmp_path: Path, name: str) -> None:
-    with pytest.raises(LaunchError, match=r"'.*a\\.*b' has a line break, or letters .* or set G"):
+    with pytest.raises(
+        LaunchError, match=r"'.*a\\.*b' contains a line break, or characters .* or set G"
+    ):
         prepare_data_directory(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -192,7 +194,7 @@ def test_a_taken_port_is_told_before_anything_starts() -> None:
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "no.such.host.invalid"])
 def test_a_foreign_address_is_refused(host: str) -> None:
-    with pytest.raises(LaunchError, match=f"GLITCH_HOST={host} is no address of this machine"):
+    with pytest.raises(LaunchError, match=f"GLITCH_HOST={host} is not an address of this machine"):
         take_address(host, 0)
 
 

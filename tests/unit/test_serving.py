@@ -160,6 +160,6 @@ def test_a_disk_that_is_filled_kills_nobody_who_counts(tmp_path: Path) -> None:
         done = run(FILL, str(folder))
         assert done.returncode == 0, done.stderr
         again = run(FILL, str(folder))
-        assert "The counts of requests find no place" in again.stderr
+        assert "The request metrics cannot be written" in again.stderr
         # Neither the scrape nor the next start stumbles over what is left.
         assert all(file.stat().st_size for file in folder.glob("*.db"))

@@ -86,7 +86,7 @@ def test_search_is_public_on_loopback_only(host: str, is_loopback: bool) -> None
     ("name", "value", "said"),
     [
         ("GLITCH_LINKS", '{"H1": {"Log": "log"}}', "GLITCH_LINKS: Log of H1: 'log' does not begin"),
-        ("GLITCH_GWOSC_URL", "https://ada:secret@x", "GLITCH_GWOSC_URL must hold no user"),
+        ("GLITCH_GWOSC_URL", "https://ada:secret@x", "GLITCH_GWOSC_URL must not contain user"),
         ("GLITCH_STORAGE_URL", "ftp://x", "GLITCH_STORAGE_URL must be s3://"),
         ("GLITCH_DIGEST_MAIL", "a@example.org", "GLITCH_DIGEST_MAIL needs GLITCH_SMTP_URL"),
         ("GLITCH_PORT", "http", "GLITCH_PORT: Input should be a valid integer"),

@@ -18,4 +18,4 @@ def test_a_database_that_is_away_is_one_line_of_the_log(caplog: pytest.LogCaptur
         process.work(uuid4())
     process.close()
     assert [(one.levelname, one.exc_info) for one in caplog.records] == [("WARNING", None)] * 2
-    assert all("the database is away" in one.message for one in caplog.records)
+    assert all("the database is unavailable" in one.message for one in caplog.records)
