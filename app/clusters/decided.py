@@ -10,7 +10,7 @@
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,9 +21,10 @@ from sqlalchemy import ColumnElement, Uuid, cast, exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
+from app.clusters.identities import current_by_identity, is_of_kind
 from app.clusters.occurrences import reach_of
 from app.clusters.records import ClusteringParameters
-from app.clusters.review.context import named_for, read_log
+from app.clusters.review.context import named_for, read_logs
 from app.clusters.review.log import ReviewEvent
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, LabelSuggestion
 from app.core.database import is_any_of
@@ -134,8 +135,8 @@ def _hold_splits(
     groups = _divided(session, parameters)
     if not groups:
         return [Part(one, None) for one in found]
-    latest = latest_by_identity(session, list(groups))
-    ours = latest_by_identity(session, list(groups), is_of_kind(parameters))
+    latest = current_by_identity(session, groups)
+    ours = current_by_identity(session, groups, *is_of_kind(parameters))
     place = {key: at for at, key in enumerate(ids)}
     identities = list(latest)
     number = {identity: at for at, identity in enumerate(identities)}
@@ -231,8 +232,8 @@ def waiting_members(session: Session, parameters: ClusteringParameters) -> list[
     members whose labels were revoked. Glitches that wait in a run of another detector or scope
     are left out.
     """
-    parts = latest_by_identity(
-        session, list(_divided(session, parameters)), is_of_kind(parameters)
+    parts = current_by_identity(
+        session, _divided(session, parameters), *is_of_kind(parameters)
     ).values()
     waiting = [row.id for row in parts if row.state == "flagged"]
     waiting += [row.id for row in _waiting_selections(session, parameters)]
@@ -301,21 +302,30 @@ def standing_decisions(session: Session, parameters: ClusteringParameters) -> li
         .where(Cluster.state.in_(DECIDING), ClusteringRun.is_simulated.is_(parameters.is_simulated))
         .distinct()
     ).all()
-    latest = latest_by_identity(session, identities).values()
-    standing = filter(None, (decision_about(session, cluster) for cluster in latest))
-    return sorted(standing, key=lambda one: one.event.id, reverse=True)
+    current = current_by_identity(session, identities)
+    return sorted(
+        decisions_about(session, current.values()), key=lambda one: one.event.id, reverse=True
+    )
+
+
+def decisions_about(session: Session, clusters: Collection[Cluster]) -> list[Decision]:
+    """Return the decisions in force about clusters (in their latest runs)."""
+    logs = read_logs(session, [cluster.identity for cluster in clusters])
+    labels = named_for(session, logs.values())
+    found: list[Decision] = []
+    for cluster, log, label in zip(clusters, logs.values(), labels, strict=True):
+        kind = DECIDING.get(cluster.state)
+        events = [log.event(root) for root in log.done if log.event(root).kind == kind]
+        if events:
+            is_of_look = bool(events[-1].payload.get("asked", {}).get("is_of_look", False))
+            covers = log.last_doing_of(events[-1]).cluster_id
+            found.append(Decision(events[-1], cluster, covers, label, is_of_look))
+    return found
 
 
 def decision_about(session: Session, cluster: Cluster) -> Decision | None:
     """Return the decision in force about a cluster (in its latest run), if any."""
-    log, kind = read_log(session, cluster.identity), DECIDING.get(cluster.state)
-    events = [log.event(root) for root in log.done if log.event(root).kind == kind]
-    if not events:
-        return None
-    [label] = named_for(session, [log])
-    is_of_look = bool(events[-1].payload.get("asked", {}).get("is_of_look", False))
-    covers = log.last_doing_of(events[-1]).cluster_id
-    return Decision(events[-1], cluster, covers, label, is_of_look)
+    return next(iter(decisions_about(session, [cluster])), None)
 
 
 def decided_among(
@@ -382,16 +392,6 @@ def _look_of(
     return unit, float(np.quantile(1 - units @ unit, _SHARE_OF_LOOK)) + 1e-6
 
 
-def is_of_kind(parameters: ClusteringParameters) -> list[ColumnElement[bool]]:
-    """Return conditions that select runs of the same scope, detector and origin, for comparison."""
-    ifo = ClusteringRun.ifo
-    return [
-        ClusteringRun.scope == parameters.scope,
-        ClusteringRun.is_simulated.is_(parameters.is_simulated),
-        ifo.is_(None) if parameters.ifo is None else ifo == parameters.ifo,
-    ]
-
-
 def _waiting_selections(session: Session, parameters: ClusteringParameters) -> list[Cluster]:
     """Return the current clusters that a reviewer made by hand and nobody has decided about."""
     identities = session.scalars(
@@ -402,7 +402,7 @@ def _waiting_selections(session: Session, parameters: ClusteringParameters) -> l
     ).all()
     return [
         row
-        for row in latest_by_identity(session, identities).values()
+        for row in current_by_identity(session, identities).values()
         if row.state == "flagged" and "by_hand" in row.summary  # not split since
     ]
 
@@ -425,7 +425,7 @@ def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, U
         )
         .distinct()
     ).all()
-    now = latest_by_identity(session, [key for pair in came_later for key in pair])
+    now = current_by_identity(session, {key for pair in came_later for key in pair})
     # If every decision was undone, nothing keeps them apart.
     bound = [
         pair for pair in came_later if {now[key].state for key in pair if key in now} != {"flagged"}
@@ -436,19 +436,6 @@ def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, U
         family |= {key: first for key, name in family.items() if name == second}
         family |= {one: first, other: first}
     return family
-
-
-def latest_by_identity(
-    session: Session, identities: Sequence[UUID], of: Sequence[ColumnElement[bool]] = ()
-) -> dict[UUID, Cluster]:
-    """Return the latest unsplit cluster of each identity, among the runs that meet ``of``."""
-    rows = session.scalars(
-        select(Cluster)
-        .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
-        .where(Cluster.identity.in_(identities), Cluster.state != "split", *of)
-        .order_by(Cluster.id)
-    )
-    return {row.identity: row for row in rows}
 
 
 def _labels_of(parts: Int[np.ndarray, " member"], families: Sequence[UUID]) -> np.ndarray:

@@ -15,13 +15,13 @@ from uuid import UUID
 
 import numpy as np
 from sqlalchemy import Engine, func, select
-from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.clusters.chosen import hold_selections
 from app.clusters.crowds import Reencoding
-from app.clusters.decided import Part, hold_reviewed, is_of_kind
+from app.clusters.decided import Part, hold_reviewed
 from app.clusters.findings import Finding, found
+from app.clusters.identities import current_clusters, is_of_kind
 from app.clusters.records import ClusteringParameters, Run
 from app.clusters.selection import Selection, not_seen, select_novel, with_waiting
 from app.clusters.storage import ClusterStore, Draft
@@ -291,15 +291,9 @@ def _match(
     """
     if not parts:
         return [], [], []
-    latest = (
-        select(Cluster.id)
-        .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
-        .where(
-            *is_of_kind(parameters), Cluster.state != "split", Cluster.identity.not_in(prescribed)
-        )
-        .ext(distinct_on(Cluster.identity))
-        .order_by(Cluster.identity, Cluster.id.desc())
-    )
+    latest = current_clusters(
+        *is_of_kind(parameters), Cluster.identity.not_in(prescribed)
+    ).with_only_columns(Cluster.id)
     # Compare only glitches that are clustered again: those labelled since would count as lost.
     members: dict[UUID, set[object]] = {}
     for cluster_id, glitch_id in session.execute(

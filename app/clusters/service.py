@@ -369,15 +369,6 @@ def member_facts(session: Session, cluster_id: UUID) -> Sequence[Row[*tuple[Any,
     ).all()
 
 
-def latest_of(session: Session, identity: UUID) -> records.Cluster:
-    """Return the current cluster of this identity.
-
-    Parts that were split off have other identities: see ``parts_of``.
-    """
-    latest = select(Cluster).where(Cluster.identity == identity).order_by(Cluster.id.desc())
-    return records.Cluster.model_validate(session.scalars(latest.limit(1)).one())
-
-
 def parts_of(session: Session, cluster_id: UUID) -> list[records.Cluster]:
     """Return the parts of a split cluster, the largest first."""
     whole = session.get(Cluster, cluster_id)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Select, cast, delete, exists, or_, select, union, update
-from sqlalchemy.dialects.postgresql import JSONB, distinct_on
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.classes.audit.tables import LabelAudit
+from app.clusters.identities import current_clusters
 from app.clusters.review.service import history, review
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.access import Principal, Role, record_event, require_role
@@ -151,13 +152,8 @@ def _runs(session: Session) -> list[UUID]:
 
 def _undo_reviews(session: Session, runs: Sequence[UUID], principal: Principal) -> None:
     """Undo the reviews of its clusters, the latest action first."""
-    latest = (
-        select(Cluster.id)
-        .where(Cluster.run_id.in_(runs))
-        .ext(distinct_on(Cluster.identity))
-        .order_by(Cluster.identity, Cluster.id.desc())
-    )
-    for cluster_id in session.scalars(latest).all():
+    current = current_clusters(Cluster.run_id.in_(runs)).with_only_columns(Cluster.id)
+    for cluster_id in session.scalars(current).all():
         # undoing a split removes the part that was split off
         while session.get(Cluster, cluster_id) is not None:
             log = history(session, cluster_id)

@@ -276,18 +276,16 @@ def test_a_short_row_and_a_cut_gzip_spoil_no_other(tmp_path: Path) -> None:
     assert rows[2].reason.startswith("snr 'x' is not a number")
     body = "gps_time,ifo\n" + "".join(f"{1126259455 + n}.{n % 97},H1\n" for n in range(1500))
     path.write_bytes(gzip.compress(body.encode())[:-600])
-    assert "damaged from here on" in list(read_text_table(path, "a.csv"))[-1].reason
+    assert "damaged from here on" in [*read_text_table(path, "a.csv")][-1].reason
     path.write_bytes(gzip.compress(body[:1000].encode())[:-40])  # all of it within the first look
     assert is_text_table(path)
-    rows = list(read_text_table(path, "a.csv"))
-    assert rows[0].facts is not None
-    assert "damaged from here on" in rows[-1].reason
+    first, *_, last = read_text_table(path, "a.csv")
+    assert (first.facts is None, "damaged from here on" in last.reason) == (False, True)
 
 
 @pytest.mark.parametrize("line", ["", "# 1", "----"])
 def test_lines_without_a_row_are_not_read_for_ever(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "a.csv.gz"
-    idle = f"{line}\n" * 60_000
+    path, idle = tmp_path / "a.csv.gz", f"{line}\n" * 60_000
     text = f"gps_time,ifo\n{idle}1126259455.1,H1\n{idle}1126259456.1,H1\n{idle}{idle}"
     path.write_bytes(gzip.compress(text.encode(), 1))
     rows = list(read_text_table(path, "a.csv"))

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.classes.naming import class_named, current_name, list_classes, usable_class_names
 from app.clusters import service
 from app.clusters.decided import beside_of, count_unlabelled_again
+from app.clusters.identities import current_cluster
 from app.clusters.pages.display import ClusterInWords, chord, cluster_href
 from app.clusters.pages.model import Comparison, comparison_of, model_note, strips_of
 from app.clusters.records import Cluster
@@ -336,7 +337,7 @@ def _likenesses(
 
 def _beside(session: Session, cluster: Cluster) -> Beside | None:
     identity = beside_of(cluster.summary)
-    decided = None if identity is None else service.latest_of(session, identity)
+    decided = None if identity is None else current_cluster(session, identity)
     if decided is None or decided.state == "flagged":  # the decision was undone
         return None
     name = class_names_of(session, [decided.identity]).get(decided.identity)
@@ -351,7 +352,7 @@ def _elsewhere(session: Session, cluster: Cluster) -> tuple[tuple[str, str], ...
     parts = service.parts_of(session, cluster.id)
     if parts:
         return tuple((cluster_href(one.id), f"the part of {one.size:,}") for one in parts)
-    latest = service.latest_of(session, cluster.identity)
+    latest = current_cluster(session, cluster.identity)
     if latest.id != cluster.id:
         return ((cluster_href(latest.id), f"the latest, with {latest.size:,} members"),)
     return ()

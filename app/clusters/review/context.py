@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.service import Merged, standing_merges
 from app.classes.tables import GlitchClass
+from app.clusters.identities import current_cluster
 from app.clusters.review.log import MOST_MEMBERS, Log, replay
 from app.clusters.tables import Cluster, ClusterMember, LabelSuggestion, ReviewEvent
 from app.core.access import Principal
@@ -47,10 +48,7 @@ def hold_latest(context: ReviewContext) -> None:
     mine = Cluster.identity == context.cluster.identity, Cluster.state != "split"
     context.session.execute(select(Cluster.id).where(*mine).with_for_update(key_share=True)).all()
     # Query again, because the locking query does not see rows stored while it waited.
-    latest = context.session.scalar(
-        select(Cluster.id).where(*mine).order_by(Cluster.id.desc()).limit(1)
-    )
-    if latest != context.cluster.id:
+    if current_cluster(context.session, context.cluster.identity).id != context.cluster.id:
         raise ConflictError("A clustering found this cluster again meanwhile: review the new one.")
 
 

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session, aliased
 
 from app.classes.naming import check_class_name
 from app.clusters import records
-from app.clusters.decided import DECIDING, Decision, decision_about, latest_by_identity
+from app.clusters.decided import DECIDING, Decision, decisions_about
+from app.clusters.identities import current_by_identity, current_cluster
 from app.clusters.review.acts import ACTS, recall_action, refuse_redo
 from app.clusters.review.context import (
     ReviewContext,
@@ -64,7 +65,7 @@ def review(
     log = read_log(session, identity)
     if not isinstance(action, CommentRequest):
         refuse_stale(log, action.last_event_id)
-        _refuse_superseded(cluster, _latest(session, identity), action)
+        _refuse_superseded(cluster, current_cluster(session, identity), action)
     if isinstance(action, PromoteRequest):
         check_class_name(action.class_name)
     noted = {"remark": check_remark(action.remark)} if action.remark.strip() else {}
@@ -77,7 +78,7 @@ def review(
             row.payload = {"asked": action.asked(), **memory, **noted}
     session.flush()
     record_event(session, author.name, row.kind, "cluster", identity, event=row.id)
-    shown = _latest(session, identity)
+    shown = current_cluster(session, identity)
     waiting = count_by_cluster(session, [identity])
     log = history(session, shown.id)
     return ReviewOutcome(log, shown.id, shown.state, waiting.get(identity, 0))
@@ -88,7 +89,7 @@ def history(session: Session, cluster_id: UUID) -> Log:
     cluster = session.get(Cluster, cluster_id)
     if cluster is None:
         raise NotFoundError(f"There is no cluster {cluster_id}.")
-    log, latest = read_log(session, cluster.identity), _latest(session, cluster.identity)
+    log, latest = read_log(session, cluster.identity), current_cluster(session, cluster.identity)
 
     def obstacle(event: ReviewEntry) -> str | None:
         return _hindrance(session, cluster, latest, log, event)
@@ -142,10 +143,8 @@ def reported_decisions(
         .where(Cluster.state.in_(DECIDING), Cluster.identity != own.identity)
         .distinct()
     ).all()
-    about = (
-        decision_about(session, one) for one in latest_by_identity(session, identities).values()
-    )
-    by_cluster = {one.covers: one for one in about if one is not None}
+    about = decisions_about(session, current_by_identity(session, identities).values())
+    by_cluster = {one.covers: one for one in about}
     identity = {one.id: one.identity for one in clusters}
     told: dict[UUID, list[tuple[Decision, int]]] = {one: [] for one in sizes}
     rows = session.execute(
@@ -172,7 +171,7 @@ def _turn(
     """Undo or redo an action."""
     root = act_to_turn(log, action)
     row = _add(session, cluster, "undo", author, undoes=log.tip_of[root.id])
-    context = ReviewContext(session, _latest(session, cluster.identity), author, root.id)
+    context = ReviewContext(session, current_cluster(session, cluster.identity), author, root.id)
     act = ACTS[root.kind]
     if isinstance(action, UndoRequest):
         act.take_back(context, log.last_doing_of(root).payload)
@@ -202,12 +201,6 @@ def _lock(session: Session, cluster_id: UUID) -> Cluster:
     if found is None:  # it never existed, or an undo removed it meanwhile
         raise NotFoundError(f"There is no cluster {cluster_id}.")
     return found
-
-
-def _latest(session: Session, identity: UUID) -> Cluster:
-    return session.scalars(
-        select(Cluster).where(Cluster.identity == identity).order_by(Cluster.id.desc()).limit(1)
-    ).one()
 
 
 def _add(

@@ -261,14 +261,14 @@ def _series(file: h5py.File, path: str, request: Request) -> _Series:
 def _times_beside(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[float, float] | None:
     """Return the first and last value of a column of times stored with a series; None if none.
 
-    It is recognised by its name, or because its values are GPS times, and has one value per sample,
-    or one more if it holds edges.
+    It has a known name or holds GPS times: one for each sample, or one more if they are edges.
     """
     around, _, own = path.rpartition("/")
     node = find_group(file, around) if around else file
     n_samples = max(dataset_shape(dataset), default=0)
-    names = sorted(dataset_names(node)[:_MOST_SAID], key=lambda one: one not in TIMES_NAMES)
-    for name in names if node is not None and n_samples else ():
+    if node is None or not n_samples:
+        return None
+    for name in sorted(dataset_names(node)[:_MOST_SAID], key=lambda one: one not in TIMES_NAMES):
         times = find_dataset(node, name)
         if name == own or times is None or times.dtype.kind not in "fiu":
             continue
@@ -477,11 +477,8 @@ def _stated(file: h5py.File, series: _Series) -> Iterator[Said]:
 
 
 def _name(dataset: h5py.Dataset) -> str | None:
-    for key in ("channel", "name"):
-        text = _text(read_attribute(dataset, key))
-        if text:
-            return text
-    return None
+    texts = (_text(read_attribute(dataset, key)) for key in ("channel", "name"))
+    return next(filter(None, texts), None)
 
 
 def _x_unit(dataset: h5py.Dataset) -> Decimal | None:
@@ -490,12 +487,9 @@ def _x_unit(dataset: h5py.Dataset) -> Decimal | None:
 
 
 def _scaled(value: object, unit: Decimal | None) -> Decimal | None:
-    number = number_of(value)
-    return (
-        None
-        if number is None or unit is None
-        else decimal_seconds(str(Decimal(repr(number)) * unit))
-    )
+    if (number := number_of(value)) is None or unit is None:
+        return None
+    return decimal_seconds(str(Decimal(repr(number)) * unit))
 
 
 def _text(value: object) -> str | None:
