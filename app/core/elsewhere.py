@@ -35,7 +35,7 @@ def check_templates(templates: Templates) -> Templates:
             if unknown:
                 raise ValueError(
                     f"{name} of {ifo} has an unknown placeholder "
-                    "{{sorted(map(str, unknown))[0]}}; the known ones are "
+                    f"{{{sorted(map(str, unknown))[0]}}}; the known ones are "
                     f"{', '.join(f'{{{one}}}' for one in PLACES)}."
                 )
     return templates

@@ -30,7 +30,7 @@ def test_places_are_filled_in_and_a_detectors_own_page_goes_first() -> None:
     ("address", "sentence"),
     [
         ("javascript:alert(1)", "does not begin with https"),
-        ("https://example.org/{channel}", r"place \{channel\}"),
+        ("https://example.org/{channel}", r"placeholder \{channel\}"),
         ("https://example.org/{gps.__class__}", "place"),
         ("https://example.org/{", "Log of L1"),
         ("https://example.org/{date:%Y}", "formats a place"),  # each glitch's page would fail
