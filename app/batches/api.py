@@ -32,7 +32,7 @@ class Batch(Model):
     state: str = Field(description="State of the job: queued, or running if it was sent before.")
     upload: str = Field(description="SHA-256 under which the file is kept.")
     n_bytes: int
-    is_known_upload: bool = Field(description="Whether the same file was kept already.")
+    is_known_upload: bool = Field(description="Whether the same file was stored already.")
     links: BatchLinks
 
 

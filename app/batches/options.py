@@ -173,7 +173,7 @@ class SentBatch:
     job: JobRecord
     digest: str  # of the file
     n_bytes: int
-    is_known: bool  # whether the same file was kept already
+    is_known: bool  # whether the same file was stored already
 
 
 def keep_batch(

@@ -18,7 +18,7 @@ from glitch.gps import plain_seconds
 
 
 class NewClass(Model):
-    """A class of ours. What a name may be is checked by the service, which says what is wrong."""
+    """A new class. The service checks its name."""
 
     name: Annotated[str, Field(max_length=20_000)]
     description: Annotated[str, Field(min_length=1, max_length=20_000)]

@@ -27,7 +27,7 @@ class GlitchClass(Model):
 
 
 class NearbyClass(Model):
-    """Another class and the distance to its middle."""
+    """Another class and the distance to its mean direction."""
 
     id: int = Field(exclude=True)
     name: str

@@ -59,7 +59,7 @@ Limit = Annotated[int, Query(description="How many on a page, 1 to 500.")]
 
 @router.post("/runs", summary="Start a clustering", status_code=202)
 def new_run(session: SessionDep, principal: Submitter, body: NewRun) -> job_schemas.Job:
-    """Starts a job; its result names the run. The same request while it is open is the same job."""
+    """Starts a job; its result names the run. Identical requests share one open job."""
     return job_schemas.job(service.start_clustering(session, body.parsed(), principal=principal))
 
 
@@ -113,7 +113,7 @@ def members(
     _: Reader,
     cluster_id: UUID,
     exemplar: Annotated[
-        bool | None, Query(description="Only the few that show it from core to edge.")
+        bool | None, Query(description="Only the exemplars, from core to edge.")
     ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,

@@ -105,22 +105,22 @@ class Cluster(Model):
     size: int
     stability: float = Field(description="0 to 1; higher is more stable.")
     significance: float | None = Field(
-        description="Chance that known glitches alone give as many; lower is rarer. Of a part "
-        "that a reviewer's decision divides: of the whole."
+        description="Probability that known glitches alone give as many; lower is rarer. For a "
+        "part of a cluster that a reviewer's decision divided, that of the whole."
     )
     may_be_chance: bool = Field(description="Whether `significance` is above 0.01.")
     fdr: float | None = Field(
-        description="False-discovery rate at which its members were flagged; null where they were "
-        "not tested, as in a clustering of everything, or were put together by hand."
+        description="False-discovery rate at which its members were flagged; null if they were not "
+        "tested (a clustering of everything) or the cluster was made by hand."
     )
     trust: str | None = Field(
         description="How far the cluster can be trusted: times, windows, faint members, "
         "nearest classes."
     )
     doubt: str | None = Field(
-        description="Why the false-discovery rate of its run may not hold: the labels seem to be "
-        "no fair sample, or had changed and were not judged by yet. Null where nothing speaks "
-        "against it, which proves nothing."
+        description="Why the false-discovery rate of its run may not hold: the labels seem not to "
+        "be a fair sample, or changed and were not used for judging yet. Null if no check failed, "
+        "which proves nothing."
     )
     medoid_id: UUID | None
     state: str = Field(description="flagged, promoted, merged, dismissed, or split.")

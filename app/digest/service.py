@@ -34,11 +34,11 @@ _ACTS = {
     "merge": "clusters or classes merged",
     "split": "clusters split",
     "dismiss": "clusters dismissed",
-    "assign": "times members labelled",
-    "accept": "times suggestions accepted",
+    "assign": "labellings of members",
+    "accept": "acceptances of suggestions",
     "comment": "comments",
-    "undo": "earlier acts undone or redone",
-    "create": "classes made",
+    "undo": "actions undone or redone",
+    "create": "classes created",
 }
 
 
@@ -51,7 +51,7 @@ class NewGlitches(Model):
 
 
 class NewRun(Model):
-    """A clustering, and how many of its clusters wait for review; none where a later one came."""
+    """A clustering and how many of its clusters wait for review; 0 if a later one replaced it."""
 
     id: UUID
     scope: str
@@ -156,7 +156,7 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
     """Collect what is new in the last days, or since a time."""
     if not 1 <= days <= MOST_DAYS:
         raise InvalidRequestError(
-            f"days must lie between 1 and {MOST_DAYS}, not {days}: 1 is since yesterday.",
+            f"days must be between 1 and {MOST_DAYS}, not {days}: 1 is since yesterday.",
             field="days",
         )
     until = datetime.now(UTC)

@@ -79,7 +79,7 @@ class PointsFound(Model):
 class NewCluster(Model):
     """A cluster made by hand."""
 
-    id: UUID = Field(description="GET /clusters/{id} has it.")
+    id: UUID = Field(description="As in GET /clusters/{id}.")
 
 
 router = APIRouter(prefix="/map", tags=["map"])
@@ -89,7 +89,7 @@ _FILE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-s
 
 @router.post("", summary="Draw the map, or place new glitches on it", status_code=202)
 def order(session: SessionDep, principal: Submitter, body: MapOrder) -> job_schemas.Job:
-    """Starts a job. The same request while it is open is the same job; the old map serves on."""
+    """Starts a job. Identical requests share one open job; the old map stays in use."""
     if body.act == "place":
         return job_schemas.job(start_placing(session, principal=principal))
     return job_schemas.job(start_drawing(session, principal=principal, sample=body.sample))
@@ -121,7 +121,7 @@ def ids(
 
 @router.post("/region", summary="The glitches of a region")
 def region(runtime: RuntimeDep, _: Reader, body: Region) -> PointsFound:
-    """Glitches within a polygon, without those left out, in the given version of the map."""
+    """Glitches within a polygon of this version of the map, except those left out."""
     found = resolve(runtime.settings.data_dir, body)
     return PointsFound(n_glitches=len(found.ids), glitch_ids=found.ids)
 

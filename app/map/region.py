@@ -31,12 +31,12 @@ class Region(Model):
     )
     leave_out: dict[str, list[str | None]] = Field(
         default_factory=dict,
-        description="For class, ifo, origin, run or cluster: names (of a cluster the id) of what "
-        "does not count; null is what has none.",
+        description="For class, ifo, origin, run or cluster: the names (for clusters, the ids) to "
+        "leave out; null means glitches without one.",
     )
     ranges: dict[str, tuple[float | None, float | None]] = Field(
         default_factory=dict,
-        description="For gps_time, snr, peak_frequency or p_value: the least and the greatest.",
+        description="For gps_time, snr, peak_frequency or p_value: minimum and maximum.",
     )
 
 

@@ -36,8 +36,8 @@ class Keep(Model):
     label: str | None = Field(
         default=None,
         max_length=100,
-        description="The label that you saw: answered 409 where the glitch has another by now. "
-        "Default: whichever it has.",
+        description="The label shown to you; the answer is 409 if the glitch has another by now. "
+        "Default: its current label.",
     )
 
 
@@ -62,7 +62,7 @@ class Summary(Model):
 
 @router.post("", summary="Audit all labels", status_code=202)
 def new_audit(session: SessionDep, principal: Submitter, body: NewAudit) -> job_schemas.Job:
-    """Starts a job. The same request while it is open is the same job."""
+    """Starts a job. Identical requests share one open job."""
     return job_schemas.job(
         service.start_audit(session, principal=principal, n_voters=body.n_voters)
     )

@@ -192,7 +192,7 @@ def new_label(
 def revoked_label(
     session: SessionDep, principal: Submitter, glitch_id: UUID, label_id: UUID
 ) -> Label:
-    """For its author or a reviewer. It stays in the history; the one before is current again."""
+    """For its author or a reviewer. It stays in the history; the previous label counts again."""
     get_glitch(session, glitch_id)
     if all(one.id != label_id for one in list_labels(session, glitch_id)):
         raise NotFoundError(

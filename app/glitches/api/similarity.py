@@ -25,7 +25,9 @@ def search(
     runtime: RuntimeDep,
     session: SessionDep,
     _: OpenOrReader,
-    imageid: Annotated[str, Query(pattern=_NO_NUL, description="A Gravity Spy id, or ours.")],
+    imageid: Annotated[
+        str, Query(pattern=_NO_NUL, description="A Gravity Spy id, or an id of this service.")
+    ],
     howmany: Annotated[str, Query(pattern=_NO_NUL, description="How many rows.")] = "10",
     era: Annotated[str, Query(pattern=_NO_NUL, description=f"Such as `{_ERA}`.")] = _ERA,
     ifo: Annotated[str, Query(pattern=_NO_NUL, description="Such as `'H1', 'L1'`.")] = "'H1', 'L1'",
