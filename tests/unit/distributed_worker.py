@@ -1,4 +1,4 @@
-"""One process of test_training_distributed.py: gradients of a step, and a short run."""
+"""One process of test_training_distributed.py: save a gradient, then do a short run."""
 
 import sys
 from pathlib import Path
@@ -69,7 +69,7 @@ def gradients(kind: str, batch_size: int = 8) -> dict[str, torch.Tensor]:
     make = ViewsTask if n_processes() == 1 else SharedViewsTask
     task = make(settings, model, source, None, None)
     task.start()
-    with torch.no_grad():  # away from the start, where half of the gradients are zero
+    with torch.no_grad():  # not at the initial weights, where half of the gradients are zero
         generator = torch.Generator().manual_seed(1)
         for weight in model.parameters():
             weight.add_(0.05 * torch.randn(weight.shape, generator=generator))

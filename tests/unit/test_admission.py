@@ -1,4 +1,4 @@
-"""Who waits for a place, for how long, and who is told soon that it would be in vain."""
+"""Admission: how long requests wait for a place, and when they are refused early."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.server.admission import Admission
 
 
 async def hold(places: Admission, seconds: float) -> float:
-    """For how long one waited; negative where it was refused."""
+    """Return the seconds that a request waited for a place; negative if it was refused."""
     started = time.monotonic()
     try:
         async with places.place():
@@ -28,25 +28,28 @@ async def hold(places: Admission, seconds: float) -> float:
 
 
 def test_who_would_wait_in_vain_is_refused_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Places become free every 50 ms, so of 60 at once some 20 can have one within a second."""
+    """Requests that cannot get a place in time are refused early.
+
+    A place becomes free every 50 ms, so about 20 of 60 simultaneous requests can get one in 1 s.
+    """
     monkeypatch.setattr(admission, "WAIT_S", 0.2)
 
     async def crowd() -> list[float]:
         places = Admission(2, 1.0)
-        await asyncio.gather(*(hold(places, 0.1) for _ in range(20)))  # it learns the pace
+        await asyncio.gather(*(hold(places, 0.1) for _ in range(20)))  # lets it measure the rate
         return await asyncio.gather(*(hold(places, 0.1) for _ in range(60)))
 
     waited = asyncio.run(crowd())
     refused = [-one for one in waited if one < 0]
     assert len(waited) - len(refused) >= 10
     assert len(refused) >= 20
-    assert statistics.median(refused) < 0.6  # not after the whole second
+    assert statistics.median(refused) < 0.6  # well before the time limit of 1 s
 
 
 def test_while_no_place_becomes_free_who_comes_late_is_refused_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nobody knows at first; once the first have waited in vain, more would."""
+    """After the first request has waited in vain, later ones are refused early."""
     monkeypatch.setattr(admission, "WAIT_S", 0.1)
 
     async def stand_still() -> tuple[float, list[float], float]:
@@ -74,11 +77,11 @@ def test_a_short_crowd_waits_for_its_turn() -> None:
 
 
 def test_who_waited_in_another_queue_waits_for_the_rest() -> None:
-    """A page was refused after a second for its caller and another one for its place."""
+    """Time that a request has waited in another queue counts towards its time limit."""
 
     async def wait(waited_s: float) -> float:
         places = Admission(1, 0.5)
-        async with places.place(waited_s):  # which is free, however long that was
+        async with places.place(waited_s):  # a free place is given after any wait
             started = time.monotonic()
             with pytest.raises(BusyError):
                 async with places.place(waited_s):

@@ -1,4 +1,4 @@
-"""The house stays readable: small modules, folders that can be taken in, every room on the page."""
+"""The code keeps its structure: short modules, small folders, each package on its page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_LINES = 500
-MOST_MODULES = 20  # in one folder, besides its __init__
+MOST_MODULES = 20  # in one folder, without its __init__
 
 
 def modules_of(package: str) -> list[Path]:
@@ -49,14 +49,17 @@ def test_every_room_is_shown_in_the_architecture() -> None:
     ],
 )
 def test_processes_start_without_what_they_do_not_need(module: str, slow: set[str]) -> None:
-    """A worker embeds only where a job says so; the supervisor starts the others first."""
+    """Processes start without importing modules that they may not need.
+
+    A worker embeds only if a job asks for it, and the supervisor starts other processes first.
+    """
     code = f"import sys, {module}; print(*(set(sys.modules) & {slow}))"
     found = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
     assert found.stdout.split() == []
 
 
 def test_every_lock_of_the_database_has_a_number_of_its_own() -> None:
-    """Two with one number would wait for each other, and might deadlock, for no reason."""
+    """Two locks with the same number would wait for each other without need, and could deadlock."""
     numbers = [
         number
         for path in [*(ROOT / "app").rglob("*.py"), ROOT / "alembic" / "env.py"]

@@ -1,4 +1,4 @@
-"""Damaged tars and zips: what can be read is, the rest is refused in a sentence, nothing fails."""
+"""Damaged tars and zips: intact members are read, others refused in a sentence."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ FILES = {
     "dir/b.csv": b"gps_time,ifo\n1187008882.4,H1\n" * 20,
     "c.hdf5": bytes(3000),
 }
-MUTANTS = int(os.environ.get("MUTANTS", "250"))  # of each
+MUTANTS = int(os.environ.get("MUTANTS", "250"))  # of each archive
 
 
 ARCHIVES = archives(FILES)
 
 
 def read_all(path: Path) -> Counter[str]:
-    """What becomes of the members."""
+    """Count the members that were read, damaged and refused."""
     found: Counter[str] = Counter()
     with path.open("rb") as file:
         for member in list_members(path, 10**9):
@@ -78,7 +78,7 @@ def test_a_cut_zip_gives_what_lies_whole_before_the_cut(tmp_path: Path) -> None:
     content = zipped(FILES | {"\u00fc.npz": inner, "last.csv": bytes(50)})
     whole = [member for member in members(path, content) if isinstance(member, Member)]
     assert [one.name for one in whole] == [*FILES, "\u00fc.npz", "last.csv"]
-    ends = [one.offset for one in whole[1:]]  # where a member ends, as the npz's own contents do
+    ends = [one.offset for one in whole[1:]]  # a member ends here; it contains others of its own
     for length in (*ends, ends[1] + 20, ends[-1] + 10, len(content) - 30):
         *found, rest = members(path, content[:length])
         assert found == whole[: len(found)]
@@ -92,7 +92,10 @@ def test_a_cut_zip_gives_what_lies_whole_before_the_cut(tmp_path: Path) -> None:
 
 
 def test_a_cut_zip_that_was_made_in_one_stream_gives_what_lies_whole(tmp_path: Path) -> None:
-    """Its sizes follow each member, as in those of macOS and of programs that write to a pipe."""
+    """The intact members of a truncated zip without sizes in its local headers are read.
+
+    Such a zip has the sizes after each member, as macOS and programs that write to a pipe do.
+    """
 
     class Pipe(io.RawIOBase):
         def __init__(self) -> None:
@@ -142,7 +145,7 @@ def header(kind: bytes, size: bytes) -> bytes:
 @pytest.mark.parametrize("kind", [b"0", b"Z"])
 @pytest.mark.parametrize("size", [-512, -1024])
 def test_a_negative_size_is_no_endless_tar(tmp_path: Path, kind: bytes, size: int) -> None:
-    """The header after it would be itself, or the one before."""
+    """A negative size must not make the reader return to an earlier header, without end."""
     negative = size.to_bytes(12, "big", signed=True)
     path = tmp_path / "archive"
     path.write_bytes(
@@ -174,7 +177,10 @@ LITTER = [
 
 
 def test_litter_of_systems_and_editors_is_left_out(tmp_path: Path) -> None:
-    """A notebook's checkpoint is an older copy of a table: its rows came twice."""
+    """Files that systems and editors leave behind are ignored.
+
+    A checkpoint of a notebook holds an older copy of a table, whose rows would be read twice.
+    """
     path = tmp_path / "a.tar"
     path.write_bytes(tar(dict.fromkeys([*LITTER, "a/b.csv", "thumbs.csv"], b"x")))
     found = list(list_members(path, 10**9))
@@ -183,7 +189,10 @@ def test_litter_of_systems_and_editors_is_left_out(tmp_path: Path) -> None:
 
 
 def test_what_is_gzipped_alone_is_no_archive_within_the_archive(tmp_path: Path) -> None:
-    """Its reader takes it, or says how to unpack it; it was told to be an archive."""
+    """A single gzipped file in an archive is a member, not a nested archive.
+
+    Its reader accepts it or says how to unpack it.
+    """
     path = tmp_path / "archive"
     path.write_bytes(tar(dict.fromkeys(("a.hdf5.gz", "b.NPZ.gz", "c.csv.gz"), b"\x1f\x8b")))
     assert all(isinstance(one, Member) for one in list_members(path, 10**9))

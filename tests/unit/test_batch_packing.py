@@ -1,4 +1,4 @@
-"""Loose files of a batch become one tar, the same bytes whatever their order."""
+"""The separate files of a batch become one tar, with the same bytes in any order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_what_cannot_be_packed_is_said(names: tuple[str, ...], sentence: str) ->
 
 
 def test_links_in_a_folder_stand_for_their_files(tmp_path: Path) -> None:
-    """Frames are often linked from an archive; those to folders may go round."""
+    """A link to a file counts as the file; links to folders, which may form a loop, are ignored."""
     archive, folder = tmp_path / "archive", tmp_path / "mine"
     archive.mkdir()
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""The contract between a batch's planner and its reader, as JSON keeps it."""
+"""The JSON that the planner of a batch writes and its reader reads."""
 
 from __future__ import annotations
 

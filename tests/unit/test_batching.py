@@ -1,4 +1,4 @@
-"""The batcher: one pass for all that wait, and each member's own answer or error."""
+"""The batcher: one pass for all waiting items, and for each item its own result or error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.models.inference import Batcher
 
 
 class Doubler:
-    """Doubles numbers, notes its batches, refuses 13, and can be held."""
+    """Doubles numbers, records its batches, fails on 13, and can be made to wait."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -45,7 +45,10 @@ def running(work: Doubler, **bounds: float) -> Iterator[Batcher[int, int]]:
 def held_batch(
     work: Doubler, batcher: Batcher[int, int], pool: ThreadPoolExecutor, items: Sequence[int]
 ) -> list[object]:
-    """Answers or errors of items that all wait while one pass is held, so that they share one."""
+    """Return the results or errors of items that share one pass.
+
+    The pass before them is held until all of them wait.
+    """
     work.gate.clear()
     work.is_inside.clear()
     first = pool.submit(batcher.submit, 0, timeout_s=PATIENCE_S)

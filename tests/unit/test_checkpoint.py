@@ -1,4 +1,4 @@
-"""Checkpoints: a round trip, and a sentence for each way that a folder can be wrong."""
+"""Checkpoints: saving and loading, and a clear message for each defect of a folder."""
 
 import json
 import shutil
@@ -79,7 +79,10 @@ def test_digest_tells_weights_apart_and_repeats(tmp_path: Path) -> None:
 
 
 def test_a_field_that_a_later_release_adds_leaves_the_digest(tmp_path: Path) -> None:
-    """Catalogues name their checkpoint by the digest that it was published under."""
+    """A manifest field added in a later release does not change the digests of older checkpoints.
+
+    Catalogues refer to a checkpoint by the digest under which it was published.
+    """
     write(tmp_path / "new")
     shutil.copytree(tmp_path / "new", tmp_path / "old")
     architecture = json.loads((tmp_path / "old" / MANIFEST_FILE).read_text())["architecture"]
@@ -91,14 +94,18 @@ def test_a_field_that_a_later_release_adds_leaves_the_digest(tmp_path: Path) -> 
         load_checkpoint(folder).digest[:12] for folder in shipped_checkpoint().parent.iterdir()
     }
     assert shipped == {"2a2e360f3d2c", "d8f5a59483a7", "d019af77a628"}
-    copy = tmp_path / "catalogue" / ("0" * 64)  # as a release named it that added fields
+    # named by a digest of a release that had other fields
+    copy = tmp_path / "catalogue" / ("0" * 64)
     shutil.copytree(tmp_path / "old", copy)
     roots = [tmp_path / "catalogue"]
     assert find_checkpoint(roots, copy.name).digest == find_checkpoint(roots, old.digest).digest
 
 
 def test_a_step_of_the_recipe_that_a_later_release_adds_leaves_its_digest() -> None:
-    """It names what catalogues, checkpoints and packs hold: else all would be another recipe's."""
+    """A preprocessing step added in a later release does not change the digest while it is off.
+
+    Catalogues, checkpoints and packs store this digest to identify their preprocessing.
+    """
 
     @dataclass(frozen=True)
     class Later(Preprocessing):

@@ -1,4 +1,4 @@
-"""The console command: what it offers, how fast, and how it fails."""
+"""The console command: its commands, its speed, and its errors."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def strain_file(tmp_path: Path) -> Path:
 
 
 class FakeService:
-    """Stands for the service at the HTTP client's door."""
+    """Answers the requests of the HTTP client with one fixed response, and records them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, response: httpx.Response) -> None:
         self.requests: list[dict[str, object]] = []
@@ -88,11 +88,11 @@ def test_help_is_quick_and_names_every_command() -> None:
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         times.append(time.monotonic() - started)
     told = text.split("Commands:")[1]
-    assert "..." not in told  # each in one line, none cut
+    assert "..." not in told  # each summary fits in one line
     assert told.split()[0] == "up"
     for name in ("up", "embed", "publish", "migrate", "demo", "token", "train", "evaluate"):
         assert f"  {name} " in text
-    # The real bound is 0.5 s on a machine of its own; here others share the cores.
+    # The real bound is 0.5 s on an idle machine; in tests, other processes share its cores.
     assert is_within(min(times), 2)
 
 
@@ -161,7 +161,7 @@ def test_embed_sends_files_fields_and_the_kept_token(
         assert shown in outcome.output
     assert "http://h/ui/glitches/0190-x" in outcome.output
     assert "simulated" in next(line for line in outcome.output.splitlines() if "Chirp" in line)
-    assert "0.500" not in outcome.output  # the vector is for programs: --json
+    assert "0.500" not in outcome.output  # the vector is only printed with --json
 
 
 def test_what_a_picture_is_asked_for_can_be_given(

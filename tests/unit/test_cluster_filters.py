@@ -1,4 +1,4 @@
-"""The address of the cluster list: each value that cannot be read has its own sentence."""
+"""The filters in the address of the cluster list: each unreadable value has its own message."""
 
 from datetime import UTC, datetime
 

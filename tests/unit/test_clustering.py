@@ -1,4 +1,4 @@
-"""Clusters by direction: found, described, repeated, and recognised in a later run."""
+"""Clusters of directions: found, described, repeatable, and matched with those of a later run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZES = (60, 30, 15)
 
 @pytest.fixture(scope="module")
 def cloud() -> tuple[np.ndarray, np.ndarray]:
-    """Three tight bundles of directions of any length, and scattered noise; which is which."""
+    """Three tight groups of directions with random lengths, and noise; and the group of each."""
     rng = np.random.default_rng(4)
     axes = np.eye(16)[: len(SIZES)]
     rows = [
@@ -50,8 +50,8 @@ def labels_of(found: list[FoundCluster], n: int) -> np.ndarray:
 def test_it_finds_the_bundles_whatever_their_lengths(
     cloud: tuple[np.ndarray, np.ndarray], found: list[FoundCluster]
 ) -> None:
-    for cluster, size in zip(found, SIZES, strict=True):  # largest first
-        assert size <= len(cluster.members) <= size + 10  # noise may lie near by chance
+    for cluster, size in zip(found, SIZES, strict=True):  # from the largest to the smallest
+        assert size <= len(cluster.members) <= size + 10  # noise may be near by chance
     truth = np.where(cloud[1] == 3, -1, cloud[1])
     assert adjusted_rand_score(truth, labels_of(found, len(truth))) > 0.8
 
@@ -90,7 +90,7 @@ def test_one_bundle_alone_is_one_cluster() -> None:
     rng = np.random.default_rng(5)
     points = np.eye(8)[0] + rng.normal(scale=0.05, size=(30, 8))
     (only,) = find_clusters(points.astype(np.float32), 5, rng)
-    assert len(only.members) >= 15  # of a core of five, before it is completed
+    assert len(only.members) >= 15  # of a core of five members, before it is completed
 
 
 def test_too_few_glitches_are_a_sentence() -> None:
@@ -110,7 +110,7 @@ def test_identical_glitches_and_a_vector_of_zeros_do_no_harm() -> None:
 
 
 def seen(current: list[set[int]], n_previous: int) -> np.ndarray:
-    """All members were there in every earlier run."""
+    """Counts for the case that all members were present in every earlier run."""
     return np.array([[len(one)] * n_previous for one in current])
 
 
@@ -127,7 +127,10 @@ def test_a_later_run_recognises_clusters() -> None:
 
 
 def test_growth_alone_makes_no_cluster_another() -> None:
-    """Of a hundred members the run before could see twenty, an older one ten of these."""
+    """A cluster that only grew keeps its identity.
+
+    Of its hundred members, twenty existed in the previous run and ten in the one before.
+    """
     current, previous = [set(range(100))], [set(range(20)), set(range(10))]
     assert match_clusters(current, previous, seen(current, 2)) == [None]
     [grown] = match_clusters(current, previous, np.array([[20, 40]]))

@@ -1,4 +1,4 @@
-"""What a clustering says in sentences."""
+"""The sentences that describe a clustering."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ TRUST = {"n_timed": 23, "n_faint": 0, "n_off_centre": 0, "seen": [SEEN], "looks"
 
 
 def test_the_sentence_of_trust_tells_a_seam() -> None:
-    """34 Whistle and 23 Koi_Fish, of which the latter alone carry a time."""
+    """The sentence on trust reports what may separate a cluster other than its nature.
+
+    Here 34 members look like Whistle and 23 like Koi_Fish, and only the latter have a time.
+    """
     said = trust_sentence(
         57,
         {
@@ -69,7 +72,7 @@ def test_what_is_well_is_not_dwelt_on() -> None:
 
 
 def test_no_member_is_passed_over() -> None:
-    """Of four kinds three are named, and what is said of all is true of all."""
+    """The sentence names three groups, counts the rest, and says "all" only of all members."""
     names = ("Whistle", "Tomte", "Blip", "Koi_Fish", "Helix")
     said = trust_sentence(
         57,
@@ -160,7 +163,7 @@ def test_labels_help_nothing_without_a_detector() -> None:
 def selected(
     ifos: list[str | None], threshold: float, tested: dict[str, float], weights: list[float]
 ) -> Selection:
-    """Flagged glitches of these detectors, by nine calibrating glitches of each."""
+    """A selection of flagged glitches of these detectors; nine glitches calibrate each detector."""
     n = len(ifos)
     keys = [UUID(int=at) for at in range(n)]
     times: list[Decimal | None] = [None] * n
@@ -187,7 +190,7 @@ def chance_of(selection: Selection) -> float | None:
 
 
 def above_all_nine(n: int, n_tests: int) -> float:
-    """The chance that n of so many tests lie above all of nine calibration scores."""
+    """Probability that n of n_tests scores lie above all nine calibration scores."""
     return float(sum(betabinom.pmf(many, n_tests, 1, 9) for many in range(n, n_tests + 1)))
 
 
@@ -217,7 +220,7 @@ def test_members_that_wait_without_being_flagged_are_no_rarity() -> None:
 
 
 def test_a_burst_is_one_member_and_one_test() -> None:
-    """Of parts of bursts no member is made, and each may have been a test."""
+    """The sum of weights is rounded down, to one at least, for members, and up for tests."""
     halves = selected(["H1"] * 5, 0.1, {"H1": 9.5}, [0.5] * 5)
     assert chance_of(halves) == pytest.approx(above_all_nine(2, 10))
     fifths = selected(["H1"] * 4, 0.1, {"H1": 9.0}, [0.2] * 4)

@@ -1,4 +1,4 @@
-"""Packing views for the store."""
+"""Packing views for the database."""
 
 import struct
 
@@ -54,7 +54,7 @@ def test_a_changed_byte_is_an_error_or_shows_no_change(position: int, change: in
         back = unpack_view(bytes(packed), (32, 32))
     except FormatError:
         return
-    # A bit of the header that means nothing may change; the content may not: it has a checksum.
+    # Unused header bits may change without an error; the content may not, it has a checksum.
     np.testing.assert_array_equal(back, unpack_view(pack_view(view), (32, 32)))
 
 

@@ -1,4 +1,4 @@
-"""Files that are compressed as a whole are unpacked, also up to where they were cut."""
+"""Files compressed as a whole are unpacked; a truncated one up to where it ends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "zstd of two frames": lambda content: b"".join(
         zstandard.ZstdCompressor().compress(part) for part in (content[:9], content[9:])
     ),
-    # One of no data, and one whose only block is a byte repeated.
+    # A skippable frame, and one whose only block repeats a byte.
     "zstd of odd frames": lambda content: (
         zstandard.ZstdCompressor().compress(content)
         + b"\x50\x2a\x4d\x18\x03\0\0\0abc"
@@ -53,4 +53,4 @@ def test_what_comes_before_a_cut_is_unpacked(tmp_path: Path, compressor: str) ->
         assert unpack_whole(path, target, 1 << 30, lambda: None) is Unpacked.CUT
         found = target.read_bytes()
         assert content.startswith(found[: len(content)])
-        assert len(found) > kept - 1_000_000  # bzip2 packs 900 kB at once
+        assert len(found) > kept - 1_000_000  # bzip2 compresses blocks of 900 kB

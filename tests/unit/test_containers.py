@@ -1,4 +1,4 @@
-"""The image and the compose file, read as a linter reads them: no engine is here to try them."""
+"""Static checks of the Dockerfile and the compose file; no container engine is needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Instruction = tuple[str, str]
 
 @pytest.fixture(scope="module")
 def instructions() -> list[Instruction]:
-    """Of the Dockerfile, in order, with continued lines joined."""
+    """The instructions of the Dockerfile in order, with continued lines joined."""
     text = (ROOT / "Dockerfile").read_text()
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ").splitlines()
@@ -31,7 +31,7 @@ def instructions() -> list[Instruction]:
 
 @pytest.fixture(scope="module")
 def final(instructions: list[Instruction]) -> list[Instruction]:
-    """Those of the last stage."""
+    """The instructions of the last build stage."""
     last = max(n for n, (name, _) in enumerate(instructions) if name == "FROM")
     return instructions[last:]
 
@@ -121,7 +121,7 @@ def test_every_container_is_bounded(compose: dict[str, Any]) -> None:
         assert "no-new-privileges:true" in service["security_opt"], name
         assert "privileged" not in service, name
         assert service["restart"] == ("no" if name == "migrate" else "unless-stopped"), name
-        if name != "db":  # its image begins as root to give itself its folder
+        if name != "db":  # its image starts as root to change the owner of its folder
             assert service["cap_drop"] == ["ALL"], name
             assert service["read_only"], name
 
@@ -136,7 +136,7 @@ def test_stops_end_before_the_kill(compose: dict[str, Any]) -> None:
         return int(compose["services"][name]["stop_grace_period"].removesuffix("s"))
 
     assert grace_s("api") >= 2 * GRACEFUL_STOP_S
-    assert grace_s("worker") >= 30  # a chunk is given back within seconds
+    assert grace_s("worker") >= 30  # a worker returns its chunk to the queue within seconds
     assert grace_s("db") >= 60
 
 

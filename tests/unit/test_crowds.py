@@ -1,4 +1,4 @@
-"""Novelty as a crowd: what is flagged, and that the false-discovery rate holds."""
+"""Novelty in crowds: which glitches are flagged, and that the false-discovery rate holds."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ DIMENSIONS = 6
 
 
 def draw(rng: np.random.Generator, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Glitches about one direction a kind; the first ``KINDS`` are known, others are not."""
+    """Draw glitches around one direction for each kind; only the first ``KINDS`` are known."""
     centres = 3 * np.eye(DIMENSIONS + 2)[: len(counts)]
     kinds = np.repeat(np.arange(len(counts)), counts)
     return centres[kinds] + rng.normal(scale=0.8, size=(len(kinds), DIMENSIONS + 2)), kinds
 
 
 def p_values_of(known: np.ndarray, kinds: np.ndarray, tested: np.ndarray) -> np.ndarray:
-    """As ``glitch.novelty.pool`` makes them, of glitches seen alike."""
+    """Compute p-values as ``glitch.novelty.pool`` does, for glitches of one condition."""
     means = np.concatenate([known, tested]).astype(np.float32)
     nowhen = np.full(len(means), np.nan)
     references, places = References.ordered(means[: len(known)], nowhen[: len(known)])
@@ -44,7 +44,7 @@ def p_values_of(known: np.ndarray, kinds: np.ndarray, tested: np.ndarray) -> np.
 def weighted(
     scores: np.ndarray, kinds: np.ndarray, known_scores: np.ndarray, known_kinds: np.ndarray
 ) -> np.ndarray:
-    """All seen alike, none of a burst."""
+    """Compute weighted p-values of one condition without bursts."""
     return weighted_p_values(
         Scored(scores, kinds, np.zeros(len(scores), dtype=int), np.ones(len(scores))),
         Scored(
@@ -64,7 +64,7 @@ def test_the_false_discovery_rate_holds_whatever_has_become_frequent(shifted: bo
         now = np.array([60, 60, 60, 60, 60, 60, 0])
         if shifted:
             now = np.array([240, 60, 20, 20, 10, 10, 0])
-        now[KINDS] = 30  # of a kind that no label names
+        now[KINDS] = 30  # a kind without labels
         known, kinds = draw(rng, np.array([60] * KINDS))
         tested, truth = draw(rng, now)
         flagged = benjamini_hochberg(p_values_of(known, kinds, tested), 0.1)
@@ -84,7 +84,7 @@ def test_p_values_of_known_kinds_are_uniform_or_larger() -> None:
         ]
     )
     for level in (0.02, 0.05, 0.1, 0.3):
-        # Glitches tested together depend on each other: hence the slack.
+        # Glitches tested together are not independent, hence the tolerance.
         assert (p_values <= level).mean() <= 1.25 * level
 
 
@@ -105,7 +105,7 @@ def test_weights_follow_the_kinds_of_now() -> None:
     alike = np.linspace(0, 1.99, 100)
     even = weighted(alike, known_kinds, known_scores, known_kinds)
     assert (even[:-1] >= even[1:]).all()
-    # Nearly all are of the second kind now: a score usual there is nothing special any more.
+    # Now nearly all are of the second kind, so a score that is usual there is no longer unusual.
     mostly = weighted(
         np.concatenate([np.linspace(1, 2, 95), [1.5]]), np.ones(96, int), known_scores, known_kinds
     )
@@ -119,32 +119,38 @@ def test_weights_follow_the_kinds_of_now() -> None:
 
 
 def test_one_known_straggler_does_not_call_a_new_class_frequent() -> None:
-    """A kind of one known glitch, far out: what scores below it is not ordinary for that."""
+    """One known outlier must not make a new class look like a frequent known one.
+
+    It is the only known glitch of its kind; lower scores are not ordinary because of that.
+    """
     known = np.concatenate([np.linspace(0, 2, 200), [9.0]])
     known_kinds = np.concatenate([np.zeros(200, int), [1]])
     tested = np.concatenate([np.linspace(0, 2, 100), np.full(30, 6.0)])
     kinds = np.repeat([0, 1], [100, 30])
-    # A new class of which most look like the first kind, and the rest as the straggler does.
+    # Most of a new class look like the first kind, and the rest like the outlier.
     kinds[100:120] = 0
     p_values = weighted(tested, kinds, known, known_kinds)
-    assert p_values[100:120].max() < 0.02  # .1 and more where the straggler speaks for its kind
+    assert p_values[100:120].max() < 0.02  # 0.1 or more if the outlier represented its kind
     assert (p_values[:100] <= 0.05).mean() <= 0.05
-    # The rest may all be a known class of few labels that is frequent now: less sure.
+    # The rest may be a known class with few labels that is now frequent, so less significant.
     assert 0.02 < p_values[120:].min() == p_values[120:].max() < 0.2
-    # Of five, the middle one tells.
+    # With five labels, the median decides.
     enough = np.concatenate([known_kinds[:200], np.ones(5, int)])
     known = np.concatenate([known[:200], np.linspace(5, 7, 5)])
     assert weighted(tested, kinds, known, enough)[120:].min() > 0.1
     none_enough = weighted(np.array([0.0, 9.0]), np.array([0, 1]), known[:3], np.arange(3))
-    assert none_enough == pytest.approx([4 / 4, 1 / 4])  # each counts alike
+    assert none_enough == pytest.approx([4 / 4, 1 / 4])  # each has the same weight
 
 
 def test_conditions_weigh_as_kinds_do() -> None:
-    """Scores of those seen through one window are high: among tests they are judged by theirs."""
+    """Glitches are weighted by their observing condition as they are by their kind.
+
+    Scores of one window are high; if all tests are of it, its references must count for more.
+    """
     rng = np.random.default_rng(11)
     known = np.concatenate([rng.normal(size=300), 3 + rng.normal(size=100)])
     seen = np.repeat([0, 1], [300, 100])
-    tested = 3 + rng.normal(size=400)  # all through one window
+    tested = 3 + rng.normal(size=400)  # all observed in one window
     p_values = weighted_p_values(
         Scored(tested, np.zeros(400, int), np.ones(400, int), np.ones(400)),
         Scored(known, np.zeros(400, int), seen, np.ones(400)),
@@ -169,7 +175,7 @@ def test_a_crowd_is_one_of_each_other_event() -> None:
     rng = np.random.default_rng(12)
     means = np.eye(3)[np.repeat([0, 1, 2], [30, 30, 40])] + rng.normal(scale=0.05, size=(100, 3))
     means = means.astype(np.float32)
-    means[50:60] = means[50]  # ten of one minute
+    means[50:60] = means[50]  # ten glitches within one minute
     times = 1000.0 * np.arange(100)
     times[50:60] = 50_000 + np.arange(10)
     crowds = crowds_of(directions(means), times, np.zeros(100, bool))
@@ -193,7 +199,10 @@ def test_too_few_other_events_is_no_crowd() -> None:
 def test_a_source_that_repeats_itself_all_day_hides_no_other_events(
     monkeypatch: pytest.MonkeyPatch, is_timed: bool
 ) -> None:
-    """Its repetitions fill all that is sought: of each day one stands for those alike."""
+    """A source that repeats for a day must not fill the neighbour search of other glitches.
+
+    One representative of each day stands for all repetitions.
+    """
     rng = np.random.default_rng(4)
     source = rng.normal(size=12)
     others = rng.normal(size=(200, 12))

@@ -1,4 +1,4 @@
-"""The decoder: deterministic, independent of its batch, and honest about what was not seen."""
+"""The decoder: deterministic, independent of its batch, and zero residuals where not observed."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def vectors(n: int, size: int) -> np.ndarray:
 
 
 def part_of_a_glitch() -> Views:
-    """A simulated glitch without its longest window, and without the top rows of its shortest."""
+    """A simulated glitch without its longest window and without the upper rows of its shortest."""
     ((_, seen),) = simulate_views(["Koi_Fish"], 77)
     values, observed = seen.views.values.copy(), seen.views.observed.copy()
     values[3], observed[3] = 0, False
@@ -40,7 +40,7 @@ def test_pictures_are_on_the_full_grid_and_in_range(decoder: Decoder) -> None:
     assert painted.dtype == np.float32
     assert painted.min() >= 0
     assert painted.max() <= 1
-    assert np.ptp(painted[0]) > 0.05  # it does paint something
+    assert np.ptp(painted[0]) > 0.05  # the picture is not uniform
 
 
 def test_a_vector_gets_in_a_batch_what_it_gets_alone(decoder: Decoder) -> None:
@@ -62,7 +62,7 @@ def test_seen_is_painted_and_residual_together(decoder: Decoder, checkpoint: Che
     painted = decoder._painted(encoding.mean[None], range(4))[0]
     pooled = views.values.reshape(4, 64, 2, 64, 2).mean(axis=(2, 4)).repeat(2, 1).repeat(2, 2)
     np.testing.assert_allclose((residual + painted)[1], pooled[1], atol=1e-5)
-    # Painted from its own vector, a glitch is nearer than painted from the prior's centre.
+    # Its own vector reconstructs a glitch better than the centre of the prior does.
     elsewhere = decoder.residual(views, np.zeros_like(encoding.mean))
     assert np.square(residual).sum() < 0.7 * np.square(elsewhere).sum()
 

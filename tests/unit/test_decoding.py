@@ -1,4 +1,4 @@
-"""Children that decode files: what they answer, what they may not do, and how they end."""
+"""Child processes that decode files: their results, their restrictions, and how they end."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_what_no_reader_foresaw_is_damage_and_is_logged(
     path = tmp_path / "any"
     path.write_bytes(b"any")
     logger = logging.getLogger("app.decoding")
-    monkeypatch.setattr(logger, "disabled", False)  # whatever configured logging before
+    monkeypatch.setattr(logger, "disabled", False)  # an earlier test may have disabled it
     caplog.set_level(logging.WARNING, logger.name)
     logger.addHandler(caplog.handler)
     with pytest.raises(FormatError, match="truncated or damaged"):

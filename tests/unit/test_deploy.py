@@ -1,4 +1,4 @@
-"""The manifests of `deploy/`: against the schemas of Kubernetes, and against our own names."""
+"""The manifests of `deploy/` follow the schemas of Kubernetes and the names of this project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which detector a channel, a text or a file name means."""
+"""The detector that a channel, a text or a file name refers to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limiting cases whose scores are known without running the reference."""
+"""Disentanglement scores in limiting cases with a known result."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_identical_latents_leave_no_gap(rng: np.random.Generator) -> None:
 
 
 def test_sap_gap_is_accuracy_above_the_runner_up(rng: np.random.Generator) -> None:
-    # a binary factor is read without error from its own latent, at chance from the other
+    # A binary factor is predicted without error from its own latent, and at chance from the other.
     axes = np.meshgrid([-1.0, 1.0], [-1.0, 1.0], indexing="ij")
     grid = EncodedGrid(np.stack(axes, axis=-1).astype(np.float32))
     gap = separated_attribute_predictability(grid, rng, n_train=2000, n_test=4000)
@@ -89,8 +89,8 @@ def test_dead_latents_do_not_vote_and_do_not_count_as_modular(rng: np.random.Gen
 def test_modularity_of_a_latent_that_informs_on_two_of_three_factors(
     rng: np.random.Generator,
 ) -> None:
-    # One code for each pair of values, in a bin of its own: it tells log 4 of either factor. The
-    # deviation (0 + m^2) / m^2 is over the k - 1 = 2 other factors, so that a half is left.
+    # Each pair of values has a code in a bin of its own, with log 4 nats on either factor. The
+    # deviation (0 + m^2) / m^2 is divided by the k - 1 = 2 other factors, which leaves one half.
     first, second, _ = np.meshgrid(*[np.arange(4)] * 3, indexing="ij")
     grid = EncodedGrid((first + 4 * second)[..., None].astype(np.float32))
     assert modularity(grid, rng, n_points=20_000).all_latents == pytest.approx(0.5, abs=0.01)
@@ -106,7 +106,7 @@ def test_no_active_latent_scores_zero(rng: np.random.Generator) -> None:
 def test_dci_closed_form() -> None:
     assert disentanglement_of(np.eye(3)) == pytest.approx(1, abs=1e-6)
     assert disentanglement_of(np.ones((3, 3))) == pytest.approx(0, abs=1e-9)
-    half = np.array([[1.0, 0.0], [0.5, 0.5]])  # the second latent is of no use: (1 + 0) / 2
+    half = np.array([[1.0, 0.0], [0.5, 0.5]])  # the second latent adds nothing: (1 + 0) / 2
     assert disentanglement_of(half) == pytest.approx(0.5, abs=1e-6)
 
 
@@ -122,7 +122,7 @@ def test_one_latent_and_factors_of_one_value_are_scored(rng: np.random.Generator
     alone = EncodedGrid(np.broadcast_to(axes[:, None, None], (4, 1, 1)))
     assert mutual_information_gap(alone, rng) == pytest.approx(1, abs=0.01)
     gap = separated_attribute_predictability(alone, rng, n_train=500, n_test=500)
-    assert 0.2 < gap <= 0.75  # above chance, which is 1 of 4
+    assert 0.2 < gap <= 0.75  # above chance, which is 0.25
     constant = EncodedGrid(np.zeros((1, 1, 2), dtype=np.float32))
     with pytest.raises(GlitchError, match="No factor of the grid takes two values"):
         mutual_information_gap(constant, rng)

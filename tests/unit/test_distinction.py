@@ -1,4 +1,4 @@
-"""What tells a group apart, against closed forms and scikit-learn."""
+"""What distinguishes a group from the rest, against closed forms and scikit-learn."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The documentation names everything that an operator can type or set."""
+"""The documentation covers every command, setting and make target, and its links work."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_every_make_target_is_documented_and_exists(target: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    """Relative links only: others would need the network."""
+    """Only relative links are checked; others would need the network."""
     text = page.read_text(encoding="utf-8")
     targets = [part.split(")")[0] for part in text.split("](")[1:]]
     broken = [
