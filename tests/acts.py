@@ -1,4 +1,7 @@
-"""Acts as tests ask for them: without what comes with every act, which the services are told."""
+"""Short constructors of class and cluster actions for tests.
+
+``change_class`` and ``review`` add the last event and the remark that every request carries.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A live service on a real database, with a small untrained model, and inputs to send to it."""
+"""A live service on a real database with a small untrained model, and inputs to send to it."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Service:
     settings: Settings
 
     def client(self, role: str | None = "submitter", **options: Any) -> httpx.Client:
-        """A client that holds the token of a role."""
+        """Return a client with the token of a role, or without a token if the role is None."""
         headers = {} if role is None else {"Authorization": f"Bearer {self.tokens[role]}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, **options)
 
     def counts(self) -> dict[str, int]:
-        """Rows of the tables that an upload writes to."""
+        """Return the number of rows in each table that an upload writes to."""
         with self.engine.connect() as connection:
             return {
                 table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608
@@ -68,7 +68,7 @@ class Service:
 
 @contextmanager
 def tiny_data_folder() -> Iterator[Path]:
-    """A data directory that holds one small checkpoint with random weights."""
+    """Provide a data directory with one small checkpoint of random weights."""
     with tempfile.TemporaryDirectory(prefix="glitch-api-") as name:
         folder = Path(name)
         torch.manual_seed(20190401)
@@ -78,7 +78,7 @@ def tiny_data_folder() -> Iterator[Path]:
             )
         )
         for weights in model.parameters():
-            if not weights.any():  # layers that start at zero would encode everything alike
+            if not weights.any():  # layers initialized to zero would encode every input alike
                 torch.nn.init.normal_(weights, std=0.3)
         save_checkpoint(
             folder / "checkpoints" / "tiny",
@@ -97,7 +97,7 @@ def tiny_data_folder() -> Iterator[Path]:
 def running_service(
     server: EmbeddedServer, template: str, data_folder: Path, **settings: Any
 ) -> Iterator[Service]:
-    """Start a service on a fresh database; settings override those of a test."""
+    """Run a service on a fresh database; ``settings`` override the defaults for tests."""
     name = f"test_{uuid4().hex}"
     execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     url = server.url(name)
@@ -123,7 +123,7 @@ def running_service(
 
 @contextmanager
 def listening(settings: Settings) -> Iterator[str]:
-    """The application and its server in a thread, at a free port; yields its address."""
+    """Run the application and its server in a thread on a free port; yield its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     running = http_server(create_app(settings))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
@@ -163,7 +163,7 @@ def _prepare(engine: Engine, checkpoint_folder: Path) -> dict[str, str]:
 
 
 def strain_values(seed: int = 1, seconds: float = 32, rate: int = SAMPLE_RATE_HZ) -> np.ndarray:
-    """Coloured noise with one loud burst at ``GPS_TIME``, dimensionless strain."""
+    """Return coloured noise with one loud burst at ``GPS_TIME``, as dimensionless strain."""
     rng = np.random.default_rng(seed)
     n_samples = round(seconds * rate)
     white = np.fft.rfft(rng.standard_normal(n_samples))
@@ -178,7 +178,7 @@ def strain_values(seed: int = 1, seconds: float = 32, rate: int = SAMPLE_RATE_HZ
 def gwosc_hdf5(
     values: np.ndarray, *, rate: float = SAMPLE_RATE_HZ, ifo: str = "H1", start: int = GPS_START
 ) -> bytes:
-    """An HDF5 file laid out as GWOSC does."""
+    """Return an HDF5 file in GWOSC's layout."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         dataset = file.create_dataset("strain/Strain", data=values)
@@ -192,14 +192,14 @@ def gwosc_hdf5(
 
 
 def npy(array: np.ndarray) -> bytes:
-    """An npy file."""
+    """Return an npy file of the array."""
     buffer = io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()
 
 
 def energy(seed: int = 1) -> ViewArray:
-    """A blob of energy on faint noise, shape (128, 128), in [0, 1]."""
+    """Return a blob of energy on faint noise, shape (128, 128), values in [0, 1]."""
     rng = np.random.default_rng(seed)
     row, column = np.mgrid[0:128, 0:128]
     centre, width = 30 + seed % 60, 4 + seed % 7
@@ -208,14 +208,14 @@ def energy(seed: int = 1) -> ViewArray:
 
 
 def picture(seed: int = 1, *, duration_s: float | None = None) -> bytes:
-    """A PNG without axes, or with Gravity Spy's where a window length is given."""
+    """Return a PNG without axes, or with Gravity Spy's axes if a window length is given."""
     if duration_s is None:
         return render_view(energy(seed))
     return render_omega_scan(energy(seed), duration_s)
 
 
 def assert_problem(response: httpx.Response, *statuses: int) -> str:
-    """The one canonical shape of an error; returns its sentence."""
+    """Assert that the response is a complete problem document; return its ``detail``."""
     assert response.status_code in statuses, (response.status_code, response.text[:300])
     assert response.headers["content-type"] == "application/problem+json"
     body = response.json()

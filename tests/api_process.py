@@ -1,4 +1,4 @@
-"""The service as a process that a test may kill, stopped at a chosen moment of an upload.
+"""The service as a process that a test can kill while it is held up at one step of an upload.
 
 ``python api_process.py LISTENING_DESCRIPTOR storage|storing|nowhere``; settings come from the
 environment.
@@ -26,8 +26,8 @@ if __name__ == "__main__":
     from app.server.http_protocol import http_server
 
     if sys.argv[2] == "storage":
-        os.fsync = _for_ever  # the file is written, and has no name yet
+        os.fsync = _for_ever  # the file is written but does not have its final name yet
     elif sys.argv[2] == "storing":
-        options.submit_batch = _for_ever  # type: ignore[assignment]  # it has, and no job
+        options.submit_batch = _for_ever  # type: ignore[assignment]  # the file has its name, but no job
     listener = socket.socket(fileno=int(sys.argv[1]))
     http_server(create_app(Settings())).run(sockets=[listener])

@@ -1,4 +1,4 @@
-"""A real Chromium, and a reviewer's window in it."""
+"""A real Chromium and a window with a logged-in user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE_S = 30
 
 
 def program(*names: str) -> str:
-    """Path of a program of the machine; says how to install it where it is missing."""
+    """Return the path of the first program found on PATH; fail with how to install it if none."""
     for name in names:
         if found := shutil.which(name):
             return found
@@ -33,7 +33,7 @@ def program(*names: str) -> str:
 
 
 def open_chromium(*arguments: str) -> webdriver.Chrome:
-    """A Chromium without a window, which its caller must quit."""
+    """Start a headless Chromium; the caller must quit it."""
     options = Options()
     options.binary_location = program("chromium", "chromium-browser", "google-chrome")
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", *arguments):
@@ -44,7 +44,7 @@ def open_chromium(*arguments: str) -> webdriver.Chrome:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[webdriver.Chrome]:
-    """One Chromium for the tests of a module."""
+    """Provide one Chromium for all tests of a module."""
     driver = open_chromium("--disable-gpu")
     yield driver
     driver.quit()
@@ -56,12 +56,12 @@ def waiting(
     *,
     every_s: float = 0.05,
 ) -> WebDriverWait[webdriver.Chrome]:
-    """Looks ten times as often as Selenium does of itself: most waits are of some tens of ms."""
+    """Wait that polls ten times as often as Selenium's default, as most waits take tens of ms."""
     return WebDriverWait(driver, PATIENCE_S, poll_frequency=every_s, ignored_exceptions=ignored)
 
 
 class Browser:
-    """A logged-in reviewer's window."""
+    """A browser window of a logged-in user, by default a reviewer."""
 
     def __init__(self, driver: webdriver.Chrome, service: Service, role: str = "reviewer") -> None:
         self.driver = driver
@@ -71,8 +71,8 @@ class Browser:
         self.log_in(role)
 
     def log_in(self, role: str) -> None:
-        """Leave whatever session there is, and begin one; the form itself has tests of its own."""
-        self.driver.get("about:blank")  # no page that is still loading brings the old session back
+        """Replace the current session by one of the role, without using the login form here."""
+        self.driver.get("about:blank")  # a page still loading could restore the old session
         self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
         with Walker(self.service, role) as walker:
             kept = [
@@ -83,7 +83,7 @@ class Browser:
 
     def open(self, path: str) -> None:
         self.driver.get(f"{self.url}{path}")
-        # It returned at times, on a busy machine, while the end of the page was still to come.
+        # On a busy machine, get() sometimes returns before the whole page has loaded.
         waiting(self.driver).until(
             lambda driver: driver.execute_script("return document.readyState") == "complete"
         )
@@ -107,7 +107,7 @@ class Browser:
         )
 
     def wait_for_text(self, selector: str, text: str) -> None:
-        """Of a page that may still be on its way: elements of the one before go stale."""
+        """Wait for the text; elements of the previous page may go stale while the next loads."""
         waiting(self.driver, [StaleElementReferenceException]).until(
             lambda driver: (
                 driver.execute_script("return document.readyState") == "complete"
@@ -127,12 +127,12 @@ class Browser:
         return self.driver.switch_to.active_element
 
     def complaints(self) -> list[str]:
-        """What the console says: a blocked script, a missing file, an exception."""
+        """Return the console's messages: blocked scripts, missing files, exceptions."""
         return [line["message"] for line in self.driver.get_log("browser")]
 
 
 def assert_fits(browser: Browser, page: str) -> None:
-    """Nothing has to be scrolled sideways."""
+    """Assert that the page does not scroll horizontally."""
     beyond = browser.driver.execute_script(
         "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
@@ -140,7 +140,7 @@ def assert_fits(browser: Browser, page: str) -> None:
 
 
 def violations(browser: Browser) -> list[dict[str, object]]:
-    """What axe-core finds on the page as it is (contrast included): rules, and where."""
+    """Return axe-core's violations on the current page, contrast included: rules and elements."""
     browser.driver.execute_script(
         importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     )
@@ -149,7 +149,7 @@ def violations(browser: Browser) -> list[dict[str, object]]:
         "axe.run({resultTypes: ['violations']}).then("
         "(r) => done([r.violations, r.passes.map((item) => item.id)]));"
     )
-    assert "color-contrast" in passed  # it did look
+    assert "color-contrast" in passed  # the contrast rule did run
     return [
         {"rule": item["id"], "where": [node["html"][:150] for node in item["nodes"][:3]]}
         for item in found
@@ -157,14 +157,14 @@ def violations(browser: Browser) -> list[dict[str, object]]:
 
 
 def assert_accessible(browser: Browser, page: str) -> None:
-    """axe-core finds nothing, and nothing has to be scrolled sideways."""
+    """Assert that axe-core finds no violation and the page does not scroll horizontally."""
     assert_fits(browser, page)
     found = violations(browser)
     assert found == [], (page, json.dumps(found, indent=1))
 
 
 def drop(browser: Browser, name: str, content: bytes, onto: str = ".drop") -> None:
-    """Drop a file on the form, as a hand with a mouse does; ``onto`` is where the hand is."""
+    """Drop a file on the element that the selector ``onto`` matches, as with a mouse."""
     browser.driver.execute_script(
         """
         const [name, bytes, onto] = arguments;

@@ -1,4 +1,4 @@
-"""Clusters made to measure, for the suites of review: no clustering is run."""
+"""Clusters stored directly, without running a clustering, for the tests of review."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.models.checkpoints import active_checkpoint
 
 
 def store_run(session: Session, *, is_simulated: bool = False) -> ClusteringRun:
-    """A run that found whatever ``store_cluster`` adds to it."""
+    """Store a clustering run, to which ``store_cluster`` adds clusters."""
     run = ClusteringRun(
         id=uuid7(),
         checkpoint_id=active_checkpoint(session).id,
@@ -45,7 +45,7 @@ def store_cluster(
     identity: UUID | None = None,
     significance: float = 1e-6,
 ) -> Cluster:
-    """A flagged cluster of these glitches."""
+    """Store a flagged cluster of these glitches."""
     key = uuid7()
     store_chosen(
         session,

@@ -1,4 +1,4 @@
-"""Strain files of every kind with holes at random places, and what may become of each.
+"""Strain files in each container format with gaps or damage at random times.
 
 Imported by ``tests/unit/test_fuzz_strain.py`` and by ``benchmarks/strain/fuzz_strain.py``.
 """
@@ -26,14 +26,14 @@ CONTAINERS = ("gwf", "gwosc", "gwpy", "pycbc", "npz", "text")
 
 @dataclass(frozen=True)
 class Case:
-    """One file, as drawn."""
+    """The random parameters of one strain file."""
 
     rate_hz: int
     dtype: str
     container: str
     frame_s: int
     damage: str
-    holes: tuple[tuple[float, float], ...]  # from and to, in s from the start
+    holes: tuple[tuple[float, float], ...]  # start and end, in s after START
 
     @property
     def named(self) -> str:
@@ -42,7 +42,7 @@ class Case:
 
 
 def draw(rng: np.random.Generator) -> Case:
-    """A case at random."""
+    """Draw a random case."""
     container = str(rng.choice(CONTAINERS))
     damage = str(rng.choice(DAMAGES))
     if damage == "flagged" and container not in ("gwf", "gwosc"):
@@ -61,7 +61,10 @@ def draw(rng: np.random.Generator) -> Case:
 
 
 def clean_strain(rate_hz: int, seed: int = 0, height: float = 12.0) -> np.ndarray:
-    """Coloured noise with one sine-Gaussian of that height at ``EVENT_S``, float64."""
+    """Return coloured noise, float64, with one sine-Gaussian at ``EVENT_S``.
+
+    ``height`` is the amplitude of the sine-Gaussian in units of 1e-21.
+    """
     rng = np.random.default_rng(seed)
     n = SECONDS * rate_hz
     frequency = np.fft.rfftfreq(n, 1 / rate_hz)
@@ -73,7 +76,7 @@ def clean_strain(rate_hz: int, seed: int = 0, height: float = 12.0) -> np.ndarra
 
 
 def write(case: Case, clean: np.ndarray, folder: Path) -> Path:
-    """The file of a case."""
+    """Write the file of a case and return its path."""
     values = clean.astype(case.dtype)
     missing = np.zeros(values.size, dtype=bool)
     for start, end in case.holes:
@@ -105,7 +108,7 @@ def _gwf(case: Case, values: np.ndarray, missing: np.ndarray, folder: Path) -> P
         for index in range(SECONDS // case.frame_s):
             part = slice(index * n, (index + 1) * n)
             if case.damage == "flagged" and missing[part].any() and index:
-                continue  # a frame that is missing
+                continue  # leave this frame out of the file
             frame = gwframe.Frame(
                 start=START + index * case.frame_s, duration=case.frame_s, name="H1"
             )
@@ -154,16 +157,16 @@ def _npz(case: Case, values: np.ndarray, _: np.ndarray, folder: Path) -> Path:
 def _text(case: Case, values: np.ndarray, missing: np.ndarray, folder: Path) -> Path:
     path = folder / "H1.csv"
     times = START + np.arange(values.size) / case.rate_hz
-    kept = ~missing if case.damage == "NaN" else np.ones_like(missing)  # rows that are left out
+    kept = ~missing if case.damage == "NaN" else np.ones_like(missing)  # rows with NaN are left out
     np.savetxt(path, np.stack([times, values], axis=1)[kept], delimiter=",", fmt=["%.6f", "%.9e"])
     return path
 
 
 def views_of(path: Path) -> StrainViews | str:
-    """The views of a file around the event, or why there are none.
+    """Return the views of a file around the event, or the message of the ``GlitchError``.
 
     Raises:
-        Exception: whatever is no ``GlitchError``, which would be a fault.
+        Exception: any error that is not a ``GlitchError``, which is a fault of the reader.
     """
     when = Decimal(START) + Decimal(str(EVENT_S))
     try:
@@ -174,7 +177,10 @@ def views_of(path: Path) -> StrainViews | str:
 
 
 def room_s(case: Case) -> float:
-    """Seconds of unbroken data to the nearer side of the event that the file surely has."""
+    """Return the seconds of unbroken data certain to exist on both sides of the event.
+
+    Zero if the event is inside a hole or the unbroken data around it last less than 9 s.
+    """
     if not case.holes:
         return min(EVENT_S, SECONDS - EVENT_S)
     edges = [_whole_units(case, hole) for hole in case.holes]
@@ -186,7 +192,7 @@ def room_s(case: Case) -> float:
 
 
 def _whole_units(case: Case, hole: tuple[float, float]) -> tuple[float, float]:
-    """A hole, in whole frames or seconds where those are what is missing."""
+    """Extend a hole to whole frames or seconds where the damage removes or flags those."""
     if case.damage != "flagged":
         return hole
     unit = case.frame_s if case.container == "gwf" else 1

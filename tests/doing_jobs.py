@@ -1,4 +1,4 @@
-"""A worker beside a live service, for tests that ask for work as scripts do."""
+"""A worker for a live service, for tests that submit jobs through the API as scripts do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.runner import JobRunner
 
 @contextmanager
 def doing_jobs(service: Service) -> Iterator[None]:
-    """Jobs are done by a thread as they come, until the block ends."""
+    """Process queued jobs in a thread until the block ends."""
     is_over = threading.Event()
     worker = threading.Thread(target=_work, args=(service, is_over))
     worker.start()

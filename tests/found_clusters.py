@@ -1,4 +1,4 @@
-"""Real clusterings of made-up vectors, and reviewers' decisions about what they find."""
+"""Real clustering runs on synthetic vectors, and reviewers' decisions about their clusters."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Fill = Callable[..., list[UUID]]
 
 @pytest.fixture
 def fill(session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator) -> Fill:
-    """Store glitches about a direction, an hour apart."""
+    """Provide a function that stores glitches around a latent vector, an hour apart."""
     times = iter(range(1, 10_000))
 
     def fill_one(n: int, centre: np.ndarray, label: str | None = None) -> list[UUID]:
@@ -86,7 +86,7 @@ def cluster_now(session: Session) -> tuple[Run, list[records.Cluster]]:
 
 
 def cluster_h1(session: Session) -> tuple[Run, list[records.Cluster]]:
-    """A run of another kind, which continues no cluster of all detectors."""
+    """Cluster the glitches of H1 only; the run continues no cluster found in all detectors."""
     run = run_clustering(session, ClusteringParameters(fdr=0.05, ifo="H1"), author="someone")
     return run, ranked_clusters(session, run.id, ClusterFilters(), limit=50)
 
@@ -115,7 +115,7 @@ def flagged(session: Session, fill: Fill) -> records.Cluster:
 
 
 def embed_otherwise(session: Session, mean_of: Callable[[UUID, np.ndarray], np.ndarray]) -> None:
-    """Another model serves; ``mean_of`` takes a glitch and where it lay to where it lies there."""
+    """Publish another model; ``mean_of`` maps a glitch and its latent mean to its new mean."""
     later = publish_checkpoint(
         session,
         name="later",

@@ -1,4 +1,4 @@
-"""gwpy's own q_transform put on the view's grid: the oracle of the strain tests and benchmark."""
+"""gwpy's q_transform resampled to the view's grid: the reference of strain tests and benchmark."""
 
 import warnings
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from glitch.strain import Strain
 from glitch.strain.series import analysed_segment
 from glitch.views import Preprocessing
 
-CLIP_SHARE = 0.01  # 0.255 of 25.5: the accuracy that is promised
+CLIP_SHARE = 0.01  # the promised accuracy: 0.255 of the clip value 25.5
 TRES_S, FRES_HZ = 0.002, 0.5
 
 
@@ -25,17 +25,17 @@ class Oracle:
 def gwpy_spectrograms(
     strain: Strain, gps_time, recipe: Preprocessing, centre_gps_time=None, *, is_quick: bool = False
 ) -> list:
-    """Four q_transform calls, as Gravity Spy makes them; times are relative to the segment.
+    """Return four q_transform results as in Gravity Spy; times are relative to the segment.
 
-    They are drawn around ``centre_gps_time`` where it is given; the plane is the GPS time's. Each
-    searches all planes for the same one; quick, the others are given that of the first.
+    The Q plane is that of ``gps_time``; the windows are centred on ``centre_gps_time`` if given.
+    Each call searches all Q planes; with ``is_quick``, later calls reuse the plane of the first.
     """
     segment = analysed_segment(strain, gps_time, recipe)
     series = TimeSeries(segment.values, sample_rate=segment.sample_rate_hz, t0=0)
     event = segment.event_s
     centre = event if centre_gps_time is None else float(centre_gps_time - segment.gps_start)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # gwpy warns that it lowers the upper frequency
+        warnings.simplefilter("ignore")  # gwpy warns when it lowers the upper frequency
         drawn: list = []
         for duration in segment.durations_s:
             planes = (recipe.lowest_q, recipe.highest_q)
@@ -53,7 +53,7 @@ def gwpy_spectrograms(
 
 
 def gwpy_views(strain: Strain, gps_time, centre_gps_time=None) -> Oracle:
-    """gwpy's spectrograms, clipped, then averaged over each cell of the view's grid."""
+    """Return gwpy's spectrograms, clipped, then averaged over each cell of the view's grid."""
     recipe = Preprocessing()
     segment = analysed_segment(strain, gps_time, recipe)
     centre = float((centre_gps_time or gps_time) - segment.gps_start)
@@ -79,12 +79,12 @@ def gwpy_views(strain: Strain, gps_time, centre_gps_time=None) -> Oracle:
 
 
 def share_within(ours: np.ndarray, oracle: np.ndarray) -> float:
-    """Share of pixels within 1 % of the clip scale."""
+    """Return the share of pixels that differ by at most 1 % of the clip scale."""
     return float((np.abs(ours - oracle) <= CLIP_SHARE).mean())
 
 
 def _cell_means(positions: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Means over cells along the first axis of the straight lines through the samples."""
+    """Average the linear interpolation of the samples over cells along the first axis."""
     at_edges = np.array(
         [np.interp(edges, positions, column) for column in values.reshape(len(positions), -1).T]
     ).T

@@ -1,4 +1,4 @@
-"""More small files that were made to harm, by kind: each a name and what makes its bytes."""
+"""More small hostile files by format: tables of file names and functions that make the bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def hdf5(build: Callable[[h5py.File], None], **options: object) -> bytes:
 
 
 def strain(**options: object) -> Callable[[h5py.File], None]:
-    """A gwpy series whose dataset is made with these options."""
+    """Return a function that writes a gwpy series; ``options`` go to ``create_dataset``."""
 
     def build(file: h5py.File) -> None:
         if "data" not in options and "shape" not in options:
@@ -115,7 +115,7 @@ def _unknown_filter(file: h5py.File) -> None:
 
 
 def _damaged_filter(**options: object) -> Callable[[h5py.File], None]:
-    """A chunk of garbage under a filter that has its own header."""
+    """Return a function that writes chunks of garbage under a filter with its own header."""
 
     def build(file: h5py.File) -> None:
         shape = {"shape": (32 * RATE,), "dtype": "<i4", "chunks": (RATE,)}
@@ -151,7 +151,7 @@ def _gps_start(value: object) -> Callable[[h5py.File], None]:
 
 
 def _wide_float(file: h5py.File) -> None:
-    """A floating point type of 256 bits with its exponent where no other has it."""
+    """A floating point type of 256 bits with its exponent at an unusual position."""
     kind = h5py.h5t.IEEE_F64LE.copy()
     kind.set_size(32)
     kind.set_precision(256)
@@ -231,7 +231,7 @@ def _saved(**arrays: np.ndarray) -> bytes:
 
 
 def _twice(second: bytes) -> bytes:
-    """Two members of one name: the reader's table of contents knows the last alone."""
+    """Two members of the same name: readers that index members by name see only the last."""
     import warnings
 
     with warnings.catch_warnings():
@@ -241,7 +241,7 @@ def _twice(second: bytes) -> bytes:
 
 
 def _lying_sizes(at: bytes, offset: int, size: int) -> bytes:
-    """A zip whose directory declares another size than its member has."""
+    """A zip whose directory has ``size`` in the four bytes at this offset from the last mark."""
     data = bytearray(npz(("strain.npy", npy("(131072,)", data=bytes(8 * 131072)))))
     place = data.rfind(at) + offset
     data[place : place + 4] = struct.pack("<I", size)
@@ -249,7 +249,7 @@ def _lying_sizes(at: bytes, offset: int, size: int) -> bytes:
 
 
 def _zip64() -> bytes:
-    """A zip64 extra field that says 2**63 - 1 bytes."""
+    """A zip64 extra field that declares 2**63 - 1 bytes."""
     data = npz(("strain.npy", npy("(131072,)", data=bytes(64))))
     at = data.rfind(b"PK\x01\x02")
     entry = bytearray(data[at : data.rfind(b"PK\x05\x06")])
@@ -345,7 +345,7 @@ def _animated(frames: int = 20_000) -> bytes:
 
 
 def _scans(count: int = 1000) -> bytes:
-    """A JPEG of many scans, each of which a decoder goes over the whole picture for."""
+    """A JPEG of many scans; for each, a decoder processes the whole picture."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -408,5 +408,5 @@ EMBEDDABLE = HDF5 | NUMPY | PICTURES | TEXTS
 
 
 def many_attributes() -> bytes:
-    """What only seems hostile: strain with more attributes than anybody writes."""
+    """Valid strain that only looks hostile: it has far more attributes than usual."""
     return hdf5(_attributes(2_000), libver="latest")

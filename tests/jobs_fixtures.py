@@ -1,4 +1,4 @@
-"""A kind of job made for tests: it stores a row for every item, so that doubles would show."""
+"""A job type for tests that stores one row for each item, so that repeated work is visible."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ KIND = "probe"
 
 
 def register(kind: str, handler: Any) -> None:
-    """Make a kind of job known to this process besides the built-in ones."""
+    """Register another job type in this process in addition to the built-in ones."""
     registry.BUILT_IN[kind] = ""
     registry._loaded[kind] = handler
 
 
 @dataclass
 class ProbeHandler:
-    """Writes one ``audit_event`` an item; its parameters say what goes wrong on the way.
+    """Handler that writes one ``audit_event`` for each item.
 
-    ``items`` and ``per_chunk`` (how many), ``slow_s`` (seconds an item), ``fail`` (names that fail
-    until the file ``mended`` exists), ``break_chunk`` (an ordinal that raises), ``busy`` (does not
-    listen to cancel or stop), ``write_mb`` (a file an item), ``padding`` (characters a row).
+    Parameters of the job: ``items`` and ``per_chunk`` (numbers), ``slow_s`` (seconds for each
+    item), ``slow_plan_s`` and ``slow_finish_s`` (seconds), ``fail`` (names of items that fail until
+    the file ``mended`` exists), ``break_plan`` (planning raises), ``break_chunk`` (ordinal of the
+    chunk that raises until ``mended`` exists), ``busy`` (ignore cancel and stop requests),
+    ``write_mb`` (write a file of this size for each item), ``padding`` (characters in each row).
     """
 
     runs: list[int] = field(default_factory=list)
@@ -88,7 +90,7 @@ def _wait(context: JobContext, seconds: float) -> None:
 
 
 def stored(session: Session, job: JobRecord) -> list[str]:
-    """The names of the items that the job stored, doubles and all, sorted."""
+    """Return the sorted names of the items that the job stored, duplicates included."""
     rows = session.execute(
         text("SELECT subject_id FROM audit_event WHERE subject = :job ORDER BY subject_id"),
         {"job": str(job.id)},
@@ -97,5 +99,5 @@ def stored(session: Session, job: JobRecord) -> list[str]:
 
 
 def expected(job: JobRecord) -> list[str]:
-    """The names of all its items, sorted."""
+    """Return the sorted names of all items of the job."""
     return sorted(f"item-{index}" for index in range(job.parameters.get("items", 10)))

@@ -1,4 +1,4 @@
-"""PostgreSQL, Redis, workers and the scheduler as real processes that tests may kill."""
+"""PostgreSQL, Redis, workers and the scheduler as real processes that tests can kill."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ from app.jobs.service import create_job, get_job
 from app.launch.redis.broker import find_redis_server
 
 SCRIPT = Path(__file__).with_name("jobs_worker.py")
-LEASE_S = 5  # renewed four times as often: a machine that stalls for 3 s loses none
-PATIENCE_S = 90  # the machine may be at other work
+LEASE_S = 5  # renewed four times within this, so a stall of 3 s does not lose a lease
+PATIENCE_S = 90  # long, because the machine may be busy with other work
 
 
 class Stack:
-    """Everything that a job needs, in a folder of its own. ``close`` ends and removes it all."""
+    """All processes that jobs need, in their own folder; ``close`` stops and removes them."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="glitch-faults-"))
-        self.folder.chmod(0o755)  # the database under root runs as another user
+        self.folder.chmod(0o755)  # if root runs the tests, the database runs as another user
         self.server = start_embedded(self.folder / "database")
         self.url = self.server.url()
         upgrade(self.url)
@@ -57,11 +57,11 @@ class Stack:
             self.engine, info=notifier_info(CeleryNotifier(self.redis_url))
         )
         self.children: list[subprocess.Popen[bytes]] = []
-        self.ended: list[str] = []  # what had to be started again, and its exit code
+        self.ended: list[str] = []  # processes that were restarted, with their exit codes
         register(KIND, ProbeHandler())
 
     def start_redis(self) -> None:
-        """An empty one: nothing of the last one's is kept."""
+        """Start an empty Redis; it keeps no data of the previous one."""
         options = {"--port": "0", "--save": "", "--dir": str(self.folder)}
         words = [word for option in options.items() for word in option]
         self.redis = subprocess.Popen(
@@ -75,7 +75,7 @@ class Stack:
         self.redis.wait()
 
     def crash_database(self) -> None:
-        """`kill -9` of the postmaster; its own children notice and leave."""
+        """Kill the postmaster with SIGKILL, and wait until it and its backends have exited."""
         lock = self.folder / "database" / "postgres" / "postmaster.pid"
         postmaster = psutil.Process(int(lock.read_text().split()[0]))
         backends = postmaster.children(recursive=True)
@@ -89,7 +89,7 @@ class Stack:
     def spawn(
         self, role: str, *, skew_s: float = 0.0, processes: int = 1, data_dir: Path | None = None
     ) -> subprocess.Popen[bytes]:
-        """A worker or the scheduler, with its clock wrong by so much."""
+        """Start a worker or the scheduler with its clock shifted by ``skew_s`` seconds."""
         child = subprocess.Popen(
             [sys.executable, str(SCRIPT), role, str(skew_s)],
             env={
@@ -108,7 +108,7 @@ class Stack:
         return child
 
     def keep_up(self) -> None:
-        """See that Redis, a worker of two processes and the scheduler run, as `up` does."""
+        """Restart Redis, a worker of two processes and the scheduler if ended, as `up` does."""
         assert self.redis is not None
         if self.redis.poll() is not None:
             self.ended.append(f"Redis: {self.redis.returncode}")
@@ -129,7 +129,7 @@ class Stack:
         return self._children("worker")[0]
 
     def stop_workers(self) -> None:
-        """End every worker and scheduler, at once."""
+        """Kill all workers and schedulers at once."""
         for child in self.children:
             if child.poll() is None:
                 kill_tree(child.pid)
@@ -147,7 +147,7 @@ class Stack:
     def wait(
         self, job: JobRecord, until: Callable[[JobRecord], bool], *, kept_up: bool = False
     ) -> JobRecord:
-        """The job as soon as it is so; meanwhile whatever ended may be started again."""
+        """Return the job once ``until`` holds; with ``kept_up``, restart processes that ended."""
         deadline = time.monotonic() + PATIENCE_S
         while not until(found := self.look(job.id)):
             assert time.monotonic() < deadline, (found, self.how_it_stands())
@@ -157,7 +157,7 @@ class Stack:
         return found
 
     def how_it_stands(self) -> dict[str, Any]:
-        """Which processes run and which messages wait, for whoever reads a failure."""
+        """Return which processes run and which messages wait, for the message of a failed test."""
         assert self.redis is not None
         stand: dict[str, Any] = {str(child.args): child.poll() for child in self.children}
         stand |= {"redis": self.redis.poll(), "ended": self.ended}
@@ -170,7 +170,7 @@ class Stack:
         return stand
 
     def owner_at_work(self, job: JobRecord, phase: int = 1) -> int:
-        """The process that holds a chunk of the job, once one does."""
+        """Wait until a process holds a chunk of the job, and return its process id."""
         query = text(
             "SELECT lease_owner FROM job_chunk "
             "WHERE job_id = :job AND phase = :phase AND state = 'running'"
@@ -185,10 +185,10 @@ class Stack:
             time.sleep(0.05)
 
     def wait_for_renewal(self, job: JobRecord) -> None:
-        """Until whoever is at work on the job has looked for a cancel that was committed before."""
+        """Wait until the job's worker has checked for cancel requests committed before the call."""
         query = text("SELECT lease_until FROM job_chunk WHERE job_id = :job AND state = 'running'")
         deadline = time.monotonic() + PATIENCE_S
-        seen: list[Any] = []  # one renewal may have looked before; the next has not
+        seen: list[Any] = []  # the first renewal may have checked before the commit, not the next
         while len(seen) < 3:
             with self.sessions() as session:
                 until = session.scalar(query, {"job": job.id})
@@ -211,7 +211,7 @@ class Stack:
 
 
 def kill_tree(pid: int) -> None:
-    """`kill -9` of a process and of all that it started."""
+    """Kill a process and all its descendants with SIGKILL."""
     process = psutil.Process(pid)
     for one in (process, *process.children(recursive=True)):
         one.send_signal(signal.SIGKILL)

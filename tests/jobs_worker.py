@@ -1,7 +1,7 @@
-"""A real worker or scheduler process that knows the tests' kind of job.
+"""A real worker or scheduler process with the job type of the tests.
 
 ``python jobs_worker.py worker|scheduler [CLOCK_SKEW_S]``; settings come from the environment. The
-clock of a ``scheduler-set-back`` is set back by two hours after five seconds.
+role ``scheduler-set-back`` sets the scheduler's clock back by two hours after five seconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Labelled glitches by the dozen, and jobs done in this process, for the suites of classes."""
+"""Bulk storage of labelled glitches, and jobs run in this process, for the tests of classes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def fill(
     spread: float = 0.1,
     **columns: Any,
 ) -> list[UUID]:
-    """Store n glitches about a direction, as a bulk load does; labelled if asked."""
+    """Store n glitches around a latent vector as a bulk load does, with labels if given."""
     class_id = session.scalar(select(GlitchClass.id).where(GlitchClass.name == label))
     assert label is None or class_id is not None
     keys = [uuid7() for _ in range(n)]
@@ -89,7 +89,7 @@ def do_job(
     settings: Any = None,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> Mapping[str, Any]:
-    """Plan, run and finish a job in this transaction; its result."""
+    """Plan, run and finish a job in this transaction, and return its result."""
     job = get_job(session, job_id)
     handler = handler_of(job.kind)
     context: Any = SimpleNamespace(

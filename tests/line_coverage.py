@@ -1,12 +1,12 @@
-"""Which lines of our packages the tests reach, counted by probes and reported by coverage.py.
+"""Line coverage of our packages, measured by probes and reported by coverage.py.
 
-coverage.py's own trace sees every call in every library on Python 3.11, and takes as much processor
-time as the tests themselves. SlipCover puts a probe before each line as its module is imported.
+On Python 3.11 coverage.py's own tracer is called for every call in every library, and takes as much
+processor time as the tests. SlipCover inserts a probe before each line when a module is imported.
 
-    LINE_COVERAGE=1 pytest tests/unit   # each test process leaves a file
+    LINE_COVERAGE=1 pytest tests/unit   # each test process writes a file
     coverage combine && coverage report
 
-Of the tests' own processes alone: what a service that they start reaches is not counted.
+Only the processes of the tests are measured, not the services that they start.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from slipcover import Slipcover
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("glitch", "glitch_discovery", "training", "app", "worker")
-NEVER = sys.maxsize  # a probe that was hit stays: to take it out, SlipCover replaces live functions
+NEVER = sys.maxsize  # keep probes after a hit: removing one makes SlipCover replace live functions
 
 
 class Probes(MetaPathFinder):
-    """Finds modules of some packages as the finders after it do, with probes in their code."""
+    """Finder of modules of some packages: delegates to the other finders and adds probes."""
 
     def __init__(self, root: Path, packages: Sequence[str]) -> None:
         self.root, self.packages = root, packages
@@ -42,7 +42,7 @@ class Probes(MetaPathFinder):
         others = (one for one in sys.meta_path if one is not self)
         found = (one.find_spec(fullname, path, target) for one in others)
         spec = next((one for one in found if one is not None), None)
-        # In the loader itself, so that what jaxtyping's does beside it, it still does.
+        # Patch the loader instead of replacing it, so that jaxtyping's import hook still works.
         if spec is not None and isinstance(loader := spec.loader, SourceLoader):
             get_code = loader.get_code
 
@@ -53,7 +53,7 @@ class Probes(MetaPathFinder):
         return spec
 
     def save(self, path: Path) -> None:
-        """What was reached until now, beside every file of which nothing was, for coverage.py."""
+        """Write the executed lines for coverage.py, listing files without any such line too."""
         reached = {
             str(self.root / name): found["executed_lines"]
             for name, found in self._lines.get_coverage()["files"].items()
@@ -72,5 +72,5 @@ if "LINE_COVERAGE" in os.environ:
     sys.meta_path.insert(0, probes)
 
     def pytest_sessionfinish() -> None:
-        os.chdir(ROOT)  # to which SlipCover's names of files are relative
+        os.chdir(ROOT)  # SlipCover's file names are relative to the working directory
         probes.save(ROOT / f".coverage.{os.getpid()}")

@@ -1,4 +1,4 @@
-"""An issuer of tokens on this machine: its keys are made here and published over loopback."""
+"""A local token issuer that makes its own keys and publishes them on the loopback interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ WELL_KNOWN = "/.well-known/openid-configuration"
 
 
 class LocalIssuer:
-    """Answers at ``url`` what ``pages`` holds: a path with JSON, or with what makes an answer."""
+    """A token issuer at ``url``.
+
+    ``pages`` maps each path to the JSON of its response, or to a function that makes the response.
+    """
 
     def __init__(self, server: ThreadingHTTPServer) -> None:
         self.url = f"http://127.0.0.1:{server.server_address[1]}"
@@ -43,7 +46,7 @@ class LocalIssuer:
         return self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     def claims(self, **changed: Any) -> dict[str, Any]:
-        """Those of a good SciToken for reading; None leaves one out."""
+        """Return the claims of a valid SciToken for reading; a value of None omits a claim."""
         now = int(time.time())
         claims = {
             "ver": "scitoken:2.0",
@@ -70,7 +73,7 @@ def as_jwk(kind: Any, key: Any, key_id: str) -> dict[str, Any]:
 
 @contextmanager
 def local_issuer() -> Iterator[LocalIssuer]:
-    """One that runs until the end of the block."""
+    """Run a token issuer until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""A server of a test's own, on a port of loopback."""
+"""A local HTTP server for one test, on a free loopback port."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class QuietHandler(BaseHTTPRequestHandler):
-    """One that answers GET and POST alike, and logs nothing."""
+    """A handler that treats GET and POST alike and logs nothing."""
 
     def do_GET(self) -> None:
-        """A question."""
+        """Reply to a GET request."""
         self.reply()
 
     def do_POST(self) -> None:
-        """The same with a body."""
+        """Reply to a POST request."""
         self.reply()
 
     def reply(self) -> None:
-        """What each server does."""
+        """Send the response; each subclass defines it."""
         raise NotImplementedError
 
     def answer(self, status: int, body: bytes = b"") -> None:
-        """Answer whole, as JSON where there is a body."""
+        """Send a complete response; the body, if any, is JSON."""
         self.send_response(status)
         if body:
             self.send_header("Content-Type", "application/json")
@@ -33,12 +33,12 @@ class QuietHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """The address under which requests are given to this handler, until the block ends."""
+    """Run a server with this handler until the block ends, and yield its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()

@@ -1,4 +1,4 @@
-"""A catalogue that falls into kinds, and its map, for the suites of the map."""
+"""A catalogue with two well-separated groups, for the tests of the map."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GPS_START = 1_200_000_000
 
 
 def store_kinds(service: Service, count: int, *, start: int = 0) -> list[UUID]:
-    """Glitches of two kinds by turns, far apart in the latent space, unlabelled; their ids."""
+    """Store unlabelled glitches, alternately in two distant groups in latent space; return ids."""
     rng = np.random.default_rng(start + 11)
     made = []
     with make_session_factory(service.engine).begin() as session:
@@ -56,7 +56,7 @@ def store_kinds(service: Service, count: int, *, start: int = 0) -> list[UUID]:
 
 
 def work(service: Service, job_id: UUID) -> JobRecord:
-    """Do a job to its end."""
+    """Run a job to its end and return it."""
     sessions = make_session_factory(service.engine)
     JobRunner(sessions, service.settings).work(job_id)
     with sessions() as session:
@@ -64,6 +64,6 @@ def work(service: Service, job_id: UUID) -> JobRecord:
 
 
 def order_of(ids: bytes, wanted: Sequence[UUID]) -> list[int]:
-    """Where these glitches are among the points."""
+    """Return the index of each glitch in ``ids``, the 16-byte ids of the points in their order."""
     found = [UUID(bytes=ids[start : start + 16]) for start in range(0, len(ids), 16)]
     return [found.index(one) for one in wanted]

@@ -1,4 +1,4 @@
-"""Damaged twins of good files, made where each format's readers decide: seeded, so repeatable."""
+"""Reproducible damaged copies of valid files, changed mainly where a format's readers branch."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _TEXTS = (b"-1", b"nan", b"inf", b"1e999", b"9" * 400, b"\x00", b"\xff\xfe", b",
 
 
 def mutant(kind: str, content: bytes, dice: np.random.Generator) -> bytes:
-    """A damaged twin of a file of one of the kinds in ``MUTATIONS``."""
+    """Return a damaged copy of a file whose format is a key of ``MUTATIONS``."""
     for _ in range(int(dice.choice((1, 1, 2, 4)))):
         content = MUTATIONS[kind](content, dice) or b"\x00"
     return content
 
 
 def damaged(content: bytes, dice: np.random.Generator, at: int | None = None) -> bytes:
-    """One change at one place, whatever the format."""
+    """Make one change at one place, ``at`` or random, independent of the format."""
     data = bytearray(content)
     at = int(dice.integers(len(data))) if at is None else min(at, len(data) - 1)
     match int(dice.integers(6)):
@@ -56,7 +56,7 @@ def damaged(content: bytes, dice: np.random.Generator, at: int | None = None) ->
 
 
 def _hdf5(content: bytes, dice: np.random.Generator) -> bytes:
-    """Near the superblock or a structure: object headers, trees, heaps."""
+    """Damage the superblock, a structure (object header, tree, heap) or a random byte."""
     marks = [match.start() for match in _HDF5_MARKS.finditer(content)] or [0]
     place = int(dice.integers(4))
     if place == 0:
@@ -68,7 +68,7 @@ def _hdf5(content: bytes, dice: np.random.Generator) -> bytes:
 
 
 def _npy(content: bytes, dice: np.random.Generator) -> bytes:
-    """In the header, often kept whole but for one number or type."""
+    """Damage the header, mostly by replacing one number or type, or damage a random byte."""
     end = content.find(b"\n") + 1
     header, rest = content[:end], content[end:]
     match int(dice.integers(4)):
@@ -86,7 +86,7 @@ def _npy(content: bytes, dice: np.random.Generator) -> bytes:
 
 
 def _npz(content: bytes, dice: np.random.Generator) -> bytes:
-    """In the archive's own bytes, or in a member that is packed again without a fault."""
+    """Damage the bytes of the archive, or damage a member and pack it again correctly."""
     if dice.integers(2):
         return damaged(content, dice)
     try:
@@ -106,7 +106,7 @@ def _npz(content: bytes, dice: np.random.Generator) -> bytes:
 
 
 def _png(content: bytes, dice: np.random.Generator) -> bytes:
-    """A chunk changed and its checksum made good, or any byte."""
+    """Damage a chunk and recompute its checksum, or damage a random byte."""
     if dice.integers(2) or len(content) < 20:
         return damaged(content, dice)
     chunks, at = [], 8
@@ -127,7 +127,7 @@ def _png(content: bytes, dice: np.random.Generator) -> bytes:
 
 
 def _text(content: bytes, dice: np.random.Generator) -> bytes:
-    """A word of one line replaced by one that parsers stumble over."""
+    """Replace a few bytes by text that parsers handle badly, or damage a random byte."""
     if dice.integers(3) == 0:
         return damaged(content, dice)
     at = int(dice.integers(len(content)))
@@ -136,7 +136,7 @@ def _text(content: bytes, dice: np.random.Generator) -> bytes:
 
 
 def _tar(content: bytes, dice: np.random.Generator) -> bytes:
-    """Mostly in the first bytes of a block, where headers are."""
+    """Damage a 512-byte block, as headers begin there, or damage a random byte."""
     if dice.integers(3) == 0:
         return damaged(content, dice)
     block = 512 * int(dice.integers(max(1, len(content) // 512)))
@@ -144,7 +144,7 @@ def _tar(content: bytes, dice: np.random.Generator) -> bytes:
 
 
 def _zip(content: bytes, dice: np.random.Generator) -> bytes:
-    """Mostly at the end, where the directory is."""
+    """Damage mostly the last bytes, where the directory is."""
     if dice.integers(3) == 0:
         return damaged(content, dice)
     return damaged(content, dice, max(0, len(content) - int(dice.integers(1, 400))))
@@ -160,11 +160,11 @@ MUTATIONS: dict[str, Mutate] = {
     "tar": _tar,
     "zip": _zip,
 }
-ARCHIVES = frozenset({"tar", "zip"})  # of many glitches: for POST /batches
+ARCHIVES = frozenset({"tar", "zip"})  # archives of many glitches, for POST /batches
 
 
 def tarred(files: Mapping[str, bytes], kind: int) -> bytes:
-    """A tar of tarfile's format ``kind``; long names where it has a way of its own for them."""
+    """Return a tar in tarfile's format ``kind``; names are long, except in ustar."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=kind) as archive:
         for name, content in files.items():
@@ -175,7 +175,7 @@ def tarred(files: Mapping[str, bytes], kind: int) -> bytes:
 
 
 def zipped(files: Mapping[str, bytes], method: int) -> bytes:
-    """A zip with zip64's fields, compressed by zipfile's ``method``."""
+    """Return a zip with zip64 fields, compressed with zipfile's ``method``."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, content in files.items():
@@ -185,7 +185,7 @@ def zipped(files: Mapping[str, bytes], method: int) -> bytes:
 
 
 def archives(files: Mapping[str, bytes]) -> dict[str, tuple[str, bytes]]:
-    """Archives of these files: by name, the kind for ``mutant`` and the content."""
+    """Return archives of these files by name: the format for ``mutant`` and the content."""
     return {
         "pax tar": ("tar", tarred(files, tarfile.PAX_FORMAT)),
         "GNU tar": ("tar", tarred(files, tarfile.GNU_FORMAT)),

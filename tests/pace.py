@@ -1,4 +1,4 @@
-"""How slow this machine is just now: bounds on time hold the code to account, not the machine."""
+"""The present slowness of this machine, so that time limits test the code and not the machine."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import time
 
 import numpy as np
 
-REFERENCE_S = 0.02  # what the piece takes on a quiet core of the machine that bounds are set on
+REFERENCE_S = 0.02  # time of the piece of work on an idle core of the machine that set the limits
 
 
 def is_within(took_s: float, bound_s: float) -> bool:
-    """Whether what took so long is within its bound, times the slowness of the machine.
+    """Return whether the time is within its limit multiplied by the slowness of the machine.
 
-    That is looked at only where the bound is missed: it takes longer than most of what is bounded.
+    The slowness is measured only if the plain limit is exceeded, because measuring it takes longer
+    than most of the work with a limit.
     """
     return took_s < bound_s or took_s < bound_s * slowness()
 
 
 def slowness() -> float:
-    """At least 1: the time that a fixed piece of work takes now, over that on a quiet machine.
+    """Return the time of a fixed piece of work now divided by that on an idle machine, at least 1.
 
-    Other work on the machine counts, so multiply a bound by what is measured beside what it bounds.
+    Other work on the machine changes it, so measure it close in time to the work with the limit.
     """
     started = time.monotonic()
     for _ in range(5):

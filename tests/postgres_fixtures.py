@@ -1,7 +1,7 @@
-"""A real PostgreSQL for every suite: one server a session, a fresh migrated database a test.
+"""A real PostgreSQL: one server for each session, a fresh migrated database for each test.
 
-Loaded as a plugin by ``tests/conftest.py``. Migrations run once, into a template; copying it takes
-some tens of milliseconds.
+Loaded as a plugin by ``tests/conftest.py``. Migrations run once, in a template database; copying
+it takes some tens of milliseconds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def execute(server: EmbeddedServer, statement: str) -> None:
 
 
 def remove_orphans() -> None:
-    """Stop and remove the servers of sessions that were killed; their number is in the name."""
+    """Stop and remove the servers of killed sessions, whose process id is in the folder's name."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
         owner = folder.name.rpartition("-")[2]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
@@ -47,12 +47,13 @@ def remove_orphans() -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedServer]:
-    """The session's server, in a folder of its own that goes with it."""
-    # Not pytest's own temporary folder: another session's start would close it to the server.
+    """Provide the session's server; its folder is removed with it."""
+    # Not in pytest's temporary folder: when another session starts, pytest makes that folder
+    # inaccessible to the server's user.
     remove_orphans()
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=f"-{os.getpid()}"))
     server = start_embedded(folder)
-    # Tests need no durability, and a flush to disk is most of what a small transaction costs.
+    # Tests need no durability, and flushing to disk is most of the cost of a small transaction.
     for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
         execute(server, f"ALTER SYSTEM SET {setting}")
     execute(server, "SELECT pg_reload_conf()")
@@ -63,14 +64,14 @@ def postgres_server() -> Iterator[EmbeddedServer]:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: EmbeddedServer) -> str:
-    """Name of a database at the latest revision that no test writes to."""
+    """Provide the name of a database at the latest revision, to which no test writes."""
     upgrade(postgres_server.ensure_database(TEMPLATE))
     return TEMPLATE
 
 
 @pytest.fixture
 def empty_database_url(postgres_server: EmbeddedServer) -> Iterator[str]:
-    """Address of a database without any table."""
+    """Provide the address of a database without tables."""
     name = f"test_{uuid4().hex}"
     yield postgres_server.ensure_database(name)
     execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
@@ -78,7 +79,7 @@ def empty_database_url(postgres_server: EmbeddedServer) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator[str]:
-    """Address of a fresh database at the latest revision."""
+    """Provide the address of a fresh database at the latest revision."""
     name = f"test_{uuid4().hex}"
     execute(postgres_server, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
     yield postgres_server.url(name)
@@ -87,7 +88,7 @@ def database_url(postgres_server: EmbeddedServer, migrated_template: str) -> Ite
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    """An engine on that database."""
+    """Provide an engine for ``database_url``."""
     engine = make_engine(database_url)
     yield engine
     engine.dispose()
@@ -95,6 +96,6 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def session(engine: Engine) -> Iterator[Session]:
-    """A session on that database; nothing is committed unless the test commits."""
+    """Provide a session on that database; nothing is committed unless the test commits."""
     with make_session_factory(engine)() as session:
         yield session

@@ -1,4 +1,4 @@
-"""Batches as scripts send them: packed, sent, and done by a worker at once."""
+"""Batches packed, sent through the API and processed at once by a worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.runner import JobRunner
 
 
 def tar(members: Mapping[str, bytes], *extra: tarfile.TarInfo) -> bytes:
-    """An archive of files by name, then of whatever else is no file."""
+    """Return a tar of the files by name, followed by ``extra`` members without content."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in members.items():
@@ -35,7 +35,7 @@ def ingest(
     manifest: bytes | None = None,
     **fields: str,
 ) -> tuple[JobRecord, list[JobItem]]:
-    """Send a batch and let a worker do it; the job and its items."""
+    """Send a batch, run its job, and return the job and its items."""
     files = {"file": (name, content)}
     if manifest is not None:
         files["manifest"] = ("manifest.csv", manifest)

@@ -1,7 +1,7 @@
-"""The live service that contract and integration suites talk to.
+"""The live service that contract and integration tests send requests to.
 
-Loaded as a plugin by ``tests/conftest.py``. What it needs (torch, a model) is imported at first
-use, so that unit tests start at once.
+Loaded as a plugin by ``tests/conftest.py``. Slow imports (such as torch) happen at first use, so
+that unit tests start at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def data_folder() -> Iterator[Path]:
-    """A data directory with a small model in it."""
+    """Provide a data directory with a small model."""
     from api_fixtures import tiny_data_folder
 
     with tiny_data_folder() as folder:
@@ -32,7 +32,7 @@ def data_folder() -> Iterator[Path]:
 def service(
     postgres_server: EmbeddedServer, migrated_template: str, data_folder: Path
 ) -> Iterator[Service]:
-    """One service for the tests of a module."""
+    """Provide one service for all tests of a module."""
     from api_fixtures import running_service
 
     with running_service(postgres_server, migrated_template, data_folder) as running:
@@ -41,6 +41,6 @@ def service(
 
 @pytest.fixture
 def client(service: Service) -> Iterator[httpx.Client]:
-    """Holds a submitter's token."""
+    """Provide a client with a submitter's token."""
     with service.client() as client:
         yield client

@@ -1,4 +1,4 @@
-"""One real `glitch-discovery up` as a process, for the end-to-end tests."""
+"""A real `glitch-discovery up` process for the end-to-end tests."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from queue import Empty, Queue
 import httpx
 
 COMMAND = [sys.executable, "-c", "from app.cli import main; main()"]
-# What a test of this repository may find in its own environment must not steer the service.
+# Variables that may be set in the environment of the tests but must not reach the service.
 FOREIGN = ("DATABASE_URL", "REDIS_URL", "GLITCH_DATA_DIR", "GLITCH_TOKEN", "GLITCH_URL")
-# Generous, because the suite shares its cores with whatever else runs; none is waited out in vain.
+# Long, because the tests may share their cores with other work; only a failure waits so long.
 PATIENCE_S = 400.0
 
 
 def new_folder() -> Path:
-    """A folder whose parents every user may pass, as the embedded database under root needs."""
-    return Path(tempfile.mkdtemp(prefix="glitch e2e ")) / "data"  # with a space, on purpose
+    """Return a path for a new data directory in a new temporary folder."""
+    return Path(tempfile.mkdtemp(prefix="glitch e2e ")) / "data"  # the space is deliberate
 
 
 class Service:
-    """One `glitch-discovery up` and what it says."""
+    """One `glitch-discovery up` process and its output."""
 
     def __init__(self, data_directory: Path, **settings: str) -> None:
         self.data_directory = data_directory
@@ -67,7 +67,7 @@ class Service:
         self.errors.extend(line.rstrip("\n") for line in self.process.stderr)
 
     def wait_until_ready(self, within_s: float = PATIENCE_S) -> str:
-        """The address, once it says that it is ready."""
+        """Wait for the line that says the service is ready, and return its address."""
         while True:
             try:
                 line = self._incoming.get(timeout=within_s)
@@ -80,7 +80,7 @@ class Service:
                 return self.url
 
     def wait_until_filled(self) -> None:
-        """Once the demonstration has all of its glitches."""
+        """Wait until the demonstration has loaded all its glitches."""
         deadline = time.monotonic() + PATIENCE_S
         with self.client() as client:
             while True:
@@ -91,21 +91,21 @@ class Service:
                 time.sleep(0.5)
 
     def cancel_jobs(self) -> None:
-        """Cancel what is still to be done."""
+        """Cancel all queued and running jobs."""
         with self.client() as client:
             for job in client.get("/jobs").raise_for_status().json()["items"]:
                 if job["state"] in {"queued", "running"}:
-                    client.post(f"/jobs/{job['id']}/cancel")  # unless it has ended meanwhile
+                    client.post(f"/jobs/{job['id']}/cancel")  # may fail: it may have ended
 
     def client(self) -> httpx.Client:
-        """With the admin's token, and the address that it said it was ready at."""
+        """Return a client with the admin's token; the service must be ready."""
         token = (self.data_directory / "admin-token").read_text().strip()
         return httpx.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=60
         )
 
     def ends(self, within_s: float = PATIENCE_S) -> int:
-        """Its exit code, once it has ended by itself."""
+        """Wait until the process has ended, and return its exit code."""
         code = self.process.wait(within_s)
         if self._is_closed:
             return code
@@ -121,7 +121,7 @@ class Service:
         return code
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
-        """Ask it to end, and its exit code."""
+        """Send the signal if the process still runs, and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(by)
         return self.ends()

@@ -1,4 +1,4 @@
-"""A file system that is full soon."""
+"""A small file system that tests can fill."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 @contextmanager
 def small_file_system(below: Path, size_mb: int = 8) -> Iterator[Path]:
-    """A file system of that size that every user may write to; skips where none can be mounted."""
+    """Mount a small file system that every user can write to; skip the test if not permitted."""
     folder = Path(tempfile.mkdtemp(prefix="small-", dir=below))
     options = f"size={size_mb}m,mode=1777"
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]

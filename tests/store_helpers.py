@@ -1,4 +1,4 @@
-"""Glitches made to measure, for the suites of store and services (found through `pythonpath`)."""
+"""Small encodings, views and principals for the tests of the store and the services."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from glitch.views import Preprocessing, Views, views_from_images
 
 Store = Callable[..., StoredGlitch]
 LATENT = 4
-SMALL = Preprocessing(n_frequency=10, n_time=8)  # ten rows: not a multiple of a byte's bits
+SMALL = Preprocessing(n_frequency=10, n_time=8)  # ten rows: not a multiple of 8
 
 
 @dataclass(frozen=True, eq=False)
 class PlainEncoding:
-    """An encoding that a test wrote itself."""
+    """An encoding with values chosen by a test."""
 
     mean: np.ndarray
     log_variance: np.ndarray

@@ -11,16 +11,18 @@ def eventually(
     within_s: float = PATIENCE_S,
     told: Callable[[], object] = lambda: "waited in vain",
 ) -> None:
-    """Returns once ``true()`` is; what it raises until then counts as not yet.
+    """Return once ``true()`` returns a true value; an exception counts as not yet true.
 
-    Raises what it raised last, or AssertionError with ``told()``, after ``within_s`` seconds.
+    Raises:
+        AssertionError: with ``told()`` as message, if it is still false after ``within_s`` seconds.
+        Exception: the last exception of ``true()``, if it still raises after ``within_s`` seconds.
     """
     deadline = time.monotonic() + within_s
     while True:
         try:
             if true():
                 return
-        except Exception:  # not yet
+        except Exception:  # counts as not yet true
             if time.monotonic() > deadline:
                 raise
         assert time.monotonic() < deadline, told()

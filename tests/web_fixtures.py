@@ -1,4 +1,4 @@
-"""A live service with pages, a small catalogue, and a browser without scripts to walk it with."""
+"""A live service with a small catalogue, and a client that reads its pages without scripts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from glitch.views import views_from_images
 
 @pytest.fixture(scope="module")
 def service(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator[Service]:
-    """One service for the tests of a module that imports this."""
+    """Provide one service for all tests of a module that imports this fixture."""
     with (
         tiny_data_folder() as folder,
         running_service(postgres_server, migrated_template, folder) as running,
@@ -39,7 +39,7 @@ def service(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator
 
 @dataclass
 class Form:
-    """One form of a page."""
+    """One form of a page, with the values of its input fields."""
 
     action: str
     method: str
@@ -47,7 +47,7 @@ class Form:
 
 
 class Page(HTMLParser):
-    """What a test asks of a page: its text, links, images, alerts and forms."""
+    """The parsed contents of a page: its text, links, images, alerts and forms."""
 
     def __init__(self, response: httpx.Response) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Page(HTMLParser):
         self._words: list[str] = []
         self._alert_tag: str | None = None
         self._is_code = False
-        self.feed(response.text.replace("<wbr>", ""))  # where a long name may break
+        self.feed(response.text.replace("<wbr>", ""))  # <wbr> allows line breaks in long names
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
@@ -106,12 +106,12 @@ class Page(HTMLParser):
         return re.sub(r"\s+", " ", " ".join(self._words))
 
     def form(self, action: str) -> Form:
-        """The first form whose action ends so."""
+        """Return the first form whose action ends with this text."""
         return next(form for form in self.forms if form.action.endswith(action))
 
 
 class Walker:
-    """A browser without scripts: follows links, fills in forms, keeps cookies."""
+    """A client that acts like a browser without scripts: it submits forms and keeps cookies."""
 
     def __init__(self, service: Service, role: str | None) -> None:
         self.client = httpx.Client(base_url=service.url, follow_redirects=True, timeout=60)
@@ -124,7 +124,7 @@ class Walker:
         return Page(self.client.get(path))
 
     def submit(self, page: Page, action: str, **values: Any) -> Page:
-        """Send a form of a page with some fields filled in."""
+        """Submit a form of a page with these values for some fields."""
         form = page.form(action)
         files = values.pop("files", None)
         data = form.fields | values
@@ -139,26 +139,26 @@ class Walker:
 
 @pytest.fixture(scope="module")
 def glitches(service: Service) -> list[GlitchRecord]:
-    """The small catalogue of that service."""
+    """Provide a small catalogue stored in the service."""
     return fill_catalogue(service)
 
 
 @pytest.fixture
 def reviewer(service: Service, glitches: list[GlitchRecord]) -> Iterator[Walker]:
-    """A reviewer who walks the pages of the catalogue."""
+    """Provide a walker logged in as a reviewer."""
     with Walker(service, "reviewer") as walker:
         yield walker
 
 
 @pytest.fixture
 def reader(service: Service, glitches: list[GlitchRecord]) -> Iterator[Walker]:
-    """A reader, likewise."""
+    """Provide a walker logged in as a reader."""
     with Walker(service, "reader") as walker:
         yield walker
 
 
 def fill_catalogue(service: Service, n_glitches: int = 60) -> list[GlitchRecord]:
-    """Glitches of two classes and two detectors, one in four simulated, some unlabelled."""
+    """Store glitches of two classes and two detectors, one in four simulated, some unlabelled."""
     rng = np.random.default_rng(7)
     made = []
     with make_session_factory(service.engine)() as session:

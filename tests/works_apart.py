@@ -1,4 +1,4 @@
-"""What tests have done in processes of their own, which would import pytest for a second each."""
+"""Work for child processes, kept in its own module so that they need not import pytest (1 s)."""
 
 import atexit
 import os
@@ -11,11 +11,11 @@ from training.core.parallel import OnStep
 
 
 def do(folder: Path, name: str, ending: str, on_step: OnStep) -> bool:
-    """Three steps that leave a mark, then one of the ways to end."""
+    """Do three steps, write a file with the process id, then end in the way ``ending`` names."""
     for step in (1, 2, 3):
         on_step(step)
     (folder / name).write_text(str(os.getpid()))
-    if ending == "lingers":  # as whatever a library does at a process's end
+    if ending == "lingers":  # as a library that does work at process exit
 
         def linger() -> None:
             (folder / f"{name}.ending").touch()
@@ -29,7 +29,7 @@ def do(folder: Path, name: str, ending: str, on_step: OnStep) -> bool:
         raise GlitchError("the loss is not finite")
     if ending == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    if ending == "waits":  # until it is asked to end, as a training does
+    if ending == "waits":  # until SIGTERM, as a training run does
         asked: list[int] = []
         signal.signal(signal.SIGTERM, lambda number, _frame: asked.append(number))
         (folder / f"{name}.waits").touch()
