@@ -1,4 +1,4 @@
-"""Tokens: how they come, and what becomes of them. ``test_access_matrix`` asks every route."""
+"""How tokens are sent, checked, stored and revoked; ``test_access_matrix`` tests every route."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_body_of_a_caller_without_a_token_is_not_read(anonymous: httpx.Client) -
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     try:
         answer = anonymous.post("/embed", content=iter(Told()), headers=headers)
-    except httpx.TransportError:  # the service closed the connection while we still sent
+    except httpx.TransportError:  # the service closed the connection before we had sent all
         pass
     else:
         assert_problem(answer, 401)

@@ -1,5 +1,6 @@
-"""Every route, asked by every role and by callers without one. The routes say themselves which
-there are, so that a new one that this table does not know is found.
+"""Requests to every route by every role and without a login: each gets only what its role allows.
+
+The list of routes comes from the application, so a new route that is missing in the table fails.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ OPEN = {
     *("/ui/logout", "/ui/logout/provider", "/ui/clock", "/ui/scheme", "/ui/{path:path}"),
     "/ui/static/{digest}/{name:path}",
 }
-# The least role of what changes anything; whatever only reads is a reader's.
+# The least role of each route that may change something; GET routes need the reader's role.
 CHANGES = {
     Role.READER: {
         *("POST /embed", "POST /neighbours", "POST /map/region"),  # nothing is stored
@@ -63,15 +64,15 @@ CHANGES = {
         "POST /ui/tokens/{token_id}/revoke",
     },
 }
-ACTS = {  # what the services refuse themselves, for one route does many things
+ACTS = {  # forms for routes with many actions, whose services check the role themselves
     "/ui/clusters/{cluster_id}/review": {"act": "comment", "text": "x", "last_event_id": "0"},
     "/ui/classes/{class_id}/change": {"act": "retire", "last_event_id": "0"},
 }
-Asked = tuple[str, str, Role]  # method, path as the route has it, least role
+Asked = tuple[str, str, Role]  # method, path template of the route, least role
 
 
 def asked(prefix: str, parts: Iterable[Any]) -> list[Asked]:
-    """What may be asked, but for what is open to all."""
+    """Return the method, path and least role of each route that is not open to all."""
     found: list[Asked] = []
     for route in routes_in(parts):
         is_of_pages = prefix and route.path not in OPEN
@@ -96,13 +97,13 @@ def test_the_table_names_no_route_that_there_is_not() -> None:
 
 @pytest.fixture(scope="module")
 def known(service: Service) -> dict[str, str]:
-    """What stands in the addresses: things that there are, so that no 404 hides an open door."""
+    """Provide ids of existing objects for the paths, so that a 404 cannot hide missing checks."""
     glitches = fill_catalogue(service, 12)
     with make_session_factory(service.engine).begin() as session:
         cluster = store_cluster(session, store_run(session), [one.id for one in glitches[:5]])
         label = session.scalar(text("SELECT id FROM label ORDER BY id LIMIT 1"))
         victim = create_token(session, "a victim", Role.READER).record.id
-    with service.client("reviewer") as client:  # of ours, as admins alone change Gravity Spy's
+    with service.client("reviewer") as client:  # our own class: only admins change Gravity Spy's
         client.post("/classes", json={"name": "Ours", "description": "x"}).raise_for_status()
     with Walker(service, "reader") as reader, service.client("submitter") as client:
         which = reader.get("/ui/classes/Ours").path.rpartition("/")[2]
@@ -131,7 +132,7 @@ def filled(path: str, known: dict[str, str]) -> str:
 
 def status_of(client: httpx.Client, method: str, path: str, **sent: Any) -> httpx.Response:
     with client.stream(method, path, follow_redirects=False, **sent) as answer:
-        if not (answer.is_success and path.endswith("/events")):  # which stays open
+        if not (answer.is_success and path.endswith("/events")):  # event streams do not end
             answer.read()
     caching = answer.headers.get("cache-control", "")
     assert "no-store" in caching or "private" in caching, (method, path, caching)
@@ -205,7 +206,10 @@ def test_no_page_lets_in_who_has_no_session_or_too_weak_a_role(
 
 
 def test_whoever_has_the_role_is_let_in(service: Service, known: dict[str, str]) -> None:
-    """So that what is refused above is refused for the role; last, as it changes things."""
+    """The least role of each route is accepted, so the refusals above are due to the role.
+
+    This test is the last one because it changes data.
+    """
     for role in Role:
         with service.client(role.label) as client, Walker(service, role.label) as walker:
             csrf = walker.get("/ui/classes").form("/ui/logout").fields["csrf"]

@@ -1,4 +1,4 @@
-"""What must be refused: each with a problem document, nothing stored, and the service alive."""
+"""Bad input is refused with a problem document, nothing is stored, and the service still runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def nothing_is_stored(service: Service) -> Iterator[None]:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A valid PNG that declares its size and holds no pixels to speak of."""
+    """Return a valid PNG that declares this size but contains almost no pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data
@@ -69,7 +69,7 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
 
 
 def zip_bomb() -> bytes:
-    """An npz whose one member decodes to 4 GB."""
+    """Return an npz whose only member declares 4 GB."""
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (536870912,), }"
     header = header.ljust(117) + b"\n"
     start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
@@ -80,7 +80,7 @@ def zip_bomb() -> bytes:
 
 
 def hdf5_bomb() -> bytes:
-    """Two terabytes of strain that were never written."""
+    """Return an HDF5 file that declares 2 TB of strain without any data."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         shape = (1 << 38,)
@@ -107,7 +107,7 @@ def with_value(value: float, *, everywhere: bool = False) -> bytes:
 
 
 def plain_hdf5() -> bytes:
-    """Times and strain as the rows of one array, of which nothing says so."""
+    """Return an HDF5 file with times and strain as rows of one array, without any metadata."""
     out = io.BytesIO()
     with h5py.File(out, "w") as file:
         file["x"] = np.stack([np.arange(4096.0), strain_values()[:4096]])
@@ -124,7 +124,7 @@ GWOSC = gwosc_hdf5(strain_values())
 SCAN = picture(1)
 SAMPLES = npy(strain_values())
 
-# name -> (file name, content, fields, allowed statuses, a word of the sentence)
+# name -> (file name, content, fields, allowed statuses, a word of the message)
 CASES: dict[str, tuple[str, bytes, dict[str, Any], tuple[int, ...], str]] = {
     "empty file": ("a.hdf5", b"", AT, (400,), "empty"),
     "wrong type": (
@@ -230,7 +230,7 @@ def test_refused(client: httpx.Client, case: str) -> None:
     name, content, fields, statuses, word = CASES[case]
     answer = client.post("/embed", files={"file": (name, content)}, data=fields)
     assert word.lower() in assert_problem(answer, *statuses).lower()
-    if word == "gps_time":  # forms and command lines put their own name of it into the sentence
+    if word == "gps_time":  # pages and commands replace the field's name by their own for it
         assert answer.json()["field"] == word
 
 
@@ -324,7 +324,7 @@ def test_body_that_is_no_multipart(client: httpx.Client) -> None:
 def test_temporary_files_are_gone(
     client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the service is a thread of this one
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the service runs in this process
     made: list[str] = []
     named = tempfile.NamedTemporaryFile
 
@@ -342,7 +342,7 @@ def test_temporary_files_are_gone(
 
 @pytest.mark.parametrize("kind", ["multipart/form-data", "Multipart/Form-Data"])
 def test_a_form_that_was_cut_on_its_way_is_refused(client: httpx.Client, kind: str) -> None:
-    """The field that it was cut in would count as not sent: here, that nothing be stored."""
+    """A truncated form is refused: its last field, here ``store``, would count as not sent."""
     request = client.build_request(
         "POST", "/embed", files={"file": ("a.png", SCAN)}, data=WINDOW | {"store": "false"}
     )

@@ -1,4 +1,4 @@
-"""`/classes` over HTTP: a class from its naming to its retirement, roles, errors."""
+"""`/classes` over HTTP: a class from creation to retirement, roles, errors."""
 
 from __future__ import annotations
 

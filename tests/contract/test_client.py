@@ -135,7 +135,7 @@ def test_a_batch_is_waited_for_and_says_what_failed(
 def test_clusters_and_their_members_are_listed(service: Service, asking: Client) -> None:
     with worked(service, asking, "cluster"):
         found = asking.cluster(scope="everything", min_cluster_size=3)
-    assert found == asking.clusters()  # too few here for any: an empty list, and no error
+    assert found == asking.clusters()  # too few glitches: an empty list, no error
 
 
 def test_an_export_has_the_format_that_its_name_ends_in(
@@ -151,7 +151,7 @@ def test_an_export_has_the_format_that_its_name_ends_in(
 
 @contextmanager
 def worked(service: Service, asking: Client, kind: str) -> Iterator[None]:
-    """Has a worker do the first job of a kind as soon as a client has asked for it."""
+    """Run the first job of a kind in a worker thread as soon as the client has submitted it."""
     runner = JobRunner(make_session_factory(service.engine), service.settings)
 
     def work() -> None:

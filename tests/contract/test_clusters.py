@@ -24,7 +24,7 @@ def test_a_run_is_a_job_and_its_outcome_is_listed(service: Service) -> None:
         assert client.post("/clusters/runs", json=wanted).json()["id"] == job["id"]
         other = client.post("/clusters/runs", json={"simulated": True}).json()
         assert other["id"] != job["id"]
-    with Session(service.engine) as session:  # what a worker does with it
+    with Session(service.engine) as session:  # as a worker would do
         run = run_clustering(session, ClusteringParameters(min_cluster_size=4), author="worker")
         session.commit()
     with service.client("reader") as client:

@@ -1,4 +1,4 @@
-"""The commands of the README and of the first steps, run as they stand there."""
+"""The commands in the README and in the first steps run exactly as written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGES = ("README.md", "docs/first-steps.md")
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
-    """Language and text of each fenced block; one without a language is of the shell."""
+    """Return the language and text of each fenced block; a block without language is shell."""
     found = re.findall(r"```(\w*)\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     return [(language or "sh", text) for language, text in found]
 
@@ -36,12 +36,12 @@ def is_of_a_running_service(text: str) -> bool:
 
 @pytest.fixture
 def folder(tmp_path: Path, service: Service) -> Path:
-    """What the pages take for granted: a data directory with a token, and some files."""
+    """Provide what the pages assume: a data directory with a token, and some files."""
     (tmp_path / "data").mkdir()
     token = tmp_path / "data/admin-token"
     token.write_text(service.tokens["admin"])
     token.chmod(0o600)
-    strain = gwosc_hdf5(strain_values(), start=1126259446)  # the burst lies half-way through
+    strain = gwosc_hdf5(strain_values(), start=1126259446)  # the burst is in the middle
     (tmp_path / EVENT).write_bytes(strain)
     (tmp_path / "pictures").mkdir()
     for number, window in enumerate(WINDOWS):
@@ -54,12 +54,12 @@ def folder(tmp_path: Path, service: Service) -> Path:
     return tmp_path
 
 
-@pytest.mark.timeout(900)  # a dozen processes, each of which imports for itself
+@pytest.mark.timeout(900)  # a dozen processes, each with its own imports
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_does_what_it_says(
     page: str, folder: Path, service: Service
 ) -> None:
-    """In their order, in one folder, against a service with a worker."""
+    """All commands succeed, run in order in one folder against a service with a worker."""
     address = service.url.removeprefix("http://")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("GLITCH_")},
@@ -109,7 +109,7 @@ def commands(page: str) -> list[str]:
 
 @pytest.mark.parametrize("line", sorted({line for page in PAGES for line in commands(page)}))
 def test_every_option_of_a_command_exists(line: str) -> None:
-    """Also of those that take hours: what they are called with is what they take."""
+    """The command accepts its documented arguments; it is only parsed, because some take hours."""
     _, *words = shlex.split(line)
     command = typer.main.get_command(app)
     while hasattr(command, "commands"):

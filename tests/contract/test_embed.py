@@ -82,7 +82,10 @@ def test_strain_is_new_once(service: Service, client: httpx.Client) -> None:
 
 
 def test_views_are_centred_on_the_loudest_moment(service: Service, client: httpx.Client) -> None:
-    """A time that is off gives the same vector, says so, and stays the glitch's own time."""
+    """An inexact GPS time gives the same vector, is reported, and is stored as the glitch's time.
+
+    With ``centre=false`` the views are centred on the given time instead.
+    """
     file = ("H-H1_TEST-32.hdf5", gwosc_hdf5(strain_values(4)))
     answers = {}
     for offset in ("0", "0.1", "-0.02"):
@@ -166,7 +169,7 @@ def test_bare_samples_need_a_rate_and_a_time(client: httpx.Client) -> None:
     answer = embed(client, samples, sample_rate_hz=str(SAMPLE_RATE_HZ), **fields)
     assert answer.status_code == 200, answer.text
     assert answer.json()["glitch"]["snr"] is not None
-    assert answer.json()["assumed"] == ["gps_start"]  # its middle is at the GPS time
+    assert answer.json()["assumed"] == ["gps_start"]  # the GPS time is at their middle
     told = ("H-H1_TEST-32.hdf5", gwosc_hdf5(strain_values(7)))
     assert embed(client, told, gps_time=str(GPS_TIME), store="false").json()["assumed"] == []
 
@@ -224,8 +227,11 @@ def test_novelty_that_cannot_be_judged_says_why(client: httpx.Client) -> None:
 
 
 def test_an_upload_takes_nine_trips_to_the_database(client: httpx.Client) -> None:
-    """Who asks, the active model; under locks what is known, four writes, what is alike; judged
-    by calibration as well, ten. Each costs about a millisecond under load."""
+    """A new upload needs at most nine statements, as each costs about a millisecond under load.
+
+    Among them are the token, the active model, the locks with the known glitches, four writes and
+    the neighbours. An upload that is judged by calibration needs ten.
+    """
     sent: list[str] = []
 
     def note(_1: object, _2: object, statement: str, *_: object) -> None:
@@ -261,7 +267,7 @@ def test_gps_time_stays_exact(client: httpx.Client) -> None:
 
 
 def test_what_is_assumed_of_a_picture_is_said(client: httpx.Client) -> None:
-    """A picture without labels, as a crop or a screenshot is, and without our own statement."""
+    """``assumed`` lists the defaults used for a picture without axis labels and our metadata."""
     bare = io.BytesIO()
     with Image.open(io.BytesIO(picture(8))) as drawn:
         drawn.convert("RGB").save(bare, "PNG")

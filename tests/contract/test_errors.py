@@ -1,4 +1,4 @@
-"""One shape for every error, and what surrounds every answer."""
+"""The common format of all errors, the headers of all responses, and limits on request bodies."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_unforeseen_error_hides_what_it_is(
 
 
 def test_failed_commit_is_never_answered_as_success(service: Service) -> None:
-    """A deferred constraint fails at commit, after the route has returned."""
+    """If a deferred constraint fails at commit, after the route has returned, an error is sent."""
     with service.engine.begin() as connection:
         connection.execute(
             text(
@@ -141,7 +141,7 @@ def test_every_answer_carries_an_id_and_safe_headers(client: httpx.Client) -> No
 def narrow(
     postgres_server: EmbeddedServer, migrated_template: str, data_folder: object
 ) -> Iterator[Service]:
-    """A service that takes 0.2 MB within half a second."""
+    """Provide a service that accepts bodies of at most 0.2 MB sent within half a second."""
     with running_service(
         postgres_server,
         migrated_template,

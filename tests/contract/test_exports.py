@@ -1,4 +1,4 @@
-"""What is exported, and that gwpy reads it back."""
+"""Exported files contain the catalogue and can be read by gwpy."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def saved(client: httpx.Client, folder: Path, name: str, **query: str) -> Path:
 
 def test_gwpy_reads_the_csv(client: httpx.Client, tmp_path: Path) -> None:
     path = saved(client, tmp_path, "glitches.csv")
-    assert GPS in path.read_text()  # every decimal
+    assert GPS in path.read_text()  # with all its decimals
     table = EventTable.read(path, format="ascii.csv")
     assert list(table["gravityspy_id"]) == ["export0000", "export0001", "export0002"]
     assert list(table["ifo"]) == ["H1", "L1", "H1"]

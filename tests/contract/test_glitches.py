@@ -1,4 +1,4 @@
-"""`/glitches` and its neighbours: pages, filters, pictures, labels, classes, checkpoints."""
+"""`/glitches` and related routes: pages, filters, pictures, labels, classes, checkpoints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IFOS = ("H1", "L1", "V1")
 
 @pytest.fixture(scope="module")
 def stored(service: Service) -> list[dict[str, Any]]:
-    """Twelve glitches, as answered, in the order of storing."""
+    """Provide the responses to twelve uploads, in the order in which they were stored."""
     answers = []
     with service.client() as client:
         for index, seed in enumerate(SEEDS):

@@ -23,7 +23,7 @@ COLUMNS = {
 
 
 def store_glitches(service: Service) -> list[dict[str, Any]]:
-    """Five with four views and a Gravity Spy id, one with a single view and none."""
+    """Store five glitches with four views and a Gravity Spy id, and one with one view and no id."""
     answers = []
     with service.client() as client:
         for index in range(5):

@@ -1,4 +1,4 @@
-"""What a job made is found: every kind leads somewhere, and only while there is something."""
+"""Each type of job links to its result, and only while the result exists."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def glitches(service: Service) -> list[GlitchRecord]:
 
 @pytest.fixture(scope="module")
 def cluster(service: Service, glitches: list[GlitchRecord]) -> UUID:
-    members = [one.id for one in glitches[1:40:4]]  # never in simulation, all of L1
+    members = [one.id for one in glitches[1:40:4]]  # none simulated, all of L1
     with make_session_factory(service.engine)() as session:
         made = store_cluster(session, store_run(session), members).id
         session.commit()
@@ -54,7 +54,7 @@ def test_a_view_is_painted_and_compared(client: httpx.Client, glitches: list[Gli
     assert painted.shape == left.shape == (466, 570, 3)
     assert np.ptp(painted) > 0
     assert (painted != left).any()
-    # Another window is another picture, and another glitch too.
+    # The picture differs for another window and for another glitch.
     assert (pixels(client.get(f"{own}/residual/4.png")) != left).any()
     other = pixels(client.get(f"/glitches/{glitches[2].id}/reconstruction/1.png"))
     assert (other != painted).any()
@@ -106,7 +106,7 @@ def test_the_latents_of_a_glitch_and_of_a_cluster(
     assert len(nats) == 4
     assert nats == sorted(nats, reverse=True)
     said = client.get(f"/clusters/{cluster}/traversals").json()
-    assert said["n_others"] == 35  # 45 real glitches less the ten members
+    assert said["n_others"] == 35  # 45 real glitches without the ten members
     differences = [abs(unit["difference"]) for unit in said["units"]]
     assert differences == sorted(differences, reverse=True)
     for unit in said["units"]:
@@ -120,7 +120,7 @@ def test_the_latents_of_a_glitch_and_of_a_cluster(
 def test_a_latent_that_never_moves_is_said_to_be_dead(
     service: Service, client: httpx.Client, glitches: list[GlitchRecord]
 ) -> None:
-    """All glitches are given the same z5; it is put back afterwards."""
+    """A latent with the same value (z5) for all glitches is listed as dead and not traversed."""
     with service.engine.begin() as connection:
         kept = connection.execute(text("SELECT glitch_id, mean::text FROM embedding")).all()
         connection.execute(

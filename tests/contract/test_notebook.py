@@ -1,4 +1,4 @@
-"""The tutorial as people run it: every cell, in a kernel, against the live service."""
+"""The tutorial runs as for a user: every cell in a kernel, against the live service."""
 
 from __future__ import annotations
 

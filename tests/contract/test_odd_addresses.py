@@ -1,5 +1,6 @@
-"""Every address that is read, asked with values that nobody means: refused or answered, never a
-server error. The values are drawn from a fixed seed; what a route takes, the route says.
+"""GET requests with odd values to every route: each is answered or refused, never a server error.
+
+The values are drawn with a fixed seed; the parameters come from the routes of the application.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from app.page_routes import PREFIX, create_web_router
 from glitch.detectors import parse_detector
 
 SEED = 20_261_128
-TURNS = 6  # requests a route, each with other values
-ENDLESS = "events"  # streams stay open
+TURNS = 6  # requests for each route, each with other values
+ENDLESS = "events"  # event streams do not end
 ODD = (
     *("", " ", "0", "-1", "1e308", "-1e309", "nan", "inf", "true", "null", "0x10", "1.5.2", "٣"),
     *(
@@ -68,7 +69,7 @@ ODD = (
 
 @dataclass(frozen=True)
 class Address:
-    """An address that is read, and the names of what it takes in its query."""
+    """The path template of a GET route and the names of its query parameters."""
 
     path: str
     names: tuple[str, ...]
@@ -93,7 +94,7 @@ def _names(dependant: Dependant) -> Iterator[str]:
 
 
 def odd_address(address: Address, known: str, dice: random.Random) -> str:
-    """Sometimes with the id of a glitch, so that what lies behind it is reached too."""
+    """Fill the path and query with odd values, or sometimes with the id of an existing glitch."""
 
     def value() -> str:
         return known if dice.random() < 0.3 else dice.choice(ODD)

@@ -1,6 +1,6 @@
-"""Catalogues that nobody foresees, clustered over HTTP: an answer that is true, and no wrong flag.
+"""Unusual catalogues clustered over HTTP: the run's summary is true and no glitch wrongly flagged.
 
-Each is another detector of one service. What is tested of them is in unit/test_odd_catalogues.py.
+Each is stored as another detector of one service. unit/test_odd_catalogues.py tests the statistics.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from app.novelty.job import request_judging
 from glitch.gps import LATEST_GPS_TIME
 
 START = 1_240_000_000
-# Beyond what is compared pair by pair; a crowd of 100,000 is in unit/test_many_glitches.py.
+# Too many to compare all pairs; unit/test_many_glitches.py tests a group of 100,000.
 BURST = 30_000
 
 
 @dataclass(frozen=True)
 class Kind:
-    """So many glitches about one direction, labelled or not, at these times."""
+    """A group of ``n`` glitches around one axis of latent space, with a label or without."""
 
     n: int
     axis: int
@@ -78,7 +78,7 @@ def store(service: Service, ifo: str, *kinds: Kind) -> None:
 
 
 def _copy(session: Session, columns: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    """By COPY: tens of thousands of rows by INSERT take longer than what is tested of them."""
+    """Insert rows with COPY, because INSERT of tens of thousands takes longer than the test."""
     driver = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
     statement = sql.SQL("COPY {} FROM STDIN").format(sql.SQL(columns))
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
@@ -87,7 +87,7 @@ def _copy(session: Session, columns: str, rows: Iterable[tuple[Any, ...]]) -> No
 
 
 def clustered(service: Service, ifo: str, patience_s: float = 120) -> dict[str, Any]:
-    """Ask for a clustering as a script does, and wait; the run."""
+    """Request a clustering over HTTP, wait until its job has succeeded, and return the run."""
     with doing_jobs(service), service.client("submitter") as client:
         job = client.post("/clusters/runs", json={"ifo": ifo}).json()
         deadline = time.monotonic() + patience_s
@@ -151,7 +151,7 @@ def test_clocks_in_the_future(service: Service) -> None:
 
 @pytest.mark.timeout(600)
 def test_a_burst_of_tens_of_thousands(service: Service) -> None:
-    """One known event again and again within a minute: one test, and nothing of it is new."""
+    """Tens of thousands of glitches of a known class within a minute: all judged, none flagged."""
     rng = np.random.default_rng(1)
     times = list(START + 1e8 + 60 * rng.random(BURST))
     store(service, "G1", *KNOWN, Kind(BURST, 0, None, times, 0.02))

@@ -1,4 +1,4 @@
-"""The OpenAPI document, and that the written one keeps up with it."""
+"""The OpenAPI document equals the committed file, and the documentation covers what it lists."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_each_route_is_documented_with_a_command(application: FastAPI) -> None:
 
 
 def _explained(settings: type) -> set[str]:
-    """The fields that a docstring follows, as the class is written."""
+    """Return the fields of a settings class that are followed by a docstring in its source."""
     [written] = ast.parse(inspect.getsource(settings)).body
     assert isinstance(written, ast.ClassDef)
     return {
