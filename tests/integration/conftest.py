@@ -1,6 +1,6 @@
-"""What the suites of store and services share: a checkpoint, and a way to store glitches.
+"""Fixtures for the tests of store and services: a checkpoint, and a function to store glitches.
 
-The server and its databases come from ``tests/postgres_fixtures.py``.
+The PostgreSQL server and its databases come from ``tests/postgres_fixtures.py``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def checkpoint(session: Session) -> CheckpointRecord:
-    """The active checkpoint, of four dimensions, and the Gravity Spy classes."""
+    """The active checkpoint, with four latent dimensions; the Gravity Spy classes exist too."""
     seed_classes(session)
     return publish_checkpoint(
         session,
@@ -42,7 +42,7 @@ def checkpoint(session: Session) -> CheckpointRecord:
 
 @pytest.fixture
 def store(session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator) -> Store:
-    """Store a glitch: random views unless given, a random mean unless given."""
+    """Return a function that stores a glitch; views and mean are random unless given."""
 
     def store_one(
         mean: tuple[float, ...] | None = None,

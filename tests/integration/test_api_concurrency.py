@@ -1,4 +1,4 @@
-"""Many at once: each right, each as it would be alone, the same upload one row."""
+"""Concurrent requests: each gets the response it would get alone, and equal uploads share a row."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLIENTS = 16
 def crowded(
     postgres_server: EmbeddedServer, migrated_template: str, data_folder: Path
 ) -> Iterator[Service]:
-    """Waits a little for others, so that concurrent requests do share passes."""
+    """A service whose encoder waits 20 ms, so that concurrent requests share forward passes."""
     with running_service(
         postgres_server, migrated_template, data_folder, encoder_wait_ms=20
     ) as service:

@@ -1,4 +1,4 @@
-"""Start, readiness, a model published while the service runs, and a database that goes."""
+"""Start, readiness, a model published while the service runs, and lost database connections."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_log_lines_are_json_without_secrets(
 
     with caplog.at_level(logging.INFO), fresh.client() as client:
         client.get("/glitches?limit=3", headers={"X-Request-ID": "trace-of-a-test"})
-        eventually(written)  # the line follows the answer
+        eventually(written)  # the line is logged after the response
     (record,) = written()
     line = json.loads(JsonFormatter().format(record))
     assert (line["method"], line["status"], line["level"]) == ("GET", 200, "info")

@@ -1,4 +1,4 @@
-"""Public files as their sources publish them, through the live service."""
+"""Public files, unchanged from their sources, sent to the live service."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_official_pictures(service: Service, shared_data: Path) -> None:
             given = {one: {"store": "false", "view_duration_s": one} for one in _WINDOWS}
             answers = {one: client.post("/embed", files=file, data=given[one]) for one in given}
             taken = [one for one, answer in answers.items() if answer.status_code == 200]
-            # Of labels such as -1.0, -0.5, 0.0 it cannot be told whether they are of 2 or of 4 s.
+            # Axis labels such as -1.0, -0.5, 0.0 fit a window of 2 s as well as one of 4 s.
             assert taken in (["0.5"], ["2", "4"]), (path.name, taken)
             for one in set(given) - set(taken):
                 assert f"fit a window of {one} s" in assert_problem(answers[one], 400)

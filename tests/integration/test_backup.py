@@ -1,4 +1,4 @@
-"""Backups: taken of a database in use, counted after restore, refused where that is wiser."""
+"""Backups: of a database in use, verified after restore, and refused where data could be lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def settings_of(folder: Path, url: str) -> Settings:
 
 @pytest.fixture
 def kept(tmp_path: Path, database_url: str, session: Session, store: Store) -> Settings:
-    """A small catalogue, with files that it names and others."""
+    """A small catalogue, with files that belong in a backup and files that do not."""
     for _ in range(3):
         store()
     session.commit()
@@ -104,7 +104,7 @@ def test_what_was_kept_comes_back(kept: Settings, empty: Settings, tmp_path: Pat
 def test_what_an_object_store_keeps_comes_back_into_another(
     kept: Settings, empty: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the backup is taken there is no copy of it: its files had been left out."""
+    """A backup contains files that are only in the object store; they used to be left out."""
     monkeypatch.setenv("GLITCH_STORAGE_URL", f"file://{tmp_path}/store")
     for path in ("checkpoints/small", f"batches/uploads/{UPLOAD}"):
         storage_of(kept.data_dir).keep(kept.data_dir / path)
@@ -132,9 +132,9 @@ def test_a_database_in_use_is_dumped_as_it_was_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def busy(program: str, url: str, *arguments: str) -> None:
-        store()  # between the counts and the dump
+        store()  # after the rows were counted, before the dump
         session.commit()
-        (kept.data_dir / "batches/uploads" / UPLOAD).unlink()  # and tidied up
+        (kept.data_dir / "batches/uploads" / UPLOAD).unlink()  # a file is cleaned up meanwhile
         run_program(program, url, *arguments)
 
     with monkeypatch.context() as patched:
@@ -224,7 +224,7 @@ def test_files_of_another_catalogue_are_never_written_over(backup: Path, empty: 
 def test_a_restore_that_was_killed_may_be_run_again(
     backup: Path, empty: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the midst of a file: half of it lay under its name, and no later restore took it."""
+    """A restore killed while it copies a file leaves no partial file that stops the next one."""
 
     def killed(descriptor: int) -> None:
         os.ftruncate(descriptor, 3)
@@ -267,7 +267,7 @@ def test_the_commands(
 
 
 def test_a_password_is_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every user of the machine may read the arguments of every process."""
+    """Every user of the machine can read process arguments, so the password is not among them."""
     seen: dict[str, Any] = {}
 
     def run(arguments: list[str], **options: Any) -> Any:
@@ -284,7 +284,7 @@ def test_a_password_is_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen["env"]["PGPASSWORD"] == "s@cret"
 
 
-# Rows as the tables of revision 0008 had them.
+# Rows for the tables of revision 0008.
 OLDER = """
 INSERT INTO glitch_class (name, description, state, origin)
   VALUES ('Blip', 'short', 'active', 'gravityspy');
@@ -308,7 +308,7 @@ INSERT INTO api_token (id, name, role, secret_hash)
 
 @pytest.fixture
 def older(tmp_path: Path, postgres_server: Any) -> Iterator[Settings]:
-    """A catalogue that an earlier version left."""
+    """A catalogue of an earlier version, at revision 0008."""
     from uuid import uuid4
 
     from postgres_fixtures import execute
@@ -348,7 +348,7 @@ def test_an_earlier_versions_catalogue_is_upgraded_or_restored_as_it_was(
     conditions = rows(url_of(older), "SELECT DISTINCT condition FROM embedding")
     assert conditions == [("0.5 s, 10 to 2048 Hz",)]
     assert rows(url_of(older), "SELECT kind FROM job") == [("judge",)]
-    # The way back: what was before the upgrade, for the version before.
+    # The backup from before the upgrade restores a database for the previous version.
     assert restore_backup(empty, tmp_path / "before").revision == "0008"
     assert not is_up_to_date(url_of(empty))
     assert rows(url_of(empty), "SELECT count(*) FROM glitch") == [(5,)]

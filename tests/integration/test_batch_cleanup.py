@@ -1,4 +1,4 @@
-"""What is kept of a batch, for how long, and what a retry finds afterwards."""
+"""Which files of a batch are kept, for how long, and what a retry finds afterwards."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def age(path: Path, seconds: float = ABANDONED_S + 60) -> None:
 
 
 def ended(session: Session, folder: Path, content: bytes, days_ago: float, **job: object) -> UUID:
-    """A batch that ended so long ago, with its upload and unpacked members."""
+    """Store a batch that ended ``days_ago``, with its upload and unpacked members."""
     digest = kept(folder, content)
     made = submit_batch(session, BatchOptions(digest, "a.tar"), ADA)
     (work_folder(folder, made.id) / "content").write_bytes(b"unpacked")
@@ -65,7 +65,7 @@ def ended(session: Session, folder: Path, content: bytes, days_ago: float, **job
 
 
 def left(folder: Path) -> tuple[int, int]:
-    """How many uploads and how many folders of unpacked members there are."""
+    """Count the uploads and the folders of unpacked members."""
     return tuple(len(list((folder / "batches" / name).iterdir())) for name in ("uploads", "work"))  # type: ignore[return-value]
 
 
@@ -89,7 +89,7 @@ def test_files_go_when_a_retry_needs_them_no_more(
     removed = clean_up_batches(session, tmp_path, KEEP)
     assert removed == (Removed() if is_kept else Removed(jobs=1, uploads=1))
     assert left(tmp_path) == ((1, 1) if is_kept else (0, 0))
-    assert clean_up_batches(session, tmp_path, KEEP) == Removed()  # told once
+    assert clean_up_batches(session, tmp_path, KEEP) == Removed()  # nothing is left to remove
     if is_kept:
         return
     assert [one.name for one in list_events(session, job_id)][-1] == "inputs removed"
@@ -104,7 +104,7 @@ def test_an_upload_stays_while_another_job_needs_it(session: Session, tmp_path: 
     assert clean_up_batches(session, tmp_path, KEEP) == Removed(jobs=1)
     assert left(tmp_path) == (1, 1)
     assert retry_job(session, later, ADA).state == "queued"
-    assert clean_up_batches(session, tmp_path, timedelta(0)) == Removed()  # it is open again
+    assert clean_up_batches(session, tmp_path, timedelta(0)) == Removed()  # the retry needs it
 
 
 def test_what_killed_requests_and_workers_leave_goes_by_its_age(
@@ -114,7 +114,7 @@ def test_what_killed_requests_and_workers_leave_goes_by_its_age(
     orphan = upload(tmp_path, kept(tmp_path, b"its job was never stored"))
     arriving.write_bytes(b"half")
     unpacked = work_folder(tmp_path, UUID(int=7))
-    assert clean_up_batches(session, tmp_path, KEEP) == Removed()  # they may be at work
+    assert clean_up_batches(session, tmp_path, KEEP) == Removed()  # they may be in use
     for path in (arriving, orphan, unpacked):
         age(path)
     assert clean_up_batches(session, tmp_path, KEEP) == Removed(uploads=1, leftovers=2)
@@ -136,7 +136,7 @@ def test_the_scheduler_sweeps(session: Session, tmp_path: Path) -> None:
 def test_what_the_service_did_for_itself_is_kept_for_a_quarter(
     session: Session, tmp_path: Path
 ) -> None:
-    """The map places newcomers every ten minutes: 50,000 jobs a year, and their history."""
+    """The map alone starts a job every ten minutes: 50,000 a year, with their history."""
     done = "succeeded"
     for index, (kind, checkpoint, days, state) in enumerate(
         [
@@ -179,7 +179,7 @@ def test_what_redis_keeps_for_a_while_is_not_kept_longer_by_a_clock_that_is_set_
 
 @pytest.fixture
 def redis_url() -> Iterator[str]:
-    """A real Redis; its folder's path is short enough for a socket."""
+    """A Redis server, in a folder whose path is short enough for a Unix socket."""
     with tempfile.TemporaryDirectory(prefix="glitch-cleanup-") as folder:
         path = f"{folder}/redis.sock"
         words = ["--port", "0", "--save", "", "--dir", folder, "--unixsocket", path]
@@ -203,7 +203,7 @@ def test_one_look_in_ten_minutes_sweeps(database_url: str, redis_url: str, tmp_p
             age(leftover)
             process.reconcile()
             assert leftover.exists() is not is_due
-        process.redis.flushall()  # as a restart would
+        process.redis.flushall()  # as a restart of Redis would
         process.reconcile()
         assert not leftover.exists()
     finally:

@@ -1,4 +1,4 @@
-"""Batches from the upload to the catalogue: through the live API, and a worker's runner."""
+"""Batches from upload to catalogue, through the live API and a worker's runner."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def runner(service: Service) -> JobRunner:
 
 @pytest.fixture
 def ingest(service: Service) -> Ingest:
-    """Send a batch, let a worker do it; the job, and its items by name."""
+    """Return a function that sends a batch, works on it, and returns its job and items by name."""
 
     def ingest(content: bytes, name: str = "batch.tar", **fields: Any) -> Ingested:
         job, items = sent_batches.ingest(service, content, name, **fields)
@@ -87,7 +87,7 @@ def test_pictures_are_grouped_labelled_and_stored_once(
     service: Service, ingest: Ingest, client: httpx.Client
 ) -> None:
     first, second = spectrograms(1, "aaaaaaaaaa"), spectrograms(11, "bbbbbbbbbb", "L1")
-    mixed = {}  # the pictures of one glitch lie apart
+    mixed = {}  # pictures of two glitches alternate
     for one, other in zip(first.items(), second.items(), strict=True):
         mixed.update([one, other])
     manifest = table(
@@ -200,7 +200,7 @@ def test_a_cut_tar_gives_what_it_has(ingest: Ingest, client: httpx.Client) -> No
     rows = b"gps_time,ifo\n" + b"1126400009.5,H1\n" * 9
     _, items = ingest(gzip.compress(rows, 0)[:-20], "cut.csv.gz")
     assert "damaged from here on" in items["cut.csv.gz (its rest)"].reason
-    assert len(items) == 2  # and that there is no strain
+    assert len(items) == 2  # the other item says that there is no strain
     job, items = ingest(gzip.compress(whole), "whole.tar.gz")
     found = client.get(f"/glitches/{items['jjjjjjjjjj'].glitch_id}").json()
     assert found["views"] == [0.5, 1.0, 2.0, 4.0]
@@ -348,7 +348,7 @@ def test_a_table_of_triggers_beside_pictures_is_no_manifest(ingest: Ingest) -> N
 
 
 def test_rows_that_tell_of_nothing_here_are_told(ingest: Ingest) -> None:
-    """A slip in the paths of a manifest would else cost every label without a word."""
+    """Otherwise a mistake in the paths of a manifest would lose every label unnoticed."""
     members = spectrograms(440, "unheard444")
     rows = [
         {"path": path, "label": "Blip"} for path in ("pictures/elsewhere.png", next(iter(members)))
@@ -390,7 +390,7 @@ def test_cancel_stops_between_chunks(
     for number in range(40):
         members[f"H1_cancel{number:04d}_spectrogram_0.5.png"] = picture(number)
     answer = client.post("/batches", files={"file": ("c.tar", tar(members))}).json()
-    runner.work(answer["job"], slice_s=0)  # the plan
+    runner.work(answer["job"], slice_s=0)  # planning
     runner.work(answer["job"], slice_s=0)  # one chunk
     assert client.get(f"/jobs/{answer['job']}").json()["progress"]["done"] == 32
     assert client.post(f"/jobs/{answer['job']}/cancel").status_code == 200
@@ -436,7 +436,7 @@ def test_the_command_sends_and_tells(
 
 
 def test_reasons_name_the_picture_and_the_row(ingest: Ingest) -> None:
-    """A glitch has four pictures and a table a million rows: which one it was must be said."""
+    """A glitch has four pictures and a table many rows: the reason names the one at fault."""
     good = spectrograms(410, "reason4444")
     names = list(good)
     damaged = {**good, names[2]: good[names[2]][:-200]}
@@ -457,7 +457,7 @@ def test_reasons_name_the_picture_and_the_row(ingest: Ingest) -> None:
 def test_of_a_picture_named_without_its_window_the_manifest_says_it(
     ingest: Ingest, kind: str
 ) -> None:
-    """Its content says that it is a picture, whatever it is called."""
+    """Content, not the name, identifies a picture; the manifest gives its window."""
     glitch, first = f"windows{kind}", 421 if kind == "png" else 423
     other = f"H1_{glitch}_b.{kind}"
     members = {f"H1_{glitch}_spectrogram_0.5.png": picture(first), other: picture(first + 1)}
@@ -476,16 +476,16 @@ def test_of_a_picture_named_without_its_window_the_manifest_says_it(
 def test_what_a_damaged_tar_loses_is_told(
     ingest: Ingest, damage: Callable[[bytes], bytes], said: str
 ) -> None:
-    """The library takes any header that it cannot read for the archive's end."""
+    """``tarfile`` takes a header that it cannot read for the end of the archive."""
     small = b"\x89PNG but no picture"
     members = {f"H1_lost{index:06d}_spectrogram_0.5.png": small for index in range(6)}
     _, items = ingest(damage(tar(members)))
-    assert len(items) == 4  # three that came before, and that others are lost
+    assert len(items) == 4  # three read before the damage, and one that reports the loss
     assert any(said in item.reason for item in items.values() if "archive" in item.name)
 
 
 def test_a_few_bytes_that_declare_a_billion_glitches_are_refused_at_once(ingest: Ingest) -> None:
-    """They were planned one by one, and filled the database."""
+    """They used to be planned one by one, which filled the database."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as tree:
         tree.create_dataset("views", shape=(1 << 30, 4, 16, 16), dtype="f4", chunks=(1, 4, 16, 16))

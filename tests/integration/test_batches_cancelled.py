@@ -1,4 +1,4 @@
-"""A batch while a worker plans it: how far it is, and cancelled: left at once, and taken up."""
+"""Planning of a batch: it reports progress, stops soon after a cancel, and can be retried."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ from worker.runner import JobRunner
 
 ROWS = 2000
 MANY = 12_000
-# A worker should hear of a cancel within seconds, also on a busy machine.
-LONGEST_SHARE = 0.33  # of the planning of so many rows, between two heartbeats; 0.13 measured
+# A worker must notice a cancel within seconds, also on a busy machine.
+# Share of the planning of MANY rows that may pass between two heartbeats; 0.13 was measured.
+LONGEST_SHARE = 0.33
 PATIENCE_S = 60
 
 
 def triggers(n: int, seed: int) -> bytes:
-    """A table of triggers outside the strain there is; it unpacks to a few hundred kB."""
+    """Return a table of triggers at times without strain; MANY rows are a few hundred kB."""
     lines = [f"{1_150_000_000 + seed + 10 * number}.5,H1,9" for number in range(n)]
     return "\n".join(["gps_time,ifo,snr", *reversed(lines)]).encode()
 
 
 @pytest.fixture
 def runner(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobRunner:
-    # With strain of the detector at another time each trigger is a line of its own.
+    # Strain of H1 at another time: without any, one item would stand for all the triggers.
     (tmp_path / "H-H1_TEST-1000000000-32.hdf5").write_bytes(gwosc_hdf5(strain_values(9)))
     monkeypatch.setattr(service.settings, "strain_dir", tmp_path)
     return JobRunner(make_session_factory(service.engine), service.settings)
 
 
 class Beats:
-    """The heartbeats of the workers in this process, and what is to happen at one of them.
+    """Records the heartbeats of workers in this process and can act at one of them.
 
-    The first is the runner's own, before it begins.
+    The first heartbeat is the runner's own, before planning begins.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
@@ -50,7 +51,7 @@ class Beats:
         self._patch, self._real = patch, HeldLease.check
 
     def listen(self, number: int = 0, act: Callable[[], None] = lambda: None) -> None:
-        """At the beat of that number do something, and let the lease hear of it."""
+        """Call ``act`` at heartbeat ``number`` and wait until the lease notices the cancel."""
 
         def check(lease: HeldLease) -> None:
             self.times.append(time.thread_time())
@@ -84,13 +85,13 @@ def test_a_batch_is_cancelled_while_it_is_planned(
 
     beats.listen(beat, cancel)
     runner.work(job)
-    assert len(beats.times) == beat  # left there, not at the planning's end
+    assert len(beats.times) == beat  # it stopped there, not at the end of planning
     ended = client.get(f"/jobs/{job}").json()
     assert (ended["state"], ended["progress"]["total"]) == ("cancelled", 0)
     assert client.get(f"/jobs/{job}/items").json()["items"] == []
     with service.engine.connect() as connection:
         query = text("SELECT count(*) FROM job_chunk WHERE job_id = :job")
-        assert connection.scalar(query, {"job": job}) == 2  # planning and finish alone
+        assert connection.scalar(query, {"job": job}) == 2  # only those of planning and finishing
     work = service.settings.data_dir / "batches" / "work" / job
     assert not list(work.glob("*.part"))
 
@@ -108,8 +109,8 @@ def test_planning_is_never_long_without_a_heartbeat(
     started = time.thread_time()
     runner.work(job, slice_s=0)
     assert client.get(f"/jobs/{job}").json()["progress"]["total"] == MANY
-    assert len(beats.times) >= 2 * MANY / 1000  # a block of a thousand rows, in and out
-    # Of processor time: what else a machine does stretches every gap alike.
+    assert len(beats.times) >= 2 * MANY / 1000  # for each 1,000 rows: one written, one read
+    # In processor time, because a busy machine would stretch some gaps more than others.
     gaps = np.diff([started, *beats.times, time.thread_time()])
     assert gaps.max() < LONGEST_SHARE * gaps.sum()
 
@@ -127,7 +128,7 @@ def test_a_long_planning_tells_how_far_it_is(
     monkeypatch.setattr(HeldLease, "note", noted)
     monkeypatch.setattr("app.batches.job._TELL_EVERY_S", 0.0)
     job, _ = sent_batches.ingest(service, triggers(2500, 0), "many.csv")
-    assert job.failed == 1  # there is no strain of them
+    assert job.failed == 1  # there is no strain of H1: one item for all
     assert told[0] == "1,000 members and rows read, 0 glitches planned."
     assert any(one is not None and one.startswith("2,500 members and rows") for one in told)
     assert told[-1] is None

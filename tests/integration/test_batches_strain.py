@@ -1,4 +1,4 @@
-"""Triggers whose strain lies across files, or with GWOSC."""
+"""Triggers whose strain spans several files, or is fetched from GWOSC or a frame server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def frame(first_s: int, last_s: int, start: int = GPS_START) -> tuple[str, bytes
 
 
 def ingest(service: Service, rows: bytes, **fields: str) -> tuple[JobRecord, list[JobItem]]:
-    """Send a table alone, let a worker do it."""
+    """Send a table without strain and work on it; return the job and its items."""
     return sent_batches.ingest(service, rows, "t.csv", **fields)
 
 
@@ -55,7 +55,7 @@ def test_files_that_abut_are_joined_and_a_gap_is_told(
     assert [item.state for item in items] == ["done", "failed"], items
     with service.client() as client:
         found = client.get(f"/glitches/{items[0].glitch_id}").json()
-    assert found["views"] == [0.5, 1.0, 2.0, 4.0]  # either file alone gives none
+    assert found["views"] == [0.5, 1.0, 2.0, 4.0]  # neither file alone gives any
     assert "too near the edge" in str(items[1].reason)
     gap = f"No other strain of H1 is adjacent to {GPS_START} to {MIDDLE + 16}."
     assert gap in str(items[1].reason)
@@ -107,7 +107,7 @@ def gwpy_hdf5(values: np.ndarray, channel: str) -> bytes:
 def test_triggers_are_centred_on_the_loudest_moment(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their own times stay theirs: two triggers of one burst are two glitches, drawn alike."""
+    """Triggers keep their times: two triggers of one burst are two glitches with the same peak."""
     name, content = frame(0, 64)
     (tmp_path / name).write_bytes(content)
     monkeypatch.setattr(service.settings, "strain_dir", tmp_path)
@@ -128,7 +128,7 @@ def test_triggers_are_centred_on_the_loudest_moment(
 
 
 class Gwosc(ThreadingHTTPServer):
-    """The two things of GWOSC that are asked for: which files there are, and a file."""
+    """A server that answers two requests of GWOSC: the list of files, and one file."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -226,11 +226,11 @@ def test_a_network_that_is_away_is_told_and_a_retry_mends_it(
 
 
 class _FrameServer(QuietHandler):
-    """GWDataFind's question for the frames of a stretch."""
+    """Answers GWDataFind's request for the frames that cover a time interval."""
 
     folder: Path
     asked: list[str]
-    is_other = False  # a web server of another kind
+    is_other = False  # whether it is a web server, but not GWDataFind
 
     def reply(self) -> None:
         type(self).asked.append(self.path)
@@ -275,7 +275,7 @@ def test_strain_is_found_by_the_frame_server(
         assert str(item.reason).startswith(reason)
     monkeypatch.setattr(service.settings, "datafind_url", frame_server.rstrip("0123456789") + "9")
     _, items = ingest(service, table(f"{MIDDLE + 4000}.75"))
-    assert [item.state for item in items] == ["queued"]  # for another try, as where GWOSC is away
+    assert [item.state for item in items] == ["queued"]  # as when GWOSC is unreachable
 
 
 def test_a_server_of_another_kind_is_told_from_one_that_is_away(tmp_path: Path) -> None:

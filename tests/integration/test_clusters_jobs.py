@@ -1,4 +1,4 @@
-"""The jobs ``cluster`` and ``judge`` in a live worker: real PostgreSQL, Redis and processes."""
+"""The jobs ``cluster`` and ``judge`` in live workers, with PostgreSQL and Redis."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KNOWN, NOVEL = np.array([3.0, 0, 0, 0]), np.array([0.0, 3.0, 0, 0])
 def fill(
     session: Session, checkpoint_id: int, n: int, centre: np.ndarray, label: str | None = None
 ) -> list[UUID]:
-    """Store glitches about a direction, many at once as a bulk load does."""
+    """Store n glitches around a mean in one statement, as a bulk load does; return their ids."""
     rng = np.random.default_rng(n)
     known = select(GlitchClass.id).where(GlitchClass.name == label)
     class_id = session.scalar(known) if label else None
@@ -94,7 +94,7 @@ def publish(session: Session) -> int:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """A catalogue of known and novel glitches, and no worker yet."""
+    """A catalogue of known and novel glitches, with no worker running yet."""
     made = Stack()
     try:
         with made.sessions.begin() as session:
@@ -109,7 +109,7 @@ def stack() -> Iterator[Stack]:
 
 def start(stack: Stack, **changes: Any) -> JobRecord:
     with stack.sessions.begin() as session:
-        # Strict enough that of 20 known glitches no five come out novel by chance.
+        # A rate at which no five of the 20 known glitches are flagged by chance.
         parameters = ClusteringParameters(**{"fdr": 0.02, "min_cluster_size": 5} | changes)
         return start_clustering(session, parameters, principal=SUBMITTER)
 
@@ -121,13 +121,13 @@ def has_ended(job: JobRecord) -> bool:
 def test_a_live_worker_clusters_judges_and_leaves_no_trace_of_what_was_cancelled(
     stack: Stack,
 ) -> None:
-    # Cancelled before a worker has seen it.
+    # Cancelled before a worker starts it.
     waiting = start(stack)
     with stack.sessions.begin() as session:
         cancel_job(session, waiting.id, SUBMITTER)
     assert stack.look(waiting.id).state == "cancelled"
 
-    # Cancelled between its parts: by then nothing is stored yet.
+    # Cancelled between two chunks, when nothing is stored yet.
     runner = JobRunner(stack.sessions, Settings(data_dir=stack.folder, database_url=stack.url))
     halfway = start(stack)
     for _ in range(2):
@@ -142,7 +142,7 @@ def test_a_live_worker_clusters_judges_and_leaves_no_trace_of_what_was_cancelled
     first = stack.wait(start(stack), has_ended)
     assert (first.state, first.result and first.result["clusters"]) == ("succeeded", 1)
 
-    # Cancelled in its finish: it waits for rows that are locked here, and what it did is undone.
+    # Cancelled in its finish, which waits for rows locked here: its changes are rolled back.
     with stack.sessions.begin() as holder:
         holder.execute(select(Embedding.glitch_id).with_for_update())
         at_work = start(stack)
@@ -152,14 +152,14 @@ def test_a_live_worker_clusters_judges_and_leaves_no_trace_of_what_was_cancelled
         stack.wait_for_renewal(at_work)
     assert stack.wait(at_work, has_ended).state == "cancelled"
 
-    # Failed: a request that only its planning could refuse.
+    # Failed: only planning can refuse these parameters.
     with stack.sessions.begin() as session:
         refused = create_job(session, "cluster", {"fdr": 2.0}, "ada")
     refused = stack.wait(refused, has_ended)
     assert refused.state == "failed"
     assert "must be between 0 and 1" in (refused.detail or "")
 
-    # What came in between is no gap: the cluster is still the same one.
+    # The jobs that ended in between leave no gap: the cluster keeps its identity.
     third = stack.wait(start(stack), has_ended)
     assert third.state == "succeeded"
     with stack.sessions() as session:
@@ -204,7 +204,7 @@ def test_asked_for_at_work_it_ends_with_another(
     job = get_job(session, first)
     session.connection().exec_driver_sql("UPDATE job SET state = 'running'")
     session.expire_all()
-    assert request_judging(session, "bob") == first  # no second one beside it
+    assert request_judging(session, "bob") == first  # no second job is queued
     HANDLER.finish(session, job, context)
     names = [(one.state, one.author) for one in list_jobs(session, kind="judge").items]
     assert names == [("queued", "bob"), ("running", "ada")]

@@ -1,4 +1,4 @@
-"""What changes while a clustering is at work, by other sessions as by other processes."""
+"""Changes that other sessions commit while a clustering runs, as other processes would."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run_with(
     *acts: Meanwhile,
     step: str = "find_clusters",
 ) -> tuple[records.Run, list[records.Cluster]]:
-    """A job that clusters, and what others do when it has come to a step."""
+    """Run a clustering job; the acts happen in another session when it reaches ``step``."""
     session.commit()
     left = list(acts)
     original = getattr(job, step)
@@ -92,7 +92,7 @@ def test_a_run_whose_model_was_replaced_is_made_by_the_one_that_serves(
     monkeypatch: pytest.MonkeyPatch,
     rng: np.random.Generator,
 ) -> None:
-    """Else the latest clusters would be of vectors that nothing else shows any more."""
+    """Otherwise the latest clusters would be of vectors that no other page shows any more."""
     before = active_id(session) or 0
     moved = members(session, flagged)
     embed_otherwise(
@@ -116,7 +116,7 @@ def test_a_run_whose_model_was_replaced_is_made_by_the_one_that_serves(
 def test_a_model_that_serves_again_is_judged_by_the_labels_of_now(
     session: Session, checkpoint: CheckpointRecord, fill: Fill
 ) -> None:
-    """Many labels of meanwhile were judged under the other one alone."""
+    """Labels given while another model served were judged under that model only."""
     fill(60, KNOWN, "Blip")
     embed_otherwise(session, lambda _, mean: mean)
     later = active_id(session)
@@ -180,7 +180,7 @@ def test_a_large_catalogue_that_is_being_judged_again_makes_the_rate_doubtful(
 ) -> None:
     create_job(session, "judge", {"checkpoint_id": active_id(session)}, "ada")
     _, [found] = cluster_now(session)
-    assert found.doubt is None  # a small one the run judges itself
+    assert found.doubt is None  # the run judges a small catalogue itself
     monkeypatch.setattr(job, "REJUDGED_AT_ONCE", 10)
     run, [found] = cluster_now(session)
     assert found.doubt is not None
@@ -219,7 +219,7 @@ def test_what_was_decided_in_another_run_meanwhile_is_told(
     monkeypatch: pytest.MonkeyPatch,
     step: str,
 ) -> None:
-    """By a cluster of the same glitches, which else would be decided about twice."""
+    """A cluster of the same glitches reports it; otherwise they would be decided about twice."""
     _, [of_h1] = cluster_h1(session)
     _, [found] = run_with(
         session,
@@ -240,7 +240,7 @@ def test_decisions_of_each_moment_end_in_one_run(
     fill: Fill,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A dismissal before, and a cluster put together during, the same clustering."""
+    """A dismissal and a cluster made by hand, both during one clustering, are both in its run."""
     chosen = fill(4, KNOWN)
 
     def both(other: Session) -> None:
@@ -257,7 +257,7 @@ def test_decisions_of_each_moment_end_in_one_run(
 def test_the_latest_run_is_the_one_that_saw_the_others(
     session: Session, others: sessionmaker[Session], flagged: records.Cluster
 ) -> None:
-    """Though its transaction began before them, as where it waited for its turn."""
+    """Even if its transaction began before the others, because it waited for its turn."""
     session.commit()
     with others.begin() as waited:
         waited.execute(text("SELECT 1"))

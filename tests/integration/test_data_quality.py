@@ -1,4 +1,4 @@
-"""Data-quality flags, from files and from a segment database: what they exclude, and marks."""
+"""Data-quality flags from files and from a segment database exclude triggers and mark glitches."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Send = Callable[..., list[JobItem]]
 
 @pytest.fixture
 def send(service: Service) -> Send:
-    """Send a tar of files and let a worker do it; its items, or why there are none."""
+    """Return a function that sends a tar of files, works on it and returns its items."""
 
     def send(files: Mapping[str, bytes], **fields: str) -> list[JobItem]:
         job, items = ingest(service, tar(files), **fields)
@@ -76,7 +76,7 @@ def flag_file(folder: Path, kind: str, *, name: str = READY, is_good: bool = Tru
 
 
 def marks(client: httpx.Client, **query: Any) -> dict[int, list[str]]:
-    """By whole seconds: the flags of each glitch that passes the filters."""
+    """Return the flags of each glitch that passes the filters, by whole GPS second."""
     items = client.get("/glitches", params=query).json()["items"]
     return {int(float(one["gps_time"])): one["data_quality"] for one in items}
 
@@ -85,7 +85,7 @@ def marks(client: httpx.Client, **query: Any) -> dict[int, list[str]]:
 def test_triggers_outside_active_segments_are_passed_over(
     send: Send, client: httpx.Client, tmp_path: Path, kind: str
 ) -> None:
-    """By a flag's file beside the table, whose own times are no triggers."""
+    """The flag comes in a file next to the table; the times of its segments are not triggers."""
     name = f"H1-segments.{kind}"
     items = send({name: flag_file(tmp_path, kind)} | triggers(AT, AT + 3) | STRAIN)
     taken, passed = sorted(items, key=lambda item: item.state)
@@ -115,7 +115,7 @@ def test_flags_only_mark(
         assert "H1:BAD:2 H1:DMT-READY:1" in walker.get(address).text
         address = "/ui/glitches?not_flag=H1:BAD:2&view=table&column=quality"
         shown = walker.get(address).text
-        assert "not H1:BAD:2" in shown  # the window's title says the filter
+        assert "not H1:BAD:2" in shown  # the title of the page names the filter
         assert READY not in shown
         page = walker.client.get(f"/ui/glitches/{marked['id']}").text
         assert "/ui/glitches?flag=H1%3ADMT-READY%3A1" in page
@@ -132,12 +132,12 @@ def test_an_export_sent_back_marks_what_is_stored(
     assert marks(client) == {AT: [READY], AT + 3: []}
     rows = list(csv.DictReader(io.StringIO(client.get("/exports").text)))
     assert sorted(row["data_quality"] for row in rows) == ["", READY]
-    send({"e.csv": client.get("/exports").content} | STRAIN)  # says the same again
+    send({"e.csv": client.get("/exports").content} | STRAIN)  # repeats the same flags
     assert marks(client) == {AT: [READY], AT + 3: []}
 
 
 class _SegmentServer(QuietHandler):
-    """A segment database: DQSEGDB's addresses and answers (LIGO-T1300625)."""
+    """A segment database with the addresses and responses of DQSEGDB (LIGO-T1300625)."""
 
     asked: list[str]
     body: bytes | None
@@ -172,7 +172,7 @@ def test_flags_of_the_segment_database(
     items = send(triggers(AT + 3, AT, AT - 1) | STRAIN, flags=f"{READY}, L1:DMT-READY:1")
     assert sorted(item.state for item in items) == ["done", "done", "skipped"]
     assert marks(client) == {AT - 1: [READY], AT: [READY]}
-    [asked] = server.asked  # once for all of them, and of no detector that has none
+    [asked] = server.asked  # one request for all, and none for a detector without triggers
     assert (f"s={AT - 1}&" in asked, f"e={AT + 4}&" in asked) == (True, True)
     scan = {f"H1_{AT}.5_spectrogram_0.5.png": picture(5)}
     [item] = send(scan, flags=READY)
@@ -205,13 +205,13 @@ def test_a_segment_database_that_does_not_answer(
 
 
 class _SlowServer(QuietHandler):
-    """One that answers byte by byte, each in time: its head, or its body."""
+    """Sends its header or its body byte by byte, each byte within the timeout."""
 
     head: bytes
 
     def reply(self) -> None:
         self.wfile.write(self.head)
-        with contextlib.suppress(OSError):  # until the client has enough
+        with contextlib.suppress(OSError):  # until the client gives up
             while True:
                 self.wfile.write(b" ")
                 self.wfile.flush()
@@ -242,7 +242,7 @@ def test_an_answer_of_the_segment_database_is_bounded(
 
 
 def outcome(service: Service, flags: str, at: int) -> str:
-    """What the job of a batch with these flags says once a worker has tried it."""
+    """Return what the chunks of a batch with these flags say once a worker has tried it."""
     sent = {"file": ("t.csv", triggers(at)["t.csv"])}
     with service.client() as client:
         job = client.post("/batches", files=sent, data={"flags": flags}).json()["job"]

@@ -1,4 +1,4 @@
-"""What reviewers decided binds later clusterings: splits, dismissals, and who waits for review."""
+"""Later clusterings keep decisions of reviewers: splits, dismissals and what awaits review."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_split_and_a_merge_survive_two_runs(
         assert members(session, by_state["flagged"]) == off
         assert members(session, by_state["merged"]) == everyone - off
         assert by_state["merged"].identity == flagged.identity
-        # Of the crowd that was found, whatever a reviewer made of it: six alone may be chance.
+        # Both parts have the significance of the whole: six glitches alone may be due to chance.
         assert by_state["flagged"].significance == by_state["merged"].significance
         assert not by_state["flagged"].may_be_chance
         said = changes_since(session, run)
@@ -88,7 +88,7 @@ def test_a_split_and_a_merge_survive_two_runs(
 def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
     session: Session, flagged: records.Cluster
 ) -> None:
-    """Four that were split off are fewer than a cluster may have, and alone they make none."""
+    """Four glitches that were split off stay a cluster, though too few for one to be found."""
     off = set(sorted(members(session, flagged))[:4])
     rest_id = decide(session, flagged, Split(tuple(off)))
     for action in (Merge("Whistle"), Accept()):
@@ -105,7 +105,7 @@ def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
 def test_what_is_split_off_keeps_its_nearest_classes(
     session: Session, flagged: records.Cluster
 ) -> None:
-    """Before another run, and what is split off from it too."""
+    """Each part has them before the next run, also when a part is split again."""
     off = tuple(sorted(members(session, flagged))[:12])
     decide(session, flagged, Split(off))
     shown = (flagged.run_id, ClusterFilters())
@@ -122,7 +122,7 @@ def test_what_is_split_off_keeps_its_nearest_classes(
 def test_a_run_that_finds_a_cluster_no_more_takes_nothing_back(
     session: Session, flagged: records.Cluster, fill: Fill, act: Any, otherwise: dict[str, Any]
 ) -> None:
-    """Between two alike: one at a stricter rate, or of larger clusters. It is no new cluster."""
+    """A run with other parameters between two equal runs changes neither decision nor identity."""
     decide(session, flagged, act)
     state = get_cluster(session, flagged.id).state
     run_clustering(session, ClusteringParameters(**{"fdr": 0.05} | otherwise), author="someone")
@@ -131,14 +131,14 @@ def test_a_run_that_finds_a_cluster_no_more_takes_nothing_back(
     [again] = [one for one in found if one.identity == flagged.identity]
     assert again.state == state
     assert history(session, again.id).events
-    # What came to it since may wait beside it.
+    # Glitches that joined it since may wait in a separate cluster.
     assert all(one.summary.get("beside") == str(flagged.identity) for one in found if one != again)
 
 
 def test_a_part_that_waits_stays_whole_when_what_held_it_together_is_labelled(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
-    """Those split off may be of several kinds, which cluster apart once the others are known."""
+    """A part with glitches of several types would otherwise fall apart into several clusters."""
     fill(15, OTHER)
     fill(15, ANOTHER)
     _, found = cluster_now(session)
@@ -177,7 +177,7 @@ def test_an_undone_split_binds_nothing(session: Session, flagged: records.Cluste
 def test_a_selection_that_was_made_a_cluster_waits_in_later_runs(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
-    """Some of a cluster that was found, and some that no test flags, put together on the map."""
+    """A cluster made on the map, of some members of a found cluster and some unflagged glitches."""
     everyone = members(session, flagged)
     familiar = fill(5, KNOWN)
     chosen = {*sorted(everyone)[:7], *familiar}
@@ -292,8 +292,7 @@ def test_a_new_cluster_says_which_members_were_dismissed(
     parts = ranked_clusters(session, flagged.run_id, ClusterFilters(), limit=10)
     [part] = [one for one in parts if one.id != rest_id]
     decide(session, part, Dismiss())
-    # Nobody split these glitches in this catalogue: only the dismissal is known.
-    # Many more that look the same: HDBSCAN may join the dismissed ones to any of them.
+    # There are many more that look the same: HDBSCAN may join the dismissed ones to any of them.
     fill(40, NOVEL)
     _, found = cluster_now(session)
     waiting = [one for one in found if one.state == "flagged"]
@@ -317,7 +316,7 @@ def test_dismissed_glitches_that_a_run_of_one_detector_finds_stay_dismissed(
     assert again.state == "dismissed"
     assert again.identity != flagged.identity
     assert f"A cluster of {again.size} is most of the glitches that ada dismissed on" in run.detail
-    # For this cluster alone it can be taken back, and then it stays so.
+    # The dismissal of this cluster alone can be undone, and later runs keep that.
     log = history(session, again.id)
     review(session, again.id, Undo(log.done[-1]), author=ADA, last_event_id=log.last_id)
     _, [later] = cluster_h1(session)
@@ -332,7 +331,7 @@ def test_dismissed_glitches_that_a_run_of_one_detector_finds_stay_dismissed(
 def test_what_was_decided_elsewhere_is_told_of_what_a_run_of_one_detector_had_found_before(
     session: Session, flagged: records.Cluster, act: Any, told: str
 ) -> None:
-    """It waits there, since it waited before; nobody is asked again without a word."""
+    """The cluster keeps waiting in these runs, with a warning about the decision made elsewhere."""
     _, [earlier] = cluster_h1(session)
     decide(session, flagged, act)
     for _ in range(2):
@@ -358,7 +357,7 @@ def test_a_split_elsewhere_is_no_shrinking_in_runs_of_one_detector(
 def test_a_run_of_another_kind_leaves_a_split_as_it_is(
     session: Session, fill: Fill, between: dict[str, Any]
 ) -> None:
-    """It keeps the parts apart as clusters of its own, of which it may see a few members alone."""
+    """It keeps the parts in separate clusters, of which it may see only some members."""
     fill(300, KNOWN, "Blip")
     of_h1 = set(fill(30, NOVEL))
     of_l1 = [*fill(300, KNOWN, "Blip"), *(others := fill(30, NOVEL))]
@@ -427,7 +426,7 @@ def test_what_is_decided_while_a_clustering_stores_what_it_found_stays(
 def test_a_decision_that_comes_as_a_clustering_ends_is_about_what_it_found(
     session: Session, engine: Engine, flagged: records.Cluster, act: Any
 ) -> None:
-    """The reviewer waits for the run to end, and is sent to what it found."""
+    """The decision waits for the run to end and is then refused, naming what the run found."""
     session.commit()
     if isinstance(act, SplitRequest):
         act = Split(tuple(sorted(members(session, flagged))[:6]))
@@ -452,7 +451,7 @@ def test_a_decision_that_comes_as_a_clustering_ends_is_about_what_it_found(
 def test_nothing_is_lost_over_a_split_a_merge_a_dismissal_and_two_later_runs(
     session: Session, fill: Fill
 ) -> None:
-    """Two kinds that nobody has named: one is split and merged, the other dismissed."""
+    """Of two unknown classes, one is split and merged, and the other is dismissed."""
     fill(300, KNOWN, "Blip")
     fill(20, KNOWN)
     fill(40, NOVEL)
@@ -481,7 +480,7 @@ def test_nothing_is_lost_over_a_split_a_merge_a_dismissal_and_two_later_runs(
             arches.identity,
             lines.identity,
         )
-        assert history(session, by_state["merged"].id).done  # and can be undone still
+        assert history(session, by_state["merged"].id).done  # and can still be undone
         said = changes_since(session, run)
         assert said is not None
         assert (said.of | {"same": 0}, said.lost) == (dict.fromkeys(CHANGES, 0), 0), later

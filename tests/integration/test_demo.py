@@ -1,4 +1,4 @@
-"""The demonstration: filled by a worker, its hidden class found, and gone without a trace."""
+"""The demonstration: a worker fills it, its hidden class is found, removal leaves no trace."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from glitch.simulate import SIMULATED_CLASSES
 from glitch_discovery import Client
 from worker.runner import JobRunner
 
-FEW = 2  # of each class
+FEW = 2  # glitches of each class
 LIKE_THE_HIDDEN = (
     "Scattered_Light",
     "Repeating_Blips",
@@ -62,7 +62,7 @@ def service(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator
 
 
 def work_until_done(service: Service, *, besides: Collection[str] = ()) -> None:
-    """What a worker does: every open job, and those that they start, but for some kinds."""
+    """Work on all open jobs and the jobs they start, except for the kinds in ``besides``."""
     sessions = make_session_factory(service.engine)
     runner = JobRunner(sessions, service.settings)
     for _ in range(100):
@@ -89,7 +89,7 @@ def test_each_class_can_calibrate_and_newcomers_fall_on_both_detectors() -> None
     plan = demo_plan(SIMULATED_CLASSES, PER_CLASS)
     labelled = Counter((one.label, one.ifo) for one in plan if one.label)
     assert {name for name, _ in labelled} == set(SIMULATED_CLASSES) - {HIDDEN_CLASS}
-    assert min(labelled.values()) >= 12  # what a class needs in a detector to calibrate
+    assert min(labelled.values()) >= 12  # what a class needs in each detector to calibrate
     newcomers = Counter(one.ifo for one in plan if not one.label)
     assert min(newcomers[ifo] for ifo in DEMO_IFOS) > PER_CLASS // 2
     assert sum(one.simulated_as == HIDDEN_CLASS for one in plan) >= 30
@@ -135,7 +135,7 @@ def test_it_fills_an_empty_catalogue_once_and_goes_without_a_trace(
             own.summary = {**own.summary, "simulated_look": {"label": "Blip", "n": 2}}
             own_id = own.id
             session.commit()
-        with Walker(service, "reader") as reader:  # beside clusters of one's own
+        with Walker(service, "reader") as reader:  # next to a cluster of other glitches
             page = reader.get("/ui/clusters")
             assert "All its clusters are decided" in page.text
             assert f"/ui/classes/{HIDDEN_CLASS}" in page.links
@@ -148,22 +148,22 @@ def test_it_fills_an_empty_catalogue_once_and_goes_without_a_trace(
     assert "Never_Seen" not in class_names(service)
     with session_of(service) as session:
         assert not demonstration(session).is_there
-        assert start_at_first(session, FEW) is None  # not again at the next start
+        assert start_at_first(session, FEW) is None  # the next start does not load it again
         own = session.get_one(Cluster, own_id)
         assert [run.id for run in list_runs(session).items] == [own.run_id]
-        assert own.summary["simulated_look"] is None  # nothing is left that it could look like
+        assert own.summary["simulated_look"] is None  # no simulated glitch is left to look like
         assert own.summary["gps_times"]["n_timed"] == 0
         assert latest_audit(session) is None
         assert map_state(session).projection is None
     work_until_done(service)
-    with session_of(service) as session:  # what is left has a map again, as it had before
+    with session_of(service) as session:  # the remaining glitches have a map again
         drawn = map_state(session).projection
         assert drawn is not None
         assert drawn.n_points == FEWEST
 
 
 def load_what_is_missing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Load it again after a glitch was taken out and one lost its label, and again: no more."""
+    """Load it again: only a deleted glitch is made, not one without its label; then nothing."""
     with session_of(service) as session:
         lost, unlabelled = session.scalars(
             select(Glitch.id).where(Glitch.class_id.is_not(None)).order_by(Glitch.id).limit(2)
@@ -200,7 +200,7 @@ def load_again(service: Service) -> JobRecord:
 
 
 def name_a_cluster_of_everything(service: Service) -> None:
-    """Cluster all that is simulated, name what comes out, and accept it for all."""
+    """Store a cluster of simulated glitches, promote it to a class, and accept it for all."""
     with session_of(service) as session:
         members = session.scalars(select(Glitch.id).where(Glitch.is_simulated)).all()
         run = store_run(session, is_simulated=True)
@@ -229,7 +229,7 @@ def test_a_load_that_was_stopped_by_the_removal_stores_nothing_more(service: Ser
         job = demonstration(session).job
     assert job is not None
     sessions = make_session_factory(service.engine)
-    JobRunner(sessions, service.settings).work(job.id, slice_s=0)  # the plan alone
+    JobRunner(sessions, service.settings).work(job.id, slice_s=0)  # only the plan
     with Walker(service, "admin") as admin:
         page = admin.get("/ui/clusters")
         assert "Filling the demonstration" in page.text
@@ -256,10 +256,10 @@ def test_only_an_admin_may_load_or_remove_it(service: Service) -> None:
 def test_the_shipped_checkpoint_flags_the_hidden_class(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a newcomer sees first, by the way that it comes about: plan, worker, clustering.
+    """What a new user sees first, made as in the service: plan, worker, clustering.
 
-    Beside the known classes that look most like it, of low frequency or repeating: what is novel
-    among them is novel among all.
+    The known classes are only those most like the hidden one (of low frequency or repeating): what
+    is novel among them is novel among all.
     """
     monkeypatch.setattr("glitch.simulate.SIMULATED_CLASSES", (*LIKE_THE_HIDDEN, HIDDEN_CLASS))
     with session_of(service) as session:

@@ -1,4 +1,4 @@
-"""What is new since yesterday: the page, JSON, and what the webhook is sent or is not."""
+"""The digest of what is new: its page, its JSON, and what its webhook receives."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def glitches(service: Service) -> list[GlitchRecord]:
 
 @pytest.fixture(scope="module", autouse=True)
 def a_day(service: Service, glitches: list[GlitchRecord]) -> None:
-    """A clustering, two decisions about it, a job that failed; and a glitch of the day before."""
+    """Store a clustering, two decisions, a failed job, and a glitch of the day before."""
     with make_session_factory(service.engine).begin() as session:
         run = store_run(session)
         ids = [store_cluster(session, run, [one.id]).id for one in glitches[1:4]]
@@ -86,7 +86,7 @@ def test_what_is_new_by_json(service: Service) -> None:
 
 
 def test_what_was_undone_is_not_told_as_decided(service: Service) -> None:
-    """Neither is its undo; what was done again is."""
+    """Nor is the undo reported; a decision that is made again is."""
     with service.client("reviewer") as client:
 
         def decided() -> list[str]:
@@ -124,7 +124,7 @@ def test_clusters_wait_in_the_latest_run_alone(
 def test_what_waits_is_counted_for_each_kind_of_run_by_itself(
     service: Service, glitches: list[GlitchRecord]
 ) -> None:
-    """The same glitches may wait in a run of one detector, of all, and of everything."""
+    """The same glitches may wait in runs of one detector, of all, and of labelled ones too."""
     with make_session_factory(service.engine)() as session:
         for scope, ifo in (("novel", "H1"), ("everything", None)):
             run = store_run(session)
@@ -174,7 +174,7 @@ def test_what_is_new_on_the_page(service: Service) -> None:
 
 
 class Receiver:
-    """A webhook of one's own: remembers what it was sent, answers as it is told."""
+    """A webhook that records what it receives and responds by calling ``answer``."""
 
     def __init__(self, answer: Answer) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -187,7 +187,7 @@ class Receiver:
                 answer(self)
 
             def log_message(self, *_: object) -> None:
-                """Nothing."""
+                """Do not log requests."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
@@ -226,7 +226,7 @@ def move(handler: BaseHTTPRequestHandler) -> None:
 
 
 def dribble(handler: BaseHTTPRequestHandler) -> None:
-    """An answer of which a byte comes now and then, for ever."""
+    """Send a response byte by byte, without end."""
     try:
         while True:
             handler.wfile.write(b"H")
@@ -236,7 +236,7 @@ def dribble(handler: BaseHTTPRequestHandler) -> None:
 
 
 def sent_by(service: Service, address: str, **settings: object) -> dict[str, Any]:
-    """The result of a digest's job, which always succeeds."""
+    """Work on a digest job, which always succeeds, and return its result."""
     chosen = service.settings.model_copy(
         update={"digest_webhook": SecretStr(address), "public_url": "https://g.example", **settings}
     )
@@ -267,7 +267,7 @@ def test_the_webhook_is_sent_what_is_new(
     ("answer", "told"),
     [
         (refuse, "The webhook answered with status 500."),
-        (move, "The webhook answered with status 307."),  # and nobody goes where it points
+        (move, "The webhook answered with status 307."),  # and is not followed
         (dribble, "The webhook could not be reached (TimeoutError)."),
     ],
 )
@@ -356,7 +356,7 @@ def test_once_a_day_where_there_is_a_webhook(service: Service) -> None:
 def test_a_clock_that_was_ahead_silences_nothing_and_makes_nothing_new(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once it is right again: all that is stored is of 400 days later then."""
+    """Once the clock is right again, all stored times are 400 days ahead."""
 
     class Right(datetime):
         @classmethod
@@ -387,7 +387,7 @@ def test_a_clock_that_was_ahead_silences_nothing_and_makes_nothing_new(
 def test_what_a_receiver_did_not_take_is_sent_to_it_again(
     service: Service, receiving: Callable[[Answer], Receiver]
 ) -> None:
-    """Each hour until it is taken, all since it took something last."""
+    """Each hour until it is accepted, with everything since the last accepted digest."""
     sessions = make_session_factory(service.engine)
     with sessions.begin() as session:
         session.execute(text("DELETE FROM job WHERE kind = 'digest'"))
@@ -420,7 +420,7 @@ def test_what_a_receiver_did_not_take_is_sent_to_it_again(
     assert first is not None
     assert (first["taken"], first["refused"]) == ([], ["webhook"])
     assert send(0.9) is None
-    with sessions.begin() as session:  # it was refused days ago, and never since
+    with sessions.begin() as session:  # as if the first refusal was days ago
         earlier = (datetime.now(UTC) - timedelta(days=3)).isoformat()
         session.execute(
             text(

@@ -1,4 +1,4 @@
-"""What is new by mail, through a real mail server: taken, refused, and never in the way."""
+"""The digest by mail, through a real mail server: accepted or refused, its job succeeds."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ PASSWORD = "p@ss/word"
 
 
 class Box:
-    """Keeps what comes; takes nothing for those it does not know."""
+    """Keeps the mails that arrive, and refuses addresses in ``unknown``."""
 
     def __init__(self) -> None:
         self.mails: list[Message] = []
         self.unknown: set[str] = set()
 
-    async def handle_RCPT(self, *given: Any) -> str:  # noqa: N802 - called by this name
+    async def handle_RCPT(self, *given: Any) -> str:  # noqa: N802 - aiosmtpd calls this name
         _, _, envelope, address, _ = given
         if address in self.unknown:
             return "550 no such person"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, *given: Any) -> str:  # noqa: N802 - called by this name
+    async def handle_DATA(self, *given: Any) -> str:  # noqa: N802 - aiosmtpd calls this name
         content = given[-1].content
         self.mails.append(email.message_from_bytes(content, policy=default))
         return "250 OK"
@@ -66,7 +66,7 @@ def box() -> Box:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A key and its own certificate, for the name localhost."""
+    """A file with a private key and a self-signed certificate for localhost."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -96,7 +96,7 @@ def authenticate(*given: Any) -> AuthResult:
 
 @pytest.fixture
 def serving(box: Box, certificate: Path) -> Iterator[Callable[..., int]]:
-    """Begin a mail server; its port."""
+    """Return a function that starts a mail server and returns its port."""
     running: list[Controller] = []
 
     def serve(*, tls: str = "", asks_who: bool = False) -> int:
@@ -107,7 +107,7 @@ def serving(box: Box, certificate: Path) -> Iterator[Callable[..., int]]:
             options |= {"tls_context": context, "require_starttls": True}
         if tls == "from the start":
             options |= {"ssl_context": context}
-        if asks_who:  # it takes smtps for unencrypted, and will not demand a login over that
+        if asks_who:  # aiosmtpd takes smtps for unencrypted: no login required
             options |= {"authenticator": authenticate, "auth_require_tls": tls == "starttls"}
             options |= {"auth_required": tls == "starttls"}
         one = Controller(box, hostname="127.0.0.1", port=free_port(), **options)
@@ -127,7 +127,7 @@ def free_port() -> int:
 
 
 def mailed(service: Service, url: str, **settings: object) -> dict[str, Any]:
-    """The result of a digest's job, which succeeds whatever the server does."""
+    """Work on a digest job, which succeeds whatever the server does; return its result."""
     chosen = service.settings.model_copy(
         update={
             "smtp_url": SecretStr(url),

@@ -1,4 +1,4 @@
-"""Our metrics against the unmodified reference implementation's figures on the same codes."""
+"""Our metrics against figures of the unmodified reference implementation for the same codes."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ SCORES = {
     "modularity_all_dims": lambda grid, rng: modularity(grid, rng).all_latents,
     "modularity_active_dims": lambda grid, rng: modularity(grid, rng).active_latents,
 }
-UNSTATED_SPREAD = 0.003  # the reference states none for active dimensions; that of all dimensions
+UNSTATED_SPREAD = 0.003  # the reference gives none for active dimensions: as for all
 
 
 @pytest.fixture(scope="module")

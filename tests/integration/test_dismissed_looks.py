@@ -1,4 +1,4 @@
-"""What reviewers dismissed stays dismissed, and is told where some of it comes back."""
+"""Dismissed glitches stay dismissed, and a cluster with some of them says so."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from app.glitches.tables import Embedding, Glitch
 def test_a_few_of_a_dismissed_cluster_in_another_are_told(
     session: Session, flagged: records.Cluster, rng: np.random.Generator
 ) -> None:
-    """Whoever dismissed the whole may not have seen these few in it."""
+    """The reviewer who dismissed the whole cluster may not have noticed these few in it."""
     decide(session, flagged, Dismiss())
     everyone = sorted(members(session, flagged))
     few, most = everyone[:10], everyone[10:]
-    for keys, direction in ((few, ANOTHER), (most, OTHER)):  # the whole was of two kinds
+    for keys, direction in ((few, ANOTHER), (most, OTHER)):  # it had two types of glitch
         for key in keys:
             session.execute(
                 Embedding.__table__.update()
@@ -59,19 +59,19 @@ def test_a_few_of_a_dismissed_cluster_in_another_are_told(
 def test_what_comes_to_a_decided_cluster_few_by_few_waits_once_it_is_enough(
     session: Session, flagged: records.Cluster, fill: Fill, act: Any
 ) -> None:
-    """Nobody judged it, however many runs ago it came: daily runs took it all for decided."""
+    """Nobody has reviewed the new members; daily runs used to count them all as decided."""
     decided = members(session, flagged)
     decide(session, flagged, act)
     came: set[UUID] = set()
     for _ in range(2):
         came |= set(fill(2, NOVEL))
-        for _ in range(2):  # a run in which nothing comes forgets none of them
+        for _ in range(2):  # a run without new glitches forgets none
             _, found = cluster_now(session)
             [kept] = [one for one in found if one.identity == flagged.identity]
             n_came = len(members(session, kept) - decided)
             assert kept.summary.get("n_unjudged", 0) == n_came
     assert n_came
-    # In a run of another kind only what was decided counts as decided.
+    # In a run of one detector, only the members that were decided count as decided.
     _, [other] = cluster_h1(session)
     [said] = other.summary["dismissed_before"] + other.summary["named_before"]
     assert said["n"] == len(members(session, other) & decided) < other.size
@@ -111,7 +111,7 @@ def test_a_dismissed_look_stays_dismissed_under_another_checkpoint(
     if is_medoid_deleted:
         session.execute(Glitch.__table__.delete().where(Glitch.id == flagged.medoid_id))
     wider = np.array([2.0, 2.0, 1.0, 2.0])
-    embed_otherwise(session, lambda _, mean: mean[::-1] * wider)  # another middle
+    embed_otherwise(session, lambda _, mean: mean[::-1] * wider)  # another medoid
     run, found = cluster_h1(session)
     assert {one.state for one in found} == {"dismissed"}
     assert "looks like one that ada dismissed" in run.detail

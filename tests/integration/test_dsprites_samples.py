@@ -1,4 +1,4 @@
-"""Our re-rendering against published frames of the real dataset."""
+"""Our renderer against published frames of the real dSprites data set."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Exports written in parts: every format, whole and in order, kept for a time and then gone."""
+"""Exports written in parts: complete and in order, kept for a time and then removed."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def exported(
     assert result["href"] == f"/exports/{job.id}"
     path = folder_of(folder, job.id) / f"glitches.{format_named(format_name).suffix}"
     assert result["bytes"] == path.stat().st_size
-    assert [one.name for one in path.parent.iterdir()] == [path.name]  # no part is left
+    assert [one.name for one in path.parent.iterdir()] == [path.name]  # no partial file is left
     return path, job.id
 
 
@@ -76,7 +76,7 @@ def catalogue(
     rng: np.random.Generator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> list[UUID]:
-    """Twenty-three glitches, and parts of five rows."""
+    """Twenty-three glitches, which exports write in parts of five rows."""
     monkeypatch.setattr(export_job, "PART_ROWS", 5)
     return [
         *fill(session, rng, 20, (1.0, 0.0, 0.0, 0.0), "Blip", channel='A:"B",<C>&\\', q=5.5),

@@ -1,4 +1,4 @@
-"""The faults that public bug reports describe, as files: a test for each folder, by its name."""
+"""Files with faults from public bug reports: one test per folder, named after it."""
 
 from __future__ import annotations
 

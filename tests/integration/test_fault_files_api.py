@@ -1,4 +1,4 @@
-"""The faults of public bug reports through the live API and a worker."""
+"""Files with faults from public bug reports, through the live API and a worker."""
 
 from __future__ import annotations
 

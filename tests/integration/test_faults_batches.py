@@ -1,4 +1,4 @@
-"""What kills the service or fills its disk during a batch: every glitch is stored once."""
+"""The service is killed or its disk fills up during a batch: every glitch is stored once."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from app.core.engine import make_session_factory
 from worker.runner import JobRunner
 
 SCRIPT = Path(__file__).parents[1] / "api_process.py"
-PATIENCE_S = 400  # the suite shares its cores with whatever else runs; none is waited out in vain
-STAGES = {"arriving": 200, "storage": 210, "storing": 220}  # and the seeds of their pictures
+PATIENCE_S = 400  # long because the cores are shared; waits end as soon as they can
+STAGES = {"arriving": 200, "storage": 210, "storing": 220}  # where it is killed: picture seed
 
 
 class KilledService:
@@ -71,7 +71,7 @@ def wait_until(is_so: object) -> None:
 
 
 def send_half(port: int, token: str, content: bytes) -> None:
-    """The beginning of an upload, and then nothing more."""
+    """Send the first half of an upload, then close the connection after a moment."""
     body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.tar"\r\n\r\n' + content
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(
@@ -123,7 +123,7 @@ def test_the_service_is_killed_during_an_upload(service: Service, stage: str) ->
     left = [path for path in kept(service) if path not in before]
     assert len(left) == (0 if stage == "arriving" else 1)
 
-    with service.client() as client:  # the service is there again
+    with service.client() as client:  # the service runs again
         answer = client.post("/batches", files={"file": (f"{stage}.tar", content)})
         assert answer.status_code == 202, answer.text
         assert answer.json()["is_known_upload"] is (stage == "storing")
@@ -141,7 +141,7 @@ def test_the_service_is_killed_during_an_upload(service: Service, stage: str) ->
         removed = clean_up_batches(session, service.settings.data_dir, timedelta(days=30))
     assert removed.leftovers == (stage == "storage")
     names = {path.name for path in kept(service)}
-    assert answer.json()["upload"] in names  # for a day more
+    assert answer.json()["upload"] in names  # kept for another day
     assert not any(name.startswith(".") for name in names)
 
 
@@ -177,9 +177,9 @@ def test_a_full_disk_during_the_upload_and_during_the_job(
         answer = client.post("/batches", files={"file": ("full.tar", content)})
         assert answer.status_code == 507
         assert "no disk space left" in answer.json()["detail"]
-        assert not kept(service)  # what had come of it is gone
+        assert not kept(service)  # the partial upload is removed
         filler.unlink()
-        fill(filler, leave=len(content) + len(strain) // 2)  # for the upload, not for unpacking
+        fill(filler, leave=len(content) + len(strain) // 2)  # not enough to unpack it
         job = client.post("/batches", files={"file": ("full.tar", content)}).json()["job"]
         runner = JobRunner(make_session_factory(service.engine), service.settings)
         runner.work(job)
@@ -190,7 +190,7 @@ def test_a_full_disk_during_the_upload_and_during_the_job(
         assert "disk of the data directory or of temporary files" in detail
         assert attempts == 0
         filler.unlink()
-        with service.engine.begin() as connection:  # rather than wait 15 s
+        with service.engine.begin() as connection:  # instead of waiting 15 s
             connection.execute(
                 text("UPDATE job_chunk SET due_at = now() WHERE job_id = :job"), {"job": job}
             )

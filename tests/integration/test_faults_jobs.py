@@ -1,4 +1,4 @@
-"""What kills, stops or confuses the processes: every item is stored once, and nobody mends it."""
+"""Processes killed, stopped or with wrong clocks: every item is stored once, without repair."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def assert_all_stored_once(stack: Stack, job: JobRecord, *, kept_up: bool = Fals
 
 
 def freeze(stack: Stack, job: JobRecord, process: int) -> None:
-    """Stop a process that has a chunk, but not while it renews its lease: it would keep the row."""
+    """Stop a process that has a chunk, but not while it renews its lease, which locks the row."""
     free = text("SELECT FROM job_chunk WHERE job_id = :job AND state = 'running' FOR UPDATE NOWAIT")
     while True:
         os.kill(process, signal.SIGSTOP)
@@ -101,7 +101,7 @@ def test_a_worker_that_was_taken_for_dead_comes_back(stack: Stack) -> None:
     sleeper = stack.owner_at_work(job)
     freeze(stack, job, sleeper)
     try:
-        stack.wait(job, lambda found: not found.is_open)  # the other process did it meanwhile
+        stack.wait(job, lambda found: not found.is_open)  # another process does the chunk
     finally:
         os.kill(sleeper, signal.SIGCONT)
     time.sleep(3)  # the sleeper finishes its chunk and is refused
@@ -129,9 +129,9 @@ def test_a_job_made_while_redis_is_down(stack: Stack) -> None:
 
 
 def test_a_worker_that_no_longer_hears_ends_itself(stack: Stack) -> None:
-    """Its consumer is told to take nothing more; to Celery all is well with that."""
+    """Its consumer is told to take no more messages, which Celery considers normal."""
     worker = stack.worker()
-    stack.wait(stack.make(items=1), lambda found: not found.is_open)  # it listens
+    stack.wait(stack.make(items=1), lambda found: not found.is_open)  # it takes messages
     with make_celery(stack.redis_url) as application:
         for queue in (JOBS_QUEUE, RECONCILE_QUEUE):
             application.control.cancel_consumer(queue)
@@ -156,7 +156,7 @@ def test_a_message_delivered_many_times(stack: Stack) -> None:
     for _ in range(20):
         notifier.notify(job.id)
     assert_all_stored_once(stack, job)
-    for _ in range(3):  # and after its end
+    for _ in range(3):  # and after the job has ended
         notifier.notify(job.id)
     notifier.close()
     time.sleep(1)
@@ -165,7 +165,7 @@ def test_a_message_delivered_many_times(stack: Stack) -> None:
 
 
 def test_workers_whose_clocks_are_wrong(running: Stack) -> None:
-    """An hour ahead and an hour behind: neither steals a lease, and a dead one's still ends."""
+    """Clocks an hour ahead and behind: no lease is stolen, and that of a dead worker expires."""
     running.stop_workers()
     running.spawn("worker", skew_s=3600)
     running.spawn("worker", skew_s=-3600)
@@ -174,7 +174,7 @@ def test_workers_whose_clocks_are_wrong(running: Stack) -> None:
     ended = assert_all_stored_once(running, job)
     assert running.most_attempts(job) == 1
     assert ended.started_at is not None
-    assert abs(ended.started_at.timestamp() - time.time()) < 2 * PATIENCE_S  # the database's time
+    assert abs(ended.started_at.timestamp() - time.time()) < 2 * PATIENCE_S  # of the database
     job = running.make(**SLOW)
     os.kill(running.owner_at_work(job), signal.SIGKILL)
     assert_all_stored_once(running, job)
@@ -182,7 +182,7 @@ def test_workers_whose_clocks_are_wrong(running: Stack) -> None:
 
 
 def test_many_jobs_that_wait_keep_no_worker_from_them(running: Stack) -> None:
-    """A look at 5,000 took the one worker 45 s, every 5 s: it did 15 jobs a minute."""
+    """Checking 5,000 jobs took the only worker 45 s, every 5 s, so it did 15 jobs a minute."""
     running.stop_workers()
     jobs = [running.make(items=1) for _ in range(120)]
     settings = Settings(data_dir=running.folder)
@@ -190,8 +190,8 @@ def test_many_jobs_that_wait_keep_no_worker_from_them(running: Stack) -> None:
     statements: list[str] = []
     event.listen(process.engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
     with open_redis(running.redis_url) as redis:
-        redis.set(f"{PREFIX}upkeep", "1")  # not now
-        for waiting in (120, 0):  # messages about them, or none any more
+        redis.set(f"{PREFIX}upkeep", "1")  # no upkeep now
+        for waiting in (120, 0):  # with messages about them, then without
             if not waiting:
                 redis.delete(f"{PREFIX}{JOBS_QUEUE}")
             assert waiting_messages(redis) == waiting
@@ -217,7 +217,7 @@ def test_many_jobs_that_wait_keep_no_worker_from_them(running: Stack) -> None:
 
 
 def test_a_scheduler_whose_clock_is_set_back(stack: Stack) -> None:
-    """Two hours, as a machine's that booted with a wrong one: jobs are looked for all the same."""
+    """The clock goes back two hours, as after booting with a wrong one: jobs are still found."""
     stack.stop_workers()
     stack.spawn("scheduler-set-back")
 
@@ -249,7 +249,7 @@ def test_cancel(stack: Stack, stage: str, parameters: dict[str, float], phase: i
     assert ended.state == "cancelled"
     with stack.sessions() as session:
         assert len(stored(session, job)) == ended.done
-    assert ended.done == {0: 0, 1: 0, 2: 4}[phase]  # nothing of what ended after the cancel
+    assert ended.done == {0: 0, 1: 0, 2: 4}[phase]  # nothing that ended after the cancel
 
 
 @pytest.mark.parametrize("busy", [False, True])
@@ -264,7 +264,7 @@ def test_a_stopped_worker_gives_its_chunk_back(stack: Stack, busy: bool) -> None
     with stack.sessions() as session:
         states = text("SELECT state, attempts FROM job_chunk WHERE job_id = :job AND phase = 1")
         assert session.execute(states, {"job": job.id}).one() == ("queued", 0)
-    assert took_s < 60  # about 1 s, or 5 s for the busy one, on an idle machine; the chunk 200
+    assert took_s < 60  # 1 s (busy: 5 s) on an idle machine; the chunk takes 200 s
     with stack.sessions.begin() as session:
         assert cancel_job(session, job.id, ADA).state == "cancelled"
 
@@ -325,14 +325,14 @@ def _reason_of_waiting(stack: Stack, job: JobRecord) -> str:
         with stack.sessions() as session:
             detail = session.scalar(query, {"job": job.id})
         if detail is not None:
-            assert stack.look(job.id).detail == detail  # for whoever looks at the job
+            assert stack.look(job.id).detail == detail  # the job says it too
             return str(detail)
         assert time.monotonic() < deadline, stack.look(job.id)
         time.sleep(0.1)
 
 
 def _hurry(stack: Stack, job: JobRecord) -> None:
-    """Cut the pause of 15 s short; that it is no longer than that is all that is left out."""
+    """Skip the pause of 15 s before the next attempt; its length is not tested."""
     assert stack.most_attempts(job) <= 1  # waiting for a disk costs no attempt
     with stack.sessions.begin() as session:
         session.execute(

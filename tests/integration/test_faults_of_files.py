@@ -1,4 +1,4 @@
-"""Files as detector people have them, which lost, moved or renamed glitches: each kind in small."""
+"""Files as detector groups have them, of types that once lost, moved or renamed glitches."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Send = Callable[..., list[JobItem]]
 
 @pytest.fixture
 def send(service: Service) -> Send:
-    """Send a batch and let a worker do it; its items."""
+    """Return a function that sends a batch, works on it and returns its items."""
 
     def send(content: bytes, name: str = "batch.tar", **fields: Any) -> list[JobItem]:
         job, items = ingest(service, content, name, **fields)
@@ -54,7 +54,7 @@ def no_glitches(service: Service) -> None:
 
 
 def with_strain(table: bytes, name: str = "triggers.csv", shift_s: int = 0) -> bytes:
-    """A tar of a table, which comes first, and strain."""
+    """Return a tar of a table and, after it, strain."""
     strain = gwosc_hdf5(STRAIN, start=GPS_START + shift_s)
     return tar({name: table, f"H-H1_TEST-{GPS_START + shift_s}-32.hdf5": strain})
 
@@ -68,7 +68,7 @@ def csv_of(*rows: dict[str, Any]) -> bytes:
 
 
 def catalogue(service: Service) -> list[dict[str, Any]]:
-    """Everything that is known of every glitch, its label too."""
+    """Return all columns of every glitch, and its label."""
     query = (
         "SELECT glitch.*, glitch_class.name AS label FROM glitch"
         " LEFT JOIN glitch_class ON glitch_class.id = glitch.class_id ORDER BY glitch.id"
@@ -192,7 +192,7 @@ def test_a_trigger_is_known_in_whatever_batch_it_comes_again(
 ) -> None:
     rows = [{"gps_time": f"{AT - 9 + n}.3", "ifo": "H1"} for n in range(18)]
     assert {item.state for item in send(with_strain(csv_of(*rows)))} == {"done"}
-    with service.engine.begin() as connection:  # as another composition of the batch rounds it
+    with service.engine.begin() as connection:  # as if rounded differently in another batch
         connection.execute(text("UPDATE glitch SET content_digest = sha256(id::text::bytea)"))
     again = send(with_strain(csv_of(*rows[::3])))
     assert {item.reason for item in again} == {"It was known already."}
