@@ -1,4 +1,4 @@
-"""Silences are counted in days with data, and only a recent end of one is a recurrence."""
+"""Dormancy: silence is counted in days with data, and only a recent end of it is a recurrence."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def test_a_recurrence_tells_of_the_silence_before_it() -> None:
 @pytest.mark.parametrize(
     ("occurrences", "least"),
     [
-        ((3, 5, 40), 35),  # silent for 34 days
-        ((3, 14, 40), 26),  # 25 days
-        ((0, 15, 16), 13),  # back for longer than that
+        ((3, 5, 40), 35),  # silent for 34 days only
+        ((3, 14, 40), 26),  # silent for 25 days only
+        ((0, 15, 16), 13),  # back for more than 13 days
         ((3, 5), 10),  # still silent
-        ((40,), 10),  # never there before
+        ((40,), 10),  # no occurrence before
         ((), 10),
     ],
 )
@@ -72,14 +72,15 @@ def pool_of(days: np.ndarray, classes: np.ndarray, judged: np.ndarray) -> Pool:
 def test_a_class_recurs_where_unlabelled_glitches_look_like_it_after_a_silence() -> None:
     days = np.concatenate([np.arange(20), np.arange(105), np.arange(100, 105)])
     classes = np.concatenate([np.full(20, 7), np.full(105, 8), np.full(5, -1)])
-    judged = np.where(classes < 0, 0.1, np.nan)  # nearer to the known than nine in ten of class 7
+    judged = np.where(classes < 0, 0.1, np.nan)  # nearer to the references than class 7 usually is
     pool = pool_of(days, classes, judged)
     predicted, sure = np.where(classes < 0, 7, classes), np.ones(len(days), bool)
     found = recurrences_in(pool, predicted, sure, 60, 5)
     assert set(found) == {7}
     assert (found[7].silent_days, found[7].n_after) == (80, 5)
-    assert not recurrences_in(pool, predicted, sure, 60, 6)  # fewer are chance
-    assert not recurrences_in(pool, predicted, sure, 81, 5)  # silent for less
-    assert not recurrences_in(pool, predicted, np.zeros(len(days), bool), 60, 5)  # unlike it
+    assert not recurrences_in(pool, predicted, sure, 60, 6)  # more occurrences required
+    assert not recurrences_in(pool, predicted, sure, 81, 5)  # longer silence required
+    # not surely of the class
+    assert not recurrences_in(pool, predicted, np.zeros(len(days), bool), 60, 5)
     far = pool_of(days, classes, np.where(classes < 0, 0.3, np.nan))
     assert not recurrences_in(far, predicted, sure, 60, 5)

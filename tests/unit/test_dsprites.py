@@ -1,4 +1,4 @@
-"""The dSprites grid: order, packing, and files that are not it."""
+"""The dSprites grid: its order and packing, and the refusal of other files."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_position_moves_the_sprite_and_nothing_else() -> None:
 
 
 def test_square_has_its_area_and_a_quarter_turn_is_the_same() -> None:
-    assert render_pose(0, LARGEST, 0)[0, 0].sum() == 400  # the published frame's count
+    assert render_pose(0, LARGEST, 0)[0, 0].sum() == 400  # as in the published data set
     assert render_pose(0, 0, 0)[0, 0].sum() == 100
 
 

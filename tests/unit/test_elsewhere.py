@@ -1,4 +1,4 @@
-"""Addresses of pages elsewhere: filled in for a detector and a time, or refused."""
+"""Addresses of external pages: filled in for a detector and a time, or refused."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ def test_places_are_filled_in_and_a_detectors_own_page_goes_first() -> None:
         ("https://example.org/{channel}", r"placeholder \{channel\}"),
         ("https://example.org/{gps.__class__}", "place"),
         ("https://example.org/{", "Log of L1"),
-        ("https://example.org/{date:%Y}", "formats a place"),  # each glitch's page would fail
-        ("https://example.org/{gps_s:{day}}", "formats a place"),  # 20 MB of blanks
+        # would fail on the page of each glitch
+        ("https://example.org/{date:%Y}", "formats a place"),
+        ("https://example.org/{gps_s:{day}}", "formats a place"),  # would make 20 MB of blanks
         ("https://example.org/{gps!x}", "formats a place"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What counts as one event."""
+"""Which glitches count as one event."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ NAN = np.nan
     ("distance", "times", "is_one"),
     [
         (1.0, (0.0, EPISODE_S), True),
-        (0.009, (0.0, EPISODE_S + 1), True),  # one source again
+        (0.009, (0.0, EPISODE_S + 1), True),  # the same source, repeating
         (0.009, (STORM_S, 0.0), True),
         (0.011, (0.0, EPISODE_S + 1), False),
-        (0.0, (0.0, STORM_S + 1), False),  # however alike they are
+        (0.0, (0.0, STORM_S + 1), False),  # more than a day apart, however alike
         (0.001, (NAN, 5.0), True),
         (0.001, (NAN, NAN), True),
         (0.011, (NAN, 5.0), False),
@@ -44,9 +44,9 @@ def test_one_event_by_time_or_by_likeness(
 
 def test_one_of_each_episode_and_class_stands() -> None:
     units = directions(np.random.default_rng(1).normal(size=(9, 6)).astype(np.float32))
-    units[8] = units[7]  # a copy, none has a time
+    units[8] = units[7]  # a copy; neither has a time
     times = np.array([0.0, 3.0, 130.0, 140.0, 5.0, NAN, NAN, NAN, NAN])
-    units[6] = units[0]  # a copy of one with a time
+    units[6] = units[0]  # a copy without a time of a glitch with a time
     classes = np.array([1, 1, 1, 1, 2, 1, 1, 1, 1])
     stands = one_an_episode(units, times, classes)
     assert stands.tolist() == [True, False, True, False, True, True, False, True, False]
@@ -71,7 +71,7 @@ def test_few_stand_for_a_burst_and_the_strange_among_them() -> None:
 def test_what_repeats_itself_within_a_day_has_one_head() -> None:
     axes = np.eye(4, dtype=np.float32)
     looks = [0, 1, 0, 2, 0, 1, 0, 3]
-    days = np.array([5.1, 5.2, 5.9, 5.3, 6.1, 6.2, 6.3, -1.5])  # in the order given, not of time
+    days = np.array([5.1, 5.2, 5.9, 5.3, 6.1, 6.2, 6.3, -1.5])  # not in order of time
     heads = are_heads(axes[looks], days * STORM_S)
     assert heads.tolist() == [True, True, False, True, True, True, False, True]
     untimed = are_heads(axes[looks], np.full(8, NAN))

@@ -1,4 +1,4 @@
-"""Any export of any glitch, read again as a table of a batch: the same glitch, nothing changed."""
+"""An export of any glitch, read again as a table of a batch, gives the same glitch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from glitch.tables.facts import ORIGINS
 
 _FLAGS = ["H1:DMT-READY:1", "L1:DCH-A.B+C:20", "segments/H1-flags.txt"]
 _ODD = ["x-1", "1e5", "1-2", "T" * 60]
-# What a row says of the glitch is compared below; the rest is worked out here, not read back.
+# Fields of the glitch, compared below. All others are computed at export and not read back.
 _COMPARED = {
     *("event_time", "peak_time", "peak_time_ns", "ifo", "channel", "gravityspy_id", "ml_label"),
     *("ml_confidence", "data_quality", "origin", "snr", "duration", "peak_frequency"),
@@ -46,7 +46,7 @@ _TIMES = st.none() | st.builds(
     st.integers(1, 2**31 - 2),
     st.sampled_from([0, 1, 5, 999_999_999, 999_999_990, 500_000_000]) | st.integers(0, 10**9 - 1),
 )
-# As far as `POST /embed` takes them: HDF5's own names of series too.
+# Channels that `POST /embed` accepts, including names of series in HDF5 files.
 _CHANNEL = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 :/_.,()\[\]{}+@#%*=~\-]{0,80}", fullmatch=True)
 
 
@@ -82,7 +82,7 @@ def _row(draw: st.DrawFn) -> SimpleNamespace:
         ("+1+1", "'+1"),
         ("-2+3", "'-2"),
         ("H1:A=1", "H1:A=1"),
-        ("-a_b-1", "-a_b-1"),  # as ids may be
+        ("-a_b-1", "-a_b-1"),  # ids may look like this
     ],
 )
 def test_a_spreadsheet_works_out_no_cell_of_a_csv(channel: str, cell: str) -> None:
@@ -138,7 +138,7 @@ def test_any_export_comes_back_as_it_was(
         assert facts.confidence == (row.ml_confidence if row.label else None)
         assert facts.channel == (row.channel and row.channel.strip())
         assert facts.origin == row.origin
-        if format_name != "ligolw":  # which has no column for it
+        if format_name != "ligolw":  # which has no column for flags
             assert (facts.data_quality or "").split() == row.data_quality
         for measure in ("snr", "duration", "peak_frequency", "bandwidth", "q"):
             read, kept = getattr(facts, measure), getattr(row, measure)
@@ -152,7 +152,7 @@ def test_every_column_of_an_export_is_compared_or_worked_out() -> None:
 def test_an_id_alone_is_no_agreement() -> None:
     row = Facts(glitch_id=str(uuid4()), ifo="H1", gps_time="5.5")
     assert agrees(row, "H1", Decimal("5.5"))
-    assert agrees(row, None, Decimal("5.5"))  # the detector that a file's name gives to all rows
+    assert agrees(row, None, Decimal("5.5"))  # in a file whose name gives the detector of all rows
     assert not agrees(row, "L1", Decimal("5.5"))
     assert not agrees(row, "H1", Decimal("5.6"))
     assert not agrees(row, None, None)

@@ -1,4 +1,4 @@
-"""FactorVAE's discriminator, and its published traps by name."""
+"""FactorVAE's discriminator, and the published traps by name."""
 
 import math
 from pathlib import Path
@@ -17,7 +17,7 @@ def new_discriminator(n_latent: int = 2) -> Discriminator:
 
 
 def copies(n: int = 64, seed: int = 0) -> torch.Tensor:
-    """Two latents that are the same: as far from independent as can be."""
+    """Two equal latents: as dependent as possible."""
     one = torch.randn(n, 1, generator=torch.Generator().manual_seed(seed))
     return one.repeat(1, 2)
 

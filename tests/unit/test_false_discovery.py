@@ -1,4 +1,4 @@
-"""Benjamini-Hochberg against SciPy, and the rate that it promises, by simulation."""
+"""Benjamini-Hochberg against SciPy, and its false-discovery rate in simulations."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_nothing_tested_is_nothing_flagged() -> None:
 
 @pytest.mark.parametrize("fdr", [0.05, 0.1, 0.2])
 def test_the_realised_rate_stays_under_the_nominal(fdr: float) -> None:
-    """Conformal p-values of one shared calibration split, a fifth of the tests truly novel."""
+    """The rate holds for conformal p-values of one calibration split; a fifth of tests is novel."""
     rng = np.random.default_rng(7)
     shares, recalls = [], []
     for _ in range(400):
@@ -59,8 +59,8 @@ def test_the_realised_rate_stays_under_the_nominal(fdr: float) -> None:
         shares.append(flagged[:80].sum() / max(1, flagged.sum()))
         recalls.append(flagged[80:].mean())
     error = np.std(shares) / np.sqrt(len(shares))
-    assert np.mean(shares) < fdr * 0.8 + 4 * error  # the rate promised is fdr x share of known
-    assert np.mean(shares) > 0.3 * fdr  # and the test could see it broken
+    assert np.mean(shares) < fdr * 0.8 + 4 * error  # the bound is fdr times the share of known
+    assert np.mean(shares) > 0.3 * fdr  # not far below it, so that a violation could be seen
     assert np.mean(recalls) > 0.7
 
 
@@ -75,7 +75,7 @@ def test_the_least_flaggable_number_is_exact() -> None:
 
 def test_the_chance_of_as_many_is_that_of_a_simulation() -> None:
     rng = np.random.default_rng(11)
-    n_calibration, n_tests, threshold = 39, 30, 0.1  # at or beyond the fourth largest of 39
+    n_calibration, n_tests, threshold = 39, 30, 0.1  # at least the fourth largest of 39
     counts = []
     for _ in range(20_000):
         scores = rng.random(n_calibration + n_tests)
@@ -88,13 +88,13 @@ def test_the_chance_of_as_many_is_that_of_a_simulation() -> None:
 
 
 def test_the_chance_at_its_ends() -> None:
-    assert chance_of_as_many(1, 10, 20, 0.01) == 0.0  # no p-value can be so low
+    assert chance_of_as_many(1, 10, 20, 0.01) == 0.0  # no p-value can be so small
     assert chance_of_as_many(10, 10, 20, 1.0) == 1.0
     with pytest.raises(GlitchError, match="n_members"):
         chance_of_as_many(11, 10, 20, 0.1)
 
 
 def test_the_chance_of_the_least_p_value_is_no_zero() -> None:
-    """One test lies above all of nine scores once in ten times."""
+    """One test lies above all of nine scores with probability 1/10."""
     assert chance_of_as_many(1, 1, 9, 0.1) == pytest.approx(0.1)
     assert chance_of_as_many(1, 1, 9, 0.09) == 0.0

@@ -1,4 +1,4 @@
-"""Answers of servers elsewhere: whole, within their bounds, or not at all."""
+"""Responses of other servers: complete and within their limits, or an error."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_an_answer_comes_whole_or_not_at_all(server: type[_Server]) -> None:
 
 
 def test_a_name_server_that_does_not_answer_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread that asks it cannot be ended; it was waited for, beyond what was allowed."""
+    """The caller does not wait for the thread that resolves a name, which cannot be ended."""
     is_over = threading.Event()
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: is_over.wait(60))
     started = time.monotonic()
@@ -159,7 +159,10 @@ def test_a_file_without_an_end_is_given_up(
 def test_a_file_that_drips_is_given_up(
     server: type[_Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each part of it came in time, so its worker would have had nothing else to do for weeks."""
+    """A slow download is given up even if each part arrives in time.
+
+    It would occupy its worker for weeks.
+    """
     monkeypatch.setattr("app.references.job._PIECE_S", 0.2)
     monkeypatch.setattr("app.references.job._WHOLE_S", 0.2)
     with serving(server) as address:

@@ -1,4 +1,4 @@
-"""Kinds of file that are not read: each is told by name, with what to send instead."""
+"""Unsupported file types: each is recognised, and the message says what to send instead."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_what_is_not_read_is_named_with_what_to_send(kind: str, tmp_path: Path) 
         b"PAR10_time gps\n",
         b"{gps_time}\n",
         b'{"gps_time"} {"snr"}\n',
-        b"[1] 1126259462.4\n[2] 1126259470.5\n",  # as R prints
+        b"[1] 1126259462.4\n[2] 1126259470.5\n",  # as R prints it
     ],
 )
 def test_what_is_read_is_not_taken_for_another_kind(head: bytes) -> None:

@@ -13,13 +13,13 @@ from damaged_strain import clean_strain, draw, room_s, views_of, write
 
 from glitch.strain import StrainViews
 
-SNR_WITHIN = 0.12  # a stretch of 9 s has a noisier spectrum than one of 64 s
+SNR_WITHIN = 0.12  # the spectrum of 9 s is noisier than that of 64 s
 NAMES_AN_INTERVAL = re.compile(r"(span|from) 1187008\d+(\.\d+)? to 1187008\d+")
 
 
 @cache
 def undamaged(rate_hz: int) -> tuple[np.ndarray, StrainViews]:
-    """The strain of every case of a rate, and what is measured of it."""
+    """Return the strain of every case of a rate, and the views measured on it."""
     clean = clean_strain(rate_hz)
     clean.flags.writeable = False
     with tempfile.TemporaryDirectory() as folder:
@@ -36,7 +36,7 @@ def test_a_hole_never_changes_what_is_measured_unsaid(tmp_path: Path, seed: int)
     clean, reference = undamaged(case.rate_hz)
     made = views_of(write(case, clean, tmp_path))
     if isinstance(made, str):
-        assert room_s(case) < 1.6, (case.named, made)  # else there was enough
+        assert room_s(case) < 1.6, (case.named, made)  # otherwise there was enough strain
         assert NAMES_AN_INTERVAL.search(made), (case.named, made)
         return
     assert made.snr == pytest.approx(reference.snr, rel=SNR_WITHIN), case.named

@@ -1,7 +1,7 @@
-"""Hard situations on drawn vectors: what is known is not flagged, what is new still is.
+"""Hard situations on drawn vectors: known glitches are not flagged, new ones still are.
 
 The situations are those of ``benchmarks/discovery/hard_situations.py``, which puts real pictures
-through the encoder. Every guard is taken away once, and a situation must notice.
+through the encoder. Each safeguard is disabled once, and a situation must then fail.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ def bed() -> Any:
     return drawn_bed.DrawnBed(dict.fromkeys(KNOWN, 80) | {"new": 30}, seed=5)
 
 
-Judged = list[tuple[Any, Any]]  # of each draw the situation, and what was found of it
+Judged = list[tuple[Any, Any]]  # for each draw, the situation and its result
 
 
 def drawn(
     bed: Any, make: Any, hidden: str | None = None, way: Any = None, *, stream: int = 3
 ) -> Judged:
-    """A situation drawn and judged some times."""
+    """Draw a situation several times, and judge each draw."""
     judged = []
     for seed in range(DRAWS):
         rng = np.random.default_rng([seed, stream])
         case = situations.plain(bed, rng, KNOWN, hidden)
-        if hidden is None:  # neither known nor tested
+        if hidden is None:  # not among the known, and not tested
             case = case.chosen(np.array(bed.labels)[case.places] != "new")
         case = make(case, bed, rng)
         judged.append((case, situations.judge(case, bed, way or situations.as_a_crowd)))
@@ -59,7 +59,7 @@ def drawn(
 
 @pytest.fixture(scope="module")
 def as_a_crowd(bed: Any) -> Any:
-    """Each situation, judged once for the tests that take no guard away."""
+    """Judge each situation once, for all tests that disable no safeguard."""
     return functools.cache(lambda name, hidden: drawn(bed, SITUATIONS[name], hidden))
 
 
@@ -70,13 +70,13 @@ def flagged(
 
 
 def flags_of(judged: Judged) -> tuple[float, float, float, float]:
-    """Known flagged a draw, the realised rate, recall, and the share that could not be judged."""
+    """Return means over draws: known glitches flagged, realised rate, recall, unjudged fraction."""
     wrong, rates, recall, unjudged = [], [], [], []
     for case, found in judged:
         is_flagged = found.flagged(0.1)
         is_new = case.is_hidden & case.is_open
         wrong.append((is_flagged & ~is_new).sum())
-        counted = found.weights * is_flagged  # a burst counts once
+        counted = found.weights * is_flagged  # a burst counts as one
         rates.append(counted[~is_new].sum() / max(1e-9, counted.sum()))
         recall.append((is_flagged & is_new).sum() / max(1, is_new.sum()))
         unjudged.append((case.is_open & ~np.isfinite(found.p_values)).sum() / case.is_open.sum())
@@ -137,7 +137,7 @@ def test_what_was_seen_otherwise_cannot_be_judged(bed: Any, is_open: bool) -> No
 
 
 def test_a_class_is_known_from_twelve_labels_on(bed: Any) -> None:
-    """With fewer its own glitches may be flagged, and are counted apart: a run says which."""
+    """Glitches of a class of fewer than twelve labels may be flagged, and are counted apart."""
     assert flagged(bed, situations.labels_of_class("a", 12))[0] < 1
     assert flagged(bed, situations.labels_of_class("a", 2))[0] >= 5
     case = situations.plain(bed, np.random.default_rng(1), KNOWN, "new")
@@ -148,7 +148,10 @@ def test_a_class_is_known_from_twelve_labels_on(bed: Any) -> None:
 
 
 def told_of(judged: Judged) -> tuple[list[float], int]:
-    """By how many deviations labels look typical, and in how many draws they cover too little."""
+    """Return the label excess of each draw in standard deviations, and the draws with a finding.
+
+    The finding is that the labels cover too little of their classes.
+    """
     return [found.slant.sigmas for _, found in judged], sum(
         found.aside.is_told for _, found in judged
     )
@@ -206,7 +209,7 @@ def test_what_was_seen_otherwise_is_judged_by_what_both_sides_show(bed: Any, nam
 def test_tests_under_a_mask_that_references_are_not_under_break_it(
     bed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The fault that this mends: the tests see less, and the references that judge them do not."""
+    """If only the tests are masked and not their references, known glitches are flagged."""
     make = OTHERWISE["tests of 4 kHz strain"]
     masked = drawn_bed.DrawnBed.masked
 
@@ -222,7 +225,10 @@ def test_tests_under_a_mask_that_references_are_not_under_break_it(
 def test_with_several_masks_the_largest_p_value_counts(
     bed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """References of one window each, and each class has its own: every mask lacks most classes."""
+    """The largest p-value of several masks counts, since each mask lacks most classes here.
+
+    Each reference was observed in one window, which depends on its class.
+    """
     rng = np.random.default_rng([0, 3])
     case = situations.plain(bed, rng, KNOWN, "new")
     variants = [
@@ -247,7 +253,7 @@ def test_with_several_masks_the_largest_p_value_counts(
 
 
 def test_masks_cover_the_references_and_are_contained_in_what_was_seen() -> None:
-    """Three conditions of references: the first alone has enough, one shares nothing."""
+    """Masks cover enough references and are part of what was observed, for three conditions."""
     whole = np.ones((3, 2), dtype=bool)
     first, second, third = (np.zeros((3, 2), dtype=bool) for _ in range(3))
     first[0], second[:2], third[2] = True, True, True
@@ -262,7 +268,7 @@ def test_masks_cover_the_references_and_are_contained_in_what_was_seen() -> None
 
 
 def nothing_is_one_event(distances: Any, times: Any, others: Any) -> Any:
-    """Only a glitch itself: it is at no distance."""
+    """Treat each glitch as an event of its own: only itself is at distance zero."""
     return np.abs(distances) < 1e-9
 
 
@@ -276,7 +282,7 @@ def test_without_episodes_a_burst_is_flagged(bed: Any, monkeypatch: pytest.Monke
 def test_without_storms_what_repeats_itself_for_hours_is_flagged(
     bed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The fault that was: beyond two minutes each repetition was another event."""
+    """Without the one-day rule, repetitions after two minutes are other events and are flagged."""
 
     def of_one_episode(distances: Any, times: Any, others: Any) -> Any:
         apart = np.abs(times - others)
@@ -291,7 +297,7 @@ def test_without_storms_what_repeats_itself_for_hours_is_flagged(
 def test_with_too_short_a_search_one_event_is_flagged(
     bed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The fault that was: pictures of the event filled all that was sought."""
+    """With a short neighbour search, the pictures of one event fill it, and many are not judged."""
     monkeypatch.setattr(glitch.novelty.crowds, "_MOST_SOUGHT", 0)
     monkeypatch.setattr(glitch.novelty.crowds, "_SOUGHT", 20)
     monkeypatch.setattr(
@@ -345,11 +351,15 @@ def test_a_burst_counts_once_and_is_flagged_whole_or_not(bed: Any) -> None:
 
 
 def test_typical_labels_are_told_however_few_there_are() -> None:
-    """Where most glitches are unlabelled, most neighbours of the labelled ones are so too."""
+    """The check finds typical labels even if few glitches are labelled.
+
+    If most glitches are unlabelled, most neighbours of the labelled ones are unlabelled, too.
+    """
     rng = np.random.default_rng(3)
     kinds, is_test = np.zeros(200, dtype=np.int64), np.arange(200) < 150
     crowded = rng.choice([0.6, 0.7, 0.8], 200)
-    new = np.arange(200) < 60  # a new kind that looks most like this one: no label is near
+    # a new kind that looks most like this one, but has no labelled neighbours
+    new = np.arange(200) < 60
     among = np.where(new, 1.0, crowded)
     fair = rng.random(200) + 5 * new
     assert abs(selection_excess(fair, among, kinds, is_test, ~is_test).sigmas) < SIGMAS
@@ -372,7 +382,7 @@ def test_the_slant_counts_the_farthest_of_each_kind() -> None:
         more, variance = more + is_test[far].sum() - chance.mean(), variance + chance.var()
     assert found == pytest.approx((more, variance))
     assert found.sigmas > SIGMAS
-    # Those as far as each other count for a share: the order in which they are given tells nothing.
+    # Glitches at equal distance count in equal shares, so the order of the input does not matter.
     away[np.argsort(-away)[:40]] = 9.0
     given = selection_excess(away, amid, kinds, is_test, ~is_test)
     turned = selection_excess(away[::-1], amid[::-1], kinds[::-1], is_test[::-1], ~is_test[::-1])

@@ -1,4 +1,4 @@
-"""No dataset of an uploaded HDF5 file may lead a reader to another file of the machine."""
+"""No dataset of an uploaded HDF5 file can make a reader open another file."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from glitch.views import Preprocessing
 from training.data.datasets.training_hdf5 import read_training_hdf5
 
 RATE = 1024
-SECRET = b"1187008882"  # digits, so that it would pass for a GPS time
+SECRET = b"1187008882"  # digits, to be readable as a GPS time
 
 Keep = Callable[[h5py.Group, str, np.ndarray], None]
 
 
 def _external(secret: Path) -> Keep:
-    """Values that lie in a plain file, as external storage."""
+    """Return a function that stores values in a plain file, as external storage."""
 
     def keep(group: h5py.Group, name: str, like: np.ndarray) -> None:
         group.create_dataset(
@@ -46,7 +46,7 @@ def _external(secret: Path) -> Keep:
 
 
 def _virtual(secret: Path) -> Keep:
-    """Values that lie in a dataset of another HDF5 file, as a virtual dataset."""
+    """Return a function that stores values in another HDF5 file, as a virtual dataset."""
 
     def keep(group: h5py.Group, name: str, like: np.ndarray) -> None:
         other = secret.with_suffix(".other.h5")
@@ -101,7 +101,7 @@ def test_no_part_of_gwosc_strain_is_read_from_another_file(
             read()
         assert "11870" not in str(refusal.value)
         assert not any(str(byte) in str(refusal.value) for byte in SECRET)
-    if name != "quality/simple/DQmask":  # a span needs no sample
+    if name != "quality/simple/DQmask":  # the span is read without samples
         with pytest.raises(FormatError, match="in another file"):
             strain_span(path, file_name="upload.hdf5")
 
@@ -211,7 +211,7 @@ def test_what_is_read_is_bounded_before_it_is_read(tmp_path: Path) -> None:
         file.attrs["several"] = [1, 2]
         file.attrs["one"] = [3]
         file["numbers"].attrs.create("long", b"x" * 60_000)
-        file["endless"] = file.attrs["endless"] = "H1" * 1_000_000  # of no fixed length
+        file["endless"] = file.attrs["endless"] = "H1" * 1_000_000  # of variable length
         for refused in (
             lambda: read_whole(big, most_bytes=1 << 20),
             lambda: read_rows(big, 0, 1 << 20, most_bytes=1 << 20),

@@ -1,4 +1,4 @@
-"""Files made to harm are refused by the readers themselves, or by the limits of the child."""
+"""Malicious files are refused by the readers, or stopped by the limits of the child process."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from glitch.strain.reading import is_strain_file, read_strain
 from glitch.tables.hdf5 import trigger_table
 
 GPS_TIME = Decimal(hostile_files.GPS_START + 16)
-# Of processor time; half a second of a slow one, two on shared cores. Without its bound the dearest
-# took a hundred.
+# Processor time in seconds: half a second on a slow core, two on shared ones.
+# Without a bound, the costliest file took a hundred.
 REFUSED_WITHIN_S = 5.0
-BOUNDED_BY_THE_CHILD = {"inflating.h5"}  # only a limit of memory helps against it
+BOUNDED_BY_THE_CHILD = {"inflating.h5"}  # only the memory limit of the child stops it
 
 
 def read(path: Path) -> None:
-    """As an upload is read."""
+    """Read a file with the reader for its content, like an upload."""
     if holds_views(path):
         read_views(path, path.name)
     elif is_strain_file(path, path.name):
@@ -98,7 +98,7 @@ def test_a_damaged_file_is_refused_by_a_sentence(tmp_path: Path, name: str, seed
     data = bytearray(path.read_bytes())
     dice = np.random.default_rng(seed)
     for _ in range(dice.choice((1, 3, 30))):
-        near = dice.choice((200, len(data)))  # headers are where damage tells
+        near = dice.choice((200, len(data)))  # damage to headers has most effect
         data[dice.integers(min(near, len(data)))] = dice.integers(256)
     path.write_bytes(data[: dice.choice((len(data), dice.integers(1, len(data))))])
     with contextlib.suppress(GlitchError):  # anything else fails the test

@@ -49,7 +49,7 @@ def test_an_npy_on_the_grid_comes_in_unchanged(tmp_path: Path) -> None:
 
 def test_energy_is_clipped_before_it_is_averaged(path: Path) -> None:
     energy = np.zeros((1, 256, 256))
-    energy[0, ::2] = 51.0  # twice the clip
+    energy[0, ::2] = 51.0  # twice the clipping energy
     edges = 10 * 204.8 ** (np.arange(257) / 256)
     frequency_hz = np.sqrt(edges[1:] * edges[:-1])
     write(path, energy=energy, durations_s=[1.0], frequency_hz=frequency_hz)

@@ -1,4 +1,4 @@
-"""Untrusted pictures: what is refused, and with which words."""
+"""Untrusted pictures: which are refused, and with which message."""
 
 import struct
 import zlib
@@ -16,7 +16,7 @@ from glitch.errors import FormatError, GlitchError, ImageError, TooLargeError
 from glitch.images import is_image, read_spectrogram, render_view
 from glitch.images.decode import MAX_BYTES, MAX_PIXELS, decode_picture
 
-VIEW = np.linspace(0, 1, 128 * 128, dtype=np.float32).reshape(128, 128) ** 2  # no colour bar
+VIEW = np.linspace(0, 1, 128 * 128, dtype=np.float32).reshape(128, 128) ** 2  # unlike a colour bar
 PNG = render_view(VIEW)
 
 
@@ -66,7 +66,7 @@ def test_a_picture_is_read_as_its_exif_has_it_shown(
     assert np.abs(shown.astype(int) - upright).mean() < (1 if kind == "JPEG" else 1e-9)
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # a line in the log
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # it is only logged
 def test_exif_that_cannot_be_read_says_nothing() -> None:
     data = encode(RGB, "PNG", exif=b"Exif\0\0MM\0*\0\0\xff\xff broken")
     assert (decode_picture(data).pixels == np.asarray(RGB)).all()
@@ -103,7 +103,7 @@ def test_what_is_no_whole_picture_is_a_format_error(data: bytes, message: str) -
 def test_a_large_png_is_refused_before_decoding(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Image, "open", None)  # a call of it would be a TypeError
+    monkeypatch.setattr(Image, "open", None)  # a call would raise TypeError
     with pytest.raises(TooLargeError, match="pixels; at most 6,500,000"):
         decode_picture(png_of_size(*size))
 

@@ -1,4 +1,4 @@
-"""Pictures of differences: white is zero, both signs alike, grey where nothing was measured."""
+"""Pictures of differences: white is zero, signs are symmetric, grey was not observed."""
 
 from io import BytesIO
 
@@ -21,9 +21,9 @@ def test_zero_is_neutral_and_the_signs_are_blue_and_red() -> None:
     difference = np.zeros((4, 4), dtype=np.float32)
     difference[3, 0], difference[3, 3] = -9, DIFFERENCE_LIMIT
     drawn = pixels(render_difference(difference, size=(8, 8))).astype(int)
-    assert np.ptp(drawn[7, 4]) <= 2  # no hue
+    assert np.ptp(drawn[7, 4]) <= 2  # no colour
     assert drawn[7, 4].min() > 240
-    below, above = drawn[0, 0], drawn[0, 7]  # the highest frequency is on top
+    below, above = drawn[0, 0], drawn[0, 7]  # the highest frequency is at the top
     assert below[2] > below[0] + 50
     assert above[0] > above[2] + 50
 

@@ -1,4 +1,4 @@
-"""Scans as gwpy and gwdetchar draw them: grey frames, ticks at their corners, a bar close by."""
+"""Scans drawn by gwpy and gwdetchar: grey frames, ticks at their corners, a bar near the panel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from glitch.images import read_spectrogram
 
 GPS = 1126259462.5
 PEAK_HZ, PEAK_S = 100.0, 0.125
-TOP_HZ = 1291.0  # of a Q-transform at 4096 Hz
+TOP_HZ = 1291.0  # upper limit of a Q-transform at 4096 Hz
 
 
 def _drawn(path: Path, inches: tuple[float, float], dpi: int, *, base: int = 2) -> None:
@@ -49,8 +49,9 @@ def _drawn(path: Path, inches: tuple[float, float], dpi: int, *, base: int = 2) 
 def test_scans_of_gwpy_are_read(
     tmp_path: Path, inches: tuple[float, float], dpi: int, kind: str
 ) -> None:
-    """They were refused for their labels, right ones, whatever was said of their axis; of the
-    largest the colour bar was read as a part of the scan.
+    """Scans of gwpy are read at each size and resolution.
+
+    Their correct labels must not be refused, nor the colour bar be read as part of the scan.
     """
     _drawn(tmp_path / "a.png", inches, dpi)
     out = io.BytesIO()
@@ -70,7 +71,10 @@ def test_scans_of_gwpy_are_read(
 
 
 def test_a_picture_made_larger_is_read_as_it_was(tmp_path: Path) -> None:
-    """Its ticks, as high as small labels, were taken for them, and its frame for a shorter one."""
+    """An enlarged picture is read like the original.
+
+    Its ticks are as high as small labels but are not labels, and its whole frame is found.
+    """
     _drawn(tmp_path / "a.png", (8, 6), 100)
     small = Image.open(tmp_path / "a.png").convert("RGB")
     views = []

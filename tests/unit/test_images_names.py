@@ -60,7 +60,7 @@ def test_the_gps_time_keeps_every_digit() -> None:
     [
         "",
         "blip.png",
-        "blip_1.png",  # a running number is no window length
+        "blip_1.png",  # a sequence number is not a window length
         "L1_HlF0RJURZ9_spectrogram_0.5",
         "L1_HlF0RJURZ9_spectrogram_0.5.png.exe",
         "L1_HlF0RJURZ9_spectrogram_0.5.png\n",
@@ -80,11 +80,11 @@ def test_other_names_say_nothing(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "duration_s"),
     [
-        ("X1_HlF0RJURZ9_spectrogram_0.5.png", 0.5),  # no such detector
-        ("L1_HlF0RJURZ_spectrogram_0.5.png", 0.5),  # nine characters
+        ("X1_HlF0RJURZ9_spectrogram_0.5.png", 0.5),  # not a detector
+        ("L1_HlF0RJURZ_spectrogram_0.5.png", 0.5),  # nine characters, not ten
         ("L1_HlF0RJUR'9_spectrogram_0.5.png", 0.5),
         ("L1_99_spectrogram_0.5.png", 0.5),
-        ("L1_1257492566.0000000001_spectrogram_0.5.png", 0.5),  # below a nanosecond
+        ("L1_1257492566.0000000001_spectrogram_0.5.png", 0.5),  # finer than a nanosecond
         ("../../L1_..%2f..%2fx_spectrogram_0.5.png", 0.5),
         ("xL1_HlF0RJURZ9_spectrogram_0.5.png", 0.5),
     ],

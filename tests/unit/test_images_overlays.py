@@ -1,4 +1,4 @@
-"""Pictures with something drawn over the spectrogram, and made smaller by others."""
+"""Pictures with something drawn over the spectrogram, or reduced in size."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_lies_over_a_scan_is_refused(scan: Image.Image, what: str, kind: st
     else:
         scan.paste(scan.crop((300, 200, 300 + right - left, 200 + bottom - top)), INSET[:2])
         draw.rectangle(INSET, outline="white" if what == "white" else "black")
-        for x in (left, left + 60, right):  # ticks, also at its corners
+        for x in (left, left + 60, right):  # ticks, also at the corners
             draw.line((x, bottom, x, bottom + 5), fill="black")
         if what == "smaller":
             scan = scan.resize((600, 450), Image.Resampling.BILINEAR)
@@ -64,10 +64,13 @@ def test_what_lies_over_a_scan_is_refused(scan: Image.Image, what: str, kind: st
 def test_thin_insets_are_seen_at_half_the_size_too(
     scan: Image.Image, what: str, width: int
 ) -> None:
-    """A colour bar within the panel has no frame that is seen, and a box of text a low one."""
+    """Thin insets are recognised at half the size, too.
+
+    A colour bar within the panel has no visible frame, and a box of text is low.
+    """
     draw = ImageDraw.Draw(scan, "RGBA")
     if what in ("across", "upright"):
-        bar = scan.crop((700, 61, 712, 539)).resize((12, 240))  # of the colour bar
+        bar = scan.crop((700, 61, 712, 539)).resize((12, 240))  # part of the colour bar
         scan.paste(bar.rotate(-90, expand=True) if what == "across" else bar, (400, 100))
     elif what == "text":
         draw.rectangle((250, 80, 420, 98), fill="white")
@@ -93,7 +96,7 @@ def test_white_marks_are_no_energy(
             draw.line((387, y, 387, y + 8), fill="white", width=2)
     picture = scan.resize((width, width * 3 // 4), Image.Resampling.LANCZOS)
     plain = np.abs(read(picture).values - view)
-    assert np.quantile(plain, 0.999) < 0.2  # it was 1 where the mark is
+    assert np.quantile(plain, 0.999) < 0.2  # 1 at the mark if it were read as energy
     assert plain.mean() < 0.02
 
 
@@ -105,7 +108,7 @@ def test_a_panel_that_was_cut_at_an_edge_is_refused(
 ) -> None:
     with pytest.raises(ImageError, match="may have been cut"):
         read(scan.crop(cut))
-    read(scan.crop((101, 61, 674, 540)))  # all of its panel and nothing else
+    read(scan.crop((101, 61, 674, 540)))  # exactly its panel
 
 
 @pytest.mark.parametrize("what", ["a time", "a frequency", "a grid", "text", "a track", "dashes"])
@@ -152,7 +155,7 @@ def test_a_blank_band_is_no_overlay(view: np.ndarray) -> None:
 def test_a_scan_made_half_as_large_is_read(
     scan: Image.Image, view: np.ndarray, filtered: str
 ) -> None:
-    """Its labels are faint, and the name of the bar stands two pixels beside them."""
+    """At half the size, labels are faint and the title of the bar is two pixels from them."""
     image = read(scan.resize((400, 300), Image.Resampling[filtered]))
     assert image.assumed == ()
     assert np.abs(image.values - view).mean() < 0.02
@@ -163,7 +166,7 @@ def test_a_scan_made_half_as_large_is_read(
 def test_windows_that_touch_are_not_read_as_one(
     scan: Image.Image, n_windows: tuple[int, int], gap: int
 ) -> None:
-    """Two panels without axes were one glitch, whose left half was another window."""
+    """Adjacent panels without axes are refused, instead of being read as one glitch."""
     panel = scan.crop((101, 61, 674, 540)).resize((170, 140))
     across, along = n_windows
     size = (across * (170 + gap) - gap, along * (140 + gap) - gap)
@@ -177,7 +180,7 @@ def test_windows_that_touch_are_not_read_as_one(
 
 
 def of_texture(seed: int) -> np.ndarray:
-    """A scan that varies in time as real ones do: slowly at its bottom, by the cell at its top."""
+    """A scan that varies in time like real ones: slowly at the bottom, by the cell at the top."""
     rng = np.random.default_rng(seed)
     rows = []
     for width in np.geomspace(1, 60, 140):
@@ -192,7 +195,7 @@ def png(fractions: np.ndarray) -> Image.Image:
 
 @pytest.mark.parametrize("scale", [1.0, 0.6, 1.7])
 def test_two_by_two_windows_without_axes_are_refused(scale: float) -> None:
-    """They were read as one window."""
+    """Four adjacent windows are refused, instead of being read as one."""
     tiles = [of_texture(seed) for seed in range(4)]
     one, four = png(tiles[0]), png(np.block([tiles[:2], tiles[2:]]))
     size = (round(scale * four.width), round(scale * four.height))
@@ -206,7 +209,10 @@ def test_two_by_two_windows_without_axes_are_refused(scale: float) -> None:
 def test_pictures_made_brighter_or_darker_are_refused(
     scan: Image.Image, factor: float, kind: str
 ) -> None:
-    """Their energies were up to 3 % of the scale off on average."""
+    """Brightened or darkened pictures are refused.
+
+    Their energies would be wrong by up to 3 % of the scale on average.
+    """
     changed = scan.point([min(255, round(factor * level)) for level in range(256)] * 3)
     with pytest.raises(ImageError, match="shifted from viridis in one direction"):
         read(changed, kind)

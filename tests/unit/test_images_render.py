@@ -1,4 +1,4 @@
-"""Views to pictures and back: the panel, the colour map, grey rows."""
+"""Rendering views and reading them back: the panel, the colour map, grey rows."""
 
 from io import BytesIO
 
@@ -22,11 +22,11 @@ from glitch.images.panel import KNOWN_PANELS, Box, DrawnCells
 from glitch.images.render import ABSENT_GREY, PLAIN_SIZE
 from glitch.views import Preprocessing
 
-ROUND_TRIP = 0.02  # of the clip scale
+ROUND_TRIP = 0.02  # as a fraction of the clip scale
 
 
 def glitch_view() -> np.ndarray:
-    """A loud blip with sharp edges, over noise, low in frequency and late in time."""
+    """A loud blip with sharp edges over noise, at low frequencies and late in time."""
     rng = np.random.default_rng(5)
     view = np.clip(rng.exponential(0.04, (128, 128)), 0, 1)
     view[20:60, 90:94] = 1.0
@@ -156,7 +156,7 @@ def test_the_panel_is_found_without_our_own_statement() -> None:
     bare = png_of(rgb(render_omega_scan(VIEW, 0.5, title="Livingston")))
     image = read_spectrogram(bare, "x.png")
     assert np.abs(image.values - VIEW).mean() < 0.01
-    assert np.abs(image.values - VIEW).max() < 0.2  # pixels on the cells' edges are shared out
+    assert np.abs(image.values - VIEW).max() < 0.2  # pixels on the edges of cells mix their values
 
 
 @pytest.mark.parametrize("size", [(1000, 750), (600, 450), (640, 480)])
@@ -239,7 +239,7 @@ def test_another_grid_is_served() -> None:
         None,
         "",
         "128x128 cells at 0,0,570",
-        "128x128 cells at 0,0,571,466",  # beyond the picture
+        "128x128 cells at 0,0,571,466",  # outside the picture
         "128x128 cells at 5,5,5,466",
         "0x128 cells at 0,0,570,466",
         "600x128 cells at 0,0,570,466",  # more cells than pixels

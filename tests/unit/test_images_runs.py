@@ -1,4 +1,4 @@
-"""Runs of a line."""
+"""Runs of pixels in a line."""
 
 import numpy as np
 import pytest

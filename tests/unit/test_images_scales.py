@@ -1,4 +1,4 @@
-"""Pictures with other axes or colour scales: recognised, asked for, or read as the caller says."""
+"""Pictures with other axes or colour scales: recognised, asked about, or read as stated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from glitch.images import Scales, SpectrogramImage, read_spectrogram
 PEAK_HZ = 100.0
 
 
-@cache  # the same scan is read in many ways
+@cache  # many tests read the same scan
 def _drawn(
     *,
     size: tuple[int, int] = (800, 600),
@@ -43,9 +43,9 @@ def _drawn(
     strain: bool = False,
     edge: str = "black",
 ) -> bytes:
-    """A scan with one glitch, drawn by matplotlib's own style; blank above ``top``."""
+    """Draw a scan with one glitch in a style of matplotlib; it is blank above ``top``."""
     with rc_context():
-        rcdefaults()  # other tests' imports may have changed the style of the whole process
+        rcdefaults()  # another test may have changed the style of the whole process
         rcParams["axes.edgecolor"] = edge
         if style:
             matplotlib.style.use(style)
@@ -154,7 +154,7 @@ def test_the_blank_band_of_4_khz_scans_is_marked_at_any_size(size: tuple[int, in
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 @pytest.mark.parametrize(("size", "dpi"), [((1000, 700), 100), ((1600, 1200), 200)])
 def test_the_grey_frames_of_gwpy_are_seen(kind: str, size: tuple[int, int], dpi: int) -> None:
-    """Without one the panel ended at the blank band, and labels were said to deny the axis."""
+    """A grey frame is recognised, so the panel does not end at the blank band."""
     drawn = _drawn(size=size, dpi=dpi, top=1291, edge="gray", grid=True)
     whole = Image.open(io.BytesIO(drawn))
     out = io.BytesIO()
@@ -206,7 +206,8 @@ def test_scans_of_kagra_are_read_with_both_given() -> None:
     assert image.assumed == ()
     assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.12)
     without = _read(Scales((10.0, 4096.0), 20.0), axis=(10, 4096), vmax=20)
-    assert np.abs(image.values - without.values).max() < 0.15  # the lines were up to 1
+    # 1 at the grid lines if they were read as energy
+    assert np.abs(image.values - without.values).max() < 0.15
     assert np.abs(image.values - without.values).mean() < 0.01
 
 
@@ -254,7 +255,10 @@ def test_viridis_turned_round_is_refused_without_its_bar(is_cropped: bool) -> No
 
 
 def test_a_bar_twice_as_long_is_told_by_its_second_label() -> None:
-    """0, 10, …, 50 stand on one of 0 to 51 as 0, 5, …, 25 do on one of 0 to 25.5."""
+    """The second label distinguishes a bar of twice the energy.
+
+    0, 10, …, 50 of a bar of 0 to 51 have the positions of 0, 5, …, 25 of a bar of 0 to 25.5.
+    """
     with pytest.raises(ImageError, match="give energy_max"):
         _read(vmax=51.0, step=10)
 
@@ -281,7 +285,11 @@ def test_a_colour_scale_ten_times_another_is_told_by_its_digits() -> None:
 
 
 def test_a_bar_whose_zero_is_not_made_out_is_asked_about() -> None:
-    """As in pictures made smaller without a filter: 50 and 250 stand and widen as 5 and 25 do."""
+    """If the zero of a bar cannot be read, its energy is asked for.
+
+    This happens if a picture is reduced without a filter. Positions and widths of the labels 50 and
+    250 are like those of 5 and 25.
+    """
     scan = Image.open(io.BytesIO(_drawn(vmax=255.0, step=50))).convert("RGB")
     scan.paste("white", (726, 530, 800, 552))
     out = io.BytesIO()
@@ -323,7 +331,7 @@ def test_a_panel_elsewhere_in_a_picture_of_the_known_size_is_found() -> None:
 @pytest.mark.parametrize("size", [(800, 600), (741, 444), (1000, 700), (2000, 1500)])
 @pytest.mark.parametrize("base", [2, 10])
 def test_an_axis_is_taken_as_usual_to_a_pixel(size: tuple[int, int], base: int) -> None:
-    is_told = base == 2  # at decades labels stand on 1 to 204.8 Hz as they do here
+    is_told = base == 2  # with labels at decades, an axis of 1 to 204.8 Hz has the same positions
     assert _read(size=size, base=base).assumed == (() if is_told else ("frequency_range",))
     for axis in ((10.0, 1900.0), (10.5, 2048.0), (12.0, 2048.0)):
         with pytest.raises(ImageError, match="give frequency_range"):
@@ -341,7 +349,7 @@ def test_an_axis_that_ends_at_2000_hz_is_asked_for() -> None:
 def test_an_axis_of_the_same_octaves_elsewhere_is_told_by_its_digits(
     axis: tuple[float, float], labels: str
 ) -> None:
-    """Its labels stand exactly where those of 10 to 2048 Hz do."""
+    """The digits distinguish an axis whose labels have the positions of those of 10 to 2048 Hz."""
     drawn = {"axis": axis, "has_powers": labels == "powers"}
     with pytest.raises(ImageError, match="give frequency_range"):
         _read(**drawn)
@@ -418,7 +426,7 @@ def test_a_bar_elsewhere_is_asked_for_its_scale(bar: tuple[float, float, float, 
 def test_what_lies_around_the_page_of_a_scan_changes_nothing(
     shade: int, margin: tuple[int, int], scales: Scales | None, style: str | None
 ) -> None:
-    """Frames of other pages, and slides: grey text and dark pages are told beside the axes."""
+    """A frame or slide around a scan changes nothing; grey text and dark pages are recognised."""
     scan = Image.open(io.BytesIO(_drawn(style=style))).convert("RGB")
     around = Image.new("RGB", (800 + 2 * margin[0], 600 + 2 * margin[1]), (shade,) * 3)
     around.paste(scan, margin)

@@ -1,4 +1,4 @@
-"""Time axes: zero in the middle, from left to right, and labels that fit the window."""
+"""Time axes: zero in the middle, from left to right, with labels that fit the window."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _drawn(
         axes.set_ylim(10, 2048)
         axes.set_xlim(start_s, end_s)
         if ticks is not None:
-            axes.set_xticks(ticks, [str(tick) for tick in ticks])  # as Gravity Spy writes them
+            axes.set_xticks(ticks, [str(tick) for tick in ticks])  # as Gravity Spy labels it
         axes.set_xlabel("Time (s)")
         out = io.BytesIO()
         canvas.print_png(out)
@@ -46,7 +46,7 @@ def _drawn(
     ("start_s", "end_s"), [(-0.2, 0.8), (-0.45, 0.55), (-1.0, 0.0), (-2.0, -1.0), (-0.55, 0.45)]
 )
 def test_a_time_axis_whose_zero_is_elsewhere_is_refused(start_s: float, end_s: float) -> None:
-    """The glitch was taken to lie in the middle, wherever the axis said that it was."""
+    """An axis without zero in its middle is refused, as the glitch is not in the middle."""
     with pytest.raises(ImageError, match="Zero is not in the middle"):
         read_spectrogram(_drawn(start_s, end_s), "a.png", None, SCALES)
 
@@ -64,7 +64,7 @@ def test_axes_that_do_not_tell_where_the_glitch_is_are_read(start_s: float, end_
     assert image.observed.all()
 
 
-# Which of the four windows each axis may be of, as matplotlib and as Gravity Spy label it.
+# The windows that each axis may belong to, as labelled by matplotlib and by Gravity Spy.
 @pytest.mark.parametrize("dpi", [100, 200])
 @pytest.mark.parametrize(
     ("window_s", "ticks", "may_be"),
@@ -82,7 +82,7 @@ def test_axes_that_do_not_tell_where_the_glitch_is_are_read(start_s: float, end_
 def test_a_window_that_the_labels_deny_is_refused(
     window_s: float, ticks: tuple[float, ...] | None, may_be: set[float], dpi: int
 ) -> None:
-    """A picture of 4 s under the name of one of 1 s was stored as that."""
+    """A picture of 4 s under a file name of 1 s is refused, not stored as 1 s."""
     drawn = _drawn(-window_s / 2, window_s / 2, ticks=ticks, dpi=dpi)
     image = read_spectrogram(drawn, "a.png", None, SCALES)
     for duration_s in (0.5, 1.0, 2.0, 4.0):

@@ -1,4 +1,4 @@
-"""The kinds that weights are taken by: a class of few claims only what is as near as its own."""
+"""The kinds for weighting: a class of few labels claims only glitches as near as its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rng() -> np.random.Generator:
 def asked(
     rng: np.random.Generator, tested: np.ndarray, n_rare: int, times: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The kinds of some glitches, where a common class and one of few are known."""
+    """Determine the kinds of tested glitches, given a common class and one of few labels."""
     known = [about(rng, AXES[0], 60, 0.1), about(rng, AXES[1], n_rare, 0.1)]
     units = directions(np.concatenate([*known, tested]))
     classes = np.repeat([COMMON, RARE, OPEN], [60, n_rare, len(tested)])
@@ -43,7 +43,7 @@ def asked(
 
 def test_a_class_of_few_keeps_its_own(rng: np.random.Generator) -> None:
     kinds, is_sure = asked(rng, about(rng, AXES[1], 40, 0.1), 9)
-    assert (kinds == RARE).mean() > 0.8  # one in ten lies farther out than nine others
+    assert (kinds == RARE).mean() > 0.8  # one in ten is farther out than nine others
     assert is_sure.all()
 
 
@@ -54,7 +54,7 @@ def test_what_is_nearest_to_it_but_far_looks_like_the_common(rng: np.random.Gene
 
 
 def test_pictures_of_one_event_say_nothing_of_its_width(rng: np.random.Generator) -> None:
-    """Nine pictures of three events: their copies are near, the events are not."""
+    """Copies of an event do not make its class narrow: nine pictures of three events."""
     events = np.repeat(about(rng, AXES[1], 3, 0.35), 3, axis=0) + 1e-3
     tested = about(rng, AXES[1], 30, 0.2)
     units = directions(np.concatenate([about(rng, AXES[0], 60, 0.1), events, tested]))
@@ -79,7 +79,7 @@ def test_without_references_nothing_is_like_anything() -> None:
 
 
 def test_a_new_crowd_beside_a_class_of_few_is_flagged(rng: np.random.Generator) -> None:
-    """By the nearest labels alone it would count as that class, grown frequent."""
+    """By the nearest labels alone, a new crowd would count as the class of few, grown frequent."""
     known = np.concatenate([about(rng, AXES[0], 200, 0.15), about(rng, AXES[1], 8, 0.1)])
     tested = np.concatenate(
         [about(rng, AXES[0], 100, 0.15), about(rng, 0.55 * AXES[1] + AXES[2], 30, 0.1)]

@@ -1,4 +1,4 @@
-"""Judging stored glitches in memory: none is compared with itself."""
+"""Judging stored glitches in memory: no glitch is compared with itself."""
 
 from uuid import UUID
 
@@ -16,7 +16,7 @@ def known(scores: np.ndarray = SCORES) -> Known:
     means = np.eye(3, dtype=np.float32)
     references, places = References.ordered(means, np.array([3.0, 1.0, 2.0]))
     order = np.argsort(KEYS)
-    # Of many references, so that their number is no reason not to judge.
+    # Enough references to judge by.
     keys = np.concatenate([KEYS[order], np.full(97, b"\xff" * 16, dtype="S16")])
     return Known(references, keys, np.resize(places[order], 100), {("4 s", None): scores}, "H1")
 
@@ -30,7 +30,7 @@ def stored(own_score: float | None = None) -> Stored:
 
 def test_a_glitch_is_found_among_the_references_by_its_id() -> None:
     places = known().own_places(np.array([KEYS[1], b"\x07" * 16], dtype="S16"))
-    assert places.tolist() == [0, -1]  # the first by time, and none
+    assert places.tolist() == [0, -1]  # the earliest, and -1 for an unknown id
 
 
 def test_what_calibrates_is_not_compared_with_itself() -> None:

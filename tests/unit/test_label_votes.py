@@ -1,4 +1,4 @@
-"""The voters of a label audit against a plain sort, and which labels they contradict."""
+"""The votes of a label audit against a plain sort, and the labels that they contradict."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_agrees_with_a_plain_sort(n: int, k: int, seed: int, coarse: bool) -> No
     rng = np.random.default_rng(seed)
     k = min(k, n - 1)
     directions = rng.normal(size=(n, 3)).astype(np.float32)
-    if coarse:  # many exact ties
+    if coarse:  # makes many exact ties
         directions = np.sign(directions).astype(np.float32)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     classes = rng.integers(0, 5, size=n)
@@ -45,7 +45,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     beats: list[int] = []
     monkeypatch.setattr(label_votes, "BLOCK_CELLS", 500 * 7)
     in_blocks = nearest_labels(directions, classes, asked, 5, lambda: beats.append(1))
-    assert len(beats) == 72  # 500 in sevens
+    assert len(beats) == 72  # 500 in blocks of 7
     np.testing.assert_array_equal(in_blocks, whole)
 
 
@@ -59,9 +59,9 @@ def test_a_label_is_contradicted_by_more_voters_for_one_other_than_share_it() ->
     votes = np.array([[7, 7, 7, 1, 1], [7, 7, 1, 1, 9], [7, 8, 9, 1, 7], [7, 7, 7, 2, 1]])
     own = np.array([1, 1, 1, 1])
     assert contradictions(votes, own, lambda label: {label}) == [
-        (0, 7, 2, 3),  # not the second, where the votes are equal
+        (0, 7, 2, 3),  # not the second, where votes are equal
         (2, 7, 1, 2),
         (3, 7, 1, 3),
     ]
-    # A class below one's own agrees with it.
+    # A vote for a subclass of the own class agrees with it.
     assert contradictions(votes, own, lambda label: {label, 2, 7}) == []

@@ -1,4 +1,4 @@
-"""The parts of `up`: data directory, lock, address, token file, children, settings."""
+"""The parts of `up`: data directory, lock, address, token file, child processes, settings."""
 
 import errno
 import io
@@ -67,7 +67,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def test_secrets_that_others_may_read_are_closed_again(tmp_path: Path) -> None:
-    """As where the folder was copied or unpacked without its permissions."""
+    """For example if the folder was copied or unpacked without its permissions."""
     for name in ("admin-token", "signing-key", "notes"):
         (tmp_path / name).write_text("x" * 40)
         (tmp_path / name).chmod(0o664)
@@ -175,7 +175,7 @@ def test_what_a_killed_service_left_behind_is_told(
     left = (
         "import subprocess; subprocess.Popen(['sleep', '5'], pass_fds=[lock.descriptor], stdout=2)"
     )
-    end(holder(tmp_path, left))  # whose child is frozen, as it were
+    end(holder(tmp_path, left))  # its child keeps the lock, like a frozen process
     with (
         pytest.raises(LaunchError, match=rf"\(`fuser {tmp_path}/up.lock` says by whom\)"),
         hold_data_directory(tmp_path, "another", wait_s=0),
@@ -242,7 +242,7 @@ def test_an_unreadable_token_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_child_is_told_when_its_supervisor_is_killed(tmp_path: Path) -> None:
-    """The pipe of the supervisor: no cooperation of the supervisor, which gets SIGKILL."""
+    """A child stops when its supervisor gets SIGKILL, because the pipe from it ends."""
     (tmp_path / "kid.py").write_text(
         "import time\nfrom app.launch.parent_watch import stop_with_supervisor\n"
         "stop_with_supervisor()\n"
@@ -259,7 +259,7 @@ def test_a_child_is_told_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     assert supervisor.stdout is not None
     assert supervisor.stdout.readline() == "up\n"
     supervisor.kill()
-    # The child holds the other end of this pipe: it reads as ended once the child is gone.
+    # The child holds the other end of this pipe, so the pipe ends when the child is gone.
     remaining, _ = supervisor.communicate(timeout=PATIENCE_S)
     assert remaining == ""
 
@@ -293,7 +293,7 @@ def test_ends_count_while_they_are_recent(monkeypatch: pytest.MonkeyPatch) -> No
     ends = Ends(3, 300)
     counted = [ends.note() for _ in range(5)]
     monkeypatch.undo()
-    assert counted == [0, 0, 0, 0, 4]  # at 301 s the first is forgotten
+    assert counted == [0, 0, 0, 0, 4]  # at 301 s, the first one no longer counts
 
 
 def test_a_database_that_ends_again_and_again_is_not_started_for_ever(
@@ -310,7 +310,8 @@ def test_a_database_that_ends_again_and_again_is_not_started_for_ever(
     with pytest.raises(LaunchError, match=r"ended 4 times within 5 minutes: .*postgres\.log says"):
         database.check(said.append)
     assert started == [tmp_path] * 3
-    assert ["again" in line for line in said] == [True] * 6  # its end, then that it serves
+    # that it ended, and that it serves again
+    assert ["again" in line for line in said] == [True] * 6
 
 
 def test_a_database_lives_as_long_as_its_process_whatever_becomes_of_its_lock(
@@ -324,7 +325,7 @@ def test_a_database_lives_as_long_as_its_process_whatever_becomes_of_its_lock(
         started: list[Path] = []
         monkeypatch.setattr("app.launch.database._start", started.append)
         database = RunningDatabase("postgresql://", EmbeddedServer(tmp_path, tmp_path))
-        lock.unlink()  # as a cleaner of old files does
+        lock.unlink()  # like a program that deletes old files
         database.check(lambda _: None)
         assert started == []
         process.kill()
@@ -345,7 +346,7 @@ def test_a_database_that_ends_while_it_is_started_again_is_started_once_more(
         starts.append(place)
         if len(starts) == 1:
             raise EmbeddedDatabaseError("The embedded PostgreSQL started and then did not answer.")
-        lock.unlink(missing_ok=True)  # and by the second time it has ended in order
+        lock.unlink(missing_ok=True)  # by the second start, it has stopped cleanly
         return EmbeddedServer(place, place)
 
     monkeypatch.setattr("app.launch.database.start_embedded", start)
@@ -354,18 +355,18 @@ def test_a_database_that_ends_while_it_is_started_again_is_started_once_more(
     said: list[str] = []
     database.check(said.append)
     assert len(starts) == 2
-    database.check(said.append)  # whose process is unknown, so it counts as ended
+    database.check(said.append)  # its process id is unknown, so it counts as ended
     assert len(starts) == 3
 
 
 def test_long_logs_begin_again_and_the_last_of_them_is_kept(tmp_path: Path) -> None:
     log = tmp_path / LOGS[0]
     log.parent.mkdir()
-    bound_logs(tmp_path)  # none is there yet
+    bound_logs(tmp_path)  # no log exists yet
     log.write_text("short\n")
     bound_logs(tmp_path)
     assert log.read_text() == "short\n"
-    with log.open("a") as program:  # as PostgreSQL's standard error is
+    with log.open("a") as program:  # like the standard error of PostgreSQL
         program.truncate(MOST_LOG_BYTES + 1)
         bound_logs(tmp_path)
         program.write("later\n")

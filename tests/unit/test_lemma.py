@@ -1,4 +1,4 @@
-"""Lemma 3.1 where the optimum is known in closed form, and where it fails as printed."""
+"""Lemma 3.1 where the optimum is known in closed form, and a case where it fails as printed."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_no_other_weights_do_better() -> None:
     rate, distortion = model.rate_and_distortion()
     assert distortion + 2 * rate > best.distortion + 2 * best.rate + 1
     found = model.train(beta=2.0, n_steps=600)
-    # near the optimum the objective is flat: rate and distortion may trade at the slope
+    # Near the optimum the objective is flat: rate and distortion may trade off at the slope.
     assert found.rate == pytest.approx(best.rate, abs=0.2)
     assert found.distortion + 2 * found.rate < best.distortion + 2 * best.rate + 0.3
     assert found.distortion + 2 * found.rate >= best.distortion + 2 * best.rate - 1e-9

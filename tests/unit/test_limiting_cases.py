@@ -1,4 +1,4 @@
-"""The tests of a pool where they are at a limit, and the weights against their formula."""
+"""The tests of a pool in limiting cases, and the weights against their formula."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ O3B_START = 1_256_655_618.0
 
 
 def pool_of(means: np.ndarray, classes: np.ndarray, **changes: np.ndarray) -> Pool:
-    """A week apart each; all labelled ones are references, and all of them calibrate."""
+    """Build a pool of glitches a week apart; each labelled one is a reference and calibrates."""
     n, is_reference = len(means), classes != UNLABELLED
     times = changes.get("gps_times", 1e8 + WEEK_S * np.arange(n))
     known, places = References.ordered(means[is_reference], times[is_reference])
@@ -46,7 +46,7 @@ def pool_of(means: np.ndarray, classes: np.ndarray, **changes: np.ndarray) -> Po
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("n_tests", [1, 30, 150])
 def test_glitches_of_one_vector_are_all_known(length: float, is_first: bool, n_tests: int) -> None:
-    """In whatever order they were stored, and of whatever length; zeros have no direction."""
+    """Equal vectors are not novel, in any order and of any length; zeros have no direction."""
     means = np.full((n_tests + 60, 8), length, dtype=np.float32)
     is_test = np.arange(len(means)) < n_tests
     is_test = is_test if is_first else is_test[::-1]
@@ -57,7 +57,10 @@ def test_glitches_of_one_vector_are_all_known(length: float, is_first: bool, n_t
 
 
 def test_what_is_rare_in_its_run_is_judged_by_all_runs() -> None:
-    """As alone: its own run calibrates, but nothing of it was seen alike."""
+    """References of all runs calibrate a condition that has none in the current run.
+
+    This is the same as for a glitch tested alone.
+    """
     rng = np.random.default_rng(5)
     n_run, n_before, n_tests = LEAST_OF_RUN, LEAST_CALIBRATION, 10
     n = n_run + n_before + n_tests
@@ -70,7 +73,7 @@ def test_what_is_rare_in_its_run_is_judged_by_all_runs() -> None:
     found = judge_pool(pool)
     assert np.isfinite(found.p_values).all()
     least = 1 / (LEAST_CALIBRATION + 1)
-    assert found.p_values.min() >= 0.5 * least  # twenty calibrated them, not three hundred
+    assert found.p_values.min() >= 0.5 * least  # calibrated by twenty, not by three hundred
     fewer = pool_of(
         means[1:],
         np.where(np.arange(1, n) == n_run, UNLABELLED, classes[1:]),
@@ -95,7 +98,7 @@ def test_so_it_does_as_a_crowd(n_run: int, is_alone: bool) -> None:
     means = np.random.default_rng(7).normal(size=(n, 4)).astype(np.float32)
     classes = np.where(np.arange(n) < n_run + n_before, 0, UNLABELLED)
     is_before = (np.arange(n) >= n_run) & (np.arange(n) < n_run + n_before)
-    classes[n_run] = UNLABELLED  # one that is tested, too, of the run before
+    classes[n_run] = UNLABELLED  # also test one glitch of the earlier run
     times = np.where(is_before, 1.13e9, O3B_START) + 500.0 * np.arange(n)
     pool = pool_of(means, classes, gps_times=times)
     without = replace(pool, calibration=np.where(is_before, np.nan, pool.calibration))
@@ -118,12 +121,12 @@ def test_no_reference_vouches_for_itself_wherever_it_stands() -> None:
     known, own = References.ordered(means, WEEK_S * np.arange(12.0))
     scores = novelty_scores(means, WEEK_S * np.arange(12.0), own, known)
     units = means / np.linalg.norm(means, axis=1, keepdims=True)
-    away = np.sort(1 - units @ units.T, axis=1)  # itself first
+    away = np.sort(1 - units @ units.T, axis=1)  # the first is the glitch itself
     assert scores == pytest.approx(away[:, 5], abs=1e-6)
 
 
 def by_formula(tested: Scored, known: Scored) -> np.ndarray:
-    """As decision 9 writes it down, a sum at a time."""
+    """Compute the p-values as in decision 9, one sum at a time."""
     w, r = known.weights.astype(float).copy(), np.ones(len(tested.scores))
     for groups, theirs in ((tested.kinds, known.kinds), (tested.conditions, known.conditions)):
         c, o = w.copy(), {}
@@ -152,7 +155,7 @@ def by_formula(tested: Scored, known: Scored) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_weights_are_those_of_the_formula(seed: int) -> None:
-    """Few and many groups, ties, bursts, groups that only one side has, and single tests."""
+    """Cases with few and many groups, ties, bursts, groups of only one side, and single tests."""
     rng = np.random.default_rng(seed)
     n_groups, n_values = int(rng.integers(1, 9)), int(rng.choice([2, 10, 1000]))
 
@@ -171,18 +174,18 @@ def test_the_weights_are_those_of_the_formula(seed: int) -> None:
 
 
 def test_a_test_in_the_middle_of_its_group_is_no_ordinary_one() -> None:
-    """Its p-value there is one half, and not above."""
+    """A test is ordinary if its p-value in its group is above one half; here it is one half."""
     same = np.zeros(10, dtype=np.int64)
     known = Scored(np.arange(10) % 5 + 1.0, np.repeat([0, 1], 5), same, np.ones(10))
-    tested = Scored(np.full(3, 4.0), same[:3], same[:3], np.ones(3))  # 2 of 5 are as high
+    tested = Scored(np.full(3, 4.0), same[:3], same[:3], np.ones(3))  # 2 of 5 scores are as high
     assert weighted_p_values(tested, known) == pytest.approx(by_formula(tested, known))
-    # Neither kind has an ordinary test, so both weigh alike: 4 of 10 are as high.
+    # Neither kind has an ordinary test, so both have the same weight: 4 of 10 are as high.
     assert weighted_p_values(tested, known) == pytest.approx(5 / 11)
 
 
 @pytest.mark.parametrize(("n_tests", "is_held"), [(5, False), (100, True)])
 def test_few_tests_of_one_wide_kind_are_beyond_the_claim(n_tests: int, is_held: bool) -> None:
-    """Nothing tells how frequent a kind is from five glitches: decision 9 names this limit."""
+    """Five glitches cannot show how frequent a kind is: decision 9 names this limit."""
     rng, n_kinds, draws = np.random.default_rng(8), 20, 100
     kinds = np.repeat(np.arange(n_kinds), 50)
     widths = np.where(np.arange(n_kinds) == 0, 10.0, 1.0)

@@ -1,4 +1,4 @@
-"""The probes that count the lines which tests reach: they count, and change nothing else."""
+"""The probes that record which lines the tests reach: they record, and change nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sign(number: int) -> str:
 
 @pytest.fixture
 def probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Probes]:
-    """In a package of the test's own, checked by jaxtyping as ours are."""
+    """Probes for a package of the test, which jaxtyping checks like those of this project."""
     package = tmp_path / "some_package"
     package.mkdir()
     (package / "__init__.py").touch()

@@ -1,6 +1,6 @@
-"""Beyond what is searched exactly: the same answers, found soon.
+"""More glitches than an exact search can take: nearly the same results, in a short time.
 
-In one file, because the search is compiled once in each process: minutes on a crowded machine.
+All in one file, because the search is compiled once in each process, which can take minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(1200)
 def test_beyond_the_exact_the_nearest_are_nearly_all_found_and_the_same_each_time() -> None:
     rng = np.random.default_rng(9)
     units = directions(rng.normal(size=(2000, 6)).astype(np.float32))
-    units[5] = units[6]  # the same place
+    units[5] = units[6]  # equal vectors
     exact, _ = nearest_among(units, 10)
     places, chords = nearest_among(units, 10, most_exact=100)
     assert (places != np.arange(2000)[:, None]).all()
@@ -32,14 +32,14 @@ def test_beyond_the_exact_the_nearest_are_nearly_all_found_and_the_same_each_tim
 
 
 def test_a_burst_of_a_hundred_thousand_takes_linear_time() -> None:
-    """Every pair of them would be ten thousand million."""
+    """The search does not compare all pairs, which would be ten thousand million."""
     rng = np.random.default_rng(13)
     usual = rng.normal(size=(2000, 8))
     burst = rng.normal(size=8) + 0.1 * rng.normal(size=(100_000, 8))
     units = directions(np.concatenate([usual, burst]).astype(np.float32))
     times = np.concatenate([1000.0 * np.arange(2000), 5e6 + np.sort(rng.uniform(0, 100, 100_000))])
     crowds = crowds_of(units, times, np.arange(102_000) < 1000)
-    assert crowds.weights[2000:].sum() < 40  # at most those that stand for the episode
+    assert crowds.weights[2000:].sum() < 40  # at most the representatives of the episode
     assert np.isfinite(crowds.to_any).all()
     assert (crowds.weights[:2000] == 1).all()
 
@@ -61,7 +61,7 @@ def test_many_are_clustered_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(one.members, other.members)
         assert one.stability == other.stability
     assert min(one.stability for one in many if len(one.members) > 40) > 0.7
-    # Five crowds so far apart that no glitch has a neighbour in another are still one tree.
+    # Five crowds so far apart that no glitch has a neighbour in another still give one tree.
     apart = find_clusters(vectors[:300] * 1.0, 30, np.random.default_rng(1))
     assert len(apart) == 5
 
