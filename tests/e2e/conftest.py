@@ -1,4 +1,4 @@
-"""The real service, started as an operator starts it, with a small demo catalogue."""
+"""The real service, started as by an operator, with a small demonstration catalogue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Starts = Callable[..., Service]
 
 @contextmanager
 def locked_note(root: Path) -> Iterator[Path]:
-    """A file that the test processes of this session read and write in turn."""
+    """Lock and provide a file that only one test process at a time may read and write."""
     with (root / "filled.lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield root / "filled"
@@ -26,11 +26,11 @@ def locked_note(root: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data directory after a first start and a clean stop; copy it to change it.
+    """Provide a data directory after a first start and a clean stop; tests change only copies.
 
-    What the demonstration goes on to make of its glitches, a map above all, is cancelled, else
-    every copy that starts would be at work on it.
-    Filled by whichever test process needs it first, removed by the last one that is done.
+    Jobs that follow the demonstration (such as the map) are cancelled, because otherwise each copy
+    would run them after its start. The first test process that needs the directory fills it, and
+    the last one removes it.
     """
     base = tmp_path_factory.getbasetemp()
     root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -57,7 +57,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def start() -> Iterator[Starts]:
-    """Start services that are stopped, and whose folders are removed, when the test ends."""
+    """Provide a function that starts services; they are stopped and removed after the test."""
     started: list[Service] = []
 
     def begin(folder: Path | None = None, **settings: str) -> Service:
@@ -74,7 +74,7 @@ def start() -> Iterator[Starts]:
 
 
 def copy_of(filled: Path) -> Path:
-    """A data directory of its own with the same content, owners included."""
+    """Copy a data directory, including the owners of its files."""
     folder = new_folder()
     shutil.copytree(filled, folder, symlinks=True)
     for path in (folder, *folder.rglob("*")):
@@ -85,13 +85,13 @@ def copy_of(filled: Path) -> Path:
 
 @pytest.fixture
 def copied(filled: Path) -> Path:
-    """A data directory of its own that was filled by an earlier start."""
+    """Provide the test's own data directory, filled by an earlier start."""
     return copy_of(filled)
 
 
 @pytest.fixture(scope="module")
 def service(filled: Path) -> Iterator[Service]:
-    """A running service that the tests of a module share."""
+    """Provide a running service for all tests of a module."""
     running = Service(copy_of(filled))
     running.wait_until_ready()
     yield running
@@ -101,6 +101,6 @@ def service(filled: Path) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def client(service: Service) -> Iterator[httpx.Client]:
-    """An HTTP client of it with the admin's token."""
+    """Provide an HTTP client of the service with the admin's token."""
     with service.client() as client:
         yield client

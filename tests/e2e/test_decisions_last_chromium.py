@@ -1,7 +1,7 @@
 """A split, a merge, a dismissal and two later runs, by hand in Chromium and by script over HTTP.
 
-A worker does the clusterings beside the service. Two kinds that nobody has named lie in each
-detector: one side decides about H1, the other about L1, and both must read the same.
+A worker runs the clusterings. Each detector has two groups of unlabelled glitches. The script
+decides about L1 and the reviewer in the browser about H1, and both must get the same results.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SPLIT_OFF = 6
 
 @pytest.fixture(scope="module", autouse=True)
 def catalogue(service: Service) -> Iterator[None]:
-    """In each detector known glitches, and two crowds that no label explains; a worker."""
+    """Store known glitches and two unlabelled groups in each detector, and run a worker."""
     rng = np.random.default_rng(4)
     with make_session_factory(service.engine).begin() as session:
         checkpoint = active_checkpoint(session)
@@ -81,7 +81,7 @@ def catalogue(service: Service) -> Iterator[None]:
 
 
 class ByScript:
-    """The story as a script tells it: requests, and what they answer."""
+    """The steps of the test done by a script with HTTP requests, for L1."""
 
     ifo = "L1"
 
@@ -90,7 +90,7 @@ class ByScript:
         self.browser = browser
 
     def run(self) -> None:
-        """Cluster the detector's glitches, and wait for the end."""
+        """Cluster the detector's glitches and wait until the job has succeeded."""
         answer = self.client.post("/clusters/runs", json={"ifo": self.ifo, "fdr": 0.05})
         assert answer.status_code == 202, answer.text
         deadline = time.monotonic() + PATIENCE_S
@@ -107,7 +107,7 @@ class ByScript:
         return next(one for one in runs if one["ifo"] == self.ifo)
 
     def clusters(self) -> list[dict[str, Any]]:
-        """Of the latest run, largest first; a split whole is none any more."""
+        """Return the clusters of the latest run, largest first, without split clusters."""
         found = self.client.get("/clusters", params={"run": self.latest()["id"]}).json()["items"]
         return [one for one in found if one["state"] != "split"]
 
@@ -138,7 +138,7 @@ class ByScript:
 
 
 class ByHand(ByScript):
-    """The same story by a reviewer in Chromium; what came of it is read over HTTP too."""
+    """The same steps done by a reviewer in Chromium, for H1; the results are read over HTTP."""
 
     ifo = "H1"
 
@@ -157,7 +157,7 @@ class ByHand(ByScript):
         waiting(self.browser.driver).until(
             lambda _: len(self.client.get("/clusters/runs").json()["items"]) > before
         )
-        # The page loads itself again at the job's end: not amid what is opened next.
+        # The page reloads when the job ends; wait, so that it does not interrupt the next page.
         waiting(self.browser.driver).until(
             lambda driver: not driver.find_elements(By.CSS_SELECTOR, "[data-follow]")
         )
@@ -179,7 +179,7 @@ class ByHand(ByScript):
         self._click("dismiss", "The cluster was dismissed; it stays in the history.")
 
     def _click(self, act: str, done: str) -> str:
-        """Decide; the page that answers says what was done. The cluster that it is of."""
+        """Click a decision, wait for its confirmation, and return the id of the cluster shown."""
         self.browser.find(f"button[value={act}]").click()
         self.browser.wait_for_text(".note.good", done)
         return re.split(r"[/?#]", self.browser.driver.current_url.split("/ui/clusters/")[1])[0]
@@ -224,9 +224,9 @@ def test_nothing_is_lost_and_nothing_undone(
         assert "3 clusters were found among them." in detail
         kept = len(everyone) - SPLIT_OFF
         assert f"stay separate: {kept} and {SPLIT_OFF} glitches." in detail
-        assert "now has" not in detail  # nothing came
+        assert "now has" not in detail  # no new members
 
-    # What the pages say of it, whoever decided.
+    # The pages show the same, whichever side decided.
     browser.open(f"/ui/clusters?run={run['id']}&state=all")
     states = browser.find("nav[aria-label=State]").text
     assert [int(n) for n in re.findall(r"\d+", states)] == [1, 0, 1, 1, 3]
@@ -264,7 +264,10 @@ def test_nothing_is_lost_and_nothing_undone(
 def test_whose_labels_are_revoked_wait_again_and_a_class_that_is_merged_names_its_cluster(
     service: Service, browser: Browser, request: pytest.FixtureRequest
 ) -> None:
-    """After the story above, about L1: what was merged into Whistle is accepted."""
+    """Members whose labels are revoked are flagged again; a merged class renames its clusters.
+
+    This continues from the previous test: the suggested labels of the L1 cluster are accepted.
+    """
     teller = ByScript(service, browser)
     request.addfinalizer(teller.client.close)
     [named] = [one for one in teller.clusters() if one["state"] == "merged"]
@@ -291,7 +294,7 @@ def test_whose_labels_are_revoked_wait_again_and_a_class_that_is_merged_names_it
     last = admin.get("/classes/Whistle/history").json()["last_event_id"]
     merge = {"action": "merge", "into": "Koi_Fish", "last_event_id": last}
     answer = admin.post("/classes/Whistle/changes", json=merge)
-    assert answer.status_code == 409, answer.text  # what is suggested of H1 waits
+    assert answer.status_code == 409, answer.text  # suggestions for H1 still wait
     assert "suggested labels Whistle wait" in answer.json()["detail"]
     other = ByHand(service, browser)
     request.addfinalizer(other.client.close)

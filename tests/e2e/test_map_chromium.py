@@ -1,4 +1,4 @@
-"""The map in a real Chromium with WebGL in software: drawn, coloured, chosen from, labelled."""
+"""The map in a real Chromium with software WebGL: drawing, colours, selection, labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.map.columns import FOLDER, pack, unpack
 __all__ = ["service"]
 
 COUNT = 14
-PICTURES_EVERY_S = 0.5  # each look at the points takes a picture of the page
+PICTURES_EVERY_S = 0.5  # polling interval, long because each check copies the canvas
 SOFTWARE_GL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 NO_GL = ("--disable-gpu", "--disable-3d-apis")
 GROUND = "rgb(255, 255, 255)"
@@ -40,7 +40,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
 
 @pytest.fixture(scope="module")
 def glitches(service: Service) -> list[UUID]:
-    """Two kinds by turns; their map is not drawn yet."""
+    """Store glitches alternately in two groups, without drawing their map."""
     return store_kinds(service, COUNT)
 
 
@@ -56,7 +56,7 @@ def browser(chromium: webdriver.Chrome, service: Service, drawn: list[UUID]) -> 
     opened = Browser(chromium, service)
     opened.complaints()
     yield opened
-    # The library compiles from strings, which this page alone allows: nothing may be refused.
+    # The library compiles code from strings, which only this page allows: no policy violation.
     assert [line for line in opened.complaints() if "GPU stall" not in line] == []
 
 
@@ -67,7 +67,7 @@ def open_map(browser: Browser) -> None:
 
 
 def colours_drawn(browser: Browser) -> set[str]:
-    """The colours of the sheet's pixels, as the screen shows them."""
+    """Return the colours ("red,green,blue") of the opaque pixels of the canvas."""
     found = browser.driver.execute_script(
         """
         const canvas = document.querySelector("#points");
@@ -87,12 +87,12 @@ def colours_drawn(browser: Browser) -> set[str]:
 
 
 def darkest(browser: Browser) -> int:
-    """Red, green and blue of the sheet's darkest pixel, together."""
+    """Return the sum of red, green and blue of the darkest pixel of the canvas."""
     return min(sum(map(int, one.split(","))) for one in colours_drawn(browser))
 
 
 def place_of(browser: Browser, index: int) -> tuple[float, float]:
-    """Where a point is on the sheet, from the columns alone: the whole map fills it."""
+    """Return a point's offset in pixels from the centre of the canvas, which the map fills."""
     x, y = browser.driver.execute_async_script(
         """
         const done = arguments[1];
@@ -112,7 +112,7 @@ def place_of(browser: Browser, index: int) -> tuple[float, float]:
 
 
 def drag(browser: Browser, points: list[tuple[float, float]]) -> None:
-    """Press at the first of these places from the sheet's middle, drag along, let go."""
+    """Drag the mouse along points given as offsets in pixels from the centre of the canvas."""
     sheet = browser.find("#points")
     hand = webdriver.ActionChains(browser.driver, duration=30)
     hand.move_to_element_with_offset(sheet, *map(round, points[0])).click_and_hold()
@@ -151,7 +151,7 @@ def test_points_are_drawn_in_the_chosen_colours(browser: Browser) -> None:
 
 
 def columns_drawn(browser: Browser) -> tuple[float, float]:
-    """The leftmost and the rightmost column of the sheet with a point, as shares of its width."""
+    """Return the first and last column of the canvas with a point, as shares of its width."""
     first, last = browser.driver.execute_script(
         """
         const canvas = document.querySelector("#points");
@@ -172,7 +172,10 @@ def columns_drawn(browser: Browser) -> tuple[float, float]:
 
 
 def test_points_at_the_sides_are_drawn_in_a_page_wider_than_the_screen(browser: Browser) -> None:
-    """As one that is zoomed out, or lies on two screens: here the screen has 800 pixels."""
+    """Points at both edges are drawn if the page is wider than the screen (here 800 pixels).
+
+    This happens if the page is zoomed out or its window spans two screens.
+    """
     assert browser.driver.execute_script("return screen.availWidth < innerWidth")
     open_map(browser)
     waiting(browser.driver).until(lambda _: columns_drawn(browser)[0] < 0.1)
@@ -200,7 +203,7 @@ def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
     browser: Browser, drawn: list[UUID]
 ) -> None:
     open_map(browser)
-    places = [place_of(browser, index) for index in range(COUNT)]  # ids ascend, as points do
+    places = [place_of(browser, index) for index in range(COUNT)]  # ids are in the points' order
     xs, ys = zip(*places[::2], strict=True)
     left, right, top, bottom = min(xs) - 9, max(xs) + 9, min(ys) - 9, max(ys) + 9
     at_first = darkest(browser)
@@ -209,9 +212,9 @@ def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
     drag(browser, corners)
     browser.wait_for_text("#selection-heading", f"{COUNT // 2} glitches selected")
     assert browser.find("#make-up").text == f"Unlabelled {COUNT // 2}"
-    assert is_in_sight(browser, "#download")  # what can be done with it, beside the map
+    assert is_in_sight(browser, "#download")  # the actions are visible with the map
     assert is_in_sight(browser, "#points")
-    # What is selected stands out, as dark as before; all the others step back.
+    # Selected points stay as dark as before, and the others are drawn lighter.
     waiting(browser.driver, every_s=PICTURES_EVERY_S).until(lambda _: darkest(browser) <= at_first)
     waiting(browser.driver).until(
         lambda driver: len(driver.find_elements(By.CSS_SELECTOR, "#shown .card")) == COUNT // 2
@@ -220,14 +223,14 @@ def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
     detectors = {
         one.text for one in browser.driver.find_elements(By.CSS_SELECTOR, "#shown .card .ifo")
     }
-    assert detectors == {"H1"}  # the other kind is L1's
-    browser.find("#class_name").send_keys("whist")  # a part of a name will do
+    assert detectors == {"H1"}  # the other group is in L1
+    browser.find("#class_name").send_keys("whist")  # part of a name is enough
     browser.find("#bulk button[value=label]").click()
     browser.wait_for_text("#bulk-status", f"{COUNT // 2} glitches labelled Whistle.")
     browser.wait_for_text(".legend", "Whistle")
     browser.wait_for_text("#shown .card .name", "Whistle")
     open_map(browser)
-    browser.wait_for_text(".legend", "Whistle")  # the service says the same
+    browser.wait_for_text(".legend", "Whistle")  # also after a reload
     assert "by reviewer" in browser.find(".acts-done").text
     browser.find(".acts-done button").click()
     browser.wait_for_text(".note.good", "Undone")
@@ -266,7 +269,7 @@ def test_the_keyboard_alone_filters_selects_and_reads(browser: Browser) -> None:
     entry = browser.find(".legend button")
     browser.driver.execute_script("arguments[0].focus()", entry)
     browser.press(Keys.ENTER)
-    browser.wait_for_text("#map-counts", f"0 / {COUNT} in view")  # nothing has a label
+    browser.wait_for_text("#map-counts", f"0 / {COUNT} in view")  # no glitch has a label
     assert browser.focused().get_attribute("aria-pressed") == "false"
 
 
@@ -295,7 +298,7 @@ def test_pointing_shows_a_card_and_a_click_opens_the_glitch(
     hand.move_to_element_with_offset(sheet, round(x), round(y)).perform()
     browser.wait_until_found("#hover:not([hidden]) .card")
     shown = browser.find("#hover a.cover").get_attribute("href")
-    assert UUID(shown.rpartition("/")[2]) in drawn[1::2]  # of its kind: neighbours may overlap
+    assert UUID(shown.rpartition("/")[2]) in drawn[1::2]  # its group: points may overlap
     hand = webdriver.ActionChains(browser.driver)
     hand.click().perform()
     browser.wait_for("/ui/glitches/")
@@ -314,7 +317,7 @@ def test_the_map_is_accessible_and_fits(*, browser: Browser, width: int, scheme:
 
 
 def names_follow_the_window(browser: Browser) -> None:
-    """The whole map fills the sheet of whatever shape: a name's share of the way across stays."""
+    """Assert that a name keeps its relative horizontal position when the window changes shape."""
 
     def across() -> float:
         share: float = browser.driver.execute_script(
@@ -333,7 +336,7 @@ def names_follow_the_window(browser: Browser) -> None:
 def test_a_selection_is_named_downloaded_and_made_a_cluster(
     browser: Browser, service: Service, drawn: list[UUID]
 ) -> None:
-    browser.look(800, "light", height=1600)  # the whole map fits across a tall window too
+    browser.look(800, "light", height=1600)  # the whole map also fits in a tall window
     open_map(browser)
     with make_session_factory(service.engine).begin() as session:
         store_run(session)
@@ -377,7 +380,7 @@ def test_a_selection_is_named_downloaded_and_made_a_cluster(
     browser.find("#bulk button[value=cluster]").click()
     browser.wait_for("/ui/clusters/")
     browser.wait_for_text("h1", f"{COUNT - 3} glitches")
-    browser.complaints()  # what was refused on purpose
+    browser.complaints()  # drop the messages of the expected refusals
 
 
 def test_without_webgl_the_page_says_so_and_the_table_works(
@@ -394,13 +397,13 @@ def test_without_webgl_the_page_says_so_and_the_table_works(
         waiting(driver).until(
             lambda _: len(driver.find_elements(By.CSS_SELECTOR, "#shown tbody tr")) == COUNT
         )
-        assert not driver.find_elements(By.CSS_SELECTOR, "#bulk")  # a reader labels nothing
+        assert not driver.find_elements(By.CSS_SELECTOR, "#bulk")  # readers cannot label
     finally:
         driver.quit()
 
 
 def test_without_scripts_the_page_says_so(browser: Browser) -> None:
-    """It said for ever that the points were being loaded."""
+    """Without scripts the page explains that, instead of showing "loading" for ever."""
     browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser.open("/ui/map")

@@ -1,6 +1,6 @@
-"""The smoke tier of the whole reproduction, stopped in the middle and continued.
+"""The smoke tier of the whole reproduction can be stopped in the middle and continued.
 
-Table 1 has its own test. A minute on a quiet core.
+Table 1 has its own test. This one takes a minute on an idle core.
 """
 
 import json
@@ -24,8 +24,8 @@ TARGETS = ["table2", "fig1", "fig2", "fig3", "fig4", "lemma"]
 
 @contextmanager
 def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """The command under way, in a session of its own; what it tells goes beside its folder."""
-    # A shell starts its background jobs like this, and they must stop all the same.
+    """Run the command in its own process group; its messages go to a file next to the folder."""
+    # A shell starts background jobs with SIGINT ignored; the command must stop nevertheless.
     ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
     program = f"{ignoring}; from training.cli import app; app()"
     command = [sys.executable, "-c", program, "reproduce", *TARGETS, "--tier", "smoke"]
@@ -62,7 +62,7 @@ def test_the_smoke_tier_is_stopped_continued_and_reported(tmp_path: Path) -> Non
         while len(finished_steps(folder)) < 2:
             assert process.poll() is None, told_in(folder).read_text()
             time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal
         assert process.wait(200) == 130
     said = told_in(folder).read_text()
     assert "the same command continues" in said
@@ -72,7 +72,7 @@ def test_the_smoke_tier_is_stopped_continued_and_reported(tmp_path: Path) -> Non
 
     with started(folder) as process:
         assert process.wait(800) == 0, told_in(folder).read_text()
-    assert all(path.stat().st_mtime_ns == when for path, when in before.items())  # not done again
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())  # not repeated
     assert len(finished_steps(folder)) == N_RUNS
     assert set(finished_steps(folder).values()) == {30}
     report = (folder / "report.md").read_text()

@@ -1,4 +1,4 @@
-"""Stories of review in a real Chromium: from an upload to a class, to its undo; two at once."""
+"""Review in a real Chromium: from an upload to a class and its undo, keyboard, conflicts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from app.map.columns import unpack
 
 __all__ = ["chromium", "service"]
 
-UNLABELLED = (10, 30, 50)  # of the glitches that are no simulation, all of H1
+UNLABELLED = (10, 30, 50)  # unlabelled glitches that are not simulated, all of H1
 NAME = "Odd_Whistle"
 
 
@@ -45,13 +45,13 @@ def browser(
     opened = Browser(chromium, service)
     opened.complaints()
     yield opened
-    # What was refused on purpose answers 409, and the console notes it; nothing else may show.
+    # The console reports the expected 409 responses; any other message is an error.
     assert [line for line in opened.complaints() if "409 (Conflict)" not in line] == []
 
 
 @pytest.fixture
 def no_clusters(service: Service) -> Iterator[None]:
-    """Whatever a story clusters is gone for the next one."""
+    """Delete all runs, clusters, suggestions and review events after the test."""
     yield
     with make_session_factory(service.engine).begin() as session:
         for table in (LabelSuggestion, Cluster, ClusteringRun):
@@ -61,14 +61,14 @@ def no_clusters(service: Service) -> Iterator[None]:
 
 
 def flag(service: Service, members: list[UUID]) -> str:
-    """A clustering flags these glitches; the address of their cluster."""
+    """Store a flagged cluster of these glitches, and return the path of its page."""
     with make_session_factory(service.engine).begin() as session:
         made = store_cluster(session, store_run(session), members).id
     return f"/ui/clusters/{made}"
 
 
 def draw_map(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Where the points lie is not told here, and UMAP compiles for longer than the story takes.
+    # The positions do not matter here, and compiling UMAP would take longer than the test.
     monkeypatch.setattr("glitch.projection.FEWEST_FOR_UMAP", 10**6)
     with service.client("submitter") as client:
         answer = client.post("/map", json={"act": "draw"})
@@ -77,7 +77,7 @@ def draw_map(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def legend(service: Service) -> dict[str, int]:
-    """What the legend of the map shows: classes and how many points each has."""
+    """Return the classes in the legend of the map and how many points each has."""
     with service.client("reader") as client:
         header, _ = unpack(client.get("/map").content)
     return {one["name"]: one["count"] for one in header["classes"] if one["count"]}
@@ -102,7 +102,7 @@ def test_from_an_upload_to_a_class_and_back(
     glitches: list[GlitchRecord],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Upload a spectrogram as Gravity Spy draws it, see what is near, name its cluster, undo."""
+    """Naming an upload's cluster, and undoing it, show in classes, map, export and neighbours."""
     browser.open("/ui/upload")
     drop(browser, "H1_story00001_spectrogram_1.0.png", picture(81, duration_s=1.0))
     browser.find("form.upload button[type=submit]").click()
@@ -238,7 +238,7 @@ def test_of_two_reviewers_at_once_the_second_is_told(
         assert browser.find("#class_name").get_attribute("value") == "Mine_Instead"
         assert browser.find("textarea").get_attribute("value") == "It has a tail."
         assert browser.find(".chosen-count").text == "1 member chosen"
-        browser.driver.refresh()  # the page, as does going back: nothing is sent again
+        browser.driver.refresh()  # like going back, this does not send the form again
         browser.wait_for_text(".note.warn", "What you typed and chose is here again")
         assert browser.driver.current_url == f"{browser.url}{cluster}"
         assert browser.find("textarea").get_attribute("value") == "It has a tail."
@@ -289,7 +289,7 @@ def test_members_are_chosen_by_a_loop_and_by_a_quantity(
 
 
 def send_after_the_session(browser: Browser, service: Service, act: str, page: str) -> None:
-    """Send a form whose session has ended, log in, and come back to what was typed."""
+    """Send a form after the session has ended, log in, and wait until the input is restored."""
     browser.driver.delete_all_cookies()
     browser.find(f"button[value={act}]").click()
     browser.wait_for("/ui/login")
@@ -314,7 +314,7 @@ def test_what_was_typed_outlives_the_session(
 
 
 def test_a_description_outlives_the_session(browser: Browser, service: Service) -> None:
-    """Its field is never empty: what was typed must not give way to what the page came with."""
+    """A typed description is restored after a login, although the page fills in its field."""
     browser.open("/ui/classes/Blip")
     page = urlsplit(browser.driver.current_url).path
     browser.find("#description").send_keys(" Seen at night.")
@@ -325,7 +325,7 @@ def test_a_description_outlives_the_session(browser: Browser, service: Service) 
 
 
 def test_any_form_outlives_the_session(browser: Browser, service: Service) -> None:
-    """Words, boxes and what was folded open; and an answered form leaves nothing behind."""
+    """Text and checkboxes are restored after a login; after a successful send nothing is kept."""
     browser.open("/ui/glitches?ifo=H1")
     for box in browser.driver.find_elements(By.CSS_SELECTOR, "input[name=member]")[:2]:
         box.click()
@@ -409,17 +409,17 @@ def test_review_is_accessible_and_fits(
             way, form = (browser.find(one) for one in (".to-decision", "form#review"))
             browser.wait_for_text(".plane .shares", "of the variance")
             browser.wait_for_text(".later", "like the medoid")
-        time.sleep(0.1)  # one frame, so that what was just shown is laid out
+        time.sleep(0.1)  # until new content is laid out
         assert least_text_px(browser) >= 9, (path, width)
         assert_accessible(browser, path)
-        if path == cluster and width <= 1000:  # the way to the form goes where the form is seen
+        if path == cluster and width <= 1000:  # the link hides while the form is visible
             assert_shown_beside(browser, way, form)
         if path == cluster and width > 1000:
             assert_stays_in_sight(browser, form)
 
 
 def assert_stays_in_sight(browser: Browser, form: WebElement) -> None:
-    """Beside the members; and its column has no scroll bar of its own."""
+    """Assert that the form stays visible while scrolling, in a column without a scroll bar."""
     assert browser.driver.execute_script(
         "scrollTo(0, document.body.scrollHeight); const at = arguments[0].getBoundingClientRect();"
         "const side = arguments[0].closest('.side');"
@@ -430,7 +430,7 @@ def assert_stays_in_sight(browser: Browser, form: WebElement) -> None:
 
 
 def least_text_px(browser: Browser) -> float:
-    """The size at which the smallest text of a drawing is shown: drawings shrink with the page."""
+    """Return the displayed size of the smallest SVG text, as drawings shrink with the page."""
     return float(
         browser.driver.execute_script(
             "return Math.min(99, ...[...document.querySelectorAll('svg text')]"
@@ -470,7 +470,7 @@ def test_every_key_of_a_class(
         assert browser.focused().get_attribute("id") == place
     browser.press(
         "No reason.", Keys.TAB, "d"
-    )  # a letter typed in a field is no key, on a button it is
+    )  # a letter typed in a field is not a shortcut, on a button it is
     last_act("Marked it dormant")
     assert "No reason." in browser.find(".history li:first-child").text
     for key, said in (

@@ -1,4 +1,4 @@
-"""`glitch-discovery up` and `POST /embed` over real processes, as clients rely on them."""
+"""`glitch-discovery up` and `POST /embed` with real processes, as clients rely on them."""
 
 import io
 import json
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Command lines of live processes that work in a data directory, read from the kernel."""
+    """Return the command lines of live processes that use a data directory, from /proc."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -46,7 +46,7 @@ def processes_of(folder: Path) -> list[str]:
 
 
 def strain_file(strain: Strain) -> bytes:
-    """A GWOSC file of the strain."""
+    """Return the strain as a GWOSC file."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         data = file.create_dataset("strain/Strain", data=strain.values)
@@ -101,7 +101,7 @@ def test_strain_gets_its_vector_novelty_and_kin(client: httpx.Client) -> None:
     distances = [item["distance"] for item in content["neighbours"]]
     assert len(distances) == 5
     assert distances == sorted(distances)
-    assert content["novelty"]["is_judged"] is False  # the demo is simulated: it judges no other
+    assert content["novelty"]["is_judged"] is False  # the demo's references are simulated
     assert content["novelty"]["reason"]
     again = client.post("/embed", data=form, files=files)
     assert again.status_code == 200
@@ -182,9 +182,9 @@ def test_a_second_start_is_quick_and_nothing_is_lost_or_left(
 
     second = start(copied)
     second.wait_until_ready()
-    # Ready within 10 s is the promise on two free cores; beside other work only the processor
-    # time that a start takes can be held to it: ten seconds on a quiet machine, two of them to
-    # import what one more process that answers needs.
+    # The service promises to be ready within 10 s on two free cores. On a busy machine only the
+    # processor time of a start can be tested: 10 s on an idle machine, of which the imports of an
+    # additional API process take 2 s.
     tree = [psutil.Process(second.process.pid)]
     tree += tree[0].children(recursive=True)
     assert is_within(sum(sum(process.cpu_times()[:2]) for process in tree), 18)
@@ -195,14 +195,14 @@ def test_a_second_start_is_quick_and_nothing_is_lost_or_left(
     second.process.kill()
     second.ends()
 
-    third = start(copied)  # at once: it waits for the remains of the second
+    third = start(copied)  # at once: it waits until the second's processes have ended
     third.wait_until_ready()
     with third.client() as client:
         assert listed(client) == before
     third.process.kill()
     third.ends()
     deadline = time.monotonic() + 120
-    while processes_of(copied):  # children and database follow their supervisor
+    while processes_of(copied):  # children and database end with their supervisor
         assert time.monotonic() < deadline, processes_of(copied)
         time.sleep(0.2)
 

@@ -1,4 +1,4 @@
-"""What `up` replaces by itself, whatever part is killed, frozen or gone; and when it gives up."""
+"""`up` replaces each of its processes that is killed or frozen, and gives up after many ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def mended() -> Iterator[Service]:
-    """A running service without the demonstration: the last test ends it."""
+    """Provide a running service without the demonstration; the last test ends it."""
     service = Service(new_folder(), GLITCH_DEMO="false", GLITCH_API_PROCESSES="2")
     service.wait_until_ready()
     yield service
@@ -27,12 +27,12 @@ def mended() -> Iterator[Service]:
 
 
 def part(service: Service, words: str) -> psutil.Process | None:
-    """The supervisor's child whose command line holds the words."""
+    """Return the first descendant of the supervisor whose command line contains the words."""
     return next(parts(service, words), None)
 
 
 def parts(service: Service, words: str) -> Iterator[psutil.Process]:
-    """All of its children whose command lines hold the words."""
+    """Yield all live descendants of the supervisor whose command lines contain the words."""
     for process in psutil.Process(service.process.pid).children(recursive=True):
         try:
             if words in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
@@ -42,13 +42,13 @@ def parts(service: Service, words: str) -> Iterator[psutil.Process]:
 
 
 def metric(service: Service, name: str) -> float:
-    """What a scrape says; 0 where it does not say it."""
+    """Return the value of a metric, or 0 if it is absent."""
     lines = httpx.get(f"{service.url}/metrics", timeout=20).text.splitlines()
     return next((float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")), 0.0)
 
 
 def kill(service: Service, *parts: str) -> None:
-    """End the parts at once, and wait until others are in their place."""
+    """Kill these processes at once, and wait until others have replaced them."""
     killed = [part(service, words) for words in parts]
     for process in killed:
         assert process is not None, parts
@@ -73,9 +73,9 @@ def answers(service: Service) -> bool:
 
 def background(service: Service) -> str:
     answer = httpx.get(f"{service.url}/readyz", timeout=20)
-    if "did not end within" in answer.text:  # on a machine that does much else
+    if "did not end within" in answer.text:  # on a busy machine
         return ""
-    assert answer.status_code == 200  # whatever becomes of the jobs
+    assert answer.status_code == 200  # ready even if jobs are not processed
     return str(answer.json()["checks"]["background"])
 
 
@@ -88,7 +88,7 @@ def test_what_does_jobs_comes_back_and_no_job_is_lost(mended: Service) -> None:
         kill(mended, "worker_process scheduler")
         kill(mended, "unixsocket:")
         later = client.post("/exports", json={"format": "hdf5"}).raise_for_status().json()["id"]
-        # The process that starts Redis again is killed with it.
+        # Kill Redis together with the process that restarts it.
         kill(mended, "launch.redis.process", "unixsocket:")
 
         def states() -> dict[str, str]:
@@ -97,7 +97,7 @@ def test_what_does_jobs_comes_back_and_no_job_is_lost(mended: Service) -> None:
 
         eventually(lambda: states() == dict.fromkeys((asked, later), "succeeded"), mended)
         eventually(lambda: background(mended) == "ok", mended)
-        # Announced by the Redis of now, not found by the scheduler's look at what is due alone.
+        # This job is announced by the new Redis, and not only found by the scheduler's next check.
         third = client.post("/exports", json={"format": "csv", "snr_min": 3}).json()["id"]
         eventually(lambda: states()[third] == "succeeded", mended)
 
@@ -112,13 +112,13 @@ def test_processes_that_are_killed_or_frozen_are_replaced_while_others_answer(
     def both_answer() -> bool:
         return metric(mended, "glitch_api_processes") == 2
 
-    def ask() -> None:  # over a connection of its own, so whichever process takes it
+    def ask() -> None:  # on a new connection, so any of the processes may accept it
         assert httpx.get(f"{mended.url}/ui/login", timeout=20).status_code == 200
 
     eventually(both_answer, mended)
     for _ in range(20):
         ask()
-    # Whoever answered, and whoever is asked; an answer is counted a moment after it is sent.
+    # The total over all processes, whichever answers; a response is counted shortly after it.
     eventually(lambda: metric(mended, LOGINS) == 20, mended)
     for process in list(parts(mended, SERVE)):
         process.kill()
@@ -131,13 +131,13 @@ def test_processes_that_are_killed_or_frozen_are_replaced_while_others_answer(
     assert len(said) == 2, mended.errors
     frozen = part(mended, SERVE)
     assert frozen is not None
-    frozen.suspend()  # as a library that loops with the interpreter's lock held
+    frozen.suspend()  # as a library that loops while it holds the GIL
     for _ in range(20):
         ask()
     frozen.wait(120)
     assert any("has stopped answering" in line for line in mended.errors)
     eventually(both_answer, mended)
-    eventually(lambda: metric(mended, LOGINS) == 40, mended)  # what the dead had counted is kept
+    eventually(lambda: metric(mended, LOGINS) == 40, mended)  # counts of killed processes are kept
 
 
 def test_a_database_that_is_killed_comes_back_until_it_is_too_often(mended: Service) -> None:
@@ -155,8 +155,8 @@ def test_a_database_that_is_killed_comes_back_until_it_is_too_often(mended: Serv
 
     for often in range(1, 4):
         os.kill(postmaster(), signal.SIGKILL)
-        # PostgreSQL answers a little before the supervisor has seen it: killed then, it is a start
-        # that failed, not an end more.
+        # PostgreSQL accepts connections shortly before the supervisor notices. If it were killed in
+        # between, the supervisor would count a failed start and not another end.
         eventually(lambda often=often: often == said("The database is running again"), mended)
         eventually(lambda: answers(mended), mended)
         with mended.client() as client:

@@ -1,4 +1,4 @@
-"""What stops `glitch-discovery up`: one sentence, a failing exit code, nothing left behind."""
+"""`glitch-discovery up` that cannot start prints one sentence and exits with a failure code."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def refusal(service: Service) -> str:
-    """The one sentence of a start that failed."""
+    """Assert that a start failed with exactly one error line, and return that line."""
     assert service.ends() == 1, service.errors
     assert service.lines == []
     said = [line for line in service.errors if line.startswith("error: ")]
@@ -53,7 +53,7 @@ def test_a_folder_under_a_file(start: Callable[..., Service], tmp_path: Path) ->
 def test_a_folder_without_permission(start: Callable[..., Service], tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o555)
-    if os.geteuid() == 0:  # permission bits mean nothing to root, a read-only mount does
+    if os.geteuid() == 0:  # root ignores permission bits but not a read-only mount
         mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
         if subprocess.run(mount, capture_output=True, check=False).returncode:
             pytest.skip("root may write anywhere here, and may not mount a read-only folder")
@@ -145,7 +145,7 @@ def test_a_demo_that_was_interrupted_goes_on(start: Callable[..., Service]) -> N
 
 
 def _wait_for_some(service: Service) -> None:
-    """Until a part of the demonstration is stored."""
+    """Wait until a part of the demonstration is stored."""
     deadline = time.monotonic() + 200
     with service.client() as client:
         while not client.get("/glitches", params={"limit": 1}).raise_for_status().json()["items"]:

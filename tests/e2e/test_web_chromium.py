@@ -1,4 +1,4 @@
-"""The pages in a real Chromium: scripts, keyboard, access, both widths and schemes."""
+"""The pages in a real Chromium: scripts, keyboard, accessibility, widths and colour schemes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOOKS = ((1440, "light"), (800, "dark"), (390, "light"))  # each width once
 
 @pytest.fixture(scope="module")
 def cluster(service: Service, glitches: list[GlitchRecord]) -> str:
-    """Address of a flagged cluster of the unlabelled glitches that no other test labels."""
+    """Provide the path of a flagged cluster of unlabelled glitches that no other test labels."""
     members = [glitches[index].id for index in (0, 10, 20, 40, 50)]
     with make_session_factory(service.engine)() as session:
         made = store_cluster(session, store_run(session), members).id
@@ -104,7 +104,10 @@ def test_rows_are_copied_without_formulas_and_names_of_columns_stay(
 
 
 def test_what_was_done_is_told_to_screen_readers(browser: Browser) -> None:
-    """They tell what changes in a status, not what is there when the page comes."""
+    """A result is inserted into the status element after the page has loaded.
+
+    Screen readers announce changes of a status, not the text that it has when the page loads.
+    """
     watch = browser.driver.execute_cdp_cmd(
         "Page.addScriptToEvaluateOnNewDocument",
         {
@@ -151,14 +154,14 @@ def test_the_longest_names_fit_a_phone(browser: Browser, glitches: list[GlitchRe
 def test_every_page_is_accessible_and_fits(
     *, browser: Browser, glitches: list[GlitchRecord], cluster: str, width: int, scheme: str
 ) -> None:
-    """axe-core finds nothing (contrast included), and nothing has to be scrolled sideways."""
+    """On every page axe-core finds no violation, and the page does not scroll horizontally."""
     browser.look(width, scheme)
     also = ("/ui/clusters", "/ui/clusters?min_size=900", "/ui/glitches?label=Pizzicato", "/ui/no")
     for path in (*paths(glitches), *also, cluster, f"/ui/classes/{'K' * 64}"):
         browser.open(path)
         assert_accessible(browser, path)
-    # A refused filter answers 400 and an unknown class 404, which the console notes; nothing else
-    # may show.
+    # The console reports the 400 of a refused filter and the 404 of an unknown class or page; any
+    # other message is an error.
     answers = ("400 (Bad Request)", "404 (Not Found)")
     assert all(any(answer in line for answer in answers) for line in browser.complaints())
 
@@ -167,7 +170,7 @@ def test_every_page_is_accessible_and_fits(
 def test_no_table_of_a_page_is_scrolled_sideways(
     browser: Browser, service: Service, glitches: list[GlitchRecord], width: int
 ) -> None:
-    """On a phone each row stands by itself, with what its cells are of."""
+    """Tables fit a narrow screen; on a phone each row becomes a block with labelled cells."""
     with service.client("submitter") as client:
         client.post("/clusters/runs", json={}).raise_for_status()
     browser.look(width, "light")
@@ -200,7 +203,7 @@ def test_a_page_at_four_times_its_size_is_not_scrolled_sideways(
 def test_rows_of_the_catalogue_stand_by_themselves_on_a_phone(
     browser: Browser, glitches: list[GlitchRecord], width: int
 ) -> None:
-    """With many columns, sorted from the row of their names; the class leads to the glitch."""
+    """With many columns each row fits a phone, its class links to the glitch, and sorting works."""
     columns = "detector", "time", "snr", "frequency", "q", "quality", "novelty", "channel", "id"
     browser.look(width, "light")
     browser.open(f"/ui/glitches?view=table&column={'&column='.join(columns)}")
@@ -238,7 +241,7 @@ def test_a_phone_shows_a_class_and_the_members_before_what_else_is_known(
     browser.look(390, "light")
 
     def order(*selectors: str) -> list[str]:
-        found: list[str] = browser.driver.execute_script(  # at once: what loads later moves it
+        found: list[str] = browser.driver.execute_script(  # at once: loading moves elements
             "const top = (one) => document.querySelector(one).getBoundingClientRect().top;"
             "return arguments[0].sort((one, other) => top(one) - top(other))",
             selectors,
@@ -287,7 +290,7 @@ def test_the_rendered_api_has_the_colours_of_the_pages(browser: Browser) -> None
     browser.wait_until_found(".swagger-ui .opblock-summary-path")
     assert is_light()
     browser.look(1440, "light")
-    waiting(browser.driver).until(lambda _: not is_light())  # the page is told with its next frame
+    waiting(browser.driver).until(lambda _: not is_light())  # applied with the next frame
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
@@ -354,7 +357,7 @@ def test_the_keyboard_alone_reaches_a_glitch_and_labels_it(browser: Browser) -> 
         browser.press(Keys.TAB)
     assert browser.focused() == field
     outline = browser.driver.execute_script("return getComputedStyle(arguments[0]).outline", field)
-    assert "none" not in outline  # focus is seen
+    assert "none" not in outline  # the focus is visible
     browser.press("Tomte", Keys.ENTER)
     browser.wait_for_text(".note.good", "The label was added.")
     assert browser.find("h1").text == "Tomte"
@@ -392,7 +395,7 @@ def test_pictures_are_really_drawn(browser: Browser, glitches: list[GlitchRecord
 
 
 def test_pages_work_without_scripts(chromium: webdriver.Chrome, service: Service) -> None:
-    """Log in, switch the clock, log out, with scripts switched off."""
+    """Login, the switch of the clock and logout work with scripts disabled."""
     chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser = Browser(chromium, service)
@@ -408,7 +411,7 @@ def test_pages_work_without_scripts(chromium: webdriver.Chrome, service: Service
 
 
 def test_the_service_answers_the_link_that_it_gives(service: Service) -> None:
-    """The page address that POST /embed answers is a page of ours."""
+    """The page link in the response of POST /embed leads to a page of this service."""
     with service.client("submitter") as client:
         files = {"file": ("L1_linked1234_spectrogram_1.0.png", picture(90), "image/png")}
         page = client.post("/embed", files=files).json()["glitch"]["links"]["page"]
@@ -418,7 +421,7 @@ def test_the_service_answers_the_link_that_it_gives(service: Service) -> None:
 def test_a_flagged_cluster_is_named_with_the_keyboard_and_undone(
     browser: Browser, glitches: list[GlitchRecord], cluster: str
 ) -> None:
-    """Open it, name it, see the name on its members and among the classes, undo, and it is gone."""
+    """A cluster named with the keyboard gives its members and the classes the name until undo."""
     browser.open("/ui/clusters")
     assert browser.find("h1").text == "1 cluster to review"
     browser.find(".group a.cover").click()

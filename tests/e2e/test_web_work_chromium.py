@@ -1,4 +1,7 @@
-"""Uploads, batches, jobs, tokens and label audits in a real Chromium: progress, keys, access."""
+"""Uploads, batches, jobs, tokens and label audits in a real Chromium.
+
+The tests cover progress, the keyboard and accessibility.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ LOOKS = ((1440, "dark"), (800, "light"), (390, "dark"))  # each width once
 
 @pytest.fixture(scope="module")
 def glitches(service: Service) -> list[GlitchRecord]:
-    """A catalogue with one label that its neighbours contradict, audited."""
+    """Store and audit a catalogue with one label that its neighbours contradict."""
     made = fill_catalogue(service)
     with make_session_factory(service.engine)() as session:
         author = verify_token(session, service.tokens["reviewer"])
@@ -66,7 +69,7 @@ def archive(**members: bytes) -> bytes:
 def test_the_pages_of_an_empty_installation_fit_a_phone(
     chromium: webdriver.Chrome, service: Service
 ) -> None:
-    """Before the other tests of this module, which store glitches."""
+    """Pages of an empty catalogue fit a phone; this test runs before any glitch is stored."""
     browser = Browser(chromium, service, "admin")
     browser.look(390, "light")
     browser.open("/ui/clusters")
@@ -90,7 +93,7 @@ def test_a_dropped_batch_is_followed_to_its_end(browser: Browser, service: Servi
     browser.driver.execute_script("window.mark = 1")
     work(service, UUID(browser.driver.current_url.split("/jobs/")[1].partition("?")[0]))
     browser.wait_for_text("#live", "4 of 4: 3 done, 1 failed")
-    browser.wait_for_text("#items", "broken0001")  # what failed, with its reason
+    browser.wait_for_text("#items", "broken0001")  # the failed item, with its reason
     assert browser.find("#job-status").get_attribute("textContent") == "The job is done, 1 failed."
     assert browser.driver.execute_script("return window.mark") == 1  # no reload
     assert browser.find(".job a.button.main").text == "See its glitches"
@@ -124,7 +127,7 @@ def test_a_doubted_label_is_mended_with_the_keyboard(
         browser.wait_for_text(".note.good", told)
     cover = browser.find(".doubt a.cover")
     browser.driver.execute_script("arguments[0].focus()", cover)
-    browser.driver.execute_script(  # a second doubt, to walk to and back from
+    browser.driver.execute_script(  # add a second label in doubt, to move to and back from
         "const li = document.querySelector('.doubt'); li.parentElement.append(li.cloneNode(true))"
     )
     browser.press(Keys.ARROW_RIGHT)
@@ -170,7 +173,7 @@ def test_menus_colours_and_keys_need_no_mouse(browser: Browser) -> None:
 def test_the_pages_of_work_are_accessible_and_fit(
     browser: Browser, service: Service, width: int, scheme: str
 ) -> None:
-    """axe-core finds nothing (contrast included), and nothing has to be scrolled sideways."""
+    """On these pages axe-core finds no violation, and the page does not scroll horizontally."""
     browser.look(width, scheme)
     browser.open("/ui/jobs?kind=label_audit")
     job = browser.find("table.jobs th a").get_attribute("href").removeprefix(service.url)
@@ -183,7 +186,7 @@ def test_the_pages_of_work_are_accessible_and_fit(
     browser.find("input[name=store]").click()
     browser.find("form.upload button[type=submit]").click()
     browser.wait_for_text("h1", "Shown, not stored")
-    assert_accessible(browser, "a look")  # its own pictures are let through: nothing complains
+    assert_accessible(browser, "a look")  # the policy allows its embedded pictures
     browser.driver.delete_all_cookies()
     browser.open("/ui/login?next=/ui/jobs")
     assert_accessible(browser, "the login")
@@ -196,14 +199,14 @@ def test_a_dropped_spectrogram_is_answered_with_its_page(browser: Browser) -> No
     browser.find("form.upload button[type=submit]").click()
     browser.wait_for("/ui/glitches/")
     assert "Stored" in browser.find(".note.good").text
-    browser.driver.refresh()  # it is said once, as the address to be shared shows
+    browser.driver.refresh()  # the message is shown once and is not in the address
     assert "done" not in browser.driver.current_url
     assert browser.driver.find_elements(By.CSS_SELECTOR, ".note.good") == []
     assert "dropped123" in browser.find("dl.facts").text
 
 
 def test_a_file_dropped_beside_the_zone_is_chosen_too(browser: Browser) -> None:
-    """Left alone, the browser would leave the page and show the file."""
+    """A file dropped outside the zone is chosen; by default the browser would open the file."""
     browser.open("/ui/upload")
     drop(browser, "L1_beside0001_spectrogram_1.0.png", picture(76), onto="footer")
     assert "L1_beside0001" in browser.find(".chosen").text
