@@ -78,7 +78,7 @@ def tiny_data_folder() -> Iterator[Path]:
             )
         )
         for weights in model.parameters():
-            if not weights.any():  # layers initialized to zero would encode every input alike
+            if not weights.any():  # layers that start at zero would encode every input alike
                 torch.nn.init.normal_(weights, std=0.3)
         save_checkpoint(
             folder / "checkpoints" / "tiny",
@@ -231,7 +231,7 @@ def assert_problem(response: httpx.Response, *statuses: int) -> str:
 
 
 def assert_same_embedding(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Equal to within what float32 arithmetic in another batch may differ by."""
+    """Assert that two embeddings agree within the float32 rounding of different batches."""
     assert one["checkpoint"] == other["checkpoint"]
     for key in ("mean", "log_variance", "reconstruction_error"):
         np.testing.assert_allclose(one[key], other[key], rtol=1e-5, atol=1e-5)

@@ -39,7 +39,7 @@ def zipped(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def npz_of_many_bytes(path: Path) -> Path:
-    """131 kB that unpack to 128 MiB of one-byte values, or 1 GiB for each copy in float64."""
+    """Write 131 kB that unpack to 128 MiB of one-byte values, or 1 GiB for each float64 copy."""
     return zipped(path, {"views.npy": npy_header("(4, 4096, 8192)", "|u1") + bytes(1 << 27)})
 
 
@@ -49,18 +49,18 @@ def npz_of_negative_shape(path: Path) -> Path:
 
 
 def npy_of_long_header(path: Path) -> Path:
-    """A header that declares a length of 3 GiB."""
+    """Write a header that declares a length of 3 GiB."""
     path.write_bytes(b"\x93NUMPY\x02\x00" + struct.pack("<I", 3 << 30) + b"{" * 1000)
     return path
 
 
 def npz_of_nested_header(path: Path) -> Path:
-    """A header whose shape is 4000 nested brackets, which overflow Python's parser."""
+    """Write a header whose shape is 4000 nested brackets, too many for Python's parser."""
     return zipped(path, {"strain.npy": npy_header("(" * 4000 + ")" * 4000)})
 
 
 def npz_of_large_scalar(path: Path) -> Path:
-    """A sample rate whose header declares 1e12 values."""
+    """Write a sample rate whose header declares 1e12 values."""
     values = io.BytesIO()
     np.save(values, np.zeros(RATE))
     rate = npy_header("(1000000, 1000000)") + bytes(64)
@@ -83,7 +83,7 @@ def many_objects(path: Path, count: int = 20_000) -> Path:
 
 
 def circle_of_groups(path: Path) -> Path:
-    """A group with a hard link to itself, so that its paths never end."""
+    """Write a group with a hard link to itself, so that its paths never end."""
     with h5py.File(path, "w") as file:
         group = file.create_group("a")
         group["again"] = group
@@ -91,7 +91,7 @@ def circle_of_groups(path: Path) -> Path:
 
 
 def inflating_chunk(path: Path, inflated: int = 3 << 28) -> Path:
-    """A chunk whose compressed bytes unpack to far more than the size that it declares."""
+    """Write a chunk whose compressed bytes unpack to far more than the size that it declares."""
     packer = zlib.compressobj(1)
     packed = b"".join(packer.compress(bytes(1 << 24)) for _ in range(inflated >> 24))
     packed += packer.flush()
@@ -105,7 +105,7 @@ def inflating_chunk(path: Path, inflated: int = 3 << 28) -> Path:
 
 
 def long_scalar(path: Path) -> Path:
-    """GWOSC's layout with a start of 1 GiB of text that takes no space in the file."""
+    """Write GWOSC's layout with a start of 1 GiB of text that takes no space in the file."""
     with h5py.File(path, "w") as file:
         dataset = file.create_dataset("strain/Strain", (32 * RATE,), "<f8")
         dataset.attrs["Xspacing"] = 1 / RATE
@@ -117,7 +117,7 @@ def long_scalar(path: Path) -> Path:
 
 
 def wide_triggers(path: Path) -> Path:
-    """Omicron's table with a text of 100,000 bytes in each row."""
+    """Write Omicron's table with a text of 100,000 bytes in each row."""
     kind = np.dtype([("time", "<f8"), ("snr", "<f8"), ("note", "S100000")])
     with h5py.File(path, "w") as file:
         file.create_dataset("triggers", (65_536,), kind, chunks=(100,), compression="gzip")

@@ -91,7 +91,7 @@ def _attributes(count: int) -> Callable[[h5py.File], None]:
 
 
 def _twice_deflated(file: h5py.File) -> None:
-    """Two levels of compression: a few hundred bytes unpack to half a GiB."""
+    """Write doubly compressed data: a few hundred bytes unpack to half a GiB."""
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plist.set_chunk((32 * RATE,))
     plist.set_deflate(9)
@@ -151,7 +151,7 @@ def _gps_start(value: object) -> Callable[[h5py.File], None]:
 
 
 def _wide_float(file: h5py.File) -> None:
-    """A floating point type of 256 bits with its exponent at an unusual position."""
+    """Write a floating point type of 256 bits with its exponent at an unusual position."""
     kind = h5py.h5t.IEEE_F64LE.copy()
     kind.set_size(32)
     kind.set_precision(256)
@@ -231,7 +231,7 @@ def _saved(**arrays: np.ndarray) -> bytes:
 
 
 def _twice(second: bytes) -> bytes:
-    """Two members of the same name: readers that index members by name see only the last."""
+    """Return an npz with two members of one name; readers that look up by name see the last."""
     import warnings
 
     with warnings.catch_warnings():
@@ -241,7 +241,10 @@ def _twice(second: bytes) -> bytes:
 
 
 def _lying_sizes(at: bytes, offset: int, size: int) -> bytes:
-    """A zip whose directory has ``size`` in the four bytes at this offset from the last mark."""
+    """Return an npz with ``size`` written at an offset from the last occurrence of ``at``.
+
+    The overwritten four bytes are a size or position in the directory, which becomes wrong.
+    """
     data = bytearray(npz(("strain.npy", npy("(131072,)", data=bytes(8 * 131072)))))
     place = data.rfind(at) + offset
     data[place : place + 4] = struct.pack("<I", size)
@@ -249,7 +252,7 @@ def _lying_sizes(at: bytes, offset: int, size: int) -> bytes:
 
 
 def _zip64() -> bytes:
-    """A zip64 extra field that declares 2**63 - 1 bytes."""
+    """Return an npz with a zip64 extra field that declares 2**63 - 1 bytes."""
     data = npz(("strain.npy", npy("(131072,)", data=bytes(64))))
     at = data.rfind(b"PK\x01\x02")
     entry = bytearray(data[at : data.rfind(b"PK\x05\x06")])
@@ -345,7 +348,7 @@ def _animated(frames: int = 20_000) -> bytes:
 
 
 def _scans(count: int = 1000) -> bytes:
-    """A JPEG of many scans; for each, a decoder processes the whole picture."""
+    """Return a JPEG of many scans; for each, a decoder processes the whole picture."""
     from PIL import Image
 
     buffer = io.BytesIO()

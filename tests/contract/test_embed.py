@@ -267,7 +267,7 @@ def test_gps_time_stays_exact(client: httpx.Client) -> None:
 
 
 def test_what_is_assumed_of_a_picture_is_said(client: httpx.Client) -> None:
-    """``assumed`` lists the defaults used for a picture without axis labels and our metadata."""
+    """``assumed`` lists the defaults for a picture with neither axis labels nor our metadata."""
     bare = io.BytesIO()
     with Image.open(io.BytesIO(picture(8))) as drawn:
         drawn.convert("RGB").save(bare, "PNG")
