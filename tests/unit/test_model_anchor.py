@@ -1,4 +1,4 @@
-"""The linear part: its posterior is the conditional of a joint Gaussian, whatever is absent."""
+"""The linear part: its posterior is the conditional of a joint Gaussian, with any rows absent."""
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def packed(pixels: np.ndarray) -> Pack:
 
 def test_fitting_finds_the_axes_and_the_noise() -> None:
     rng = np.random.default_rng(0)
-    axes = np.kron(rng.normal(size=(2, 4, 8, 8)), np.ones((1, 1, 2, 2)))  # constant over a cell
+    axes = np.kron(rng.normal(size=(2, 4, 8, 8)), np.ones((1, 1, 2, 2)))  # constant in each cell
     latent = rng.normal(size=(300, 2))
     latent -= latent.mean(axis=0)
     latent = latent @ np.linalg.inv(np.linalg.cholesky(np.cov(latent.T, ddof=0))).T
@@ -83,7 +83,7 @@ def test_fitting_finds_the_axes_and_the_noise() -> None:
     assert fit_anchor(model, [packed(pixels.clip(0, 1))], 300, seed=0) == 300
     found = model.anchor.loadings.flatten(1).numpy()
     truth = 0.03 * axes[:, :, ::2, ::2].reshape(2, -1)
-    inside = found @ np.linalg.pinv(truth) @ truth  # the same plane, turned
+    inside = found @ np.linalg.pinv(truth) @ truth  # the same plane, rotated
     np.testing.assert_allclose(inside, found, atol=0.01)
     np.testing.assert_allclose(found.T @ found, truth.T @ truth, atol=1e-3)
     np.testing.assert_allclose(model.anchor.precision.numpy(), 0.1 / 0.02**2, rtol=0.15)

@@ -1,4 +1,4 @@
-"""ViewsVAE: absence, independence of the batch, shapes, and what configurations it refuses."""
+"""ViewsVAE: absent views, independence of the batch, shapes, and refused configurations."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ SMALL = Architecture(
 
 
 def stirred(seed: int) -> ViewsVAE:
-    """A model whose linear part and last layers say something, as training leaves them."""
+    """Build a model whose linear part and last layers are not zero, as after training."""
     torch.manual_seed(seed)
     model = ViewsVAE(SMALL)
     with torch.no_grad():
@@ -53,7 +53,7 @@ def test_normalised_features_cannot_all_be_switched_off() -> None:
         torch.manual_seed(0)
         model = ViewsVAE(replace(SMALL, has_normalised_features=is_normalised))
         with torch.no_grad():
-            model.features.bias -= 1000  # as a step too large leaves it
+            model.features.bias -= 1000  # as after too large a step
         assert model.live_features(*model.prepare(values, observed)).any() == is_normalised
 
 
@@ -96,7 +96,7 @@ def test_absence_differs_from_silence(model: ViewsVAE) -> None:
 def test_partly_observed_cells_average_what_was_observed(model: ViewsVAE) -> None:
     values = torch.full((1, 4, 32, 32), 0.25)
     observed = torch.ones(1, 4, 32, dtype=torch.bool)
-    observed[:, :, 11:] = False  # row 5 of the pooled grid holds rows 10 and 11
+    observed[:, :, 11:] = False  # row 5 of the pooled grid contains rows 10 and 11
     pixels, rows = model.prepare(values * observed[..., None], observed)
     assert torch.equal(rows[0, 0], torch.arange(16) < 6)
     torch.testing.assert_close(pixels[0, 0, :6], torch.full((6, 16), 0.25))

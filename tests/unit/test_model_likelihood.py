@@ -1,4 +1,4 @@
-"""The likelihood against torch.distributions; absent rows count for nothing."""
+"""The likelihood against torch.distributions; absent rows do not count."""
 
 import torch
 from torch.distributions import Normal
@@ -64,7 +64,7 @@ def test_the_learnt_variance_finds_the_scale_of_noise() -> None:
 def masked() -> torch.Tensor:
     observed = torch.ones(3, 2, 4, dtype=torch.bool)
     observed[0, 0, 1] = False
-    observed[:, 1, 3] = False  # nobody has it
+    observed[:, 1, 3] = False  # absent in all glitches
     return observed
 
 

@@ -1,4 +1,4 @@
-"""Wavelet scattering: against direct convolution, and what it must and must not notice."""
+"""Wavelet scattering against direct convolution: what changes its features, and what does not."""
 
 import math
 
@@ -44,7 +44,7 @@ def pictures(n: int, seed: int = 0) -> torch.Tensor:
 
 
 def convolve_directly(signal: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
-    """Circular convolution by its definition: a sum over shifts of the kernel in space."""
+    """Convolve circularly by the definition: a sum over shifts of the kernel in space."""
     kernel = np.fft.ifft2(spectrum)
     total = np.zeros(signal.shape, dtype=np.complex128)
     for down in range(signal.shape[0]):
@@ -54,7 +54,7 @@ def convolve_directly(signal: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
 
 
 def averaged(moduli: np.ndarray, step: int = 1) -> np.ndarray:
-    """Gaussian means of every ``step``-th pixel of a padded picture, over each patch inside."""
+    """Compute Gaussian means of every ``step``-th pixel of a padded picture, per inner patch."""
     middles = PATCH * (np.arange(SIZE // PATCH) + 1.5) - 0.5
     places, sigma = np.arange(0, SIZE + 2 * PATCH, step), BANDWIDTH * 2 ** (SCALES - 1)
     weights = np.exp(-0.5 * ((places - middles[:, None]) / sigma) ** 2)
@@ -74,7 +74,7 @@ def test_first_orders_agree_with_direct_convolution(scattering: Scattering) -> N
 
 
 def cut_to_band(wavelet: np.ndarray) -> np.ndarray:
-    """A wavelet of the second scale without the waves that a grid half as fine cannot hold."""
+    """Remove from a wavelet of the second scale the waves that half the grid cannot represent."""
     quarter = len(wavelet) // 4
     wave = np.round(np.fft.fftfreq(len(wavelet)) * len(wavelet))
     inside = (wave >= -quarter) & (wave < quarter)
@@ -143,7 +143,7 @@ def test_absent_rows_add_nothing(features: ScatteringFeatures) -> None:
     cells = found.reshape(2, -1, SIZE // PATCH)
     assert not cells[..., -2:].any()
     assert cells[..., :-2].any()
-    # a cell of which at least half was measured counts
+    # A cell counts if at least half of it was observed.
     rows = round(LEAST_OBSERVED * PATCH)
     seen[:, -2 * PATCH : -2 * PATCH + rows] = True
     assert features(picture, seen)[0].reshape(2, -1, SIZE // PATCH)[..., -2].any()

@@ -1,4 +1,4 @@
-"""ScatteringVAE: absence, independence of the batch, one distance, and what it refuses."""
+"""ScatteringVAE: absent views, independence of the batch, distance, refused configurations."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ SMALL = ScatteringArchitecture(
 
 
 def stirred(seed: int = 0, trunk: int = 0) -> ScatteringVAE:
-    """A model whose front end passes something, as if it had been fitted."""
+    """Build a model whose front end passes signals, as if it had been fitted."""
     torch.manual_seed(seed)
     model = ScatteringVAE(replace(SMALL, trunk=trunk))
     model.projection.normal_()

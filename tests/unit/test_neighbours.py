@@ -1,4 +1,4 @@
-"""Exact neighbours against scikit-learn, their ties, and what they refuse."""
+"""Exact neighbours against scikit-learn, ties, and refused input."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def vectors(n: int, dimensions: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, dimensions)).astype(np.float32)
 
 
-@pytest.mark.parametrize("n_queries", [1, 300])  # one block, and more than one
+@pytest.mark.parametrize("n_queries", [1, 300])  # within one block, and in several
 def test_agrees_with_scikit_learn(n_queries: int) -> None:
     queries, references = vectors(n_queries, 8, 0), vectors(500, 8, 1)
     found = nearest(queries, references, 7)

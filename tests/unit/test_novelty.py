@@ -1,4 +1,4 @@
-"""The pure part of novelty: scores against scikit-learn, p-values against their theory."""
+"""The functions of novelty without a database: scores against scikit-learn, p-values in theory."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_another_direction_is_novel_and_length_says_nothing() -> None:
     assert conformal_p_value(sum(score >= far for score in calibration), 99) == 0.01
     assert conformal_p_value(sum(score >= near for score in calibration), 99) > 0.5
     assert novelty_score(np.full(3, 1000.0), references) == pytest.approx(near)
-    assert novelty_score(np.zeros(3), references) == 1.0  # no direction
+    assert novelty_score(np.zeros(3), references) == 1.0  # a zero vector has no direction
 
 
 @given(n=st.integers(0, 10_000), fraction=st.floats(0, 1))
@@ -104,7 +104,7 @@ def test_too_few_is_its_own_answer() -> None:
 
 
 def test_p_values_left_one_out_are_uniform_or_larger() -> None:
-    """Every reference calibrates by the others: P(p <= a) stays at or under a, and near it."""
+    """Each reference is calibrated by the others: P(p <= a) is at most a, and close to it."""
     rng = np.random.default_rng(21)
     trials, n = 1500, 60
     p_values = np.empty(trials)
@@ -119,7 +119,7 @@ def test_p_values_left_one_out_are_uniform_or_larger() -> None:
         deviation = np.sqrt(level * (1 - level) / trials)
         share = (p_values <= level).mean()
         assert share <= level + 3 * deviation
-        assert share >= 0.6 * level - 3 * deviation  # no power is thrown away either
+        assert share >= 0.6 * level - 3 * deviation  # nor much smaller, which would lose power
 
 
 def test_neither_itself_nor_its_episode_is_near() -> None:
@@ -147,7 +147,7 @@ def test_neither_itself_nor_its_episode_is_near() -> None:
     ("gps_time", "run"),
     [
         (1126259462.4, "O1"),
-        (1160000000.0, "O2"),  # between two runs: with the one to come
+        (1160000000.0, "O2"),  # between two runs, counts to the next
         (1187733618.0, "O3a"),
         (1253977217.9, "O3a"),
         (1269363618.0, "O4"),

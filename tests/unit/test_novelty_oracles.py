@@ -1,4 +1,4 @@
-"""The science of novelty against its rules written out, glitch by glitch, where edges are met."""
+"""Novelty against its rules, written out glitch by glitch, in cases at the limits."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess, selection_exc
 from glitch.novelty.kinds import kinds_of
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
 
-EPISODE_S, DAY_S, COPY = 120.0, 86_400.0, 0.01  # as the documents state them
-# s; each edge of an episode and of a day, met exactly and passed by a second
+EPISODE_S, DAY_S, COPY = 120.0, 86_400.0, 0.01  # as in the documentation
+# In s; the ends of an episode and of a day, reached exactly and exceeded by a second.
 TIMES = np.array([0, 120, 121, 240, 86_400, 86_401, 86_520, 86_521, 172_800, 172_801.0])
 
 
 def drawn(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Directions of which many hardly differ, at times a day and an episode apart, some unknown."""
+    """Draw directions, many nearly equal, and times at ends of episodes and days, some unknown."""
     turns = rng.choice([0.0, 0.05, 0.139, 0.144, 0.3], size=n)  # rad: 1 - cos(0.1415) is 0.01
     turns += rng.choice([0.0, 1.0, 2.0], size=n)
     means = np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
@@ -38,7 +38,7 @@ def drawn(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def apart(one: float, other: float) -> float:
-    """In s; NaN where either is not known."""
+    """Return the time between two glitches in s; NaN if one of the times is not known."""
     return abs(one - other)
 
 
@@ -75,7 +75,7 @@ def test_the_score_leaves_out_what_the_rules_say(seed: int) -> None:
 def test_a_burst_takes_the_largest_p_value_of_its_pairs(
     pairs: list[list[int]], given: list[float], expected: list[float]
 ) -> None:
-    """Of what it stands for and of what it is paired with, once: pairs of pairs are no burst."""
+    """A burst is its representative and the pairs of that, but not the pairs of those pairs."""
     bursts = Crowds(
         np.ones(6),
         np.zeros(6),
@@ -91,7 +91,10 @@ def test_a_burst_takes_the_largest_p_value_of_its_pairs(
 @pytest.mark.parametrize("gap_s", [120.0, 121.0])
 @pytest.mark.parametrize("is_known", [False, True])
 def test_glitches_of_one_episode_share_a_test(gap_s: float, is_known: bool) -> None:
-    """Those nearer to each other than five other events are; the known among them count not."""
+    """Glitches of one episode share a test if they are nearer than five other events are.
+
+    Known glitches among them do not count.
+    """
     rng = np.random.default_rng(3)
     far = 5e5 + 1e6 * np.arange(20)
     means = np.concatenate([rng.normal(size=(20, 6)), np.ones((2, 6))]).astype(np.float32)
@@ -107,12 +110,15 @@ def test_glitches_of_one_episode_share_a_test(gap_s: float, is_known: bool) -> N
 
 
 def turned(turns: list[float]) -> np.ndarray:
-    """Directions at these angles, in rad."""
+    """Return directions at these angles, in rad."""
     return np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
 
 
 def test_either_of_two_makes_a_burst() -> None:
-    """One amid a crowd and one apart, nearer to the first than five others are to the second."""
+    """Two glitches form a burst if they are nearer than the fifth other event of either of them.
+
+    Here one is in a crowd, and the other is not.
+    """
     crowd = [0.01 * at for at in range(-6, 0)]
     times = np.concatenate([1e6 * np.arange(1.0, 7), [0, 60, 2e7]])
     found = crowds_of(turned([*crowd, 0.05, 0.4, 3.0]), times, np.zeros(9, dtype=bool))
@@ -120,7 +126,10 @@ def test_either_of_two_makes_a_burst() -> None:
 
 
 def test_glitches_of_one_episode_are_one_neighbour() -> None:
-    """Also two that lie just as long apart as an episode may last, by whichever is nearer."""
+    """Glitches of one episode count as one neighbour, at the distance of the nearest of them.
+
+    So do two glitches exactly as far apart as an episode may last.
+    """
     turns = [0.1 + 0.02 * at for at in range(10)] + [1.0 + 0.05 * at for at in range(10)]
     pairs = np.repeat(1e6 * np.arange(1, 6), 2) + np.tile([0.0, EPISODE_S], 5)
     times = np.concatenate([[0.0], pairs, 1e8 + 1e6 * np.arange(10.0)])
@@ -132,7 +141,7 @@ def test_glitches_of_one_episode_are_one_neighbour() -> None:
     ("is_timed", "n_known", "weight"), [(True, 0, 1.0), (False, 0, 1 / 3), (False, 1, 1 / 2)]
 )
 def test_copies_without_a_time_share_a_test(is_timed: bool, n_known: int, weight: float) -> None:
-    """Those that are tested: a labelled one among them is none."""
+    """Only tested copies share the test; labelled ones do not count."""
     rng = np.random.default_rng(5)
     means = np.concatenate([rng.normal(size=(20, 6)), np.ones((3, 6))]).astype(np.float32)
     times = 1e6 * np.arange(23.0)
@@ -169,7 +178,7 @@ def test_most_of_five_is_three(near: list[int], is_sure: bool) -> None:
 
 
 def test_three_members_say_how_wide_their_class_is() -> None:
-    """A glitch as far from them as twenty of their widths is of the common class, not of theirs."""
+    """A glitch at twenty widths from three members of a class is of the common class instead."""
     turns = [0.8, 1.0, 1.01, 1.02] + [0.01 * at for at in range(30)]
     classes = np.repeat([UNLABELLED, 2, 1], [1, 3, 30])
     times = 1e6 * np.arange(34.0)
@@ -190,7 +199,7 @@ def test_three_members_say_how_wide_their_class_is() -> None:
     ],
 )
 def test_so_many_must_be_there_to_judge_by(n_references: int, n: int, is_judged: bool) -> None:
-    assert (LEAST_REFERENCES, LEAST_CALIBRATION) == (50, 20)  # as the documents state them
+    assert (LEAST_REFERENCES, LEAST_CALIBRATION) == (50, 20)  # as in the documentation
     found = judge(0.5, n_references, Calibration(n, 3))
     assert found.is_judged == is_judged
     assert found.p_value == (pytest.approx(4 / 21) if is_judged else None)
@@ -217,7 +226,7 @@ def test_so_many_of_a_condition_must_calibrate_a_crowd(n: int, is_judged: bool) 
 @pytest.mark.parametrize(
     ("second", "apart_s", "tested"),
     [
-        (1.01, 1e6, [0]),  # near a class of few: what that one lacks in labels is known
+        (1.01, 1e6, [0]),  # near a class of few labels, which is known to lack labels
         (0.0, 1e6, [0, 1]),
         (0.0, 600.0, []),  # the same source again within a day
     ],
@@ -265,7 +274,7 @@ def test_three_of_ten_unlabelled_are_few_and_ten_are_not(
 
 
 def seen_in(*windows: int) -> np.ndarray:
-    """Rows observed of three windows of four rows."""
+    """Return the observed rows of three windows of four rows each, for these windows."""
     observed = np.zeros((3, 4), dtype=bool)
     observed[list(windows)] = True
     return observed
@@ -278,24 +287,28 @@ def test_masks_are_the_most_useful_first_until_all_is_covered() -> None:
         found = common_masks(own, np.stack(conditions), np.array(n))
         return [np.flatnonzero(one.any(axis=1)).tolist() for one in found]
 
-    # What shows both windows contains the mask of one, which covers all.
+    # A condition with both windows contains the mask of one window, which all references have.
     assert masks(seen_in(0, 1), seen_in(0), n=[30, 25]) == [[0]]
     assert masks(seen_in(0), seen_in(1), n=[25, 30]) == [[1], [0]]
     narrow = seen_in(0)
     narrow[0, 0] = False
-    assert masks(narrow, seen_in(1), n=[30, 30]) == [[1], [0]]  # of equal use the wider
+    # of two equally useful masks, the wider first
+    assert masks(narrow, seen_in(1), n=[30, 30]) == [[1], [0]]
     assert masks(seen_in(0), n=[20]) == [[0]]
     assert masks(seen_in(0), n=[19]) == []
-    assert masks(seen_in(2), n=[30]) == []  # nothing is shared
+    assert masks(seen_in(2), n=[30]) == []  # nothing in common
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_slant_is_that_of_the_farthest_twentieth(seed: int) -> None:
-    """Counted out for one kind without ties: the hypergeometric mean and variance."""
+    """The excess is counted among the farthest 5 %, with hypergeometric mean and variance.
+
+    This is exact for one kind without ties.
+    """
     rng = np.random.default_rng(seed)
     n = 100
     distances, is_test = rng.permutation(n) / n, rng.random(n) < 0.3
-    crowded = rng.random(n) < 0.2  # amid unlabelled ones: left out
+    crowded = rng.random(n) < 0.2  # left out, because most neighbours are unlabelled
     share = np.where(crowded & is_test, 0.6, 0.1)
     found = selection_excess(distances, share, np.zeros(n, dtype=int), is_test, ~is_test)
     here = share < 0.5

@@ -1,4 +1,4 @@
-"""Each loss against a case worked by hand, and the published traps by name."""
+"""Each loss against a case calculated by hand, and the published traps by name."""
 
 from dataclasses import replace
 from typing import Any
@@ -49,12 +49,14 @@ def test_beta_annealed_falls_linearly_and_stays_at_one() -> None:
 
 def test_trap_annealing_is_counted_in_steps_alone() -> None:
     objective = BetaAnnealed(beta_start=50, annealing_steps=100_000)
-    assert objective.weights(81_632)["beta"] == pytest.approx(10, abs=1e-3)  # 18 % left under 10
+    # below 10 for the last 18 %
+    assert objective.weights(81_632)["beta"] == pytest.approx(10, abs=1e-3)
 
 
 def test_bottleneck_takes_the_absolute_value_after_the_batch_mean() -> None:
     objective = Bottleneck(capacity=3, gamma=1000, growth_steps=10)
-    assert objective.loss(CASE, 10).item() == 200  # members miss C by one each, their mean does not
+    # each member differs from C by one, but not their mean
+    assert objective.loss(CASE, 10).item() == 200
     assert objective.loss(CASE, 0).item() == 200 + 1000 * 3
     assert objective.loss(CASE, 5).item() == 200 + 1000 * 1.5
 

@@ -1,4 +1,4 @@
-"""Catalogues that nobody foresees: what is tested of them, and that nothing breaks."""
+"""Unusual catalogues: which glitches are tested, and that nothing fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ LATENT = 8
 def catalogue(
     rng: np.random.Generator, classes: np.ndarray, times: np.ndarray, spread: float = 0.3
 ) -> Pool:
-    """About one direction a class; the unlabelled lie about that of class 0, so far from it."""
+    """Draw glitches around one direction for each class; unlabelled ones around that of class 0.
+
+    ``spread`` is their standard deviation around it.
+    """
     centres = 3.0 * np.eye(LATENT)[np.maximum(classes, 0) % LATENT]
     labelled = classes != UNLABELLED
     scale = np.where(labelled, 0.3, spread)[:, None]
@@ -53,7 +56,7 @@ def test_the_unlabelled_are_judged_all_the_same(what: str, rng: np.random.Genera
     if what == "no times":
         times[classes != UNLABELLED] = np.nan
     if what == "the future":
-        times[classes == UNLABELLED] += 1e10  # three centuries on
+        times[classes == UNLABELLED] += 1e10  # more than three centuries later
     pool = catalogue(rng, classes, times)
     found = judge_pool(pool)
     assert np.isfinite(found.p_values).all()
@@ -68,7 +71,10 @@ def test_without_a_reference_nothing_is_judged_and_nothing_breaks(rng: np.random
 
 
 def test_a_burst_of_very_many_counts_once(rng: np.random.Generator) -> None:
-    """Seconds, and no memory that grows with the square: 100,000 take 5 times as long."""
+    """This takes seconds, and memory does not grow with the square of the number of glitches.
+
+    100,000 glitches take five times as long.
+    """
     classes = known(n_open=20_000)
     times = apart(len(classes))
     times[classes == UNLABELLED] = START + 1e7 + 60 * rng.random(20_000)

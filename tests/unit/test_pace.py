@@ -1,4 +1,4 @@
-"""Bounds on time follow the machine."""
+"""Time limits of tests follow the speed of the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of triggers as pandas' ``to_hdf`` lays them out, made here without pandas."""
+"""Tables of triggers in the layouts of pandas' ``to_hdf``, written here without pandas."""
 
 from __future__ import annotations
 
@@ -94,7 +94,8 @@ def test_a_missing_plugin_is_named_instead_of_damage(tmp_path: Path) -> None:
     path = tmp_path / "triggers.h5"
     made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     made.set_chunk((3,))
-    made.set_filter(32001, h5py.h5z.FLAG_OPTIONAL)  # blosc's number; PyTables has it built in
+    # the number of blosc, which PyTables has built in
+    made.set_filter(32001, h5py.h5z.FLAG_OPTIONAL)
     with h5py.File(path, "w") as file:
         rows = np.array(
             list(zip(TIMES, FREQUENCIES, strict=True)), [("gps_time", "<f8"), ("snr", "<f8")]
@@ -108,7 +109,7 @@ def test_a_missing_plugin_is_named_instead_of_damage(tmp_path: Path) -> None:
 
 
 def _with_index(path: Path, name: bytes, kind: bytes, index: list[float] | list[int]) -> None:
-    """A frame of the fixed layout whose times are its index."""
+    """Write a frame of the fixed layout, with times as its index."""
     with h5py.File(path, "w") as file:
         group = file.create_group("df")
         group.attrs["pandas_type"] = np.bytes_(b"frame")
@@ -122,7 +123,7 @@ def _with_index(path: Path, name: bytes, kind: bytes, index: list[float] | list[
 def _with_appendable_index(
     path: Path, name: bytes, kind: bytes, index: list[float] | list[int]
 ) -> None:
-    """A frame of the table layout whose times are its index."""
+    """Write a frame of the table layout, with times as its index."""
     values = np.array(index)
     rows = np.zeros(3, [("index", values.dtype), ("values_block_0", "<f8", (1,))])
     rows["index"], rows["values_block_0"] = values, np.array([FREQUENCIES]).T
@@ -171,7 +172,7 @@ def test_numbers_of_rows_are_no_times(tmp_path: Path, write: Callable[..., None]
 
 
 def test_dates_in_columns_are_unix_time_and_never_gps(tmp_path: Path) -> None:
-    """Those of 2007 would lie in 2017."""
+    """Read as GPS times, dates of 2007 would be of 2017."""
     path = tmp_path / "triggers.h5"
     _fixed(path)
     with h5py.File(path, "r+") as file:

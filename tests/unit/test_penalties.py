@@ -40,7 +40,7 @@ def test_total_correlation_of_identical_posteriors_is_zero_whatever_the_draw() -
 
 
 def test_trap_stratified_weights_total_correlation_does_not_depend_on_member_order() -> None:
-    # common code puts the diagonal weight of stratified sampling into column 0
+    # Common code puts the diagonal weight of stratified sampling into column 0.
     generator = torch.Generator().manual_seed(3)
     mean = torch.randn(12, 4, generator=generator)
     posterior = Posterior(mean, torch.zeros(12, 4))

@@ -1,4 +1,4 @@
-"""Signed links open one picture, for a time."""
+"""A signed link gives access to one picture for a limited time."""
 
 from __future__ import annotations
 

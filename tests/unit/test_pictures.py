@@ -1,4 +1,4 @@
-"""Networks for pictures, their data and their task."""
+"""Networks for pictures, with their data and training task."""
 
 import json
 import os
@@ -35,7 +35,7 @@ from training.dsprites.task import picture_outcome
 
 
 def dots(n: int = 40, side: int = 32) -> PackedPictures:
-    """A white square somewhere in each picture."""
+    """Pictures with a white square at a random position."""
     rng = np.random.default_rng(0)
     pixels = np.zeros((n, side, side), dtype=np.uint8)
     for picture, (row, column) in zip(pixels, rng.integers(side - 8, size=(n, 2)), strict=True):
@@ -68,7 +68,7 @@ def logged(folder: Path) -> list[dict[str, float]]:
     ("kind", "side", "n_weights"),
     [
         ("burgess", 64, 502_005),  # Burgess et al. 2018
-        ("burgess", 32, 469_173),  # two convolutions of 16,416 fewer
+        ("burgess", 32, 469_173),  # two convolutions fewer, of 16,416 weights each
         ("conv_encoder", 64, 690_517),
         ("conv_encoder", 32, 608_469),
     ],
@@ -100,7 +100,7 @@ def test_first_weights_let_pictures_change_the_posterior() -> None:
     pictures = torch.from_numpy(dots().pictures(np.arange(40)))
     with torch.no_grad():
         spread = model.encode(pictures).mean.std(dim=0).mean().item()
-    assert spread > 0.003  # a tenth of that with torch's own weights
+    assert spread > 0.003  # a tenth of that with the initial weights of torch
     assert all(not layer.bias.any() for layer in model.encoder if isinstance(layer, nn.Linear))
 
 
@@ -118,7 +118,8 @@ def test_trap_pixel_mean_reconstruction_more_pixels_weigh_more() -> None:
 
 
 def test_trap_float32_dsprites_is_held_as_bits() -> None:
-    grid = np.empty((dsprites.N_IMAGES, dsprites.SIDE**2 // 8), dtype=np.uint8)  # not touched
+    # never written, so takes no memory
+    grid = np.empty((dsprites.N_IMAGES, dsprites.SIDE**2 // 8), dtype=np.uint8)
     assert PackedPictures(grid, dsprites.SIDE, "x").packed.nbytes < 378e6
 
 
@@ -146,8 +147,8 @@ def test_batches_depend_on_seed_and_step_alone() -> None:
 
 def test_halving_keeps_a_cell_of_which_half_is_white() -> None:
     picture = np.zeros((1, 64, 64), dtype=np.uint8)
-    picture[0, 0, 0] = 1  # one of four
-    picture[0, 2:4, 2] = 1  # two of four
+    picture[0, 0, 0] = 1  # one pixel of four
+    picture[0, 2:4, 2] = 1  # two pixels of four
     packed = halve(np.packbits(picture.reshape(1, -1), axis=1))
     small = PackedPictures(packed, 32, "x").pictures(np.array([0]))[0, 0]
     assert np.argwhere(small).tolist() == [[1, 1]]
@@ -163,7 +164,7 @@ def test_dsprites_are_drawn_once_and_then_mapped(
     assert (len(found), found.factor_sizes) == (1024, (1, 1, 1, 32, 32))
     assert found.name == f"{RERENDERED_NAME}, 1 orientations"
     again = open_dsprites(tmp_path, side=32, orientation_stride=2, on_progress=drawn.append)
-    assert sum(drawn) == 1024  # not again
+    assert sum(drawn) == 1024  # not rendered again
     assert isinstance(again.packed, np.memmap)
     [path] = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:1000])
@@ -222,7 +223,7 @@ def test_data_of_another_size_or_name_are_refused(tmp_path: Path) -> None:
 
 
 class Spoilt(PackedPictures):
-    """Whose pixels are no numbers."""
+    """Pictures whose pixels are NaN."""
 
     def pictures(self, indices: np.ndarray) -> np.ndarray:
         return super().pictures(indices) * np.float32(np.nan)

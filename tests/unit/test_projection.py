@@ -1,4 +1,4 @@
-"""The map's coordinates: the same each time, like beside like, newcomers beside their nearest."""
+"""Coordinates of the map: repeatable, similar glitches close, new ones at their neighbours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SEED = 5
 
 
 def three_kinds(n: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors around three directions, of lengths that say nothing, and which is of which."""
+    """Vectors around three directions, with random lengths; and the direction of each."""
     rng = np.random.default_rng(seed)
     kind = np.arange(n) % 3
     vectors = 3 * np.eye(6)[kind] + 0.3 * rng.standard_normal((n, 6))
@@ -38,9 +38,9 @@ def test_umap_lays_out_the_same_map_twice_with_those_alike_together() -> None:
     placed = place(newcomers, vectors, places)
     nearest = np.linalg.norm(placed[:, None] - places[None], axis=2).argmin(axis=1)
     assert (kind[nearest] == theirs).all()
-    from umap import umap_, utils  # whose import takes seconds, and warns if it is not there yet
+    from umap import umap_, utils  # its import takes seconds, and warns if it is missing
 
-    # Compiled for good: what takes a dozen seconds is read by the next process.
+    # The compiled functions are cached on disk, since compiling takes a dozen seconds.
     compiled = (umap_.smooth_knn_dist, umap_.compute_membership_strengths, utils.fast_knn_indices)
     for function in compiled:
         kept = Path(function.stats.cache_path)
@@ -110,7 +110,8 @@ def test_a_polygon_holds_what_lies_within_it() -> None:
     is_within = (np.abs(x) < 0.7) & (np.abs(y) < 0.7) & ~((x < 0.1) & (y > -0.1))
     np.testing.assert_array_equal(inside(places, hook), is_within)
     np.testing.assert_array_equal(inside(places, hook[::-1]), is_within)
-    bow = np.array([[-0.9, -0.9], [0.9, 0.9], [0.9, -0.9], [-0.9, 0.9]])  # crosses itself
+    # a polygon that crosses itself
+    bow = np.array([[-0.9, -0.9], [0.9, 0.9], [0.9, -0.9], [-0.9, 0.9]])
     held = inside(places, bow)
     assert held[(x == np.float32(0.6)) & (y == 0)].all()
     assert not held[(x == 0) & (np.abs(y) > 0.5)].any()

@@ -1,4 +1,4 @@
-"""The transform's parts against gwpy and scipy: tiles, whitening, splines, medians, energies."""
+"""The parts of the transform against gwpy and SciPy: tiles, whitening, splines, medians."""
 
 import warnings
 from itertools import pairwise
@@ -54,7 +54,7 @@ def test_what_a_rate_can_show() -> None:
 
 
 def _coloured(rate: int, duration: int, seed: int = 0) -> np.ndarray:
-    """Noise with a steep low-frequency wall and lines, scaled like strain."""
+    """Noise with a steep wall at low frequencies and a line, at the amplitude of strain."""
     rng = np.random.default_rng(seed)
     n = rate * duration
     frequencies = np.fft.rfftfreq(n, 1 / rate)
@@ -86,7 +86,8 @@ def test_whitening_refuses_a_spectrum_with_zeros() -> None:
 def test_medians_are_numpys(n: int) -> None:
     values = np.random.default_rng(n).exponential(size=(3, 5, n)).astype(np.float32)
     values[0, 0] = 2.0  # ties
-    values[0, 1, ::16] = 99.0  # the sample tells nothing of the row: falls back
+    # a sample does not represent this row, so its median is computed in full
+    values[0, 1, ::16] = 99.0
     expected = np.median(values**2, axis=-1)
     actual = median_energies(torch.from_numpy(values))
     np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-6)

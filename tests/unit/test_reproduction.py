@@ -1,4 +1,4 @@
-"""The reproduction's plan, intervals, tables and figures, on runs that were written by hand."""
+"""The plan, intervals, tables and figures of the reproduction, for results written by hand."""
 
 import csv
 import json
@@ -42,7 +42,7 @@ PNG = b"\x89PNG"
 
 
 def place_with(folder: Path, runs: list[Run], **of_kind: float) -> Workspace:
-    """Runs of which only scores and logs exist; distortion is the kind's plus the seed."""
+    """Write runs with only scores and logs; the distortion is that of the kind plus the seed."""
     place = Workspace(folder, TIERS["reduced"])
     for run in runs:
         path = place.run_folder(run)
@@ -85,7 +85,7 @@ def test_every_tier_pairs_seeds_and_leaves_a_long_tail(name: str) -> None:
     assert tier.annealing_steps <= tier.steps / 3
     seeds = {kind: {run.seed for run in main_runs(tier) if run.kind == kind} for kind in MAIN_KINDS}
     assert len(set(map(frozenset, seeds.values()))) == 1
-    assert main_runs(tier) == figure1_runs(tier)[: len(main_runs(tier))]  # these come first
+    assert main_runs(tier) == figure1_runs(tier)[: len(main_runs(tier))]  # the main runs come first
     assert len({run.name for run in table2_runs(tier)}) == len(table2_runs(tier))
 
 
@@ -95,7 +95,7 @@ def test_the_grids_are_of_the_other_objectives_seed_by_seed(name: str) -> None:
     runs = grid_runs(tier)
     others = {cell for cell in PAPER if cell[0] not in MAIN_KINDS}
     assert len(others) == 12
-    for seed in range(tier.main_seeds):  # those that the main comparison has
+    for seed in range(tier.main_seeds):  # the seeds of the main comparison
         part = runs[12 * seed : 12 * (seed + 1)]
         assert {(run.kind, run.value) for run in part} == others
         assert {run.seed for run in part} == {seed}
@@ -126,7 +126,7 @@ def test_the_other_gamma_is_no_main_run_and_has_a_folder_of_its_own() -> None:
 
 def test_paired_bootstrap_by_hand() -> None:
     found = paired_bootstrap([1.0, 2.0], [0.0, 0.0])
-    # resamples of (1, 2): means 1, 1.5, 1.5, 2
+    # Resamples of (1, 2) have the means 1, 1.5, 1.5, 2.
     assert (found.estimate, found.excludes_zero) == (1.5, True)
     assert (found.low, found.high) == (
         pytest.approx(np.quantile([1, 1.5, 1.5, 2], 0.025)),
@@ -301,10 +301,10 @@ def test_a_report_of_what_is_finished_says_what_is_missing(tmp_path: Path) -> No
     assert report is not None
     text = report.read_text()
     assert "dSprites (re-rendered), 32" in text
-    # It needs no pictures, so none are rendered or read.
+    # A report needs no pictures, so none are rendered or read.
     assert not (place.folder / "data").exists()
     assert "Not run yet: Bottleneck C = 100" in text
-    assert "## Figure 2" not in text  # nothing of it is there
+    assert "## Figure 2" not in text  # no run of it exists
 
 
 def test_every_row_of_the_paper_has_six_numbers() -> None:

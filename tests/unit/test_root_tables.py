@@ -1,4 +1,4 @@
-"""Triggers in ROOT's trees, as uproot writes them."""
+"""Triggers in ROOT trees, as uproot writes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TIMES = np.array([1126259462.25, 1126259463.5, 1126259464.0])
 
 
 def test_uproot_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "uproot", None)  # as where it is not installed
+    monkeypatch.setitem(sys.modules, "uproot", None)  # as if not installed
     with pytest.raises(FormatError, match=r"install glitch-discovery\[root\], or send"):
         root_table(tmp_path / "x.root", "x.root")
 
@@ -29,7 +29,7 @@ def test_one_tree_of_triggers_is_read(tmp_path: Path) -> None:
             {
                 "time": TIMES,
                 "snr": np.float32([8, 9, 10]),
-                "pair": np.ones((3, 2)),  # no column: two numbers a row
+                "pair": np.ones((3, 2)),  # not a column: two numbers in each row
             },
         )
         file.mktree("segments", {"start": TIMES, "end": TIMES + 1})
@@ -39,7 +39,7 @@ def test_one_tree_of_triggers_is_read(tmp_path: Path) -> None:
 
 
 def test_an_rntuple_is_read(tmp_path: Path) -> None:
-    """As uproot writes what is assigned to a file, since 5.7."""
+    """uproot 5.7 and later write an RNTuple."""
     uproot = pytest.importorskip("uproot")
     path = tmp_path / "x.root"
     with uproot.recreate(path) as file:

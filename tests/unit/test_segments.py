@@ -1,4 +1,4 @@
-"""Data-quality segments, as gwpy writes them, against gwpy's own answer."""
+"""Data-quality segments, as gwpy writes them, against the result of gwpy."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_flag_as_gwpy_writes_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        f"{START} {START + 14}\n",  # of two columns it cannot be told
+        f"{START} {START + 14}\n",  # two columns are ambiguous
         f"{START} {START + 14} 9.5\n",
         f"{START} {START + 14} 14\n{START} {START + 1} 14\n",
         '{"gps": 1126259462.4, "extra_attributes": {}}',

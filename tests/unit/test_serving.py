@@ -1,4 +1,4 @@
-"""Where processes that answer on one address count together, whatever the machine offers."""
+"""Request metrics of several server processes are summed in one folder, wherever there is room."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Ended:
-    """A process that has ended; what its environment was."""
+    """A process that has ended, with the environment that it had."""
 
     is_silent = False
     exit_code = 137
@@ -35,13 +35,13 @@ class Ended:
         self.folder = environment.get(VARIABLE)
 
     def join(self, _: str) -> None:
-        """Serve."""
+        """Ignore the request to serve; the process has ended."""
 
     def ask_to_stop(self) -> None:
-        """Begin to stop."""
+        """Ignore the request to stop; the process has ended."""
 
     def stop(self) -> None:
-        """Stop."""
+        """Do nothing; the process has ended."""
 
 
 def started(note: Path, processes: int) -> tuple[Serving, list[Ended]]:
@@ -91,7 +91,7 @@ def test_what_a_killed_start_left_goes_with_the_next_one(tmp_path: Path) -> None
     assert left is not None
     assert not Path(left).exists()
     assert not note.exists()
-    note.write_text(str(mine))  # whatever is written there, nothing else is removed
+    note.write_text(str(mine))  # no other folder named in the note is removed
     serving_.stop()
     assert mine.exists()
     note.write_bytes(b"\0\xff" * 20)
@@ -161,5 +161,5 @@ def test_a_disk_that_is_filled_kills_nobody_who_counts(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         again = run(FILL, str(folder))
         assert "The request metrics cannot be written" in again.stderr
-        # Neither the scrape nor the next start stumbles over what is left.
+        # Neither reading the metrics nor the next start fails because of the remaining files.
         assert all(file.stat().st_size for file in folder.glob("*.db"))

@@ -1,4 +1,4 @@
-"""Settings come from the environment when asked for, and are checked."""
+"""Settings are read from the environment when constructed, and validated."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_environment_is_read_at_construction(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_every_setting_reaches_the_containers() -> None:
-    """Compose passes on what it names alone: a setting that is missing there has no effect."""
+    """Compose passes only variables that it names; a setting missing there would have no effect."""
     names = {
         field.validation_alias or f"GLITCH_{name.upper()}"
         for name, field in Settings.model_fields.items()
@@ -54,7 +54,7 @@ def test_every_setting_reaches_the_containers() -> None:
 
 
 def test_what_is_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As compose passes on a line such as ``GLITCH_LINKS=`` in .env."""
+    """Compose passes an empty value for a line such as ``GLITCH_LINKS=`` in .env."""
     for name, field in Settings.model_fields.items():
         monkeypatch.setenv(str(field.validation_alias or f"GLITCH_{name.upper()}"), "")
     emptied = Settings()
@@ -156,7 +156,7 @@ def test_a_signing_secret_that_a_power_cut_filled_with_zeros_is_none(tmp_path: P
 
 
 def test_processes_that_start_at_once_agree_on_the_signing_secret(tmp_path: Path) -> None:
-    (tmp_path / "signing-key").touch(mode=0o600)  # as a crash may have left it
+    (tmp_path / "signing-key").touch(mode=0o600)  # as a crash may leave it
     with ThreadPoolExecutor(8) as pool:
         made = set(pool.map(lambda _: signing_secret(Settings(data_dir=tmp_path)), range(64)))
     assert made == {(tmp_path / "signing-key").read_text().strip().encode()}

@@ -12,7 +12,7 @@ from glitch.simulate import (
 from glitch.simulate.noise import optimal_snr
 from glitch.simulate.recipes import RECIPES
 
-# Where the whitened power of a class peaks, Hz (median over draws must fall inside).
+# Range in Hz for the median over draws of the frequency where whitened power of a class peaks.
 PEAKS_HZ = {
     "1080Lines": (1030, 1130),
     "1400Ripples": (1380, 1600),

@@ -1,4 +1,4 @@
-"""Files that machines share through a store. A real S3 server is in the integration test."""
+"""Files that machines share through a store. The integration test uses a real S3 server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORK = Path("batches", "work")
 
 @pytest.fixture
 def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, Storage]]:
-    """Data directories of two machines, and their ways to one store."""
+    """The data directories of two machines, and the storage of each, with one common store."""
     monkeypatch.setenv("GLITCH_STORAGE_URL", f"file://{tmp_path}/store")
     folders = [tmp_path / name for name in ("one", "other")]
     return [(folder, storage_of(folder)) for folder in folders]
@@ -46,7 +46,7 @@ def test_what_one_machine_keeps_another_fetches_lists_and_removes(
     assert [kept.path for kept in second.listed(other / WORK)] == [other / WORK / "job"]
     assert second.remove(other / WORK / "job")
     assert not first.holds(one / WORK / "job" / "file-1")
-    assert first.holds(one / "batches/uploads/abc")  # a name that begins alike is another
+    assert first.holds(one / "batches/uploads/abc")  # only the start of the name is equal
     assert not second.remove(other / WORK / "job")
 
 
@@ -55,7 +55,7 @@ def test_what_is_not_kept_is_not_there(machines: list[tuple[Path, Storage]]) -> 
     assert not first.fetch(one / "exports/unknown")
     assert not first.holds(one / "exports/unknown")
     assert first.names(one / "exports") == []
-    assert [path.name for path in one.rglob("*") if path.is_file()] == []  # nor half a file
+    assert [path.name for path in one.rglob("*") if path.is_file()] == []  # nor a partial file
 
 
 def test_copies_that_nobody_uses_go_and_come_again(
@@ -66,7 +66,7 @@ def test_copies_that_nobody_uses_go_and_come_again(
     first.keep(path)
     later = path.stat().st_mtime + 2 * COPIES_S
     monkeypatch.setattr(storage.time, "time", lambda: later)
-    own = _write(one / WORK / "job/half")  # nowhere else
+    own = _write(one / WORK / "job/half")  # not in the store
     first.keep(_write(one / "exports/job/part"))
     assert not path.exists()
     assert own.exists()

@@ -1,4 +1,4 @@
-"""Frames: samples lie where their frame's time says, and what none holds is no data."""
+"""GWF frames: samples are placed by the time of their frame; data without a frame are missing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _frames(
     order: int = 1,
     names: tuple[str, ...] = ("H1:GDS-CALIB_STRAIN",),
 ) -> Path:
-    """A GWF file of frames of a few seconds, some of which are left out."""
+    """Write a GWF file of frames of a few seconds, leaving out some of them."""
     n = round(length_s * RATE)
     with gwframe.FrameWriter(path) as writer:
         for index in list(range(len(values) // n))[::order]:
@@ -190,7 +190,7 @@ def test_gwf_decoder_opens_its_file_and_no_other(tmp_path: Path) -> None:
 def test_gwf_decoder_gets_no_secret_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it had unpacked stayed where the kernel or its parent ended it."""
+    """The decoder has no secrets, and its unpacked file is deleted even if it is killed."""
     seen: dict[str, str] = {}
 
     def ended(command: list[str], *, env: dict[str, str], **_: object) -> None:

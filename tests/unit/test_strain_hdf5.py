@@ -1,4 +1,4 @@
-"""HDF5 files of several series: which is meant, and what says its rate, start and detector."""
+"""HDF5 files of several series: which one is read, with which rate, start and detector."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _pycbc(file: h5py.File, path: str, values: np.ndarray, start: float = GPS) -
 
 @pytest.fixture
 def several(tmp_path: Path) -> Path:
-    """PyCBC's challenge layout: a group a detector, a segment each by its start."""
+    """PyCBC's challenge layout: a group for each detector, with a segment for each start."""
     path = tmp_path / "mdc.hdf"
     with h5py.File(path, "w") as file:
         _pycbc(file, f"H1/{GPS}", NOISE)
@@ -81,7 +81,7 @@ def test_a_rate_in_khz_is_taken_where_it_is_given_in_hz(tmp_path: Path) -> None:
 
 def test_a_spacing_of_few_digits_gives_way_to_the_rate_that_is_given(tmp_path: Path) -> None:
     path = tmp_path / "a.hdf5"
-    for step, is_enough in ((0.000976562, True), (0.000977, False)):  # of 1/1024
+    for step, is_enough in ((0.000976562, True), (0.000977, False)):  # 1/1024, rounded
         with h5py.File(path, "w") as file:
             file["s"] = NOISE
             file["s"].attrs.update({"dx": step, "x0": float(GPS)})
@@ -220,7 +220,7 @@ def test_stretches_that_contradict_each_other_are_refused(tmp_path: Path) -> Non
 def test_what_a_series_says_of_its_detector(
     tmp_path: Path, name: str, said: dict[str, object], ifo: str
 ) -> None:
-    """It counts before the name of the file and before what is said of the whole file."""
+    """The detector of a series has priority over that of the file and of its name."""
     path = tmp_path / f"H-H1_X-{GPS}-16.h5"
     with h5py.File(path, "w") as file:
         _pycbc(file, name, NOISE)
@@ -290,7 +290,7 @@ def test_a_stretch_may_begin_within_a_second_that_is_marked_missing(tmp_path: Pa
 
 @pytest.mark.parametrize("said", ["bits", "type", "name"])
 def test_a_state_vector_is_no_strain(tmp_path: Path, said: str) -> None:
-    """At the rates of strain its bits were whitened, and gave a picture and an SNR."""
+    """A state vector has the sample rate of strain, but whitening its bits is meaningless."""
     states = np.random.default_rng(4).integers(0, 8, NOISE.size)
     path = tmp_path / "a.hdf5"
     with h5py.File(path, "w") as file:

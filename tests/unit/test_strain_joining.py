@@ -1,4 +1,4 @@
-"""Joining strain files that abut; refusing what does not fit."""
+"""Joining adjacent strain files; refusing files that do not fit together."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write(folder: Path, first_s: float, last_s: float, **said: object) -> Strain
         ([(0, 32), (32, 96)], 33.0),
         ([(0, 48), (48, 96)], 47.5),
         ([(0, 16), (16, 32), (32, 36), (36, 96)], 34.0625),
-        ([(0, 40), (36, 96)], 38.0),  # they overlap
+        ([(0, 40), (36, 96)], 38.0),  # overlapping
     ],
 )
 def test_joined_files_are_one_file(
@@ -106,7 +106,7 @@ def test_the_index_finds_those_that_abut() -> None:
     assert names(96) == (["64-128"], True)
     assert names(40) == (["0-16", "16-32", "32-64", "64-128"], True)
     assert names(33) == (["0-16", "16-32", "32-64", "64-128"], True)
-    assert names(20) == (["0-16", "16-32", "32-64"], False)  # nothing before 0
+    assert names(20) == (["0-16", "16-32", "32-64"], False)  # no strain before 0
     assert names(120) == (["64-128"], False)  # a gap of 2 s
     assert names(131) == (["130-194"], False)
     near_the_gap = index.find("H1", Decimal(127))
@@ -137,7 +137,7 @@ def test_strain_of_the_batch_counts_before_the_operators_and_one_kind_stays_toge
         return [span(one) for one in stretch.places], [span(one) for one in stretch.others]
 
     assert names(20) == ([("C00", 0)], [])
-    assert names(41) == ([("C00", 0)], [])  # too near the edge of the batch's own
+    assert names(41) == ([("C00", 0)], [])  # too near the edge of the strain of the batch
     mine = [("MINE", 40), ("MINE", 100)]
     assert names(75) == (mine, [("OTHER", 80)])
     assert names(130) == ([("OTHER", 80)], mine)
@@ -145,7 +145,8 @@ def test_strain_of_the_batch_counts_before_the_operators_and_one_kind_stays_toge
 
 def test_the_index_names_the_nearest_stretch_of_a_time_outside() -> None:
     index = StrainIndex()
-    for start, end in ((100, 200), (110, 120), (300, 310), (305, 400)):  # a short one in a long one
+    # a short one within a long one
+    for start, end in ((100, 200), (110, 120), (300, 310), (305, 400)):
         index.add("H1", Decimal(start), Decimal(end), Place(KNOWN, str(start), str(start)))
     for at, nearest in ((50, "100 to 200"), (230, "100 to 200"), (290, "300 to 310"), (500, "305")):
         reason = index.why_not("H1", Decimal(at))
@@ -154,7 +155,7 @@ def test_the_index_names_the_nearest_stretch_of_a_time_outside() -> None:
 
 
 def test_odd_entries_of_a_strain_folder_spoil_no_other(tmp_path: Path) -> None:
-    """Pipes, which block who opens them, links, and names that are no UTF-8."""
+    """Pipes, which block a reader, links, and names not in UTF-8 do not affect other files."""
     known, span = tmp_path / "strain", f"{START}-32.gwf"
     (tmp_path / "elsewhere").touch()
     for site, folder in (("H1", b"latin \xff"), ("H2", "a \u00fc\nb".encode())):
@@ -168,7 +169,7 @@ def test_odd_entries_of_a_strain_folder_spoil_no_other(tmp_path: Path) -> None:
         os.mkfifo(known / name)
     index = StrainIndex()
     index.add_folder(known)
-    assert not index.holds("H1")  # no database holds its path
+    assert not index.holds("H1")  # a database cannot store its path
     roots = StrainRoots(tmp_path, known, (), None, None, "cpu")
     for ifo, is_readable in (("H2", True), ("L1", True), ("V1", False), ("K1", False)):
         stretch = index.find(ifo, Decimal(START + 16))

@@ -1,4 +1,4 @@
-"""Strain files of every kind come in right, and every bad one is refused with its reason."""
+"""Strain files of each type are read correctly, and bad ones are refused with the reason."""
 
 import gzip
 import io

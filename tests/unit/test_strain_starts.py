@@ -1,4 +1,4 @@
-"""When strain in arrays starts, under whatever name a file says it; times beside or within it."""
+"""The start of strain in arrays, under each name that files give it, and times of samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMES = GPS + np.arange(NOISE.size) / RATE
 
 
 def _of_kind(kind: str, path: Path, said: dict[str, object]) -> Strain:
-    """What is read of a file of that kind which says these single values."""
+    """Write a file of this type with these single values, and read it."""
     if kind == "npz":
         np.savez(path, strain=NOISE, sample_rate_hz=RATE, **said)  # type: ignore[arg-type]
         path = path.with_name(path.name + ".npz")
@@ -100,7 +100,7 @@ def test_times_beside_that_count_from_a_stated_start(tmp_path: Path) -> None:
 
 
 def test_times_that_add_nothing_to_what_is_said_are_passed_over(tmp_path: Path) -> None:
-    times = TIMES.astype("f4")  # to 64 s
+    times = TIMES.astype("f4")  # float32 rounds these to 64 s
     np.savez(tmp_path / "a.npz", strain=NOISE, time=times, t0=GPS, fs=RATE)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["strain"], file["time"] = NOISE, times
@@ -176,7 +176,10 @@ def test_a_compound_of_times_and_strain_is_no_table_of_triggers(tmp_path: Path) 
 def test_a_file_of_gwosc_of_which_the_strain_alone_was_cut_is_refused(
     tmp_path: Path, kept: str, first_s: int
 ) -> None:
-    """Its start was taken as stated, and its mask as that of its first seconds."""
+    """A GWOSC file with only its strain cropped is refused.
+
+    The stated start and the mask belong to the whole strain.
+    """
     path = tmp_path / "cut.hdf5"
     with h5py.File(path, "w") as file:
         cut = file.create_dataset(
@@ -242,7 +245,7 @@ def test_what_matlab_saves_as_hdf5_is_read(tmp_path: Path) -> None:
     ids="+".join,
 )
 def test_starts_in_parts_of_a_second(tmp_path: Path, kind: str, said: dict[str, object]) -> None:
-    """They were passed over, and the strain was taken as centred on the glitch."""
+    """Starts in milliseconds or microseconds are read."""
     assert _of_kind(kind, tmp_path / "a", said).gps_start == GPS
 
 
@@ -261,7 +264,7 @@ def test_starts_that_are_no_gps_time_are_refused(
     ("unit", "factor"), [("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)]
 )
 def test_times_of_samples_in_another_unit_name_it(tmp_path: Path, unit: str, factor: float) -> None:
-    """The rate was said to be 1.024 Hz, or the samples to be triggers."""
+    """The unit of times is recognised and named, instead of a wrong rate or a table of triggers."""
     times = np.arange(NOISE.size) / RATE * factor
     np.savez(tmp_path / "a.npz", strain=NOISE, time=times)
     np.savetxt(tmp_path / "a.txt", np.column_stack([times, NOISE]), fmt=("%.6f", "%.9e"))
@@ -288,7 +291,7 @@ def test_a_start_that_is_not_known_is_none(tmp_path: Path, kind: str, name: str)
 def test_a_series_that_states_its_middle_or_its_end_is_placed_by_it(
     tmp_path: Path, kind: str, said: dict[str, object]
 ) -> None:
-    """The middle was taken for the glitch's time where it was near, an end was passed over."""
+    """A series is placed by its stated middle or end."""
     strain = _of_kind(kind, tmp_path / "a", said)
     assert (strain.gps_start, strain.is_start_assumed) == (GPS, False)
 
@@ -297,13 +300,13 @@ def test_a_series_that_states_its_middle_or_its_end_is_placed_by_it(
 def test_a_series_without_a_start_has_its_middle_at_the_event_that_it_names(
     tmp_path: Path, kind: str
 ) -> None:
-    """It was moved by as much as the time that is asked about lies off that of the event."""
+    """A series without a start is centred on the event that it names, not on the time asked for."""
     strain = _of_kind(kind, tmp_path / "a", {"event_time": float(EVENT) - 0.5})
     assert (strain.gps_start, strain.is_start_assumed) == (EVENT - Decimal("8.5"), True)
 
 
 def _with_times(folder: Path, times: np.ndarray, name: str = "times", **said: float) -> list[Path]:
-    """An npz and an HDF5 file of strain, with its times and these single values beside it."""
+    """Write an npz and an HDF5 file of strain with its times and these single values."""
     np.savez(folder / "a.npz", strain=NOISE, **{name: times}, **said)  # type: ignore[arg-type]
     with h5py.File(folder / "a.h5", "w") as file:
         for one, value in {"strain": NOISE, name: times, **said}.items():
@@ -316,7 +319,7 @@ def _with_times(folder: Path, times: np.ndarray, name: str = "times", **said: fl
 def test_an_array_of_gps_times_counts_whatever_its_name(
     tmp_path: Path, name: str, n_more: int
 ) -> None:
-    """The strain was taken as centred on the glitch."""
+    """An array of GPS times with any name places the strain, which is not assumed to be centred."""
     times = GPS + np.arange(NOISE.size + n_more) / RATE
     for path in _with_times(tmp_path, times, name, sample_rate=RATE):
         strain = read_strain(path, file_name=path.name, gps_time=EVENT)
@@ -330,7 +333,7 @@ def test_an_array_of_gps_times_counts_whatever_its_name(
 def test_the_time_of_each_sample_counts_before_another_stated_start(
     tmp_path: Path, said: dict[str, float]
 ) -> None:
-    """``t0`` may be that of the event, and a start that of the series before it was cut."""
+    """``t0`` may be the time of the event, and a start that of the series before cropping."""
     for path in _with_times(tmp_path, TIMES, sample_rate=RATE, **said):
         assert read_strain(path, file_name=path.name, gps_time=EVENT).gps_start == GPS
 
@@ -362,7 +365,7 @@ def test_text_that_states_its_middle_or_a_rate_that_its_times_deny(tmp_path: Pat
     np.savetxt(path, NOISE, header=f"sample rate {RATE} Hz, centred on GPS {GPS + 8}")
     strain = read_strain(path, file_name=path.name, gps_time=EVENT)
     assert (strain.gps_start, strain.is_start_assumed) == (GPS, False)
-    times = (TIMES - GPS) * 1e3  # of which every thousandth sample was filled
+    times = (TIMES - GPS) * 1e3  # as seconds, they would fill only every thousandth sample
     np.savetxt(
         path,
         np.column_stack([times, NOISE]),
@@ -405,7 +408,7 @@ def test_a_file_of_gwosc_that_denies_itself_is_refused(
 def test_the_detector_that_a_file_states_counts_or_is_asked_about(
     tmp_path: Path, kind: str, said: str, detector: str | None
 ) -> None:
-    """Files of other detectors were stored as of the one that their names mean, or of none."""
+    """The detector stated in a file has priority over the one in its name, and must be known."""
     values: dict[str, object] = {"gps_start": GPS, "detector": said}
     if detector is None:
         with pytest.raises(
@@ -420,7 +423,7 @@ def test_the_detector_that_a_file_states_counts_or_is_asked_about(
 def test_a_start_and_an_end_between_which_the_series_does_not_fit_are_asked_about(
     tmp_path: Path, kind: str
 ) -> None:
-    """Of a longer segment that it was cut from, the start was taken for its own."""
+    """The start and end may be those of a longer segment from which the series was cut."""
     said: dict[str, object] = {"segment_start": GPS - 50, "segment_end": GPS + 50}
     with pytest.raises(StrainError, match=r"starts at 1126259396 and segment_end 1126259496, but"):
         _of_kind(kind, tmp_path / "a", said)
@@ -444,7 +447,7 @@ def test_a_start_and_an_end_between_which_the_series_does_not_fit_are_asked_abou
 def test_an_end_or_a_length_that_the_samples_do_not_have_is_refused(
     tmp_path: Path, kind: str, said: dict[str, object]
 ) -> None:
-    """The start counted, whatever else was said."""
+    """The start of such a series cannot be trusted either."""
     with pytest.raises(StrainError, match=r"but holds 16(,384)? s"):
         _of_kind(kind, tmp_path / "a", said)
 
@@ -469,7 +472,7 @@ def test_a_span_that_fits_and_those_of_something_else_are_no_contradiction(
 
 @KINDS
 def test_the_sample_of_the_glitch_places_strain_without_a_start(tmp_path: Path, kind: str) -> None:
-    """It was taken as in the middle."""
+    """The position of the glitch among the samples places strain without a start."""
     strain = _of_kind(kind, tmp_path / "a", {"event_index": 10 * RATE})
     assert (strain.gps_start, strain.is_start_assumed) == (EVENT - 10, True)
     with pytest.raises(StrainError, match="says event_index 20000, which cannot be the position"):

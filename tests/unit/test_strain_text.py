@@ -1,4 +1,4 @@
-"""What text of strain says of its rate, its start and its times, in the words that people use."""
+"""What text files of strain say about their rate, start and times, in many phrasings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RATE = 1024
 GPS = 1126259446
 EVENT = Decimal("1126259455.3")
 NOISE = np.random.default_rng(0).normal(size=16 * RATE) * 1e-21
-BEGIN = datetime(2015, 9, 14, 9, 50, 29, tzinfo=UTC)  # of that GPS time
+BEGIN = datetime(2015, 9, 14, 9, 50, 29, tzinfo=UTC)  # the date of that GPS time
 
 
 def _read(path: Path, text: str, **said: float) -> Strain:
@@ -55,7 +55,7 @@ def test_comments_tell_rate_and_start_beside_other_numbers(tmp_path: Path, comme
     "comment",
     [
         *("low-pass 2048 Hz", "up to 2048 Hz", "fs=1024, downsampled from a rate of 2048 Hz"),
-        "sample rate: 4 kHz",  # which GWOSC calls 4096 Hz
+        "sample rate: 4 kHz",  # GWOSC means 4096 Hz by this
     ],
 )
 def test_a_frequency_of_something_else_is_no_sample_rate(tmp_path: Path, comment: str) -> None:
@@ -98,7 +98,7 @@ def test_times_in_utc(tmp_path: Path, header: str, row: str, mark: str) -> None:
     strain = _read(path, "\n".join([header, *lines]))
     assert (strain.sample_rate_hz, strain.gps_start) == (RATE, GPS)
     np.testing.assert_allclose(strain.values, NOISE, rtol=1e-8)
-    assert not is_text_table(path)  # each sample was a trigger of a batch
+    assert not is_text_table(path)  # not a table with a trigger in each line
 
 
 @pytest.mark.parametrize("make", [lambda text: text.replace("\n", "\r"), lambda text: text])
@@ -113,7 +113,7 @@ def test_units_below_names_and_lines_of_old_macs(
 
 
 def test_no_text_makes_its_reader_try_for_long(tmp_path: Path) -> None:
-    """Two lines of a few kB kept both decoders for half a minute each."""
+    """Two lines of a few kB must not keep a decoder busy for half a minute."""
     path = tmp_path / "a.txt"
     path.write_text("GPS time,strain\n(" + "," * 5000 + "x\n" + _column())
     started = time.process_time()
@@ -145,7 +145,7 @@ def test_times_that_count_from_a_stated_start(tmp_path: Path) -> None:
     "comment", ["starting GPS {0} duration 64", "start {0} end 1126259510", "start {0}, 9 samples"]
 )
 def test_comments_that_the_samples_contradict_are_refused(tmp_path: Path, comment: str) -> None:
-    """Of a text that was cut at its beginning the start was taken as stated."""
+    """The stated start of a text may be that of the text before its beginning was removed."""
     path = tmp_path / "H1.txt"
     lines = [f"# 1024 samples per second {comment.format(1126259446)}"]
     path.write_text("\n".join([*lines, *(f"{one:.6e}" for one in np.arange(16 * 1024.0) % 7)]))

@@ -31,7 +31,7 @@ def _strain(values: np.ndarray, rate: int) -> Strain:
 
 
 def _blip(rate: int, duration: int, seed: int = 0, width_s: float = 0.001) -> Strain:
-    """A millisecond Gaussian pulse in the middle of the noise."""
+    """A Gaussian pulse of about a millisecond in the middle of noise."""
     times = np.arange(rate * duration) / rate - duration / 2 - 0.0003
     pulse = np.exp(-((times / width_s) ** 2)) * np.cos(2 * np.pi * 300 * times)
     return _strain(_noise(rate, duration, seed) + 2e-21 * pulse, rate)
@@ -95,7 +95,7 @@ def test_a_batch_gives_each_member_what_it_gets_alone(q_like: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_screening_rows_changes_nothing(seed: int) -> None:
-    """The shortcut that skips rows must never skip the loudest, nor touch a value."""
+    """Skipping rows by a screen must not skip the loudest row, nor change a value."""
     rng = np.random.default_rng(seed)
     times = np.arange(4096 * 8) / 4096 - 4
     rows = []
@@ -118,7 +118,7 @@ def test_screening_rows_changes_nothing(seed: int) -> None:
 def test_the_loudest_tile_is_described() -> None:
     rate, duration, frequency, q, snr = 4096, 16, 200.0, 11.3, 20.0
     times = np.arange(rate * duration) / rate - 8.05
-    # the Gaussian whose spectrum has the curvature of the plane's bisquare window
+    # The Gaussian whose spectrum has the curvature of the plane's bisquare window.
     tau = q * np.sqrt(4 / 11) / (np.sqrt(2) * np.pi * frequency)
     burst = np.exp(-((times / tau) ** 2)) * np.sin(2 * np.pi * frequency * times)
     noise = np.random.default_rng(5).normal(size=rate * duration)
@@ -134,8 +134,9 @@ def test_the_loudest_tile_is_described() -> None:
 
 @pytest.mark.parametrize("error_s", [-0.2, -0.05, -0.011, 0.01, 0.1, 0.24])
 def test_a_time_error_moves_nothing_that_is_drawn(error_s: float) -> None:
-    """The views of a loud glitch are its own, whatever time within 0.25 s was given for it."""
-    strain = _blip(4096, 70)  # longer than 64 s: another time is another stretch and tile grid
+    """The views of a loud glitch do not depend on the given time, within 0.25 s of the true one."""
+    # longer than 64 s: another time means another stretch and grid of tiles
+    strain = _blip(4096, 70)
     true, wrong = _one(strain, 35.0), _one(strain, 35.0 + error_s)
     assert abs(wrong.centre_gps_time - true.centre_gps_time) < Decimal("0.0003")
     assert wrong.peak_gps_time == wrong.centre_gps_time
@@ -145,7 +146,7 @@ def test_a_time_error_moves_nothing_that_is_drawn(error_s: float) -> None:
 
 
 def test_the_centre_stays_within_the_search_window() -> None:
-    """At 10 Hz tiles lie so far apart that the loudest may begin before the window."""
+    """At 10 Hz, tiles are so far apart that the loudest may begin before the window."""
     times = np.arange(1024 * 16) / 1024 - 7.3
     tone = np.exp(-((times / 0.5) ** 2)) * np.sin(2 * np.pi * 12 * times)
     made = _one(_strain(_noise(1024, 16, 3) + 4e-20 * tone, 1024), 8.0)
@@ -161,7 +162,7 @@ def test_an_off_centre_glitch_near_the_edge_keeps_the_windows_that_fit() -> None
     assert _one(strain, 3.1, centre=False).views.durations_s == (0.5, 1.0, 2.0, 4.0)
     made = _one(strain, 3.1)
     assert float(made.centre_gps_time - START) == pytest.approx(3.0, abs=0.003)
-    at_edge = _strain(np.roll(strain.values, round(-1.9 * rate)), rate)  # now 1.1 s from the start
+    at_edge = _strain(np.roll(strain.values, round(-1.9 * rate)), rate)  # now 1.1 s after the start
     made = _one(at_edge, 1.3)
     assert made.views.durations_s == (0.5,)
     assert made.peak_gps_time < made.centre_gps_time == START + Decimal("1.25")

@@ -1,4 +1,4 @@
-"""Windows and spline are SciPy's; a transform of strain at 4096 Hz loads nothing of SciPy."""
+"""Windows and splines equal SciPy's, and transforming strain at 4096 Hz does not import SciPy."""
 
 import subprocess
 import sys
@@ -69,7 +69,7 @@ def test_a_row_is_transformed_in_its_precision_whatever_the_others_are(n: int, d
 
 
 def test_a_transform_loads_nothing_of_scipy() -> None:
-    """It would take memory in every process that takes strain, and time of its first one."""
+    """SciPy would take memory in each process that reads strain, and delay the first transform."""
     done = subprocess.run(
         [sys.executable, "-c", TRANSFORM], check=True, capture_output=True, text=True
     )
