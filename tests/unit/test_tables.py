@@ -1,4 +1,4 @@
-"""Tables as peers write them, row by row: layouts, times, ids, detectors."""
+"""Tables as other programs write them: layouts of rows, times, ids, detectors."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def test_strain_with_named_columns_is_no_table_of_triggers(tmp_path: Path, heade
     path.write_text("\n".join([header, *rows, ""]))
     assert not is_text_table(path)
     path.write_text("\n".join([header.replace("strain", "snr"), *rows[::100], ""]))
-    assert is_text_table(path)  # a handful of rows is no series
+    assert is_text_table(path)  # a few rows are not a series
 
 
 def test_a_short_row_and_a_cut_gzip_spoil_no_other(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_short_row_and_a_cut_gzip_spoil_no_other(tmp_path: Path) -> None:
     body = "gps_time,ifo\n" + "".join(f"{1126259455 + n}.{n % 97},H1\n" for n in range(1500))
     path.write_bytes(gzip.compress(body.encode())[:-600])
     assert "damaged from here on" in [*read_text_table(path, "a.csv")][-1].reason
-    path.write_bytes(gzip.compress(body[:1000].encode())[:-40])  # all of it within the first look
+    path.write_bytes(gzip.compress(body[:1000].encode())[:-40])  # all within the first part read
     assert is_text_table(path)
     first, *_, last = read_text_table(path, "a.csv")
     assert (first.facts is None, "damaged from here on" in last.reason) == (False, True)

@@ -1,4 +1,4 @@
-"""What attributes of an HDF5 file say of its table of triggers."""
+"""What the attributes of an HDF5 file say about its table of triggers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times of tables by other clocks than GPS seconds, or with their parts of a second apart."""
+"""Times of tables by clocks other than GPS, or with the fraction of a second in another column."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def _facts(folder: Path, header: str, cells: str) -> Facts:
         ("utc,ns,snr", "2015-09-14T09:50:45,400000000,13"),
         ("timestamp,ms,snr", "2015-09-14T09:50:45,400,13"),
         ("unix_time,ns,snr", "1442224245,400000000,13"),
-        ("gps_time,ms,snr", "1126259462.4,700,13"),  # which has its own
+        ("gps_time,ms,snr", "1126259462.4,700,13"),  # its own fraction counts
     ],
 )
 def test_a_part_of_a_second_counts_with_the_whole_ones_beside_it(
     tmp_path: Path, header: str, cells: str
 ) -> None:
-    """It was left out, as nanoseconds were not."""
+    """A fraction in a column of its own is added, like nanoseconds."""
     assert _facts(tmp_path, header, cells).gps_time == TIME
 
 
@@ -95,14 +95,14 @@ def test_the_clock_in_a_name_is_heeded(tmp_path: Path, header: str, cells: str) 
 
 @pytest.mark.parametrize("clock", ["PST", "JST", "CEST", "local", "TAI", "MJD", "days", "UTC+9"])
 def test_times_by_another_clock_are_refused(tmp_path: Path, clock: str) -> None:
-    """They were taken as UTC, hours or leap seconds off, or as GPS seconds."""
+    """Other clocks are refused; read as UTC or GPS, they would be wrong by seconds or hours."""
     with pytest.raises(FormatError, match="is not supported: give GPS seconds"):
         _row(tmp_path, f"time ({clock}),ifo", "2015-09-14 09:50:45.4,H1")
 
 
 @pytest.mark.parametrize("clock", ["PST", "[JST]", "TAI", "MJD", "UTC+9"])
 def test_a_clock_in_a_row_of_units_counts(tmp_path: Path, clock: str) -> None:
-    """That row was told to be no trigger, and the times below it were taken as UTC."""
+    """A row of units below the header is not a trigger, and its clock is that of the times."""
     with pytest.raises(FormatError, match="is not supported: give GPS seconds"):
         _row(tmp_path, f"time,snr,ifo\n{clock},,", "2015-09-14 02:50:45.4,13,H1")
     facts = _facts(tmp_path, "time,snr,ifo\nUnix,-,-", "1442224245.4,13,H1")
@@ -130,7 +130,7 @@ def test_what_no_factor_makes_a_plain_measure_is_not_known(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["offset", "peak_offset", "time_offset"])
 def test_an_offset_beside_whole_seconds_is_asked_about(tmp_path: Path, name: str) -> None:
-    """It was left out, and the time cut to the second."""
+    """The offset may be the fraction of the time, so the row is refused with a question."""
     row = _row(tmp_path, f"gps,{name},snr", "1126259462,0.4,13")
     assert "0.4 s in another column may be its fraction" in row.reason
     assert _facts(tmp_path, f"gps,{name},snr", f"{TIME},0.4,13").gps_time == TIME
@@ -177,7 +177,7 @@ def test_an_afternoon_is_twelve_hours_later(tmp_path: Path) -> None:
 def test_columns_that_tell_different_moments_are_asked_about(
     tmp_path: Path, header: str, cells: str
 ) -> None:
-    """The first counted, without a word."""
+    """The row is refused with a question, instead of using the first of the columns."""
     row = _row(tmp_path, f"{header},snr", f"{cells},13")
     assert row.facts is None
     assert "different times" in row.reason or "give the time of" in row.reason
@@ -192,7 +192,7 @@ def test_columns_that_tell_different_moments_are_asked_about(
         ("gps_time,t0", f"{TIME},1126256640"),
         ("gps_time,tstart,tend,duration", f"{TIME},1126259462,1126259463,0.1"),
         ("gps_time,segment_start,segment_end", f"{TIME},1126250000,1126259999"),
-        ("event_index,time", f"17,{TIME}"),  # which counts events
+        ("event_index,time", f"17,{TIME}"),  # a number of the event, not of a sample
     ],
 )
 def test_columns_that_agree_or_are_of_something_else_are_no_contradiction(

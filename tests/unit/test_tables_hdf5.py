@@ -1,4 +1,4 @@
-"""Trigger tables in HDF5: any path, a dataset a column, several detectors, text of any length."""
+"""Trigger tables in HDF5: any path, a dataset for each column, several detectors, long text."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_views_with_columns_beside_them_are_no_table_of_triggers(tmp_path: Path)
 
 
 def _of_detectors(tree: h5py.File, nested: str) -> None:
-    """As PyCBC writes them: a group a detector, and segments and gates beside the triggers."""
+    """Write PyCBC's layout: a group for each detector, with segments and gates in it."""
     for ifo, time in (("H1", 1126259455.15), ("L1", 1126259460.25)):
         group = tree.create_group(f"{ifo}{nested}")
         group["end_time"], group["snr"] = [time, time + 1], np.array([9.5, 8], "f4")
@@ -97,7 +97,10 @@ def test_hdf5_with_text_of_any_length(tmp_path: Path, is_compound: bool) -> None
 def test_rows_that_are_declared_and_not_there_are_refused(
     tmp_path: Path, is_compound: bool
 ) -> None:
-    """As of a table that was made resizable, or of one that is to fill a disk."""
+    """A table that declares many more rows than it holds is refused.
+
+    It was made resizable and not filled, or is meant to fill a disk.
+    """
     path, count = tmp_path / "a.h5", 9_000_000
     with h5py.File(path, "w") as file:
         if is_compound:
@@ -114,7 +117,7 @@ def test_rows_that_are_declared_and_not_there_are_refused(
 def test_columns_that_are_matrices_of_one_row_or_column(
     tmp_path: Path, shape: tuple[int, int]
 ) -> None:
-    """Matlab's and many of h5py's; they were told to be no table."""
+    """A column may be a matrix of one row or column, as Matlab and often h5py write it."""
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["gps_time"] = np.array([1126259455.15, 1126259460.25]).reshape(shape)

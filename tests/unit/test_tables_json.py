@@ -64,7 +64,7 @@ BURST = EVENT | {
     "instruments": "",
     "extra_attributes": {"MultiBurst": {"ifos": "H1", "central_freq": 131.5, "snr": 9.5}},
 }
-# As gwosc.org/eventapi/jsonfull and /api/v2/event-versions answer.
+# As gwosc.org/eventapi/jsonfull and /api/v2/event-versions respond.
 GWOSC = {
     "events": {
         "GW150914-v3": {
@@ -178,7 +178,7 @@ def test_what_holds_no_row_is_no_table(tmp_path: Path, text: str) -> None:
 def test_lines_of_json_that_are_cut_or_damaged_are_named_and_the_others_read(
     tmp_path: Path,
 ) -> None:
-    """The whole file was refused for one of its lines."""
+    """One bad line must not make the whole file be refused."""
     path = tmp_path / "triggers.jsonl"
     whole = [json.dumps({"gps_time": TIME + at, "ifo": "H1"}) for at in range(3)]
     path.write_text("\n".join([whole[0], "{bad", whole[1], "", whole[2][:20]]))

@@ -1,4 +1,4 @@
-"""Tables copied from wikis, issue trackers and papers, and values as programs show them."""
+"""Tables copied from wikis, issue trackers and papers, and values as programs print them."""
 
 from __future__ import annotations
 

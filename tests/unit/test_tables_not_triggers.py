@@ -1,4 +1,4 @@
-"""Tables with times that are none of triggers: posterior samples, strain as JSON, volunteers."""
+"""Tables with times not of triggers: posterior samples, strain in JSON, votes of volunteers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _compound(path: Path, columns: dict[str, np.ndarray]) -> None:
     ids=["csv", "csv without likelihood", "bilby json", "bilby hdf5", "pesummary"],
 )
 def test_posterior_samples_are_no_triggers(tmp_path: Path, write, columns) -> None:  # type: ignore[no-untyped-def]
-    """Each sample was a trigger."""
+    """Posterior samples are refused with their name, and none becomes a trigger."""
     path = tmp_path / "result"
     write(path, columns)
     with pytest.raises(FormatError, match="result holds posterior samples"):
@@ -100,7 +100,7 @@ def _samples(n_samples: int) -> list[float]:
     ids=["one", "of a detector", "with a duration", "columns", "records"],
 )
 def test_strain_as_json_is_no_table(tmp_path: Path, said: object) -> None:
-    """Its start, or each of its samples, was a trigger."""
+    """Strain in JSON is refused; neither its start nor a sample becomes a trigger."""
     path = tmp_path / "a.json"
     path.write_text(json.dumps(said))
     with pytest.raises(FormatError, match=r"np\.savez"):

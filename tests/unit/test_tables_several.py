@@ -1,4 +1,4 @@
-"""Several tables, lists or detectors in one file: all rows are there, or it says which are not."""
+"""Several tables, lists or detectors in one file: all rows are read, or the others are named."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ BOTH = [("H1", "1126259462.5"), ("H1", "1126259463.5"), ("L1", "1126259462.5")]
     ],
 )
 def test_json_with_a_list_for_each_detector_keeps_all_of_them(tmp_path: Path, said: Any) -> None:
-    """The first list was read, the others were lost, and none had its detector."""
+    """All lists are read, each with its detector."""
     assert _json(tmp_path, said) == BOTH
 
 
 def test_json_whose_object_tells_the_detector_of_its_list_keeps_it(tmp_path: Path) -> None:
     said = {"ifo": "H1", "gps_start": TIME - 9, "gps_end": TIME + 9, "triggers": [{"time": TIME}]}
-    assert _json(tmp_path, said) == BOTH[:1]  # a trigger in the middle of the span it was
+    assert _json(tmp_path, said) == BOTH[:1]  # a trigger at the middle of the span
 
 
 def test_json_with_several_lists_is_asked_about(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_json_with_several_lists_is_asked_about(tmp_path: Path) -> None:
 
 
 def test_hdf5_of_coincidences_has_a_trigger_in_each_detector(tmp_path: Path) -> None:
-    """Their rows had no time, and an event of ``H1,L1`` had no detector; text had both."""
+    """A coincidence becomes a trigger in each detector, with its time, as from text."""
     path = _hdf5(tmp_path, H1_end_time=np.array([TIME]), L1_end_time=np.array([TIME + 1]))
     assert _said(path) == [BOTH[0], ("L1", "1126259463.5")]
     path = _hdf5(tmp_path, gps_time=np.array([TIME]), ifo=np.array([b"H1,L1"]))
@@ -80,7 +80,7 @@ def test_hdf5_may_enumerate_its_detectors(tmp_path: Path) -> None:
 
 
 def test_hdf5_may_hold_the_longest_floats(tmp_path: Path) -> None:
-    """The process that decodes ended, and the file was said to be damaged."""
+    """Times of extended precision are read, and do not end the decoding process."""
     path = _hdf5(tmp_path, gps_time=np.array([TIME], dtype=np.longdouble))
     assert [time for _, time in _said(path)] == ["1126259462.5"]
 
@@ -93,7 +93,7 @@ def test_a_header_that_comes_again_is_no_row(tmp_path: Path) -> None:
 
 
 def test_a_header_of_another_table_ends_the_table(tmp_path: Path) -> None:
-    """Its values were read under the names of the first."""
+    """Values below a second header are not read under the names of the first."""
     path = tmp_path / "two.csv"
     path.write_text(
         "gps_time,snr,frequency\n1126259462.5,9,60\ngps_time,frequency,snr\n1126259463.5,60,9\n"
@@ -111,7 +111,7 @@ def test_the_count_below_a_printed_table_is_no_row(tmp_path: Path) -> None:
 
 
 def test_ligolw_in_one_line_is_read(tmp_path: Path) -> None:
-    """Its only line was taken for a row without names."""
+    """A LIGO_LW file of one line is read, and not taken for a row without names."""
     path = tmp_path / "one.xml"
     path.write_text(
         "<?xml version='1.0'?><LIGO_LW><Table Name='sngl_burst:table'>"
@@ -123,7 +123,7 @@ def test_ligolw_in_one_line_is_read(tmp_path: Path) -> None:
 
 
 def test_of_pycbcs_coincidences_those_in_the_foreground_are_read(tmp_path: Path) -> None:
-    """The file was said to hold no batch, or several tables with those of time slides."""
+    """Coincidences of the foreground are read; time slides in the same file are ignored."""
     path = tmp_path / "H1L1-STATMAP-1126259000-1000.hdf"
     with h5py.File(path, "w") as file:
         for group, count in (("foreground", 1), ("background", 5), ("background_exc", 4)):

@@ -1,4 +1,4 @@
-"""Tables whose times and measures are in other units, are masked, or have too few digits."""
+"""Tables with times and measures in other units, masked, or with too few digits."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_measures_in_whatever_unit(tmp_path: Path, where: str) -> None:
 
 
 def test_the_confidence_of_the_label_counts() -> None:
-    """Gravity Spy's own tables have LIGO_LW's column beside it, which is zero there."""
+    """The label's confidence counts; Gravity Spy's tables also have LIGO_LW's, which is zero."""
     assert facts_of({"confidence": 0, "ml_confidence": 0.95}).confidence == 0.95
 
 

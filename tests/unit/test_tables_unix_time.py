@@ -1,4 +1,4 @@
-"""Unix time where GPS time is meant: told from it, or asked about."""
+"""Unix time instead of GPS time: recognised, or asked about."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_timestamp_that_may_be_of_either_clock_is_asked_for() -> None:
     ],
 )
 def test_nanoseconds_beside_unix_seconds_are_the_rest_of_them(row: dict[str, object]) -> None:
-    """Both were taken for the same column, of which it was asked to keep the right one."""
+    """Nanoseconds complete the seconds beside them, and are not a second column of a time."""
     facts = table_row("row 1", row).facts
     assert facts is not None
     assert facts.gps_time == "1126259462.4"

@@ -1,4 +1,4 @@
-"""Adam as training uses it: PyTorch's own numbers, without its compiler."""
+"""Adam as training uses it: the same numbers as PyTorch's, without importing its compiler."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from torch import nn
 
 from training.core.adam import Adam
 
-# Each of the methods that a training calls, and so each that could import the compiler.
+# All methods that training calls, since any of them could import the compiler.
 TRAINING = """
 import sys, torch
 from training.core.adam import Adam

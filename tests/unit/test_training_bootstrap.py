@@ -1,4 +1,4 @@
-"""The paired bootstrap: what its estimates are, and what its intervals must and must not cover."""
+"""The paired bootstrap: its estimates, and what its intervals must and must not cover."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def answered(is_right: list[bool], groups: list[str] | None = None) -> Answers:
 
 
 def test_estimates_are_plain_and_balanced_accuracy_averaged_over_seeds() -> None:
-    # Seed one: all four Blips right, half of twelve Whistles; seed two: everything right.
+    # Seed one: all four Blips and half of twelve Whistles are right; seed two: everything is.
     first = answered([True] * 4 + [True, False] * 6)
     found = compare({"a": [first, answered([True] * 16)]}, n_draws=50)
     assert found.accuracy["a"].estimate == pytest.approx((10 / 16 + 1) / 2)
@@ -39,7 +39,7 @@ def test_what_both_share_cancels_from_the_difference() -> None:
     assert gain.estimate == pytest.approx(10 / 200)
     assert 0 < gain.low < gain.high < 0.1
     plain = found.accuracy["a"]
-    assert plain.high - plain.low > 0.2  # the seeds differ by .4; their difference does not
+    assert plain.high - plain.low > 0.2  # the seeds differ by 0.4, but not their difference
 
 
 def test_copies_of_one_glitch_are_one_group_and_widen_the_interval() -> None:

@@ -1,4 +1,4 @@
-"""From a folder of pictures to a checkpoint that serves, through the commands themselves."""
+"""From a folder of pictures to a usable checkpoint, through the commands themselves."""
 
 import csv
 import json
@@ -74,7 +74,7 @@ def invoke(*arguments: object) -> tuple[int, str]:
 def test_pictures_become_one_glitch_for_each_id(pictures: Path) -> None:
     seen: list[int] = []
     pack = read_real_images(pictures, on_progress=lambda done, _total: seen.append(done))
-    assert len(pack) == 12  # the picture of unknown window is left out
+    assert len(pack) == 12  # without the picture of unknown window
     assert seen[-1] == 12 + 8 + 1
     present = pack.observed.any(axis=2)
     assert not present[:, 1:3].any()
@@ -98,7 +98,7 @@ def test_train_evaluate_export_and_serve(
     monkeypatch.setattr(split, "read_real", lambda *a, **k: reads.append(a) or read_real(*a, **k))
     code, output = invoke("export", run, destination, "--name", "tiny", "--n-seeds", 1)
     assert code == 0, output
-    assert len(reads) == 1  # of minutes each, on a data set of thousands of pictures
+    assert len(reads) == 1  # takes minutes on thousands of pictures
     checkpoint = load_checkpoint(destination)
     manifest = checkpoint.manifest
     assert manifest.name == "tiny"
@@ -209,11 +209,12 @@ def test_the_revision_is_a_commit_or_nothing() -> None:
 
 
 def test_a_full_disk_is_told(pictures: Path, tmp_path: Path) -> None:
-    """A page of a mapped file without room for it once ended the process with a bus error."""
+    """A full disk is reported; writing to a mapped file would end the process by a bus error."""
     run = tmp_path / "run"
     assert invoke("train", configure(tmp_path, pictures), "--folder", run)[0] == 0
     most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, most[1]))  # of a file, as a quota
+    # limits the size of a file, like a quota
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, most[1]))
     try:
         answers = [
             invoke("export", run, tmp_path / "checkpoint", "--n-seeds", 1),

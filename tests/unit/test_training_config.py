@@ -1,4 +1,4 @@
-"""Configurations: all shipped ones load, and what cannot be is refused by its name."""
+"""Configurations: all shipped ones load, and impossible values are refused by name."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Published layouts of real glitches: tiny files in each layout become the pack that they hold."""
+"""Published layouts of real glitches: tiny files in each layout become a pack."""
 
 import csv
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def view(row: int) -> np.ndarray:
 
 
 def grey_panel(values: np.ndarray) -> np.ndarray:
-    """The view as Gravity Spy's file stores it: viridis, grey, high frequencies on top."""
+    """Store a view as Gravity Spy's file does: viridis in grey, high frequencies on top."""
     colours = viridis()[np.minimum((values * 256).astype(int), 255)].astype(float) / 255
     grey = colours @ np.asarray(LUMINANCE)
     rows = np.linspace(0, 127.999, 140).astype(int)
@@ -93,7 +93,7 @@ def write_csv(path: Path, names: tuple[str, ...], rows: list[tuple[str, ...]]) -
 
 
 def noise(ifo: str, start: int, end: int) -> tuple[np.ndarray, float]:
-    """Coloured by nothing: white noise, with a ring at the middle."""
+    """Return white noise with a ring-down in the middle, and its sample rate in Hz."""
     rate = 4096
     samples = np.random.default_rng(start).normal(size=(end - start) * rate)
     t = np.arange(len(samples)) / rate - (end - start) / 2
@@ -116,7 +116,7 @@ def test_rows_become_views_of_fetched_strain_that_is_kept(tmp_path: Path) -> Non
     assert (found.pack.labels, found.pack.groups) == (("Blip",), IDS[:1])
     assert found.pack.observed[0, :, :100].all()
     centre = found.pack.values[0, 0, :, 56:72].max() / GREY_LEVELS
-    assert centre > 0.5  # the ring is there
+    assert centre > 0.5  # the ring-down is there
 
     def refuse(ifo: str, start: int, end: int) -> tuple[np.ndarray, float]:
         raise AssertionError("the cache has it")
@@ -283,4 +283,4 @@ def test_real_rows_and_real_strain(shared_data: Path, tmp_path: Path) -> None:
     write_csv(path, names, [("1187008881.38", "L1", "Koi_Fish", "tTlgyH9hk4")])
     found = read_trigger_rows(path, strain_folder=shared_data / "strain")
     assert found.pack.observed[0].any()
-    assert found.pack.values[0, 0].max() == GREY_LEVELS  # it clips the colour scale
+    assert found.pack.values[0, 0].max() == GREY_LEVELS  # it exceeds the colour scale

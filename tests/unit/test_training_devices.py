@@ -1,6 +1,6 @@
-"""Trainings off the host. No GPU is asked for: torch's "meta" device refuses what is not on it.
+"""Training on other devices, without a GPU: torch's "meta" device refuses tensors of the host.
 
-It computes shapes and no values, so a step that goes through on it has no tensor left on the host.
+It computes shapes and no values, so if a step succeeds on it, no tensor was left on the host.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ META = torch.device("meta")
 
 @pytest.fixture(autouse=True)
 def _computes_shapes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The meta device has no autocast, not even one that is switched off; a mask is all ones."""
+    """Replace autocast, which the meta device lacks even if disabled, and assume masks of ones."""
     monkeypatch.setattr(torch, "autocast", lambda *_how, **_named: nullcontext())
     with shapes.patch(meta_nonzero_assume_all_nonzero=True):
         yield

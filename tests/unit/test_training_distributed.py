@@ -1,4 +1,4 @@
-"""Two processes make the gradient, and the run, that one makes."""
+"""Two processes compute the same gradient, and do the same run, as one process."""
 
 import json
 import os
@@ -14,7 +14,7 @@ OBJECTIVES = ("beta_annealed", "bottleneck", "beta_tcvae", "dip_vae_1")
 
 
 def launch(folder: Path, n_processes: int) -> None:
-    """The worker on so many processes, found by each other as ``torchrun`` would have them."""
+    """Run the worker in ``n_processes`` processes with the environment of ``torchrun``."""
     shared = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -52,7 +52,7 @@ def test_gradients_equal_those_of_one_process(objective: str, folders: tuple[Pat
     assert set(one) == set(two)
     assert max(float(gradient.norm()) for gradient in one.values()) > 1
     for name, gradient in one.items():
-        # Shares are summed in another order than a whole batch.
+        # The sum over parts of a batch is in another order than over the whole batch.
         torch.testing.assert_close(two[name], gradient, rtol=1e-3, atol=2e-3, msg=name)
 
 

@@ -1,4 +1,4 @@
-"""The whole examination on a small model: every figure is there as data and as a plot."""
+"""The whole examination on a small model: every figure has its data and its plot."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ SIDE = 16
 
 
 def pack(n: int = 60) -> Pack:
-    """Three classes, bright at one of three heights; the third without its longest window."""
+    """Three classes, bright at one of three heights; the third lacks its longest window."""
     rng = np.random.default_rng(0)
     values = rng.integers(0, 40, size=(n, 4, SIDE, SIDE)).astype(np.uint8)
     names = ("Blip", "Koi_Fish", "Whistle")
@@ -85,7 +85,7 @@ def test_every_figure_is_saved_as_data_and_as_a_plot(run: Path, tmp_path: Path) 
     assert measures["elbo"] == pytest.approx(-measures["rate"] - measures["distortion"])
     found = measures["sets"]["9 classes"]
     assert found["n_classes"] == 3
-    assert found["retrieval"]["nearest_accuracy"] == 1.0  # the classes lie at other heights
+    assert found["retrieval"]["nearest_accuracy"] == 1.0  # the classes have different heights
     assert found["clustering"]["adjusted_rand_index"] > 0.5
     assert measures["novelty_mean_auroc"] > 0.7
     table = rows(tmp_path / "by_class.csv")
@@ -121,7 +121,7 @@ def test_runs_of_several_betas_make_a_curve(tmp_path: Path) -> None:
     for beta in (1, 50):
         made = settings(
             objective={"kind": "beta_vae", "parameters": {"beta": beta}},
-            data={"anchor_glitches": 60},  # without a linear part both would have collapsed
+            data={"anchor_glitches": 60},  # without a linear part, both would collapse
             variance={"kind": "closed_form"},
         )
         train(made, tmp_path / str(beta), real_train=real, validation=None, simulated=None)

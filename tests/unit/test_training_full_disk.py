@@ -1,4 +1,4 @@
-"""A disk that fills up while a state is saved: the last good state survives and the run goes on."""
+"""If a disk fills up while a state is saved, the last good state stays and the run can continue."""
 
 import errno
 import resource
@@ -21,9 +21,10 @@ from training.dsprites import PackedPictures, PictureArchitecture, PictureConfig
 
 @contextmanager
 def file_size_limit(n_bytes: int) -> Iterator[None]:
-    """No file may grow beyond this: a write then fails as it does on a full disk."""
+    """Limit the size of files, so that a longer write fails as it does on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error, and not the end
+    # raise an error instead of ending the process
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
     try:
         yield
@@ -74,7 +75,7 @@ def test_the_last_good_state_survives_a_full_disk(tmp_path: Path) -> None:
     ):
         save_state(path, model, optimiser, 200, 0.6)
     assert path.read_bytes() == good
-    assert [file.name for file in tmp_path.iterdir()] == [STATE_FILE]  # and no half of one
+    assert [file.name for file in tmp_path.iterdir()] == [STATE_FILE]  # no partial file
     assert load_state(path, model, optimiser) == (100, 0.5)
-    save_state(path, model, optimiser, 200, 0.6)  # room again
+    save_state(path, model, optimiser, 200, 0.6)  # with space again
     assert load_state(path, model, optimiser) == (200, 0.6)

@@ -1,4 +1,4 @@
-"""Guided training: calibrated variances, exact resumption, and sentences for unfit packs."""
+"""Guided training: calibrated variances, exact resumption, and messages for unsuitable packs."""
 
 import json
 from dataclasses import replace
@@ -47,7 +47,7 @@ TINY = {
 
 
 def pack(n: int, labels: tuple[str, ...], seed: int, *, is_simulated: bool) -> Pack:
-    """Bumps whose height along frequency is their label's."""
+    """Bumps at a height in frequency that depends on their label."""
     rng = np.random.default_rng(seed)
     row, column = np.mgrid[:32, :32]
     grey = np.zeros((2, n, 4, 32, 32))
@@ -95,14 +95,14 @@ def run(
 
 
 def one_window(whole: Pack) -> Pack:
-    """The same glitches with their first view alone."""
+    """Return the same glitches with only their first view."""
     observed = whole.observed.copy()
     observed[:, 1:] = False
     return replace(whole, observed=observed)
 
 
 def test_the_variance_is_that_of_the_residuals_after_training(tmp_path: Path) -> None:
-    """The feature likelihood's own, within 5 % of the mean square over fresh batches."""
+    """The variance of the feature likelihood is the mean square over fresh batches, within 5 %."""
     optimiser = {**TINY["optimiser"], "steps": 200, "learning_rate": 0.003}
     settings = config(optimiser=optimiser, log={"evaluate_every": 200, "save_every": 200})
     packs = [one_window(one) for one in (REAL, HELD_OUT, SIMULATED)]
@@ -111,14 +111,14 @@ def test_the_variance_is_that_of_the_residuals_after_training(tmp_path: Path) ->
     task = GuidedTask(settings, *packs, folder=tmp_path)
     task.model.load_state_dict(model.state_dict())
     kept = task.model.axis_log_variance.clone()
-    assert kept[0] < -0.5  # something was explained
+    assert kept[0] < -0.5  # the model explains part of it
     chi_squares = []
     for step in range(1000, 1040):
         task.model.axis_log_variance.copy_(kept)
         generator = torch.Generator().manual_seed(step)
         with torch.no_grad():
             outcome = task.outcome(step, generator, is_half_precision=False)
-        # the batch has moved the variance by a twentieth of the way
+        # this batch has moved the variance by a twentieth of the way
         nats = 2 * outcome.distortion.mean() / (settings.architecture.axes + 1)
         chi_squares.append(float(nats - task.model.axis_log_variance[0] - np.log(2 * np.pi)))
     assert np.mean(chi_squares) == pytest.approx(1, abs=0.05)
@@ -133,7 +133,7 @@ def test_the_painter_beats_the_mean_picture_on_held_out_glitches(tmp_path: Path)
         painted = model.decode(model.encode(pixels, rows).mean, rows.any(dim=2))
     left = (pixels - painted).square().sum() / (pixels - pixels.mean(dim=0)).square().sum()
     assert left < 0.5
-    # its variances are those of glitches that the fit did not see
+    # The variances are those of glitches that were not used in the fit.
     chi_square = float(model.likelihood.reduced_chi_square(pixels, painted, rows).mean())
     assert chi_square == pytest.approx(1, abs=0.5)
 
@@ -153,14 +153,14 @@ def test_the_trunk_learns_the_simulated_classes_and_then_stays(tmp_path: Path) -
         [np.argmin([np.square(one - centre).sum() for centre in centres.values()]) for one in asked]
     ]
     assert (nearest == labels[named]).mean() > 0.9
-    # of mean 0 and deviation 1 over simulated glitches, as far as the draw goes
+    # mean 0 and deviation 1 over simulated glitches, within the sampling error
     assert np.abs(seen["simulated"][named].mean(axis=(0, 1, 2))).max() < 0.5
     outcome = task.outcome(0, torch.Generator(), is_half_precision=False)
     assert outcome.guidance is not None
     (outcome.distortion.mean() + outcome.guidance).backward()
     assert model.posterior.weight.grad is not None
     assert all(weight.grad is None for weight in model.trunk.parameters())
-    assert not model.trunk.training  # no dropout
+    assert not model.trunk.training  # so no dropout
 
 
 @pytest.mark.parametrize("changes", [{}, WITH_TRUNK])
@@ -268,7 +268,7 @@ def test_a_killed_simulation_goes_on_where_it_was(
     simulating.simulate_pack(whole, 10, seed=3)
 
     def stop(done: int, _total: int) -> None:
-        with pytest.raises(FolderInUseError):  # two would overwrite each other's glitches
+        with pytest.raises(FolderInUseError):  # two runs would overwrite each other's glitches
             simulating.simulate_pack(parts, 10, seed=3)
         if done == 10:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Ctrl-C is heard in a background job too, which a shell starts with SIGINT ignored."""
+"""Ctrl-C also stops a background job, which a shell starts with SIGINT ignored."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ def test_an_ignored_ctrl_c_interrupts_what_is_inside_and_nothing_else() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with pytest.raises(KeyboardInterrupt), interruptible():
         os.kill(os.getpid(), signal.SIGINT)
-    os.kill(os.getpid(), signal.SIGINT)  # ignored once more
+    os.kill(os.getpid(), signal.SIGINT)  # ignored again
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 

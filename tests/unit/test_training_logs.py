@@ -1,4 +1,4 @@
-"""TensorBoard's own reader finds what a run reported, once, also after it was continued."""
+"""TensorBoard's own reader finds each reported value once, also after a run was continued."""
 
 from pathlib import Path
 
@@ -33,4 +33,4 @@ def test_figures_are_sections_of_scalars_and_a_continued_run_replaces_its_tail(
     found = read(tmp_path)
     assert found["training/loss"] == [(50, 50.0), (100, 100.0), (150, -1.0)]
     assert found["validation/linear.accuracy"][0] == (50, pytest.approx(0.5))
-    assert "training/rate" not in found  # what is not a number has no place on an axis
+    assert "training/rate" not in found  # NaN cannot be drawn

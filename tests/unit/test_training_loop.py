@@ -1,4 +1,4 @@
-"""The loop on toy data: learns, guards against non-finite numbers, keeps its folder its own."""
+"""The training loop on toy data: it learns, handles non-finite numbers, and locks its folder."""
 
 import json
 import math
@@ -102,7 +102,7 @@ def test_a_run_starts_from_its_linear_part_and_keeps_it(tmp_path: Path) -> None:
     model = ViewsVAE(config.architecture)
     load_state(tmp_path / STATE_FILE, model, None)
     assert model.anchor.loadings.abs().max() > 0.05
-    assert logged(tmp_path)[0]["rate"] > 1  # the prior alone would be zero
+    assert logged(tmp_path)[0]["rate"] > 1  # 0 if only the prior were used
 
 
 def test_two_trainings_never_write_one_folder(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_two_trainings_never_write_one_folder(tmp_path: Path) -> None:
 
     assert run(tmp_path, config, report=start_another).is_complete
     assert [entry["step"] for entry in logged(tmp_path)] == [1, 2, 3, 4, 5, 6]
-    assert run(tmp_path, config).is_complete  # and the folder is free again
+    assert run(tmp_path, config).is_complete  # the folder is free again
 
 
 def test_another_configuration_may_not_take_the_folder(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_run_from_before_a_key_was_there_is_continued_exactly(tmp_path: Path) 
     run(tmp_path / "old", toy_config(), report=stop)
     path = tmp_path / "old" / CONFIG_FILE
     saved = yaml.safe_load(path.read_text())
-    for key in ("real_layout", "split", "strain_folder"):  # these came later
+    for key in ("real_layout", "split", "strain_folder"):  # added in later versions
         del saved["data"][key]
     del saved["initialise_from"], saved["variance"]
     path.write_text(yaml.safe_dump(saved))
@@ -259,7 +259,7 @@ def test_a_run_from_before_a_key_was_there_is_continued_exactly(tmp_path: Path) 
 
 def test_what_differs_from_the_folders_run_is_named(tmp_path: Path) -> None:
     run(tmp_path, toy_config())
-    # A parameter that is spelt out differs from the default only by its value.
+    # A parameter written explicitly differs from the default only by its value.
     spelt = {"kind": "beta_annealed", "parameters": {"beta_start": 4, "annealing_steps": 100_000}}
     assert run(tmp_path, toy_config(objective=spelt)).is_complete
     spelt["parameters"] = {"beta_start": 4.5}
@@ -282,7 +282,7 @@ def test_a_run_whose_variance_was_learnt_is_not_continued_in_closed_form(tmp_pat
     run(tmp_path, toy_config())
     path = tmp_path / CONFIG_FILE
     saved = yaml.safe_load(path.read_text())
-    del saved["variance"]  # as every version wrote that only learnt it
+    del saved["variance"]  # as in versions that always learnt it
     path.write_text(yaml.safe_dump(saved))
     with pytest.raises(
         TrainingError, match=r"variance.kind is learnt there and closed_form here.*another folder"
@@ -307,7 +307,7 @@ def test_the_closed_form_variance_is_the_mean_square_residual_after_training(
         real_share=1.0,
         batch_size=32,
         augmentation=config.augmentation,
-        seed=5,  # batches that the run has not seen
+        seed=5,  # batches that were not used in the run
     )
     squares = pixels = torch.zeros(1)
     with torch.no_grad():
@@ -324,7 +324,7 @@ def test_the_closed_form_variance_is_the_mean_square_residual_after_training(
             squares, pixels = squares + found.squares, pixels + found.pixels
     ratio = model.likelihood.log_variance().exp() / (squares / pixels)
     assert abs(ratio.log().mean().item()) < 0.05  # within 5 % of the optimum
-    assert ratio.log().abs().median().item() < 0.1  # row by row, each a mean over few steps
+    assert ratio.log().abs().median().item() < 0.1  # for each row, a mean over few steps
 
 
 def test_a_fixed_variance_stays_and_a_learnt_one_moves(tmp_path: Path) -> None:

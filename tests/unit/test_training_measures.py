@@ -1,4 +1,4 @@
-"""Measures of a representation against values known beforehand."""
+"""Measures of a representation in cases with known values."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_retrieval_is_one_for_clouds_far_apart_and_leaves_copies_out() -> None:
     groups = [str(index) for index in range(36)]
     perfect = retrieve(vectors, labels, groups)
     assert perfect.mean_average_precision == perfect.nearest_accuracy == 1.0
-    # Each glitch of class c1 has only copies of itself near; without them its neighbours are far.
+    # Each glitch of class c1 is near only to its own copies; without them its neighbours are far.
     pairs = [str(index // 2) for index in range(36)]
     rng = np.random.default_rng(1)
     copies = np.repeat(rng.normal(size=(18, 8)), 2, axis=0)
@@ -77,13 +77,14 @@ def test_a_hidden_class_in_another_direction_is_novel_and_one_among_others_is_no
     rng = np.random.default_rng(0)
     axes = np.eye(4)
     parts = [axes[i] * 5 + rng.normal(0, 0.2, size=(30, 4)) for i in range(3)]
-    parts.append(axes[2] * 5 + rng.normal(0, 0.2, size=(30, 4)))  # a twin of the third class
+    # at the same place as the third class
+    parts.append(axes[2] * 5 + rng.normal(0, 0.2, size=(30, 4)))
     vectors, labels = np.concatenate(parts), [name for name in "abcd" for _ in range(30)]
     groups = [str(index) for index in range(120)]
     is_reference = np.arange(120) % 2 == 0
     found = {one.label: one for one in leave_one_class_out(vectors, labels, groups, is_reference)}
     assert found["a"].auroc == found["b"].auroc == 1.0
-    assert 0.2 < found["c"].auroc < 0.9  # its twin covers it
+    assert 0.2 < found["c"].auroc < 0.9  # hidden by the class at the same place
     assert (found["a"].n_novel, found["a"].n_known) == (15, 45)
     with pytest.raises(GlitchError, match="among the glitches to score"):
         leave_one_class_out(vectors, labels, ["same"] * 120, is_reference)
@@ -108,7 +109,8 @@ def tiny_pack(n: int) -> Pack:
 
 def test_a_run_logs_the_evidence_bound_that_its_examination_reports() -> None:
     model, drawn = tiny_model(), tiny_pack(24)
-    with torch.no_grad():  # away from the start, where a draw paints what its mean does
+    # not at the initial weights, where a draw gives the same picture as its mean
+    with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3)))
     labels = tuple("ab"[index % 2] for index in range(24))
@@ -126,14 +128,14 @@ def test_an_untrained_model_spends_nothing_and_its_elbo_is_the_likelihood() -> N
     assert found.rate == pytest.approx(0, abs=1e-6)
     assert found.active_units == 0
     pixels, rows = model.prepare(*pack.tensors(np.arange(5)))
-    nothing = torch.zeros_like(pixels)  # what an untrained model paints
+    nothing = torch.zeros_like(pixels)  # the output of an untrained model
     expected = float(model.likelihood.distortion(pixels, nothing, rows).mean().detach())
     assert found.distortion == pytest.approx(expected, rel=1e-5)
     assert found.elbo == pytest.approx(-expected, rel=1e-5)
 
 
 def test_rates_are_the_sum_of_their_latents() -> None:
-    model, pack = tiny_model(), tiny_pack(70)  # more than one chunk
+    model, pack = tiny_model(), tiny_pack(70)  # more than fit one chunk
     with torch.no_grad():
         model.correction.weight.normal_(0, 0.3)
         model.correction.bias.fill_(0.5)
@@ -148,7 +150,7 @@ def test_each_class_has_its_recall_precision_and_commonest_mistake() -> None:
     vectors, labels = clouds(20, [0.0, 10.0])
     is_known = np.arange(40) % 2 == 0
     moved = vectors.copy()
-    moved[1] += 10  # one held-out c0 looks like c1
+    moved[1] += 10  # one held-out c0 looks like a c1
     rows = {
         row.label: row for row in by_class("all", moved, labels, is_known) if row.probe == "linear"
     }

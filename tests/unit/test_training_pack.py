@@ -1,4 +1,4 @@
-"""Packs on disk: streamed in, mapped out, refused when unfinished or of another recipe."""
+"""Packs on disk: streamed to disk, memory-mapped, refused if unfinished or of another recipe."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_packs_are_joined_and_keep_only_what_all_of_them_have() -> None:
 
 
 def test_an_array_has_its_room_before_it_is_filled(tmp_path: Path) -> None:
-    """Else a disk that fills up ends the process at some mapped page, without a word."""
+    """Space is allocated first, as a full disk would end the process at some mapped page."""
     array = new_array(tmp_path / "values.npy", (1000, 1000), np.uint8)
     assert (tmp_path / "values.npy").stat().st_blocks * 512 >= array.nbytes
     assert not array.any()

@@ -1,4 +1,4 @@
-"""Works in processes of their own: told, stopped, failed and killed together."""
+"""Jobs in processes of their own: progress, stopping, failing and being killed."""
 
 import multiprocessing
 import os
@@ -66,7 +66,7 @@ def test_a_terminals_interrupt_does_not_reach_a_work_that_has_just_been_started(
     def interrupt(*_progress: object) -> None:
         for process in multiprocessing.active_children():
             if process.pid is not None and process.pid not in interrupted:
-                os.kill(process.pid, signal.SIGINT)  # while it imports
+                os.kill(process.pid, signal.SIGINT)  # while it is importing
                 interrupted.append(process.pid)
 
     assert run_all(works(tmp_path, "done", "done"), jobs=2, progress=interrupt)
@@ -89,7 +89,7 @@ def test_works_whose_command_is_killed_save_and_end_without_a_trace(tmp_path: Pa
             assert command.poll() is None
             time.sleep(0.01)
         command.kill()
-        _, said = command.communicate(timeout=60)  # ends when the last that holds it has
+        _, said = command.communicate(timeout=60)  # ends when all processes that hold it have ended
     assert {path.name for path in tmp_path.glob("*.saved")} == {"0.saved", "1.saved"}
     assert b"Traceback" not in said, said.decode()
 

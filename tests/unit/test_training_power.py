@@ -1,4 +1,4 @@
-"""How many paired runs a difference takes: against published tables, simulation, and our own."""
+"""The number of paired runs that a difference needs: against tables, simulation and real runs."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def table(path: Path) -> Path:
             ("b", 0, 0.78, 9, 30), ("b", 1, 0.80, 9, 30), ("b", 2, 0.40, 0.0003, 0),
         ]
     ]  # fmt: skip
-    lines += ["a,0,any lone view,22 classes,0.1,8,30"]  # no part of the paper's table
+    lines += ["a,0,any lone view,22 classes,0.1,8,30"]  # not part of the paper's table
     path.write_text(HEAD + "\n".join(lines) + "\n")
     return path
 

@@ -1,4 +1,4 @@
-"""Probes: groups stay on one side, scores are what scikit-learn's formulas say."""
+"""Probes: a group is never split, and scores follow the formulas of scikit-learn."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The examination: PCA is really PCA, splits are honest, rows say what they are."""
+"""The examination: PCA is correct, splits keep groups whole, and rows name what they contain."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ SMALL = Architecture(
 
 
 def bands(n: int = 60) -> Pack:
-    """Three classes by the height of a band; every third glitch has its first view alone."""
+    """Three classes at heights of a band; every fourth glitch has only its first view."""
     rng = np.random.default_rng(0)
     values = rng.integers(0, 30, size=(n, 4, 16, 16)).astype(np.uint8)
     observed = np.ones((n, 4, 16), dtype=np.bool_)
@@ -57,7 +57,7 @@ def test_turned_pixels_have_the_principal_components_of_the_pixels(model: ViewsV
 def test_components_of_few_glitches_are_none_of_rounding_errors() -> None:
     rng = np.random.default_rng(0)
     known, asked = reduce_by_pca(8)(rng.normal(size=(5, 20)), rng.normal(size=(3, 20)))
-    assert (known.shape, asked.shape) == ((5, 4), (3, 4))  # centred, five have rank four
+    assert (known.shape, asked.shape) == ((5, 4), (3, 4))  # five centred vectors have rank four
     assert known.std(axis=0).min() > 0.1
 
 
@@ -99,7 +99,7 @@ def test_examination_reports_both_protocols_for_every_representation(model: View
         if (row.protocol, row.sample, row.classes) == ("held-out", "all views", "9 classes")
     }
     assert held["VAE", "linear"].n_glitches == 20
-    assert held["VAE", "linear"].accuracy == 1.0  # bands are separable by a linear model
+    assert held["VAE", "linear"].accuracy == 1.0  # a linear model separates the bands
     assert ("PCA-2 of energy, mean-filled", "neighbours") in held
     crossed = [row for row in rows if row.protocol == "cross-validated" and row.probe == "linear"]
     assert all(row.n_glitches <= 2 * 60 + 45 * 3 for row in crossed)

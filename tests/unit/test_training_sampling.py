@@ -1,4 +1,4 @@
-"""Batches: repeatable by (seed, step), even over strata, honest about what is hidden."""
+"""Batches: repeatable by (seed, step), even over strata, and exact about what is hidden."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_hiding_leaves_at_least_one_present_view_and_the_stated_shares() -> None
     assert abs((counts == 1).float().mean() - 0.5) < 0.03
     assert ((counts == 1) | (counts == present.sum(dim=1))).all()
     lone = input_views[(counts == 1) & (present.sum(dim=1) == 4)].float().mean(dim=0)
-    assert (lone - 0.25).abs().max() < 0.05  # no view is favoured
+    assert (lone - 0.25).abs().max() < 0.05  # all views equally often
 
 
 def test_target_views_are_weighted_so_that_the_sum_stays_unbiased() -> None:
@@ -94,7 +94,7 @@ def test_shifts_repeat_the_edge_and_never_wrap() -> None:
     grey[..., 0] = 255
     settings = AugmentationConfig(shift_pixels=2, energy_scale=1)
     moved = vary(grey, settings, np.random.default_rng(0))[:, 0, 0]
-    assert not moved[:, 3:].any()  # nothing came in on the right
+    assert not moved[:, 3:].any()  # nothing enters from the other side
     lengths = moved.sum(dim=1)
     assert set(lengths.tolist()) == {0.0, 1.0, 2.0, 3.0}
 

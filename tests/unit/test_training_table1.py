@@ -1,4 +1,4 @@
-"""Table 1 from pictures to report, on a few pictures and a few steps."""
+"""Table 1 from pictures to report, with few pictures and few steps."""
 
 import csv
 import json
@@ -93,7 +93,8 @@ def test_objectives_share_all_but_the_objective_and_differ_by_seed() -> None:
             **made[0], "objective": None, "name": None,
         }  # fmt: skip
     assert made[0]["seed"] == made[0]["data"]["split_seed"] == 3
-    assert made[0]["data"]["anchor_glitches"] == 0  # else the linear part would decide
+    # otherwise the linear part would decide the result
+    assert made[0]["data"]["anchor_glitches"] == 0
     assert len(tier.seeds) >= 5
 
 
@@ -136,9 +137,9 @@ def test_collapsed_runs_are_marked_and_the_figures_given_without_them(tmp_path: 
             for row in csv.DictReader(file)
         }
     assert found["all", "accuracy_gain", "a - b"] == pytest.approx(0.375)
-    assert found["not collapsed", "accuracy_gain", "a - b"] == pytest.approx(0.0)  # seed 1 alone
+    assert found["not collapsed", "accuracy_gain", "a - b"] == pytest.approx(0.0)  # only seed 1
     assert found["not collapsed", "accuracy", "b"] == pytest.approx(0.75)
-    assert ("not collapsed", "accuracy", "a") not in found  # lost nothing
+    assert ("not collapsed", "accuracy", "a") not in found  # no run was left out
 
 
 def test_a_table_without_collapsed_runs_has_no_second_reading(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_an_encoder_without_a_live_feature_has_collapsed_whatever_its_rate() -> 
     glitches = Pack(values, np.ones((70, 4, 32), dtype=np.bool_), names, names)
     assert live_feature_share(model, glitches) > 0.4
     with torch.no_grad():
-        model.features.bias[2:] -= 1e4  # no picture gets past these
+        model.features.bias[2:] -= 1e4  # blocks every picture
     assert live_feature_share(model, glitches) <= 0.25
     with torch.no_grad():
         model.features.bias[:2] -= 1e4
@@ -216,7 +217,7 @@ def test_a_folder_of_an_older_table_is_refused_by_what_differs(
     table1.run_table1("smoke", tmp_path, real_images=pictures)
     path = tmp_path / "runs/table1-beta-vae-0/config.yaml"
     saved = yaml.safe_load(path.read_text())
-    del saved["variance"]  # before the pixel variance was set in closed form
+    del saved["variance"]  # as before the closed-form pixel variance
     saved["optimiser"]["final_factor"] = 0.02
     path.write_text(yaml.safe_dump(saved))
     with pytest.raises(
@@ -248,7 +249,7 @@ def test_other_likelihoods_reuse_the_runs_of_the_table(
         rows = list(csv.DictReader(file))
     assert {row["likelihood"] for row in rows} == set(likelihoods.LIKELIHOODS)
     assert {row["contender"] for row in rows} == {*table1.OBJECTIVES, table1.PLAIN}
-    # Decoded logits are no energies, so that their squared residual would mean nothing.
+    # Decoded logits are not energies, so their squared residual has no meaning.
     assert {row["distortion"] == "nan" for row in rows if row["likelihood"] == "Bernoulli"} == {
         True
     }

@@ -1,4 +1,4 @@
-"""The trunk's lesson: what it believes of real glitches, and what it never looks at."""
+"""Training of the trunk: its targets for real glitches, and what it must not use."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ SIMULATED = pack(("a", "b", UNNAMED) * 8, everywhere(24))
 
 
 class ByView(nn.Module):
-    """A teacher whose answer depends on the window alone."""
+    """A teacher whose answer depends only on the window."""
 
     def forward(self, _pictures: Tensor, view: Tensor) -> Tensor:
         return BY_VIEW[view]
@@ -59,7 +59,7 @@ def weights(model: ScatteringVAE) -> Tensor:
 def test_the_answer_on_a_real_glitch_is_that_of_all_its_views_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The geometric mean of the views' probabilities; the picture shown is of a view it has."""
+    """The target is the geometric mean over views; the picture is of an observed view."""
     monkeypatch.setattr(trunk, "REAL_BATCH", 40)
     observed = np.array([[1, 1, 0, 0], [0, 0, 0, 1]], dtype=np.bool_)
     real = pack(("?", "?"), observed)
@@ -71,7 +71,7 @@ def test_the_answer_on_a_real_glitch_is_that_of_all_its_views_together(
     together = BY_VIEW[[0, 1]].log_softmax(dim=1).mean(dim=0).softmax(dim=0)
     assert together[0] == pytest.approx(0.924, abs=1e-3)
     assert (answers == torch.where(is_first, 0, 1)).all()
-    assert (is_sure == is_first).all()  # .92 is above the bar, .62 is not
+    assert (is_sure == is_first).all()  # 0.92 is above the threshold, 0.62 is not
 
 
 def test_labels_of_real_glitches_teach_nothing() -> None:
@@ -81,7 +81,7 @@ def test_labels_of_real_glitches_teach_nothing() -> None:
 
 
 def test_real_glitches_teach_by_their_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trunk, "SURE", 0.0)  # after so few steps no answer is sure
+    monkeypatch.setattr(trunk, "SURE", 0.0)  # after so few steps, no answer is sure
     real = pack(("a", "b") * 6, everywhere(12), seed=3)
     other = pack(("b", "b") * 6, everywhere(12), seed=4)
     assert not torch.equal(weights(taught(real)), weights(taught(other)))
@@ -90,7 +90,7 @@ def test_real_glitches_teach_by_their_pictures(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_unsure_answers_teach_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing is sure, which pictures were shown makes no difference."""
+    """If no answer is sure, it makes no difference which pictures were used."""
     monkeypatch.setattr(trunk, "SURE", 1.1)
     found = [weights(taught(pack(("a", "b") * 6, everywhere(12), seed=seed))) for seed in (3, 4)]
     torch.testing.assert_close(*found, rtol=0, atol=1e-4)

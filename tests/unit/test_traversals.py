@@ -1,4 +1,4 @@
-"""Which latents are moved, and how far: those that say something, within what is usual."""
+"""The latents that are varied, and the range: informative ones, within usual values."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ LATENTS, DEAD = 8, 5
 
 def vectors(n: int) -> np.ndarray:
     drawn = RNG.normal(size=(n, LATENTS)).astype(np.float32)
-    drawn[:, DEAD] = 0  # the same for all glitches
+    drawn[:, DEAD] = 0  # equal for all glitches
     return drawn
 
 
@@ -22,9 +22,10 @@ def test_what_lies_far_from_the_prior_says_most_about_a_glitch() -> None:
     assert [one.unit for one in found.ranges[:2]] == [6, 2]
     assert (len(found.ranges), found.n_active, found.dead) == (MOST_UNITS, LATENTS - 1, (DEAD,))
     first, second = found.ranges[:2]
-    assert (first.low, first.high, second.low, second.high) == (-3, 5, -3, 3)  # its own value too
+    # extended to its own value
+    assert (first.low, first.high, second.low, second.high) == (-3, 5, -3, 3)
     assert first.nats == pytest.approx(0.5 * (4.2**2 + np.exp(-2) - 1 + 2), rel=1e-5)
-    assert first.others == pytest.approx((-1.64, 1.64), abs=0.3)  # the middle nine tenths
+    assert first.others == pytest.approx((-1.64, 1.64), abs=0.3)  # the middle 90 %
 
 
 def test_a_cluster_is_set_apart_by_standardised_differences() -> None:

@@ -1,4 +1,4 @@
-"""Unlabelled glitches beside labelled ones: alike neighbours, against every exchange of labels."""
+"""Unlabelled glitches against labelled ones: neighbours of the same side, against permutations."""
 
 from itertools import combinations
 from typing import Any
@@ -20,7 +20,7 @@ HOUR_S = 3_600.0
 
 
 def compared(units: np.ndarray, is_test: np.ndarray, **changes: Any) -> NeighbourExcess:
-    """Of glitches of one kind, seen alike, a week apart each, none far from the known."""
+    """Compare glitches of one kind and condition, a week apart, and all near the known."""
     n = len(units)
     given = {
         "gps_times": 1e9 + 7 * 24 * HOUR_S * np.arange(n),
@@ -40,7 +40,7 @@ def drawn(n: int, seed: int = 0) -> np.ndarray:
 
 
 def exactly(units: np.ndarray, is_test: np.ndarray) -> tuple[float, float]:
-    """Alike neighbours less those of all exchanges of labels, and the variance of these."""
+    """Return the excess over all permutations of the labels, and its variance over them."""
     distances = 1 - units @ units.T
     np.fill_diagonal(distances, np.inf)
     near = np.argsort(distances, axis=1)[:, :NEIGHBOURS]
@@ -59,7 +59,7 @@ def test_it_is_the_excess_over_all_exchanges_of_labels(seed: int) -> None:
     units, is_test = drawn(12, seed), np.arange(12) % 2 == 0
     more, variance = exactly(units, is_test)
     found = compared(units, is_test)
-    # 200 draws of 924: five standard errors of their mean, and of their variance
+    # 200 of 924 permutations: five standard errors of their mean and of their variance.
     assert found.more == pytest.approx(more, abs=5 * np.sqrt(variance / 200))
     assert found.variance == pytest.approx(variance, rel=0.5)
     assert found.n == 6 * NEIGHBOURS
@@ -70,7 +70,7 @@ def test_sides_that_lie_apart_have_all_neighbours_alike() -> None:
     units = np.concatenate([drawn(20) * 0.05 + [1, 0, 0, 0], drawn(30, 1) * 0.05 + [0, 1, 0, 0]])
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     is_test = np.arange(50) < 20
-    # one event each: what hardly differs would be copies of one within a day
+    # Every glitch is one event; otherwise similar ones would be copies of one within a day.
     found = compared(units, is_test)
     assert found.n == 20 * NEIGHBOURS
     assert found.more == pytest.approx(found.n * (1 - 19 / 49), abs=2)
@@ -82,7 +82,7 @@ def test_labels_are_exchanged_only_among_what_was_seen_alike() -> None:
     apart = compared(units, is_test, conditions=is_test.astype(np.int64))
     assert (apart.more, apart.variance) == (0, 0)
     assert not apart.is_told
-    # and each condition keeps its number of tests, wherever they stand in the list
+    # Each condition keeps its number of tests, at any positions of the list.
     crossed = compared(units, is_test, conditions=np.where(np.arange(40) < 36, 0, 1))
     assert crossed.variance > 0
 
@@ -91,7 +91,7 @@ def test_neighbours_are_of_other_events() -> None:
     units, is_test = drawn(30), np.arange(30) < 15
     at_once = np.where(is_test, 1e9, 1e9 + 7 * 24 * HOUR_S * np.arange(30))
     found = compared(units, is_test, gps_times=at_once)
-    assert found.n == 15 * NEIGHBOURS  # labelled ones all
+    assert found.n == 15 * NEIGHBOURS  # all neighbours are labelled
     assert found.more < 0
     alone = compared(units, is_test, gps_times=np.full(30, 1e9))
     assert alone == NeighbourExcess(0, 0, 0)
@@ -108,7 +108,7 @@ def test_few_on_either_side_say_nothing() -> None:
 def test_what_lies_far_from_the_known_is_left_out_on_both_sides() -> None:
     units, is_test = drawn(60), np.arange(60) < 30
     to_known = np.where(is_test, 0.1, np.linspace(0.05, 0.2, 60))
-    to_known[:10] = 0.5  # a new kind, perhaps
+    to_known[:10] = 0.5  # like a new kind
     to_known[10] = np.inf  # no reference of another event
     found = compared(units, is_test, to_known=to_known)
     assert found.n == 19 * NEIGHBOURS
@@ -149,7 +149,7 @@ def test_it_is_told_from_three_standard_deviations_and_five_in_a_hundred_on() ->
 
 @pytest.mark.parametrize("n_tests", [40, 100, 160])
 def test_of_glitches_that_are_all_alike_none_lies_aside(n_tests: int) -> None:
-    """Pictures that are black have one vector: all are as near, so the order must not tell."""
+    """Black pictures have equal vectors, so all are as near, and the order must not matter."""
     units = np.tile([1.0, 0.0, 0.0, 0.0], (200, 1))
     for is_test in (np.arange(200) < n_tests, np.arange(200) >= 200 - n_tests):
         found = compared(units, is_test)

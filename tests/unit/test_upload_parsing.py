@@ -1,4 +1,4 @@
-"""What clients say about their files, and which file is what."""
+"""What clients say about their files, and which type each file is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One version, which moves: the next release while work goes on, with a changelog that says so."""
+"""There is one version, that of the next release during development, and a changelog for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def test_distributions_take_it_from_its_one_place(folder: Path) -> None:
 
 
 def test_changelog_and_citation_follow() -> None:
-    """Under way: `Unreleased` on top. At a release: its number, here and in the citation."""
+    """During development, the changelog begins with `Unreleased` and the citation is older.
+
+    At a release, both have its number.
+    """
     on_top = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert on_top is not None
     cited = Version(yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"])

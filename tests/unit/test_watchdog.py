@@ -1,4 +1,4 @@
-"""A service that does not answer is noticed, and one that does is left alone."""
+"""A service that does not answer is noticed, and one that answers is left alone."""
 
 from __future__ import annotations
 

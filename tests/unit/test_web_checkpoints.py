@@ -1,4 +1,4 @@
-"""A manifest as the page of checkpoints tells it."""
+"""The manifest on the page of checkpoints."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Records in words, figures in numbers, filters from addresses."""
+"""Records as words, numbers as text, and filters from addresses."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -110,7 +110,7 @@ def test_axes_are_true() -> None:
     made = panel(0.5, np.ones(128, dtype=np.bool_))
     at = {tick.text: tick.position for tick in made.frequency_ticks}
     assert at["2048"] == pytest.approx(PLOT_TOP)
-    # Gravity Spy's log2 axis: octaves are equally far apart.
+    # Gravity Spy's log2 axis: octaves have equal heights.
     assert at["16"] - at["32"] == pytest.approx(at["1024"] - at["2048"], abs=0.02)
     row_of_64_hz = np.searchsorted(RECIPE.frequencies_hz(), 64)
     y = PLOT_TOP + PLOT_HEIGHT * (1 - row_of_64_hz / 128)
@@ -155,7 +155,7 @@ def test_filters_from_an_address() -> None:
     assert filters.labels == ("Blip",)
     assert filters.gps_end is not None
     assert filters.gps_start is not None
-    assert filters.gps_end - filters.gps_start == 86_400  # to the end of that day
+    assert filters.gps_end - filters.gps_start == 86_400  # until the end of that day
     assert filters.snr_min == 7.5
     assert filters.peak_frequency_max == 512
     assert filters.origins == ("simulated",)
@@ -244,7 +244,7 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
     )
     held = Standing(embedded=750, activated_at=record.created_at, activated_by="eve")
     said = checkpoint_card(record, held, total=1000, can_switch=True)
-    assert not said.can_switch  # it serves already
+    assert not said.can_switch  # it is the active one
     other = CheckpointRecord(**{**dict(record), "is_active": False})
     cards = (said, checkpoint_card(other, held, total=1000, can_switch=True))
     frame = Frame("", "", "", "gps", "light", "", None, None, (), (), None, "", None)
@@ -278,7 +278,7 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
 @pytest.mark.parametrize(
     ("state", "total", "sentence"),
     [
-        ("running", 1, None),  # a full bar would say that it is done
+        ("running", 1, None),  # a full bar would look finished
         ("succeeded", 1, "1 of 1 done"),
         ("running", 2, "2 of 2 done, the last step is under way"),
         ("succeeded", 2, "2 of 2 done"),

@@ -1,4 +1,4 @@
-"""GPS and UTC, against astropy's leap seconds, and what people type."""
+"""GPS and UTC against astropy's leap seconds, and times that people type."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The colours of classes: fixed, legible in both themes, apart for every kind of sight."""
+"""Colours of classes: fixed, legible in both themes, and distinct with each colour vision."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_stands_off_both_panels(name: str) -> None:
 def test_common_classes_differ_for_every_sight(sight: str) -> None:
     seen = [_oklab(SIGHTS[sight] @ _linear(class_colour(name))) for name in COMMONEST]
     nearest = min(np.linalg.norm(one - other) for one, other in itertools.combinations(seen, 2))
-    assert nearest > 0.06  # some three just noticeable differences
+    assert nearest > 0.06  # about three just noticeable differences
 
 
 def test_gravity_spy_classes_in_use_share_no_colour() -> None:

@@ -1,4 +1,4 @@
-"""Session cookies: what is signed is believed, nothing else is."""
+"""Session cookies: only signed ones are accepted."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Pages and their templates agree: what one reads the other has, and nothing is carried unread."""
+"""Pages and templates agree: a template reads only fields of its page, and every field is read."""
 
 import importlib
 import pkgutil
@@ -13,12 +13,12 @@ import app
 from app.frame.contexts import Frame, PageContext
 from app.frame.render import environment
 
-READ_ELSEWHERE = {"template", "section"}  # by the frame
+READ_ELSEWHERE = {"template", "section"}  # fields that the frame reads
 
 
 @cache
 def pages() -> tuple[type[PageContext], ...]:
-    """Every page there is."""
+    """Return the contexts of all pages."""
     for module in pkgutil.walk_packages(app.__path__, "app."):
         if module.name != "app.__main__":
             importlib.import_module(module.name)
@@ -32,9 +32,9 @@ def _below(page: type[PageContext]) -> Iterator[type[PageContext]]:
 
 
 def read_of(template: str, name: str) -> set[str]:
-    """Which attributes of ``name`` a template reads, with those that it extends and includes."""
+    """Return the attributes of ``name`` that a template, its bases and its parts read."""
     made = environment()
-    assert made.loader is not None  # for the check of types
+    assert made.loader is not None  # for the type checker
     source, _, _ = made.loader.get_source(made, template)
     tree = made.parse(source)
     own = {

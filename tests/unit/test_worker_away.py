@@ -1,4 +1,4 @@
-"""A worker whose database or Redis is away."""
+"""A worker whose database or Redis cannot be reached."""
 
 from __future__ import annotations
 

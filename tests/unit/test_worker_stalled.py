@@ -1,4 +1,4 @@
-"""When a worker counts as stalled: messages wait, and nobody in it has been at work."""
+"""A worker is stalled if messages wait and none of its threads has worked for a time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from worker.stalled import StallCheck
 @pytest.mark.parametrize(
     ("looks", "is_stalled"),
     [
-        # (time, messages waiting, when somebody was last at work)
+        # (time, messages waiting, time of the last work)
         ([(0, 1, 0), (10, 1, 0), (20, 1, 0)], True),
-        ([(0, 1, 0), (10, 1, 0), (19, 1, 0)], False),  # not yet
-        ([(0, 1, 0), (10, 0, 0), (20, 1, 0), (30, 1, 0)], False),  # they were taken meanwhile
-        ([(0, 1, 0), (10, 1, 5), (20, 1, 18), (30, 1, 28)], False),  # busy: they wait for that
+        ([(0, 1, 0), (10, 1, 0), (19, 1, 0)], False),  # not long enough
+        ([(0, 1, 0), (10, 0, 0), (20, 1, 0), (30, 1, 0)], False),  # messages were taken in between
+        ([(0, 1, 0), (10, 1, 5), (20, 1, 18), (30, 1, 28)], False),  # busy with other messages
         ([(0, 1, 0), (10, 1, 5), (20, 1, 5), (25, 1, 5)], True),
-        ([(0, 0, 0), (1000, 0, 0)], False),  # nothing to hear
-        ([(1000, 1, 0)], False),  # a message that has just come after a long silence
+        ([(0, 0, 0), (1000, 0, 0)], False),  # no message
+        ([(1000, 1, 0)], False),  # a message has just arrived after a long silence
     ],
 )
 def test_when_a_worker_counts_as_stalled(

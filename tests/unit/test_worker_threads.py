@@ -14,7 +14,7 @@ from worker.runner import JobRunner
 
 @pytest.fixture
 def threads() -> Iterator[None]:
-    """Leaves this process with the threads that it had."""
+    """Restore the number of threads after the test."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -22,7 +22,7 @@ def threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("threads")
 def test_a_worker_embeds_with_the_threads_that_it_was_told(tmp_path: Path) -> None:
-    """Also after a map or a clustering, whose loops in Numba leave PyTorch a thread a core."""
+    """Even after a map or a clustering, whose Numba loops reset PyTorch to a thread per core."""
     runner = JobRunner(sessionmaker(), Settings(data_dir=tmp_path, torch_threads=3))
     digest = load_checkpoint(shipped_checkpoint()).digest
     for left in (1, 2):
