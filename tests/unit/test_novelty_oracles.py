@@ -75,7 +75,7 @@ def test_the_score_leaves_out_what_the_rules_say(seed: int) -> None:
 def test_a_burst_takes_the_largest_p_value_of_its_pairs(
     pairs: list[list[int]], given: list[float], expected: list[float]
 ) -> None:
-    """A burst is its representative and the pairs of that, but not the pairs of those pairs."""
+    """A burst has the representative of a glitch and its pairs, but not pairs of those pairs."""
     bursts = Crowds(
         np.ones(6),
         np.zeros(6),

@@ -172,7 +172,7 @@ def test_numbers_of_rows_are_no_times(tmp_path: Path, write: Callable[..., None]
 
 
 def test_dates_in_columns_are_unix_time_and_never_gps(tmp_path: Path) -> None:
-    """Read as GPS times, dates of 2007 would be of 2017."""
+    """Dates in columns are Unix time; read as GPS time, dates of 2007 would be of 2017."""
     path = tmp_path / "triggers.h5"
     _fixed(path)
     with h5py.File(path, "r+") as file:

@@ -1,4 +1,4 @@
-"""Coordinates of the map: repeatable, similar glitches close, new ones at their neighbours."""
+"""Map coordinates: repeatable, similar glitches close, new ones at their neighbours."""
 
 from __future__ import annotations
 

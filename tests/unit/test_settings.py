@@ -42,7 +42,7 @@ def test_environment_is_read_at_construction(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_every_setting_reaches_the_containers() -> None:
-    """Compose passes only variables that it names; a setting missing there would have no effect."""
+    """Compose names every setting; one that it does not name would have no effect."""
     names = {
         field.validation_alias or f"GLITCH_{name.upper()}"
         for name, field in Settings.model_fields.items()
@@ -54,7 +54,7 @@ def test_every_setting_reaches_the_containers() -> None:
 
 
 def test_what_is_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compose passes an empty value for a line such as ``GLITCH_LINKS=`` in .env."""
+    """An empty variable is unset: Compose passes one for a line like ``GLITCH_LINKS=`` in .env."""
     for name, field in Settings.model_fields.items():
         monkeypatch.setenv(str(field.validation_alias or f"GLITCH_{name.upper()}"), "")
     emptied = Settings()

@@ -290,7 +290,7 @@ def test_a_stretch_may_begin_within_a_second_that_is_marked_missing(tmp_path: Pa
 
 @pytest.mark.parametrize("said", ["bits", "type", "name"])
 def test_a_state_vector_is_no_strain(tmp_path: Path, said: str) -> None:
-    """A state vector has the sample rate of strain, but whitening its bits is meaningless."""
+    """A state vector is refused: at the sample rate of strain, its bits could be whitened."""
     states = np.random.default_rng(4).integers(0, 8, NOISE.size)
     path = tmp_path / "a.hdf5"
     with h5py.File(path, "w") as file:

@@ -333,7 +333,7 @@ def test_an_array_of_gps_times_counts_whatever_its_name(
 def test_the_time_of_each_sample_counts_before_another_stated_start(
     tmp_path: Path, said: dict[str, float]
 ) -> None:
-    """``t0`` may be the time of the event, and a start that of the series before cropping."""
+    """Times of samples count first: ``t0`` may be the event, and a start that before cropping."""
     for path in _with_times(tmp_path, TIMES, sample_rate=RATE, **said):
         assert read_strain(path, file_name=path.name, gps_time=EVENT).gps_start == GPS
 
@@ -423,7 +423,7 @@ def test_the_detector_that_a_file_states_counts_or_is_asked_about(
 def test_a_start_and_an_end_between_which_the_series_does_not_fit_are_asked_about(
     tmp_path: Path, kind: str
 ) -> None:
-    """The start and end may be those of a longer segment from which the series was cut."""
+    """They may be those of a longer segment from which the series was cut, so it is refused."""
     said: dict[str, object] = {"segment_start": GPS - 50, "segment_end": GPS + 50}
     with pytest.raises(StrainError, match=r"starts at 1126259396 and segment_end 1126259496, but"):
         _of_kind(kind, tmp_path / "a", said)
@@ -447,7 +447,7 @@ def test_a_start_and_an_end_between_which_the_series_does_not_fit_are_asked_abou
 def test_an_end_or_a_length_that_the_samples_do_not_have_is_refused(
     tmp_path: Path, kind: str, said: dict[str, object]
 ) -> None:
-    """The start of such a series cannot be trusted either."""
+    """A stated end or length that the samples contradict is refused: so may the start be wrong."""
     with pytest.raises(StrainError, match=r"but holds 16(,384)? s"):
         _of_kind(kind, tmp_path / "a", said)
 

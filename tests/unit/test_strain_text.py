@@ -113,7 +113,7 @@ def test_units_below_names_and_lines_of_old_macs(
 
 
 def test_no_text_makes_its_reader_try_for_long(tmp_path: Path) -> None:
-    """Two lines of a few kB must not keep a decoder busy for half a minute."""
+    """No pattern takes long: lines of a few kB must not keep a decoder busy for half a minute."""
     path = tmp_path / "a.txt"
     path.write_text("GPS time,strain\n(" + "," * 5000 + "x\n" + _column())
     started = time.process_time()
@@ -145,7 +145,7 @@ def test_times_that_count_from_a_stated_start(tmp_path: Path) -> None:
     "comment", ["starting GPS {0} duration 64", "start {0} end 1126259510", "start {0}, 9 samples"]
 )
 def test_comments_that_the_samples_contradict_are_refused(tmp_path: Path, comment: str) -> None:
-    """The stated start of a text may be that of the text before its beginning was removed."""
+    """If the length is wrong, the stated start may be that before the beginning was removed."""
     path = tmp_path / "H1.txt"
     lines = [f"# 1024 samples per second {comment.format(1126259446)}"]
     path.write_text("\n".join([*lines, *(f"{one:.6e}" for one in np.arange(16 * 1024.0) % 7)]))

@@ -146,7 +146,7 @@ def test_a_time_error_moves_nothing_that_is_drawn(error_s: float) -> None:
 
 
 def test_the_centre_stays_within_the_search_window() -> None:
-    """At 10 Hz, tiles are so far apart that the loudest may begin before the window."""
+    """The centre stays in the window, though the loudest tile at 10 Hz may begin before it."""
     times = np.arange(1024 * 16) / 1024 - 7.3
     tone = np.exp(-((times / 0.5) ** 2)) * np.sin(2 * np.pi * 12 * times)
     made = _one(_strain(_noise(1024, 16, 3) + 4e-20 * tone, 1024), 8.0)
