@@ -67,7 +67,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def test_secrets_that_others_may_read_are_closed_again(tmp_path: Path) -> None:
-    """For example if the folder was copied or unpacked without its permissions."""
+    """Secrets become private again after their folder was copied without its permissions."""
     for name in ("admin-token", "signing-key", "notes"):
         (tmp_path / name).write_text("x" * 40)
         (tmp_path / name).chmod(0o664)

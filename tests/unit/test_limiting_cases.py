@@ -185,7 +185,9 @@ def test_a_test_in_the_middle_of_its_group_is_no_ordinary_one() -> None:
 
 @pytest.mark.parametrize(("n_tests", "is_held"), [(5, False), (100, True)])
 def test_few_tests_of_one_wide_kind_are_beyond_the_claim(n_tests: int, is_held: bool) -> None:
-    """Five glitches cannot show how frequent a kind is: decision 9 names this limit."""
+    """Few tests of a wide kind may exceed the rate: five glitches do not show how
+    frequent their kind is, a limit that decision 9 names.
+    """
     rng, n_kinds, draws = np.random.default_rng(8), 20, 100
     kinds = np.repeat(np.arange(n_kinds), 50)
     widths = np.where(np.arange(n_kinds) == 0, 10.0, 1.0)

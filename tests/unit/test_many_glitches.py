@@ -32,7 +32,7 @@ def test_beyond_the_exact_the_nearest_are_nearly_all_found_and_the_same_each_tim
 
 
 def test_a_burst_of_a_hundred_thousand_takes_linear_time() -> None:
-    """The search does not compare all pairs, which would be ten thousand million."""
+    """The search does not compare all pairs of a burst, which would be ten thousand million."""
     rng = np.random.default_rng(13)
     usual = rng.normal(size=(2000, 8))
     burst = rng.normal(size=8) + 0.1 * rng.normal(size=(100_000, 8))

@@ -1,4 +1,4 @@
-"""The functions of novelty without a database: scores against scikit-learn, p-values in theory."""
+"""Novelty without a database: scores against scikit-learn, p-values against theory."""
 
 from __future__ import annotations
 
