@@ -1,4 +1,4 @@
-"""The tally of glitches says what a count of all would find, whatever happened."""
+"""The tally of glitches always equals a count of all glitches."""
 
 from __future__ import annotations
 
@@ -76,18 +76,18 @@ def test_many_changes_are_summed_up_beside_other_writers(
     turn = text(
         "UPDATE glitch SET class_id = nullif(coalesce(class_id, 0) % 4 + 1, 4) WHERE ifo = 'H1'"
     )
-    for _ in range(51):  # each puts 50 down and 50 up
+    for _ in range(51):  # each writes 50 decrements and 50 increments
         session.execute(turn)
     assert session.scalar(text("SELECT count(*) FROM glitch_tally WHERE is_sum"))
     engine = make_engine(database_url)
-    with engine.begin() as beside:  # while the sums are not committed
+    with engine.begin() as beside:  # while the sums are uncommitted
         beside.execute(text("SET LOCAL lock_timeout = '3s'"))
         beside.execute(update(Glitch).where(Glitch.id == other).values(class_id=None))
     engine.dispose()
     session.commit()
     check(session)
     assert session.scalar(text("SELECT count(*) FROM glitch_tally")) < 5100
-    # What was summed up before is added to.
+    # Later changes are added to the existing sums.
     for _ in range(51):
         session.execute(turn)
     session.commit()

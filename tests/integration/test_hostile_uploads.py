@@ -1,4 +1,4 @@
-"""Every hostile file by HTTP: refused soon, in bounded memory, while another client is served."""
+"""Hostile files over HTTP: refused soon, in bounded memory, while another client is served."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from map_helpers import work
 from mutants import ARCHIVES, MUTATIONS, archives, mutant
 from pace import is_within
 
-REFUSED_WITHIN_S = 12.0  # under two seconds on a quiet machine; tests share their cores
+REFUSED_WITHIN_S = 12.0  # under two seconds on an idle machine; tests share cores
 MOST_GROWTH = 900 << 20  # two children of 512 MiB, less what they share
 SERVED_WITHIN_S = 5.0
 FIELDS = {"gps_time": str(hostile_files.GPS_START + 16), "ifo": "H1", "store": "false"}
 
 
 class Watch:
-    """What a second client and the machine see meanwhile."""
+    """What a second client and a memory monitor observe during an attack."""
 
     def __init__(self) -> None:
         self.longest_s = 0.0
@@ -36,7 +36,7 @@ class Watch:
 
 @contextmanager
 def watched(service: Service) -> Iterator[Watch]:
-    """A second client that asks all the time; and the children's memory."""
+    """Run a second client all the time; measure the memory of this process and its children."""
     watch, is_over = Watch(), threading.Event()
 
     def look() -> None:
@@ -87,7 +87,7 @@ def test_a_hostile_file(service: Service, tmp_path: Path, name: str) -> None:
 
 
 def test_hostile_files_of_every_kind(service: Service) -> None:
-    """Smaller ones, one after the other, under one pair of eyes."""
+    """The smaller hostile files, one after the other, while one client watches."""
     before = psutil.Process().memory_info().rss
     with watched(service) as watch, service.client() as client:
         for name, make in hostile_twins.EMBEDDABLE.items():
@@ -123,7 +123,7 @@ def test_a_hostile_file_that_was_met(service: Service, shared_data: Path, name: 
 
 
 def test_the_children_outlast_a_row_of_hostile_files(service: Service, tmp_path: Path) -> None:
-    """More at once than there are children: each is answered, and so is who comes after."""
+    """More files at once than child processes: each gets a response, and the next client too."""
     path = hostile_files.inflating_chunk(tmp_path / "inflating.h5")
     content = path.read_bytes()
     answers: list[httpx.Response] = []
@@ -168,7 +168,7 @@ def test_damaged_twins_are_never_a_server_error(
 
 @pytest.mark.parametrize("name", archives({}))
 def test_damaged_archives_never_fail_unforeseen(service: Service, name: str) -> None:
-    """By POST /batches and the worker: what can be read is done, the rest told in sentences."""
+    """POST /batches and the worker store what is readable and explain the rest in sentences."""
     import numpy as np
 
     files = {"H1_a_spectrogram_1.0.png": picture(3, duration_s=1.0), "dir/b": bytes(999)}

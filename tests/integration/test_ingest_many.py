@@ -1,4 +1,4 @@
-"""Storing many glitches at once is storing each."""
+"""Storing many glitches at once gives the same as storing each of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from glitch.views import Views
 
 @pytest.fixture
 def make(rng: np.random.Generator) -> Any:
-    """A glitch to store: random, unless said."""
+    """Return a function that makes a glitch to store, random unless specified."""
 
     def make_one(
         number: int, *, views: Views | None = None, mean: Any = None, **said: Any
@@ -58,7 +58,7 @@ def test_new_known_doubled_and_bad_ones_together(
         twin,
         broken,
         twin,
-        make(4, gravityspy_id="first"),  # its id is known by then
+        make(4, gravityspy_id="first"),  # its id is known by now
         make(9, gravityspy_id="first", ifo="L1"),
         make(5, origin="simulated"),
     ]

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: lists, items, events as they happen, cancel and retry."""
+"""Jobs over HTTP: lists, items, live events, cancel and retry."""
 
 from __future__ import annotations
 

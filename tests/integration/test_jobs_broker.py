@@ -1,4 +1,4 @@
-"""The Redis that `up` brings, over real processes."""
+"""The Redis that ``up`` starts, with real processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from app.launch.redis.broker import find_redis_server, running_broker
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="broker "))  # with a space: not plain in an address
+    made = Path(tempfile.mkdtemp(prefix="broker "))  # the space must be escaped in an address
     yield made
     shutil.rmtree(made, ignore_errors=True)
 
@@ -57,7 +57,7 @@ def server_of(url: str) -> psutil.Process:
 
 @contextmanager
 def broker_of(settings: Settings, folder: Path, descriptor: int) -> Iterator[str]:
-    """The address of one that is looked after, as the supervisor does."""
+    """Run a Redis as the supervisor does, and yield its address."""
     with running_broker(settings, folder, descriptor, Console(stderr=True)) as broker:
         yield broker.url
 
@@ -103,7 +103,7 @@ def test_a_full_disk_keeps_it_from_nothing(
         eventually(lambda: Redis.from_url(url).ping())
         (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free))
         client = Redis.from_url(url)
-        ended_at = time.monotonic() + 4  # a file that it writes is synced once a second
+        ended_at = time.monotonic() + 4  # Redis syncs a file that it writes once a second
         while time.monotonic() < ended_at:
             client.set("told", "of a job")
             time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""One worker over one job: outcomes, failures, cancel, retry, fencing."""
+"""One worker on one job: outcomes, failures, cancel, retry and fencing."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def expire_leases(session: Session) -> None:
 def test_a_clock_that_is_set_back_keeps_no_job_waiting(
     sessions: sessionmaker[Session], make: Make, runner: JobRunner
 ) -> None:
-    """By the clock of now, what was written before lies hours ahead."""
+    """Times written before the clock was set back are hours ahead of it."""
     job = make(items=4)
     with sessions.begin() as session:
         session.execute(text("UPDATE job_chunk SET due_at = now() + interval '2 h'"))
@@ -98,7 +98,7 @@ def test_a_clock_that_is_set_back_keeps_no_job_waiting(
 def test_a_job_waits_for_a_store_that_is_away_and_says_so(
     sessions: sessionmaker[Session], make: Make, runner: JobRunner
 ) -> None:
-    """However long: five attempts of half a minute failed whatever was at work at night."""
+    """However long it is away; jobs used to fail after five attempts of half a minute each."""
     sentence = "The object store does not answer."
 
     class Away(ProbeHandler):
@@ -232,7 +232,7 @@ def test_what_is_unforeseen_is_tried_again_and_then_fails(
     for attempt in range(1, MAX_ATTEMPTS + 1):
         runner.work(job.id)
         assert len(handler.runs) == attempt
-        with sessions.begin() as session:  # let the pause pass
+        with sessions.begin() as session:  # skip the pause
             session.execute(text("UPDATE job_chunk SET due_at = now()"))
     ended = look(sessions, job)
     assert ended.state == "failed"
@@ -263,7 +263,7 @@ def test_what_the_database_or_the_machine_lacks_is_told_and_tried_again(
     statement: str | None,
     said: str,
 ) -> None:
-    """It was "Unforeseen (QueryCanceled)"."""
+    """Such failures used to be reported as "Unforeseen (QueryCanceled)", for example."""
 
     def run_chunk(session: Session, *_: object) -> None:
         if statement is None:
@@ -303,7 +303,7 @@ def test_cancel(make: Make, runner: JobRunner, sessions: sessionmaker[Session], 
     assert ended.done == {0: 0, 1: 0, 2: 4, 3: 8}[steps]
     with sessions() as session:
         assert len(stored(session, job)) == ended.done
-    with sessions.begin() as session:  # what was left undone can be taken up again
+    with sessions.begin() as session:  # a retry does the remaining work
         retry_job(session, job.id, ADA)
     runner.work(job.id)
     assert look(sessions, job).state == "succeeded"
@@ -338,7 +338,7 @@ def test_cancel_under_a_chunk_leaves_it_within_seconds(
 def test_a_cancel_waits_for_a_claim_that_is_about_to_be_committed(
     make: Make, runner: JobRunner, sessions: sessionmaker[Session]
 ) -> None:
-    """Or it would find no chunk at work, call the job cancelled, and the chunk be stored later."""
+    """Otherwise the job would be cancelled at once, and the claimed chunk stored later."""
     job = make(items=8, per_chunk=4)
     runner.work(job.id, slice_s=0)
 
@@ -350,15 +350,15 @@ def test_a_cancel_waits_for_a_claim_that_is_about_to_be_committed(
         with sessions.begin() as session:
             assert claim_chunk(session, job.id, runner.owner, MINUTE) is not None
             state = pool.submit(cancel)
-            time.sleep(0.5)  # enough for one that does not wait
+            time.sleep(0.5)  # enough for a cancel that does not wait
             assert not state.done()
-        assert state.result() == "running"  # until whoever has the chunk has left it
+        assert state.result() == "running"  # until the owner of the chunk has left it
 
 
 def test_a_cancel_does_not_wait_for_the_rest_of_a_long_planning(
     make: Make, sessions: sessionmaker[Session]
 ) -> None:
-    """Which writes its chunks by the thousand in one transaction, each of them naming the job."""
+    """Planning writes thousands of chunks in one transaction, and each row refers to the job."""
     job = make()
     chunk = {"job_id": job.id, "phase": Phase.RUN, "ordinal": 0, "payload": {}, "units": 1}
     with sessions.begin() as session:
@@ -374,7 +374,7 @@ def test_a_cancel_does_not_wait_for_the_rest_of_a_long_planning(
 def test_what_ends_after_a_cancel_is_not_stored(
     *, make: Make, runner: JobRunner, sessions: sessionmaker[Session], n_before: int
 ) -> None:
-    """Neither a part nor the finish: who removes what a job made cancels it, and then removes."""
+    """Neither a chunk nor the finish is, so that results can be removed after a cancel."""
     job = make(items=8, per_chunk=4)
     for _ in range(n_before):
         runner.work(job.id, slice_s=0)

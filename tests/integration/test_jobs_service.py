@@ -1,4 +1,4 @@
-"""Jobs as their users see them: made, listed, cancelled, retried."""
+"""Jobs as users see them: created, listed, cancelled and retried."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.jobs.service import create_job, get_job, list_events
 
 @pytest.fixture(autouse=True)
 def _kind() -> None:
-    register("probe", object())  # only its name is looked at here
+    register("probe", object())  # only its name is used here
 
 
 def test_a_new_job_waits_and_says_so(session: Session) -> None:

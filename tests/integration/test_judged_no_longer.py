@@ -1,4 +1,4 @@
-"""What was decided about a cluster, and what happens to its class and its labels afterwards."""
+"""Decisions about a cluster, and later changes of its class and its labels."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ def in_one(session: Session, found: Sequence[records.Cluster], state: str) -> se
 def test_a_cluster_is_called_what_its_class_was_merged_into(
     session: Session, flagged: records.Cluster
 ) -> None:
-    """As its labels are; until the merge is undone."""
+    """Like its labels, it follows a merge of classes until the merge is undone."""
 
     def name() -> str | None:
         return class_names_of(session, [flagged.identity]).get(flagged.identity)
 
     decide(session, flagged, Promote("Thunder"))
-    change(session, "Tomte", MergeInto("Whistle"))  # another
+    change(session, "Tomte", MergeInto("Whistle"))  # another class
     assert name() == "Thunder"
     decide(session, flagged, Accept())
     change(session, "Thunder", Rename("Thunders"))
@@ -118,7 +118,7 @@ def test_a_cluster_is_called_what_its_class_was_merged_into(
 def test_a_decision_after_a_merge_is_about_the_class_itself(
     session: Session, flagged: records.Cluster
 ) -> None:
-    """Which somebody took into use again: the labels that it gives are of that class."""
+    """The merge was undone, so the class is in use again and the new labels are of it."""
     change(session, "Tomte", MergeInto("Whistle"))
     take_back_last(session, "Tomte")
     decide(session, flagged, Merge("Tomte"))
@@ -160,13 +160,13 @@ def test_members_whose_labels_are_revoked_wait_for_review_again(
         assert f"the cluster named {act.class_name} no longer ha" in run.detail
         assert run.n_clusters == len(found)
     _, found = cluster_h1(session)
-    assert not in_one(session, found, "flagged")  # else they could be decided about twice
+    assert not in_one(session, found, "flagged")  # otherwise they could be decided about twice
     _, [waiting] = cluster_now(session)
     decide(session, waiting, Dismiss())
     assert count_unlabelled_again(session, flagged.id) == 0
     _, found = cluster_now(session)
     assert not in_one(session, found, "flagged") & everyone
-    # Taken back, they wait again.
+    # After an undo of the decision, they wait again.
     turn(session, waiting.id, Undo(history(session, waiting.id).done[-1]))
     _, found = cluster_now(session)
     assert in_one(session, found, "flagged") == again
@@ -175,7 +175,7 @@ def test_members_whose_labels_are_revoked_wait_for_review_again(
 def test_members_whose_labels_are_revoked_wait_in_the_first_run_of_any_kind(
     session: Session, flagged: records.Cluster
 ) -> None:
-    """And in that alone; decided there, they wait in none."""
+    """They wait in no other type of run, and in none once they are decided."""
     decide(session, flagged, Promote("Thunder"))
     decide(session, flagged, Accept())
     again = set(sorted(members(session, flagged))[:3])
@@ -195,7 +195,7 @@ def test_members_whose_labels_are_revoked_wait_in_the_first_run_of_any_kind(
 def test_a_part_of_a_split_waits_in_runs_of_its_kind_alone(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
-    """Though they are no longer novel, and a run of one detector never flagged them."""
+    """They wait in runs of all detectors, though no longer novel, but not in a run of one."""
     off = sorted(members(session, flagged))[:10]
     decide(session, flagged, Split(tuple(off)))
     fill(60, NOVEL, "Whistle")
@@ -208,8 +208,8 @@ def test_a_part_of_a_split_waits_in_runs_of_its_kind_alone(
 def test_who_waits_again_joins_what_came_since(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
-    """One cluster waits beside the named one, not two, and says how many were of it."""
-    decide(session, flagged, Promote("Thunder"))  # suggested, and not accepted yet
+    """One cluster waits next to the named one, and says how many members come from that one."""
+    decide(session, flagged, Promote("Thunder"))  # suggested, but not accepted yet
     came = set(fill(15, NOVEL))
     _, found = cluster_now(session)
     [named] = [one for one in found if one.state == "promoted"]
@@ -238,7 +238,7 @@ def test_a_suggestion_that_waits_is_a_judgement(session: Session, flagged: recor
 def test_few_that_came_wait_even_if_all_the_others_are_labelled_by_now(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
-    """They were in the named cluster when the others were, and nobody has judged them."""
+    """They were in the named cluster together with the others, but nobody has reviewed them."""
     decide(session, flagged, Merge("Whistle"))
     few = set(fill(3, NOVEL))
     _, found = cluster_now(session)
@@ -257,7 +257,7 @@ def test_few_that_came_wait_even_if_all_the_others_are_labelled_by_now(
 def test_what_a_cluster_tells_of_another_is_as_it_stands(
     session: Session, flagged: records.Cluster
 ) -> None:
-    """Also where it was decided after the run, by the name of the class, until it is taken back."""
+    """Decisions made after the run are reported, with the current class name, until undone."""
     _, [other] = cluster_h1(session)
     assert reported_decisions(session, [other]) == {other.id: []}
     decide(session, flagged, Promote("Thunder"))
@@ -279,7 +279,7 @@ def test_what_a_cluster_tells_of_another_is_as_it_stands(
 def test_labels_are_not_taken_back_below_a_merge_of_classes(
     session: Session, flagged: records.Cluster
 ) -> None:
-    """The undo of an acceptance would leave the merge's labels, and suggest a retired class."""
+    """Undoing the acceptance would keep the labels of the merge and suggest a retired class."""
     decide(session, flagged, Promote("Thunder"))
     decide(session, flagged, Accept())
     change(session, "Thunder", MergeInto("Blip"))
@@ -296,7 +296,7 @@ def test_labels_are_not_taken_back_below_a_merge_of_classes(
 
 
 def test_a_merge_of_classes_brings_no_labels(session: Session, flagged: records.Cluster) -> None:
-    """As many glitches carry one as when the cluster was flagged; those of the class another."""
+    """As many glitches have a label as before; those of the merged class count as changed."""
     decide(session, flagged, Promote("Thunder"))
     decide(session, flagged, Accept())
     assert labels_since(session, get_run(session, flagged.run_id)).came == flagged.size
@@ -313,7 +313,7 @@ def test_a_merge_of_classes_brings_no_labels(session: Session, flagged: records.
 def moving(
     moved: Collection[UUID], to: np.ndarray, rng: np.random.Generator
 ) -> Callable[[UUID, np.ndarray], np.ndarray]:
-    """These glitches lie elsewhere, the others where they were."""
+    """Return a function that gives ``moved`` new means around ``to`` and keeps the other means."""
     return lambda glitch_id, mean: (
         to + rng.normal(scale=0.15, size=LATENT) if glitch_id in moved else mean
     )
@@ -323,7 +323,7 @@ def moving(
 def test_clusters_that_look_as_one_to_another_model_stay_what_they_were(
     session: Session, flagged: records.Cluster, fill: Fill, rng: np.random.Generator, act: Any
 ) -> None:
-    """One is named, the other waits or is decided about: it keeps its identity and its history."""
+    """One is named; the other waits or is decided, and keeps its identity and its history."""
     fill(30, OTHER)
     _, found = cluster_now(session)
     [named] = [one for one in found if one.identity == flagged.identity]
@@ -360,7 +360,7 @@ def test_members_that_another_model_puts_elsewhere_wait_and_say_what_was_decided
     [waiting] = [one for one in found if one.state == "flagged"]
     n = len(members(session, waiting) & set(everyone))
     assert n == waiting.summary["named_before"][0]["n"]
-    # What is accepted of one outweighs what the other suggests.
+    # Labels accepted from one cluster outweigh the suggestions of the other.
     decide(session, waiting, Merge("Whistle"))
     decide(session, waiting, Accept())
     [named] = [one for one in found if one.state == "promoted"]
@@ -379,7 +379,7 @@ def test_members_that_another_model_puts_elsewhere_wait_and_say_what_was_decided
 def test_of_two_clusterings_at_once_the_second_continues_the_first(
     session: Session, engine: Engine, flagged: records.Cluster, fill: Fill
 ) -> None:
-    """Else the same glitches would wait in two clusters, and a decision be about one of them."""
+    """Otherwise the same glitches would wait in two clusters, and be decided about in one."""
     fill(30, OTHER)
     session.commit()
 
@@ -401,7 +401,7 @@ def test_of_two_clusterings_at_once_the_second_continues_the_first(
 def test_a_glitch_that_is_deleted_during_a_clustering_is_left_out(
     session: Session, engine: Engine, flagged: records.Cluster
 ) -> None:
-    """As when references are taken out, or the demonstration."""
+    """This happens when references or the demonstration are removed."""
     session.commit()
     gone = sorted(members(session, flagged))[:3]
     n_beats = 0
@@ -409,7 +409,7 @@ def test_a_glitch_that_is_deleted_during_a_clustering_is_left_out(
     def delete_late() -> None:
         nonlocal n_beats
         n_beats += 1
-        if n_beats == 2:  # what to cluster is chosen
+        if n_beats == 2:  # the glitches to cluster are selected by now
             with make_session_factory(engine).begin() as other:
                 other.execute(delete(Glitch).where(Glitch.id.in_(gone)))
 

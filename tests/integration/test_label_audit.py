@@ -1,4 +1,4 @@
-"""Auditing the labels of a whole catalogue: what is doubted, in which order, and until when."""
+"""Audit of the labels of a catalogue: what is in doubt, in which order, and until when."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def test_wrong_labels_are_found_wherever_they_lie(
     rng: np.random.Generator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(audit_job, "AUDITED", 7)  # many chunks
-    wrong = fill(session, rng, 2, EAST, "Whistle")  # the first stored
+    monkeypatch.setattr(audit_job, "AUDITED", 7)  # makes many chunks
+    wrong = fill(session, rng, 2, EAST, "Whistle")  # stored first
     fill(session, rng, 30, EAST, "Blip")
     fill(session, rng, 30, NORTH, "Whistle")
-    fill(session, rng, 12, NORTH, "Blip", ifo="L1")  # another detector: nothing contradicts them
-    fill(session, rng, 5, UP, "Helix", ifo="V1")  # too few to ask
+    fill(session, rng, 12, NORTH, "Blip", ifo="L1")  # nothing contradicts them in this detector
+    fill(session, rng, 5, UP, "Helix", ifo="V1")  # too few to audit
     assert latest_audit(session) is None
     assert list_doubtful_glitches(session).items == ()
     result = audited(session)
@@ -70,23 +70,21 @@ def test_what_was_relabelled_is_listed_no_more(
     audited(session)
     append_label(session, wrong[0], "Blip", author=ANN)
     assert [one.glitch.id for one in list_doubtful_glitches(session).items] == wrong[1:]
-    append_label(session, wrong[1], "Whistle", author=ANN)  # looked at, and kept
+    append_label(session, wrong[1], "Whistle", author=ANN)  # reviewed and kept
     assert [one.glitch.id for one in list_doubtful_glitches(session).items] == wrong[1:]
     first = latest_audit(session)
     assert first is not None
     assert first.n_doubtful == 1
-    session.commit()  # what is stored from here on is later
+    session.commit()  # rows stored from here on have a later time
     ranked = [(one.name, one.n_doubtful, one.n_labelled) for one in rank_doubted_classes(session)]
     assert ranked == [("Whistle", 1, 1)]
     with pytest.raises(ConflictError, match="is Whistle now, no longer Helix"):
         keep_label(session, wrong[1], "Helix", author=ANN)
-    kept = keep_label(
-        session, wrong[1], "Whistle", author=ANN
-    )  # that is how to say that it is right
+    kept = keep_label(session, wrong[1], "Whistle", author=ANN)  # this says that the label is right
     assert list_doubtful_glitches(session).items == ()
     session.commit()
     audited(session, n_voters=5)
-    assert list_doubtful_glitches(session).items == ()  # nor does the next audit ask again
+    assert list_doubtful_glitches(session).items == ()  # the next audit keeps that
     assert list_doubtful_glitches(session, origin="upload").items == ()
     revoke_label(session, kept.id, principal=ANN)
     assert [one.glitch.id for one in list_doubtful_glitches(session).items] == wrong[1:]
@@ -146,7 +144,7 @@ def test_impure_clusters_by_how_many_disagree(
     append_labels(session, groups[0][4:], "Whistle", author=ANN)
     append_labels(session, groups[1][:4], "Blip", author=ANN)
     append_labels(session, groups[1][4:], "Helix", author=ANN)
-    append_labels(session, groups[2], "Tomte", author=ANN)  # pure; the last has no labels
+    append_labels(session, groups[2], "Tomte", author=ANN)  # pure; the last cluster has no labels
     found = list_impure_clusters(session).items
     assert [one.cluster.id for one in found] == [clusters[1].id, clusters[0].id]
     assert [(one.label, one.score, one.n_labelled) for one in found] == [
@@ -170,10 +168,10 @@ def test_what_means_nothing_is_refused(
     for voters in (0, 51):
         with pytest.raises(InvalidRequestError, match="1 to 50 neighbours"):
             start_audit(session, principal=ANN, n_voters=voters)
-    _refuses(session)  # before any audit, too
+    _refuses(session)  # also before any audit
     first = start_audit(session, principal=ANN)
     assert start_audit(session, principal=ANN).id == first.id  # still open
-    assert do_job(session, first.id)["doubtful"] == 0  # of nothing
+    assert do_job(session, first.id)["doubtful"] == 0  # nothing is labelled
     _refuses(session, {"cursor": str(first.id)})
     with pytest.raises(NotFoundError, match="no clustering"):
         list_impure_clusters(session, run_id=first.id)

@@ -1,4 +1,4 @@
-"""The life of classes: names, sub-classes, states, merges; what is refused, and undo by history."""
+"""The life of classes: names, sub-classes, states, merges, refusals, and undo by history."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def made(session: Session, name: str) -> GlitchClass:
 def change(
     session: Session, name: str, act: Change, author: Principal = EVE, **more: Any
 ) -> ClassOutcome:
-    """As somebody who has seen everything."""
+    """Change a class as somebody who has seen its whole history."""
     class_id = get_class_named(session, name).id
     last = class_history(session, class_id).last_id
     return change_class(session, class_id, act, author=author, last_event_id=last, **more)
@@ -103,7 +103,7 @@ def test_a_renamed_class_keeps_its_labels_and_is_found_by_its_former_name(
     with pytest.raises(NotFoundError, match="no class 'Nothing'"):
         get_class_named(session, "Nothing")
     assert said(session, thunder.id)[-1] == "Bob renamed it from Thunder to Rumble"
-    made(session, "thunder")  # the name is free again, until the undo wants it
+    made(session, "thunder")  # the name is free until the undo needs it
     with pytest.raises(ConflictError, match="class thunder already"):
         change(session, "Rumble", Undo(outcome.log.last_id))
     change(session, "thunder", Rename("Storm"))
@@ -141,7 +141,7 @@ def test_names_that_cannot_be(
         with pytest.raises(error, match=word):
             made(session, name)
     assert get_class(session, thunder.id) == thunder
-    assert len(class_history(session, thunder.id).events) == 1  # what is refused leaves no event
+    assert len(class_history(session, thunder.id).events) == 1  # refusals leave no event
 
 
 def test_gravity_spys_names_stay(session: Session, checkpoint: CheckpointRecord) -> None:
@@ -258,14 +258,14 @@ def test_a_merge_moves_labels_and_its_undo_brings_each_back(
     with pytest.raises(PermissionDeniedError):
         change(session, "Thunder", MergeInto("Blip"), ANN)
     outcome = change(session, "Thunder", MergeInto("Blip"))
-    # Which are references and which calibrate may be otherwise now.
+    # The glitches that are references or calibrate may have changed.
     assert [one.state for one in list_jobs(session, kind="judge").items] == ["queued"]
     labels = list_labels(session, moved[0])
     assert [one.label for one in labels] == ["Thunder", "Blip"]  # both stay in the history
     assert len(list_glitches(session, GlitchFilters(labels=("Blip",))).items) == 8
     assert get_class_named(session, "Thunder").state == "retired"
     assert get_class_named(session, "Thunder_Far").parent == "Blip"
-    append_label(session, moved[1], "Tomte", author=ANN)  # meanwhile
+    append_label(session, moved[1], "Tomte", author=ANN)  # after the merge
     thunder = get_class_named(session, "Thunder").id
     assert said(session, thunder)[-1] == "Eve merged it into Blip (5 glitches)"
     change(session, "Thunder", Undo(outcome.log.last_id))
@@ -389,7 +389,7 @@ def test_how_often_classes_occur_and_which_glitch_shows_each(
     at = (1.0, 0.0, 0.0, 0.0)
     fill(session, rng, 3, at, "Blip")
     latest = fill(session, rng, 2, at, "Blip", ifo="L1", gps_time=None)[-1]
-    fill(session, rng, 4, at, "Blip", origin="simulated")  # stored later, and shown no sooner
+    fill(session, rng, 4, at, "Blip", origin="simulated")  # stored later, but not preferred
     simulated = fill(session, rng, 2, at, "Helix", origin="simulated")
     fill(session, rng, 1, at)
     blip, helix = (find_class(session, name) for name in ("Blip", "Helix"))

@@ -1,4 +1,4 @@
-"""The map over HTTP: drawn by a job, sent in columns, kept current, labelled by selections."""
+"""The map over HTTP: drawn by a job, sent as columns, kept current, labelled by selection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.map.columns import MAGIC, unpack
 from app.map.service import redraw_after_removal, request_due_job
 from app.models.checkpoints import activate_checkpoint, active_checkpoint, publish_checkpoint
 
-COUNT = 12  # too few for UMAP, which has a test of its own: no test here need compile it
+COUNT = 12  # too few for UMAP, which has its own test, so that none here compiles it
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def service(running: Service) -> Service:
 
 @pytest.fixture
 def drawn(service: Service) -> list[UUID]:
-    """The ids of a catalogue whose map is drawn."""
+    """The glitch ids of a catalogue whose map is drawn."""
     ids = store_kinds(service, COUNT)
     with service.client("submitter") as client:
         done = work(service, client.post("/map", json={}).json()["id"])
@@ -117,7 +117,7 @@ def test_columns_say_what_the_catalogue_says(service: Service, drawn: list[UUID]
     ]
     simulated = [index % 5 == 0 for index in range(COUNT)]
     assert columns["is_simulated"][where].astype(bool).tolist() == simulated
-    assert np.isnan(columns["p_value"]).all()  # nothing was labelled: nothing could be judged
+    assert np.isnan(columns["p_value"]).all()  # without labels nothing can be judged
     origins = [header["origins"][columns["origin"][one]]["name"] for one in where]
     assert origins == ["simulated" if one else "upload" for one in simulated]
     assert {header["runs"][one]["name"] for one in columns["run"]} == {"between O2 and O3a"}
@@ -139,7 +139,7 @@ def test_it_travels_compressed_and_only_when_it_changed(
         assert "content-encoding" not in plain.headers
         gzip = client.get("/map", headers={"Accept-Encoding": "gzip, zstd;q=0"})
         assert gzip.headers["content-encoding"] == "gzip"
-        assert gzip.content == plain.content  # httpx has unpacked it
+        assert gzip.content == plain.content  # httpx has decompressed it
         with client.stream("GET", "/map", headers={"Accept-Encoding": "zstd, gzip"}) as answer:
             assert answer.headers["content-encoding"] == "zstd"
             packed = b"".join(answer.iter_raw())
@@ -186,7 +186,7 @@ def test_newcomers_join_without_moving_anything(service: Service, drawn: list[UU
     place = np.stack([after["x"], after["y"]], axis=1)
     for index, one in enumerate(order_of(all_ids, new)):
         apart = np.linalg.norm(place[kept] - place[one], axis=1)
-        assert apart.argmin() % 2 == index % 2  # beside its own kind
+        assert apart.argmin() % 2 == index % 2  # near its own type
 
 
 def test_what_is_left_after_a_removal_has_a_map_that_newcomers_join(
@@ -197,7 +197,7 @@ def test_what_is_left_after_a_removal_has_a_map_that_newcomers_join(
     with service.client("submitter") as client:
         place = {"act": "place"}
         work(service, client.post("/map", json=place).json()["id"])
-        with sessions.begin() as session:  # all that were laid out
+        with sessions.begin() as session:  # all glitches of the layout
             session.execute(delete(Glitch).where(Glitch.id.in_(drawn)))
         newest = store_kinds(service, 1, start=COUNT + 4)
         failed = work(service, client.post("/map", json=place).json()["id"])
@@ -212,7 +212,7 @@ def test_what_is_left_after_a_removal_has_a_map_that_newcomers_join(
         assert client.get("/map/state").json()["n_unplaced"] == 0
         with sessions.begin() as session:
             session.execute(delete(Glitch).where(Glitch.id.in_(later)))
-            redraw_after_removal(session, "somebody")  # fewer than a map needs
+            redraw_after_removal(session, "somebody")  # fewer are left than a map needs
         assert client.get("/map/state").json()["projection"] is None
 
 
@@ -222,7 +222,7 @@ def test_drawing_again_replaces_the_map_when_it_is_whole(
     with service.client("submitter") as client:
         _, before, _ = read(client)
         job = client.post("/map", json={}).json()["id"]
-        assert client.get("/map").status_code == 200  # the old one serves on
+        assert client.get("/map").status_code == 200  # the old one is still served
         assert work(service, job).state == "succeeded"
         _, after, _ = read(client)
         state = client.get("/map/state").json()
@@ -245,7 +245,7 @@ def test_a_switch_of_the_checkpoint_draws_its_map(service: Service, drawn: list[
             latent_size=was.latent_size,
             manifest={},
         )
-        assert request_due_job(session) is None  # nothing is embedded under it
+        assert request_due_job(session) is None  # no glitch is embedded with it
         session.execute(
             text(
                 "INSERT INTO embedding (glitch_id, checkpoint_id, is_simulated, is_reference, mean,"
@@ -262,7 +262,7 @@ def test_a_switch_of_the_checkpoint_draws_its_map(service: Service, drawn: list[
             assert_problem(admin.get("/map"), 404)
             admin.post(f"/jobs/{job.id}/cancel")
         with sessions.begin() as session:
-            assert request_due_job(session) is None  # somebody did not want it
+            assert request_due_job(session) is None  # somebody cancelled it
     finally:
         with sessions.begin() as session:
             activate_checkpoint(session, was.id)
@@ -291,7 +291,7 @@ def test_a_selection_is_labelled_and_taken_back_as_one(service: Service, drawn: 
 
 
 def around(columns: dict[str, np.ndarray], where: list[int]) -> list[list[float]]:
-    """The corners of a box around these points."""
+    """Return the corners of a box around these points."""
     xs, ys = columns["x"][where], columns["y"][where]
     left, right = float(xs.min()) - 0.01, float(xs.max()) + 0.01
     low, high = float(ys.min()) - 0.01, float(ys.max()) + 0.01
@@ -309,7 +309,7 @@ def test_a_region_is_resolved_named_and_taken_back_with_its_class(
         assert {UUID(one) for one in found["glitch_ids"]} == set(drawn[::2])
         region["leave_out"] = {"origin": ["simulated"], "class": ["Blip"], "run": [None]}
         region["ranges"] = {"snr": [None, 16], "gps_time": [GPS_START + 1, None]}
-        wanted = {drawn[index] for index in (2, 4, 6, 8)}  # 0 is simulated and too early
+        wanted = {drawn[index] for index in (2, 4, 6, 8)}  # glitch 0 is simulated and too early
         found = client.post("/map/region", json=region).json()
         assert {UUID(one) for one in found["glitch_ids"]} == wanted
         body = {"region": region, "label": "Thunder", "is_new": True}
@@ -319,7 +319,7 @@ def test_a_region_is_resolved_named_and_taken_back_with_its_class(
         assert {
             UUID(one["id"]) for one in client.get("/glitches?label=Thunder").json()["items"]
         } == wanted
-        assert_problem(client.post("/map/labels", json=body), 409)  # there is such a class now
+        assert_problem(client.post("/map/labels", json=body), 409)  # the class exists now
         client.post(f"/map/labels/{made.json()['id']}/undo")
         names = [one["name"] for one in client.get("/classes").json()["items"]]
         assert "Thunder" not in names
@@ -327,7 +327,7 @@ def test_a_region_is_resolved_named_and_taken_back_with_its_class(
         client.post(f"/glitches/{drawn[1]}/labels", json={"label": "Thunder"})
         client.post(f"/map/labels/{again['id']}/undo")
         names = [one["name"] for one in client.get("/classes").json()["items"]]
-        assert "Thunder" in names  # somebody uses it by now
+        assert "Thunder" in names  # another label uses it by now
 
 
 def test_a_region_that_means_nothing_is_refused(service: Service, drawn: list[UUID]) -> None:

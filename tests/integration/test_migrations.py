@@ -1,4 +1,4 @@
-"""Migrations: from empty, back, in a race, and in agreement with the models."""
+"""Migrations: from an empty database, back, in a race, and consistent with the models."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_models_and_migrations_agree(database_url: str) -> None:
 def test_models_and_migrations_agree_beside_partitions(
     database_url: str, session: Session, checkpoint: CheckpointRecord
 ) -> None:
-    session.commit()  # a published checkpoint has a table of its own
+    session.commit()  # a published checkpoint has its own partition
     check_tables(database_url)
 
 
@@ -75,7 +75,7 @@ def test_simultaneous_upgraders_wait_for_each_other(empty_database_url: str) -> 
 def test_a_migration_gives_up_rather_than_queue_behind_a_lock(
     database_url: str, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session.execute(text("SELECT 1 FROM glitch"))  # holds its lock while the transaction is open
+    session.execute(text("SELECT 1 FROM glitch"))  # locks the table while the transaction is open
     config = migrate.alembic_config(database_url)
     with pytest.raises(OperationalError, match="lock timeout"):
         command.downgrade(config, "base")
@@ -105,7 +105,7 @@ def test_the_command_line_and_its_sql(
 
 
 def test_conditions_are_filled_in_as_they_are_stored(session: Session, store: Store) -> None:
-    """Migration 0009 words them in SQL; new ones get theirs from ``glitch.novelty.conditions``."""
+    """Migration 0009 writes them in SQL; new rows get them from ``glitch.novelty.conditions``."""
     views = make_views(np.random.default_rng(1), (0.5, 1.0, 4.0))
     observed = views.observed.copy()
     observed[1, 20:] = False

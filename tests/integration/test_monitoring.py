@@ -1,4 +1,4 @@
-"""What operators watch by: metrics, alert rules, the dashboard, and the state for igwn-monitor."""
+"""What operators monitor: metrics, alert rules, the dashboard, and the igwn-monitor status."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def samples(scrape: str) -> dict[str, float]:
 
 @pytest.fixture
 def scrape(service: Service, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Of a service with a worker, waiting jobs, a vector index, an upload and pages."""
+    """The metrics of a service with a worker, waiting jobs, a vector index, an upload and pages."""
     audit = IndexAudit("tiny", 0.99, 10, 1.0, 2.0, datetime.now(UTC))
     monkeypatch.setattr(Runtime, "index_audit", lambda _: audit)
     with service.engine.begin() as connection:
@@ -101,13 +101,13 @@ def test_metrics_tell_how_background_work_stands(scrape: str) -> None:
 def test_a_worker_at_a_long_chunk_is_heard(
     service: Service, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes no message meanwhile, and one that ends when it is idle takes none at all."""
+    """It takes no messages meanwhile, and a worker that ends when idle never takes any."""
     monkeypatch.setattr("worker.stalled.LOOK_EVERY_S", 0.05)
     process = Process(service.settings, service.engine.url.render_as_string(False), redis_url)
     with open_redis(redis_url) as redis:
         redis.flushall()
         with process.at_work:
-            for _ in range(2):  # and again, for a sign is good for some minutes
+            for _ in range(2):  # twice, because one sign is valid for minutes
                 deadline = time.monotonic() + 30
                 while not live_workers(redis) or not is_worker_alive(redis):
                     assert time.monotonic() < deadline
@@ -138,10 +138,10 @@ def test_a_scrape_stays_small_whatever_is_asked(service: Service) -> None:
             for name in names:
                 client.get(name.format(number))
             client.request(f"METHOD{number}", "/glitches")
-        # One series more, of methods that nobody knows; digits of counters.
+        # Only one more series, for all unknown methods, and more digits in counters.
         assert size() - before < 4000
         routes = len(client.get("/openapi.json").json()["paths"])
-    assert before < 100 * routes * 25  # lines are under 100 characters, 25 a route and method
+    assert before < 100 * routes * 25  # 25 lines of under 100 characters per route
 
 
 def test_what_rules_and_dashboard_name_is_in_a_scrape(scrape: str) -> None:

@@ -1,4 +1,4 @@
-"""What is answered, logged and told to monitors while database, disk or Redis are in trouble."""
+"""Responses, logs and health checks while the database, the disk or Redis fails."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def checks(address: str) -> dict[str, str]:
 
 @contextmanager
 def aside(service: Service, server: EmbeddedServer) -> Iterator[Connection]:
-    """A connection to another database of the same server."""
+    """Yield a connection to another database of the same server."""
     engine = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
@@ -41,7 +41,7 @@ def aside(service: Service, server: EmbeddedServer) -> Iterator[Connection]:
 def test_a_database_that_is_away_is_one_line_for_a_request(
     service: Service, postgres_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A trace of 15 kB for each filled the log's disk as well."""
+    """A traceback of 15 kB per request used to fill the disk of the log as well."""
     name = service.engine.url.database
     with (
         aside(service, postgres_server) as connection,
@@ -71,7 +71,7 @@ def test_a_database_that_is_away_is_one_line_for_a_request(
 def test_a_database_that_takes_no_changes_is_told_as_one(
     service: Service, postgres_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As after a failover to a standby: what only reads is answered, and jobs wait."""
+    """As after a failover to a standby: requests that only read succeed, and jobs wait."""
     name, url = service.engine.url.database, service.engine.url.render_as_string(False)
     settled = "SELECT pg_terminate_backend(pid, 9999) FROM pg_stat_activity WHERE datname = :name"
     with (
@@ -112,7 +112,7 @@ def test_a_database_that_hangs_is_told_from_one_that_is_away(service: Service) -
         for _ in range(2):
             told = httpx.get(f"{service.url}/metrics", timeout=10).text
             assert "glitch_data_disk_free_bytes " in told
-            assert "glitch_oldest_waiting_job_seconds " not in told  # what an alert asks for
+            assert "glitch_oldest_waiting_job_seconds " not in told  # an alert checks this
 
 
 def test_a_disk_that_became_read_only_is_told_as_one(service: Service, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_disk_that_became_read_only_is_told_as_one(service: Service, tmp_path:
         settings = service.settings.model_copy(update={"data_dir": folder})
         headers = {"Authorization": f"Bearer {service.tokens['submitter']}"}
         with listening(settings) as address:
-            assert checks(address)["disk"] != "ok"  # 8 MB
+            assert checks(address)["disk"] != "ok"  # it has only 8 MB
             subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
             assert "read-only" in checks(address)["disk"]
             answer = httpx.post(

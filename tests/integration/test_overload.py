@@ -1,4 +1,4 @@
-"""More clients than the service can answer: each hears something soon, and probes always do."""
+"""More clients than the service can serve: each gets a response soon, and probes always do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANSWERED_WITHIN_S = 20.0
 def small(
     postgres_server: EmbeddedServer, migrated_template: str, data_folder: Path
 ) -> Iterator[Service]:
-    """A service with few connections, so that few clients are many."""
+    """A service with few database connections, so that few clients overload it."""
     with running_service(
         postgres_server, migrated_template, data_folder, database_pool=4
     ) as service:
@@ -33,7 +33,7 @@ def small(
 
 
 def crowd(service: Service, clients: int, ask: str, seconds: float) -> Counter[int]:
-    """Statuses of what many clients are answered who ask without a pause."""
+    """Count the response statuses of many clients that send requests without pause."""
     over_at = time.monotonic() + seconds
     statuses: Counter[int] = Counter()
     lock = threading.Lock()
@@ -56,7 +56,7 @@ def crowd(service: Service, clients: int, ask: str, seconds: float) -> Counter[i
 
 @pytest.mark.parametrize("ask", ["/glitches?limit=1", "/ui/login"])
 def test_sixty_clients_are_answered(service: Service, ask: str) -> None:
-    """Threads that waited for connections once kept their holders from any thread to commit."""
+    """Threads waiting for connections used to leave none to the requests that held connections."""
     probes: list[float] = []
     is_over = threading.Event()
 
@@ -103,7 +103,7 @@ def test_uploads_and_reads_side_by_side(small: Service) -> None:
 
 
 def test_what_cannot_be_answered_is_refused_soon(small: Service) -> None:
-    """All places taken by requests that wait for a lock of the database."""
+    """All places are taken by requests that wait for a database lock."""
     from sqlalchemy import text
 
     with small.engine.connect() as holder, ThreadPoolExecutor(12) as pool:
@@ -132,7 +132,7 @@ def test_a_table_that_stays_locked_keeps_no_request_for_ever(
     data_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nor the metrics, which say that every place is taken."""
+    """The metrics respond meanwhile, and say that every place is taken."""
     from sqlalchemy import text
 
     monkeypatch.setattr(runtime, "LONGEST_LOCK_S", 3.0)
@@ -160,7 +160,7 @@ def test_a_table_that_stays_locked_keeps_no_request_for_ever(
 def test_a_slow_reader_of_a_table_holds_up_no_other_reads(
     small: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It holds a connection for as long as it reads: one of four, so a second one is refused."""
+    """It holds one of four connections while it reads, so a second such reader is refused."""
     is_over = threading.Event()
 
     def slow(_: object) -> Iterator[str]:
@@ -184,7 +184,7 @@ def test_a_slow_reader_of_a_table_holds_up_no_other_reads(
 def test_files_that_are_written_first_hold_up_no_other_reads(
     small: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """28 of 50,000 rows took every place to read for minutes: one of two at a time now."""
+    """28 exports of 50,000 rows took all places for minutes; now a second one is refused."""
     is_writing, is_over = threading.Event(), threading.Event()
     write = answers.write_export
 
@@ -216,7 +216,7 @@ def test_a_table_that_is_read_too_slowly_is_cut_off(
     monkeypatch.setattr(answers, "csv_lines", endless)
     monkeypatch.setattr(admission, "LONGEST_STREAM_S", 0.5)
     with small.client() as client:
-        for _ in range(2):  # the place is free again
+        for _ in range(2):  # its place becomes free again
             with pytest.raises(httpx.RemoteProtocolError):
                 client.get("/exports?format=csv")
         assert client.get("/glitches?limit=1").status_code == 200

@@ -1,4 +1,4 @@
-"""Logging in on the pages by an OpenID Connect provider on this machine."""
+"""Login on the pages through an OpenID Connect provider on this machine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SECRET = "a secret with % and :"
 
 
 class Provider(LocalIssuer):
-    """Logs in whoever comes; ``person`` is what it then says of them."""
+    """A provider that logs everybody in, with the claims in ``person``."""
 
     def __init__(self, issuer: LocalIssuer) -> None:
         self.__dict__ = issuer.__dict__
@@ -73,7 +73,7 @@ class Provider(LocalIssuer):
         name, _, secret = (
             base64.b64decode(request.headers["Authorization"].split()[1]).decode().partition(":")
         )
-        asked = self.begun.pop(sent["code"], None)  # a code is good once
+        asked = self.begun.pop(sent["code"], None)  # a code is valid once
         challenge = hashlib.sha256(sent["code_verifier"].encode()).digest()
         is_good = (
             asked is not None
@@ -130,7 +130,7 @@ def walker(service: Service) -> Iterator[Walker]:
 
 
 def begin(walker: Walker) -> str:
-    """Where the provider sends a browser that began to log in; it is not there yet."""
+    """Start a login; return the address to which the provider redirects, without opening it."""
     away = walker.client.get("/ui/login/provider", follow_redirects=False)
     assert away.headers["cache-control"] == "no-store"
     return httpx.get(away.headers["location"]).headers["location"]
@@ -149,7 +149,7 @@ def test_a_login_from_the_page_asked_for_and_back(
     assert "reviewer" in page.text
     assert LOGIN_COOKIE_NAME not in walker.client.cookies
     copied = walker.client.cookies[COOKIE_NAME]
-    assert walker.get("/ui/logout/provider").path == "/ui/clusters"  # not for who is logged in
+    assert walker.get("/ui/logout/provider").path == "/ui/clusters"  # not while logged in
     assert walker.get("/ui/tokens").status == 200
     assert "You are logged out here." in walker.submit(page, "/ui/logout").text
     with httpx.Client(base_url=service.url, cookies={COOKIE_NAME: copied}) as thief:
@@ -176,7 +176,7 @@ def test_tokens_log_in_beside_it(service: Service) -> None:
         ({"nonce": "another"}, 401, "did not confirm"),
         ({"nonce": None}, 401, "did not confirm"),
         ({"aud": "another"}, 401, "did not confirm"),
-        ({"aud": [CLIENT, "another"]}, 401, "did not confirm"),  # and no azp
+        ({"aud": [CLIENT, "another"]}, 401, "did not confirm"),  # without azp
         ({"azp": "another"}, 401, "did not confirm"),
         ({"exp": 1}, 401, "expired"),
         ({"iss": "https://evil.example"}, 401, "not one that"),
@@ -217,11 +217,11 @@ def test_nobody_is_logged_in_by_a_link_of_somebody_else(
     with Walker(service, None) as victim:
         page = Page(victim.client.get(back))
         assert (page.status, "another browser" in page.alerts[0]) == (401, True)
-        begin(victim)  # with a login of their own under way
+        begin(victim)  # who has a login in progress
         assert Page(victim.client.get(back)).status == 401
         assert COOKIE_NAME not in victim.client.cookies
     assert Page(walker.client.get(back)).status == 200
-    assert Page(walker.client.get(back)).status == 401  # not twice
+    assert Page(walker.client.get(back)).status == 401  # valid only once
 
 
 @pytest.mark.parametrize("is_token_long", [False, True], ids=str)
@@ -243,7 +243,7 @@ def test_logging_out_goes_on_to_the_provider(
     else:
         claims = jwt.decode(said["id_token_hint"], options={"verify_signature": False})
         assert claims["aud"] == CLIENT
-    assert walker.get("/ui/logout/provider").path.startswith("/ui/login")  # once
+    assert walker.get("/ui/logout/provider").path.startswith("/ui/login")  # only once
 
 
 def test_who_logs_in_with_a_token_later_has_nothing_to_end_there(
@@ -302,7 +302,7 @@ def test_a_provider_that_is_away_leaves_tokens(service: Service, provider: Provi
 def test_a_provider_that_answers_without_end_holds_nobody(
     walker: Walker, provider: Provider, monkeypatch: pytest.MonkeyPatch, *, is_endless: bool
 ) -> None:
-    """Each byte came in time, and their number had no bound."""
+    """Each byte arrived within the timeout, and their number was unlimited."""
     monkeypatch.setattr("app.issuers.login._PATIENCE_S", 1.0)
 
     def drip(request: Any, _: str) -> tuple[int, dict[str, str], Any]:

@@ -1,4 +1,4 @@
-"""Gravity Spy's published pictures: originals against twins that others cropped and shrank."""
+"""Gravity Spy's published pictures: originals against twins cropped and shrunk by others."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ def originals(shared_data: Path) -> list[Path]:
 
 
 def twin_key(path: Path) -> tuple[str, str]:
-    """Gravity Spy id (or what stands in its place) and window length, as the manifest has them."""
+    """Return the id (Gravity Spy id, GPS time or UUID) and window length, as in the manifest."""
     name = parse_file_name(path.name)
     if name.duration_s is not None:
         return name.gravityspy_id or str(name.gps_time), f"{name.duration_s:.1f}"
@@ -50,7 +50,7 @@ def twin_key(path: Path) -> tuple[str, str]:
 def pairs(
     shared_data: Path, originals: list[Path], rows: list[dict[str, str]]
 ) -> dict[Path, tuple[SpectrogramImage, SpectrogramImage]]:
-    """Every original and its twin, read."""
+    """Every original and its twin, both read."""
     twins = {(row["gravityspy_id"], row["duration_s"]): row["path"] for row in rows}
     twins |= {(found[0], ""): row["path"] for row in rows if (found := UUID.search(row["path"]))}
     pairs = {}
@@ -66,7 +66,7 @@ def pairs(
 def differences(
     pairs: dict[Path, tuple[SpectrogramImage, SpectrogramImage]],
 ) -> dict[Path, np.ndarray]:
-    """Absolute difference on the grid between every original and its twin."""
+    """The absolute difference between every original and its twin, on the grid."""
     return {path: np.abs(ours.values - theirs.values) for path, (ours, theirs) in pairs.items()}
 
 
@@ -86,7 +86,7 @@ def test_originals_agree_with_their_twins(differences: dict[Path, np.ndarray]) -
 def test_a_shift_of_one_cell_would_be_noticed(
     pairs: dict[Path, tuple[SpectrogramImage, SpectrogramImage]],
 ) -> None:
-    """The agreement is that of the same place, not of smooth pictures."""
+    """The agreement depends on the position, and is not merely that of smooth pictures."""
     path = next(path for path in pairs if "HlF0RJURZ9_spectrogram_0.5" in path.name)
     ours, theirs = (image.values for image in pairs[path])
     for axis in (0, 1):
@@ -136,7 +136,7 @@ def test_all_published_pictures_are_taken_for_omega_scans(
 ) -> None:
     folder = shared_data / "gravityspy_images"
     distances = []
-    for row in rows[::10]:  # a tenth is enough to notice
+    for row in rows[::10]:  # one in ten is enough
         image = read_spectrogram((folder / row["path"]).read_bytes(), row["path"])
         distances.append(image.colormap_distance)
     assert max(distances) < 0.9 * MAX_COLORMAP_DISTANCE
@@ -155,7 +155,7 @@ def _opened(path: Path) -> Image.Image:
 
 
 def test_originals_made_smaller_are_read_as_they_are(originals: list[Path]) -> None:
-    """Half of those with axes were refused: older ones show a little less than 10 to 2048 Hz."""
+    """Half of those with axes used to be refused: older ones show less than 10 to 2048 Hz."""
     with_axes = [path for path in originals if _opened(path).size == (800, 600)]
     for path in with_axes[::4]:
         smaller = io.BytesIO()
@@ -171,7 +171,7 @@ def test_four_windows_in_one_picture_are_refused(
     groups: dict[str, dict[str, Path]] = {}
     for row in rows:
         path = shared_data / "gravityspy_images" / row["path"]
-        if "golden" not in row["path"]:  # cropped badly, or clipped where windows meet
+        if "golden" not in row["path"]:  # badly cropped, or clipped where windows meet
             groups.setdefault(row["group"], {})[row["duration_s"]] = path
     fours = [windows for windows in groups.values() if len(windows) == 4][::10]
     assert len(fours) > 10

@@ -1,4 +1,4 @@
-"""Public detector data of every kind, against gwpy pixel by pixel."""
+"""Public detector data of every type, against gwpy pixel by pixel."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_16_khz_and_4_khz_show_the_same_glitch(shared_data: Path) -> None:
     for name, gps_time, _, _ in (FILES[0], FILES[2]):
         strain = _read(shared_data / "strain" / name, gps_time)
         views.append(views_from_strain([strain], [gps_time])[0].views.values[1, :100])
-    # the rows differ by rate, so the textures do; the glitch must not
+    # Rows depend on the sample rate, so textures differ; the glitch must not.
     assert np.corrcoef(views[0].ravel(), views[1].ravel())[0, 1] > 0.9
 
 
@@ -115,7 +115,7 @@ def test_truncated_files_are_refused(
 
 @pytest.mark.parametrize("seed", [2, 5])
 def test_a_damaged_gwf_harms_nobody(shared_data: Path, tmp_path: Path, seed: int) -> None:
-    """Random bytes in the frame headers: refused, or read to finite samples, never a crash."""
+    """A file with random bytes in its frame headers is refused or read, and never crashes."""
     name = "H-H1_LOSC_4_V2-1126259446-32.gwf"
     rng = np.random.default_rng(seed)
     content = bytearray((shared_data / "strain" / name).read_bytes())

@@ -1,4 +1,4 @@
-"""Switching the model under a catalogue: the old one serves until the new one is whole."""
+"""Switching the model of a catalogue: the old one serves until the new one is complete."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ def test_switch_and_back(service: Service) -> None:
         assert answer.status_code == 202, answer.text
         job = answer.json()["job"]
         assert client.post("/checkpoints/next/activate").json()["job"]["id"] == job["id"]
-        runner.work(job["id"], slice_s=0)  # the plan
-        runner.work(job["id"], slice_s=0)  # all chunks; not the finish
-        assert latent(client, ids[0]) == ("tiny", 8)  # half done: the old one answers
+        runner.work(job["id"], slice_s=0)  # planning
+        runner.work(job["id"], slice_s=0)  # all chunks, but not the finish
+        assert latent(client, ids[0]) == ("tiny", 8)  # half done: the old model serves
         late = upload(client, 9, "reembedlat")
         runner.work(job["id"])
         with make_session_factory(service.engine)() as session:
@@ -105,14 +105,14 @@ def test_switch_and_back(service: Service) -> None:
         assert answer.status_code == 202  # one glitch is not embedded under it yet
         runner.work(answer.json()["job"]["id"])
         assert {latent(client, one) for one in [*ids, late, after]} == {("tiny", 8)}
-        assert client.post("/checkpoints/next/activate").status_code == 200  # all are there
+        assert client.post("/checkpoints/next/activate").status_code == 200  # all are embedded
         assert latent(client, after) == ("next", 6)
 
 
 def test_portions_hold_no_lock_and_a_failed_switch_answers_nothing_new(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The finish works in short transactions; whatever fails before the switch changes nothing."""
+    """The finish works in short transactions; a failure before the switch changes nothing."""
     runner = JobRunner(make_session_factory(service.engine), service.settings)
     monkeypatch.setattr(reembed, "GLITCHES", 2)  # several portions
     monkeypatch.setattr(reembed, "REJUDGED_AT_ONCE", 1)
@@ -126,7 +126,7 @@ def test_portions_hold_no_lock_and_a_failed_switch_answers_nothing_new(
         stored: list[str] = []
 
         def meanwhile(*_: object, **__: object) -> bool:
-            """Where the index would be built: judged under the new one, and not switched."""
+            """Act where the index would be built: after judging, before the switch."""
             answer = client.post(f"/glitches/{ids[0]}/labels", json={"label": "Blip"}, timeout=20)
             labelled.append(answer.status_code)
             stored.append(upload(client, 30, "portionslt"))
@@ -147,8 +147,8 @@ def test_portions_hold_no_lock_and_a_failed_switch_answers_nothing_new(
         )
         with service.engine.connect() as connection:
             prepared = connection.scalar(count, {"name": target, "ids": [UUID(one) for one in ids]})
-        assert prepared == len(ids)  # the portions are kept
-        assert {latent(client, one)[0] for one in ids} == {before}  # and serve nobody
+        assert prepared == len(ids)  # the finished portions are kept
+        assert {latent(client, one)[0] for one in ids} == {before}  # but not used
         near = client.get(f"/glitches/{ids[0]}/neighbours").json()["items"]
         assert {latent(client, one["id"])[0] for one in near} == {before}
         assert client.post(f"/jobs/{job}/retry").status_code == 200
@@ -185,21 +185,21 @@ def test_a_new_release_embeds_what_the_former_one_shipped(
                 return publish_shipped(session, data_dir).name
 
         assert start() == old
-        assert start() == old  # the service was stopped and started: still one job
+        assert start() == old  # after a restart there is still one job
         with sessions() as session:
             (job,) = session.scalars(
                 select(Job.id).where(Job.kind == reembed.KIND, Job.author == "upgrade")
             )
         first = JobRunner(sessions, service.settings)
         first.work(job, slice_s=0)
-        first.work(job, slice_s=0)  # and there its worker dies
+        first.work(job, slice_s=0)  # then its worker dies
         assert {latent(client, one) for one in ids} == {(old, 6)}
         JobRunner(sessions, service.settings).work(job)
         assert {latent(client, one) for one in ids} == {(new, 6)}
         assert start() == new
         back = client.post(f"/checkpoints/{old}/activate").json()["job"]["id"]
-        JobRunner(sessions, service.settings).work(back)  # older glitches were not embedded so
-        assert start() == old  # whoever goes back stays there
+        JobRunner(sessions, service.settings).work(back)  # an older glitch is not embedded with it
+        assert start() == old  # a switch back is kept
     with sessions.begin() as session:
         activate_checkpoint(session, before.id)
 
@@ -215,7 +215,7 @@ def test_other_weights_of_the_shipped_name_are_embedded_once(
     with service.client("admin") as client:
         upload(client, 60, "weights060")
     monkeypatch.setattr(publish, "shipped_checkpoint", lambda: _saved(tmp_path, SHIPPED_NAME, 22))
-    for _ in range(2):  # the service is started again
+    for _ in range(2):  # the service is restarted
         with sessions.begin() as session:
             assert publish_shipped(session, data_dir).digest == first.digest
     second = load_checkpoint(_saved(tmp_path, SHIPPED_NAME, 22)).digest
@@ -226,7 +226,7 @@ def test_other_weights_of_the_shipped_name_are_embedded_once(
     with sessions() as session:
         active = active_checkpoint(session)
     assert active.digest == second != first.digest
-    with service.client("admin") as client:  # the name alone no longer says which
+    with service.client("admin") as client:  # the name alone is ambiguous now
         answer = client.post(f"/checkpoints/{SHIPPED_NAME}/activate")
         assert first.digest[:12] in assert_problem(answer, 409)
     with sessions.begin() as session:

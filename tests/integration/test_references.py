@@ -1,4 +1,4 @@
-"""Published references, from an archive that a small server stands for, into the catalogue."""
+"""Loading published references into the catalogue, with a small server as their archive."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLUMNS = "event_time,ifo,snr,peak_frequency,gravityspy_id,label,sample_type"
 
 
 class Archive(ThreadingHTTPServer):
-    """Zenodo's answers about a record, its files with ranges, and a host of pictures."""
+    """Responds as Zenodo about a record and its files (with ranges), and as a host of pictures."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -45,7 +45,7 @@ class Archive(ThreadingHTTPServer):
         self.checksums: dict[str, str] = {}
         self.asked: list[tuple[str, str | None]] = []
         self.has_ranges = True
-        self.breaks = 0  # so many transfers of a piece break off in its middle
+        self.breaks = 0  # number of transfers that break off in mid-piece
 
     @property
     def url(self) -> str:
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Do not log requests."""
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def archive() -> Iterator[Archive]:
 
 @pytest.fixture
 def load(service: Service, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run the command; have its job done, and those that it starts. The jobs, as they ended."""
+    """Return a function that runs the command, works on its jobs and returns them once ended."""
     monkeypatch.setenv("DATABASE_URL", service.engine.url.render_as_string(hide_password=False))
     monkeypatch.setenv("GLITCH_DATA_DIR", str(service.settings.data_dir))
     monkeypatch.setattr(references_job, "PIECE_BYTES", 20_000)
@@ -147,7 +147,7 @@ def rows_of(service: Service, query: str) -> list[Any]:
 
 
 def training_set(archive: Archive, ids: dict[str, tuple[str, int, str]], seed: int) -> None:
-    """The two files of the training set: of each id detector, time and label."""
+    """Make the two files of the training set; ``ids`` maps ids to detector, time and label."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as packed:
         for number, (one, (ifo, _, label)) in enumerate(ids.items()):
@@ -202,7 +202,7 @@ def test_the_training_set_is_fetched_in_pieces_chosen_labelled_and_taken_out_aga
     )
     assert {one.source for one in found} == {"Gravity Spy training set"}
     assert {one.author for one in found} == {"published archive"}
-    # A person's label is worth more: it stays when the archive is loaded again, with its glitch.
+    # A person's label outweighs it: label and glitch stay when the archive is loaded again.
     with service.client("submitter") as client:
         glitch = client.get("/glitches", params={"label": "Whistle"}).json()["items"][0]["id"]
         answer = client.post(f"/glitches/{glitch}/labels", json={"label": "Tomte"})
@@ -214,7 +214,7 @@ def test_the_training_set_is_fetched_in_pieces_chosen_labelled_and_taken_out_aga
     runs.append(stored_run(service))
     answer = CliRunner().invoke(cli.app, ["references", "training-set", "--remove"])
     assert "1 glitches" in answer.output, answer.output
-    with make_session_factory(service.engine)() as session:  # of what was there, one went
+    with make_session_factory(service.engine)() as session:  # one label was removed
         since = [labels_since(session, get_run(session, one)) for one in runs]
     assert [(one.went, one.changed) for one in since] == [(0, 0), (1, 0)]
     assert "its labels on 1 others" in answer.output
@@ -240,7 +240,7 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_was(
         assert reviewer.post(f"/jobs/{fetched.id}/retry").status_code == 200
     JobRunner(make_session_factory(service.engine), service.settings).work(fetched.id)
     assert client.get(f"/jobs/{fetched.id}").json()["state"] == "succeeded"
-    assert len(archive.asked) - before == 1  # the piece that broke off, and no other
+    assert len(archive.asked) - before == 1  # only the piece that broke off
 
 
 @pytest.mark.parametrize("has_ranges", [True, False])
@@ -353,7 +353,7 @@ def test_classifications_bring_the_pictures_that_they_name(
         " WHERE g.gravityspy_id = 'ggggggggg1'",
     )[0]
     assert (stored.windows, stored.source) == (4, "Gravity Spy classifications")
-    # No other host is asked, whatever a table says.
+    # No other host is contacted, even if a table names it.
     _, batch = load(*asked, "--per-class", "1")
     with make_session_factory(service.engine)() as session:
         reason = str(list_items(session, batch.id, limit=9).items[0].reason)
@@ -382,7 +382,7 @@ def test_a_table_without_pictures_says_what_to_do(
 def test_what_cannot_be_asked_for_is_refused_in_a_sentence(
     service: Service, archive: Archive, load: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert callable(load)  # its environment
+    assert callable(load)  # the fixture sets the environment
     refused = {
         ("else",): "known: training-set, classifications",
         ("classifications",): "give --ifo and --run",

@@ -1,4 +1,4 @@
-"""SciTokens of an issuer on this machine, against the running service."""
+"""SciTokens from an issuer on this machine, sent to the running service."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def service(
 
 @pytest.fixture
 def checker(issuer: LocalIssuer) -> Iterator[SciTokens]:
-    """Without a service, and with keys of its own to fetch."""
+    """A token checker without a service, which has fetched no keys yet."""
     pages = dict(issuer.pages)
     issuer.asked.clear()
     yield SciTokens((issuer.url,), (AUDIENCE,), {"glitch-discovery.read": Role.READER})
@@ -95,7 +95,7 @@ def test_what_is_done_with_a_scitoken_names_subject_and_issuer(
 ) -> None:
     name = f"{WHO} ({issuer.url.removeprefix('http://')})"
     token = issuer.token(scope="glitch-discovery.review")
-    logger = logging.getLogger("app.access")  # it does not propagate where logs are set up
+    logger = logging.getLogger("app.access")  # does not propagate once logging is set up
     logger.addHandler(caplog.handler)
     before = logger.level
     logger.setLevel(logging.INFO)
@@ -148,7 +148,7 @@ BAD_CLAIMS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-# Test processes collect apart, so no clock may be in a name.
+# Test processes collect tests separately, so their names must not contain times.
 @pytest.mark.parametrize(("changed", "said"), BAD_CLAIMS, ids=range(len(BAD_CLAIMS)))
 def test_bad_claims_are_refused(
     service: Service, issuer: LocalIssuer, changed: dict[str, Any], said: str
@@ -192,7 +192,7 @@ def test_signatures_by_others_are_refused(service: Service, issuer: LocalIssuer)
 
 
 def test_the_public_key_is_no_secret_to_sign_with(service: Service, issuer: LocalIssuer) -> None:
-    """HS256 by the published key, as a verifier that takes the header's word would accept it."""
+    """HS256 with the published key: a verifier that trusts the header would accept the token."""
     import base64
     import hashlib
     import hmac
@@ -215,7 +215,7 @@ def test_unknown_keys_are_refused_and_looked_for_once(
             checker.principal(_signed(issuer, kid=f"other{number}"))
     assert issuer.asked == [WELL_KNOWN, "/keys"]
     with pytest.raises(UnauthenticatedError, match="does not publish"):
-        checker.principal(_signed(issuer))  # which of two it is, it does not say
+        checker.principal(_signed(issuer))  # no key id, though there are two keys
 
 
 def test_a_new_key_is_found(
@@ -224,12 +224,12 @@ def test_a_new_key_is_found(
     assert checker.principal(issuer.token()).role is Role.READER
     issuer.pages["/keys"] = {"keys": [issuer.public("next")]}
     with pytest.raises(UnauthenticatedError):
-        checker.principal(_signed(issuer, kid="next"))  # it was asked a moment ago
+        checker.principal(_signed(issuer, kid="next"))  # the keys were fetched a moment ago
     later = time.monotonic() + keys.PAUSE_S + 1
     monkeypatch.setattr(keys.time, "monotonic", lambda: later)
     assert checker.principal(_signed(issuer, kid="next")).name.startswith(WHO)
     with pytest.raises(UnauthenticatedError):
-        checker.principal(issuer.token())  # withdrawn
+        checker.principal(issuer.token())  # its key was withdrawn
 
 
 def test_an_issuer_that_is_away_is_not_asked_by_each_token(

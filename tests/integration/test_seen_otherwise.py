@@ -1,4 +1,4 @@
-"""References of one window, own glitches of four: the first thing that a group does."""
+"""References with one window, own glitches with four: the first thing that a group tries."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def encoder(session: Session, data_folder: Path) -> Encoder:
 
 
 def views_of(kind: int, seed: int, *, windows: int, first: int = 0) -> Views:
-    """A blob whose height and width tell its kind, in so many windows from one on."""
+    """Return views of a blob, whose position and width show its kind, in consecutive windows."""
     rng = np.random.default_rng([kind, seed])
     row, column = np.mgrid[0:128, 0:128]
     heights, widths = (20, 60, 100), (4, 25, 60)
@@ -100,7 +100,7 @@ def test_glitches_of_four_windows_are_judged_by_references_of_one(
     assert (run.n_judged, run.n_unjudged, run.n_flagged) == (6, 0, 0)
     assert "seen_otherwise" in {one["kind"] for one in run.findings}
     assert "judged by the part that both show" in run.detail
-    # Of a window that no reference has nothing can be judged, and it says which that is.
+    # A window that no reference has cannot be judged, and the reason names the window.
     lone = store(session, encoder, [views_of(0, 200, windows=1, first=3)], 2000)
     recalibrate(session, active_checkpoint(session).id)
     assert "(4 s, 10 to 2048 Hz)" in str(get_embedding(session, lone[0].glitch.id).novelty.reason)
@@ -127,7 +127,7 @@ def test_what_is_encoded_again_is_what_the_mask_shows(session: Session, encoder:
     again = Reencoding(lambda: encoder, lambda: beats.append(1))
     seen = again.seen(session, lambda places: [ids[at] for at in places], pool)
     assert seen.observed.shape == (1, 4, 128)
-    assert not seen.is_established.any()  # two are no class that calibrates
+    assert not seen.is_established.any()  # two references are too few to calibrate
     mask = seen.observed[0].copy()
     mask[1:], mask[0, 100:] = False, False
     views = stored_views(session, ids, RECIPE)

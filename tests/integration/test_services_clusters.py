@@ -1,4 +1,4 @@
-"""Clusterings in a real database: what is flagged, stored, recognised again and refused."""
+"""Clusterings in a real database: what is flagged, stored, recognised and refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Fill = Callable[..., list[UUID]]
 
 @pytest.fixture
 def fill(session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator) -> Fill:
-    """Store glitches about a direction, many at once as a bulk load does; labelled if asked."""
+    """Return a function that stores glitches around a mean in bulk, with or without a label."""
     times = iter(range(1, 10_000))
 
     def fill_one(
@@ -90,7 +90,7 @@ def fill(session: Session, checkpoint: CheckpointRecord, rng: np.random.Generato
 
 @pytest.fixture
 def catalogue(fill: Fill) -> dict[str, list[UUID]]:
-    """Known blips, unlabelled ones like them, and unlabelled ones of another look."""
+    """Labelled blips, unlabelled ones like them, and unlabelled glitches unlike them."""
     return {"known": fill(150, KNOWN, "Blip"), "alike": fill(20, KNOWN), "novel": fill(15, NOVEL)}
 
 
@@ -160,7 +160,7 @@ def test_the_same_cluster_is_recognised_when_it_has_grown(
 ) -> None:
     first = run(session)
     (before,) = list_clusters(session).items
-    session.commit()  # what is stored from here on is later than that run
+    session.commit()  # rows stored from here on are later than that run
     fill(25, NOVEL)
     second = run(session)
     assert second.previous_run_id == first.id
@@ -170,7 +170,7 @@ def test_the_same_cluster_is_recognised_when_it_has_grown(
     assert after.previous_id == before.id
     assert after.overlap is not None
     assert after.overlap > 0.7
-    assert after.state == "flagged"  # test_decisions_last.py has what was decided
+    assert after.state == "flagged"  # test_decisions_last.py tests other states
     assert after.summary["previous_size"] == before.size
     assert f"The cluster of {before.size} members now has {after.size}." in second.detail
     assert {one.id for one in list_clusters(session, identity=before.identity).items} == {
@@ -267,7 +267,7 @@ def test_everything_is_clustered_where_asked(
     assert "among all 185 glitches, labelled or not." in found.detail
     largest, *others = list_clusters(session).items
     assert members_of(session, largest.id) & set(catalogue["known"])
-    # Known ones were flagged at no rate, and no chance was tested.
+    # Known glitches were not flagged at any rate, and chance was not tested.
     assert {(one.significance, one.fdr) for one in (largest, *others)} == {(None, None)}
     assert re.search("[01] (is|are) novel by the test of this clustering", str(largest.trust))
 
@@ -276,9 +276,9 @@ def test_a_dormant_class_that_comes_back_is_named(
     session: Session, catalogue: dict[str, list[UUID]], fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.execute(update(GlitchClass).where(GlitchClass.name == "Helix").values(state="dormant"))
-    fill(4, NOVEL, "Helix", spread=0.05)  # too few to be known by
+    fill(4, NOVEL, "Helix", spread=0.05)  # too few to make them known
     assert "is back" not in run(session).detail
-    monkeypatch.setattr("app.clusters.summary.LEAST_OF_CLASS", 4)  # or they would not be novel
+    monkeypatch.setattr("app.clusters.summary.LEAST_OF_CLASS", 4)  # otherwise they are not novel
     found = run(session)
     clusters = list_clusters(session).items
     assert clusters
@@ -290,7 +290,7 @@ DAY_S, START = 86_400, 1_126_259_462
 
 
 def on_days(session: Session, keys: list[UUID], days: list[int]) -> None:
-    """Let these glitches have occurred on these days, one after the other and around again."""
+    """Move these glitches to these days in turn, starting again after the last day."""
     for index, key in enumerate(keys):
         time = Decimal(START + DAY_S * days[index % len(days)] + index)
         session.execute(update(Glitch).where(Glitch.id == key).values(gps_time=time))
@@ -298,9 +298,10 @@ def on_days(session: Session, keys: list[UUID], days: list[int]) -> None:
 
 @pytest.fixture
 def long_silent(session: Session, fill: Fill) -> Callable[..., list[UUID]]:
-    """Blips on every day, and Helices on the first ten; the last days are given again.
+    """Return a function that stores labelled Blips on 100 days, and Helices on the first ten.
 
-    The unlabelled of both looks: a blip every day, ten like a Helix on the days asked for.
+    It also stores unlabelled glitches: one like a Blip every day, and ten like a Helix on ``days``,
+    whose ids it returns.
     """
 
     def make(days: list[int]) -> list[UUID]:
@@ -324,9 +325,9 @@ def test_a_class_that_was_long_silent_is_dormant_by_itself(
         f"{START + 90 * DAY_S}"
     ) in found.detail
     assert "Blip is back" not in found.detail
-    assert "is back" not in run(session, dormant_days=81).detail  # silent for less than asked
-    assert "is back" not in run(session, min_cluster_size=11).detail  # fewer than a cluster
-    # Its state is staff's to set, and one that is in use no more is not spoken of.
+    assert "is back" not in run(session, dormant_days=81).detail  # absent for fewer days
+    assert "is back" not in run(session, min_cluster_size=11).detail  # too few for a cluster
+    # The run does not change its state, and does not report a retired class.
     named = session.scalars(select(GlitchClass).where(GlitchClass.name == "Helix")).one()
     assert named.state == "active"
     named.state = "retired"
@@ -337,7 +338,7 @@ def test_a_class_that_was_long_silent_is_dormant_by_itself(
 @pytest.mark.parametrize(
     "days",
     [
-        [20, 40, 60, 80, 95],  # never away: nobody has labelled it since, that is all
+        [20, 40, 60, 80, 95],  # never away, only not labelled since
         [11, 12],  # back long ago
         [2, 5],  # not back at all
     ],
@@ -350,7 +351,7 @@ def test_a_class_is_not_back_where_it_was_not_away_or_is_away(
 
 
 def test_a_break_of_the_detector_is_no_absence(session: Session, fill: Fill) -> None:
-    """Two years without data between the tenth day and the next: nothing was silent."""
+    """Two years without data after the tenth day: the class was not absent."""
     days = [*range(10), *range(730, 790)]
     on_days(session, fill(120, KNOWN, "Blip", spread=0.1), days)
     on_days(session, fill(30, NOVEL, "Helix", spread=0.1), days[:10])
@@ -401,7 +402,7 @@ def test_lists_refuse_what_means_nothing(
     session: Session, catalogue: dict[str, list[UUID]]
 ) -> None:
     nobody = UUID(int=7)
-    assert list_clusters(session).items == ()  # no run yet, and yet
+    assert list_clusters(session).items == ()  # no run yet, but filters are checked
     with pytest.raises(InvalidRequestError, match="no state"):
         list_clusters(session, ClusterFilters("odd"))
     with pytest.raises(InvalidRequestError, match="cursor"):
@@ -433,11 +434,11 @@ def test_the_job_runs_it_once(
     assert start_clustering(session, PARAMETERS, principal=author).id == job.id  # still open
     context: Any = SimpleNamespace(heartbeat=lambda: None, encoder=None, settings=Settings())
     job = get_job(session, job.id)
-    session.commit()  # a small catalogue is judged by a transaction of its own
+    session.commit()  # a small catalogue is judged in a separate transaction
     assert len(list(HANDLER.plan(session, job, context))) == 1
     chunk: Any = None
     HANDLER.run_chunk(session, job, chunk, context)
-    assert list_runs(session).items == ()  # half done is nothing, so that a cancel leaves nothing
+    assert list_runs(session).items == ()  # nothing until the finish, so a cancel leaves nothing
     result = HANDLER.finish(session, job, context)
     stored = session.scalars(select(ClusteringRun)).one()
     assert result["run"] == str(stored.id)
@@ -454,7 +455,7 @@ def test_how_often_a_look_occurred_is_counted_over_time(
     assert sum(one.total for one in seen.bins) == 185
     assert seen.width_s == 86_400  # 185 glitches an hour apart
     assert len(seen.bins) == 8
-    assert seen.bins[0].count == 0  # the known came first
+    assert seen.bins[0].count == 0  # known glitches came first
     assert [(one.observing_run, one.total) for one in seen.runs] == [("O1", 185)]
     assert [one.gps_end for one in seen.bins[:-1]] == [one.gps_start for one in seen.bins[1:]]
     session.execute(update(Glitch).values(gps_time=None))

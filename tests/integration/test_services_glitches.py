@@ -1,4 +1,4 @@
-"""Storing and finding glitches in a real PostgreSQL."""
+"""Storing and finding glitches in a real PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_simultaneous_identical_uploads_give_one_row(
     rng: np.random.Generator,
     is_rounded: bool,
 ) -> None:
-    """Also where each rounds another cell to the step beside, as another batch does."""
+    """Also if each rounds a different cell to the next step, as can happen in different batches."""
     session.commit()
     given, factory = make_views(rng), make_session_factory(engine)
     outcomes: list[Any] = []
@@ -203,7 +203,7 @@ def test_a_known_glitch_is_embedded_under_a_new_checkpoint(
     rows = session.execute(select(Embedding.checkpoint_id, Embedding.is_reference))
     is_reference = {row.checkpoint_id: row.is_reference for row in rows}
     assert len(is_reference) == 2
-    assert len(set(is_reference.values())) == 1  # both know of the label, or both calibrate
+    assert len(set(is_reference.values())) == 1  # references under both, or calibrating under both
 
 
 def label_everything(session: Session, glitch_ids: list[Any], name: str = "Blip") -> None:

@@ -27,7 +27,7 @@ from app.models.records import CheckpointRecord
 
 @pytest.fixture
 def catalogue(store: Store, rng: np.random.Generator) -> dict[Any, np.ndarray]:
-    """Sixty glitches of two detectors, their means by id."""
+    """Sixty glitches of two detectors: their means by id."""
     means = rng.normal(size=(60, LATENT)).astype(np.float32)
     return {
         store(
@@ -187,7 +187,7 @@ def test_the_vector_index_is_built_when_large_and_then_used(
         }
         indexed = find_neighbours(session, **arguments)
         exact = find_neighbours(session, **arguments, exact=True)
-        assert indexed == exact  # at this size the graph holds everything
+        assert indexed == exact  # so small a graph is searched completely
     uses = session.scalar(
         text(
             "SELECT pg_stat_get_numscans(indexrelid) + pg_stat_get_xact_numscans(indexrelid)"
@@ -243,8 +243,8 @@ def test_where_the_index_finds_too_few_a_scan_finds_the_others(
     [
         (GlitchFilters(), True),
         (GlitchFilters(ifos=("H1", "L1")), True),
-        (GlitchFilters(snr_min=1e6), False),  # hardly any passes
-        (GlitchFilters(labels=("Blip",)), False),  # none is labelled
+        (GlitchFilters(snr_min=1e6), False),  # hardly any glitch passes
+        (GlitchFilters(labels=("Blip",)), False),  # no glitch is labelled
         (GlitchFilters(p_value_max=0.5), False),
     ],
 )
@@ -276,7 +276,7 @@ def test_of_a_common_class_the_nearest_of_all_are_looked_at_first(
     is_scanned: bool,
     ifos: tuple[str, ...],
 ) -> None:
-    """Enough of them beside the query: those. Elsewhere: a scan finds them."""
+    """If enough of them are near the query, the index suffices; otherwise a scan finds them."""
     of_class = [key for key, mean in catalogue.items() if mean[0] > 0]
     for key in of_class:
         append_label(session, key, "Blip", author=person(Role.SUBMITTER))

@@ -1,4 +1,4 @@
-"""Novelty in SQL, against the pure formulas."""
+"""Novelty in SQL, against the formulas in numpy."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from glitch.novelty import (
 from glitch.novelty.conditions import condition_of
 from glitch.novelty.episodes import STORM_S
 
-SEEN = condition_of(make_views(np.random.default_rng(1)))  # as ``store`` stores
+SEEN = condition_of(make_views(np.random.default_rng(1)))  # of what ``store`` stores by default
 AUTHOR = person(Role.SUBMITTER)
-GPS = Decimal("1126259462.4")  # of what ``store`` stores unless told otherwise
+GPS = Decimal("1126259462.4")  # of what ``store`` stores by default
 
 
 @pytest.fixture
 def labelled(session: Session, store: Store, rng: np.random.Generator) -> Any:
-    """Label enough glitches of one detector and kind to judge with, all about one direction."""
+    """Return a function that stores enough labelled glitches around one mean to judge with."""
 
     times = itertools.count(1)
 
@@ -54,7 +54,7 @@ def labelled(session: Session, store: Store, rng: np.random.Generator) -> Any:
             store(tuple(mean), origin="simulated", gps_time=GPS + 600 * next(times)).glitch.id
             for mean in means
         ]
-        # Labelled all at once, as a bulk load may: one by one is what the other tests do.
+        # Labelled in one statement, as in a bulk load; other tests label one by one.
         session.execute(update(Glitch).where(Glitch.id.in_(stored)).values(class_id=blip))
         session.execute(
             update(Embedding)
@@ -67,7 +67,7 @@ def labelled(session: Session, store: Store, rng: np.random.Generator) -> Any:
 
 
 def same(stored: Judgement, fresh: Judgement) -> bool:
-    """SQL and numpy differ in the last digits of a distance."""
+    """Compare two judgements; SQL and numpy differ in the last digits of a distance."""
     alike: bool = stored.score == pytest.approx(fresh.score, rel=1e-5)
     return alike and stored == replace(fresh, score=stored.score)
 
@@ -214,9 +214,9 @@ def test_glitches_of_one_episode_do_not_vouch_for_each_other(
     )
     assert other.score == pytest.approx(0, abs=1e-6)
     assert own.score is not None
-    assert own.score > 0.5  # the copies are left out, and nothing else is like them
+    assert own.score > 0.5  # the copies are left out, and nothing else is similar
     of_copies = select(Embedding.calibration_score).where(Embedding.glitch_id.in_(copies))
-    # One of the episode calibrates, and by what is outside it.
+    # One glitch of the episode calibrates, with the glitches outside it.
     [score] = [one for one in session.scalars(of_copies) if one is not None]
     assert score == pytest.approx(own.score, rel=1e-5)
     revoke_label(session, list_labels(session, copies[0])[-1].id, principal=AUTHOR)
@@ -229,7 +229,7 @@ def test_glitches_of_one_episode_do_not_vouch_for_each_other(
 def test_what_repeats_itself_within_a_day_does_not_calibrate_by_its_repetitions(
     session: Session, checkpoint: CheckpointRecord, labelled: Any, store: Store, step_s: int
 ) -> None:
-    """One source every ten minutes; by all references in memory and by one search in SQL."""
+    """One source every ``step_s``; scores from memory and from a search in SQL are equal."""
     labelled()
     copies = []
     for index in range(NEAREST + 1):
@@ -414,7 +414,7 @@ def test_the_index_judges_who_is_not_novel_and_a_scan_who_may_be(
         asked.append(index_size)
         score, count = search(*arguments, index_size=index_size, **more)
         is_missing = index_size is not None and score is not None and len(asked) % 2
-        return (score + 10 if is_missing else score), count  # as if it had found none of the near
+        return (score + 10 if is_missing else score), count  # as if it had missed the nearest
 
     monkeypatch.setattr(single, "score_against", noted)
     queries = rng.normal(1.5, size=(12, LATENT)).astype(np.float32)
@@ -445,21 +445,21 @@ def test_the_index_judges_who_is_not_novel_and_a_scan_who_may_be(
         found = judged(query)
         assert wanted.p_value is not None
         assert found.p_value is not None
-        if asked[-1] is None:  # it might be novel
+        if asked[-1] is None:  # exact, because it might be novel
             assert found == wanted
         else:
             assert single.EXACT_BELOW < found.p_value <= wanted.p_value
     assert asked.count(LATENT) == len(queries)
-    assert asked.count(None) >= len(queries) // 3  # every miss at least
+    assert asked.count(None) >= len(queries) // 3  # at least every miss
 
 
 def test_the_same_catalogue_calibrates_the_same_however_its_rows_are_read(
     session: Session, checkpoint: CheckpointRecord, labelled: Any
 ) -> None:
-    """Of one moment's glitches of a class one stands for all.
+    """One glitch of a class represents all that occurred at the same time.
 
-    A clustering flagged others after a job had judged the same catalogue: rows come in whatever
-    order the database finds quickest.
+    A clustering used to flag other glitches after a job had judged the same catalogue, because rows
+    come in whatever order is quickest for the database.
     """
     labelled()
     keys = session.scalars(select(Glitch.id).order_by(Glitch.id)).all()

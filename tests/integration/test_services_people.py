@@ -178,7 +178,7 @@ def test_exactly_one_checkpoint_is_active(session: Session) -> None:
     with pytest.raises(NotReadyError, match="publish"):
         active_checkpoint(session)
     first = published(session, "1", activate=False)
-    assert first.is_active  # the first one is, whatever is asked
+    assert first.is_active  # the first one always is
     second = published(session, "2", activate=False)
     assert not second.is_active
     assert active_checkpoint(session).id == first.id
@@ -298,7 +298,7 @@ def test_who_may_make_tokens_and_of_what_name(session: Session) -> None:
 def test_use_is_noted_to_the_minute_without_waiting(engine: Engine, session: Session) -> None:
     made = create_token(session, "Ann", Role.READER)
     session.commit()
-    verify_token(session, made.secret)  # holds the row until this transaction ends
+    verify_token(session, made.secret)  # locks the row until this transaction ends
     with make_session_factory(engine)() as other:
         other.execute(text("SET LOCAL lock_timeout = '100ms'"))
         assert verify_token(other, made.secret).name == "Ann"

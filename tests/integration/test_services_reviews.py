@@ -1,4 +1,4 @@
-"""Reviewing clusters: what each act does, that undo restores exactly, and two reviewers at once."""
+"""Reviewing clusters: what each action does, exact undo, and two reviewers at once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ N_MEMBERS = 8
 def cluster(session: Session, store: Store, rng: np.random.Generator) -> Cluster:
     """A flagged cluster of eight unlabelled glitches."""
     ids = [store(tuple(rng.normal(size=4))).glitch.id for _ in range(N_MEMBERS)]
-    store()  # and one that is no member
+    store()  # one that is not a member
     return store_cluster(session, store_run(session), ids)
 
 
@@ -67,7 +67,7 @@ _MEMBERS = select(ClusterMember.cluster_id, ClusterMember.glitch_id, ClusterMemb
 
 
 def state(session: Session) -> dict[str, Any]:
-    """All that a review may change, but for the histories, which only grow."""
+    """Return all that a review may change, except the histories, which only grow."""
     session.expire_all()
     clusters = session.scalars(select(Cluster).order_by(Cluster.id)).all()
     glitches = session.scalars(select(Glitch).order_by(Glitch.id)).all()
@@ -100,7 +100,7 @@ def test_a_cluster_becomes_a_class_that_its_members_are_suggested_to_be_of(
     outcome = act(session, cluster, Promote("New_Whistle"))
     assert (outcome.state, outcome.n_suggested) == ("promoted", N_MEMBERS - 1)
     assert "New_Whistle" in {known.name for known in list_classes(session)}
-    # A suggestion is no label: nothing is a reference yet, and what had a label keeps it.
+    # A suggestion is not a label: no glitch is a reference yet, and existing labels stay.
     assert suggested_classes(session, [first, *others]) == dict.fromkeys(others, ("New_Whistle",))
     assert [get_glitch(session, one).label for one in (first, others[0])] == ["Blip", None]
     assert list_labels(session, others[0]) == []
@@ -194,7 +194,7 @@ def test_undo_restores_exactly_and_redo_does_the_same_again(
             assert state(session) == before
         for event_id, after in zip(events, states[1:], strict=True):
             act(session, cluster, Redo(event_id))
-            if name != "split":  # whose parts are made again
+            if name != "split":  # a redone split makes new parts
                 assert state(session) == after
     log = history(session, cluster.id)
     assert len(log.events) == 5 * len(events)
@@ -220,7 +220,7 @@ def test_only_the_last_act_can_be_undone(session: Session, cluster: Cluster) -> 
 
 
 def in_the_way(session: Session, cluster: Cluster) -> str | None:
-    """What the history says stands in the way of the one act that it offers to undo, or to redo."""
+    """Return why the only action that the history offers to undo or redo is blocked, or None."""
     [last] = [one for one in history(session, cluster.id).events if one.may_undo or one.why_not]
     assert last.may_undo == (last.why_not is None)
     return last.why_not
@@ -237,7 +237,7 @@ def test_a_class_that_others_use_stays(session: Session, cluster: Cluster, store
     revoke_label(session, label.id, principal=BOB)
     assert in_the_way(session, cluster) is None
     act(session, cluster, Undo(event))
-    with pytest.raises(InvalidRequestError, match="no class"):  # gone, its name free
+    with pytest.raises(InvalidRequestError, match="no class"):  # it is gone, its name free
         append_label(session, elsewhere, "New_Whistle", author=BOB)
     act(session, cluster, Promote("New_Whistle"))
 
@@ -314,7 +314,7 @@ def test_requests_without_sense(session: Session, cluster: Cluster, store: Store
 
 
 def test_the_second_of_two_reviewers_is_told(session: Session, cluster: Cluster) -> None:
-    act(session, cluster, Comment("Whistle?"), BOB)  # a remark is no change
+    act(session, cluster, Comment("Whistle?"), BOB)  # a comment is not a change
     act_on = {"author": ANN, "last_event_id": 0}
     review(session, cluster.id, Promote("New_Whistle"), **act_on)
     with pytest.raises(ConflictError, match="Ann: named the new class New_Whistle"):
@@ -366,7 +366,7 @@ def test_a_later_run_is_the_one_to_review(session: Session, cluster: Cluster) ->
     assert "found this cluster again" in (in_the_way(session, cluster) or "")
     assert in_the_way(session, again) is None
     session.refresh(cluster)
-    assert cluster.state == "dismissed"  # one identity, one decision
+    assert cluster.state == "dismissed"  # one identity has one decision
     act(session, again, Undo(event))
     session.refresh(cluster)
     assert cluster.state == "flagged"
@@ -387,7 +387,7 @@ def test_no_split_is_offered_to_be_undone_once_a_later_run_found_a_part_again(
 
 
 def test_a_long_talk_costs_no_more_questions(session: Session, cluster: Cluster) -> None:
-    """What stands in the way of an undo is asked once, however many comments there are."""
+    """The reason that blocks an undo is queried once, however many comments there are."""
     act(session, cluster, Promote("New_Whistle"))
 
     def asked() -> int:

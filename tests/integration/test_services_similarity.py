@@ -1,4 +1,4 @@
-"""The search that gwpy asks for: its grammar, and its answer read by gwpy itself."""
+"""The search that gwpy requests: its grammar, and its response as gwpy reads it."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_gwpy_reads_the_answer(session: Session, catalogue: dict[str, str]) -> N
     assert table[0]["url1"].endswith("/views/0.5.png")
     assert (table[0]["url2"], table[0]["url3"]) == ("?", "?")
     only_long = table[2]
-    # Without an address in url1 gwpy would skip the row and its other pictures.
+    # Without an address in url1, gwpy would skip the row with its other pictures.
     assert only_long["url1"].endswith("/views/0.5.png")
     assert only_long["url4"].endswith("/views/4.png")
 

@@ -1,4 +1,4 @@
-"""The shipped vector beats pixels. Its encoder has seen every picture, but no label."""
+"""The shipped latent vector beats pixels. Its encoder saw every picture, but no label."""
 
 import time
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def test_it_has_seen_every_picture(checkpoint: Checkpoint, split: tuple[Pack, Pa
 
 @pytest.fixture(scope="module")
 def of_pixels(checkpoint: Checkpoint, split: tuple[Pack, Pack]) -> tuple[Vectors, Vectors]:
-    """Pixel PCA of equal dimension of the known and of the asked."""
+    """Pixel PCA of the known and of the queried pictures, with the latent dimension."""
     train, validation = split
     both = Pack(
         np.concatenate([train.values, validation.values]),
@@ -74,7 +74,7 @@ def test_it_beats_pixel_pca_of_equal_dimension_on_groups_without_labels(
     answers = PREDICTORS[probe](known, train.labels, asked).tolist()
     peer = score(validation.labels, answers, classes)
     assert ours[f"{probe}.balanced_accuracy"] > peer.balanced_accuracy
-    # Zero-filled PCA reads off which windows were published, worth a point of plain accuracy.
+    # Zero-filled PCA shows which windows were published, worth one point of plain accuracy.
     assert ours[f"{probe}.accuracy"] > peer.accuracy - 0.01
 
 
@@ -103,5 +103,5 @@ def test_encoding_one_glitch_is_quick_and_repeats_the_manifest(
             took.append(time.thread_time() - start)
     finally:
         torch.set_num_threads(threads)
-    # Processor time of this thread: a busy machine must not fail it, a slow model must.
+    # Processor time of this thread, so that a slow model fails, but not a busy machine.
     assert is_within(min(took), 0.03)

@@ -1,4 +1,4 @@
-"""What a client may send without a service suffering, and what it is told."""
+"""Requests that must not harm the service, and the responses to them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_text_that_no_database_takes_is_a_bad_request(service: Service) -> Non
 
 
 def test_no_error_waits_for_a_thread_to_be_answered(service: Service) -> None:
-    """Refusals to 256 clients came more than a second late, each after a thread was free for it."""
+    """Refusals to 256 clients used to come over a second late, each waiting for a free thread."""
     handlers = create_app(service.settings).exception_handlers
     assert BusyError in handlers
     assert [kind for kind, act in handlers.items() if not inspect.iscoroutinefunction(act)] == []
@@ -134,7 +134,7 @@ def test_public_routes_are_documented_as_open(service: Service) -> None:
 
 
 def _raw(service: Service, request: bytes) -> tuple[bytes, bytes]:
-    """Head and body of the answer, after which the service closes the connection."""
+    """Return head and body of the response, after which the service closes the connection."""
     address = httpx.URL(service.url)
     with socket.create_connection((address.host, address.port), timeout=30) as client:
         client.sendall(request)
@@ -145,7 +145,7 @@ def _raw(service: Service, request: bytes) -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize("path", ["/exports?format=csv", "/healthz", "/ui/login"])
 def test_an_older_client_gets_a_file_without_marks_in_it(service: Service, path: str) -> None:
-    """HTTP/1.0 knows no chunks: their lengths were lines of its CSV."""
+    """HTTP/1.0 has no chunks: their lengths used to appear as lines of the CSV."""
     token = service.tokens["reader"]
     request = f"GET {path} HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     head, body = _raw(service, request)
@@ -153,7 +153,7 @@ def test_an_older_client_gets_a_file_without_marks_in_it(service: Service, path:
     assert b"transfer-encoding" not in head.lower()
     assert f"content-length: {len(body)}".encode() in head.lower()
     with service.client("reader") as client:
-        assert abs(len(client.get(path).content) - len(body)) < 10  # tokens of forms differ
+        assert abs(len(client.get(path).content) - len(body)) < 10  # form tokens differ
 
 
 _HOST = b"Host: x\r\n"
@@ -191,7 +191,7 @@ class _Impatient(TimedHttpProtocol):
 
 @contextmanager
 def _impatient() -> Iterator[int]:
-    """The port of a server that is."""
+    """Yield the port of a server with short time limits."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         _answer, http=_Impatient, log_config=None, lifespan="off", timeout_keep_alive=1
@@ -266,7 +266,7 @@ def test_what_follows_an_answer_does_not_keep_a_connection(begin: bytes, more: b
 @pytest.mark.parametrize("path", [b"/", b"/never"])
 def test_what_surrounds_a_body_has_an_end(endless: bytes, path: bytes) -> None:
     with _impatient() as port, socket.create_connection(("127.0.0.1", port), timeout=30) as client:
-        with suppress(ConnectionError):  # cut off while it sends
+        with suppress(ConnectionError):  # cut off while sending
             client.sendall(_CHUNKED.replace(b"/", path, 1) + endless)
         with suppress(ConnectionResetError):
             while client.recv(1000):
@@ -286,7 +286,7 @@ def test_a_request_after_a_body_that_was_answered_early_is_answered() -> None:
 def test_an_answer_before_the_end_of_a_body_is_not_lost(
     longest_s: float, is_last: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Closed while a body still comes, a connection is reset, and with it goes the answer."""
+    """Closing a connection while a body still arrives resets it, and the response is lost."""
     monkeypatch.setattr(_Impatient, "longest_s", longest_s)
     body = bytes(20_000_000)
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(body)
@@ -349,7 +349,7 @@ def test_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
         client.settimeout(30)
         client.connect(("127.0.0.1", port))
         client.sendall(_GET.replace(b"/", b"/large", 1))
-        time.sleep(6)  # the kernel asks for room more and more seldom
+        time.sleep(6)  # the kernel probes a full window ever less often
         got = 0
         with suppress(ConnectionResetError):
             while part := client.recv(1 << 20):
@@ -364,7 +364,7 @@ def test_a_connection_ends_with_an_answer_once_it_is_old() -> None:
         while client.get("/").headers.get("connection") != "close":
             assert time.monotonic() < over_at
             time.sleep(0.1)
-        assert "connection" not in client.get("/").headers  # of another connection
+        assert "connection" not in client.get("/").headers  # on another connection
 
 
 def test_what_killed_processes_left_is_removed(
@@ -383,7 +383,7 @@ def test_what_killed_processes_left_is_removed(
 
 
 def test_a_killed_worker_leaves_no_folder_behind(tmp_path: Path) -> None:
-    """Each value that it shared with its children had one in the temporary folder."""
+    """Each value shared with its children used to have a folder in the temporary folder."""
     code = "import os, worker.celery_process; os._exit(0)"
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
@@ -393,7 +393,7 @@ def test_a_killed_worker_leaves_no_folder_behind(tmp_path: Path) -> None:
 def test_metrics_tell_what_is_in_use(service: Service) -> None:
     with service.client("reader") as client:
 
-        def is_idle() -> bool:  # a place is given back after the answer is sent
+        def is_idle() -> bool:  # a place is freed after the response is sent
             told = client.get("/metrics").text
             places = 'glitch_requests_by_place{kind="read",state="at_work"} 0.0'
             return places in told and "glitch_decoders_at_work 0.0" in told

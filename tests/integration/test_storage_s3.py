@@ -1,4 +1,4 @@
-"""Workers that share no folder: a real S3 server, one worker killed in the middle of a batch."""
+"""Workers without a shared folder: an S3 server, and one worker killed during a batch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PATIENCE_S = 600
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a bucket of an S3 server that is a process of its own."""
+    """The address of a bucket on an S3 server that runs in its own process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -79,7 +79,7 @@ def stack() -> Iterator[Stack]:
 
 
 def _worker(stack: Stack, folder: Path) -> subprocess.Popen[bytes]:
-    """A worker with a data directory of its own; it ends once nothing is due."""
+    """Start a worker with its own data directory; it ends once nothing is due."""
     return subprocess.Popen(
         [
             *(sys.executable, "-c", "from app.cli import main; main()", "worker"),
@@ -100,7 +100,7 @@ def _worker(stack: Stack, folder: Path) -> subprocess.Popen[bytes]:
 
 
 def _archive() -> bytes:
-    """Compressed, so that the planning unpacks it and other workers read what one unpacked."""
+    """Return a compressed archive, which planning unpacks for all the workers to read."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
         for number in range(GLITCHES):
@@ -114,7 +114,7 @@ def _archive() -> bytes:
 def test_a_bucket_that_is_not_there_is_a_store_that_is_away(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not files that were never kept: a batch failed for good, and an export was "over"."""
+    """It used to be taken for missing files: a batch failed for good, and an export was "over"."""
     monkeypatch.setenv("GLITCH_STORAGE_URL", "s3://gone/site")
     store, path = storage_of(tmp_path), tmp_path / "exports" / "part"
     for ask in (store.fetch, store.holds, store.names, store.remove, lambda at: [*store.files(at)]):
@@ -131,7 +131,7 @@ def test_a_bucket_that_is_not_there_is_a_store_that_is_away(
 def test_a_transfer_may_take_long_and_may_not_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each had 30 s in all: a large file, or one on a slow line, was asked for without end."""
+    """Each had 30 s in all, so a large file or a slow line was retried without end."""
 
     class Slow(QuietHandler):
         def reply(self) -> None:
@@ -175,7 +175,7 @@ def test_a_worker_killed_on_another_machine_loses_and_doubles_nothing(
     assert not is_known
     children = [_worker(stack, folder) for folder in workers[:2]]
     try:
-        killed = stack.owner_at_work(job)  # chunks of the batch are at work
+        killed = stack.owner_at_work(job)  # it has a chunk of the batch
         os.kill(killed, signal.SIGKILL)
         [dead] = [child for child in children if child.pid == killed]
         assert dead.wait(20) == -signal.SIGKILL
@@ -187,7 +187,7 @@ def test_a_worker_killed_on_another_machine_loses_and_doubles_nothing(
             assert time.monotonic() < deadline, stack.look(job.id)
             time.sleep(0.2)
         survivors = [child for child in children if child.pid != killed]
-        assert [child.wait(PATIENCE_S) for child in survivors] == [0, 0]  # nothing was left to do
+        assert [child.wait(PATIENCE_S) for child in survivors] == [0, 0]  # nothing was due
     finally:
         for child in children:
             child.kill()
@@ -205,6 +205,6 @@ def test_a_worker_killed_on_another_machine_loses_and_doubles_nothing(
     assert path.is_relative_to(service)
     assert path.read_text().startswith("event_time,ifo,")
     kept = storage_of(service)
-    assert not list(kept.listed(service / "batches" / "work"))  # what was unpacked is gone
+    assert not list(kept.listed(service / "batches" / "work"))  # unpacked files are removed
     assert [one.path.name for one in kept.listed(service / "batches/uploads")] == [digest]
     assert kept.names(service / "exports" / str(export.id)) == ["glitches.csv"]

@@ -1,4 +1,4 @@
-"""The embedded server: first start, second start, crash, and every way to be in its way."""
+"""The embedded server: first start, second start, crash, and all that can obstruct it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from app.launch.database import RunningDatabase
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that no other pytest session closes to the server, as it may its own."""
+    """A folder open to the server's user; other pytest sessions may close pytest's own folders."""
     path = Path(tempfile.mkdtemp(prefix="glitch-embedded-"))
     yield path
     for data in (path / "data" / "postgres", path / ("x" * 90) / "postgres"):
@@ -57,7 +57,7 @@ def test_life_of_a_server(folder: Path) -> None:
     data = folder / "data"
     server = start_embedded(data)
     ask(server.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
-    assert start_embedded(data) == server  # a second starter finds it
+    assert start_embedded(data) == server  # a second start finds it
     assert server_process(data).is_running()
     server.stop()
     server.stop()
@@ -73,18 +73,18 @@ def test_life_of_a_server(folder: Path) -> None:
     assert ask(server.url(), "SELECT answer FROM kept") == 42
     server.stop()
 
-    # The stale lock may name a process that lives but is none of ours.
+    # A stale lock may name a running process that is not our server.
     lock = data / "postgres" / "postmaster.pid"
     lock.write_text(f"{os.getpid()}\n{data / 'postgres'}\n0\n5432\n{data}\n\n0 0\nready\n")
     server = start_embedded(data)
     assert ask(server.url(), "SELECT answer FROM kept") == 42
     server.stop()
 
-    for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):  # as a power cut leaves them
+    for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):  # as after a power cut
         (data / "postgres" / name).write_bytes(b"" if name == "postmaster.pid" else bytes(40))
     server = start_embedded(data)
     assert ask(server.url(), "SELECT answer FROM kept") == 42
-    (data / "postgres" / ".s.PGSQL.5432").unlink()  # as a cleaner of old sockets does
+    (data / "postgres" / ".s.PGSQL.5432").unlink()  # as cleaners of old files do
     silent = server_process(data)
     server.stop()
     assert psutil.wait_procs([silent], timeout=PATIENCE_S)[0] == [silent]
@@ -101,7 +101,7 @@ def test_life_of_a_server(folder: Path) -> None:
 def test_a_running_server_is_found_where_its_folder_may_not_be_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As by root in a container, who lacks CAP_SYS_PTRACE: its lock must not be taken for stale."""
+    """As for root without CAP_SYS_PTRACE in a container: its lock must not be taken for stale."""
 
     def refuse(process: psutil.Process) -> str:
         raise psutil.AccessDenied(process.pid)
@@ -151,7 +151,7 @@ def test_one_that_a_full_disk_ended_is_started_once_there_is_room(
             kill_tree(process.pid)
             process.wait(30)
             said: list[str] = []
-            for _ in range(5):  # once too often, did each of them start it
+            for _ in range(5):  # too often if each of them started it
                 database.check(said.append)
             assert len(said) == 1
             assert "is full: free some space" in said[0]
@@ -220,7 +220,7 @@ def test_foreign_files_in_the_way(folder: Path) -> None:
 
 
 def test_no_write_permission(folder: Path) -> None:
-    """As an ordinary user; root may write everywhere, so root becomes one in a child process."""
+    """Run as an ordinary user: root may write everywhere, so a child process gives up root."""
     folder.chmod(0o555)
     script = (
         "import os, sys\n"
@@ -260,7 +260,7 @@ def test_a_server_that_starts_and_refuses_does_not_run_on(
     server = EmbeddedServer(folder / "data", folder / "data" / "postgres")
     assert server.process is None
     assert start_embedded(folder / "data") == server
-    with monkeypatch.context() as patched:  # one that others may use goes on
+    with monkeypatch.context() as patched:  # one that others may use keeps running
         patched.setattr(EmbeddedServer, "ensure_database", refuse)
         with pytest.raises(EmbeddedDatabaseError):
             start_embedded(folder / "data")

@@ -1,4 +1,4 @@
-"""Addresses, identifiers and what the migration tools find."""
+"""Database addresses, identifiers, timeouts, failures of a copy, and the migration tools."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_other_addresses_are_refused_without_repeating_them(address: str) -> Non
 
 
 def test_a_server_that_vanished_is_given_up(database_url: str) -> None:
-    """By the system's times a connection in use hangs for a quarter of an hour."""
+    """With the system's default timeouts, a connection in use would hang for 15 minutes."""
     engine = make_engine(database_url)
     with engine.connect() as connection:
         found = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
@@ -61,7 +61,7 @@ def test_a_server_that_vanished_is_given_up(database_url: str) -> None:
 def test_what_goes_wrong_under_a_copy_is_told_as_under_any_statement(
     session: Session, act: str, sentence: str
 ) -> None:
-    """The map is read and written so: a full disk counted as an attempt of its job."""
+    """The map is read and written with COPY; a full disk used to count as a failed attempt."""
     session.execute(
         text(
             "CREATE FUNCTION pg_temp.act() RETURNS int LANGUAGE plpgsql AS "

@@ -1,4 +1,4 @@
-"""Traces go to the collector that the ordinary variables name, and tell no secret."""
+"""Traces go to the collector that the standard variables name, and contain no secrets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SENT = tuple[str, bytes]  # path, body
 
 @contextmanager
 def collector() -> Iterator[tuple[str, list[SENT]]]:
-    """One that takes spans by OTLP over HTTP; its address, and what came."""
+    """Run a collector of OTLP spans over HTTP; yield its address and the requests it received."""
     came: list[SENT] = []
 
     class Handler(QuietHandler):
@@ -85,7 +85,7 @@ def test_a_collector_that_is_away_holds_nothing_up(
         running_service(postgres_server, migrated_template, data_folder) as service,
         service.client(None) as client,
     ):
-        assert client.get("/ui/login").status_code == 200  # and the service ends after it
+        assert client.get("/ui/login").status_code == 200  # and the service can stop
 
 
 def test_without_the_extra_a_sentence_says_so(
@@ -94,7 +94,7 @@ def test_without_the_extra_a_sentence_says_so(
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     caplog.set_level("WARNING", "app.tracing")
     start_tracing(FastAPI())()
-    assert caplog.messages == []  # nobody asked
+    assert caplog.messages == []  # tracing was not requested
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     start_tracing(FastAPI())()
     (said,) = caplog.messages

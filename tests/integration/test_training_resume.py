@@ -1,4 +1,4 @@
-"""A run killed at any moment continues with exactly the numbers it would have had."""
+"""A run killed at any moment continues with exactly the numbers of an uninterrupted run."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(config: Path) -> Path:
-    """The folder of a run that nobody stopped."""
+    """The folder of an uninterrupted run."""
     folder = config.parent / "whole"
     assert start(config, folder).wait(120) == 0
     return folder

@@ -1,7 +1,7 @@
-"""Whatever is done to clusters and classes, in whatever order, undoing it restores everything.
+"""Undoing any sequence of actions on clusters and classes restores everything.
 
-Random acts, refused ones among them. What is refused must change nothing; undone from the last act
-to the first, each step must show the catalogue exactly as it was before that act.
+The actions are random, and some are refused, which must change nothing. Undone from the last to the
+first, each step must restore the catalogue exactly as it was before that action.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from app.models.records import CheckpointRecord
 EVE = person(Role.ADMIN, "Eve")
 OURS = ("Thunder", "Rumble", "Storm")
 NAMES = (*OURS, "Blip", "Gale")
-# Everything that users see, but histories, which only grow.
+# Everything that users see, except histories, which only grow.
 SEEN = {
     "classes": "SELECT id, name, description, state, parent_id, exemplar_ids FROM glitch_class"
     " WHERE state <> 'withdrawn' ORDER BY id",
@@ -91,7 +91,7 @@ def seen(session: Session) -> dict[str, Any]:
 def catalogue(
     session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator
 ) -> list[Any]:
-    """Three classes of ours with glitches, some of Gravity Spy's, and a flagged cluster."""
+    """Three own classes, labelled glitches, and eight unlabelled glitches, whose ids it returns."""
     for name in OURS:
         create_class(session, name, description="", author=EVE)
     for name in ("Thunder", "Storm", "Blip"):
@@ -143,14 +143,14 @@ def test_classes(
             try:
                 event = do(change)
             except ServiceError:
-                assert seen(session) == before  # what is refused changes nothing
+                assert seen(session) == before  # a refused action changes nothing
                 continue
             after = seen(session)
             do(Undo(event))
             assert seen(session) == before
             do(Redo(event))
             again = seen(session)
-            assert {**again, "labels": None} == {**after, "labels": None}  # labels have new ids
+            assert {**again, "labels": None} == {**after, "labels": None}  # labels get new ids
             stack.append((lambda do=do, event=event: do(Undo(event)), before))
         undone_one_by_one(session, stack)
         savepoint.rollback()

@@ -1,4 +1,4 @@
-"""The job that builds the vector index by itself, and says how well it finds."""
+"""The job that builds the vector index when it is needed, and audits its recall."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def catalogue(session: Session, store: Store, rng: np.random.Generator) -> None:
 
 
 def work(engine: Engine) -> None:
-    """Do the one open job."""
+    """Work on the only open job."""
     runner = JobRunner(make_session_factory(engine), Settings())
     with make_session_factory(engine)() as session:
         job_id = session.scalar(text("SELECT id FROM job WHERE state = 'queued'"))
@@ -48,10 +48,10 @@ def work(engine: Engine) -> None:
 def test_it_is_queued_once_built_and_audited_daily(
     engine: Engine, session: Session, checkpoint: CheckpointRecord
 ) -> None:
-    assert queue_index_jobs(session) == ()  # far below 200,000
+    assert queue_index_jobs(session) == ()  # far below 200,000 rows
     assert queue_index_jobs(session, from_rows=FEW + 1) == ()
     assert queue_index_jobs(session, from_rows=FEW) == ("small",)
-    assert queue_index_jobs(session, from_rows=FEW) == ()  # it is open
+    assert queue_index_jobs(session, from_rows=FEW) == ()  # the job is open
     assert latest_audit(session, checkpoint.id) is None
     session.commit()
     work(engine)
@@ -88,7 +88,7 @@ def test_an_audit_tells_of_neighbours_that_the_index_misses(
 def test_a_build_is_stopped_and_done_again(
     engine: Engine, session: Session, checkpoint: CheckpointRecord
 ) -> None:
-    """A transaction that writes holds the build up, as a long one would; cancel is heard."""
+    """A transaction that writes delays the build, as a long one would; a cancel stops the build."""
     session.execute(text(f"DELETE FROM embedding_p{checkpoint.id} WHERE false"))  # noqa: S608
     asked = threading.Event()
 
@@ -115,7 +115,7 @@ def test_a_build_says_how_far_it_is(
     def ask() -> None:
         if sentence := build_progress(engine, checkpoint.id):
             said.append(sentence)
-            session.rollback()  # what the build waits for
+            session.rollback()  # ends what the build waits for
 
     assert ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=FEW, check=ask)
     assert said[0] == "The vector index: waiting for writers before build."
@@ -135,7 +135,7 @@ def test_a_cancelled_build_is_not_queued_again_the_same_day(
 
 
 def test_the_graph_of_an_index_fits_into_the_memory_that_is_reserved(engine: Engine) -> None:
-    rows, size, block_kb = 30_000, 32, 8192  # of PostgreSQL's memory
+    rows, size, block_kb = 30_000, 32, 8192  # one block of PostgreSQL's allocator
     told: list[str] = []
     with engine.begin() as connection:
         driver = connection.connection.driver_connection
@@ -161,5 +161,5 @@ def test_the_graph_of_an_index_fits_into_the_memory_that_is_reserved(engine: Eng
                     f" WITH (m = {HNSW_M}, ef_construction = {2 * HNSW_M})"
                 )
             )
-    assert len(told) == 1  # half is too little
+    assert len(told) == 1  # only half of it is too little
     assert "no longer fits" in told[0]

@@ -1,4 +1,4 @@
-"""The catalogue's pages and the search, as a visitor without scripts meets them."""
+"""The catalogue's pages and the search, as a browser without scripts sees them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_pages_of_the_catalogue_neither_skip_nor_repeat(reviewer: Walker) -> Non
     second = reviewer.get(after)
     assert "First page" in second.text
     assert not any("after=" in link for link in second.links if "exports" in link)
-    back = [link for link in second.links if "after=" in link][-1]  # the first ones change the view
+    back = [link for link in second.links if "after=" in link][-1]  # earlier ones change the view
     assert _glitch_links(reviewer.get(back).links) == seen
     seen += _glitch_links(second.links)
     assert len(seen) == len(set(seen)) == 60
@@ -97,7 +97,7 @@ def test_a_bad_filter_is_answered_in_place(reviewer: Walker, query: str, sentenc
 def test_the_window_of_the_cards_can_be_chosen(reviewer: Walker) -> None:
     page = reviewer.get("/ui/glitches?window=4")
     windows = {image.rsplit("/", 1)[1] for image in page.images if "/cards/" in image}
-    assert windows == {"4.png", "0.5.png"}  # the nearest where there is no 4 s view
+    assert windows == {"4.png", "0.5.png"}  # the nearest one if there is no 4 s view
     card = next(image for image in page.images if "/cards/" in image)
     with Image.open(io.BytesIO(reviewer.client.get(card).content)) as drawn:
         assert drawn.size == (285, 233)
@@ -117,7 +117,7 @@ def test_the_table_is_ordered_page_by_page(reviewer: Walker) -> None:
             values = [float(one) for one in snrs]
             assert values == sorted(values, reverse=sort.startswith("-"))
         first = [link for link in second.links if f"sort={sort}" in link and "after=" not in link]
-        assert first  # the way back keeps the order
+        assert first  # the link back keeps the order
     assert reviewer.get("/ui/glitches?view=table&sort=moon").status == 400
     assert reviewer.get("/ui/glitches?view=table&sort=snr&after=x").status == 400
 
@@ -126,8 +126,8 @@ def test_an_observing_run_bounds_the_time(reviewer: Walker) -> None:
     between = "between O2 and O3a"
     page = reviewer.get(f"/ui/glitches?run={between}&column=run&view=table")
     assert "60 glitches" in page.text
-    assert page.text.count(between) > 48  # a row each, and the filter
-    assert "No glitch passes" in reviewer.get("/ui/glitches?run=O3a").text  # a break is no run
+    assert page.text.count(between) > 48  # in each row, and in the filter
+    assert "No glitch passes" in reviewer.get("/ui/glitches?run=O3a").text  # a break is not a run
     assert "No glitch passes" in reviewer.get("/ui/glitches?run=O2").text
     assert "1 glitch" in reviewer.get(f"/ui/glitches?run={between}&end=1200000999").text
     assert "is not an observing run" in reviewer.get("/ui/glitches?run=O9").alerts[0]
@@ -139,12 +139,12 @@ def test_chosen_columns_are_there_again_when_the_table_is_come_back_to(service: 
         page = walker.get("/ui/glitches?view=table&snr_min=18&sort=-snr")
         chosen = walker.submit(page, "/ui/glitches/columns", column=["snr", "channel", "nonsense"])
         assert chosen.path.startswith("/ui/glitches?column=class&column=snr&column=channel&")
-        assert "snr_min=18" in chosen.path  # and what else the address asked for
+        assert "snr_min=18" in chosen.path  # and the rest of the address
         again = walker.get("/ui/glitches?view=table")
         titles = re.findall(r'<th scope="col".*?>([A-Z]\w+)', again.response.text)
         assert titles == ["Class", "SNR", "Channel"]
         assert any("column=channel" in one for one in again.links if "after=" in one)
-        other = walker.get("/ui/glitches?view=table&column=time").response.text  # as a colleague's
+        other = walker.get("/ui/glitches?view=table&column=time").response.text  # another user's
         assert re.findall(r'<th scope="col".*?>([A-Z]\w+)', other) == ["Class", "Time"]
 
 
@@ -153,7 +153,7 @@ def test_chosen_rows_are_labelled_taken_back_and_given_as_a_file(
 ) -> None:
     page = reviewer.get("/ui/glitches?view=table&sort=snr")
     csv = reviewer.submit(page, "/ui/glitches/chosen", act="csv").response.text
-    assert len(csv.splitlines()) == 1 + 48  # all that are shown
+    assert len(csv.splitlines()) == 1 + 48  # all rows shown
     chosen = [str(glitches[index].id) for index in (3, 4)]
     csv = reviewer.submit(page, "/ui/glitches/chosen", act="csv", member=chosen).response.text
     assert len(csv.splitlines()) == 1 + 2
@@ -164,12 +164,12 @@ def test_chosen_rows_are_labelled_taken_back_and_given_as_a_file(
     refused = reviewer.submit(page, "/ui/glitches/chosen", **wrong)
     assert (refused.status, refused.path) == (400, "/ui/glitches/chosen")
     assert "There is no class 'Nonsense'" in refused.alerts[0]
-    assert 'value="Nonsense"' in refused.response.text  # and what was chosen is still chosen
+    assert 'value="Nonsense"' in refused.response.text  # and the selection is kept
     checked = re.findall(
         r'name="member" value="([0-9a-f-]{36})" form="chosen" checked', refused.response.text
     )
     assert sorted(checked) == sorted(chosen)
-    assert 'aria-sort="ascending"' in refused.response.text  # in the same order
+    assert 'aria-sort="ascending"' in refused.response.text  # and the order
     done = reviewer.submit(page, "/ui/glitches/chosen", member=chosen, **label)
     assert done.path.startswith("/ui/glitches?view=table&sort=snr&done=labelled&event=")
     helix = reviewer.get("/ui/glitches?label=Helix")
@@ -187,7 +187,7 @@ def test_search_goes_to_what_is_meant(reviewer: Walker, glitches: list[GlitchRec
     own = f"/ui/glitches/{glitches[3].id}"
     assert reviewer.get(f"/ui/search?q={glitches[3].id}").path == own
     assert reviewer.get(f"/ui/search?q= {glitches[3].gravityspy_id} ").path == own
-    assert reviewer.get("/ui/search?q=1200003000.25").path == own  # the only one then
+    assert reviewer.get("/ui/search?q=1200003000.25").path == own  # the only one at that time
     assert reviewer.get("/ui/search?q=2018-01-14 22:09:42").path == own
     assert "50 glitches" in reviewer.get("/ui/search?q=2018-01-15").text
     assert reviewer.get("/ui/search?q=koi fish").path == "/ui/glitches?label=Koi_Fish"
@@ -242,7 +242,7 @@ def test_search_that_finds_nothing_says_what_it_takes(
     assert "<script>alert" not in page.response.text
 
 
-# --- what other pages say of it; last, as it deletes ---------------------------------------------
+# --- other pages; last, because these tests delete glitches ---------------------------------------
 
 
 def test_a_cluster_says_what_was_deleted_and_what_its_classes_are_called_now(

@@ -1,4 +1,4 @@
-"""The pages of classes and checkpoints: what they show, what forms do, what is refused in place."""
+"""The pages of classes and checkpoints: contents, forms, and refusals on the same page."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def act(walker: Walker, page: Page, what: str, **fields: str) -> Page:
 
 
 def turn(walker: Walker, page: Page, what: str) -> Page:
-    """Press the latest button of the history that undoes, or does again."""
+    """Submit the form of the latest action in the history that can be undone or redone."""
     forms = [form for form in page.forms if form.action.endswith("/change")]
     text = page.response.text
     values = [form.fields["event_id"] for form in forms if "event_id" in form.fields]
@@ -86,7 +86,7 @@ def test_a_former_name_leads_to_the_class(reviewer: Walker) -> None:
     page = made(reviewer, "Candle")
     act(reviewer, page, "rename", name="Taper")
     assert reviewer.get("/ui/classes/Candle").path == page.path.partition("?")[0]
-    narrowed = reviewer.get("/ui/glitches?label=Candle")  # an address that somebody kept
+    narrowed = reviewer.get("/ui/glitches?label=Candle")  # an old link
     assert narrowed.alerts == ["The class Candle was renamed to Taper: use that name."]
 
 
@@ -169,7 +169,7 @@ def test_checkpoints_are_switched_and_back(service: Service, admin: Walker) -> N
         assert "next" in page.text
         assert not [form for form in page.forms if form.action.endswith("/activate")]
     page = admin.get("/ui/checkpoints")
-    assert "first" in page.text  # nothing is embedded with it yet
+    assert "first" in page.text  # no glitch is embedded with it yet
     page = admin.submit(page, "/activate")
     assert page.path == "/ui/checkpoints?done=switching"
     assert "A worker finds out" in page.text

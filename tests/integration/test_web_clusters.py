@@ -1,4 +1,4 @@
-"""The review pages with clusters behind them, as a visitor without scripts meets them."""
+"""The review pages of clusters, as a browser without scripts sees them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["glitches", "service"]
 
 @pytest.fixture
 def clusters(service: Service, glitches: list[GlitchRecord]) -> Iterator[list[UUID]]:
-    """One cluster of the six unlabelled glitches, and one of labelled ones, less significant."""
+    """A cluster of the six unlabelled glitches, and a less significant one of labelled ones."""
     with make_session_factory(service.engine)() as session:
         run = store_run(session)
         unlabelled = [one.id for one in glitches[::10]]
@@ -86,7 +86,7 @@ def test_an_address_in_a_comment_is_a_link_and_nothing_else_is(
     told = f'See {safe} or javascript:alert(1) <a href="http://evil.example">x</a> data:text/html,x'
     page = decide(reviewer, reviewer.get(where), "comment", text=told)
     html = page.response.text
-    assert told in page.text  # as it was typed: no markup of it came through
+    assert told in page.text  # as typed, without any markup from it
     away = [link for link in page.links if not link.startswith(("/", "#", "?"))]
     assert away[0] == safe
     assert all(link.startswith(("https://", "http://")) for link in away)
@@ -122,7 +122,7 @@ def test_clusters_of_a_run_that_says_nothing_are_shown(
 def test_clusters_that_wait_in_another_run_are_named(
     service: Service, reviewer: Walker, clusters: list[UUID], glitches: list[GlitchRecord]
 ) -> None:
-    """A clustering of one detector hides nothing that one of all left to review."""
+    """A clustering of one detector does not hide clusters of all detectors left to review."""
     said = "Clusters of other clusterings wait too"
     assert said not in reviewer.get("/ui/clusters").text
     with make_session_factory(service.engine).begin() as session:
@@ -145,7 +145,7 @@ def test_clusters_that_wait_in_another_run_are_named(
     [
         ("min_size=5", 200, "1 cluster to review"),
         ("ifo=H1", 200, "2 clusters to review"),
-        ("ifo=I1", 200, "0 clusters to review"),  # as uploads may be
+        ("ifo=I1", 200, "0 clusters to review"),  # uploads may have it
         ("ifo=V1", 200, "No cluster of this clustering passes"),
         ("start=1200050000", 200, "1 cluster to review"),
         ("end=2018-01-14", 200, "2 clusters to review"),
@@ -207,7 +207,7 @@ def test_a_cluster_is_named_shown_accepted_and_undone(
 
 
 def undo_of(page: Page) -> dict[str, str]:
-    """The fields of the form that undoes the last act that stands."""
+    """Return the fields of the form that undoes the last action in effect."""
     found = re.search(r'"event_id" value="(\d+)">\s*<button [^>]*value="undo"', page.response.text)
     assert found
     return {"act": "undo", "event_id": found[1]}
@@ -220,7 +220,7 @@ def test_the_second_reviewer_is_told_in_place(reviewer: Walker, clusters: list[U
     assert late.status == 409
     assert "somebody else acted" in late.alerts[0]
     assert "dismissed it" in late.alerts[0]
-    assert "Mine." in late.text  # what was typed is kept
+    assert "Mine." in late.text  # the typed text is kept
     assert "Late_Whistle" not in reviewer.get("/ui/classes").text
 
 
@@ -277,7 +277,7 @@ def test_a_comment_that_is_too_long_is_refused_and_kept_whole(
 def test_where_nothing_is_suggested_no_one_is_told_to_accept_it(
     reviewer: Walker, clusters: list[UUID]
 ) -> None:
-    page = reviewer.get(f"/ui/clusters/{clusters[1]}")  # of labelled ones
+    page = reviewer.get(f"/ui/clusters/{clusters[1]}")  # its members are labelled
     merged = decide(reviewer, page, "merge", class_name="Blip")
     assert "Every member had a label already, so none is suggested." in merged.text
     page = reviewer.get(f"/ui/clusters/{clusters[0]}")
@@ -341,7 +341,7 @@ def test_a_cluster_says_how_many_labels_its_test_did_not_know(
     page = f"/ui/clusters/{clusters[0]}"
     assert "labels changed since" not in reviewer.get(page).text
     with service.client("reviewer") as client:
-        # Labels of simulated glitches say nothing of measured ones.
+        # Labels of simulated glitches do not count for measured ones.
         for at, told in ((0, False), (10, True)):
             labels = f"/glitches/{glitches[at].id}/labels"
             answer = client.post(labels, json={"label": "Whistle"})
@@ -357,7 +357,7 @@ def test_a_cluster_says_how_many_labels_its_test_did_not_know(
         client.delete(f"{labels}/{label}")
         assert "labels changed since: 1 removed" in reviewer.get(page).text
         again = client.post(labels, json={"label": "Whistle"}).json()["id"]
-        assert "labels changed since" not in reviewer.get(page).text  # they are as then
+        assert "labels changed since" not in reviewer.get(page).text  # they are as in the run
         client.delete(f"{labels}/{again}")
         label = client.post(labels, json={"label": "Tomte"}).json()["id"]
         assert "labels changed since: 1 changed class" in reviewer.get(page).text
@@ -417,7 +417,7 @@ def test_after_a_decision_the_next_cluster_comes_with_a_way_back(
 
     decide(reviewer, back, "dismiss")
     last = decide(reviewer, reviewer.get(second), "dismiss")
-    assert last.path.startswith(second)  # none is left, so it stays
+    assert last.path.startswith(second)  # no cluster is left, so it stays
     assert "nothing left to review" in last.text
 
 
@@ -441,7 +441,7 @@ def test_a_known_class_is_found_by_a_part_of_its_name(
     assert "type more" in many.alerts[0]
     merged = decide(reviewer, page, "merge", class_name="koi")
     assert "Koi_Fish: cluster of 6 glitches" in merged.text
-    exact = reviewer.get(f"/ui/clusters/{clusters[1]}")  # in several names, and one of them whole
+    exact = reviewer.get(f"/ui/clusters/{clusters[1]}")  # part of several names, and one whole name
     assert "Blip: cluster" in decide(reviewer, exact, "merge", class_name="blip").text
 
 

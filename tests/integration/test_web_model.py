@@ -1,4 +1,4 @@
-"""What the model makes of a glitch and a cluster, on the pages, without scripts."""
+"""What the model says about a glitch and a cluster, on the pages, without scripts."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_glitch_as_hdf5_reads_back(
     service: Service, reviewer: Walker, glitches: list[GlitchRecord], tmp_path: Path
 ) -> None:
     page = reviewer.get(f"/ui/glitches/{glitches[1].id}")
-    assert f"{service.url}/ui/glitches/{glitches[1].id}" in page.response.text  # to share
+    assert f"{service.url}/ui/glitches/{glitches[1].id}" in page.response.text  # a link to share
     (link,) = [one for one in page.links if one.endswith(".h5")]
     path = tmp_path / "glitch.h5"
     path.write_bytes(reviewer.client.get(link).content)
@@ -139,8 +139,8 @@ def test_the_windows_of_a_card_are_one_picture(
     answer = reviewer.client.get(f"/ui/glitches/{glitches[0].id}/windows.png")
     drawn = np.asarray(Image.open(BytesIO(answer.content)).convert("RGB")).astype(int)
     assert drawn.shape == (186, 4 * 232 - 4, 3)
-    assert np.ptp(drawn[:, :228]) > 100  # the half second is there
-    absent = drawn[:, 2 * 232 : 2 * 232 + 228]  # the two seconds: two greys, in lines
+    assert np.ptp(drawn[:, :228]) > 100  # the window of 0.5 s is drawn
+    absent = drawn[:, 2 * 232 : 2 * 232 + 228]  # 2 s is absent: two greys
     assert {tuple(colour) for colour in absent.reshape(-1, 3)} == {(158,) * 3, (120,) * 3}
 
 
@@ -170,7 +170,7 @@ def test_members_chosen_by_eye_are_split_off(
     ids = [str(one.id) for one in glitches[1:40:4]]
     bad = reviewer.submit(page, "/review", act="split", also="nonsense")
     assert (bad.status, "choose them again" in bad.alerts[0]) == (400, True)
-    # Two by box, three by eye, one of them by both.
+    # Two from checkboxes and three from ``also``, one of them in both.
     done = reviewer.submit(page, "/review", act="split", member=ids[:2], also=" ".join(ids[1:4]))
     assert "Cluster of 6 glitches" in done.text
 
@@ -199,7 +199,7 @@ def test_a_model_that_was_switched_is_told(
 ) -> None:
     run = store_run(session)
     cluster = cluster_of(session, glitches, run)
-    # As if the model of the run had been another one, whose vectors are gone.
+    # As if the run had used another model, whose vectors are gone.
     other = session.execute(
         text(
             "INSERT INTO checkpoint (name, digest, preprocessing_digest, latent_size, manifest) "
@@ -289,7 +289,7 @@ def test_a_cluster_tells_when_its_look_occurred(
     assert "like the medoid of this cluster, whether labelled or not" in page.text
     assert "one bar is" in page.text
     assert "O3a" in page.text
-    assert "of 45" in page.text  # all real glitches of the catalogue lie in one run
+    assert "of 45" in page.text  # all measured glitches are in one run
     assert reviewer.get(f"/ui/clusters/{UUID(int=3)}/seen-before").status == 404
 
 

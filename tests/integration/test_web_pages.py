@@ -1,4 +1,4 @@
-"""Every page with a catalogue behind it, as a visitor without scripts meets it."""
+"""Every page, with a filled catalogue, as a browser without scripts sees it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_page_is_strict_about_what_a_browser_may_do(reviewer: Walker, path
     assert "frame-ancestors 'none'" in policy
     assert page.response.headers["cache-control"] == "no-store"
     assert page.response.headers["x-content-type-options"] == "nosniff"
-    # Nothing inline that the policy would block, and nothing from elsewhere.
+    # Nothing inline that the policy would block, and nothing from other sites.
     assert "style" not in page.tags | page.attributes
     assert not {name for name in page.attributes if name.startswith("on")}
     for address in (*page.links, *page.images, *(form.action for form in page.forms)):
@@ -79,7 +79,7 @@ def test_a_glitch_page(reviewer: Walker, glitches: list[GlitchRecord]) -> None:
     assert "submitter · human" in page.text
     assert page.response.text.count('class="chip distance"') == 20
     assert "8 latent dimensions" in page.text
-    # Strain is centred on its loudest moment, and pictures may have no time at all.
+    # Strain is centred on its loudest moment, and pictures may have no time.
     assert page.text.count("seconds from the middle") == 4
     pictures = [image for image in page.images if "/views/" in image]
     assert len(pictures) == 4
@@ -350,7 +350,7 @@ def test_upload_errors_stand_beside_the_form(
     assert page.form("/ui/upload")
     for field, value in fields.items():
         if field == "gps_time":
-            assert value in page.response.text  # what was typed is still there
+            assert value in page.response.text  # the typed value is kept
     assert service.counts() == before
 
 

@@ -1,4 +1,4 @@
-"""Log in and out, tokens, forged and expired sessions, forms without theirs, an empty catalogue."""
+"""Login, logout, tokens, forged and expired sessions, forged forms, and an empty catalogue."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_form_checks_its_token() -> None:
 
 
 def _pages() -> list[APIRoute]:
-    """Every route under /ui but what answers that there is no such page, and what leads there."""
+    """Return every route under /ui, except the one that reports a missing page."""
     parts = [getattr(part, "original_router", None) for part in create_web_router().routes]
     routes = [route for part in parts if part is not None for route in part.routes]
     shown = [route for route in routes if route.path != "/{path:path}"]
@@ -67,7 +67,7 @@ def _calls(route: APIRoute) -> list:
 
 
 def code_of(service: Service, name: str = "admin") -> str:
-    """The code of a fresh login link."""
+    """Return the code of a new login link."""
     with make_session_factory(service.engine)() as db:
         token = next(token for token in list_tokens(db) if token.name == name)
         code = create_login_code(db, token.id)
@@ -106,7 +106,7 @@ def test_a_login_link_grows_old(service: Service) -> None:
 
 
 def test_a_login_link_never_replaces_a_session_by_itself(service: Service) -> None:
-    """As one on a foreign page would, to have somebody upload into another's session."""
+    """Another site could use such a link to make somebody upload in another user's session."""
     with Walker(service, "reader") as walker:
         page = walker.get(f"/ui/login?code={code_of(service)}")
         assert "You are logged in as reader. This link logs you in as admin instead." in page.text
@@ -116,7 +116,7 @@ def test_a_login_link_never_replaces_a_session_by_itself(service: Service) -> No
         old = walker.client.cookies[COOKIE_NAME]
         walker.submit(page, "/ui/login")
         with httpx.Client(base_url=service.url, cookies={COOKIE_NAME: old}) as other:
-            assert other.get("/ui/classes").status_code == 303  # the session before has ended
+            assert other.get("/ui/classes").status_code == 303  # the old session has ended
 
 
 def test_the_address_never_takes_a_token(service: Service) -> None:
@@ -133,7 +133,7 @@ def test_the_cookie_is_for_pages_alone_and_secure_behind_https(
     settings = service.settings.model_copy(update={"public_url": address})
     with listening(settings) as url, httpx.Client(base_url=url, timeout=60) as client:
         first = client.get(f"/ui/login?code={code_of(service)}")
-        # A cookie that is marked secure does not come back over http by itself.
+        # A client does not send a secure cookie over http, so it is added here.
         visitor = SimpleCookie(first.headers["set-cookie"])[VISITOR_COOKIE_NAME]
         assert bool(visitor["secure"]) == is_public
         answer = client.post(
@@ -243,9 +243,9 @@ def test_a_refusal_leads_back_to_the_page_that_led_there(service: Service) -> No
     with Walker(service, "admin") as walker:
         for referer, back in (
             (f"{service.url}/ui/jobs?state=failed", "/ui/jobs?state=failed"),
-            ("https://elsewhere.example/ui/jobs", "/ui/jobs"),  # the list that it would be on
+            ("https://elsewhere.example/ui/jobs", "/ui/jobs"),  # another site: the list of jobs
             (f"{service.url}/ui/login?next=%2Fui%2Fjobs", "/ui/jobs"),
-            (nothing, "/ui/jobs"),  # itself
+            (nothing, "/ui/jobs"),  # the missing page itself
         ):
             answer = walker.client.get(nothing, headers={"Referer": referer})
             assert answer.status_code == 404
@@ -275,7 +275,7 @@ def test_who_sends_a_form_after_the_session_is_told_that_nothing_was_done(servic
         headers={"Referer": f"{service.url}/ui/classes"},
     )
     assert answer.headers["location"] == "/ui/login?next=%2Fui%2Fclasses&done=unsent"
-    narrowed = httpx.post(  # back to the same list, with its filters
+    narrowed = httpx.post(  # returns to the same list, with its filters
         f"{service.url}/ui/glitches/chosen",
         headers={"Referer": f"{service.url}/ui/glitches?ifo=H1&view=table"},
     )
@@ -313,7 +313,7 @@ def test_a_form_without_its_token_does_nothing(
         page = Page(walker.client.post(path, data={} if csrf is None else {"csrf": csrf}))
         assert page.status == (422 if csrf and len(csrf) > 200 else 403)
         assert page.alerts
-        assert "not sufficient" not in page.text  # the role is not what was wrong
+        assert "not sufficient" not in page.text  # the role is not at fault
         assert page.response.headers["content-type"].startswith("text/html")
         assert walker.get("/ui/classes").path == "/ui/classes"  # still logged in
 
@@ -362,7 +362,7 @@ def test_the_pages_are_no_part_of_the_api(service: Service) -> None:
     with service.client("admin") as client:
         paths = client.get("/openapi.json").json()["paths"]
         assert not [path for path in paths if path.startswith("/ui")]
-        # A bearer token is for the API: pages know cookies alone.
+        # Bearer tokens are for the API: pages accept only cookies.
         assert client.get("/ui/glitches").status_code == 303
 
 
@@ -373,7 +373,7 @@ def test_templates_take_their_frame_and_their_page_alone() -> None:
     for name in made.list_templates():
         source = made.loader.get_source(made, name)[0]  # type: ignore[union-attr]
         names = meta.find_undeclared_variables(made.parse(source))
-        # A block is its own scope, so that macros beside it look undeclared.
+        # A block has its own scope, so macros defined outside it look undeclared.
         imported = set(re.findall(r'{% import "\w+\.html" as (\w+) %}', source))
         imported |= set(re.findall(r"{% (?:macro|set) (\w+)", source))
         assert names - imported <= {"frame", "page", "viridis"}, name

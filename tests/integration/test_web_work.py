@@ -1,4 +1,4 @@
-"""Jobs, batches, label audits and looks, as a visitor without scripts meets them."""
+"""Jobs, batches, label audits and analysis without storing, in a browser without scripts."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_batch_from_the_form_to_the_retry(service: Service, submitter: Walker)
     work(service, job)
     page = submitter.get(f"/ui/jobs/{job}")
     assert "4 of 4: 3 done, 1 failed" in page.text
-    assert "done, 1 failed 4 of 4" in page.text  # not plainly done, here or in the list
+    assert "done, 1 failed 4 of 4" in page.text  # the list must not say just "done" either
     assert "done, 1 failed 4 of 4" in submitter.get("/ui/jobs").text
     assert "H1_damaged001" in page.text  # what failed is listed first, with the reason
     assert "batched0000" not in page.text
@@ -134,7 +134,7 @@ def test_a_batch_from_the_form_to_the_retry(service: Service, submitter: Walker)
     assert "4 of 4: 3 done, 1 failed" in submitter.get(f"/ui/jobs/{job}").text
     listed = submitter.get("/ui/jobs?kind=ingest&state=succeeded")
     assert "Batch: month.zip" in listed.text
-    # The same glitches again are known.
+    # The same glitches, sent again, are known.
     page = submitter.submit(submitter.get("/ui/batch"), "/ui/batch", files=files, ifo="H1")
     again = job_of(page)
     work(service, again)
@@ -190,7 +190,7 @@ def test_what_is_wrong_with_a_batch_stands_beside_the_form(
 def test_a_cleanup_and_a_batch_from_the_form_wait_for_each_other(
     service: Service, submitter: Walker
 ) -> None:
-    """Else a job could be stored for a file that was removed in the same moment."""
+    """Otherwise a job could be stored for a file that is removed at the same time."""
     form, content = submitter.get("/ui/batch"), archive(alone=b"of this test")
     kept = service.settings.data_dir / "batches" / "uploads" / sha256(content).hexdigest()
     with ThreadPoolExecutor(1) as thread, service.engine.begin() as cleanup:
@@ -241,7 +241,7 @@ def test_what_is_too_much_for_an_answer_is_asked_for_on_the_page(
 ) -> None:
     monkeypatch.setattr(display, "DIRECT_ROWS", -1)
     page = submitter.get("/ui/glitches?ifo=H1")
-    assert "/ui/exports?format=csv&ifo=H1" in page.links  # it streams at any length
+    assert "/ui/exports?format=csv&ifo=H1" in page.links  # it is streamed at any length
     job = submitter.submit(page, "/ui/exports?format=hdf5&ifo=H1")
     assert "The export was requested" in job.text
     assert "Export" in job.text
@@ -262,7 +262,7 @@ def test_readers_may_look_at_jobs_and_no_more(
     assert "may look but not store" in reader.get("/ui/batch").text
     refused = reader.client.post("/ui/batch", data={"csrf": csrf}, files={"file": b"x"})
     assert refused.status_code == 403
-    # Nor may a submitter stop what is another's: said on the page itself.
+    # Nor may a submitter cancel another user's job: the page says so.
     csrf = submitter.get("/ui/jobs").form("/ui/logout").fields["csrf"]
     refused_page = Page(submitter.client.post(f"/ui/jobs/{job}/cancel", data={"csrf": csrf}))
     assert refused_page.status == 403
@@ -331,7 +331,7 @@ def test_long_lists_are_paged(service: Service, submitter: Walker) -> None:
     assert "item-129" in last.text
     assert "Page 2 of 2" in last.text
     assert f"/ui/jobs/{job}?state=all#items" in last.links  # the previous page
-    assert "Page 2 of 2" not in submitter.get(f"/ui/jobs/{job}?page=1").text  # 65 failed
+    assert "Page 2 of 2" not in submitter.get(f"/ui/jobs/{job}?page=1").text  # only 65 failed
     assert "The list ends with page 1" in submitter.get(f"/ui/jobs/{job}?page=2").text
     with make_session_factory(service.engine).begin() as session:
         for number in range(PAGE_SIZE):
@@ -380,7 +380,7 @@ def test_what_an_audit_doubts_is_labelled_in_place(
     ):
         as_seen = page
         page = submitter.submit(as_seen, "/ui/label-audit/label", **said)
-        for late in ("label", "keep"):  # somebody else, who sees it in doubt still
+        for late in ("label", "keep"):  # another user, who still sees it in doubt
             told = submitter.submit(as_seen, "/ui/label-audit/label", act=late)
             assert (told.status, f"the glitch is {label} now" in told.alerts[0]) == (409, True)
         done = "kept" if said["act"] == "keep" else "labelled"
@@ -404,7 +404,7 @@ def test_what_an_audit_doubts_is_labelled_in_place(
     page = submitter.get("/ui/label-audit?page=2")
     assert "Page 2 of " in page.text
     assert "/ui/label-audit" in page.links
-    # The next in doubt is on the same page then.
+    # The next label in doubt is then on the same page.
     answered = submitter.submit(page, "/ui/label-audit/label", act="keep")
     assert answered.path.startswith("/ui/label-audit?page=2&done=kept")
 
@@ -417,7 +417,7 @@ def mislabel(service: Service, glitch: GlitchRecord) -> UUID:
     return glitch.id
 
 
-# --- a look without storing -----------------------------------------------------------------------
+# --- analysis without storing ---------------------------------------------------------------------
 
 
 def test_a_reader_has_a_glitch_looked_at(service: Service, reader: Walker, tmp_path: Path) -> None:
@@ -430,7 +430,7 @@ def test_a_reader_has_a_glitch_looked_at(service: Service, reader: Walker, tmp_p
     assert "Shown, not stored" in page.text
     assert "looked0001" in page.text
     pictures = [source for source in page.images if source.startswith("data:image/png;base64,")]
-    assert len(pictures) == 1  # one window was sent: no other is invented
+    assert len(pictures) == 1  # only one window was sent
     policy = page.response.headers["content-security-policy"]
     assert "img-src 'self' data:;" in policy
     assert "script-src 'self';" in policy
@@ -450,7 +450,7 @@ def test_a_time_that_is_off_is_said_on_the_page(submitter: Walker) -> None:
     page = Page(submitter.client.post("/ui/upload", data=fields, files=files))
     assert page.path.startswith("/ui/glitches/")
     assert re.search(r"Loudest \d+ ms earlier; centred there\.", page.text)
-    assert f"GPS {GPS_TIME:.2f}" in page.text  # when it is loudest
+    assert f"GPS {GPS_TIME:.2f}" in page.text  # the loudest moment
     kept = submitter.client.post("/ui/upload", data=fields | {"keep_time": "yes"}, files=files)
     assert "ms earlier; centred on the given time." in Page(kept).text
 

@@ -1,4 +1,4 @@
-"""What a clustering says of itself: few or typical labels, what waits, what lies nearer."""
+"""What a clustering reports: labels that are few, typical or far away, and waiting clusters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_run_that_flags_names_the_classes_with_few_labels(session: Session, fi
     fill(300, KNOWN, "Blip")
     fill(11, OTHER, "Tomte")
     run, _ = cluster_now(session)
-    assert "may be flagged" not in run.detail  # nothing is
+    assert "may be flagged" not in run.detail  # nothing is flagged
     fill(20, KNOWN)
     fill(40, NOVEL)
     run, _ = cluster_now(session)
@@ -65,7 +65,7 @@ def test_a_run_says_where_its_labels_do_not_cover_what_it_tested(
     fill(40, NOVEL)
     start = select(Glitch.gps_time).where(Glitch.id == first[0]).scalar_subquery()
     days_apart = update(Glitch).values(gps_time=start + 30 * (Glitch.gps_time - start))
-    session.execute(days_apart)  # else those that hardly differ are one event
+    session.execute(days_apart)  # otherwise similar glitches would be one event
     run, _ = cluster_now(session)
     assert run.n_flagged
     assert "do not cover" not in run.detail
@@ -82,7 +82,7 @@ def test_more_labels_are_asked_for_only_where_they_lack(session: Session, fill: 
     fill(5, KNOWN)
     run, _ = cluster_now(session)
     assert (run.n_judged, run.n_flagged) == (5, 0)
-    assert "before any can be flagged" not in run.detail  # the first that is novel enough is
+    assert "before any can be flagged" not in run.detail  # the first novel one is
     fill(300, KNOWN)
     run, _ = cluster_now(session)
     assert run.n_flagged == 0
@@ -92,7 +92,7 @@ def test_more_labels_are_asked_for_only_where_they_lack(session: Session, fill: 
 def test_more_labels_are_asked_for_of_the_detector_that_lacks_them(
     session: Session, fill: Fill
 ) -> None:
-    """The many of another one make no p-value of this one smaller."""
+    """Many labels of another detector do not make p-values of this one smaller."""
     fill(300, KNOWN, "Blip")
     here = [*fill(60, KNOWN, "Blip"), *fill(200, KNOWN)]
     for of, key in ((Glitch, Glitch.id), (Embedding, Embedding.glitch_id)):
@@ -112,7 +112,7 @@ def test_a_dormant_class_is_not_back_where_its_own_labels_are_clustered(
     run = run_clustering(session, everything, author="someone")
     assert run.n_clusters >= 2
     assert "is back" not in run.detail
-    fill(40, OTHER + 0.7 * NOVEL)  # unlabelled ones beside it
+    fill(40, OTHER + 0.7 * NOVEL)  # unlabelled glitches near it
     run, _ = cluster_now(session)
     assert ("The dormant class Tomte is back in H1" in run.detail) == bool(run.n_clusters)
 
@@ -130,7 +130,7 @@ def test_the_rate_of_two_is_that_of_the_one_interval_between_them(
         )
         made = get_cluster(session, cluster_by_hand(session, chosen, author=ADA))
         assert ClusterInWords(made).rate == rate
-        decide(session, made, Dismiss())  # while it waits it is not made again
+        decide(session, made, Dismiss())  # while it waits, it cannot be made again
 
 
 def test_a_run_that_had_nothing_to_test_says_of_which_kind(session: Session, fill: Fill) -> None:
@@ -146,19 +146,19 @@ def test_a_run_says_that_labels_seem_to_be_typical(session: Session, fill: Fill)
     fill(40, KNOWN)
     fair, _ = cluster_now(session)
     assert "typical examples" not in fair.detail
-    narrow = KNOWN.copy()  # whatever is not KNOWN itself is scattered half as far
+    narrow = KNOWN.copy()  # ``fill`` scatters half as far around a copy
     session.execute(Glitch.__table__.delete())
     session.expire_all()
     fill(200, narrow, "Blip")
     fill(40, KNOWN)
     session.execute(update(Glitch).values(gps_time=30 * Glitch.gps_time - 29 * 1_126_259_462))
     run, _ = cluster_now(session)
-    # Beside the claim that it takes back, not among what is folded away.
+    # Next to the claim that it qualifies, not among the folded sentences.
     assert "The labels seem to be typical examples" in sentences(run.findings)[1]
 
 
 def test_the_page_opens_with_the_run_that_waits(session: Session, flagged: records.Cluster) -> None:
-    """A later run of another population, which found nothing, hides no cluster that waits."""
+    """A later run of another population that found nothing does not hide waiting clusters."""
     empty = run_clustering(session, ClusteringParameters(is_simulated=True), author="someone")
     assert empty.n_clusters == 0
     assert [(run.id, number) for run, number in runs_that_wait(session)] == [(flagged.run_id, 1)]
