@@ -136,7 +136,7 @@ def test_the_scheduler_sweeps(session: Session, tmp_path: Path) -> None:
 def test_what_the_service_did_for_itself_is_kept_for_a_quarter(
     session: Session, tmp_path: Path
 ) -> None:
-    """The map alone starts a job every ten minutes: 50,000 a year, with their history."""
+    """Older ones are removed: the map alone starts 50,000 jobs a year, with their history."""
     done = "succeeded"
     for index, (kind, checkpoint, days, state) in enumerate(
         [

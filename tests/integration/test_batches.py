@@ -348,7 +348,7 @@ def test_a_table_of_triggers_beside_pictures_is_no_manifest(ingest: Ingest) -> N
 
 
 def test_rows_that_tell_of_nothing_here_are_told(ingest: Ingest) -> None:
-    """Otherwise a mistake in the paths of a manifest would lose every label unnoticed."""
+    """Rows that match no glitch are reported: a mistake in the paths may concern every label."""
     members = spectrograms(440, "unheard444")
     rows = [
         {"path": path, "label": "Blip"} for path in ("pictures/elsewhere.png", next(iter(members)))
@@ -476,7 +476,7 @@ def test_of_a_picture_named_without_its_window_the_manifest_says_it(
 def test_what_a_damaged_tar_loses_is_told(
     ingest: Ingest, damage: Callable[[bytes], bytes], said: str
 ) -> None:
-    """``tarfile`` takes a header that it cannot read for the end of the archive."""
+    """The loss is reported, although ``tarfile`` takes an unreadable header for the end."""
     small = b"\x89PNG but no picture"
     members = {f"H1_lost{index:06d}_spectrogram_0.5.png": small for index in range(6)}
     _, items = ingest(damage(tar(members)))
@@ -485,7 +485,7 @@ def test_what_a_damaged_tar_loses_is_told(
 
 
 def test_a_few_bytes_that_declare_a_billion_glitches_are_refused_at_once(ingest: Ingest) -> None:
-    """They used to be planned one by one, which filled the database."""
+    """They fail as a whole; planning them one by one used to fill the database."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as tree:
         tree.create_dataset("views", shape=(1 << 30, 4, 16, 16), dtype="f4", chunks=(1, 4, 16, 16))

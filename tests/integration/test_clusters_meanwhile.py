@@ -92,7 +92,7 @@ def test_a_run_whose_model_was_replaced_is_made_by_the_one_that_serves(
     monkeypatch: pytest.MonkeyPatch,
     rng: np.random.Generator,
 ) -> None:
-    """Otherwise the latest clusters would be of vectors that no other page shows any more."""
+    """The run uses the new model, because no other page shows vectors of the old one any more."""
     before = active_id(session) or 0
     moved = members(session, flagged)
     embed_otherwise(
@@ -116,7 +116,7 @@ def test_a_run_whose_model_was_replaced_is_made_by_the_one_that_serves(
 def test_a_model_that_serves_again_is_judged_by_the_labels_of_now(
     session: Session, checkpoint: CheckpointRecord, fill: Fill
 ) -> None:
-    """Labels given while another model served were judged under that model only."""
+    """Labels given under another model are judged again once the earlier model is active again."""
     fill(60, KNOWN, "Blip")
     embed_otherwise(session, lambda _, mean: mean)
     later = active_id(session)
@@ -257,7 +257,7 @@ def test_decisions_of_each_moment_end_in_one_run(
 def test_the_latest_run_is_the_one_that_saw_the_others(
     session: Session, others: sessionmaker[Session], flagged: records.Cluster
 ) -> None:
-    """Even if its transaction began before the others, because it waited for its turn."""
+    """The latest run is the last to cluster, even if its transaction began before the others."""
     session.commit()
     with others.begin() as waited:
         waited.execute(text("SELECT 1"))

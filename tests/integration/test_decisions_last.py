@@ -105,7 +105,7 @@ def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
 def test_what_is_split_off_keeps_its_nearest_classes(
     session: Session, flagged: records.Cluster
 ) -> None:
-    """Each part has them before the next run, also when a part is split again."""
+    """Each part shows them before the next run, also when a part is split again."""
     off = tuple(sorted(members(session, flagged))[:12])
     decide(session, flagged, Split(off))
     shown = (flagged.run_id, ClusterFilters())
@@ -138,7 +138,7 @@ def test_a_run_that_finds_a_cluster_no_more_takes_nothing_back(
 def test_a_part_that_waits_stays_whole_when_what_held_it_together_is_labelled(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
-    """A part with glitches of several types would otherwise fall apart into several clusters."""
+    """A part with glitches of several types stays one cluster once the others are labelled."""
     fill(15, OTHER)
     fill(15, ANOTHER)
     _, found = cluster_now(session)
@@ -177,7 +177,7 @@ def test_an_undone_split_binds_nothing(session: Session, flagged: records.Cluste
 def test_a_selection_that_was_made_a_cluster_waits_in_later_runs(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
-    """A cluster made on the map, of some members of a found cluster and some unflagged glitches."""
+    """A cluster made on the map, of found and of unflagged glitches, waits in later runs too."""
     everyone = members(session, flagged)
     familiar = fill(5, KNOWN)
     chosen = {*sorted(everyone)[:7], *familiar}

@@ -86,7 +86,7 @@ def test_what_is_new_by_json(service: Service) -> None:
 
 
 def test_what_was_undone_is_not_told_as_decided(service: Service) -> None:
-    """Nor is the undo reported; a decision that is made again is."""
+    """Neither an undone decision nor its undo is reported; a decision that is redone is."""
     with service.client("reviewer") as client:
 
         def decided() -> list[str]:
@@ -124,7 +124,7 @@ def test_clusters_wait_in_the_latest_run_alone(
 def test_what_waits_is_counted_for_each_kind_of_run_by_itself(
     service: Service, glitches: list[GlitchRecord]
 ) -> None:
-    """The same glitches may wait in runs of one detector, of all, and of labelled ones too."""
+    """Glitches are counted in each run where they wait: of one detector, of all, of everything."""
     with make_session_factory(service.engine)() as session:
         for scope, ifo in (("novel", "H1"), ("everything", None)):
             run = store_run(session)
@@ -356,7 +356,7 @@ def test_once_a_day_where_there_is_a_webhook(service: Service) -> None:
 def test_a_clock_that_was_ahead_silences_nothing_and_makes_nothing_new(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once the clock is right again, all stored times are 400 days ahead."""
+    """Once the clock is right again, a digest is due, and rows of 400 days ahead are not new."""
 
     class Right(datetime):
         @classmethod
@@ -387,7 +387,7 @@ def test_a_clock_that_was_ahead_silences_nothing_and_makes_nothing_new(
 def test_what_a_receiver_did_not_take_is_sent_to_it_again(
     service: Service, receiving: Callable[[Answer], Receiver]
 ) -> None:
-    """Each hour until it is accepted, with everything since the last accepted digest."""
+    """A refused digest is sent again each hour, with everything since the last accepted one."""
     sessions = make_session_factory(service.engine)
     with sessions.begin() as session:
         session.execute(text("DELETE FROM job WHERE kind = 'digest'"))

@@ -59,7 +59,7 @@ def test_a_few_of_a_dismissed_cluster_in_another_are_told(
 def test_what_comes_to_a_decided_cluster_few_by_few_waits_once_it_is_enough(
     session: Session, flagged: records.Cluster, fill: Fill, act: Any
 ) -> None:
-    """Nobody has reviewed the new members; daily runs used to count them all as decided."""
+    """New members are not decided, even if they come over several runs: they wait once enough."""
     decided = members(session, flagged)
     decide(session, flagged, act)
     came: set[UUID] = set()

@@ -254,7 +254,7 @@ def test_ligolw(send: Send, service: Service) -> None:
 def test_an_export_sent_back_changes_nothing(
     send: Send, service: Service, client: httpx.Client, format_name: str
 ) -> None:
-    """Of glitches of every kind: with and without time, detector, id, label, channel."""
+    """The glitches are of all types: with and without time, detector, id, label and channel."""
     rng = np.random.default_rng(7)
     for number in range(6):
         named = f"H1_{'sent' if number % 2 else 'back'}{number:06d}_spectrogram_0.5.png"
@@ -343,7 +343,7 @@ def test_a_root_file_that_cannot_be_read_is_said_to_be_one(send: Send) -> None:
 
 
 def windows_of(gravityspy_id: str, seed: int, folder: str = "") -> dict[str, bytes]:
-    """The pictures of one glitch."""
+    """Return the pictures of one glitch by path."""
     return {
         f"{folder}H1_{gravityspy_id}_spectrogram_{window}.png": picture(seed + index)
         for index, window in enumerate(("0.5", "1.0"))
@@ -351,7 +351,7 @@ def windows_of(gravityspy_id: str, seed: int, folder: str = "") -> dict[str, byt
 
 
 def test_rows_with_paths_of_elsewhere_are_found(send: Send, service: Service) -> None:
-    """A manifest is often written with the paths of the machine that drew the pictures."""
+    """A manifest often has the paths of the machine that drew the pictures: names suffice."""
     members = windows_of("faraway470", 470, "set/")
     rows = [
         {"path": f"/home/me/o3/{name}", "label": "Blip", "gps_time": f"{AT}.5"} for name in members
@@ -368,7 +368,7 @@ def test_rows_with_paths_of_elsewhere_are_found(send: Send, service: Service) ->
 def test_rows_that_contradict_one_another_are_asked_about(
     send: Send, column: str, one: str, other: str
 ) -> None:
-    """Of two windows, of one picture in two tables, and by path and id: one of them counted."""
+    """Two windows, one picture in two tables, or path and id: one of the rows used to win."""
     members = windows_of("denied4800", 480)
     first, second = members
     by_path = csv_of({"path": first, column: one})

@@ -338,7 +338,7 @@ def test_cancel_under_a_chunk_leaves_it_within_seconds(
 def test_a_cancel_waits_for_a_claim_that_is_about_to_be_committed(
     make: Make, runner: JobRunner, sessions: sessionmaker[Session]
 ) -> None:
-    """Otherwise the job would be cancelled at once, and the claimed chunk stored later."""
+    """Otherwise the job would be cancelled first, and the claimed chunk stored afterwards."""
     job = make(items=8, per_chunk=4)
     runner.work(job.id, slice_s=0)
 
@@ -374,7 +374,7 @@ def test_a_cancel_does_not_wait_for_the_rest_of_a_long_planning(
 def test_what_ends_after_a_cancel_is_not_stored(
     *, make: Make, runner: JobRunner, sessions: sessionmaker[Session], n_before: int
 ) -> None:
-    """Neither a chunk nor the finish is, so that results can be removed after a cancel."""
+    """Neither a chunk nor the finish is stored, so that results can be removed after a cancel."""
     job = make(items=8, per_chunk=4)
     for _ in range(n_before):
         runner.work(job.id, slice_s=0)

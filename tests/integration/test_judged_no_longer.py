@@ -95,7 +95,7 @@ def in_one(session: Session, found: Sequence[records.Cluster], state: str) -> se
 def test_a_cluster_is_called_what_its_class_was_merged_into(
     session: Session, flagged: records.Cluster
 ) -> None:
-    """Like its labels, it follows a merge of classes until the merge is undone."""
+    """A named cluster follows merges of its class, as its labels do, until they are undone."""
 
     def name() -> str | None:
         return class_names_of(session, [flagged.identity]).get(flagged.identity)
@@ -175,7 +175,7 @@ def test_members_whose_labels_are_revoked_wait_for_review_again(
 def test_members_whose_labels_are_revoked_wait_in_the_first_run_of_any_kind(
     session: Session, flagged: records.Cluster
 ) -> None:
-    """They wait in no other type of run, and in none once they are decided."""
+    """They do not wait in the next run of another type, and in none once they are decided."""
     decide(session, flagged, Promote("Thunder"))
     decide(session, flagged, Accept())
     again = set(sorted(members(session, flagged))[:3])
@@ -195,7 +195,7 @@ def test_members_whose_labels_are_revoked_wait_in_the_first_run_of_any_kind(
 def test_a_part_of_a_split_waits_in_runs_of_its_kind_alone(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
-    """They wait in runs of all detectors, though no longer novel, but not in a run of one."""
+    """Its glitches wait in runs of all detectors, though no longer novel, but not in one of H1."""
     off = sorted(members(session, flagged))[:10]
     decide(session, flagged, Split(tuple(off)))
     fill(60, NOVEL, "Whistle")
@@ -379,7 +379,7 @@ def test_members_that_another_model_puts_elsewhere_wait_and_say_what_was_decided
 def test_of_two_clusterings_at_once_the_second_continues_the_first(
     session: Session, engine: Engine, flagged: records.Cluster, fill: Fill
 ) -> None:
-    """Otherwise the same glitches would wait in two clusters, and be decided about in one."""
+    """The second run waits for the first, so that no glitch waits in two clusters."""
     fill(30, OTHER)
     session.commit()
 

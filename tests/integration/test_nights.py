@@ -41,7 +41,7 @@ def aside(service: Service, server: EmbeddedServer) -> Iterator[Connection]:
 def test_a_database_that_is_away_is_one_line_for_a_request(
     service: Service, postgres_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A traceback of 15 kB per request used to fill the disk of the log as well."""
+    """Each request logs one line; a traceback of 15 kB each used to fill the disk of the log."""
     name = service.engine.url.database
     with (
         aside(service, postgres_server) as connection,

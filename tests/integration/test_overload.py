@@ -56,7 +56,7 @@ def crowd(service: Service, clients: int, ask: str, seconds: float) -> Counter[i
 
 @pytest.mark.parametrize("ask", ["/glitches?limit=1", "/ui/login"])
 def test_sixty_clients_are_answered(service: Service, ask: str) -> None:
-    """Threads waiting for connections used to leave none to the requests that held connections."""
+    """Threads waiting for connections used to leave no thread to the requests that held them."""
     probes: list[float] = []
     is_over = threading.Event()
 

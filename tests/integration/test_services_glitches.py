@@ -106,7 +106,7 @@ def test_simultaneous_identical_uploads_give_one_row(
     rng: np.random.Generator,
     is_rounded: bool,
 ) -> None:
-    """Also if each rounds a different cell to the next step, as can happen in different batches."""
+    """They do so even if each rounds a different cell, as can happen in different batches."""
     session.commit()
     given, factory = make_views(rng), make_session_factory(engine)
     outcomes: list[Any] = []

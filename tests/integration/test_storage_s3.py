@@ -114,7 +114,7 @@ def _archive() -> bytes:
 def test_a_bucket_that_is_not_there_is_a_store_that_is_away(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It used to be taken for missing files: a batch failed for good, and an export was "over"."""
+    """A missing bucket used to count as missing files: batches failed, exports were "over"."""
     monkeypatch.setenv("GLITCH_STORAGE_URL", "s3://gone/site")
     store, path = storage_of(tmp_path), tmp_path / "exports" / "part"
     for ask in (store.fetch, store.holds, store.names, store.remove, lambda at: [*store.files(at)]):

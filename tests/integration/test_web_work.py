@@ -190,7 +190,7 @@ def test_what_is_wrong_with_a_batch_stands_beside_the_form(
 def test_a_cleanup_and_a_batch_from_the_form_wait_for_each_other(
     service: Service, submitter: Walker
 ) -> None:
-    """Otherwise a job could be stored for a file that is removed at the same time."""
+    """Both take one lock, so that no job is stored for a file that is being removed."""
     form, content = submitter.get("/ui/batch"), archive(alone=b"of this test")
     kept = service.settings.data_dir / "batches" / "uploads" / sha256(content).hexdigest()
     with ThreadPoolExecutor(1) as thread, service.engine.begin() as cleanup:
