@@ -351,7 +351,7 @@ def windows_of(gravityspy_id: str, seed: int, folder: str = "") -> dict[str, byt
 
 
 def test_rows_with_paths_of_elsewhere_are_found(send: Send, service: Service) -> None:
-    """A manifest often has the paths of the machine that drew the pictures: names suffice."""
+    """Manifests often have the paths of the machine that drew the pictures: these match too."""
     members = windows_of("faraway470", 470, "set/")
     rows = [
         {"path": f"/home/me/o3/{name}", "label": "Blip", "gps_time": f"{AT}.5"} for name in members

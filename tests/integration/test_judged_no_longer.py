@@ -175,7 +175,7 @@ def test_members_whose_labels_are_revoked_wait_for_review_again(
 def test_members_whose_labels_are_revoked_wait_in_the_first_run_of_any_kind(
     session: Session, flagged: records.Cluster
 ) -> None:
-    """They do not wait in the next run of another type, and in none once they are decided."""
+    """They wait only in runs of the type that found them first, and in none once decided."""
     decide(session, flagged, Promote("Thunder"))
     decide(session, flagged, Accept())
     again = set(sorted(members(session, flagged))[:3])
