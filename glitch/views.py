@@ -46,12 +46,12 @@ class Preprocessing:
         existing catalogues, checkpoints and packs keep their digests. Its default must therefore
         mean the behaviour before the field existed.
         """
-        said = {
+        stated_fields = {
             one.name: value
             for one in fields(self)
             if (value := getattr(self, one.name)) != one.default or one.name in _FIRST_FIELDS
         }
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(stated_fields, sort_keys=True).encode()).hexdigest()
 
     def frequencies_hz(self) -> Float64[np.ndarray, " freq"]:
         """Return the centre frequency of each row in Hz, ascending."""

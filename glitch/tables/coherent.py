@@ -24,17 +24,17 @@ def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         values: values by the table's own column names. cWB's ``sSNR`` is the square of the SNR.
     """
     plain = {plain_name(name): value for name, value in values.items()}
-    found = [match for name in plain if (match := TIME_IN_DETECTOR.fullmatch(name))]
+    matches = [match for name in plain if (match := TIME_IN_DETECTOR.fullmatch(name))]
     is_of_one = parse_detector(str(plain.get("ifo"))) is not None and not plain.keys().isdisjoint(
         TIMES
     )
-    if not found or is_of_one:
+    if not matches or is_of_one:
         yield from _at_one_time(values)
         return
     # For a detector that did not see the event PyCBC writes -1, and others leave the time empty.
-    for match in [one for one in found if _is_there(plain[one[0]])] or found:
+    for match in [one for one in matches if _is_there(plain[one[0]])] or matches:
         ifo = match[1] or match[2] or match[3]
-        row = {ours: plain[theirs] for theirs, ours in _SHARED.items() if theirs in plain}
+        row = {field: plain[column] for column, field in _SHARED.items() if column in plain}
         row |= {"gps_time": plain[match[0]], "ifo": ifo}
         for name in {f"{ifo}_snr", f"snr_{ifo}"} & plain.keys():
             row["snr"] = plain[name]
@@ -46,7 +46,7 @@ def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _at_one_time(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the row, or one per detector if it names several; its SNR is that of all detectors."""
     named = [name for name in values if plain_name(name) in SPELLINGS["ifo"]]
-    ifos = next((found for name in named if (found := parse_detectors(str(values[name])))), ())
+    ifos = next((parsed for name in named if (parsed := parse_detectors(str(values[name])))), ())
     if len(ifos) < 2:
         yield values
         return
@@ -57,8 +57,8 @@ def _at_one_time(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     }
     plain = {plain_name(name): value for name, value in values.items()}
     for ifo in ifos:
-        own = (plain.get(name) for name in (f"snr_{ifo.lower()}", f"{ifo.lower()}_snr"))
-        snr = next((one for one in own if one is not None), None)
+        snrs = (plain.get(name) for name in (f"snr_{ifo.lower()}", f"{ifo.lower()}_snr"))
+        snr = next((one for one in snrs if one is not None), None)
         yield {**shared, "ifo": ifo} if snr is None else {**shared, "ifo": ifo, "snr": snr}
 
 

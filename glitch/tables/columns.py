@@ -99,12 +99,12 @@ def parts_of_second(name: str) -> dict[str, Decimal]:
 
     ``gps_time_ms`` is not among them: it holds the whole time.
     """
-    found = {f"{name}_{part}": Decimal(1) for part in FRACTIONS}
+    units = {f"{name}_{part}": Decimal(1) for part in FRACTIONS}
     for unit, short, parts in (("1e-6", "usec", MICROSECONDS), ("1e-3", "msec", MILLISECONDS)):
         words = (f"{name}_{short}", name.replace("_sec", f"_{short}"))
         named = (name.replace("seconds", parts[-1]), *(f"{name}_{part}" for part in parts[1:]))
-        found |= {one: Decimal(unit) for one in (*words, *named, *parts) if one != name}
-    return found
+        units |= {one: Decimal(unit) for one in (*words, *named, *parts) if one != name}
+    return units
 
 
 # Times in each detector, in tables of cWB and of PyCBC's coincidences.
@@ -234,10 +234,10 @@ def unit_of(name: str) -> Decimal:
 
 def with_own_unit(name: str, text: str) -> str:
     """Return a value with its written unit removed, converted to the unit we keep: "0.2 kHz"."""
-    found = _WITH_UNIT.fullmatch(text)
-    if found is None or plain_name(name) not in _MEASURED:
+    match = _WITH_UNIT.fullmatch(text)
+    if match is None or plain_name(name) not in _MEASURED:
         return text
-    return format(Decimal(found[1]) * Decimal(_UNITS.get(found[2], "1")), "f")
+    return format(Decimal(match[1]) * Decimal(_UNITS.get(match[2], "1")), "f")
 
 
 def says_unit(name: str, text: str) -> bool:
@@ -261,13 +261,13 @@ def _parts(name: str) -> tuple[str, str]:
     if text.startswith("('"):  # a flattened two-level column name of pandas: ('t', 'gps_time')
         levels = _LEVEL.findall(text)
         text = next((level for level in reversed(levels) if is_known(level)), text)
-    found = _UNIT.search(text)
+    match = _UNIT.search(text)
     text = _UNIT.sub("", text).rpartition(":")[2].lower()
     plain = re.sub(r"[\s\-.]+", "_", text.strip())
     if (repeated := _REPEATED.fullmatch(text)) and plain not in _KNOWN and repeated[1] in _KNOWN:
         return repeated[1], ""
-    if found is not None:
-        return _by_its_clock(plain, (found[1] or found[2] or "").strip())
+    if match is not None:
+        return _by_its_clock(plain, (match[1] or match[2] or "").strip())
     base = _UNIT_IN_NAME.sub("", plain)  # "duration_s" is a column of its own
     if plain not in _KNOWN and base in _KNOWN:
         return base, plain[len(base) + 1 :]

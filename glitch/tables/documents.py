@@ -56,12 +56,12 @@ def document_rows(stream: BufferedIOBase) -> list[Row | str]:
         return []
     text = data.decode(encoding_of(data[:1024]), "replace").lstrip("\ufeff")
     try:
-        said = _parsed(text)
+        content = _parsed(text)
     except RecursionError:
         return []
     except ValueError:
-        return _of_lines(text)
-    rows: list[Row | str] = [row for one in _listed(said) for row in _of_event(one)]
+        return _rows_of_lines(text)
+    rows: list[Row | str] = [row for one in _list_rows(content) for row in _rows_of_event(one)]
     _refuse_samples(rows)
     return rows
 
@@ -71,42 +71,42 @@ def _parsed(text: str) -> Any:
     return json.loads(text, parse_float=str, parse_int=str)
 
 
-def _of_lines(text: str) -> list[Row | str]:
+def _rows_of_lines(text: str) -> list[Row | str]:
     """Return the rows from lines with one object each, with a description of every invalid line.
 
     Empty if the first line is not an object.
     """
-    found: list[Row | str] = []
+    rows: list[Row | str] = []
     for number, line in enumerate(text.split("\n"), 1):
         try:
-            found += [row for one in _listed([_parsed(line)]) for row in _of_event(one)]
+            rows += [row for one in _list_rows([_parsed(line)]) for row in _rows_of_event(one)]
         except (ValueError, RecursionError):
-            if not found:
+            if not rows:
                 return []
             if line.strip():
-                found.append(f"Line {number} is truncated or not a JSON object: write it again.")
-    return found
+                rows.append(f"Line {number} is truncated or not a JSON object: write it again.")
+    return rows
 
 
-def _listed(said: Any, depth: int = 0) -> list[Row]:
+def _list_rows(value: Any, depth: int = 0) -> list[Row]:
     """Return the objects that are rows, with the detector stated by their list or its key.
 
     Raises:
         FormatError: if there are several such lists and the choice is unclear.
     """
-    if isinstance(said, list):
-        return [one for one in said if isinstance(one, dict) and _is_row(one)]
-    if not isinstance(said, dict) or depth > _DEEPEST:
+    if isinstance(value, list):
+        return [one for one in value if isinstance(one, dict) and _is_row(one)]
+    if not isinstance(value, dict) or depth > _DEEPEST:
         return []
-    if (rows := _of_columns(said)) is not None:
+    if (rows := _rows_of_columns(value)) is not None:
         return rows
-    if _is_row(said) and not _is_of_rows(said):
-        return [said]
+    if _is_row(value) and not _is_of_rows(value):
+        return [value]
     inner = {
-        name: one for name, one in said.items() if name != _LINKS and isinstance(one, list | dict)
+        name: one for name, one in value.items() if name != _LINKS and isinstance(one, list | dict)
     }
-    of_objects = _listed([one for one in inner.values() if isinstance(one, dict)])
-    found = {name: rows for name, one in inner.items() if (rows := _listed(one, depth + 1))}
+    of_objects = _list_rows([one for one in inner.values() if isinstance(one, dict)])
+    found = {name: rows for name, one in inner.items() if (rows := _list_rows(one, depth + 1))}
     of_detectors = {name: ifo for name in found if (ifo := parse_detector(name)) in DETECTORS}
     if of_objects and not of_detectors:
         return of_objects
@@ -115,7 +115,7 @@ def _listed(said: Any, depth: int = 0) -> list[Row]:
             f"It holds several lists of events ({', '.join(found)[:80]}): send each as a file of "
             "its own."
         )
-    named = _detector(said)
+    named = _detector(value)
     return [
         {"ifo": ifo, **row} if (ifo := of_detectors.get(name) or named) else row
         for name, rows in found.items()
@@ -123,25 +123,25 @@ def _listed(said: Any, depth: int = 0) -> list[Row]:
     ]
 
 
-def _is_of_rows(said: Row) -> bool:
+def _is_of_rows(entry: Row) -> bool:
     """Return whether an object states only a time span, and lists the events within it."""
-    own = {name: one for name, one in said.items() if not isinstance(one, list | dict)}
-    is_span = not moments_of(map(plain_name, own)) - {*STARTS, *ENDS}
-    return is_span and any(_listed(one) for one in said.values() if isinstance(one, list))
+    plain_values = {name: one for name, one in entry.items() if not isinstance(one, list | dict)}
+    is_span = not moments_of(map(plain_name, plain_values)) - {*STARTS, *ENDS}
+    return is_span and any(_list_rows(one) for one in entry.values() if isinstance(one, list))
 
 
-def _is_row(said: Row) -> bool:
+def _is_row(entry: Row) -> bool:
     """Return whether an object states a time; one with only objects as values contains rows."""
-    if _holds_samples(said):
+    if _holds_samples(entry):
         return False
-    return not all(isinstance(one, dict) for one in said.values()) and is_header(_flat(said))
+    return not all(isinstance(one, dict) for one in entry.values()) and is_header(_flat(entry))
 
 
-def _holds_samples(said: Row) -> bool:
+def _holds_samples(entry: Row) -> bool:
     """Return whether an object lists as many numbers as strain has, and no trigger properties."""
-    plain = set(map(plain_name, said))
-    lists = (one for one in said.values() if isinstance(one, list))
-    return not plain & _MEASURES and any(
+    names = set(map(plain_name, entry))
+    lists = (one for one in entry.values() if isinstance(one, list))
+    return not names & _MEASURES and any(
         len(one) > _MOST_LISTED and all(map(_is_number, one[:_MOST_LISTED])) for one in lists
     )
 
@@ -171,37 +171,37 @@ def _refuse_samples(rows: list[Row | str]) -> None:
         )
 
 
-def _of_columns(said: Row) -> list[Row] | None:
+def _rows_of_columns(table: Row) -> list[Row] | None:
     """Return the rows of a table given by columns, or in pandas' "split" or "columns" form."""
-    names, data = said.get("columns"), said.get("data")
+    names, data = table.get("columns"), table.get("data")
     if isinstance(names, list) and isinstance(data, list):
         cells = (row for row in data if isinstance(row, list))
         return [dict(zip(map(str, names), row, strict=False)) for row in cells]
-    columns = list(said.values())
-    if not is_header(said):
+    columns = list(table.values())
+    if not is_header(table):
         return None
     if all(isinstance(one, list) for one in columns):
-        return [dict(zip(said, row, strict=True)) for row in zip(*columns, strict=False)]
+        return [dict(zip(table, row, strict=True)) for row in zip(*columns, strict=False)]
     if all(isinstance(one, dict) for one in columns):
-        places = dict.fromkeys(place for one in columns for place in one)
-        return [{name: one.get(place) for name, one in said.items()} for place in places]
+        keys = dict.fromkeys(key for one in columns for key in one)
+        return [{name: one.get(key) for name, one in table.items()} for key in keys]
     return None
 
 
-def _of_event(said: Row) -> Iterator[Row]:
+def _rows_of_event(event: Row) -> Iterator[Row]:
     """Yield the triggers of an event in its detectors, if it lists them; else the event."""
-    triggers = list(_triggers(said))
+    triggers = list(_triggers(event))
     if triggers:
         yield from map(_flat, triggers)
         return
-    row = _flat(said)
+    row = _flat(event)
     if not any(plain_name(name) in SPELLINGS["ifo"] for name, one in row.items() if one):
-        row["ifo"] = ",".join(dict.fromkeys(_detectors(said)))
+        row["ifo"] = ",".join(dict.fromkeys(_detectors(event)))
     yield row
 
 
-def _triggers(said: Mapping[str, Any], depth: int = 0) -> Iterator[Row]:
-    for name, one in said.items():
+def _triggers(event: Mapping[str, Any], depth: int = 0) -> Iterator[Row]:
+    for name, one in event.items():
         if isinstance(one, dict) and name != _LINKS and depth < _DEEPEST:
             yield from _triggers(one, depth + 1)
         elif isinstance(one, list):
@@ -210,29 +210,29 @@ def _triggers(said: Mapping[str, Any], depth: int = 0) -> Iterator[Row]:
                 yield from objects
 
 
-def _detectors(said: Mapping[str, Any]) -> Iterator[str]:
+def _detectors(event: Mapping[str, Any]) -> Iterator[str]:
     """Yield the detectors of the strain that an event lists, as in GWOSC's events."""
-    for one in said.values():
+    for one in event.values():
         for each in one if isinstance(one, list) else ():
             if isinstance(each, dict) and (ifo := _detector(each)) is not None:
                 yield ifo
 
 
-def _detector(said: Mapping[str, Any]) -> str | None:
-    named = (str(one) for name, one in said.items() if plain_name(name) in SPELLINGS["ifo"])
+def _detector(entry: Mapping[str, Any]) -> str | None:
+    named = (str(one) for name, one in entry.items() if plain_name(name) in SPELLINGS["ifo"])
     return next((ifo for one in named if (ifo := parse_detector(one))), None)
 
 
-def _flat(said: Mapping[str, Any], depth: int = 0) -> Row:
+def _flat(entry: Mapping[str, Any], depth: int = 0) -> Row:
     """Flatten an object and its nested objects to one row; outer values take precedence."""
     flat: Row = {}
-    for name, one in said.items():
+    for name, one in entry.items():
         if isinstance(one, list):
             if all(isinstance(each, str) for each in one):
                 flat[name] = ",".join(one)
         elif not isinstance(one, dict):
             flat[name] = one
-    for name, one in said.items():
+    for name, one in entry.items():
         if isinstance(one, dict) and name != _LINKS and depth < _DEEPEST:
             for inner, value in _flat(one, depth + 1).items():
                 flat.setdefault(inner, value)

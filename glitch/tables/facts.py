@@ -135,33 +135,33 @@ def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
     Raises:
         TableError: names the column with an invalid value.
     """
-    said = _said(row)
-    numbers = {name: _number(name, said) for name in _NUMBERS}
+    cells = _cells(row)
+    numbers = {name: _number(name, cells) for name in _NUMBERS}
     is_own = _is_own(row)
-    gravityspy_id, glitch_id = _ids(said, is_own=is_own)
-    channel = _first(said, "channel")
-    origin = (_first(said, "origin") or "").lower()
+    gravityspy_id, glitch_id = _ids(cells, is_own=is_own)
+    channel = _first(cells, "channel")
+    origin = (_first(cells, "origin") or "").lower()
     return Facts(
-        gps_time=_gps_time(said, is_own=is_own),
-        ifo=_ifo(said, channel) or ifo,
+        gps_time=_gps_time(cells, is_own=is_own),
+        ifo=_ifo(cells, channel) or ifo,
         channel=channel,
         gravityspy_id=gravityspy_id,
         glitch_id=glitch_id,
-        label=_label(said),
-        data_quality=_flags(said),
-        path=_first(said, "path"),
+        label=_label(cells),
+        data_quality=_flags(cells),
+        path=_first(cells, "path"),
         origin=origin if origin in ORIGINS else None,
-        url1=_first(said, "url1"),
-        url2=_first(said, "url2"),
-        url3=_first(said, "url3"),
-        url4=_first(said, "url4"),
-        **(numbers | _extents(said, numbers) | {"confidence": _share(numbers["confidence"])}),
+        url1=_first(cells, "url1"),
+        url2=_first(cells, "url2"),
+        url3=_first(cells, "url3"),
+        url4=_first(cells, "url4"),
+        **(numbers | _extents(cells, numbers) | {"confidence": _share(numbers["confidence"])}),
     )
 
 
-def _said(row: Mapping[str, Any]) -> dict[str, str]:
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     """Return the values of a row as text, by plain column names."""
-    said: dict[str, str] = {}
+    cells: dict[str, str] = {}
     in_parts: set[str] = set()  # columns in parts of a second, such as "gps_time_us"
     for name, value in row.items():
         text, plain = _text(value), plain_name(name)
@@ -172,7 +172,7 @@ def _said(row: Mapping[str, Any]) -> dict[str, str]:
         elif (unit := unit_of(name)) != 1:
             text = _times(text, unit)
             in_parts.add(plain)
-        before = said.setdefault(plain, text)
+        before = cells.setdefault(plain, text)
         if _are_same(before, text) or not is_known(plain):
             continue
         if plain not in in_parts or (time := with_rest(before, text)) is None:
@@ -180,8 +180,8 @@ def _said(row: Mapping[str, Any]) -> dict[str, str]:
                 f"Two columns are called {plain} and hold {before[:40]!r} and {text[:40]!r}: keep "
                 "the right one."
             )
-        said[plain] = time
-    return said
+        cells[plain] = time
+    return cells
 
 
 def _are_same(one: str, other: str) -> bool:
@@ -216,23 +216,23 @@ def _times(text: str, unit: Decimal) -> str:
         return text
 
 
-def _first(said: Mapping[str, str], ours: str) -> str | None:
-    return next((said[name] for name in SPELLINGS[ours] if name in said), None)
+def _first(cells: Mapping[str, str], column: str) -> str | None:
+    return next((cells[name] for name in SPELLINGS[column] if name in cells), None)
 
 
-def _number(ours: str, said: Mapping[str, str]) -> float | None:
-    text = _first(said, ours)
+def _number(column: str, cells: Mapping[str, str]) -> float | None:
+    text = _first(cells, column)
     if text is None:
         return None
     try:
         value = float(plain_number(text.replace("_", "?")))  # float() ignores underscores
     except ValueError:
-        raise TableError(f"{ours} {text[:40]!r} is not a number: correct that row.") from None
+        raise TableError(f"{column} {text[:40]!r} is not a number: correct that row.") from None
     return value if math.isfinite(value) and value >= _LEAST_KNOWN else None
 
 
-def _label(said: Mapping[str, str]) -> str | None:
-    text = _first(said, "label")
+def _label(cells: Mapping[str, str]) -> str | None:
+    text = _first(cells, "label")
     if text is None or not _NO_NAME.fullmatch(text):
         return text
     raise TableError(
@@ -246,20 +246,20 @@ def _share(value: float | None) -> float | None:
     return value if value is not None and value <= 1 else None
 
 
-def _extents(said: Mapping[str, str], numbers: Mapping[str, float | None]) -> dict[str, Any]:
+def _extents(cells: Mapping[str, str], numbers: Mapping[str, float | None]) -> dict[str, Any]:
     """Return duration and bandwidth, computed from the ends of a trigger's tile if necessary."""
     duration, bandwidth = numbers["duration"], numbers["bandwidth"]
-    if duration is None and (span := span_of(said)) is not None:
+    if duration is None and (span := span_of(cells)) is not None:
         duration = float(span)
     if bandwidth is None:
-        low, high = (_float(said, names) for names in (LOWEST, HIGHEST))
+        low, high = (_float(cells, names) for names in (LOWEST, HIGHEST))
         if low is not None and high is not None and high > low:
             bandwidth = high - low
     return {"duration": duration, "bandwidth": bandwidth}
 
 
-def _float(said: Mapping[str, str], names: tuple[str, ...]) -> float | None:
-    text = next((said[name] for name in names if name in said), None)
+def _float(cells: Mapping[str, str], names: tuple[str, ...]) -> float | None:
+    text = next((cells[name] for name in names if name in cells), None)
     try:
         value = math.nan if text is None else float(plain_number(text))
     except ValueError:
@@ -273,14 +273,14 @@ def _is_own(row: Mapping[str, Any]) -> bool:
     return {"novelty_score", "origin", "gravityspy_id"} <= plain
 
 
-def _ids(said: Mapping[str, str], *, is_own: bool) -> tuple[str | None, str | None]:
+def _ids(cells: Mapping[str, str], *, is_own: bool) -> tuple[str | None, str | None]:
     """Return Gravity Spy's id, and the id that our exports put in its column if there is none."""
-    named, plain = _first(said, "gravityspy_id"), _first(said, "id")
+    named, id_column = _first(cells, "gravityspy_id"), _first(cells, "id")
     glitch_id = named if is_own or (named and _is_uuid(named)) else None
     if named is not None and may_be_gravityspy_id(named) and not _is_uuid(named):
         return named, glitch_id
-    if plain is not None and is_gravityspy_id(plain):
-        return plain, glitch_id
+    if id_column is not None and is_gravityspy_id(id_column):
+        return id_column, glitch_id
     return None, glitch_id
 
 
@@ -290,8 +290,8 @@ def flag_name(text: str) -> str:
     return kept[:LONGEST_FLAG]
 
 
-def _flags(said: Mapping[str, str]) -> str | None:
-    names = (_first(said, "data_quality") or "").split()
+def _flags(cells: Mapping[str, str]) -> str | None:
+    names = (_first(cells, "data_quality") or "").split()
     return " ".join(map(flag_name, names[:MOST_FLAGS])) or None
 
 
@@ -302,8 +302,8 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def _ifo(said: Mapping[str, str], channel: str | None) -> str | None:
-    text = _first(said, "ifo")
+def _ifo(cells: Mapping[str, str], channel: str | None) -> str | None:
+    text = _first(cells, "ifo")
     if text is None and not (channel and ":" in channel and is_other_detector(channel)):
         return detector_of_channel(channel)
     text = text or str(channel).partition(":")[0]
@@ -315,10 +315,10 @@ def _ifo(said: Mapping[str, str], channel: str | None) -> str | None:
     return ifo
 
 
-def _gps_time(said: Mapping[str, str], *, is_own: bool) -> str | None:
+def _gps_time(cells: Mapping[str, str], *, is_own: bool) -> str | None:
     """Return the time of a row; in our exports simulated glitches may have any time."""
     try:
-        time = gps_time_of(said)
+        time = gps_time_of(cells)
     except TableError:
         raise
     except ValueError as error:

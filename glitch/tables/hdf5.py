@@ -118,8 +118,8 @@ def trigger_table(path: Path, name: str) -> TriggerTable:
     with _open(path, name) as (tree, table):
         stream = _text(read_attribute(tree, "Mstreamname"))
         is_omicron = stream is not None
-        channel = stream or table.channel or _said(tree, table, _CHANNELS)
-        detector = parse_detector(_said(tree, table, _IFOS))
+        channel = stream or table.channel or _attribute(tree, table, _CHANNELS)
+        detector = parse_detector(_attribute(tree, table, _IFOS))
         return TriggerTable(
             count=table.count,
             columns=table.columns,
@@ -129,13 +129,13 @@ def trigger_table(path: Path, name: str) -> TriggerTable:
         )
 
 
-def _said(tree: h5py.File, table: _Table, names: Sequence[str]) -> str | None:
+def _attribute(tree: h5py.File, table: _Table, names: Sequence[str]) -> str | None:
     """Return the first of these attributes of a table, else of the groups around it."""
     parts = table.path.strip("/").split("/")
     paths = ("/".join(parts[:depth]) for depth in range(len(parts), 0, -1))
     nodes = [*(find_dataset(tree, path) or find_group(tree, path) for path in paths), tree]
-    said = (_text(read_attribute(node, name)) for node in nodes if node for name in names)
-    return next(filter(None, said), None)
+    texts = (_text(read_attribute(node, name)) for node in nodes if node for name in names)
+    return next(filter(None, texts), None)
 
 
 def _text(value: object) -> str | None:
@@ -193,18 +193,18 @@ def _chosen(tables: list[_Table]) -> _Table | None:
     If each channel has a group with a table per stretch, as in SNAX's files, strain is chosen.
     """
     named = [one for one in tables if one.path.rpartition("/")[2] == TRIGGERS]
-    found = named or [one for one in tables if parse_detector(one.path)]
-    found = found or [one for one in tables if _is_foreground(one.path)] or tables
-    if len(found) > 1:
-        found = [one for one in found if one.channel and is_strain_channel(one.channel)] or found
-    if len(found) == 1:
-        return found[0]
-    if found[0].channel and len({(one.channel, one.columns) for one in found}) == 1:
-        return replace(_joined(found), path=found[0].path)
-    ifos = [one.ifo for one in found]
-    if None in ifos or len(set(ifos)) < len(found):
+    chosen = named or [one for one in tables if parse_detector(one.path)]
+    chosen = chosen or [one for one in tables if _is_foreground(one.path)] or tables
+    if len(chosen) > 1:
+        chosen = [one for one in chosen if one.channel and is_strain_channel(one.channel)] or chosen
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen[0].channel and len({(one.channel, one.columns) for one in chosen}) == 1:
+        return replace(_joined(chosen), path=chosen[0].path)
+    ifos = [one.ifo for one in chosen]
+    if None in ifos or len(set(ifos)) < len(chosen):
         return None
-    return _joined(found)
+    return _joined(chosen)
 
 
 def _is_foreground(path: str) -> bool:
@@ -217,18 +217,18 @@ def _joined(tables: list[_Table]) -> _Table:
     columns = dict.fromkeys([name for one in tables for name in one.columns] + [_IFO])
 
     def read(start: int, stop: int, wanted: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-        found: dict[str, list[Any]] = {name: [] for name in wanted}
+        values: dict[str, list[Any]] = {name: [] for name in wanted}
         before = 0
         for one in tables:
             first, last = max(start - before, 0), min(stop - before, one.count)
             before += one.count
             if first >= last:
                 continue
-            own = one.read(first, last, [name for name in wanted if name in one.columns])
+            part = one.read(first, last, [name for name in wanted if name in one.columns])
             missing = {_IFO: [one.ifo] * (last - first)}
             for name in wanted:
-                found[name] += own.get(name) or missing.get(name) or [None] * (last - first)
-        return found
+                values[name] += part.get(name) or missing.get(name) or [None] * (last - first)
+        return values
 
     count, row_bytes = sum(one.count for one in tables), max(one.row_bytes for one in tables)
     return _Table("", tuple(columns), count, row_bytes, read)
@@ -357,8 +357,8 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
 
 def _unit(dataset: h5py.Dataset) -> str:
     """Return the stated unit of a column; empty if none is stated."""
-    said = read_attribute(dataset, "unit") or read_attribute(dataset, "units")
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    unit = read_attribute(dataset, "unit") or read_attribute(dataset, "units")
+    text = unit.decode("utf-8", "replace") if isinstance(unit, bytes) else unit
     return text if isinstance(text, str) else ""
 
 

@@ -189,18 +189,18 @@ def _is_over(layout: Layout, row: str) -> bool:
 
 def _commented(comments: list[str], row: str, number: int) -> Layout | None:
     """Return the layout given by comments above the first row, if nothing else precedes it."""
-    said = [one.lstrip(COMMENTS).strip() for one in comments if one]
-    if not said or len(comments) != number - 1:
+    lines = [one.lstrip(COMMENTS).strip() for one in comments if one]
+    if not lines or len(comments) != number - 1:
         return None
-    in_one = _header(said[-1], number - 1, None)
-    if len(said) > 1 and not in_one.is_readable:
-        above = _header(said[-2], number - 1, None)
-        in_one = above.with_row_of_units(_split(said[-1], above.separator)) or in_one
+    in_one = _header(lines[-1], number - 1, None)
+    if len(lines) > 1 and not in_one.is_readable:
+        above = _header(lines[-2], number - 1, None)
+        in_one = above.with_row_of_units(_split(lines[-1], above.separator)) or in_one
     fitting = _with_separator_of(in_one, row) if in_one.is_readable else None
     if fitting is not None and len(_split(row, fitting.separator)) == len(fitting.columns):
         return fitting
     for separator in (*_SEPARATORS, " "):
-        listed = [_NUMBERED.sub("", one) for one in said[-len(_split(row, separator)) :]]
+        listed = [_NUMBERED.sub("", one) for one in lines[-len(_split(row, separator)) :]]
         layout = Layout(tuple(listed), separator, number - 1)
         if len(listed) > 1 and len(_split(row, separator)) == len(listed) and layout.is_readable:
             return layout
@@ -280,8 +280,8 @@ def _declared(comments: list[str]) -> str | None:
     """Return ECSV's separator, by default a blank; None if it is not ECSV."""
     if not any(line.startswith("# %ECSV") for line in comments):
         return None
-    found = (_ECSV_DELIMITER.match(line) for line in comments)
-    return next((match[1] for match in found if match), " ")
+    matches = (_ECSV_DELIMITER.match(line) for line in comments)
+    return next((match[1] for match in matches if match), " ")
 
 
 def is_series(head: bytes, layout: Layout) -> bool:
@@ -311,8 +311,8 @@ def are_of_series(times: list[float]) -> bool:
 
 def ecsv_units(lines: list[str]) -> dict[str, str]:
     """Return the units of columns from astropy's header lines."""
-    found = (_ECSV_UNIT.search(line) for line in lines)
-    return {match[1].strip("'\""): match[2].strip("'\" ") for match in found if match}
+    matches = (_ECSV_UNIT.search(line) for line in lines)
+    return {match[1].strip("'\""): match[2].strip("'\" ") for match in matches if match}
 
 
 def _header(line: str, n_skipped: int, separator: str | None) -> Layout:
@@ -327,12 +327,12 @@ def _header(line: str, n_skipped: int, separator: str | None) -> Layout:
 def _distinct(names: list[str]) -> tuple[str, ...]:
     """Return the names as written, with leading blanks that distinguish repeated ones."""
     seen: Counter[str] = Counter()
-    found = []
+    distinct = []
     for name in names:
-        plain = plain_name(name)
-        found.append(" " * min(seen[plain], _MOST_REPEATED) + name)
-        seen[plain] += 1
-    return tuple(found)
+        name_key = plain_name(name)
+        distinct.append(" " * min(seen[name_key], _MOST_REPEATED) + name)
+        seen[name_key] += 1
+    return tuple(distinct)
 
 
 def _with_separator_of(layout: Layout, row: str) -> Layout:

@@ -173,8 +173,8 @@ def _own_columns(values: dict[str, str]) -> dict[str, str]:
     """Restore our columns from the named parameters, where our exports store them."""
     if values.get("search") != OWN_SEARCH:
         return values
-    said = {ours: values.get(theirs, "") for ours, theirs in OWN_COLUMNS.items()}
-    return {**values, **said}
+    restored = {column: values.get(parameter, "") for column, parameter in OWN_COLUMNS.items()}
+    return {**values, **restored}
 
 
 def _table_name(name: str) -> str:
@@ -210,10 +210,10 @@ class _Tokens:
 
     def end(self) -> list[str]:
         """Return the last value, which needs no delimiter."""
-        found = self.feed(self._delimiter) if self.rest.strip() else []
+        values = self.feed(self._delimiter) if self.rest.strip() else []
         if self.rest.strip():
             raise FormatError("Its table is not separated by its stated delimiter: write it again.")
-        return found
+        return values
 
 
 def _unescaped(match: re.Match[str]) -> str:

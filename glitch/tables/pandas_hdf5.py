@@ -128,10 +128,10 @@ def _appendable(group: h5py.Group, table: h5py.Dataset) -> PandasTable:
             named = ((_name_in(name, kind), place) for place, name in enumerate(names))
             columns.update({name: (table, field, place) for name, place in named})
     if _INDEX in table.dtype.names and not table.dtype[_INDEX].shape:
-        said = _pickled_names(read_attribute(group, "info"))
-        at = said.index(_INDEX_NAME) + 1 if _INDEX_NAME in said else len(said)
+        axes = _pickled_names(read_attribute(group, "info"))
+        at = axes.index(_INDEX_NAME) + 1 if _INDEX_NAME in axes else len(axes)
         kind = _text(read_attribute(table, f"{_INDEX}_kind"))
-        _add_index(columns, (table, _INDEX, None), "".join(said[at : at + 1]), kind)
+        _add_index(columns, (table, _INDEX, None), "".join(axes[at : at + 1]), kind)
     return PandasTable(columns, dataset_shape(table)[0], table.dtype.itemsize)
 
 

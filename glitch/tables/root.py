@@ -90,14 +90,14 @@ def _chosen(
     trees: dict[str, tuple[Any, tuple[str, ...]]], name: str
 ) -> tuple[Any, tuple[str, ...]]:
     timed = {
-        one: found
-        for one, found in trees.items()
-        if has_times(found[1]) and not all(map(is_time, found[1]))  # segments have only times
+        one: tree
+        for one, tree in trees.items()
+        if has_times(tree[1]) and not all(map(is_time, tree[1]))  # segments have only times
     }
-    named = {one: found for one, found in timed.items() if one.rpartition("/")[2] == TRIGGERS}
-    for found in (named, timed):
-        if len(found) == 1:
-            return next(iter(found.values()))
+    named = {one: tree for one, tree in timed.items() if one.rpartition("/")[2] == TRIGGERS}
+    for candidates in (named, timed):
+        if len(candidates) == 1:
+            return next(iter(candidates.values()))
     if timed:
         listed = ", ".join(map(repr, list(timed)[:10]))
         raise FormatError(

@@ -135,8 +135,8 @@ def hdf5_segments(path: Path, name: str) -> list[Segments]:
             columns = read_fields(dataset, 0, count, _FIELDS, most_bytes=_MOST_BYTES)
             rows = zip(*(columns[field] for field in _FIELDS), strict=True)
             spans = [(_seconds(a, b), _seconds(c, d)) for a, b, c, d in rows]
-            said = read_attribute(dataset.parent, "isgood")
-            found.append(segments_of(flag, spans, name, is_good=said is None or bool(said)))
+            mark = read_attribute(dataset.parent, "isgood")
+            found.append(segments_of(flag, spans, name, is_good=mark is None or bool(mark)))
         return found
 
 
@@ -161,17 +161,17 @@ def _of_json(path: Path, name: str) -> Segments:
     if path.stat().st_size > _MOST_JSON_BYTES:
         raise TooLargeError(f"{name} has over {_MOST_JSON_BYTES:,} bytes of JSON: cut it.")
     try:
-        said = json.loads(path.read_bytes())
-        pairs = said["active"] if "active" in said else said["segments"]
+        flag_json = json.loads(path.read_bytes())
+        pairs = flag_json["active"] if "active" in flag_json else flag_json["segments"]
         spans = [(Decimal(str(start)), Decimal(str(end))) for start, end in pairs]
-        parts = [said.get(one) for one in ("ifo", "name", "version")]
-        is_bad = bool((said.get("metadata") or {}).get("active_indicates_ifo_badness", False))
+        parts = [flag_json.get(one) for one in ("ifo", "name", "version")]
+        is_bad = bool((flag_json.get("metadata") or {}).get("active_indicates_ifo_badness", False))
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise FormatError(
             f"{name} is not a flag in JSON as written by gwpy, a segment database or GWOSC: send "
             "its segments as lines of start, end and length."
         ) from None
-    flag = ":".join(str(one) for one in parts if one is not None) or str(said.get("id") or "")
+    flag = ":".join(str(one) for one in parts if one is not None) or str(flag_json.get("id") or "")
     return segments_of(flag, spans, name, is_good=not is_bad)
 
 
@@ -198,11 +198,11 @@ def _of_document(path: Path, name: str) -> list[Segments]:
             raise FormatError(f"{name}: segment {count} has no times: write it again.") from None
         span = _seconds(start, start_ns), _seconds(end, end_ns)
         spans.setdefault(row.get("segment_def_id", ""), []).append(span)
-    return [segments_of(flags.get(key, ""), found, name) for key, found in spans.items()]
+    return [segments_of(flags.get(key, ""), flag_spans, name) for key, flag_spans in spans.items()]
 
 
-def _seconds(whole: int, nanoseconds: int) -> Decimal:
-    return Decimal(int(whole)) + Decimal(int(nanoseconds)) / 10**9
+def _seconds(seconds: int, nanoseconds: int) -> Decimal:
+    return Decimal(int(seconds)) + Decimal(int(nanoseconds)) / 10**9
 
 
 def segments_of(flag: str, spans: list[Span], file: str = "", *, is_good: bool = True) -> Segments:

@@ -44,13 +44,13 @@ _COARSE_FROM = 1 << 29  # s; from here on, neighbouring 32-bit floats differ by 
 _FEWEST_COARSE = 3  # times; fewer whole seconds may be multiples of 64 s by chance
 _FEWEST_GUESSES = 10  # samples of the parameters of one signal
 _DAY = re.compile(r"\A(\d{4})(\d\d)(\d\d)\Z", re.ASCII)
-_OF_ENDS = frozenset(ns for one in (*STARTS, *ENDS) for ns in nanoseconds_of(one))
+_NS_OF_SPANS = frozenset(ns for one in (*STARTS, *ENDS) for ns in nanoseconds_of(one))
 _HALVES = frozenset(("AM", "PM", "A.M.", "P.M."))  # AM or PM in a separate column
-_OF_STRETCHES = ("t0", "t_0")  # may be the start of the strain around a trigger
+_STRETCH_STARTS = ("t0", "t_0")  # may be the start of the strain around a trigger
 _FAR_S = 64  # between two times of one trigger; slow scattering lasts as long
 _RATES = ("sample_rate", "sampling_rate", "sampling_frequency", "sample_rate_hz", "fs")
 _SAMPLES = ("event_index", "event_sample", "peak_index", "peak_sample", "trigger_index")
-_OF_ANYTHING = ("time", "gps", *_OF_STRETCHES)  # may be the time of the first sample
+_AMBIGUOUS_TIMES = ("time", "gps", *_STRETCH_STARTS)  # may be the time of the first sample
 _SAME_MOMENT = Decimal("1e-5")  # s; a float64 holds GPS times to 1e-7; printed ones are coarser
 
 
@@ -69,37 +69,37 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
         ValueError: with the value, if there are times but none is valid.
         TableError: if columns contradict each other, or the fraction of a second is unclear.
     """
-    time, name = _told(said)
+    time, name = _time_and_column(said)
     if time is not None and time >= EARLIEST_GPS_TIME:
         _refuse_contradiction(time, name, said)
     return time
 
 
-def _told(said: Mapping[str, str]) -> tuple[Decimal | None, str]:
+def _time_and_column(cells: Mapping[str, str]) -> tuple[Decimal | None, str]:
     """Return the time of a row and the column that gives it; no name if start and end give it."""
-    there = moments_of(said)
-    is_span = not there.isdisjoint(STARTS)  # then the end is not the moment of the trigger
-    times = [name for name in TIMES if name in there and not (is_span and name in ENDS)]
-    read = [_read(said, name) for name in times]
+    columns = moments_of(cells)
+    is_span = not columns.isdisjoint(STARTS)  # then the end is not the moment of the trigger
+    times = [name for name in TIMES if name in columns and not (is_span and name in ENDS)]
+    read = [_read(cells, name) for name in times]
     found = [time for time, _ in read if time is not None]
     best = next((time for time in found if time >= EARLIEST_GPS_TIME), None)
     if best is not None:
         name = times[[time for time, _ in read].index(best)]
         if name == ORIGIN:
-            _refuse_count_from_origin(said, times)
-        return _with_part(_exactly(best, read), said, name), name
-    texts = [said[name] for name in (*times, *UTC_TIMES) if name in said]
-    dates = [_DAY.sub(r"\1-\2-\3", said[name]) for name in UTC_DATES if name in said]
-    half = next((f" {text}" for text in said.values() if text.upper() in _HALVES), "")
+            _refuse_count_from_origin(cells, times)
+        return _with_part(_exactly(best, read), cells, name), name
+    texts = [cells[name] for name in (*times, *UTC_TIMES) if name in cells]
+    dates = [_DAY.sub(r"\1-\2-\3", cells[name]) for name in UTC_DATES if name in cells]
+    half = next((f" {text}" for text in cells.values() if text.upper() in _HALVES), "")
     for text in [*texts, *(f"{date} {text}" for date in dates for text in texts), *dates]:
         if not is_utc_date(text) and (utc := parse_utc(text + half)) is not None:
-            return _with_part(utc, said, UTC_TIMES[0]), UTC_TIMES[0]
+            return _with_part(utc, cells, UTC_TIMES[0]), UTC_TIMES[0]
     for name in UNIX_TIMES:
-        if (unix := _read(said, name)[0]) is not None:
-            return _with_part(unix_to_gps(unix).quantize(STEP), said, name), name
-    start, span = _span(said, there)
+        if (unix := _read(cells, name)[0]) is not None:
+            return _with_part(unix_to_gps(unix).quantize(STEP), cells, name), name
+    start, span = _span(cells, columns)
     if start is not None and span is not None and not (found and start < EARLIEST_GPS_TIME):
-        return _within(said, start, span) or (start + span / 2).quantize(STEP), ""
+        return _within(cells, start, span) or (start + span / 2).quantize(STEP), ""
     if found:
         return _exactly(found[0], read), ""  # the caller knows whether such a small time is allowed
     # Tables of integers hold zero for an unknown time.
@@ -109,7 +109,7 @@ def _told(said: Mapping[str, str]) -> tuple[Decimal | None, str]:
     return None, ""
 
 
-def _refuse_contradiction(time: Decimal, name: str, said: Mapping[str, str]) -> None:
+def _refuse_contradiction(time: Decimal, name: str, cells: Mapping[str, str]) -> None:
     """Refuse a row whose columns give different moments.
 
     A timestamp, a date or the start of a stretch may be of another moment than the time.
@@ -117,35 +117,35 @@ def _refuse_contradiction(time: Decimal, name: str, said: Mapping[str, str]) -> 
     Raises:
         TableError: names both columns.
     """
-    there = moments_of(said)
+    columns = moments_of(cells)
     others: list[tuple[str, Decimal | None, int]] = [
-        (one, _read(said, one)[0], _FAR_S)
+        (one, _read(cells, one)[0], _FAR_S)
         for one in TIMES
-        if one in there and one not in (*ENDS, *_OF_STRETCHES)
+        if one in columns and one not in (*ENDS, *_STRETCH_STARTS)
     ]
     for one in EXACT_UTC_TIMES:
-        text = said.get(one, "")
+        text = cells.get(one, "")
         if not is_utc_date(text):
             others.append((one, parse_utc(text), 1 if text.count(":") > 1 else 60))
     for one in UNIX_TIMES:
-        unix = _read(said, one)[0]
+        unix = _read(cells, one)[0]
         others.append((one, None if unix is None else unix_to_gps(unix), 1))
     for other, moment, off_s in others if name else ():
         is_time = moment is not None and moment >= EARLIEST_GPS_TIME
         if moment is not None and is_time and abs(moment - time) > off_s:
             raise _contradiction(name, time, other, moment)
-    is_sampled = any(one in said for one in _RATES) and any(one in said for one in _SAMPLES)
-    if is_sampled and name in _OF_ANYTHING:
+    is_sampled = any(one in cells for one in _RATES) and any(one in cells for one in _SAMPLES)
+    if is_sampled and name in _AMBIGUOUS_TIMES:
         raise TableError(
             f"The row gives a sample number and {name}, which may be the time of the first sample: "
             "give the time of the glitch as gps_time."
         )
-    start, span = _span(said, there)
+    start, span = _span(cells, columns)
     if start is None or span is None or start < EARLIEST_GPS_TIME:
         return
     if name and not -1 <= time - start <= span + 1:
         raise _contradiction(name, time, "start and end", start)
-    length = _decimal(said.get(DURATION))
+    length = _decimal(cells.get(DURATION))
     if not name and length is not None and abs(length - span) > 1:
         raise TableError(
             f"Start and end are {plain_seconds(span)} s apart, but the duration is "
@@ -165,16 +165,16 @@ def with_rest(one: str, other: str) -> str | None:
     pair = _decimal(one), _decimal(other)
     if None in pair:
         return None
-    rest, whole = sorted(value for value in pair if value is not None)
-    is_pair = 0 <= rest < 1 and whole >= EARLIEST_GPS_TIME and not whole % 1
-    return plain_seconds(whole + rest) if is_pair else None
+    fraction, seconds = sorted(value for value in pair if value is not None)
+    is_pair = 0 <= fraction < 1 and seconds >= EARLIEST_GPS_TIME and not seconds % 1
+    return plain_seconds(seconds + fraction) if is_pair else None
 
 
-def _within(said: Mapping[str, str], start: Decimal, span: Decimal) -> Decimal | None:
+def _within(cells: Mapping[str, str], start: Decimal, span: Decimal) -> Decimal | None:
     """Return the one time between start and end in a column with an unknown name."""
     if start < EARLIEST_GPS_TIME:
         return None
-    times = {time for text in said.values() if (time := _valid(_decimal(text))) is not None}
+    times = {time for text in cells.values() if (time := _valid(_decimal(text))) is not None}
     inside = [time for time in times if start < time < start + span]
     return inside[0] if len(inside) == 1 else None
 
@@ -185,7 +185,7 @@ def _exactly(best: Decimal, read: list[tuple[Decimal | None, bool]]) -> Decimal:
     return next((time for time in exact if abs(time - best) < _SAME_MOMENT), best)
 
 
-def _with_part(time: Decimal, said: Mapping[str, str], name: str) -> Decimal:
+def _with_part(time: Decimal, cells: Mapping[str, str], name: str) -> Decimal:
     """Add the fraction of a second from another column to a time in whole seconds.
 
     Nanoseconds named after another column of triggers' times are used too if that column is absent:
@@ -200,21 +200,21 @@ def _with_part(time: Decimal, said: Mapping[str, str], name: str) -> Decimal:
     for one in UNIX_TIMES if name in UNIX_TIMES else (name,):
         parts |= {**parts_of_second(one), **dict.fromkeys(nanoseconds_of(one), STEP)}
     parts |= dict.fromkeys(NANOSECONDS, STEP)
-    found = _values(said, parts)
-    there = moments_of(said)
-    alone = {ns: STEP for one in there if one not in said for ns in nanoseconds_of(one)}
-    of_moments = {ns: STEP for ns in alone if ns not in _OF_ENDS}
+    found = _values(cells, parts)
+    columns = moments_of(cells)
+    unpaired = {ns: STEP for one in columns if one not in cells for ns in nanoseconds_of(one)}
+    of_moments = {ns: STEP for ns in unpaired if ns not in _NS_OF_SPANS}
     if not found and name not in ENDS:
-        found = _values(said, of_moments)
+        found = _values(cells, of_moments)
         # the seconds are a float that was rounded up
         if len(found) == 1 and 0 < 1 - found[0] < _SAME_MOMENT:
             return time
     if len(found) == 1 and 0 <= found[0] < 1:
         return (time + found[0]).quantize(STEP)
     # A column "peak" may be the peak of anything.
-    names = (*(one for one in there if "time" in one), *FRACTIONS, *OFFSETS)
-    beside = dict.fromkeys(names, Decimal(1))
-    of_others = [*_values(said, alone), *_values(said, beside)]
+    names = (*(one for one in columns if "time" in one), *FRACTIONS, *OFFSETS)
+    units = dict.fromkeys(names, Decimal(1))
+    of_others = [*_values(cells, unpaired), *_values(cells, units)]
     unclear = [*found, *(value for value in of_others if 0 < value < 1)]
     if not unclear:
         return time
@@ -224,18 +224,18 @@ def _with_part(time: Decimal, said: Mapping[str, str], name: str) -> Decimal:
     )
 
 
-def _values(said: Mapping[str, str], units: Mapping[str, Decimal]) -> list[Decimal]:
+def _values(cells: Mapping[str, str], units: Mapping[str, Decimal]) -> list[Decimal]:
     """Return the available values of some columns, in s, by their units."""
-    found = ((_decimal(said.get(name)), unit) for name, unit in units.items())
+    found = ((_decimal(cells.get(name)), unit) for name, unit in units.items())
     return [value * unit for value, unit in found if value is not None]
 
 
-def _refuse_count_from_origin(said: Mapping[str, str], times: list[str]) -> None:
+def _refuse_count_from_origin(cells: Mapping[str, str], times: list[str]) -> None:
     """Refuse a row in which another time may be counted from the column t0."""
     for name in times:
-        seconds = _decimal(said.get(name))
+        seconds = _decimal(cells.get(name))
         if name != ORIGIN and seconds is not None and 0 < abs(seconds) < EARLIEST_GPS_TIME:
-            raise ValueError(said[name])
+            raise ValueError(cells[name])
 
 
 def span_of(said: Mapping[str, str]) -> Decimal | None:
@@ -262,15 +262,15 @@ def are_rounded(times: Iterable[str | None]) -> bool:
     Such floats hold GPS times to 64 or 128 s. Round thousands, as used by people and simulations,
     do not count as evidence.
     """
-    found = [Decimal(time) for time in times if time is not None]
-    telling = [one for one in found if one > _COARSE_FROM and one % 1000]
-    return len(telling) >= _FEWEST_COARSE and not any(one % 64 for one in telling)
+    values = [Decimal(time) for time in times if time is not None]
+    informative = [one for one in values if one > _COARSE_FROM and one % 1000]
+    return len(informative) >= _FEWEST_COARSE and not any(one % 64 for one in informative)
 
 
 def are_of_one_signal(times: Iterable[str | None]) -> bool:
     """Return whether the first times of a table are as close as samples of one signal's time."""
-    found = [Decimal(time) for time in times if time is not None]
-    return len(found) >= _FEWEST_GUESSES and max(found) - min(found) < 1
+    values = [Decimal(time) for time in times if time is not None]
+    return len(values) >= _FEWEST_GUESSES and max(values) - min(values) < 1
 
 
 def why_no_time(text: str) -> str:
@@ -300,30 +300,30 @@ def why_no_time(text: str) -> str:
     )
 
 
-def _span(said: Mapping[str, str], there: Collection[str]) -> tuple[Decimal | None, Decimal | None]:
+def _span(cells: Mapping[str, str], keys: Collection[str]) -> tuple[Decimal | None, Decimal | None]:
     """Return the start of a row's trigger, from the available columns, and its length in s."""
     start, end = (
-        next((time for one in names if one in there and (time := _read(said, one)[0])), None)
+        next((time for one in names if one in keys and (time := _read(cells, one)[0])), None)
         for names in (STARTS, ENDS)
     )
     if start is None:
         return None, None
     if end is None:
-        length = _decimal(said.get(DURATION))
+        length = _decimal(cells.get(DURATION))
         return start, length if length is not None and length >= 0 else None
     return start, end - start if end > start else None
 
 
-def _read(said: Mapping[str, str], name: str) -> tuple[Decimal | None, bool]:
+def _read(cells: Mapping[str, str], name: str) -> tuple[Decimal | None, bool]:
     """Return the time in one column, and whether it uses nanoseconds from another."""
-    pair = _pair(said, name)
-    return (_valid(_decimal(said.get(name))), False) if pair is None else (pair, True)
+    pair = _pair(cells, name)
+    return (_valid(_decimal(cells.get(name))), False) if pair is None else (pair, True)
 
 
-def _pair(said: Mapping[str, str], name: str) -> Decimal | None:
+def _pair(cells: Mapping[str, str], name: str) -> Decimal | None:
     """Return whole seconds with separate nanoseconds, which may also count the whole time."""
-    seconds = _decimal(said.get(name))
-    found = (_decimal(said.get(ns)) for ns in (*nanoseconds_of(name), *NANOSECONDS))
+    seconds = _decimal(cells.get(name))
+    found = (_decimal(cells.get(ns)) for ns in (*nanoseconds_of(name), *NANOSECONDS))
     nanoseconds = next((one for one in found if one is not None), None)
     if nanoseconds is None:
         return None

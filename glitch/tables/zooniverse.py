@@ -28,22 +28,22 @@ def are_of_volunteers(names: Iterable[str]) -> bool:
 
 def with_metadata(row: dict[str, str]) -> dict[str, Any]:
     """Return a subject's row with the fields of its JSON cells, which replace equal columns."""
-    found: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     for name, cell in row.items():
         if plain_name(name) in _CELLS:
-            found |= {key.lstrip(_HIDDEN): one for key, one in _object(cell).items()}
-    own = {plain_name(name) for name in found}
-    return {name: cell for name, cell in row.items() if plain_name(name) not in own} | found
+            metadata |= {key.lstrip(_HIDDEN): one for key, one in _object(cell).items()}
+    replaced = {plain_name(name) for name in metadata}
+    return {name: cell for name, cell in row.items() if plain_name(name) not in replaced} | metadata
 
 
 def _object(cell: str) -> dict[str, Any]:
     """Return the plain values of an object, or of the only object in it, as text."""
     try:
-        said = json.loads(cell, parse_float=str, parse_int=str)
+        content = json.loads(cell, parse_float=str, parse_int=str)
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(said, dict):
+    if not isinstance(content, dict):
         return {}
-    inner = next(iter(said.values()), None)
-    one_subject = inner if len(said) == 1 and isinstance(inner, dict) else said
+    inner = next(iter(content.values()), None)
+    one_subject = inner if len(content) == 1 and isinstance(inner, dict) else content
     return {name: one for name, one in one_subject.items() if isinstance(one, str)}
