@@ -36,9 +36,9 @@ def wanted_values(
         naming.check_state(change.state)
         return {"state": change.state}, {}
     if isinstance(change, log.MoveRequest):
-        above = None if change.parent is None else naming.usable_class(session, change.parent)
-        values = {"parent_id": None if above is None else above.id}
-        return values, {"parent": None if above is None else above.name}
+        parent = None if change.parent is None else naming.usable_class(session, change.parent)
+        values = {"parent_id": None if parent is None else parent.id}
+        return values, {"parent": None if parent is None else parent.name}
     return {"exemplar_ids": _exemplars(session, known, change)}, {}
 
 
@@ -77,17 +77,17 @@ def _renamed(session: Session, known: GlitchClass, change: log.RenameRequest) ->
 
 
 def _check_place(session: Session, known: GlitchClass, parent_id: int) -> None:
-    above = session.get_one(GlitchClass, parent_id, populate_existing=True)
+    parent = session.get_one(GlitchClass, parent_id, populate_existing=True)
     tree = Tree.load(session)
-    if above.state == naming.WITHDRAWN:
+    if parent.state == naming.WITHDRAWN:
         raise ConflictError("The class above was withdrawn meanwhile: choose another.")
-    if above.id == known.id:
+    if parent.id == known.id:
         raise ConflictError("A class cannot be a sub-class of itself: choose another.")
-    if known.id in tree.ancestors(above.id):
+    if known.id in tree.ancestors(parent.id):
         raise ConflictError(
-            f"{above.name} is a sub-class of {known.name}: move {above.name} elsewhere first."
+            f"{parent.name} is a sub-class of {known.name}: move {parent.name} elsewhere first."
         )
-    levels = len(tree.ancestors(above.id)) + 1 + 1 + tree.depth_below(known.id)
+    levels = len(tree.ancestors(parent.id)) + 1 + 1 + tree.depth_below(known.id)
     if levels > DEEPEST:
         raise ConflictError(
             f"Classes have at most {DEEPEST} levels, and this would make {levels}: choose a class "
@@ -96,22 +96,22 @@ def _check_place(session: Session, known: GlitchClass, parent_id: int) -> None:
 
 
 def _exemplars(session: Session, known: GlitchClass, change: log.ExemplarsRequest) -> list[str]:
-    wanted = list(dict.fromkeys(change.glitch_ids))
-    if len(wanted) > MOST_EXEMPLARS:
+    ids = list(dict.fromkeys(change.glitch_ids))
+    if len(ids) > MOST_EXEMPLARS:
         raise InvalidRequestError(
-            f"A class has at most {MOST_EXEMPLARS} exemplars, not {len(wanted):,}: choose fewer."
+            f"A class has at most {MOST_EXEMPLARS} exemplars, not {len(ids):,}: choose fewer."
         )
-    found = session.scalar(
+    number = session.scalar(
         select(func.count())
         .select_from(Glitch)
-        .where(Glitch.id.in_(wanted), Glitch.class_id == known.id)
+        .where(Glitch.id.in_(ids), Glitch.class_id == known.id)
     )
-    if found != len(wanted):
+    if number != len(ids):
         raise InvalidRequestError(
-            f"{len(wanted) - (found or 0)} of these glitches are not labelled {known.name}: label "
+            f"{len(ids) - (number or 0)} of these glitches are not labelled {known.name}: label "
             "them so first, or leave them out."
         )
-    return [str(one) for one in wanted]
+    return [str(one) for one in ids]
 
 
 MOST_MERGED = 200_000  # glitches in one transaction
@@ -201,9 +201,9 @@ def refuse_moved_children(session: Session, memory: Mapping[str, Any]) -> None:
     """Refuse to undo a merge if one of its sub-classes was moved since."""
     children = [int(one) for one in memory["children"]]
     tree = Tree.load(session)
-    strayed = [one for one in children if tree.parents.get(one) != memory["into_id"]]
-    if strayed:
-        name = session.get_one(GlitchClass, strayed[0]).name
+    moved = [one for one in children if tree.parents.get(one) != memory["into_id"]]
+    if moved:
+        name = session.get_one(GlitchClass, moved[0]).name
         raise ConflictError(
             f"The sub-class {name} was moved since the merge: undo that move first."
         )

@@ -19,8 +19,8 @@ LONGEST_DESCRIPTION = 2000
 LONGEST_NAME = 64
 WITHDRAWN = "withdrawn"
 STATES = tuple(state for state in CLASS_STATES if state != WITHDRAWN)
-_MOST_OFFERED = 8
-_LEAST_TYPED = 3  # letters; shorter texts occur in too many names
+_MAX_OFFERED = 8
+_MIN_TYPED = 3  # letters; shorter texts occur in too many names
 _CLASSES_LOCK = 6_720_341_907  # key of an advisory lock; arbitrary
 
 
@@ -74,12 +74,12 @@ def no_class(session: Session, name: str) -> str:
 
 def usable_class(session: Session, name: str) -> GlitchClass:
     """Return the row of a class that may be used for new labels."""
-    found = find_class(session, name)
-    if found is None:
+    row = find_class(session, name)
+    if row is None:
         raise InvalidRequestError(no_class(session, name))
-    if found.state == "retired":
-        raise ConflictError(f"The class {found.name} is retired: choose one that is in use.")
-    return found
+    if row.state == "retired":
+        raise ConflictError(f"The class {row.name} is retired: choose one that is in use.")
+    return row
 
 
 def plain_class_name(name: str) -> str:
@@ -96,13 +96,13 @@ def resolve_class_name(session: Session, typed: str) -> str:
     if "\0" in typed:
         return typed
     same = class_named(session, typed)
-    if same is not None or len(plain) < _LEAST_TYPED:
+    if same is not None or len(plain) < _MIN_TYPED:
         return same or typed
     parts = [name for name in usable_class_names(session) if plain in name.lower()]
     if len(parts) > 1:
         raise InvalidRequestError(
             f"“{typed[:LONGEST_NAME]}” is in the names of {len(parts)} classes: type more of the "
-            f"one that you mean, {', '.join(parts[:_MOST_OFFERED])}."
+            f"one that you mean, {', '.join(parts[:_MAX_OFFERED])}."
         )
     return parts[0] if parts else typed
 

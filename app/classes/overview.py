@@ -63,19 +63,19 @@ def occurrences(
     for class_id, ifo, is_simulated, number in session.execute(counted):
         parts.setdefault(class_id, []).append((ifo, is_simulated, number))
     times = _first_and_last(session, parts)
-    seen: dict[int | None, Occurrence] = {}
-    for class_id, found in parts.items():
+    by_class: dict[int | None, Occurrence] = {}
+    for class_id, counts in parts.items():
         by_ifo: Counter[str] = Counter()
-        for ifo, is_simulated, number in found:
+        for ifo, is_simulated, number in counts:
             by_ifo[ifo or "?"] += 0 if is_simulated else number
-        seen[class_id] = Occurrence(
+        by_class[class_id] = Occurrence(
             by_ifo=dict(sorted((+by_ifo).items())),
             measured=by_ifo.total(),
-            simulated=sum(number for _, is_simulated, number in found if is_simulated),
+            simulated=sum(number for _, is_simulated, number in counts if is_simulated),
             first=times[class_id][0],
             last=times[class_id][1],
         )
-    return seen
+    return by_class
 
 
 def occurrence_of(session: Session, class_id: int) -> Occurrence:
@@ -90,17 +90,17 @@ def _first_and_last(
     ends = func.min(Glitch.gps_time), func.max(Glitch.gps_time)
     own = Glitch.class_id == GlitchClass.id, Glitch.is_simulated.is_(False)
     first, last = (select(end).where(*own).correlate(GlitchClass).scalar_subquery() for end in ends)
-    wanted = list(class_ids)
-    known = [one for one in wanted if one is not None]
-    rows = session.execute(select(GlitchClass.id, first, last).where(GlitchClass.id.in_(known)))
-    found: dict[int | None, tuple[Decimal | None, Decimal | None]] = {
+    ids = list(class_ids)
+    labelled = [one for one in ids if one is not None]
+    rows = session.execute(select(GlitchClass.id, first, last).where(GlitchClass.id.in_(labelled)))
+    times: dict[int | None, tuple[Decimal | None, Decimal | None]] = {
         row[0]: (row[1], row[2]) for row in rows
     }
-    if None in wanted:
-        none = Glitch.class_id.is_(None), Glitch.is_simulated.is_(False)
-        unlabelled = session.execute(select(*ends).where(*none)).one()
-        found[None] = (unlabelled[0], unlabelled[1])
-    return found
+    if None in ids:
+        is_unlabelled = Glitch.class_id.is_(None), Glitch.is_simulated.is_(False)
+        unlabelled = session.execute(select(*ends).where(*is_unlabelled)).one()
+        times[None] = (unlabelled[0], unlabelled[1])
+    return times
 
 
 def portrait(session: Session, known: records.GlitchClass) -> Portrait:
@@ -143,9 +143,9 @@ def times_of(session: Session, class_id: int) -> tuple[tuple[float, int], ...]:
         Start (GPS seconds) and count of at most ``TIME_BINS`` bins, empty ones included; none if
         there are not two different times. For more than ``TIME_BINS`` weeks, bins are whole weeks.
     """
-    about = Glitch.class_id == class_id, Glitch.is_simulated.is_(False)
+    conditions = Glitch.class_id == class_id, Glitch.is_simulated.is_(False)
     first, last = session.execute(
-        select(func.min(Glitch.gps_time), func.max(Glitch.gps_time)).where(*about)
+        select(func.min(Glitch.gps_time), func.max(Glitch.gps_time)).where(*conditions)
     ).one()
     if first is None or last is None or first == last:
         return ()
@@ -168,7 +168,7 @@ def times_of(session: Session, class_id: int) -> tuple[tuple[float, int], ...]:
         when = cast(Glitch.gps_time, Double)
         bucket = func.width_bucket(when, cast(first, Double), cast(last, Double), n_bins)
         place = (func.least(bucket, n_bins) - 1).label("place")
-        counted = select(place, func.count()).where(*about, Glitch.gps_time.is_not(None))
+        counted = select(place, func.count()).where(*conditions, Glitch.gps_time.is_not(None))
     counts: dict[int | None, int] = dict(session.execute(counted.group_by(place)).all())
     return tuple((start + index * width, counts.get(index, 0)) for index in range(n_bins))
 

@@ -45,9 +45,9 @@ def get_class(session: Session, class_id: int) -> records.GlitchClass:
 
 def get_class_named(session: Session, name: str) -> records.GlitchClass:
     """Return the class with this name."""
-    found = naming.find_class(session, name)
-    if found is not None:
-        return get_class(session, found.id)
+    row = naming.find_class(session, name)
+    if row is not None:
+        return get_class(session, row.id)
     raise NotFoundError(naming.no_class(session, name))
 
 
@@ -129,14 +129,14 @@ class Merged:
 def standing_merges(session: Session) -> list[Merged]:
     """Return the merges of classes that were not undone, in order."""
     merged = select(tables.ClassEvent.class_id).where(tables.ClassEvent.kind == "merge").distinct()
-    found = []
+    merges = []
     for class_id in session.scalars(merged).all():
         log = class_history(session, class_id)
         for root in map(log.event, log.done):
             if root.kind == "merge":
-                did = log.last_doing_of(root)
-                found.append((did.id, Merged(did.created_at, class_id, did.payload["into_id"])))
-    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+                act = log.last_doing_of(root)
+                merges.append((act.id, Merged(act.created_at, class_id, act.payload["into_id"])))
+    return [one for _, one in sorted(merges, key=lambda pair: pair[0])]
 
 
 def note_withdrawal(session: Session, class_id: int, *, author: Principal) -> None:
@@ -208,12 +208,12 @@ def _turn(
         require_role(author, Role.ADMIN)
     refuse_turn(session, known, log, root, is_undo=is_undo)
     row = _add(session, known.id, "undo", author, undoes=log.tip_of[root.id])
-    did = log.last_doing_of(root)
-    memory = did.payload
+    event = log.last_doing_of(root)
+    memory = event.payload
     values, _ = _values_of(root, memory, is_undo=is_undo)
     if root.kind == "merge":
         if is_undo:
-            changes.undo_merge(session, known, memory, author=author, event_id=did.id)
+            changes.undo_merge(session, known, memory, author=author, event_id=event.id)
         else:
             into = session.get_one(GlitchClass, memory["into_id"]).name
             memory = {

@@ -36,12 +36,12 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
             embedding, or if the active model has no run of glitches of this origin.
     """
     require_role(author, Role.REVIEWER)
-    wanted = sorted(set(glitch_ids))
-    if not FEWEST <= len(wanted) <= MOST:
+    ids = sorted(set(glitch_ids))
+    if not FEWEST <= len(ids) <= MOST:
         raise InvalidRequestError(
-            f"A cluster has {FEWEST} to {MOST:,} members, not {len(wanted):,}: select others."
+            f"A cluster has {FEWEST} to {MOST:,} members, not {len(ids):,}: select others."
         )
-    origins = set(session.scalars(select(Glitch.origin).where(Glitch.id.in_(wanted)).distinct()))
+    origins = set(session.scalars(select(Glitch.origin).where(Glitch.id.in_(ids)).distinct()))
     is_simulated = "simulated" in origins
     if is_simulated and len(origins) > 1:
         raise ConflictError(
@@ -63,12 +63,12 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
             f"No {kind} glitches have been clustered with the active model yet: start a "
             "clustering, then make the selection a cluster."
         )
-    waiting = _waiting_of(session, wanted)
+    waiting = _waiting_of(session, ids)
     if waiting is not None:
         return waiting
     cluster_id = uuid7()
-    about = {"by_hand": author.name}
-    members = dict.fromkeys(wanted, 1.0)
+    by_hand = {"by_hand": author.name}
+    members = dict.fromkeys(ids, 1.0)
     store_chosen(
         session,
         run,
@@ -77,9 +77,9 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
         identity=cluster_id,
         stability=1.0,
         significance=None,  # no test was made
-        more=about,
+        more=by_hand,
     )
-    record_event(session, author.name, "create", "cluster", cluster_id, n_glitches=len(wanted))
+    record_event(session, author.name, "create", "cluster", cluster_id, n_glitches=len(ids))
     return cluster_id
 
 
@@ -128,10 +128,10 @@ def store_chosen(
     summary. ``previous`` is the cluster from which this one was split, if any.
     """
     chosen = _select(session, run, sorted(probabilities), previous)
-    everyone = np.arange(len(chosen.ids))
-    found = describe_cluster(
+    positions = np.arange(len(chosen.ids))
+    cluster = describe_cluster(
         unit_vectors(chosen.vectors),
-        everyone,
+        positions,
         np.array([probabilities[one] for one in chosen.ids]),
         stability,
     )
@@ -142,7 +142,7 @@ def store_chosen(
         scope=run.scope,
         is_simulated=run.is_simulated,
     )
-    summary = summarise(session, run.checkpoint_id, parameters, chosen, found)
+    summary = summarise(session, run.checkpoint_id, parameters, chosen, cluster)
     session.add(
         Cluster(
             id=cluster_id,
@@ -153,13 +153,13 @@ def store_chosen(
             size=len(chosen.ids),
             stability=stability,
             significance=significance,
-            medoid_id=chosen.ids[found.medoid],
+            medoid_id=chosen.ids[cluster.medoid],
             state="flagged",
             summary={**summary, "previous_size": None, **more},
         )
     )
     session.flush()
-    store_members(session, cluster_id, chosen, found)
+    store_members(session, cluster_id, chosen, cluster)
 
 
 def _select(

@@ -56,9 +56,9 @@ class Reencoding:
             for start in range(0, len(places), _AT_ONCE):
                 block = ids(places[start : start + _AT_ONCE])
                 views = stored_views(session, block, recipe)
-                for one in block:
-                    views[one].values[~mask] = 0  # the arrays are copies
-                masked = [Views(views[one].values, mask, recipe) for one in block]
+                for key in block:
+                    views[key].values[~mask] = 0  # the arrays are copies
+                masked = [Views(views[key].values, mask, recipe) for key in block]
                 parts.append(encoder.means(masked))
                 self.heartbeat()
             return np.concatenate(parts)
@@ -69,7 +69,7 @@ class Reencoding:
         labelled = pool.classes != UNLABELLED
         _, numbers, counts = np.unique(pool.classes, return_inverse=True, return_counts=True)
         return Seen(
-            np.stack([views[one].observed for one in examples]),
+            np.stack([views[key].observed for key in examples]),
             labelled & pool.is_reference & (counts[numbers] >= LEAST_OF_CLASS),
             encode,
         )
@@ -149,8 +149,8 @@ def tested_as_crowds(
     """
     keys, pool, conditions = _read(session, checkpoint_id, population)
     tests = judge_pool(pool)
-    is_asked = pool.classes == UNLABELLED
-    n_tests = int(is_asked.sum())
+    is_unlabelled = pool.classes == UNLABELLED
+    n_tests = int(is_unlabelled.sum())
     n_alike = int(np.isfinite(tests.p_values).sum())
     if again is not None and n_alike < n_tests and pool.is_reference.any():
         seen = again.seen(session, lambda places: _ids(keys, places), pool)
@@ -158,19 +158,19 @@ def tested_as_crowds(
     recurrences = (
         {} if dormancy is None else recurrences_in(pool, tests.predicted, tests.is_sure, *dormancy)
     )
-    could = np.isfinite(tests.p_values)
-    is_asked[tests.places[could]] = False
-    counts = Counter(conditions[number] for number in pool.conditions[is_asked].tolist())
+    is_tested = np.isfinite(tests.p_values)
+    is_unlabelled[tests.places[is_tested]] = False
+    counts = Counter(conditions[number] for number in pool.conditions[is_unlabelled].tolist())
     return Tested(
-        keys[tests.places[could]],
-        tests.p_values[could],
-        tests.scores[could],
-        tests.weights[could],
-        tests.predicted[tests.places[could]],
+        keys[tests.places[is_tested]],
+        tests.p_values[is_tested],
+        tests.scores[is_tested],
+        tests.weights[is_tested],
+        tests.predicted[tests.places[is_tested]],
         tests.slant,
         tests.aside,
         counts.most_common(),
-        int(could.sum()) - n_alike,
+        int(is_tested.sum()) - n_alike,
         recurrences,
     )
 
@@ -179,8 +179,8 @@ def _read(
     session: Session, checkpoint_id: int, population: Population
 ) -> tuple[np.ndarray, Pool, list[str]]:
     """Read a population: ids as 16 bytes, the pool, and the name of each condition number."""
-    wanted = in_population(checkpoint_id, population)
-    n = session.scalar(select(func.count()).select_from(Embedding).where(*wanted)) or 0
+    is_member = in_population(checkpoint_id, population)
+    n = session.scalar(select(func.count()).select_from(Embedding).where(*is_member)) or 0
     rows = session.execute(
         select(
             Embedding.glitch_id,
@@ -194,7 +194,7 @@ def _read(
             Embedding.mean,
         )
         .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .where(*wanted)
+        .where(*is_member)
         .order_by(Embedding.glitch_id)
         .limit(n)
         .execution_options(yield_per=_FETCHED)

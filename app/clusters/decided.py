@@ -31,7 +31,7 @@ from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster, Unit, describe_cluster, unit_vectors
 
-_MOST_OF_LOOK, _SHARE_OF_LOOK = 2_000, 0.9  # members read, and the quantile of their distances
+_MAX_LOOK_MEMBERS, _LOOK_QUANTILE = 2_000, 0.9  # members read, quantile of their distances
 ALIKE = 0.5  # share of members that must match a look or an earlier cluster
 
 
@@ -76,8 +76,8 @@ def hold_reviewed(
 
     Splits and selections of glitches of the other origin (simulated or measured) have no effect.
     """
-    selections, left = _hold_selections(session, parameters, ids, units, found)
-    return _hold_splits(session, parameters, ids, units, left) + selections
+    selections, remaining = _hold_selections(session, parameters, ids, units, found)
+    return _hold_splits(session, parameters, ids, units, remaining) + selections
 
 
 def _hold_selections(
@@ -91,30 +91,30 @@ def _hold_selections(
 
     A found cluster joins the selection if half or more of its members belong to it.
     """
-    place = {key: at for at, key in enumerate(ids)}
-    held, left = [], list(found)
+    index = {key: number for number, key in enumerate(ids)}
+    selections, remaining = [], list(found)
     for before in _waiting_selections(session, parameters):
         keys = session.scalars(
             select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == before.id)
         )
-        mine = np.array(sorted(place[key] for key in keys if key in place), dtype=np.int64)
-        if not len(mine):  # all are labelled now
+        chosen = np.array(sorted(index[key] for key in keys if key in index), dtype=np.int64)
+        if not len(chosen):  # all are labelled now
             continue
-        others = []
-        for one in left:
-            inside = np.isin(one.members, mine)
+        outside = []
+        for cluster in remaining:
+            inside = np.isin(cluster.members, chosen)
             if inside.mean() >= ALIKE:
-                mine = np.union1d(mine, one.members)
+                chosen = np.union1d(chosen, cluster.members)
             elif inside.any():
-                members, sure = one.members[~inside], one.probabilities[~inside]
-                others.append(describe_cluster(units, members, sure, one.stability))
+                members, probabilities = cluster.members[~inside], cluster.probabilities[~inside]
+                outside.append(describe_cluster(units, members, probabilities, cluster.stability))
             else:
-                others.append(one)
-        left = others
-        held.append(
-            Part(describe_cluster(units, mine, np.ones(len(mine)), before.stability), before)
+                outside.append(cluster)
+        remaining = outside
+        selections.append(
+            Part(describe_cluster(units, chosen, np.ones(len(chosen)), before.stability), before)
         )
-    return held, left
+    return selections, remaining
 
 
 def _hold_splits(
@@ -134,10 +134,10 @@ def _hold_splits(
     """
     groups = _divided(session, parameters)
     if not groups:
-        return [Part(one, None) for one in found]
+        return [Part(cluster, None) for cluster in found]
     latest = current_by_identity(session, groups)
-    ours = current_by_identity(session, groups, *is_of_kind(parameters))
-    place = {key: at for at, key in enumerate(ids)}
+    continuable = current_by_identity(session, groups, *is_of_kind(parameters))
+    index = {key: at for at, key in enumerate(ids)}
     identities = list(latest)
     number = {identity: at for at, identity in enumerate(identities)}
     waits_beside = {
@@ -152,38 +152,38 @@ def _hold_splits(
         .where(Cluster.id.in_([row.id for row in latest.values()]))
     )
     for glitch_id, identity in rows:
-        if glitch_id in place:
-            parts[place[glitch_id]] = number[identity]
+        if glitch_id in index:
+            parts[index[glitch_id]] = number[identity]
     is_waiting = np.array([latest[identity].state == "flagged" for identity in identities])
-    held: list[Part] = []
+    kept: list[Part] = []
     owners = np.where((parts >= 0) & is_waiting[parts], parts, -1)  # part of each glitch, or -1
     sure, wholes = np.zeros(len(ids)), dict[int, tuple[FoundCluster, int]]()
-    for one in found:
-        labels = _labels_of(parts[one.members], [groups[identity] for identity in identities])
-        pieces = np.unique(labels[labels >= 0])
-        if len(pieces) < 2:
-            [(piece, n)] = Counter(parts[one.members].tolist()).most_common(1)
-            if n >= ALIKE * len(one.members) and piece >= 0 and is_waiting[piece]:
-                owners[one.members], sure[one.members] = piece, one.probabilities
+    for cluster in found:
+        labels = _labels_of(parts[cluster.members], [groups[identity] for identity in identities])
+        split_parts = np.unique(labels[labels >= 0])
+        if len(split_parts) < 2:
+            [(part, n)] = Counter(parts[cluster.members].tolist()).most_common(1)
+            if n >= ALIKE * len(cluster.members) and part >= 0 and is_waiting[part]:
+                owners[cluster.members], sure[cluster.members] = part, cluster.probabilities
             else:
-                owners[one.members] = -1
-                held.append(Part(one, None))
+                owners[cluster.members] = -1
+                kept.append(Part(cluster, None))
             continue
-        near = _nearest_part(units[one.members], labels)
-        for piece, waiting in waits_beside.items():
-            before = latest[identities[piece]]
-            if waiting in pieces and before.state != "flagged":
-                came = (labels < 0) & (near == piece)
-                near[came & unjudged(session, before, ids, one.members)] = waiting
-        owners[one.members], sure[one.members] = near, one.probabilities
-        wholes |= {int(piece): (one, len(pieces)) for piece in pieces}
-    for piece in np.unique(owners[owners >= 0]).tolist():
-        members = np.flatnonzero(owners == piece)
-        whole, n_parts = wholes.get(piece, (None, 2))
-        stability = latest[identities[piece]].stability if whole is None else whole.stability
-        cluster = describe_cluster(units, members, sure[members], stability)
-        held.append(Part(cluster, ours.get(identities[piece]), n_parts, whole))
-    return held
+        nearest = _nearest_part(units[cluster.members], labels)
+        for part, waiting in waits_beside.items():
+            before = latest[identities[part]]
+            if waiting in split_parts and before.state != "flagged":
+                is_unassigned = (labels < 0) & (nearest == part)
+                nearest[is_unassigned & unjudged(session, before, ids, cluster.members)] = waiting
+        owners[cluster.members], sure[cluster.members] = nearest, cluster.probabilities
+        wholes |= {int(part): (cluster, len(split_parts)) for part in split_parts}
+    for part in np.unique(owners[owners >= 0]).tolist():
+        members = np.flatnonzero(owners == part)
+        whole, n_parts = wholes.get(part, (None, 2))
+        stability = latest[identities[part]].stability if whole is None else whole.stability
+        described = describe_cluster(units, members, sure[members], stability)
+        kept.append(Part(described, continuable.get(identities[part]), n_parts, whole))
+    return kept
 
 
 def unlabelled_again(session: Session, decisions: Sequence[Decision]) -> dict[UUID, Decision]:
@@ -206,12 +206,12 @@ def unlabelled_again(session: Session, decisions: Sequence[Decision]) -> dict[UU
         )
         .order_by(ClusterMember.glitch_id)
     )
-    found: dict[UUID, Decision] = {}
+    latest: dict[UUID, Decision] = {}
     for glitch_id, cluster_id in rows:
         one = named[cluster_id]
-        if glitch_id not in found or one.event.id > found[glitch_id].event.id:
-            found[glitch_id] = one
-    return found
+        if glitch_id not in latest or one.event.id > latest[glitch_id].event.id:
+            latest[glitch_id] = one
+    return latest
 
 
 def count_unlabelled_again(session: Session, cluster_id: UUID) -> int:
@@ -221,8 +221,8 @@ def count_unlabelled_again(session: Session, cluster_id: UUID) -> int:
     if decision is None or not unlabelled_again(session, [decision]):
         return 0
     of_population = ClusteringParameters(is_simulated=cluster.run.is_simulated)
-    again = unlabelled_again(session, standing_decisions(session, of_population))
-    return sum(one.cluster.id == cluster_id for one in again.values())
+    revoked = unlabelled_again(session, standing_decisions(session, of_population))
+    return sum(one.cluster.id == cluster_id for one in revoked.values())
 
 
 def waiting_members(session: Session, parameters: ClusteringParameters) -> list[UUID]:
@@ -239,10 +239,10 @@ def waiting_members(session: Session, parameters: ClusteringParameters) -> list[
     waiting += [row.id for row in _waiting_selections(session, parameters)]
     members = select(ClusterMember.glitch_id).where(ClusterMember.cluster_id.in_(waiting))
     decisions = standing_decisions(session, parameters)
-    again = unlabelled_again(session, decisions).keys() - waiting_elsewhere(session, parameters)
+    revoked = unlabelled_again(session, decisions).keys() - waiting_elsewhere(session, parameters)
     conditions: list[ColumnElement[bool]] = [
         Glitch.class_id.is_(None),
-        Glitch.id.in_(members) | is_any_of(Glitch.id, again),
+        Glitch.id.in_(members) | is_any_of(Glitch.id, revoked),
     ]
     if parameters.ifo is not None:
         conditions.append(Glitch.ifo == parameters.ifo)
@@ -251,20 +251,20 @@ def waiting_members(session: Session, parameters: ClusteringParameters) -> list[
 
 def waiting_elsewhere(session: Session, parameters: ClusteringParameters) -> set[UUID]:
     """Return the members of flagged clusters in the latest runs of other detectors or scopes."""
-    run, wait = ClusteringRun, aliased(ClusteringRun)
+    run, other = ClusteringRun, aliased(ClusteringRun)
     latest = (
         select(run.id)
         .where(run.is_simulated.is_(parameters.is_simulated), run.scope == "novel")
         .ext(distinct_on(run.ifo))
         .order_by(run.ifo, run.created_at.desc(), run.id.desc())
     )
-    is_other = wait.ifo.is_distinct_from(parameters.ifo) | (wait.scope != parameters.scope)
+    is_other = other.ifo.is_distinct_from(parameters.ifo) | (other.scope != parameters.scope)
     return set(
         session.scalars(
             select(ClusterMember.glitch_id)
             .join(Cluster, Cluster.id == ClusterMember.cluster_id)
-            .join(wait, wait.id == Cluster.run_id)
-            .where(Cluster.state == "flagged", wait.id.in_(latest), is_other)
+            .join(other, other.id == Cluster.run_id)
+            .where(Cluster.state == "flagged", other.id.in_(latest), is_other)
         )
     )
 
@@ -312,15 +312,15 @@ def decisions_about(session: Session, clusters: Collection[Cluster]) -> list[Dec
     """Return the decisions in force about clusters (in their latest runs)."""
     logs = read_logs(session, [cluster.identity for cluster in clusters])
     labels = named_for(session, logs.values())
-    found: list[Decision] = []
+    decisions: list[Decision] = []
     for cluster, log, label in zip(clusters, logs.values(), labels, strict=True):
         kind = DECIDING.get(cluster.state)
         events = [log.event(root) for root in log.done if log.event(root).kind == kind]
         if events:
             is_of_look = bool(events[-1].payload.get("asked", {}).get("is_of_look", False))
             covers = log.last_doing_of(events[-1]).cluster_id
-            found.append(Decision(events[-1], cluster, covers, label, is_of_look))
-    return found
+            decisions.append(Decision(events[-1], cluster, covers, label, is_of_look))
+    return decisions
 
 
 def decision_about(session: Session, cluster: Cluster) -> Decision | None:
@@ -382,14 +382,14 @@ def _look_of(
     if middle is not None and run.checkpoint_id == checkpoint_id:
         units = unit_vectors(np.asarray(middle, dtype=np.float32)[None])
         return units[0], reach_of(float(cluster.summary["radius"]))
-    means = session.scalars(members.order_by(Embedding.glitch_id).limit(_MOST_OF_LOOK)).all()
+    means = session.scalars(members.order_by(Embedding.glitch_id).limit(_MAX_LOOK_MEMBERS)).all()
     if not means:
         return None
     units = unit_vectors(np.array(means, dtype=np.float32))
     if middle is None:
         middle = units[(units @ units.mean(axis=0)).argmax()]
     unit = unit_vectors(np.asarray(middle, dtype=np.float32)[None])[0]
-    return unit, float(np.quantile(1 - units @ unit, _SHARE_OF_LOOK)) + 1e-6
+    return unit, float(np.quantile(1 - units @ unit, _LOOK_QUANTILE)) + 1e-6
 
 
 def _waiting_selections(session: Session, parameters: ClusteringParameters) -> list[Cluster]:
@@ -410,13 +410,13 @@ def _waiting_selections(session: Session, parameters: ClusteringParameters) -> l
 def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, UUID]:
     """Map identities that are kept apart to their family, named by the identity of one of them."""
     part, whole = aliased(Cluster), aliased(Cluster)
-    of_splits = session.execute(
+    split_pairs = session.execute(
         select(whole.identity, part.identity)
         .join(part, (part.previous_id == whole.id) & (part.run_id == whole.run_id))
         .join(ClusteringRun, ClusteringRun.id == whole.run_id)
         .where(whole.state == "split", ClusteringRun.is_simulated.is_(parameters.is_simulated))
     ).all()
-    came_later = session.execute(
+    late_pairs = session.execute(
         select(cast(Cluster.summary["beside"].astext, Uuid), Cluster.identity)
         .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
         .where(
@@ -425,13 +425,13 @@ def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, U
         )
         .distinct()
     ).all()
-    now = current_by_identity(session, {key for pair in came_later for key in pair})
+    now = current_by_identity(session, {key for pair in late_pairs for key in pair})
     # If every decision was undone, nothing keeps them apart.
-    bound = [
-        pair for pair in came_later if {now[key].state for key in pair if key in now} != {"flagged"}
+    separate = [
+        pair for pair in late_pairs if {now[key].state for key in pair if key in now} != {"flagged"}
     ]
     family: dict[UUID, UUID] = {}
-    for one, other in [*of_splits, *bound]:
+    for one, other in [*split_pairs, *separate]:
         first, second = family.get(one, one), family.get(other, other)
         family |= {key: first for key, name in family.items() if name == second}
         family |= {one: first, other: first}
@@ -441,22 +441,22 @@ def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, U
 def _labels_of(parts: Int[np.ndarray, " member"], families: Sequence[UUID]) -> np.ndarray:
     """Return the part of each member if it is of the divided family with most members, else -1."""
     counts = Counter(families[part] for part in parts if part >= 0)
-    pieces: defaultdict[UUID, set[int]] = defaultdict(set)
+    parts_of_family: defaultdict[UUID, set[int]] = defaultdict(set)
     for part in parts[parts >= 0].tolist():
-        pieces[families[part]].add(part)
-    divided = [(n, name) for name, n in counts.items() if len(pieces[name]) > 1]
+        parts_of_family[families[part]].add(part)
+    divided = [(n, name) for name, n in counts.items() if len(parts_of_family[name]) > 1]
     if not divided:
         return np.full(len(parts), -1)
-    chosen = pieces[max(divided, key=lambda one: one[0])[1]]
+    chosen = parts_of_family[max(divided, key=lambda one: one[0])[1]]
     return np.where(np.isin(parts, list(chosen)), parts, -1)
 
 
 def _nearest_part(units: Unit, labels: np.ndarray) -> np.ndarray:
-    known = np.nonzero(labels >= 0)[0]
-    near = labels.copy()
+    assigned = np.nonzero(labels >= 0)[0]
+    nearest = labels.copy()
     for start in range(0, len(units), 1000):
         rows = np.arange(start, min(start + 1000, len(units)))
         rows = rows[labels[rows] < 0]
         if len(rows):
-            near[rows] = labels[known[(units[rows] @ units[known].T).argmax(axis=1)]]
-    return near
+            nearest[rows] = labels[assigned[(units[rows] @ units[assigned].T).argmax(axis=1)]]
+    return nearest

@@ -27,10 +27,10 @@ class Finding:
 
 def sentences(stored: Iterable[Facts]) -> list[str]:
     """Turn stored findings into sentences."""
-    told = list(stored)
-    said = ((KINDS[one["kind"]], one) for one in told)
-    texts = [how.format_map(one) if isinstance(how, str) else how(one) for how, one in said]
-    doubts = [place for place, one in enumerate(told) if one["kind"] in _SLANTED]
+    findings = list(stored)
+    pairs = ((KINDS[one["kind"]], one) for one in findings)
+    texts = [how.format_map(one) if isinstance(how, str) else how(one) for how, one in pairs]
+    doubts = [place for place, one in enumerate(findings) if one["kind"] in _SLANTED]
     return [*texts[: doubts[-1] + 1], DOUBTED, *texts[doubts[-1] + 1 :]] if doubts else texts
 
 
@@ -75,9 +75,9 @@ def _unjudged(facts: Facts) -> str:
     why = facts.get("why", [])  # earlier versions kept none
     reasons = "; ".join(map(_why_not, why))
     published = " Load published ones with `glitch-discovery references training-set --ifo NAME`."
-    said = f": {reasons}." if reasons else "."
+    explanation = f": {reasons}." if reasons else "."
     is_helped = facts.get("is_measured", True) and (not why or any(one["ifo"] for one in why))
-    return said + published if is_helped else said
+    return explanation + published if is_helped else explanation
 
 
 def _why_not(one: Facts) -> str:
@@ -107,8 +107,8 @@ def _meanwhile(facts: Facts) -> str:
         "a job was loading glitches" if facts["is_loading"] else "",
     ]
     *first, last = filter(None, changed)
-    said = f"{', '.join(first)} and {last}" if first else last
-    return f"During this clustering {said}: it may not include all of that, so cluster again."
+    listed = f"{', '.join(first)} and {last}" if first else last
+    return f"During this clustering {listed}: it may not include all of that, so cluster again."
 
 
 def _seen(one: Facts) -> str:
@@ -224,11 +224,11 @@ def trust_sentence(size: int, trust: Facts) -> str:
     if len(seen) == 1 and seen[0]["n"] < size:
         parts.append(f"{seen[0]['n']:,} were seen in {seen[0]['condition']}")
     elif len(seen) > 1:
-        told = [one["condition"].partition(", ") for one in seen]
-        is_one_band = len({band for _, _, band in told[:_NAMED]}) == 1
+        split_conditions = [one["condition"].partition(", ") for one in seen]
+        is_one_band = len({band for _, _, band in split_conditions[:_NAMED]}) == 1
         named = [
             f"{one['n']:,} with {windows if is_one_band else one['condition']}"
-            for one, (windows, _, _) in zip(seen[:_NAMED], told, strict=False)
+            for one, (windows, _, _) in zip(seen[:_NAMED], split_conditions, strict=False)
         ]
         if more := sum(one["n"] for one in seen[_NAMED:]):
             named.append(f"{more:,} otherwise")
@@ -248,5 +248,5 @@ def trust_sentence(size: int, trust: Facts) -> str:
         if predicted[0]["n"] == size:
             nearest = [f"{predicted[0]['label']} for all"]
         parts.append(f"nearest known glitches of the {which}: mostly {', '.join(nearest)}")
-    said = "; ".join(parts)
-    return f"{said[0].upper()}{said[1:]}." if said else ""
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from glitch.encoder import Encoder  # imports torch
 
 _ONE_AT_A_TIME = 5_190_337_204  # key of an advisory lock; arbitrary
-_ASKED_AGAIN_S = 0.2
+_LOCK_RETRY_S = 0.2
 _SEED = 20_160_601  # for the stability subsamples: equal catalogues give equal stabilities
 
 
@@ -75,7 +75,7 @@ def run_clustering(
     # create new clusters of the same glitches.
     while not session.scalar(select(func.pg_try_advisory_xact_lock(_ONE_AT_A_TIME))):
         heartbeat()
-        time.sleep(_ASKED_AGAIN_S)
+        time.sleep(_LOCK_RETRY_S)
     while True:  # repeat if another model was activated meanwhile
         checkpoint = checkpoints.active_checkpoint(session)
         # Not now(): the transaction may have begun before the run that this one waited for.
@@ -109,15 +109,15 @@ def run_clustering(
         session.expire_all()
 
 
-def _judge_small(session: Session, checkpoint_id: int, apart: sessionmaker[Session] | None) -> bool:
+def _judge_small(session: Session, checkpoint_id: int, maker: sessionmaker[Session] | None) -> bool:
     """Judge a small catalogue by the current labels; return whether that was done."""
     if has_rows(session, checkpoint_id, REJUDGED_AT_ONCE + 1):
         return False
-    if apart is None:
+    if maker is None:
         recalibrate(session, checkpoint_id)
         return True
-    with apart.begin() as own:
-        recalibrate(own, checkpoint_id)
+    with maker.begin() as separate:
+        recalibrate(separate, checkpoint_id)
     return True
 
 
@@ -160,10 +160,10 @@ def _store_as_decided(
             _states_now(session, continued)  # lock them, so that the second time nobody can
             hold_selections(session)
         last = _last_event(session)
-        everything = with_waiting(session, facts["checkpoint_id"], parameters, selection)
+        with_late = with_waiting(session, facts["checkpoint_id"], parameters, selection)
         attempt = session.begin_nested()
         run = ClusteringRun(**facts, id=uuid7())
-        continued = _store(session, run, parameters, everything, clusters, heartbeat=heartbeat)
+        continued = _store(session, run, parameters, with_late, clusters, heartbeat=heartbeat)
         unseen = not_seen(session, Run.model_validate(run), is_judged_now=is_judged_now)
         run.findings = [*run.findings, *(one.as_json() for one in unseen)]
         session.flush()
@@ -172,8 +172,8 @@ def _store_as_decided(
             # Check once only for decisions about clusters of other runs, so that the loop ends.
             is_second or _last_event(session, but_of=run.id) == last
         ):
-            late = with_waiting(session, facts["checkpoint_id"], parameters, everything)
-            if late is everything:
+            with_later = with_waiting(session, facts["checkpoint_id"], parameters, with_late)
+            if with_later is with_late:
                 attempt.commit()
                 return run.id
         attempt.rollback()
@@ -190,13 +190,13 @@ def _last_event(session: Session, *, but_of: UUID | None = None) -> int | None:
 
 def _hold(session: Session, glitch_ids: Sequence[UUID]) -> int:
     """Lock these glitches against deletion until the transaction ends; count those that exist."""
-    held = (
+    locked = (
         select(Glitch.id)
         .where(is_any_of(Glitch.id, glitch_ids))
         .with_for_update(read=True, key_share=True)
         .subquery()
     )
-    return session.scalar(select(func.count()).select_from(held)) or 0
+    return session.scalar(select(func.count()).select_from(locked)) or 0
 
 
 def _states_now(session: Session, clusters: Collection[UUID]) -> dict[UUID, str]:
@@ -241,33 +241,33 @@ def _store(
         Draft(part, earlier[match.previous] if match else None, match)
         for part, match in zip(whole, matches, strict=True)
     ]
-    taken = {match.previous for match in matches if match}
-    left = [
-        (cluster, mine)
-        for at, (cluster, mine) in enumerate(zip(earlier, members, strict=True))
-        if at not in taken
+    matched = {match.previous for match in matches if match}
+    unmatched = [
+        (cluster, keys)
+        for index, (cluster, keys) in enumerate(zip(earlier, members, strict=True))
+        if index not in matched
     ]
-    store = ClusterStore(session, run, parameters, selection, units, left)
-    about: list[Finding] = []
+    store = ClusterStore(session, run, parameters, selection, units, unmatched)
+    reported: list[Finding] = []
     for draft in store.begin(drafts):
         heartbeat()
-        about += store.add(draft)
-    about += store.finish()
+        reported += store.add(draft)
+    reported += store.finish()
     if store.held:
-        about.insert(0, found("held_apart", sizes=sorted(store.held, reverse=True)))
+        reported.insert(0, found("held_apart", sizes=sorted(store.held, reverse=True)))
     run.n_clusters = store.n_stored
     run.n_noise = len(selection.ids) - len(store.in_some)
-    of = {"of": run.n_clustered} if run.scope == "everything" else {}
-    counted = found("clusters", n=store.n_stored, **of)  # separated parts included
+    total = {"of": run.n_clustered} if run.scope == "everything" else {}
+    counted = found("clusters", n=store.n_stored, **total)  # separated parts included
     if run.n_clustered < parameters.min_cluster_size and not store.n_stored:
         counted = found("too_few", n=run.n_clustered, min_cluster_size=run.min_cluster_size)
     n_waiting = sum(key not in selection.predicted for key in selection.ids)
     if n_waiting and run.scope == "novel":
-        about.insert(0, found("waiting", n=n_waiting))
+        reported.insert(0, found("waiting", n=n_waiting))
     findings = [
         *selection.findings,
         *([counted] if run.n_clustered or run.n_judged else []),  # else a finding says why
-        *about,
+        *reported,
         *(one.finding for one in selection.returned),
     ]
     run.findings = [one.as_json() for one in findings]
@@ -317,11 +317,11 @@ def _match(
     current: list[set[object]] = [
         {selection.ids[index] for index in part.cluster.members} for part in parts
     ]
-    came = [sorted(stored[key] for key in mine if key in stored) for mine in current]
-    n_seen = np.array([[bisect_right(times, made) for _, made in rows] for times in came], int)
+    created = [sorted(stored[key] for key in keys if key in stored) for keys in current]
+    n_seen = np.array([[bisect_right(times, made) for _, made in rows] for times in created], int)
     earlier = [cluster for cluster, _ in rows]
-    theirs = [members[row.id] for row in earlier]
-    return earlier, theirs, match_clusters(current, theirs, n_seen)
+    earlier_members = [members[row.id] for row in earlier]
+    return earlier, earlier_members, match_clusters(current, earlier_members, n_seen)
 
 
 class ClusterHandler(OneTransaction):

@@ -54,21 +54,21 @@ def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
     ).one()
     span = (float(first or 0), float(last or 0))
     width = bin_width(span[1] - span[0])
-    every = select().select_from(Glitch).where(Glitch.is_simulated.is_(run.is_simulated))
-    alike = every.join(Embedding, Embedding.glitch_id == Glitch.id).where(
+    everything = select().select_from(Glitch).where(Glitch.is_simulated.is_(run.is_simulated))
+    alike = everything.join(Embedding, Embedding.glitch_id == Glitch.id).where(
         Embedding.checkpoint_id == run.checkpoint_id,
         Embedding.mean.cosine_distance(np.asarray(medoid)) <= reach,
     )
     n_bins = int((span[1] - span[0]) // width) + 1
     by_bin, by_run = np.zeros((n_bins, 2), dtype=int), np.zeros((len(ERAS), 2), dtype=int)
     count = untimed = 0
-    for column, wanted in enumerate((alike, every)):
-        for place, observing_run, number in _over_time(session, wanted, span[0], width):
-            count += number if wanted is alike else 0
+    for column, query in enumerate((alike, everything)):
+        for place, observing_run, number in _over_time(session, query, span[0], width):
+            count += number if query is alike else 0
             if place is not None:
                 by_bin[min(place, n_bins - 1), column] += number
                 by_run[observing_run, column] += number
-            elif wanted is alike:
+            elif query is alike:
                 untimed = number
     return SeenBefore(
         threshold=reach,
@@ -79,22 +79,22 @@ def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
             TimeBin(
                 gps_start=span[0] + index * width,
                 gps_end=span[0] + (index + 1) * width,
-                count=int(seen),
+                count=int(n_alike),
                 total=int(total),
             )
-            for index, (seen, total) in enumerate(by_bin)
+            for index, (n_alike, total) in enumerate(by_bin)
             if first is not None
         ),
         runs=tuple(
-            RunCount(observing_run=name, count=int(seen), total=int(total))
-            for name, (seen, total) in zip(ERAS, by_run, strict=True)
+            RunCount(observing_run=name, count=int(n_alike), total=int(total))
+            for name, (n_alike, total) in zip(ERAS, by_run, strict=True)
             if total
         ),
     )
 
 
 def _over_time(
-    session: Session, wanted: Select[*tuple[Any, ...]], start_s: float, width_s: int
+    session: Session, query: Select[*tuple[Any, ...]], start_s: float, width_s: int
 ) -> Sequence[Row[*tuple[Any, ...]]]:
     """Count glitches by bin and by observing run or break; without a time, both are None."""
     # As floats: exact decimals take several times as long, and a bin is a minute at least.
@@ -102,7 +102,7 @@ def _over_time(
     place = cast(func.floor((when - start_s) / width_s), Integer).label("place")
     run = func.width_bucket(when, cast(list(ERA_ENDS_S), ARRAY(Double))).label("observing_run")
     return session.execute(
-        wanted.add_columns(place, run, func.count()).group_by("place", "observing_run")
+        query.add_columns(place, run, func.count()).group_by("place", "observing_run")
     ).all()
 
 

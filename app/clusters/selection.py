@@ -124,9 +124,9 @@ def with_waiting(
     until the transaction ends.
     """
     late = set(waiting_members(session, parameters)) - set(selection.ids)
-    wanted = [Embedding.checkpoint_id == checkpoint_id, is_any_of(Embedding.glitch_id, late)]
-    held = _columns(wanted).with_for_update(read=True, key_share=True, of=Glitch)
-    rows = session.execute(held).all() if late else ()
+    conditions = [Embedding.checkpoint_id == checkpoint_id, is_any_of(Embedding.glitch_id, late)]
+    locked = _columns(conditions).with_for_update(read=True, key_share=True, of=Glitch)
+    rows = session.execute(locked).all() if late else ()
     if not rows:
         return selection
     more = columns_of(rows)
@@ -147,9 +147,9 @@ def not_seen(session: Session, run: Run, *, is_judged_now: bool) -> list[Finding
 
     ``is_judged_now`` says that the run itself judged the catalogue by the labels at its start.
     """
-    came = [Glitch.id >= least_of(run.created_at), Glitch.is_simulated.is_(run.is_simulated)]
+    is_new = [Glitch.id >= least_of(run.created_at), Glitch.is_simulated.is_(run.is_simulated)]
     if run.ifo is not None:
-        came.append(Glitch.ifo == run.ifo)
+        is_new.append(Glitch.ifo == run.ifo)
     is_of_simulated = func.coalesce(Job.parameters["origin"].astext, "") == "simulated"
     loads = (
         Job.kind.in_(_LOADING)
@@ -161,10 +161,10 @@ def not_seen(session: Session, run: Run, *, is_judged_now: bool) -> list[Finding
             Job.state.in_(OPEN_STATES) | (Job.finished_at >= run.created_at)
         )
     ).one()
-    since = labels_since(session, run)
+    changes = labels_since(session, run)
     facts = {
-        "n_came": session.scalar(select(func.count()).select_from(Glitch).where(*came)),
-        "n_labels": since.came + since.went + since.changed,
+        "n_came": session.scalar(select(func.count()).select_from(Glitch).where(*is_new)),
+        "n_labels": changes.came + changes.went + changes.changed,
         "is_loading": bool(n_loading),
     }
     findings = [found("meanwhile", **facts)] if any(facts.values()) else []
@@ -208,24 +208,24 @@ def select_novel(
     tests = joined(list(by_ifo.values()))
     n_judged, n_unjudged = tests.n_judged, n_nowhere + tests.n_unjudged
     judged_by_ifo = {ifo: float(one.weights.sum()) for ifo, one in by_ifo.items() if one.n_judged}
-    values, at = np.unique(tests.p_values, return_inverse=True)
-    threshold = flagging_threshold(values, np.bincount(at, tests.weights), parameters.fdr)
+    values, inverse = np.unique(tests.p_values, return_inverse=True)
+    threshold = flagging_threshold(values, np.bincount(inverse, tests.weights), parameters.fdr)
     flagged = np.flatnonzero(tests.p_values <= (-1 if threshold is None else threshold))
     n_flagged = len(flagged)
     references = _count_by_ifo(session, [*population, Embedding.is_reference])
-    why: list[dict[str, Any]] = [{"ifo": None, "n": n_nowhere}] if n_nowhere else []
-    why += [
+    causes: list[dict[str, Any]] = [{"ifo": None, "n": n_nowhere}] if n_nowhere else []
+    causes += [
         {
             "ifo": ifo,
             "n": one.n_unjudged,
             "n_references": references.get(ifo, 0),
             "n_calibration": calibration_by_ifo.get(ifo, 0),
-            "seen": [{"condition": seen, "n": n} for seen, n in one.unjudged],
+            "seen": [{"condition": condition, "n": n} for condition, n in one.unjudged],
         }
         for ifo, one in by_ifo.items()
         if one.n_unjudged
     ]
-    findings = _about_tests(parameters, n_judged, n_unjudged, n_flagged, why)
+    findings = _about_tests(parameters, n_judged, n_unjudged, n_flagged, causes)
     # Placed directly after the finding "tested", because they qualify it.
     if tests.slant.sigmas >= SIGMAS:
         findings.insert(1, found("typical_labels", sigmas=round(tests.slant.sigmas, 1)))
@@ -278,9 +278,9 @@ def _about_tests(
     n_judged: int,
     n_unjudged: int,
     n_flagged: int,
-    why: list[dict[str, Any]],
+    causes: list[dict[str, Any]],
 ) -> list[Finding]:
-    reasons = {"why": why, "is_measured": not parameters.is_simulated}
+    reasons = {"why": causes, "is_measured": not parameters.is_simulated}
     if not n_judged and not n_unjudged:
         is_measured = not parameters.is_simulated
         return [found("nothing_unlabelled", ifo=parameters.ifo, is_measured=is_measured)]

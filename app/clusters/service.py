@@ -72,10 +72,10 @@ def start_clustering(
     require_role(principal, Role.SUBMITTER)
     parameters.check()
     checkpoints.active_checkpoint(session)
-    wanted = asdict(parameters)
+    values = asdict(parameters)
     # Identical requests share one open job.
-    key = " ".join(f"{name}={wanted[name]}" for name in sorted(wanted))
-    return create_job(session, KIND, wanted, principal.name, key=key)
+    key = " ".join(f"{name}={values[name]}" for name in sorted(values))
+    return create_job(session, KIND, values, principal.name, key=key)
 
 
 def latest_run(session: Session) -> Run | None:
@@ -120,8 +120,8 @@ def list_clusters(
         query = query.where(Cluster.identity == identity)
     query = query.where(*cluster_conditions(filters))
     order = (Cluster.size, True), (Cluster.id, False)
-    seen = records.Cluster.model_validate
-    return read_page(session, query, lambda row: seen(row[0]), order, limit, cursor=cursor)
+    to_cluster = records.Cluster.model_validate
+    return read_page(session, query, lambda row: to_cluster(row[0]), order, limit, cursor=cursor)
 
 
 def cluster_conditions(filters: ClusterFilters) -> list[ColumnElement[bool]]:
@@ -210,8 +210,8 @@ def list_members(
 
 
 MOST_EXEMPLARS = 3
-_RUNS_LOOKED_AT = 100
-_LATEST_LOOKED_AT = 300
+_MAX_RUNS_SEARCHED = 100
+_MAX_GLITCHES_SEARCHED = 300
 
 
 def ranked_clusters(
@@ -248,14 +248,14 @@ def queue_of(session: Session, cluster: records.Cluster) -> Queue:
         .where(Cluster.run_id == cluster.run_id)
         .order_by(Cluster.significance.nulls_last(), Cluster.size.desc(), Cluster.id)
     ).all()
-    here = next(place for place, row in enumerate(rows) if row.id == cluster.id)
-    around = [row.id for row in (*rows[here + 1 :], *rows[:here]) if row.state == "flagged"]
+    position = next(place for place, row in enumerate(rows) if row.id == cluster.id)
+    others = [row.id for row in (*rows[position + 1 :], *rows[:position]) if row.state == "flagged"]
     waiting = [row.id for row in rows if row.state == "flagged"]
     return Queue(
         place=waiting.index(cluster.id) + 1 if cluster.id in waiting else None,
         total=len(waiting),
-        previous_id=around[-1] if around else None,
-        next_id=around[0] if around else None,
+        previous_id=others[-1] if others else None,
+        next_id=others[0] if others else None,
     )
 
 
@@ -293,10 +293,10 @@ def exemplars_of(
         .where(ranked.c.place <= MOST_EXEMPLARS)
         .order_by(ranked.c.cluster_id, ranked.c.place)
     )
-    found: dict[UUID, list[GlitchRecord]] = defaultdict(list)
+    exemplars: dict[UUID, list[GlitchRecord]] = defaultdict(list)
     for row in rows:
-        found[row.cluster_id].append(to_record(row))
-    return {cluster_id: tuple(records) for cluster_id, records in found.items()}
+        exemplars[row.cluster_id].append(to_record(row))
+    return {cluster_id: tuple(records) for cluster_id, records in exemplars.items()}
 
 
 MOST_LABELS_COUNTED = 10_000
@@ -334,7 +334,7 @@ def labels_since(session: Session, run: Run) -> LabelsSince:
     )
     is_new = Label.id >= least_of(run.created_at)
     is_revoked = ~is_new, Label.revoked_at >= run.created_at
-    of_each = {
+    conditions = {
         "came": (is_new, Label.revoked_at.is_(None), then.is_(None)),
         "went": (*is_revoked, Glitch.class_id.is_(None)),
         "changed": (
@@ -354,7 +354,7 @@ def labels_since(session: Session, run: Run) -> LabelsSince:
             )
         )
         or 0
-        for name, which in of_each.items()
+        for name, which in conditions.items()
     }
     counts["went"] += removed_since(session, run.created_at)
     return LabelsSince(**counts)
@@ -391,7 +391,7 @@ def runs_that_wait(session: Session) -> list[tuple[Run, int]]:
     rows = session.scalars(
         select(ClusteringRun)
         .order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
-        .limit(_RUNS_LOOKED_AT)
+        .limit(_MAX_RUNS_SEARCHED)
     ).all()
     latest: dict[tuple[str, str | None, bool], ClusteringRun] = {}
     for row in rows:
@@ -412,17 +412,17 @@ def class_pictures(
 ) -> dict[str, GlitchRecord]:
     """For each class, find the latest glitch with a view in this window.
 
-    Only the latest ``_LATEST_LOOKED_AT`` glitches of a class are searched. Classes without such a
-    glitch are absent.
+    Only the latest ``_MAX_GLITCHES_SEARCHED`` glitches of a class are searched. Classes without
+    such a glitch are absent.
     """
-    found: dict[str, GlitchRecord] = {}
+    pictures: dict[str, GlitchRecord] = {}
     for name in names:
         latest = (
             select(Glitch.id)
             .join(GlitchClass, GlitchClass.id == Glitch.class_id)
             .where(GlitchClass.name == name, Glitch.is_simulated.is_(is_simulated))
             .order_by(Glitch.id.desc())
-            .limit(_LATEST_LOOKED_AT)
+            .limit(_MAX_GLITCHES_SEARCHED)
             .subquery()
         )
         row = session.execute(
@@ -434,8 +434,8 @@ def class_pictures(
             .limit(1)
         ).first()
         if row is not None:
-            found[name] = to_record(row)
-    return found
+            pictures[name] = to_record(row)
+    return pictures
 
 
 CHANGES = ("new", "grown", "shrunk", "same")

@@ -62,15 +62,15 @@ class ClusterStore:
         """
         self._decisions = decided.standing_decisions(self.session, self.parameters)
         self._again = decided.unlabelled_again(self.session, self._decisions)
-        seen = [one for one in drafts if not _is_decided(one)]
-        in_some = {place for one in seen for place in one.part.cluster.members.tolist()}
-        elsewhere = decided.waiting_elsewhere(self.session, self.parameters)
+        undecided = [one for one in drafts if not _is_decided(one)]
+        in_some = {position for one in undecided for position in one.part.cluster.members.tolist()}
+        waiting_in_others = decided.waiting_elsewhere(self.session, self.parameters)
         self._lost = {
-            place: self._again[key].cluster
-            for place, key in enumerate(self.selection.ids)
-            if key in self._again and key not in elsewhere and place not in in_some
+            position: self._again[key].cluster
+            for position, key in enumerate(self.selection.ids)
+            if key in self._again and key not in waiting_in_others and position not in in_some
         }
-        return [*seen, *filter(_is_decided, drafts)]
+        return [*undecided, *filter(_is_decided, drafts)]
 
     def add(self, draft: Draft) -> list[Finding]:
         """Store a cluster; of a decided one, store unreviewed members as a separate cluster.
@@ -82,8 +82,8 @@ class ClusterStore:
         if before is not None:
             self.continued[before.id] = before.state
         if before is None or not _is_decided(draft):
-            beside = None if before is None else decided.beside_of(before.summary)
-            lost = self._take_lost(beside)
+            decided_identity = None if before is None else decided.beside_of(before.summary)
+            lost = self._take_lost(decided_identity)
             return self._store(self._with(cluster, lost), draft)
         is_new = decided.unjudged(self.session, before, self.selection.ids, cluster.members)
         is_lost = np.isin(cluster.members, list(self._lost))
@@ -95,20 +95,20 @@ class ClusterStore:
         findings = [] if is_apart.all() else self._store(self._some(cluster, ~is_apart), draft)
         apart = self._with(self._some(cluster, is_apart) if n else None, lost, cluster.stability)
         whole = draft.part.whole or cluster
-        if (again := self._left_like(apart)) is not None:  # it continues an earlier cluster
-            return findings + self.add(Draft(decided.Part(apart, None, 2, whole), *again))
-        if n_came := int((is_new & ~is_lost).sum()):
-            findings.append(found("beside", n=n_came, state=STATE_WORDS[before.state]))
+        if (earlier := self._left_like(apart)) is not None:  # it continues an earlier cluster
+            return findings + self.add(Draft(decided.Part(apart, None, 2, whole), *earlier))
+        if n_joined := int((is_new & ~is_lost).sum()):
+            findings.append(found("beside", n=n_joined, state=STATE_WORDS[before.state]))
         return findings + self._store_apart(apart, before.identity, whole)
 
     def _left_like(self, cluster: FoundCluster) -> tuple[Cluster, Match] | None:
         """Find an unmatched earlier cluster with a Jaccard index of at least ``ALIKE``."""
-        mine = {self.selection.ids[index] for index in cluster.members}
-        overlaps = [len(mine & theirs) / len(mine | theirs) for _, theirs in self.left]
+        own = {self.selection.ids[index] for index in cluster.members}
+        overlaps = [len(own & others) / len(own | others) for _, others in self.left]
         if not overlaps or max(overlaps) < decided.ALIKE:
             return None
-        at = int(np.argmax(overlaps))
-        return self.left.pop(at)[0], Match(at, overlaps[at])
+        best = int(np.argmax(overlaps))
+        return self.left.pop(best)[0], Match(best, overlaps[best])
 
     def finish(self) -> list[Finding]:
         """Store clusters to review of the remaining members whose labels were revoked."""
@@ -125,11 +125,11 @@ class ClusterStore:
 
         Returns their positions in the selection.
         """
-        mine = [place for place, one in self._lost.items() if one.identity == identity]
-        mine += [] if others is None else others.tolist()
-        for place in mine:
-            self._lost.pop(place, None)
-        return np.unique(np.array(mine, dtype=np.int64))
+        taken = [position for position, one in self._lost.items() if one.identity == identity]
+        taken += [] if others is None else others.tolist()
+        for position in taken:
+            self._lost.pop(position, None)
+        return np.unique(np.array(taken, dtype=np.int64))
 
     def _with(
         self, cluster: FoundCluster | None, more: Int[np.ndarray, " member"], stability: float = 0.0
@@ -141,9 +141,9 @@ class ClusterStore:
         if not len(more):
             return cluster
         members = np.concatenate([cluster.members, more])
-        sure = np.concatenate([cluster.probabilities, np.ones(len(more))])
+        probabilities = np.concatenate([cluster.probabilities, np.ones(len(more))])
         order = np.argsort(members)
-        return describe_cluster(self.units, members[order], sure[order], cluster.stability)
+        return describe_cluster(self.units, members[order], probabilities[order], cluster.stability)
 
     def _known(self, cluster: FoundCluster) -> list[decided.Decision]:
         """Return the decision about each member whose label was revoked."""
@@ -172,7 +172,7 @@ class ClusterStore:
         n_unjudged: int = 0,
         beside: UUID | None = None,
     ) -> list[Finding]:
-        before, key, size = draft.before, uuid7(), len(cluster.members)
+        before, cluster_id, size = draft.before, uuid7(), len(cluster.members)
         is_part = draft.part.n_parts > 1 or beside is not None
         if draft.part.n_parts > 1:
             self.held.append(len(cluster.members))
@@ -186,12 +186,12 @@ class ClusterStore:
                 summary["split_from"] = before.size  # it was whole in the previous run of this kind
         if beside is None and before is not None and before.state == "flagged":
             beside = decided.beside_of(before.summary)
-        known = [] if _is_decided(draft) else self._known(cluster)
-        if known:
-            summary["n_unlabelled_again"] = len(known)
-            of = {one.cluster.identity for one in known}
-            if beside is None and before is None and len(known) == size and len(of) == 1:
-                [beside] = of
+        revoked = [] if _is_decided(draft) else self._known(cluster)
+        if revoked:
+            summary["n_unlabelled_again"] = len(revoked)
+            identities = {one.cluster.identity for one in revoked}
+            if beside is None and before is None and len(revoked) == size and len(identities) == 1:
+                [beside] = identities
         if beside is not None:
             summary["beside"] = str(beside)
         if n_unjudged:
@@ -200,9 +200,9 @@ class ClusterStore:
         if by_hand is not None:
             summary["by_hand"] = by_hand
         findings = self._about(cluster, draft, summary)
-        if known:
-            named = " and ".join(sorted({one.label for one in known if one.label}))
-            findings.append(found("unlabelled_again", n=len(known), label=named))
+        if revoked:
+            named = " and ".join(sorted({one.label for one in revoked if one.label}))
+            findings.append(found("unlabelled_again", n=len(revoked), label=named))
         dismissed_with = None
         if before is None or before.state == "flagged":
             dismissed_with, more = self._dismissed(cluster, summary, is_new=before is None)
@@ -210,9 +210,9 @@ class ClusterStore:
         state = before.state if before else "dismissed" if dismissed_with else "flagged"
         self.session.add(
             Cluster(
-                id=key,
+                id=cluster_id,
                 run_id=self.run.id,
-                identity=before.identity if before else key,
+                identity=before.identity if before else cluster_id,
                 previous_id=before.id if before else None,
                 overlap=draft.match.overlap if draft.match else None,
                 size=size,
@@ -229,8 +229,8 @@ class ClusterStore:
         )
         self.session.flush()
         if dismissed_with is not None:
-            self._dismiss(key, *dismissed_with)
-        store_members(self.session, key, self.selection, cluster)
+            self._dismiss(cluster_id, *dismissed_with)
+        store_members(self.session, cluster_id, self.selection, cluster)
         self.n_stored += 1
         self.in_some |= set(cluster.members.tolist())
         return findings
@@ -252,22 +252,22 @@ class ClusterStore:
         undone that; the findings still mention it.
         """
         members = [self.selection.ids[index] for index in cluster.members]
-        every = decided.decided_among(self.session, self._decisions, members)
-        among = [(one, n) for one, n in every if one.is_dismissal]
-        named = [(one, n) for one, n in every if not one.is_dismissal]
+        covering = decided.decided_among(self.session, self._decisions, members)
+        dismissals = [(one, n) for one, n in covering if one.is_dismissal]
+        named = [(one, n) for one, n in covering if not one.is_dismissal]
         summary["dismissed_before"] = [
-            {"n": n, "cluster_id": str(one.cluster.id), **one.facts} for one, n in among
+            {"n": n, "cluster_id": str(one.cluster.id), **one.facts} for one, n in dismissals
         ]
         summary["named_before"] = [
             {"n": n, "cluster_id": str(one.cluster.id), "label": one.label, **one.facts}
             for one, n in named
         ]
         size = len(members)
-        again = next((one for one, n in among if n == size and self._is_most_of(one, n)), None)
-        if again is not None and is_new:
-            said = found("dismissed_again", size=size, **again.facts)
-            return (again, "These glitches were dismissed"), [said]
-        findings = [found("dismissed_before", size=size, n=n, **one.facts) for one, n in among]
+        same = next((one for one, n in dismissals if n == size and self._is_most_of(one, n)), None)
+        if same is not None and is_new:
+            finding = found("dismissed_again", size=size, **same.facts)
+            return (same, "These glitches were dismissed"), [finding]
+        findings = [found("dismissed_before", size=size, n=n, **one.facts) for one, n in dismissals]
         findings += [
             found("named_before", size=size, n=n, label=one.label, **one.facts) for one, n in named
         ]
@@ -283,20 +283,20 @@ class ClusterStore:
 
     def _is_most_of(self, dismissal: decided.Decision, n: int) -> bool:
         """Is n at least half of the dismissed glitches that this run could cluster?"""
-        [(_, everyone)] = decided.decided_among(self.session, [dismissal], self.selection.ids)
-        return n >= decided.ALIKE * everyone
+        [(_, n_selected)] = decided.decided_among(self.session, [dismissal], self.selection.ids)
+        return n >= decided.ALIKE * n_selected
 
-    def _dismiss(self, key: UUID, earlier: decided.Decision, why: str) -> None:
+    def _dismiss(self, cluster_id: UUID, earlier: decided.Decision, reason: str) -> None:
         """Record the dismissal as an event of this cluster, so that it can be undone separately."""
         self.session.add(
             ReviewEvent(
-                identity=key,
-                cluster_id=key,
+                identity=cluster_id,
+                cluster_id=cluster_id,
                 kind="dismiss",
                 author=earlier.event.author,
                 payload={
                     "asked": {"is_of_look": False},
-                    "remark": f"{why} on {earlier.facts['on']}: a clustering did it by itself.",
+                    "remark": f"{reason} on {earlier.facts['on']}: a clustering did it by itself.",
                 },
             )
         )

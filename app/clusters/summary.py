@@ -75,7 +75,7 @@ def summarise(
         .group_by(GlitchClass.id)
         .order_by("nearest", GlitchClass.name)
     ).all()
-    back = {one.label for one in selection.returned if one.ifo in ifos}
+    returned = {one.label for one in selection.returned if one.ifo in ifos}
     return {
         "ifos": dict(sorted(Counter(ifo or "unknown" for ifo in ifos).items())),
         "gps_times": _times([time for time in times if time is not None], len(times)),
@@ -92,7 +92,7 @@ def summarise(
             if near
             and of_ifos >= LEAST_OF_CLASS
             # In scope "everything" a cluster may be the dormant class itself, labelled long ago.
-            and ((state == "dormant" and parameters.scope == "novel") or name in back)
+            and ((state == "dormant" and parameters.scope == "novel") or name in returned)
         ],
         "simulated_look": None
         if parameters.is_simulated
@@ -114,7 +114,7 @@ def _simulated_look(
     nearest: Sequence[Any],
 ) -> dict[str, Any] | None:
     """Return the simulated class most frequent near the medoid, unless a real class is as near."""
-    found = session.execute(
+    match = session.execute(
         select(GlitchClass.name, func.count().label("n"), func.min(distance).label("nearest"))
         .select_from(Embedding)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
@@ -124,11 +124,11 @@ def _simulated_look(
         .order_by(func.count().desc(), GlitchClass.name)
         .limit(1)
     ).first()
-    if found is None or found.n < LEAST_SIMULATED:
+    if match is None or match.n < LEAST_SIMULATED:
         return None
-    if nearest and nearest[0].nearest is not None and nearest[0].nearest <= found.nearest:
+    if nearest and nearest[0].nearest is not None and nearest[0].nearest <= match.nearest:
         return None
-    return {"label": found.name, "n": found.n, "distance": _number(found.nearest)}
+    return {"label": match.name, "n": match.n, "distance": _number(match.nearest)}
 
 
 def significance(selection: Selection, cluster: FoundCluster) -> float | None:
@@ -147,10 +147,10 @@ def significance(selection: Selection, cluster: FoundCluster) -> float | None:
         n_calibration = selection.calibration_by_ifo.get(ifo, 0)
         if ifo not in selection.judged_by_ifo or not n_calibration:
             continue
-        mine = [index for index in flagged if selection.ifos[index] == ifo]
+        of_ifo = [index for index in flagged if selection.ifos[index] == ifo]
         # A burst counts as one glitch, tested once.
         n_tests = max(1, math.ceil(selection.judged_by_ifo[ifo] - 1e-9))
-        n_members = max(1, math.floor(selection.weights[mine].sum() + 1e-9))
+        n_members = max(1, math.floor(selection.weights[of_ifo].sum() + 1e-9))
         chances.append(
             chance_of_as_many(
                 min(n_members, n_tests),
@@ -202,10 +202,10 @@ def trust_in(
     seen in other windows, is likely a mixture.
     """
     members = [selection.ids[index] for index in cluster.members]
-    mine = Embedding.checkpoint_id == checkpoint_id, is_any_of(Embedding.glitch_id, members)
-    seen = session.execute(
+    is_member = Embedding.checkpoint_id == checkpoint_id, is_any_of(Embedding.glitch_id, members)
+    conditions = session.execute(
         select(Embedding.condition, func.count())
-        .where(*mine)
+        .where(*is_member)
         .group_by(Embedding.condition)
         .order_by(func.count().desc(), Embedding.condition)
     ).all()
@@ -227,7 +227,7 @@ def trust_in(
         "n_timed": timed,
         "n_faint": faint,
         "n_off_centre": off_centre,
-        "seen": [{"condition": condition, "n": n} for condition, n in seen],
+        "seen": [{"condition": condition, "n": n} for condition, n in conditions],
         "looks": [
             {"label": names[class_id], "n": n}
             for class_id, n in predicted.most_common()

@@ -55,10 +55,10 @@ class DemoHandler:
     ) -> ChunkResult:
         """Simulate, encode and store the glitches of a chunk."""
         plan, start = _plan_of(job), chunk.payload["start"]
-        places = [plan[start + item.position] for item in chunk.items]
+        planned = [plan[start + item.position] for item in chunk.items]
         checkpoint = active_checkpoint(session)
-        known = _known(session, places, checkpoint.id)
-        new = [one for one in places if one.name not in known]
+        earlier = _known(session, planned, checkpoint.id)
+        new = [outcome for outcome in planned if outcome.name not in earlier]
         made = make_glitches(new, context.encoder(checkpoint.digest)) if new else []
         context.heartbeat()
         if not hold_active(session, checkpoint.id):
@@ -66,18 +66,18 @@ class DemoHandler:
                 "Another checkpoint became active meanwhile: this part will be repeated."
             )
         stored = insert_glitches(session, made, checkpoint=checkpoint)
-        by_name = {place.name: one for place, one in zip(new, stored, strict=True)}
+        by_name = {place.name: outcome for place, outcome in zip(new, stored, strict=True)}
         by_class: dict[str, list[UUID]] = {}
         results = []
-        for item, place in zip(chunk.items, places, strict=True):
-            one = by_name.get(place.name)
-            if isinstance(one, ServiceError):
-                results.append(ItemResult(item.position, "failed", str(one)))
+        for item, place in zip(chunk.items, planned, strict=True):
+            outcome = by_name.get(place.name)
+            if isinstance(outcome, ServiceError):
+                results.append(ItemResult(item.position, "failed", str(outcome)))
                 continue
-            glitch = known[place.name] if one is None else one.glitch
+            glitch = earlier[place.name] if outcome is None else outcome.glitch
             if place.label is not None and glitch.label is None:
                 by_class.setdefault(place.label, []).append(glitch.id)
-            state = "done" if one is not None and one.is_new else "skipped"
+            state = "done" if outcome is not None and outcome.is_new else "skipped"
             results.append(ItemResult(item.position, state, glitch_id=glitch.id))
         for label, ids in by_class.items():
             append_labels(session, ids, label, author=AUTHOR, source=LABEL_SOURCE)
@@ -110,7 +110,7 @@ def _plan_of(job: JobRecord) -> tuple[DemoGlitch, ...]:
 
 
 def _known(
-    session: Session, places: Sequence[DemoGlitch], checkpoint_id: int
+    session: Session, planned: Sequence[DemoGlitch], checkpoint_id: int
 ) -> dict[str, GlitchRecord]:
     """Return the glitches that an earlier load stored, by name in the plan."""
     rows = session.execute(
@@ -119,12 +119,12 @@ def _known(
         .join(Embedding, Embedding.glitch_id == JobItem.glitch_id)
         .where(
             Job.kind == KIND,
-            JobItem.name.in_([one.name for one in places]),
+            JobItem.name.in_([one.name for one in planned]),
             Embedding.checkpoint_id == checkpoint_id,
         )
     ).all()
-    found = {one.id: one for one in get_glitches(session, [glitch_id for _, glitch_id in rows])}
-    return {name: found[glitch_id] for name, glitch_id in rows}
+    glitches = {one.id: one for one in get_glitches(session, [glitch_id for _, glitch_id in rows])}
+    return {name: glitches[glitch_id] for name, glitch_id in rows}
 
 
 def make_glitches(places: Sequence[DemoGlitch], encoder: Encoder) -> list[NewGlitch]:

@@ -84,18 +84,18 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
         PermissionDeniedError: if the caller is not an admin.
     """
     require_role(principal, Role.ADMIN)
-    open_ones = select(Job.id).where(
+    open_jobs = select(Job.id).where(
         Job.state.in_(OPEN_STATES), or_(Job.kind == KIND, Job.author == AUTHOR.name)
     )
-    for job_id in session.scalars(open_ones).all():
+    for job_id in session.scalars(open_jobs).all():
         cancel_job(session, job_id, principal)
     runs = _runs(session)
     _undo_reviews(session, runs, principal)
     made_by = select(Job.id).where(Job.author == AUTHOR.name)
     session.execute(delete(LabelAudit).where(LabelAudit.id.in_(made_by)))
     session.execute(delete(ClusteringRun).where(ClusteringRun.id.in_(runs)))
-    gone = session.execute(delete(Glitch).where(Glitch.id.in_(_glitches())).returning(Glitch.id))
-    n_gone = len(gone.all())
+    removed = session.execute(delete(Glitch).where(Glitch.id.in_(_glitches())).returning(Glitch.id))
+    n_gone = len(removed.all())
     if n_gone:
         _clear_simulated_looks(session)
         recalibrate(session, active_checkpoint(session).id)

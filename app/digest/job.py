@@ -35,21 +35,21 @@ class DigestHandler(OneTransaction):
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
         """Send the digest, and return it with the result for each receiver."""
         settings = context.settings
-        known: dict[str, Callable[[Digest], Sent]] = {}
+        receivers: dict[str, Callable[[Digest], Sent]] = {}
         if settings.digest_webhook is not None:
             address = settings.digest_webhook.get_secret_value()
-            known["webhook"] = partial(_send, address, f"{settings.base_url}/ui/digest")
+            receivers["webhook"] = partial(_send, address, f"{settings.base_url}/ui/digest")
         if settings.digest_mail:
-            known["mail"] = partial(send_mail, settings, key=str(job.id))
-        wanted = job.parameters.get("receivers", known)
+            receivers["mail"] = partial(send_mail, settings, key=str(job.id))
+        requested = job.parameters.get("receivers", receivers)
         # Make all digests before sending, because sending takes time in which more may happen.
-        digests = {name: unsent(session, name) for name in known if name in wanted}
-        sent = {name: known[name](made) for name, made in digests.items()}
-        nowhere = "Neither GLITCH_DIGEST_WEBHOOK nor GLITCH_DIGEST_MAIL is set, so it was not sent."
+        digests = {name: unsent(session, name) for name in receivers if name in requested}
+        sent = {name: receivers[name](made) for name, made in digests.items()}
+        failure = "Neither GLITCH_DIGEST_WEBHOOK nor GLITCH_DIGEST_MAIL is set, so it was not sent."
         first = next(iter(digests.values()), None) or digest(session)
         return {
             **_as_json(first),
-            "sent": " ".join(one.told for one in sent.values()) or nowhere,
+            "sent": " ".join(one.told for one in sent.values()) or failure,
             "taken": [name for name, one in sent.items() if one.is_taken],
             "refused": [name for name, one in sent.items() if not one.is_taken],
         }
@@ -185,9 +185,9 @@ def _reason(error: OSError | ValueError) -> str:
     return f"The mail server could not be reached ({type(error).__name__})."
 
 
-def _failed(said: str) -> Sent:
-    _log.warning("digest: %s", said)
-    return Sent(said, is_taken=False)
+def _failed(sentence: str) -> Sent:
+    _log.warning("digest: %s", sentence)
+    return Sent(sentence, is_taken=False)
 
 
 HANDLER = DigestHandler()

@@ -36,14 +36,14 @@ def page(
     request: Request, session: SessionDep, _: Reader, days: Annotated[int, Query()] = 1
 ) -> Response:
     """What is new since yesterday, or in the given number of days."""
-    made = digest(session, days=days)
+    summary = digest(session, days=days)
     context = DigestPage(
-        digest=made,
+        digest=summary,
         days=days,
         spans=(1, 7, MOST_DAYS),
         failed=tuple(
             (f"/ui/jobs/{one.id}", kind_text(one.kind), one.detail or "no reason is known")
-            for one in made.failed_jobs
+            for one in summary.failed_jobs
         ),
         is_any_waiting=bool(runs_that_wait(session)),
         sent=last_sending(session),

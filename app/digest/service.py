@@ -28,7 +28,7 @@ KIND = "digest"
 AUTHOR = "scheduler"
 MOST_DAYS = 31
 AGAIN_AFTER = timedelta(hours=1)  # wait before sending again to a receiver that failed
-_MOST_LISTED = 50
+_MAX_LISTED = 50
 _ACTS = {
     "promote": "clusters named",
     "merge": "clusters or classes merged",
@@ -78,9 +78,9 @@ class NewRun(Model):
     def sentence(self) -> str:
         """The run in a sentence."""
         flagged = count(self.n_flagged, "glitch", "glitches")
-        found = f"{flagged} flagged, {count(self.n_clusters, 'cluster', 'clusters')}"
+        result = f"{flagged} flagged, {count(self.n_clusters, 'cluster', 'clusters')}"
         waiting = f"{self.n_waiting:,}" if self.n_waiting else "none"
-        return f"{self.author} clustered {self.of}: {found}, {waiting} to review."
+        return f"{self.author} clustered {self.of}: {result}, {waiting} to review."
 
 
 class Decisions(Model):
@@ -123,8 +123,8 @@ class Digest(Model):
             (sum(one.count for one in self.decisions), "decision", "decisions"),
             (self.n_failed_jobs, "failed job", "failed jobs"),
         )
-        told = ", ".join(count(number, one, many) for number, one, many in counts if number)
-        return told or "nothing is new"
+        text = ", ".join(count(number, one, many) for number, one, many in counts if number)
+        return text or "nothing is new"
 
     @property
     def sentences(self) -> list[str]:
@@ -191,12 +191,10 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
         )
         .where(ClusteringRun.created_at.between(since, until))
         .order_by(ClusteringRun.created_at.desc())
-        .limit(_MOST_LISTED)
+        .limit(_MAX_LISTED)
     )
-    decided = Counter(
-        told
-        for table in (ReviewEvent, ClassEvent)
-        for told in _decided(session, table, since, until)
+    acts = Counter(
+        act for table in (ReviewEvent, ClassEvent) for act in _decided(session, table, since, until)
     )
     has_failed = Job.state == "failed", Job.finished_at.between(since, until)
     n_failed = session.scalar(select(func.count()).select_from(Job).where(*has_failed)) or 0
@@ -204,7 +202,7 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
         select(Job.id, Job.kind, Job.detail)
         .where(*has_failed)
         .order_by(Job.finished_at.desc())
-        .limit(_MOST_LISTED)
+        .limit(_MAX_LISTED)
     )
     return Digest(
         since=since,
@@ -213,7 +211,7 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
         runs=[NewRun.model_validate(row) for row in runs],
         decisions=[
             Decisions(author=author, what=what, count=number)
-            for (author, what), number in sorted(decided.items())
+            for (author, what), number in sorted(acts.items())
         ],
         failed_jobs=[FailedJob.model_validate(row) for row in failed],
         n_failed_jobs=n_failed,
@@ -255,13 +253,13 @@ def unsent(session: Session, receiver: str) -> Digest:
     """
     now = datetime.now(UTC)
     until, since = Job.result["until"].astext, Job.result["since"].astext
-    of_days = Job.kind == KIND, Job.author == AUTHOR, Job.state == "succeeded", _is_no_future(now)
-    took, refused = (Job.result[name].contains([receiver]) for name in ("taken", "refused"))
+    is_daily = Job.kind == KIND, Job.author == AUTHOR, Job.state == "succeeded", _is_no_future(now)
+    is_taken, is_refused = (Job.result[name].contains([receiver]) for name in ("taken", "refused"))
     begins = session.scalar(
         select(
             func.coalesce(
-                select(func.max(until)).where(*of_days, took).scalar_subquery(),
-                select(func.min(since)).where(*of_days, refused).scalar_subquery(),
+                select(func.max(until)).where(*is_daily, is_taken).scalar_subquery(),
+                select(func.min(since)).where(*is_daily, is_refused).scalar_subquery(),
             )
         )
     )

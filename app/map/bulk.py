@@ -40,18 +40,18 @@ def label_selection(
         ConflictError: if the class is retired, or the new one exists already.
     """
     require_role(reviewer, Role.REVIEWER)
-    wanted = set(glitch_ids)
-    if not wanted:
+    ids = set(glitch_ids)
+    if not ids:
         raise InvalidRequestError("Nothing is selected: choose some glitches first.")
-    if len(wanted) > MOST_AT_ONCE:
+    if len(ids) > MOST_AT_ONCE:
         raise InvalidRequestError(
-            f"{len(wanted):,} glitches are more than the {MOST_AT_ONCE:,} that are labelled at "
+            f"{len(ids):,} glitches are more than the {MOST_AT_ONCE:,} that are labelled at "
             "once: choose fewer, for example by a time range."
         )
     if is_new:
-        about = f"Named by {reviewer.name} from a selection of {len(wanted):,} glitches."
-        create_class(session, class_name, description=about, author=reviewer)
-    label_ids = append_labels(session, wanted, class_name, author=reviewer, source=_SOURCE)
+        description = f"Named by {reviewer.name} from a selection of {len(ids):,} glitches."
+        create_class(session, class_name, description=description, author=reviewer)
+    label_ids = append_labels(session, ids, class_name, author=reviewer, source=_SOURCE)
     row = BulkLabel(
         class_id=session.scalars(
             select(GlitchClass.id).where(func.lower(GlitchClass.name) == class_name.lower())

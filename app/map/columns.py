@@ -53,7 +53,7 @@ _COLUMNS: dict[str, tuple[str, str]] = {
     "peak_frequency": (">f4", "<f4"),  # Hz; NaN if unknown
     "origin": (">i4", "<u1"),  # index into ``origins``; never 0
 }
-_MADE = {"run": "<u1"}  # index into ``runs``, computed from the time; 0: unknown
+_COMPUTED = {"run": "<u1"}  # index into ``runs``, computed from the time; 0: unknown
 # Column of categories -> list in the header that it indexes.
 CATEGORIES = {
     "class": "classes",
@@ -133,15 +133,15 @@ def build_columns(session: Session, projection: Projection, version: str) -> Col
 
 def pack(header: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> bytes:
     """Pack a header and its columns into a buffer; each column is aligned for its type."""
-    about, parts, offset = [], [], 0
-    kinds = {name: kind for name, (_, kind) in _COLUMNS.items()} | _MADE
+    described, parts, offset = [], [], 0
+    kinds = {name: kind for name, (_, kind) in _COLUMNS.items()} | _COMPUTED
     for name, kind in kinds.items():
         part = columns[name].astype(kind).tobytes()
-        about.append({"name": name, "type": kind[1:], "offset": offset, "length": len(part)})
+        described.append({"name": name, "type": kind[1:], "offset": offset, "length": len(part)})
         padding = -len(part) % _ALIGNED
         parts += [part, bytes(padding)]
         offset += len(part) + padding
-    words = json.dumps({**header, "columns": about}, separators=(",", ":")).encode()
+    words = json.dumps({**header, "columns": described}, separators=(",", ":")).encode()
     words += b" " * (-(len(MAGIC) + 4 + len(words)) % _ALIGNED)
     return b"".join([MAGIC, len(words).to_bytes(4, "little"), words, *parts])
 
@@ -181,11 +181,11 @@ def _classes(session: Session, ids: np.ndarray) -> tuple[list[dict[str, Any]], n
 
 
 def _ifos(names: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
-    found, index = np.unique(names, return_inverse=True)
-    known = [one.decode() for one in found if one != _UNKNOWN_IFO]
+    distinct, index = np.unique(names, return_inverse=True)
+    detectors = [one.decode() for one in distinct if one != _UNKNOWN_IFO]
     # "?" sorts before letters. If no detector is unknown, 0 is not used: shift all indices by one.
-    shifted = index + (len(known) == len(found))
-    return [{"name": None}, *({"name": name} for name in known)], shifted
+    shifted = index + (len(detectors) == len(distinct))
+    return [{"name": None}, *({"name": name} for name in detectors)], shifted
 
 
 def _named(names: Sequence[str]) -> list[dict[str, Any]]:
@@ -199,7 +199,7 @@ def _counted(entries: Sequence[dict[str, Any]], index: np.ndarray) -> list[dict[
 
 Coding = Literal["zstd", "gzip", "identity"]
 FOLDER = "map"  # in the data directory
-_WRITTEN_WITHIN_S = 3600.0
+_INCOMPLETE_AFTER_S = 3600.0
 _KEPT = 4  # versions; a client that still shows an old one needs its ids
 _LEVEL = 3
 _CHUNK = 1 << 18
@@ -239,8 +239,8 @@ def map_version(session: Session, projection: Projection) -> str:
     """Return 20 hexadecimal digits that identify the content of the columns."""
     state = session.execute(text(_STATE)).one()
     # The time too, because the ids of a new database start again at 1.
-    about = (projection.id, projection.created_at, projection.n_points, *state)
-    return hashlib.sha256(repr(about).encode()).hexdigest()[:20]
+    content = (projection.id, projection.created_at, projection.n_points, *state)
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:20]
 
 
 def files_of_version(data_dir: Path, version: str) -> MapFiles:
@@ -276,8 +276,8 @@ def headers_for(files: MapFiles, coding: Coding) -> dict[str, str]:
 
 def is_known(if_none_match: str, files: MapFiles, coding: Coding) -> bool:
     """Whether the client already has this version in this coding."""
-    known = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
-    return headers_for(files, coding)["ETag"] in known or "*" in known
+    tags = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
+    return headers_for(files, coding)["ETag"] in tags or "*" in tags
 
 
 def stream(path: Path, coding: Coding) -> Iterator[bytes]:
@@ -309,9 +309,9 @@ def _build(session: Session, projection: Projection, files: MapFiles) -> None:
         files.points.parent.mkdir(parents=True, exist_ok=True)
         for path, content in ((files.ids, columns.ids), (files.points, packed)):
             # Another process may write the same content: write a temporary file and rename it.
-            aside = path.with_suffix(f".{os.getpid()}")
-            aside.write_bytes(content)
-            aside.replace(path)
+            temporary = path.with_suffix(f".{os.getpid()}")
+            temporary.write_bytes(content)
+            temporary.replace(path)
     except OSError as error:
         raise NotReadyError(
             f"The map cannot be kept in the data directory ({error.strerror}): free some space, "
@@ -322,13 +322,13 @@ def _build(session: Session, projection: Projection, files: MapFiles) -> None:
 
 def _forget_old(folder: Path) -> None:
     """Remove old versions, and incomplete files of processes that were killed."""
-    made = sorted(folder.glob("*.points.zst"), key=lambda path: path.stat().st_mtime)
-    kept, dropped = ({_version(one) for one in some} for some in (made[-_KEPT:], made[:-_KEPT]))
+    maps = sorted(folder.glob("*.points.zst"), key=lambda path: path.stat().st_mtime)
+    kept, dropped = ({_version(one) for one in some} for some in (maps[-_KEPT:], maps[:-_KEPT]))
     for one in folder.iterdir():
         with suppress(OSError):
             is_incomplete = one.suffix not in (".zst", ".ids") or _version(one) not in kept
             age_s = time.time() - one.stat().st_mtime
-            if _version(one) in dropped or (is_incomplete and age_s > _WRITTEN_WITHIN_S):
+            if _version(one) in dropped or (is_incomplete and age_s > _INCOMPLETE_AFTER_S):
                 one.unlink()
 
 

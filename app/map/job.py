@@ -147,10 +147,10 @@ class ProjectHandler:
         if job.parameters["act"] == DRAW:
             projection_id = _lay_out(session, job, context)
         else:
-            found = latest_projection(session, checkpoint_id)
-            if found is None:
+            projection = latest_projection(session, checkpoint_id)
+            if projection is None:
                 raise ConflictError("There is no map to place glitches on: draw it first.")
-            projection_id = found.id
+            projection_id = projection.id
         missing = unplaced_ids(session, projection_id, checkpoint_id)
         for start in range(0, len(missing), GLITCHES):
             part = missing[start : start + GLITCHES]

@@ -123,10 +123,10 @@ def _latest(checkpoint_id: int) -> Select[Projection]:
 
 def current_projection(session: Session) -> records.Projection:
     """Return the map of the active checkpoint."""
-    found = latest_projection(session, checkpoints.active_checkpoint(session).id)
-    if found is None:
+    projection = latest_projection(session, checkpoints.active_checkpoint(session).id)
+    if projection is None:
         raise NotFoundError("The map has not been drawn yet: `POST /map` has a worker draw it.")
-    return found
+    return projection
 
 
 def map_state(session: Session) -> MapState:

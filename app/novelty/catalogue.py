@@ -88,8 +88,8 @@ def recalibrate(session: Session, checkpoint_id: int) -> int:
         scores = novelty_scores(
             means, times, known.own_places(as_keys([one[0] for one in members])), known.references
         )
-        stands = one_an_episode(directions(means), times, np.array([one[3] for one in members]))
-        scored = np.nonzero(np.isfinite(scores) & stands)[0]
+        represents = one_an_episode(directions(means), times, np.array([one[3] for one in members]))
+        scored = np.nonzero(np.isfinite(scores) & represents)[0]
         n_calibration += len(scored)
         session.execute(
             _STORE_CALIBRATION,
@@ -183,8 +183,8 @@ def load_known(session: Session, checkpoint_id: int, population: Population) -> 
                 scores.setdefault((condition, one), []).append(score)
     calibration = {key: np.array(values) for key, values in scores.items()}
     ifo, is_simulated = population
-    named = None if is_simulated else ifo
-    return Known(references, keys[order], places[order], calibration, named)
+    stated_ifo = None if is_simulated else ifo
+    return Known(references, keys[order], places[order], calibration, stated_ifo)
 
 
 def _read_references(

@@ -109,7 +109,7 @@ def _is_represented(
     if gps_time is not None:  # PostgreSQL refuses a NULL of unknown type
         is_near = func.abs(Glitch.gps_time - gps_time) <= EPISODE_S
         is_same = case((Glitch.gps_time.is_(None), is_same), else_=is_near)
-    found = (
+    calibrating = (
         select(Embedding.glitch_id)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
         .where(
@@ -117,4 +117,4 @@ def _is_represented(
         )
         .limit(1)
     )
-    return session.scalar(found) is not None
+    return session.scalar(calibrating) is not None

@@ -35,7 +35,7 @@ def request_judging(session: Session, author: str) -> UUID | None:
     checkpoint_id = active_id(session)
     if checkpoint_id is None:
         return None
-    open_one = session.scalar(
+    open_job = session.scalar(
         select(Job)
         .where(
             Job.kind == KIND,
@@ -48,16 +48,16 @@ def request_judging(session: Session, author: str) -> UUID | None:
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
-    if open_one is None:
+    if open_job is None:
         return _create(session, checkpoint_id, author, str(checkpoint_id))
-    if open_one.state != "queued":
+    if open_job.state != "queued":
         session.execute(
             update(Job)
-            .where(Job.id == open_one.id)
+            .where(Job.id == open_job.id)
             .values(parameters=Job.parameters.op("||")(cast({AGAIN: author}, JSONB)))
             .execution_options(synchronize_session=False)
         )
-    return open_one.id
+    return open_job.id
 
 
 def _create(session: Session, checkpoint_id: int, author: str, key: str) -> UUID:
@@ -80,9 +80,9 @@ class JudgeHandler:
             ids = embedded_after(session, checkpoint_id, last, JUDGED)
             if not ids:
                 return
-            is_all = last is None and len(ids) < JUDGED and len(ids) <= REJUDGED_AT_ONCE
+            is_judged = last is None and len(ids) < JUDGED and len(ids) <= REJUDGED_AT_ONCE
             last = ids[-1]
-            payload = {"first": str(ids[0]), "last": str(last), "is_judged": is_all}
+            payload = {"first": str(ids[0]), "last": str(last), "is_judged": is_judged}
             yield ChunkPlan(payload, units=len(ids))
 
     def run_chunk(

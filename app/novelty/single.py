@@ -77,44 +77,44 @@ def judge_novelty(
     query = check_vector(vector, facts.latent_size)
     if ifo is None:
         return NO_DETECTOR
-    alike = ReferenceScope(checkpoint_id, ifo, origin == "simulated", exclude_id)
+    scope = ReferenceScope(checkpoint_id, ifo, origin == "simulated", exclude_id)
     is_reference = False
     if exclude_id is not None:
-        own = (Embedding.checkpoint_id == checkpoint_id, Embedding.glitch_id == exclude_id)
-        is_reference = bool(session.scalar(select(Embedding.is_reference).where(*own)))
+        is_own = (Embedding.checkpoint_id == checkpoint_id, Embedding.glitch_id == exclude_id)
+        is_reference = bool(session.scalar(select(Embedding.is_reference).where(*is_own)))
     run = observing_run(gps_time)
-    named = None if origin == "simulated" else ifo
+    stated_ifo = None if origin == "simulated" else ifo
 
     def searched(index_size: int | None) -> tuple[float | None, int]:
         return score_against(
-            session, query, alike, gps_time, is_reference=is_reference, index_size=index_size
+            session, query, scope, gps_time, is_reference=is_reference, index_size=index_size
         )
 
     def judged(score: float | None, n_references: int) -> Judgement:
         if score is None or n_references < LEAST_REFERENCES:
-            return judge(score, n_references, Calibration(0, 0), ifo=named)
-        counts = _calibration(session, alike, score, condition)
-        whole = Calibration(
+            return judge(score, n_references, Calibration(0, 0), ifo=stated_ifo)
+        counts = _calibration(session, scope, score, condition)
+        total = Calibration(
             sum(one.n for one in counts.values()), sum(one.n_as_novel for one in counts.values())
         )
         of_run = counts.get(run) if run else None
-        return judge(score, n_references, whole, of_run, run, condition=condition, ifo=named)
+        return judge(score, n_references, total, of_run, run, condition=condition, ifo=stated_ifo)
 
     if facts.is_indexed and facts.is_spherical:
-        found = searched(facts.latent_size)
-        judgement = judged(*found)
+        indexed = searched(facts.latent_size)
+        judgement = judged(*indexed)
         if judgement.p_value is not None and judgement.p_value > EXACT_BELOW:
             return judgement
         exact = searched(None)
-        return judgement if exact == found else judged(*exact)
+        return judgement if exact == indexed else judged(*exact)
     return judged(*searched(None))
 
 
 def _calibration(
-    session: Session, alike: ReferenceScope, score: float, condition: str
+    session: Session, scope: ReferenceScope, score: float, condition: str
 ) -> dict[str | None, Calibration]:
     """Count the calibrating glitches, and those at least as novel, by observing run."""
-    values = {**alike.values(), "least": score - TIE, "condition": condition}
+    values = {**scope.values(), "least": score - TIE, "condition": condition}
     return {
         run: Calibration(n, n_as_novel) for run, n, n_as_novel in session.execute(_COUNTS, values)
     }
