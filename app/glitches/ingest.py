@@ -70,7 +70,7 @@ def insert_glitch(
     claimed = _claim(session, [(digest, metadata)]).get(digest)
     is_new = claimed is not None
     if claimed is None:
-        glitch = get_glitch(session, _known(session, digest, views, metadata))
+        glitch = get_glitch(session, _known_id(session, digest, views, metadata))
     else:
         glitch = _new_record(claimed, views)
         _insert_views(session, {glitch.id: views})
@@ -110,14 +110,14 @@ def insert_glitches(
     results: dict[int, StoredGlitch | ServiceError] = {}
     digests: dict[bytes, int] = {}
     ids: set[str | None] = set()
-    known = known_digests(session, [(one.views, one.metadata) for one in glitches])
+    stored_digests = known_digests(session, [(one.views, one.metadata) for one in glitches])
     for place, one in enumerate(glitches):
         try:
             _check(one.views, one.encoding, checkpoint, one.metadata)
         except ServiceError as error:
             results[place] = error
             continue
-        digest = known.get(place) or content_digest(
+        digest = stored_digests.get(place) or content_digest(
             one.views, one.metadata.ifo, one.metadata.gps_time
         )
         # Of two equal glitches, or two with one id, the second is stored after the first, as known.
@@ -150,10 +150,10 @@ def _insert_new(
     checkpoint: CheckpointRecord,
 ) -> dict[int, StoredGlitch]:
     """Store the glitches that are not known yet; return them by position."""
-    found = [(digest, glitches[place].metadata) for digest, place in digests.items()]
+    candidates = [(digest, glitches[place].metadata) for digest, place in digests.items()]
     records = {
         digests[digest]: _new_record(glitch, glitches[digests[digest]].views)
-        for digest, glitch in _claim(session, found).items()
+        for digest, glitch in _claim(session, candidates).items()
     }
     if not records:
         return {}
@@ -230,17 +230,17 @@ def _check(
 
 
 def _claim(
-    session: Session, found: Sequence[tuple[bytes, GlitchMetadata]]
+    session: Session, candidates: Sequence[tuple[bytes, GlitchMetadata]]
 ) -> dict[bytes, Row[Any]]:
     """Insert rows unless digest or Gravity Spy id are known; return the new rows by digest.
 
     Rows are inserted in the order of their digests, to avoid deadlocks.
     """
-    if not found:
+    if not candidates:
         return {}
     rows = [
         {"id": uuid7(), "origin": metadata.origin, "content_digest": digest, **metadata.facts()}
-        for digest, metadata in sorted(found, key=itemgetter(0))
+        for digest, metadata in sorted(candidates, key=itemgetter(0))
     ]
     added = session.execute(_ADD_GLITCHES, rows)
     return {row.content_digest: row for row in added}
@@ -258,7 +258,7 @@ _ADD_EMBEDDINGS = (
 )
 
 
-def _known(session: Session, digest: bytes, views: Views, metadata: GlitchMetadata) -> UUID:
+def _known_id(session: Session, digest: bytes, views: Views, metadata: GlitchMetadata) -> UUID:
     """Id of the known glitch that prevented the insert; adds windows if the upload has more."""
     same = session.scalar(select(Glitch.id).where(Glitch.content_digest == digest))
     if same is not None:
@@ -282,8 +282,8 @@ def _known(session: Session, digest: bytes, views: Views, metadata: GlitchMetada
             f"{row.ifo} at GPS {row.gps_time}, but the upload is of {metadata.ifo} at "
             f"{metadata.gps_time}: correct the id, the detector or the time."
         )
-    known = set(session.scalars(select(View.duration).where(View.glitch_id == row.id)))
-    if set(views.durations_s) > known:
+    durations_s = set(session.scalars(select(View.duration).where(View.glitch_id == row.id)))
+    if set(views.durations_s) > durations_s:
         _replace_views(session, row.id, digest, views, metadata)
     glitch_id: UUID = row.id
     return glitch_id
@@ -415,7 +415,7 @@ def add_flags(session: Session, flags: Mapping[UUID, Collection[str]]) -> None:
 # The locks prevent two transactions from storing glitches of one detector and time simultaneously,
 # because neither would see the other's row. They are taken in order, so that two transactions with
 # many glitches cannot deadlock, and held until the transaction ends.
-_AT_THESE_TIMES = (
+_GLITCHES_AT_TIMES = (
     "SELECT pg_advisory_xact_lock(key) FROM unnest(%(locks)s::bigint[]) AS key;"
     "SELECT id, ifo, gps_time, content_digest FROM glitch"
     " JOIN unnest(%(ifos)s::text[], %(times)s::numeric[]) AS key (ifo, gps_time)"
@@ -441,7 +441,7 @@ def known_digests(
         return {}
     ifos, times = zip(*sorted(set(keys.values())), strict=True)
     values = {"locks": sorted(map(_lock, ifos, times)), "ifos": list(ifos), "times": list(times)}
-    stored = in_one_trip(session, _AT_THESE_TIMES, values)
+    stored = in_one_trip(session, _GLITCHES_AT_TIMES, values)
     if not stored:
         return {}
     views: dict[UUID, dict[float, View]] = {}
@@ -470,7 +470,7 @@ def _are_same(views: Views, stored: dict[float, View]) -> bool:
             return False
         if np.packbits(views.observed[index]).tobytes() != view.observed:
             return False
-        known = np.rint(unpack_view(view.packed, values.shape) * STEPS)
-        if np.abs(values - known).max() > _SAME_STEPS:
+        stored_values = np.rint(unpack_view(view.packed, values.shape) * STEPS)
+        if np.abs(values - stored_values).max() > _SAME_STEPS:
             return False
     return True

@@ -93,10 +93,10 @@ def append_labels(
     """
     require_role(author, Role.SUBMITTER)
     class_id = _usable_class(session, class_name)
-    wanted = sorted(set(glitch_ids))
-    _lock_glitches(session, wanted)
-    label_ids = [uuid7() for _ in wanted]
-    if wanted:
+    sorted_ids = sorted(set(glitch_ids))
+    _lock_glitches(session, sorted_ids)
+    label_ids = [uuid7() for _ in sorted_ids]
+    if sorted_ids:
         session.execute(
             insert(Label),
             [
@@ -108,10 +108,10 @@ def append_labels(
                     "source": source,
                     "confidence": (confidences or {}).get(glitch_id),
                 }
-                for label_id, glitch_id in zip(label_ids, wanted, strict=True)
+                for label_id, glitch_id in zip(label_ids, sorted_ids, strict=True)
             ],
         )
-        _set_current(session, wanted)
+        _set_current(session, sorted_ids)
     return label_ids
 
 

@@ -90,11 +90,11 @@ def find_neighbours(
         conditions = selection.glitch_conditions(session, filters)
         share = _share(session, conditions)
     if share >= LEAST_SHARE and SPARE * k <= MOST_CANDIDATES * share:
-        near = max(EF_SEARCH, ceil(SPARE * k / share))
-        prepare_index_scan(session, near)
+        n_candidates = max(EF_SEARCH, ceil(SPARE * k / share))
+        prepare_index_scan(session, n_candidates)
         statement = _nearest_of_all(facts.latent_size)
         if filters != _NO_FILTERS:
-            statement = _nearest_of(near, facts.latent_size, conditions)
+            statement = _nearest_passing(n_candidates, facts.latent_size, conditions)
         rows = session.execute(statement, {QUERY.key: query, **values}).all()
         if len(rows) == k:
             return _neighbours(rows)
@@ -129,10 +129,10 @@ def _share(session: Session, conditions: Sequence[ColumnElement[bool]]) -> float
         f"EXPLAIN (FORMAT JSON) {compiled}", dict(compiled.params)
     )
     passing = float(plan.scalar_one()[0]["Plan"]["Plan Rows"])
-    return min(1.0, passing / max(1.0, session.scalar(_ABOUT_ALL) or 0.0))
+    return min(1.0, passing / max(1.0, session.scalar(_ESTIMATED_TOTAL) or 0.0))
 
 
-_ABOUT_ALL = text("SELECT reltuples FROM pg_class WHERE oid = 'glitch'::regclass")
+_ESTIMATED_TOTAL = text("SELECT reltuples FROM pg_class WHERE oid = 'glitch'::regclass")
 
 
 def _by_distance(index_size: int | None) -> Select[*tuple[Any, ...]]:
@@ -143,26 +143,26 @@ def _by_distance(index_size: int | None) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _nearest_of(
-    near: int, index_size: int, conditions: Sequence[ColumnElement[bool]]
+def _nearest_passing(
+    n_candidates: int, index_size: int, conditions: Sequence[ColumnElement[bool]]
 ) -> Select[*tuple[Any, ...]]:
-    """The k nearest among the ``near`` nearest of all that pass the filters; may give fewer.
+    """The k nearest that pass the filters among ``n_candidates`` of all; may give fewer.
 
     Iterative index scans until k pass find only a third of the ten nearest of a class that is far
     from the query (with 100,000 glitches).
     """
     nearest = _by_distance(index_size).order_by(distance_to(QUERY, index_size))
-    among = nearest.limit(near).subquery()
+    among = nearest.limit(n_candidates).subquery()
     passing = select(among.c.glitch_id, among.c.distance).join(
         Glitch, Glitch.id == among.c.glitch_id
     )
     return _nearest(passing.where(*conditions))
 
 
-def _nearest(found: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+def _nearest(candidates: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     # First the k ids, then their columns: sorting whole rows would cost more.
-    order = (found.selected_columns.distance, found.selected_columns.glitch_id)
-    chosen = found.order_by(*order).limit(bindparam("k", type_=Integer)).subquery()
+    order = (candidates.selected_columns.distance, candidates.selected_columns.glitch_id)
+    chosen = candidates.order_by(*order).limit(bindparam("k", type_=Integer)).subquery()
     return (
         selection.select_glitches(chosen.c.distance)
         .join(chosen, chosen.c.glitch_id == Glitch.id)

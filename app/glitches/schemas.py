@@ -147,9 +147,9 @@ def _values(base: str, glitch: GlitchRecord) -> dict[str, Any]:
 
 
 def _unstored(upload: ParsedUpload) -> dict[str, Any]:
-    none = dict.fromkeys(("id", "label", "ml_confidence"))
-    known = {"centring": upload.centring, "views": upload.views.durations_s, "origin": "upload"}
-    return upload.plain() | none | known | {"links": Links()}
+    unset = dict.fromkeys(("id", "label", "ml_confidence"))
+    details = {"centring": upload.centring, "views": upload.views.durations_s, "origin": "upload"}
+    return upload.plain() | unset | details | {"links": Links()}
 
 
 def _filled(model: type[SchemaT], values: dict[str, Any]) -> SchemaT:

@@ -82,8 +82,8 @@ def get_glitches(session: Session, glitch_ids: Collection[UUID]) -> list[GlitchR
 
 def glitches_in_order(session: Session, glitch_ids: Collection[UUID]) -> tuple[GlitchRecord, ...]:
     """Glitches with these ids, in the given order; missing ones are left out."""
-    found = {one.id: one for one in get_glitches(session, glitch_ids)} if glitch_ids else {}
-    return tuple(found[one] for one in glitch_ids if one in found)
+    by_id = {one.id: one for one in get_glitches(session, glitch_ids)} if glitch_ids else {}
+    return tuple(by_id[one] for one in glitch_ids if one in by_id)
 
 
 def view_record(view: View) -> ViewRecord:
@@ -158,11 +158,11 @@ def class_ids(session: Session, names: tuple[str, ...]) -> list[int]:
             GlitchClass.name.in_(names), GlitchClass.state != "withdrawn"
         )
     )
-    found = {row.name: row.id for row in rows}
-    missing = [name for name in names if name not in found]
+    ids_by_name = {row.name: row.id for row in rows}
+    missing = [name for name in names if name not in ids_by_name]
     if missing:
         raise InvalidRequestError(no_class(session, missing[0]))
-    return list(found.values())
+    return list(ids_by_name.values())
 
 
 def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnElement[bool]]:
@@ -173,10 +173,10 @@ def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnEl
     if filters.origins:
         conditions.append(Glitch.origin.in_(filters.origins))
     if filters.labels:
-        wanted = class_ids(session, filters.labels)
+        selected_ids = class_ids(session, filters.labels)
         if filters.with_subclasses:
-            wanted = sorted(Tree.load(session).with_subclasses(wanted))
-        conditions.append(Glitch.class_id.in_(wanted))
+            selected_ids = sorted(Tree.load(session).with_subclasses(selected_ids))
+        conditions.append(Glitch.class_id.in_(selected_ids))
     if filters.data_quality:
         conditions.append(Glitch.data_quality.contains(filters.data_quality))
     if filters.not_data_quality:

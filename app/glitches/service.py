@@ -104,7 +104,7 @@ def get_view(session: Session, glitch_id: UUID, duration_s: float) -> ViewRecord
     """One stored view of a glitch; NotFoundError if it has no view of this length."""
     view = session.get(View, (glitch_id, duration_s))
     if view is None:
-        present = ", ".join(f"{known:g}" for known in get_glitch(session, glitch_id).views)
+        present = ", ".join(f"{length_s:g}" for length_s in get_glitch(session, glitch_id).views)
         raise NotFoundError(
             f"Glitch {glitch_id} has no view of {duration_s:g} s: it has views of {present} s."
         )

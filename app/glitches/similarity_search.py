@@ -99,20 +99,20 @@ def similarity_search(
         k=query.how_many,
         filters=query.filters,
     )
-    found = [neighbour.glitch for neighbour in nearest]
+    glitches = [neighbour.glitch for neighbour in nearest]
     # A stable sort: other glitches at distance 0 follow the one searched for.
-    found.sort(key=lambda glitch: glitch.id != searched.id)
+    glitches.sort(key=lambda glitch: glitch.id != searched.id)
     return {
-        "ifo": [glitch.ifo for glitch in found],
-        "peak_frequency": [glitch.peak_frequency for glitch in found],
-        "links_subjects": [NO_SUBJECT for _ in found],
-        "ml_label": [glitch.label or "" for glitch in found],
-        "ml_confidence": [glitch.ml_confidence for glitch in found],
-        "searchedID": [query.image_id for _ in found],
-        "snr": [glitch.snr for glitch in found],
-        "gravityspy_id": [glitch.public_id for glitch in found],
-        "searchedzooID": [NO_SUBJECT for _ in found],
-        **_picture_columns(found, view_url),
+        "ifo": [glitch.ifo for glitch in glitches],
+        "peak_frequency": [glitch.peak_frequency for glitch in glitches],
+        "links_subjects": [NO_SUBJECT for _ in glitches],
+        "ml_label": [glitch.label or "" for glitch in glitches],
+        "ml_confidence": [glitch.ml_confidence for glitch in glitches],
+        "searchedID": [query.image_id for _ in glitches],
+        "snr": [glitch.snr for glitch in glitches],
+        "gravityspy_id": [glitch.public_id for glitch in glitches],
+        "searchedzooID": [NO_SUBJECT for _ in glitches],
+        **_picture_columns(glitches, view_url),
     }
 
 

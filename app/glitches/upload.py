@@ -199,13 +199,13 @@ def spooled(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[list[Spool
             f"Send one file, or up to {MOST_FILES} pictures of one glitch; these are {len(files)}."
         )
     with ExitStack() as stack:
-        kept = []
+        spooled_files = []
         for name, stream in files:
             target = stack.enter_context(tempfile.NamedTemporaryFile(prefix="glitch-upload-"))
             shutil.copyfileobj(stream, target, 1 << 20)
             target.flush()
-            kept.append(SpooledFile(Path(target.name), clean_name(name)))
-        yield kept
+            spooled_files.append(SpooledFile(Path(target.name), clean_name(name)))
+        yield spooled_files
 
 
 def parse_upload(
@@ -253,7 +253,7 @@ def _read(
         head = stream.read(64)
     if is_image(head):
         return _PICTURE, ReadUpload(None)
-    found = read_upload(
+    content = read_upload(
         file.path,
         file.name,
         preprocessing,
@@ -264,8 +264,8 @@ def _read(
         channel=details.channel,
         ifo=details.ifo,
     )
-    if found.kind is not None:
-        return _KINDS[found.kind], found
+    if content.kind is not None:
+        return _KINDS[content.kind], content
     try:
         refuse_unread(file.path, file.name)
     except FormatError as error:
@@ -273,7 +273,7 @@ def _read(
     raise UnsupportedFileError(
         f"{file.name} has no supported format: send strain (HDF5, GWF, CSV, text, npy, "
         "npz), an omega scan (PNG, JPG), or an array of views (npy, npz, HDF5). An "
-        f"archive or a table of triggers is sent as a batch. {found.reason}".rstrip()
+        f"archive or a table of triggers is sent as a batch. {content.reason}".rstrip()
     )
 
 
@@ -294,14 +294,14 @@ def _from_strain(
             f"{file.name} is strain: say where the glitch is with gps_time, in GPS seconds.",
             field="gps_time",
         )
-    made = strain_to_views(strain, details.gps_time, preprocessing, centre=details.is_centred)
+    converted = strain_to_views(strain, details.gps_time, preprocessing, centre=details.is_centred)
     return ParsedUpload(
-        views=made.views,
+        views=converted.views,
         ifo=parse_ifo(_agreed("ifo", details.ifo, [strain.ifo], file.name)),
         channel=strain.channel,
         gps_time=details.gps_time,
         assumed=(START,) if strain.is_start_assumed else (),
-        **measured(made),
+        **measured(converted),
     )
 
 
@@ -319,11 +319,11 @@ def _from_array(views: Views | None, details: UploadDetails) -> ParsedUpload:
 def _from_pictures(
     files: Sequence[SpooledFile], details: UploadDetails, preprocessing: Preprocessing
 ) -> ParsedUpload:
-    given = details.view_durations_s
-    if given and len(given) != len(files):
+    stated = details.view_durations_s
+    if stated and len(stated) != len(files):
         raise InvalidRequestError(
-            f"There are {len(files)} pictures but {len(given)} values of view_duration_s: give one "
-            "for each picture, in their order.",
+            f"There are {len(files)} pictures but {len(stated)} values of view_duration_s: give "
+            "one for each picture, in their order.",
             field="view_duration_s",
         )
     images: dict[float, SpectrogramImage] = {}
@@ -343,7 +343,7 @@ def _from_pictures(
                 raise
             raise type(error)(f"{file.name}: {error}") from error  # name the file at fault
         names.append(picture.name)
-        duration_s = given[index] if given else picture.name.duration_s
+        duration_s = stated[index] if stated else picture.name.duration_s
         if duration_s is None:
             raise InvalidRequestError(
                 f"The window length of {file.name} is not in its name: give view_duration_s, in "
@@ -367,24 +367,24 @@ def _from_pictures(
 
 
 def _agreed(
-    what: str, given: _Value | None, found: Sequence[_Value | None], name: str = ""
+    field: str, stated: _Value | None, from_files: Sequence[_Value | None], name: str = ""
 ) -> _Value | None:
     """The value on which the client and the files agree; ``None`` if nobody gives one."""
-    values = list(dict.fromkeys(value for value in found if value is not None))
+    values = list(dict.fromkeys(value for value in from_files if value is not None))
     if len(values) > 1:
         raise InvalidRequestError(
-            f"The files are of different glitches: their {what} is "
+            f"The files are of different glitches: their {field} is "
             f"{' and '.join(str(value) for value in values)}. Send the pictures of one glitch."
         )
-    is_same = given is None or not values or given == values[0]
-    if isinstance(given, Decimal) and values and isinstance(values[0], Decimal):
-        is_same = abs(given - values[0]) < 1  # the client's time may be rounded or more precise
+    is_same = stated is None or not values or stated == values[0]
+    if isinstance(stated, Decimal) and values and isinstance(values[0], Decimal):
+        is_same = abs(stated - values[0]) < 1  # the client's time may be rounded or more precise
     if not is_same:
         raise InvalidRequestError(
-            f"{what} {given} was given, but {name or 'the file name'} says {values[0]}: correct "
+            f"{field} {stated} was given, but {name or 'the file name'} says {values[0]}: correct "
             "one of them."
         )
-    return given if given is not None else (values[0] if values else None)
+    return stated if stated is not None else (values[0] if values else None)
 
 
 def _shown(text: str) -> str:

@@ -29,7 +29,7 @@ _ALIVE_KEY = f"{PREFIX}worker-alive"
 _ALIVE_S = 60
 _WORKER_KEYS = f"{PREFIX}worker:"
 _HEARD_S = 300  # longer than _ALIVE_S: with many workers, each receives messages less often
-_MOST_WORKERS = 10_000
+_MAX_WORKERS = 10_000
 _SCHEMES = ("redis", "rediss", "unix")
 _CONNECT_S = 2.0
 # Longer than any worker holds a message; a duplicate delivery does no harm.
@@ -146,7 +146,7 @@ def note_worker_alive(redis: Redis) -> None:
 
 def live_workers(redis: Redis) -> list[int]:
     """Memory in bytes of each worker process that was recorded as alive in the last 300 s."""
-    keys = list(islice(redis.scan_iter(f"{_WORKER_KEYS}*", count=500), _MOST_WORKERS))
+    keys = list(islice(redis.scan_iter(f"{_WORKER_KEYS}*", count=500), _MAX_WORKERS))
     return [int(size) for size in redis.mget(keys) if size is not None] if keys else []
 
 

@@ -18,7 +18,7 @@ from app.server.request_scope import look_up, runtime_of
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 STILL_HERE = ": still here\n\n"  # a comment of the event stream
 _LOOK_EVERY_S = 0.5
-_SPEAK_EVERY_S = 15.0  # proxies close silent connections
+_KEEPALIVE_EVERY_S = 15.0  # proxies close silent connections
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _LONGEST_STREAM_S = 900.0  # the client reconnects by itself
 
@@ -57,22 +57,22 @@ async def follow(
     after = int(last_event_id or 0) if is_known else 0
     is_stopping: Callable[[], bool] = getattr(request.app.state, "is_stopping", lambda: False)
     clock = asyncio.get_running_loop().time
-    started = spoken = clock()
-    said: JobRecord | None = None
+    started = sent_at = clock()
+    last_sent: JobRecord | None = None
     while not is_stopping() and clock() - started < _LONGEST_STREAM_S:
         try:
-            found, events = await look_up(request, partial(_look, job_id=job_id, after=after))
+            job, events = await look_up(request, partial(_look, job_id=job_id, after=after))
         except NotFoundError:
             return
-        is_changed = found != said
+        is_changed = job != last_sent
         if is_changed or events:
             after = events[-1].id if events else after
-            said, spoken = found, clock()
-            yield News(found, is_changed, events, after)
-        elif clock() - spoken > _SPEAK_EVERY_S:
-            spoken = clock()
+            last_sent, sent_at = job, clock()
+            yield News(job, is_changed, events, after)
+        elif clock() - sent_at > _KEEPALIVE_EVERY_S:
+            sent_at = clock()
             yield None
-        if not found.is_open and not events:
+        if not job.is_open and not events:
             return
         await asyncio.sleep(_LOOK_EVERY_S)
 
@@ -80,5 +80,5 @@ async def follow(
 def _look(request: Request, *, job_id: UUID, after: int) -> tuple[JobRecord, tuple[JobEvent, ...]]:
     with runtime_of(request).sessions() as session:
         # The job first: if it has ended, all its events are stored by now.
-        found = get_job(session, job_id)
-        return found, list_events(session, job_id, after=after)
+        job = get_job(session, job_id)
+        return job, list_events(session, job_id, after=after)

@@ -92,7 +92,7 @@ def _is_due() -> tuple[ColumnElement[bool], ...]:
 def renew_lease(session: Session, chunk: Chunk, owner: str, lease: timedelta) -> bool:
     """Extend a lease, commit at once; whether the job was cancelled, or LeaseLostError."""
     renewed = session.execute(
-        _own(chunk, owner).values(lease_until=DATABASE_CLOCK + lease).returning(JobChunk.ordinal)
+        _update(chunk, owner).values(lease_until=DATABASE_CLOCK + lease).returning(JobChunk.ordinal)
     ).first()
     if renewed is None:
         raise LeaseLostError
@@ -109,7 +109,7 @@ def release_chunk(
 ) -> None:
     """Release a chunk without counting the attempt; do nothing if it is no longer ours."""
     session.execute(
-        _own(chunk, owner).values(
+        _update(chunk, owner).values(
             state="queued",
             lease_owner=None,
             lease_until=None,
@@ -138,7 +138,7 @@ def end_chunk(session: Session, chunk: Chunk, owner: str, **counts: int) -> None
     """
     added = {name: getattr(JobChunk, name) + count for name, count in counts.items() if count}
     ended = session.execute(
-        _own(chunk, owner)
+        _update(chunk, owner)
         .values(state="done", lease_owner=None, lease_until=None, detail=None, **added)
         .returning(JobChunk.ordinal)
     ).first()
@@ -169,7 +169,7 @@ def fail_chunk(
     """
     row = session.scalar(
         select(JobChunk)
-        .where(*_is_own(chunk, owner))
+        .where(*_owned(chunk, owner))
         .with_for_update()
         .execution_options(populate_existing=True)
     )
@@ -203,10 +203,10 @@ def _fail_expired(session: Session, job_id: UUID) -> None:
 
 
 def _fail_for_good(session: Session, row: JobChunk, detail: str) -> None:
-    left = row.units - row.done - row.failed - row.skipped
+    remaining = row.units - row.done - row.failed - row.skipped
     row.state, row.lease_owner, row.lease_until = "failed", None, None
     row.detail = detail
-    row.failed += left
+    row.failed += remaining
     add_event(session, row.job_id, "chunk failed", detail)
     session.flush()
     session.execute(
@@ -214,7 +214,7 @@ def _fail_for_good(session: Session, row: JobChunk, detail: str) -> None:
         .where(*_items_of(row), JobItem.state == "queued")
         .values(state="failed", reason=detail)
     )
-    _add_to_job(session, row.job_id, {"failed": left})
+    _add_to_job(session, row.job_id, {"failed": remaining})
 
 
 def _add_to_job(session: Session, job_id: UUID, counts: dict[str, int]) -> None:
@@ -224,13 +224,13 @@ def _add_to_job(session: Session, job_id: UUID, counts: dict[str, int]) -> None:
         session.execute(update(Job).where(Job.id == job_id).values(**added))
 
 
-def _own(chunk: Chunk, owner: str) -> Any:
+def _update(chunk: Chunk, owner: str) -> Any:
     return (
-        update(JobChunk).where(*_is_own(chunk, owner)).execution_options(synchronize_session=False)
+        update(JobChunk).where(*_owned(chunk, owner)).execution_options(synchronize_session=False)
     )
 
 
-def _is_own(chunk: Chunk, owner: str) -> tuple[Any, ...]:
+def _owned(chunk: Chunk, owner: str) -> tuple[Any, ...]:
     return (
         JobChunk.job_id == chunk.job_id,
         JobChunk.phase == chunk.phase,
@@ -255,12 +255,12 @@ def _to_chunk(session: Session, row: JobChunk) -> Chunk:
         .where(*_items_of(row), JobItem.state == "queued")
         .order_by(JobItem.ordinal)
     )
-    own = {name: getattr(row, name) for name in Chunk.__dataclass_fields__.keys() - {"items"}}
+    columns = {name: getattr(row, name) for name in Chunk.__dataclass_fields__.keys() - {"items"}}
     pending = tuple(PendingItem(ordinal - row.first_item, name) for ordinal, name in items)
-    return Chunk(**own | {"phase": Phase(row.phase), "items": pending})
+    return Chunk(**columns | {"phase": Phase(row.phase), "items": pending})
 
 
-_MOST_LOOKED_AT = 300  # a message takes milliseconds, and the next check comes in seconds
+_MAX_JOBS_SEARCHED = 300  # a message takes milliseconds, and the next check comes in seconds
 
 
 def jobs_due(session: Session) -> tuple[UUID, ...]:
@@ -271,7 +271,7 @@ def jobs_due(session: Session) -> tuple[UUID, ...]:
     """
     is_due = exists().where(JobChunk.job_id == Job.id, *_is_due())
     jobs = select(Job.id).where(Job.state.in_(OPEN_STATES), ~Job.is_cancel_requested, is_due)
-    return tuple(session.scalars(jobs.order_by(Job.created_at).limit(_MOST_LOOKED_AT)))
+    return tuple(session.scalars(jobs.order_by(Job.created_at).limit(_MAX_JOBS_SEARCHED)))
 
 
 def jobs_at_their_end(session: Session) -> tuple[UUID, ...]:
@@ -282,7 +282,7 @@ def jobs_at_their_end(session: Session) -> tuple[UUID, ...]:
     jobs = select(Job.id).where(
         Job.state.in_(OPEN_STATES), or_(Job.is_cancel_requested, and_(~left, broken))
     )
-    return tuple(session.scalars(jobs.order_by(Job.created_at).limit(_MOST_LOOKED_AT)))
+    return tuple(session.scalars(jobs.order_by(Job.created_at).limit(_MAX_JOBS_SEARCHED)))
 
 
 def open_job_load(session: Session) -> dict[str, tuple[int, float]]:
@@ -291,5 +291,5 @@ def open_job_load(session: Session) -> dict[str, tuple[int, float]]:
     rows = session.execute(
         select(Job.state, func.count(), age).where(Job.state.in_(OPEN_STATES)).group_by(Job.state)
     )
-    found = {state: (int(number), max(0.0, float(age_s))) for state, number, age_s in rows}
-    return {state: found.get(state, (0, 0.0)) for state in OPEN_STATES}
+    load = {state: (int(number), max(0.0, float(age_s))) for state, number, age_s in rows}
+    return {state: load.get(state, (0, 0.0)) for state in OPEN_STATES}

@@ -35,8 +35,8 @@ def known_kinds() -> tuple[str, ...]:
 def check_kind(kind: str) -> None:
     """Raise ``InvalidRequestError`` for an unknown kind of job."""
     if kind not in BUILT_IN:
-        known = ", ".join(known_kinds())
-        raise InvalidRequestError(f"There is no job of kind {kind[:40]!r}; known: {known}.")
+        kinds = ", ".join(known_kinds())
+        raise InvalidRequestError(f"There is no job of kind {kind[:40]!r}; known: {kinds}.")
 
 
 def handler_of(kind: str) -> JobHandler:

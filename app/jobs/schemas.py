@@ -24,31 +24,31 @@ def made_by(job: JobRecord, now: datetime) -> Made | None:
     result = job.result or {}
     if job.kind == "ingest":  # each glitch is available once stored, even if others failed
         is_any = job.done + job.skipped > 0
-        return _made("See its glitches", f"/glitches?batch={job.id}") if is_any else None
+        return _link("See its glitches", f"/glitches?batch={job.id}") if is_any else None
     if job.state != "succeeded":
         return None
     if job.kind == "cluster":
-        return _made("See its clusters", f"/clusters?run={result['run']}")
+        return _link("See its clusters", f"/clusters?run={result['run']}")
     if job.kind == "export":
         if datetime.fromisoformat(result["kept_until"]) < now:
             return None
         title = format_named(result["format"]).title
-        return _made(f"Download the {title}", f"/exports/{job.id}")
+        return _link(f"Download the {title}", f"/exports/{job.id}")
     return _BY_KIND.get(job.kind)
 
 
-def _made(text: str, href: str, page: str | None = None) -> Made:
+def _link(text: str, href: str, page: str | None = None) -> Made:
     return Made(text=text, href=href, page=page or f"/ui{href}")
 
 
-_CHECKPOINTS = _made("See the checkpoints", "/checkpoints")
+_CHECKPOINTS = _link("See the checkpoints", "/checkpoints")
 _BY_KIND = {
-    "demo": _made("See what was found", "/clusters"),
-    "digest": _made("See what is new", "/digest"),
-    "judge": _made("See what is novel", "/glitches?is_judged=true", "/ui/glitches?novelty=novel"),
-    "label_audit": _made("See the findings", "/label-audit"),
-    "project": _made("See the map", "/map/state", "/ui/map"),
-    "references": _made("See the jobs that load it", "/jobs?kind=ingest", "/ui/jobs"),
+    "demo": _link("See what was found", "/clusters"),
+    "digest": _link("See what is new", "/digest"),
+    "judge": _link("See what is novel", "/glitches?is_judged=true", "/ui/glitches?novelty=novel"),
+    "label_audit": _link("See the findings", "/label-audit"),
+    "project": _link("See the map", "/map/state", "/ui/map"),
+    "references": _link("See the jobs that load it", "/jobs?kind=ingest", "/ui/jobs"),
     "reembed": _CHECKPOINTS,
     "index": _CHECKPOINTS,
 }

@@ -39,13 +39,13 @@ def create_job(
     open, that job is returned instead; ConflictError if it ended at this moment.
     """
     check_kind(kind)
-    made = session.scalar(
+    created = session.scalar(
         insert(Job)
         .values(kind=kind, key=key, parameters=dict(parameters), author=author)
         .on_conflict_do_nothing(index_elements=[Job.kind, Job.key], index_where=text(OPEN))
         .returning(Job)
     )
-    if made is None:
+    if created is None:
         existing = session.scalar(
             select(Job).where(Job.kind == kind, Job.key == key, Job.state.in_(OPEN_STATES))
         )
@@ -53,11 +53,11 @@ def create_job(
             raise ConflictError("An identical job has just ended: send the request again.")
         return to_record(existing)
     for phase in (Phase.PLAN, Phase.FINISH):
-        session.add(JobChunk(job_id=made.id, phase=phase, ordinal=0, payload={}))
-    add_event(session, made.id, "created", f"by {author}")
+        session.add(JobChunk(job_id=created.id, phase=phase, ordinal=0, payload={}))
+    add_event(session, created.id, "created", f"by {author}")
     session.flush()
-    notify_after_commit(session, made.id)
-    return to_record(made)
+    notify_after_commit(session, created.id)
+    return to_record(created)
 
 
 def get_job(session: Session, job_id: UUID) -> JobRecord:
@@ -260,6 +260,6 @@ def _check_owner(job: Job, principal: Principal, act: str) -> None:
         )
 
 
-def _check_state(state: str | None, known: tuple[str, ...]) -> None:
-    if state is not None and state not in known:
-        raise InvalidRequestError(f"There is no state {state[:40]!r}; known: {', '.join(known)}.")
+def _check_state(state: str | None, states: tuple[str, ...]) -> None:
+    if state is not None and state not in states:
+        raise InvalidRequestError(f"There is no state {state[:40]!r}; known: {', '.join(states)}.")

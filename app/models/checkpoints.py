@@ -132,10 +132,10 @@ def search_facts(session: Session, checkpoint_id: int) -> SearchFacts:
 
 
 def _known_facts(session: Session) -> dict[int, SearchFacts]:
-    known: WeakKeyDictionary[Any, dict[int, SearchFacts]] = session.info.setdefault(
-        _KNOWN, WeakKeyDictionary()
+    by_transaction: WeakKeyDictionary[Any, dict[int, SearchFacts]] = session.info.setdefault(
+        _FACTS_KEY, WeakKeyDictionary()
     )
-    return known.setdefault(session.get_transaction() or session.begin(), {})
+    return by_transaction.setdefault(session.get_transaction() or session.begin(), {})
 
 
 def _read_facts(session: Session, checkpoint_id: int, *, first: str = "") -> SearchFacts:
@@ -148,7 +148,7 @@ def _read_facts(session: Session, checkpoint_id: int, *, first: str = "") -> Sea
     return facts
 
 
-_KNOWN = "facts of checkpoints, by transaction"
+_FACTS_KEY = "facts of checkpoints, by transaction"
 _SEARCH_FACTS = (
     "SELECT latent_size, is_active,"
     " coalesce((SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%(name)s)), false),"
@@ -185,15 +185,15 @@ def standings(session: Session) -> tuple[int, dict[int, Standing]]:
         row.subject_id: row
         for row in session.scalars(select(AuditEvent).where(*about).order_by(AuditEvent.id))
     }  # the latest event of each checkpoint
-    found = {}
+    by_checkpoint = {}
     for checkpoint_id in session.scalars(select(Checkpoint.id)):
         event = latest.get(str(checkpoint_id))
-        found[checkpoint_id] = Standing(
+        by_checkpoint[checkpoint_id] = Standing(
             embedded=embedded.get(checkpoint_id, 0),
             activated_at=None if event is None else event.created_at,
             activated_by=None if event is None else event.actor,
         )
-    return total, found
+    return total, by_checkpoint
 
 
 def lock_publishing(session: Session) -> None:

@@ -84,8 +84,8 @@ def latest_audit(session: Session, checkpoint_id: int) -> IndexAudit | None:
     )
     if row is None or not row.result or "recall" not in row.result or row.finished_at is None:
         return None
-    found = {name: row.result[name] for name in ("recall", "searches", "index_ms", "exact_ms")}
-    return IndexAudit(checkpoint=row.parameters["checkpoint"], made_at=row.finished_at, **found)
+    measures = {name: row.result[name] for name in ("recall", "searches", "index_ms", "exact_ms")}
+    return IndexAudit(checkpoint=row.parameters["checkpoint"], made_at=row.finished_at, **measures)
 
 
 class IndexHandler:
@@ -103,18 +103,18 @@ class IndexHandler:
         context: JobContext,
     ) -> ChunkResult:
         """Build the index concurrently on a separate connection, checking for cancellation."""
-        said = job.parameters
+        parameters = job.parameters
         engine = cast("Engine", session.get_bind())
 
         def check() -> None:
             context.heartbeat()
-            context.note(partitions.build_progress(engine, said["checkpoint_id"]))
+            context.note(partitions.build_progress(engine, parameters["checkpoint_id"]))
 
         partitions.ensure_vector_index(
             engine,
-            said["checkpoint_id"],
-            said["latent_size"],
-            from_rows=said["from_rows"],
+            parameters["checkpoint_id"],
+            parameters["latent_size"],
+            from_rows=parameters["from_rows"],
             check=check,
         )
         context.note(None)
@@ -138,7 +138,7 @@ def _audited(session: Session, checkpoint_id: int, context: JobContext) -> dict[
         .order_by(func.random())
         .limit(AUDITED)
     ).all()
-    found = wanted = 0
+    n_found = n_expected = 0
     times: dict[bool, list[float]] = {True: [], False: []}
     for glitch_id, mean in sample:
         nearest: dict[bool, set[Any]] = {}
@@ -154,12 +154,12 @@ def _audited(session: Session, checkpoint_id: int, context: JobContext) -> dict[
             )
             times[is_exact].append((time.perf_counter() - started) * 1e3)
             nearest[is_exact] = {one.glitch.id for one in neighbours}
-        found += len(nearest[False] & nearest[True])
-        wanted += len(nearest[True])
+        n_found += len(nearest[False] & nearest[True])
+        n_expected += len(nearest[True])
         session.expunge_all()
         context.heartbeat()
     return {
-        "recall": round(found / wanted, 4) if wanted else 1.0,
+        "recall": round(n_found / n_expected, 4) if n_expected else 1.0,
         "searches": len(sample),
         "index_ms": round(float(np.median(times[False])), 2),
         "exact_ms": round(float(np.median(times[True])), 2),

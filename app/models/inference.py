@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from glitch.decoder import Decoder
 
 _Item = TypeVar("_Item")
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 _log = logging.getLogger("app.inference")
 
 
@@ -53,7 +53,7 @@ class Turns:
             self._free.release()
 
 
-class Batcher(Generic[_Item, _Answer]):
+class Batcher(Generic[_Item, _Result]):
     """Processes items in batches in one thread, while callers block in their own threads.
 
     A batch takes all waiting items, up to ``max_batch``. Only if the previous batch had several
@@ -65,7 +65,7 @@ class Batcher(Generic[_Item, _Answer]):
 
     def __init__(
         self,
-        work: Callable[[Sequence[_Item]], Sequence[_Answer]],
+        work: Callable[[Sequence[_Item]], Sequence[_Result]],
         *,
         name: str,
         max_batch: int = 32,
@@ -76,7 +76,7 @@ class Batcher(Generic[_Item, _Answer]):
         self._name = name
         self._max_batch = max_batch
         self._wait_s = wait_s
-        self._queue: queue.Queue[tuple[_Item, Future[_Answer]] | None] = queue.Queue(max_queue)
+        self._queue: queue.Queue[tuple[_Item, Future[_Result]] | None] = queue.Queue(max_queue)
         self._was_shared = False
         self.passes = 0  # batches answered, and the items in them
         self.answered = 0
@@ -85,14 +85,14 @@ class Batcher(Generic[_Item, _Answer]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, item: _Item, *, timeout_s: float) -> _Answer:
+    def submit(self, item: _Item, *, timeout_s: float) -> _Result:
         """Return the result of one item. Blocks the calling thread: never call it on an event loop.
 
         Raises:
             BusyError: if the queue is full, the result takes longer than ``timeout_s``, or the
                 service is stopping.
         """
-        future: Future[_Answer] = Future()
+        future: Future[_Result] = Future()
         with self._submission:  # no item may enter the queue after the end marker
             if self._closed.is_set():
                 raise BusyError("The service is stopping: send the request again in a moment.")
@@ -129,15 +129,15 @@ class Batcher(Generic[_Item, _Answer]):
             batch, is_last = self._collect(first)
             live = [entry for entry in batch if entry[1].set_running_or_notify_cancel()]
             if live:
-                self._answer(live)
+                self._process(live)
                 self.passes += 1
                 self.answered += len(live)
             if is_last:
                 return
 
     def _collect(
-        self, first: tuple[_Item, Future[_Answer]]
-    ) -> tuple[list[tuple[_Item, Future[_Answer]]], bool]:
+        self, first: tuple[_Item, Future[_Result]]
+    ) -> tuple[list[tuple[_Item, Future[_Result]]], bool]:
         batch = [first]
         deadline = time.monotonic() + (self._wait_s if self._was_shared else 0)
         while len(batch) < self._max_batch:
@@ -151,19 +151,19 @@ class Batcher(Generic[_Item, _Answer]):
         self._was_shared = len(batch) > 1
         return batch, False
 
-    def _answer(self, batch: Sequence[tuple[_Item, Future[_Answer]]]) -> None:
+    def _process(self, batch: Sequence[tuple[_Item, Future[_Result]]]) -> None:
         try:
-            answered = list(zip(batch, self._work([item for item, _ in batch]), strict=True))
+            results = list(zip(batch, self._work([item for item, _ in batch]), strict=True))
         except Exception as error:  # noqa: BLE001 - passed to the caller of the item
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
                 return
             _log.warning("a batch failed, and its items are processed one by one", exc_info=error)
             for entry in batch:
-                self._answer([entry])
+                self._process([entry])
             return
-        for (_, future), answer in answered:
-            future.set_result(answer)
+        for (_, future), result in results:
+            future.set_result(result)
 
 
 CONCURRENCY = 2  # pictures painted at once; more would compete for the same cores
@@ -269,11 +269,11 @@ class Encoders:
 
 def find_checkpoint(roots: Sequence[Path], digest: str) -> Checkpoint:
     """Load the checkpoint with this digest from the first folder that has it, or NotReadyError."""
-    found = _found(roots, digest)
-    if found is None and roots and _fetch(roots[0] / digest):
-        found = _found(roots[:1], digest)
-    if found is not None:
-        return found
+    checkpoint = _load_by_digest(roots, digest)
+    if checkpoint is None and roots and _fetch(roots[0] / digest):
+        checkpoint = _load_by_digest(roots[:1], digest)
+    if checkpoint is not None:
+        return checkpoint
     places = ", ".join(str(root) for root in roots)
     raise NotReadyError(
         f"The weights of the active checkpoint {digest[:12]} are in none of {places}: publish "
@@ -281,7 +281,7 @@ def find_checkpoint(roots: Sequence[Path], digest: str) -> Checkpoint:
     )
 
 
-def _found(roots: Sequence[Path], digest: str) -> Checkpoint | None:
+def _load_by_digest(roots: Sequence[Path], digest: str) -> Checkpoint | None:
     for folder in _checkpoint_folders(roots):
         try:
             checkpoint = load_checkpoint(folder)

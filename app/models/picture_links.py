@@ -39,8 +39,8 @@ class PictureLinks:
 
     def is_good(self, glitch_id: str, duration_s: float, expires: int, signature: str) -> bool:
         """Whether a link has a valid signature and has not expired."""
-        made = self._signature(glitch_id, duration_s, expires)
-        is_ours = hmac.compare_digest(made.encode(), signature.encode())
+        expected = self._signature(glitch_id, duration_s, expires)
+        is_ours = hmac.compare_digest(expected.encode(), signature.encode())
         return is_ours and self._clock() < expires
 
     def _signature(self, glitch_id: str, duration_s: float, expires: int) -> str:

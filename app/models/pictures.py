@@ -123,8 +123,8 @@ def plan_strip(
 
 def four_windows(views: Sequence[ViewRecord]) -> bytes:
     """PNG of a glitch's windows side by side, shortest first; missing windows are hatched."""
-    known = {one.duration_s: one for one in views}
-    shown = [known.get(duration_s) for duration_s in Preprocessing().durations_s]
+    by_duration = {one.duration_s: one for one in views}
+    shown = [by_duration.get(duration_s) for duration_s in Preprocessing().durations_s]
     return render_strip(
         [None if one is None else unpack_view(one.packed, one.shape) for one in shown],
         WINDOW_SIZE,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 KIND = "reembed"
 GLITCHES = 256  # per chunk: some seconds of work
 _REJUDGED = 2000
-_LEAST_DIGITS = 8
+_MIN_DIGITS = 8
 _NOT_YET = Judgement(
     None, None, False, "Could not be judged: the catalogue is being embedded again."
 )
@@ -48,17 +48,17 @@ _NOT_YET = Judgement(
 def find_checkpoint_named(session: Session, name: str) -> CheckpointRecord:
     """The checkpoint with this name or digest prefix, or NotFoundError or ConflictError."""
     published = checkpoints.list_checkpoints(session)
-    found = [one for one in published if one.name == name]
-    if len(name) >= _LEAST_DIGITS:
-        found += [one for one in published if one.digest.startswith(name) and one not in found]
-    if not found:
+    matches = [one for one in published if one.name == name]
+    if len(name) >= _MIN_DIGITS:
+        matches += [one for one in published if one.digest.startswith(name) and one not in matches]
+    if not matches:
         raise NotFoundError(f"There is no checkpoint {name[:80]!r}: see the list of checkpoints.")
-    if len(found) > 1:
-        digests = ", ".join(one.digest[:12] for one in found)
+    if len(matches) > 1:
+        digests = ", ".join(one.digest[:12] for one in matches)
         raise ConflictError(
             f"Several checkpoints have this name: give the digest of one ({digests})."
         )
-    return found[0]
+    return matches[0]
 
 
 def switch_checkpoint(
@@ -205,14 +205,14 @@ def _catch_up(
     portions: sessionmaker[Session], target: CheckpointRecord, encoder: Encoder, context: JobContext
 ) -> list[UUID]:
     """Embed glitches without an embedding, some hundred per transaction; return their ids."""
-    done: list[UUID] = []
+    embedded_ids: list[UUID] = []
     while True:
-        with portions.begin() as own:
-            missing = _missing(own, target.id, limit=GLITCHES)
-            _embed(own, target.id, missing, encoder)
-        done += missing
+        with portions.begin() as portion:
+            missing = _missing(portion, target.id, limit=GLITCHES)
+            _embed(portion, target.id, missing, encoder)
+        embedded_ids += missing
         if len(missing) < GLITCHES:
-            return done
+            return embedded_ids
         context.heartbeat()
 
 

@@ -25,9 +25,9 @@ from glitch.traversals import UnitRange, UnitRanges, cluster_ranges, glitch_rang
 
 MOST_MEMBERS = 5_000  # of a cluster, used for its ranges and its plane
 _SAMPLE_PAGES = 200  # of the embeddings' partition: about 4,000 glitches of 32 latents
-_MOST_SAMPLED = 8_000
+_MAX_SAMPLED = 8_000
 _SEED = 5  # fixed, so that the same catalogue gives the same sample
-_LEAST_OTHERS = 20  # fewer do not show which values are usual
+_MIN_OTHERS = 20  # fewer do not show which values are usual
 
 Vectors = Float32[np.ndarray, "glitch latent"]
 
@@ -53,10 +53,10 @@ def glitch_traversals(session: Session, glitch_id: UUID) -> TraversalRanges:
     others = _sample(
         session, embedding.checkpoint_id, is_simulated=glitch.is_simulated, beside=glitch_id
     )
-    found = None
-    if len(others) >= _LEAST_OTHERS:
-        found = glitch_ranges(embedding.mean, embedding.log_variance, others)
-    return _traversals(glitch_id, embedding.checkpoint_id, embedding.checkpoint, len(others), found)
+    units = None
+    if len(others) >= _MIN_OTHERS:
+        units = glitch_ranges(embedding.mean, embedding.log_variance, others)
+    return _traversals(glitch_id, embedding.checkpoint_id, embedding.checkpoint, len(others), units)
 
 
 def cluster_traversals(session: Session, cluster_id: UUID) -> TraversalRanges:
@@ -73,19 +73,19 @@ def cluster_traversals(session: Session, cluster_id: UUID) -> TraversalRanges:
     medoid = get_embedding(session, cluster.medoid_id, run.checkpoint_id).mean
     _, members = _members(session, cluster_id)
     others = _sample(session, checkpoint.id, is_simulated=run.is_simulated, without=cluster_id)
-    found = cluster_ranges(medoid, members, others) if len(others) >= _LEAST_OTHERS else None
-    return _traversals(cluster.medoid_id, checkpoint.id, checkpoint.name, len(others), found)
+    units = cluster_ranges(medoid, members, others) if len(others) >= _MIN_OTHERS else None
+    return _traversals(cluster.medoid_id, checkpoint.id, checkpoint.name, len(others), units)
 
 
 def _traversals(
-    glitch_id: UUID, checkpoint_id: int, checkpoint: str, n_others: int, found: UnitRanges | None
+    glitch_id: UUID, checkpoint_id: int, checkpoint: str, n_others: int, units: UnitRanges | None
 ) -> TraversalRanges:
-    """Make the result; ``found`` is None if there are too few other glitches."""
+    """Make the result; ``units`` is None if there are too few other glitches."""
     about = glitch_id, checkpoint_id, checkpoint
-    if found is not None:
-        return TraversalRanges(*about, found.ranges, found.n_active, found.dead, n_others)
+    if units is not None:
+        return TraversalRanges(*about, units.ranges, units.n_active, units.dead, n_others)
     reason = (
-        f"There are {n_others} other glitches to compare with, and {_LEAST_OTHERS} are needed "
+        f"There are {n_others} other glitches to compare with, and {_MIN_OTHERS} are needed "
         "to tell what is usual: load more."
     )
     return TraversalRanges(*about, (), 0, (), n_others, reason)
@@ -173,5 +173,5 @@ def _sample(
                 ClusterMember.cluster_id == without, ClusterMember.glitch_id == source.glitch_id
             )
         )
-    rows = session.scalars(query.limit(_MOST_SAMPLED)).all()
+    rows = session.scalars(query.limit(_MAX_SAMPLED)).all()
     return np.array(rows, dtype=np.float32).reshape(len(rows), len(rows[0]) if rows else 0)

@@ -439,7 +439,7 @@ def test_the_index_judges_who_is_not_novel_and_a_scan_who_may_be(
         {"manifest": '{"architecture": {"front_end": "one that ends on a sphere"}}'}
         | {"id": checkpoint.id},
     )
-    monkeypatch.setattr(checkpoints, "_KNOWN", "another transaction's facts")
+    monkeypatch.setattr(checkpoints, "_FACTS_KEY", "another transaction's facts")
     asked.clear()
     for query, wanted in zip(queries, exact, strict=True):
         found = judged(query)

@@ -73,11 +73,11 @@ class Filters(Model):
 
     def parsed(self) -> GlitchFilters:
         """The filters in the form that services use."""
-        said = {_NAMES.get(name, name): getattr(self, name) for name in Filters.model_fields}
-        said = {name: tuple(one) if isinstance(one, list) else one for name, one in said.items()}
-        said["ifos"] = tuple(ifo for ifo in map(parse_ifo, self.ifo) if ifo)
-        said |= {name: parse_gps_time(said[name]) for name in ("gps_start", "gps_end")}
-        return GlitchFilters(**said)
+        values = {_NAMES.get(name, name): getattr(self, name) for name in Filters.model_fields}
+        values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        values["ifos"] = tuple(ifo for ifo in map(parse_ifo, self.ifo) if ifo)
+        values |= {name: parse_gps_time(values[name]) for name in ("gps_start", "gps_end")}
+        return GlitchFilters(**values)
 
 
 class ListQuery(Filters):
@@ -107,9 +107,9 @@ def glitches(
 @router.get("/{glitch_id}", summary="One glitch with its embedding")
 def glitch(base: BaseUrl, session: SessionDep, _: Reader, glitch_id: UUID) -> schemas.GlitchDetail:
     """Embedding and novelty are those under the active checkpoint; null if there are none."""
-    found = get_glitch(session, glitch_id)
+    record = get_glitch(session, glitch_id)
     embedding = find_embedding(session, glitch_id)
-    return schemas.glitch_detail(base, found, embedding)
+    return schemas.glitch_detail(base, record, embedding)
 
 
 @router.get("/{glitch_id}/neighbours", summary="The nearest known glitches of a glitch")
@@ -132,7 +132,7 @@ def neighbours(
         filters=query.parsed(),
         exclude_id=glitch_id,
     )
-    return ListOf(items=[schemas.neighbour(base, found) for found in nearest])
+    return ListOf(items=[schemas.neighbour(base, neighbour) for neighbour in nearest])
 
 
 @router.get(

@@ -82,7 +82,7 @@ def embed(
     Storing needs the role submitter; `store=false` needs reader and returns null as `glitch.id`.
     """
     embedded = embed_upload(session, runtime, sent, principal=principal, store=store, label=label)
-    return _answer(request, embedded, status=201 if embedded.is_new else 200)
+    return _embed_response(request, embedded, status=201 if embedded.is_new else 200)
 
 
 @router.post(
@@ -95,10 +95,10 @@ def neighbours_of_upload(
 ) -> Response:
     """The same response as `POST /embed`, with nothing stored. Needs the role reader."""
     embedded = embed_upload(session, runtime, sent, principal=principal, store=False)
-    return _answer(request, embedded, status=200)
+    return _embed_response(request, embedded, status=200)
 
 
-def _answer(request: Request, embedded: Embedded, *, status: int) -> Response:
+def _embed_response(request: Request, embedded: Embedded, *, status: int) -> Response:
     """Serialise the response in this thread; FastAPI would use another one."""
     answer = schemas.embed_answer(base_url(request), embedded)
     return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")

@@ -47,8 +47,8 @@ class ExportHandler:
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
     ) -> ChunkResult:
         """Write the rows of one range."""
-        wanted = format_named(job.parameters["format"])
-        within = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
+        export_format = format_named(job.parameters["format"])
+        id_range = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
         filters = filters_from_json(job.parameters["filters"])
         path = folder_of(context.data_dir, job.id) / f"part-{chunk.ordinal:08d}.done"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,11 +59,11 @@ class ExportHandler:
                     session,
                     filters,
                     base=context.settings.base_url,
-                    within=within,
-                    with_latents=wanted.has_latents,
+                    within=id_range,
+                    with_latents=export_format.has_latents,
                 )
             ) as rows:
-                wanted.write_part(_with_heartbeat(rows, context), aside)
+                export_format.write_part(_with_heartbeat(rows, context), aside)
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
@@ -72,8 +72,8 @@ class ExportHandler:
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
         """Join the parts to one file, and return where to fetch it."""
-        wanted = format_named(job.parameters["format"])
-        path = result_path(context.data_dir, job.id, wanted)
+        export_format = format_named(job.parameters["format"])
+        path = result_path(context.data_dir, job.id, export_format)
         path.parent.mkdir(parents=True, exist_ok=True)
         storage = storage_of(context.data_dir)
         names = storage.names(path.parent)
@@ -85,7 +85,7 @@ class ExportHandler:
             aside = path.with_suffix(".tmp")
             try:
                 filters = filters_from_json(job.parameters["filters"])
-                wanted.join(parts, aside, about_cluster(session, filters))
+                export_format.join(parts, aside, about_cluster(session, filters))
                 aside.replace(path)
             finally:
                 aside.unlink(missing_ok=True)
@@ -94,13 +94,13 @@ class ExportHandler:
         storage.fetch(path)
         for part in parts:
             storage.remove(part)
-        until = datetime.now(UTC) + timedelta(hours=context.settings.keep_exports_hours)
+        kept_until = datetime.now(UTC) + timedelta(hours=context.settings.keep_exports_hours)
         return {
-            "format": wanted.name,
+            "format": export_format.name,
             "rows": job.total,
             "bytes": path.stat().st_size,
             "href": f"/exports/{job.id}",
-            "kept_until": until.isoformat(timespec="minutes"),
+            "kept_until": kept_until.isoformat(timespec="minutes"),
         }
 
 

@@ -63,5 +63,5 @@ def _selection(
         raise InvalidRequestError(" ".join(query.errors))
     if cluster is None:
         return query.filters, "glitches"
-    known = get_cluster(session, cluster).id
-    return replace(query.filters, cluster_id=known), f"cluster-{known}"
+    cluster_id = get_cluster(session, cluster).id
+    return replace(query.filters, cluster_id=cluster_id), f"cluster-{cluster_id}"

@@ -46,9 +46,9 @@ def start_export(
         NotReadyError: if a filter on novelty is set and no checkpoint is active.
     """
     require_role(principal, Role.SUBMITTER)
-    wanted = format_named(format_name)
+    export_format = format_named(format_name)
     count_rows(session, filters, most=1)  # raises the errors that the job would have
-    parameters = {"format": wanted.name, "filters": filters_as_json(filters)}
+    parameters = {"format": export_format.name, "filters": filters_as_json(filters)}
     key = f"{principal.name} {json.dumps(parameters, sort_keys=True)}"
     return create_job(session, KIND, parameters, principal.name, key=key)
 
@@ -93,15 +93,15 @@ def export_file(
     if job.state != "succeeded" or job.finished_at is None:
         reason = f": {job.detail}" if job.detail else "."
         raise NotFoundError(f"The export {job.state}, so there is no file{reason}")
-    wanted = format_named(job.parameters["format"])
-    path = result_path(data_dir, job_id, wanted)
-    until = job.finished_at + keep
-    if until < datetime.now(UTC) or not storage_of(data_dir).fetch(path):
+    export_format = format_named(job.parameters["format"])
+    path = result_path(data_dir, job_id, export_format)
+    kept_until = job.finished_at + keep
+    if kept_until < datetime.now(UTC) or not storage_of(data_dir).fetch(path):
         raise NotFoundError(
             f"The file was kept for {keep.total_seconds() / 3600:g} hours and has been removed: "
             "start the export again."
         )
-    return path, wanted, until
+    return path, export_format, kept_until
 
 
 def folder_of(data_dir: Path, job_id: UUID) -> Path:
@@ -116,21 +116,21 @@ def result_path(data_dir: Path, job_id: UUID, wanted: Format) -> Path:
 
 def outdated_folders(session: Session, data_dir: Path, keep: timedelta) -> list[Path]:
     """Folders of exports that are past their retention, or whose job is unknown."""
-    named = {
+    folders = {
         one.path.name: one.path
         for one in storage_of(data_dir).listed(data_dir / FOLDER)
         if re.fullmatch(r"[0-9a-f-]{36}", one.path.name)
     }
-    if not named:
+    if not folders:
         return []
-    kept = session.scalars(
+    kept_ids = session.scalars(
         select(Job.id).where(
-            Job.id.in_([UUID(name) for name in named]),
+            Job.id.in_([UUID(name) for name in folders]),
             Job.state.in_(OPEN_STATES) | (Job.finished_at > func.now() - keep),
         )
     )
-    alive = {str(one) for one in kept}
-    return [path for name, path in named.items() if name not in alive]
+    alive = {str(one) for one in kept_ids}
+    return [path for name, path in folders.items() if name not in alive]
 
 
 def clean_up_exports(session: Session, data_dir: Path, keep: timedelta) -> int:
@@ -157,12 +157,12 @@ _FILTERS = TypeAdapter(GlitchFilters)
 
 def about_cluster(session: Session, filters: GlitchFilters) -> dict[str, str | float | None]:
     """Trust measures of the exported cluster, by column; None if the export is not of a cluster."""
-    found = session.get(Cluster, filters.cluster_id) if filters.cluster_id else None
+    cluster = session.get(Cluster, filters.cluster_id) if filters.cluster_id else None
     return {
-        "cluster": str(found.id) if found else None,
-        "cluster_fdr": found.fdr if found else None,
-        "cluster_trust": found.trust if found else None,
-        "cluster_doubt": found.doubt if found else None,
+        "cluster": str(cluster.id) if cluster else None,
+        "cluster_fdr": cluster.fdr if cluster else None,
+        "cluster_trust": cluster.trust if cluster else None,
+        "cluster_doubt": cluster.doubt if cluster else None,
     }
 
 

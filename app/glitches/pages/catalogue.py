@@ -122,8 +122,8 @@ def catalogue(
 ) -> Response:
     """One page of the glitches that pass the filters; ``event`` is the last labelling."""
     if query.is_table and not query.columns:
-        kept = request.cookies.get(COLUMNS_COOKIE_NAME, "").split(".")
-        query = replace(query, columns=tuple(name for name in kept if name in _COLUMNS))
+        column_names = request.cookies.get(COLUMNS_COOKIE_NAME, "").split(".")
+        query = replace(query, columns=tuple(name for name in column_names if name in _COLUMNS))
     return _shown(request, session, principal, query, undo=event)
 
 
@@ -224,13 +224,13 @@ def act_on_chosen(
     target = local_path(back, "/ui/glitches")
     try:
         name = resolve_class_name(session, class_name)
-        done = label_selection(session, member or (), name, reviewer=principal)
+        event = label_selection(session, member or (), name, reviewer=principal)
     except (InvalidRequestError, ConflictError, NotFoundError) as error:
         session.rollback()
         query = parse_catalogue_query(QueryParams(urlsplit(target).query))
         refused = Refused(str(error), class_name, frozenset(map(str, member or ())))
         return _shown(request, session, principal, query, refused=refused)
-    return see_other(target, done="labelled", event=str(done.id))
+    return see_other(target, done="labelled", event=str(event.id))
 
 
 @router.post("/glitches/chosen/undo", dependencies=[CsrfChecked])
@@ -255,13 +255,13 @@ def _page(session: Session, query: CatalogueQuery) -> Page[GlitchRecord]:
 
 
 def _class_counts(query: CatalogueQuery, tallies: tuple[ClassTally, ...]) -> tuple[ClassCount, ...]:
-    most = max((tally.total for tally in tallies), default=0)
+    largest = max((tally.total for tally in tallies), default=0)
     chosen = query.values.get("label")
     return tuple(
         ClassCount(
             text=tally.name or "Unlabelled",
             count=f"{tally.total:,}",
-            share=round(100 * tally.total / most, 1),
+            share=round(100 * tally.total / largest, 1),
             href=query.href(
                 label=None if chosen == (tally.name or UNLABELLED) else tally.name or UNLABELLED,
                 after=None,
@@ -349,5 +349,5 @@ def _sorted_href(query: CatalogueQuery, by: str | None) -> str | None:
     if by is None:
         return None
     now = query.values.get("sort")
-    wanted = {f"-{by}": by, by: None}.get(now or "", f"-{by}")
-    return query.href(sort=wanted, after=None)
+    next_sort = {f"-{by}": by, by: None}.get(now or "", f"-{by}")
+    return query.href(sort=next_sort, after=None)

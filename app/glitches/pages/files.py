@@ -115,8 +115,8 @@ def _record(
         "novelty": None,
     }
     if embedding is not None:
-        known = schemas.embedding_of(embedding.checkpoint, embedding)
-        content["embedding"] = known.model_dump()
+        public = schemas.embedding_of(embedding.checkpoint, embedding)
+        content["embedding"] = public.model_dump()
         novelty = schemas.Novelty.model_validate(embedding.novelty)
         content["novelty"] = novelty.model_dump(exclude={"basis"})
     return content
@@ -131,16 +131,16 @@ def glitch_hdf5(session: Session, glitch: GlitchRecord) -> bytes:
     """
     views = list_views(session, glitch.id)
     recipe = Preprocessing()
-    out = io.BytesIO()
-    with h5py.File(out, "w") as file:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
         file["views"] = np.stack([unpack_view(one.packed, one.shape) for one in views])
         file["views"].attrs["unit"] = f"normalised energy / {recipe.energy_clip:g}"
         file["observed"] = np.stack([one.observed for one in views])
         file["durations_s"] = np.array([one.duration_s for one in views])
         file["frequency_hz"] = recipe.frequencies_hz()
         file["time_s"] = np.stack([recipe.times_s(one.duration_s) for one in views])
-        known = {"id": str(glitch.id), "origin": glitch.origin, "label": glitch.label}
-        for name, value in (known | glitch.plain()).items():
+        identity = {"id": str(glitch.id), "origin": glitch.origin, "label": glitch.label}
+        for name, value in (identity | glitch.plain()).items():
             if value is not None:
                 file.attrs[name] = value
         embedding = find_embedding(session, glitch.id)
@@ -151,4 +151,4 @@ def glitch_hdf5(session: Session, glitch: GlitchRecord) -> bytes:
             group.attrs["reconstruction_error"] = embedding.reconstruction_error
             if embedding.novelty.p_value is not None:
                 group.attrs["p_value"] = embedding.novelty.p_value
-    return out.getvalue()
+    return buffer.getvalue()

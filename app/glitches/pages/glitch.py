@@ -80,13 +80,13 @@ NEIGHBOURS_SHOWN = 20  # fills whole rows of 2, 4 and 5 cards
 def find_or_refuse(session: Session, public_id: str) -> GlitchRecord:
     """The glitch with this id; NotFoundError if there is none."""
     is_plain = len(public_id) <= 100 and public_id.isprintable()
-    found = find_glitch(session, public_id) if is_plain else None
-    if found is None:
+    glitch = find_glitch(session, public_id) if is_plain else None
+    if glitch is None:
         raise NotFoundError(
             f"There is no glitch “{public_id[:60]}” here: search for it by GPS time, or look for "
             "it in the catalogue."
         )
-    return found
+    return glitch
 
 
 def glitch_page_of(
@@ -157,32 +157,32 @@ def _neighbours(
     session: Session,
     glitch: GlitchRecord,
     embedding: EmbeddingRecord | None,
-    near: CatalogueQuery,
+    query: CatalogueQuery,
     errors: list[str],
 ) -> tuple[Card, ...]:
     if embedding is None:
         return ()
     try:
-        found = find_neighbours(
+        neighbours = find_neighbours(
             session,
             vector=embedding.mean,
             checkpoint_id=embedding.checkpoint_id,
             k=NEIGHBOURS_SHOWN,
-            filters=near.filters,
+            filters=query.filters,
             exclude_id=glitch.id,
         )
     except InvalidRequestError as error:
         errors.append(str(error))
         return ()
-    return tuple(neighbour_card(neighbour) for neighbour in found)
+    return tuple(neighbour_card(neighbour) for neighbour in neighbours)
 
 
 def _neighbour_classes(neighbours: Sequence[Card]) -> str:
     """Classes of the neighbours with counts, most frequent first."""
     tally = Counter(card.label or "unlabelled" for card in neighbours).most_common()
-    named = [f"{number} {name}" for name, number in tally[:CLASSES_NAMED]]
+    largest = [f"{number} {name}" for name, number in tally[:CLASSES_NAMED]]
     others = sum(number for _, number in tally[CLASSES_NAMED:])
-    return ", ".join([*named, f"{others} of other classes"] if others else named)
+    return ", ".join([*largest, f"{others} of other classes"] if others else largest)
 
 
 router = APIRouter(route_class=PageRoute)
@@ -224,7 +224,7 @@ def add_label(
 ) -> Response:
     """Add a label; an error is shown beside the field."""
     glitch = find_or_refuse(session, public_id)
-    name, error = _meant(session, class_name.strip())
+    name, error = _class_typed(session, class_name.strip())
     if error is None:
         append_label(session, glitch.id, name, author=principal)
         return see_other(glitch_href(glitch.id), done="labelled")
@@ -240,7 +240,7 @@ def add_label(
     return render(request, page, status=400)
 
 
-def _meant(session: Session, typed: str) -> tuple[str, str | None]:
+def _class_typed(session: Session, typed: str) -> tuple[str, str | None]:
     """Name of the class that was typed, or the input and its error."""
     if not typed:
         return typed, "Type the name of a class, or choose one from the list."

@@ -76,12 +76,12 @@ class CatalogueQuery:
     def title(self) -> str:
         """The selection in a few words, for the title of the page."""
         label = self.values.get("label")
-        said = [] if label is None else ["unlabelled" if label == UNLABELLED else label]
-        said += self.ifos
+        parts = [] if label is None else ["unlabelled" if label == UNLABELLED else label]
+        parts += self.ifos
         texts = {**ORIGIN_TEXTS, **NOVELTY_TEXTS}
-        given = [(how, self.values[name]) for name, how in _IN_WORDS.items() if name in self.values]
-        said += [how.format(texts.get(value, value)) for how, value in given]
-        return "Catalogue" if self.errors or not said else ", ".join(said)
+        pairs = [(how, self.values[name]) for name, how in _IN_WORDS.items() if name in self.values]
+        parts += [how.format(texts.get(value, value)) for how, value in pairs]
+        return "Catalogue" if self.errors or not parts else ", ".join(parts)
 
     @property
     def is_table(self) -> bool:
@@ -203,8 +203,8 @@ class _Reader:
     def novelty(self) -> str:
         novelty = self.values.get("novelty", "")
         if novelty and novelty not in NOVELTY_TEXTS:
-            known = ", ".join(NOVELTY_TEXTS)
-            self.errors.append(f"“{novelty[:20]}” is not a value of novelty: choose {known}.")
+            choices = ", ".join(NOVELTY_TEXTS)
+            self.errors.append(f"“{novelty[:20]}” is not a value of novelty: choose {choices}.")
         return novelty
 
     def stretch(self) -> TimeRange:
@@ -226,8 +226,8 @@ class _Reader:
 
     def window(self) -> float:
         text = self.values.get("window", "")
-        known = {f"{length:g}": length for length in VIEW_DURATIONS_S}
-        return known.get(text, CARD_WINDOW_S)
+        lengths = {f"{length:g}": length for length in VIEW_DURATIONS_S}
+        return lengths.get(text, CARD_WINDOW_S)
 
     def compare(self, filters: GlitchFilters) -> None:
         ranges = (

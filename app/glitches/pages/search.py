@@ -50,7 +50,7 @@ _DAY_S = 86_400
 _LONGEST = 200
 _TIMELIKE = re.compile(r"[0-9][0-9.,:/+ TZUC-]*", re.ASCII | re.IGNORECASE)  # looks like a time
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_NOTHING = "Nothing found"
+_NOTHING_FOUND = "Nothing found"
 
 
 @router.get("/search", dependencies=[ForReaders])
@@ -61,14 +61,14 @@ def search(request: Request, session: SessionDep, q: Annotated[str, Query()] = "
         return see_other("/ui/glitches")
     if len(text) > _LONGEST:
         sentence = f"That is longer than {_LONGEST} characters, so it is neither an id nor a time."
-        return render(request, SearchPage(_NOTHING, sentence, ()), status=400)
+        return render(request, SearchPage(_NOTHING_FOUND, sentence, ()), status=400)
     try:
-        found = _find(session, text)
+        result = _find(session, text)
     except TimeError as error:
-        return render(request, SearchPage(_NOTHING, str(error), ()), status=400)
-    if isinstance(found, str):
-        return see_other(found)
-    return render(request, found, status=200 if found.links else 404)
+        return render(request, SearchPage(_NOTHING_FOUND, str(error), ()), status=400)
+    if isinstance(result, str):
+        return see_other(result)
+    return render(request, result, status=200 if result.links else 404)
 
 
 def _find(session: Session, text: str) -> str | SearchPage:
@@ -91,29 +91,29 @@ def _find(session: Session, text: str) -> str | SearchPage:
         if _TIMELIKE.fullmatch(text):
             return _by_time(session, text)
     sentence = f"No glitch or class is called “{text}”, and it is not a time."
-    return SearchPage(_NOTHING, sentence, ())
+    return SearchPage(_NOTHING_FOUND, sentence, ())
 
 
-def _by_id(session: Session, wanted: UUID) -> str | SearchPage:
+def _by_id(session: Session, searched_id: UUID) -> str | SearchPage:
     """Address of the cluster or job with this id; no glitch has it."""
     try:
-        return cluster_href(get_cluster(session, wanted).id)
+        return cluster_href(get_cluster(session, searched_id).id)
     except NotFoundError:
         pass
     try:
-        return job_href(get_job(session, wanted))
+        return job_href(get_job(session, searched_id))
     except NotFoundError:
-        sentence = f"No glitch, cluster or job has the id {wanted}."
-        return SearchPage(_NOTHING, sentence, ())
+        sentence = f"No glitch, cluster or job has the id {searched_id}."
+        return SearchPage(_NOTHING_FOUND, sentence, ())
 
 
 def _classes(session: Session, text: str) -> tuple[Fact, ...]:
     """The class with this name, otherwise the classes whose names contain it."""
-    wanted = text.replace(" ", "_").casefold()
+    searched_name = text.replace(" ", "_").casefold()
     names = [record.name for record in list_classes(session)]
-    exact = [name for name in names if name.casefold() == wanted]
-    is_word = any(character.isalpha() for character in wanted)
-    chosen = exact or [name for name in names if is_word and wanted in name.casefold()]
+    exact = [name for name in names if name.casefold() == searched_name]
+    is_word = any(character.isalpha() for character in searched_name)
+    chosen = exact or [name for name in names if is_word and searched_name in name.casefold()]
     return tuple(Fact(name, f"/ui/glitches?{urlencode({'label': name})}") for name in chosen)
 
 
@@ -126,29 +126,29 @@ def _by_time(session: Session, text: str) -> str | SearchPage:
         half = Decimal(HALF_WIDTH_S)
         start, end = max(Decimal(0), gps_time - half), gps_time + half
         typed = {"start": str(start), "end": str(end)}
-    there = list_glitches(session, GlitchFilters(gps_start=start, gps_end=end), limit=2).items
-    if len(there) == 1 and not is_utc_date(text):
-        return glitch_href(there[0].id)
-    if there:
+    glitches = list_glitches(session, GlitchFilters(gps_start=start, gps_end=end), limit=2).items
+    if len(glitches) == 1 and not is_utc_date(text):
+        return glitch_href(glitches[0].id)
+    if glitches:
         return f"/ui/glitches?{urlencode(typed)}"
     links = tuple(
         Fact(_nearest_text(one.gps_time, gps_time), glitch_href(one.id))
         for one in nearest_in_time(session, gps_time)
         if one.gps_time is not None
     )
-    where = "on that day" if is_utc_date(text) else f"within {HALF_WIDTH_S} s of that time"
-    sentence = f"No glitch occurred {where}."
+    period = "on that day" if is_utc_date(text) else f"within {HALF_WIDTH_S} s of that time"
+    sentence = f"No glitch occurred {period}."
     if links:
         sentence += " The nearest before and after:" if len(links) > 1 else " The nearest:"
-    return SearchPage(_NOTHING, sentence, links)
+    return SearchPage(_NOTHING_FOUND, sentence, links)
 
 
-def _nearest_text(found: Decimal, wanted: Decimal) -> str:
-    gap = float(abs(found - wanted))
-    span = next(text(gap) for most, text in _SPANS if gap < most)
-    shown = moment(found)
-    side = "later" if found > wanted else "earlier"
-    return f"GPS {found.normalize():f}, {shown.utc[:19] if shown else ''} UTC, {span} {side}"
+def _nearest_text(glitch_time: Decimal, searched_time: Decimal) -> str:
+    gap = float(abs(glitch_time - searched_time))
+    span = next(text(gap) for limit, text in _SPANS if gap < limit)
+    shown = moment(glitch_time)
+    side = "later" if glitch_time > searched_time else "earlier"
+    return f"GPS {glitch_time.normalize():f}, {shown.utc[:19] if shown else ''} UTC, {span} {side}"
 
 
 # Upper limit of the gap in s for each unit.

@@ -154,19 +154,19 @@ def upload(
         raise
     except (ServiceError, GlitchError, TimeError) as error:
         session.rollback()  # so that the form can be drawn after a database error
-        known = explain(error)
-        field, sentence = known.field if known else None, str(error)
+        explanation = explain(error)
+        field, sentence = explanation.field if explanation else None, str(error)
         if field in LABELS:
             sentence = sentence.replace(field, LABELS[field])
         page = _page(session, runtime, typed, error=sentence)
-        return render(request, page, status=known.status if known else 400)
+        return render(request, page, status=explanation.status if explanation else 400)
     if embedded.glitch is None:
         return render(request, look_page_of(embedded), has_own_pictures=True)
     stored = "stored"
     if assumed := embedded.upload.assumed:
         stored = "stored-centred" if START in assumed else "stored-assumed"
-    done = stored if embedded.is_new else "known"
-    return see_other(glitch_href(embedded.glitch.id), done=done)
+    outcome = stored if embedded.is_new else "known"
+    return see_other(glitch_href(embedded.glitch.id), done=outcome)
 
 
 def _sent(files: list[UploadFile | str], typed: UploadForm) -> UploadRequest:

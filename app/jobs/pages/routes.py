@@ -87,8 +87,8 @@ def job(
     page: PageNumber = 1,
 ) -> Response:
     """The page of one job; scripts update it."""
-    found = _job(session, job_id)
-    shown = view.job_page_of(session, found, principal, state=state or None, number=page)
+    record = _job(session, job_id)
+    shown = view.job_page_of(session, record, principal, state=state or None, number=page)
     return render(request, shown)
 
 
@@ -107,8 +107,8 @@ def events(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Server-sent events: ``live`` with the changed part of the page, ``end`` at the end."""
-    found = _job(session, job_id)
-    return event_stream(request, _messages(request, found.id, last_event_id))
+    record = _job(session, job_id)
+    return event_stream(request, _messages(request, record.id, last_event_id))
 
 
 async def _messages(
@@ -148,11 +148,11 @@ def _act(
     *,
     done: str,
 ) -> Response:
-    found = _job(session, job_id)
+    record = _job(session, job_id)
     try:
         with session.begin_nested():
-            act(session, found.id, principal)
+            act(session, record.id, principal)
     except (ConflictError, PermissionDeniedError) as error:
-        page = view.job_page_of(session, get_job(session, found.id), principal, error=str(error))
+        page = view.job_page_of(session, get_job(session, record.id), principal, error=str(error))
         return render(request, page, status=status_of(error))
-    return see_other(view.job_href(found), done=done)
+    return see_other(view.job_href(record), done=done)

@@ -224,11 +224,11 @@ def _progress(job: JobRecord, now: datetime) -> Progress | None:
         skipped=round(100 * job.skipped / job.total, 2),
         failed=round(100 * job.failed / job.total, 2),
         sentence=f"{ended:,} of {job.total:,}{parts}{', the last step is under way' * is_ending}",
-        left=_left(job, ended, now),
+        left=_time_left(job, ended, now),
     )
 
 
-def _left(job: JobRecord, ended: int, now: datetime) -> str | None:
+def _time_left(job: JobRecord, ended: int, now: datetime) -> str | None:
     """Estimate of the remaining time at the rate so far; None if it is not reliable."""
     if job.state != "running" or job.started_at is None or not 0 < ended < job.total:
         return None
@@ -280,7 +280,7 @@ def job_page_of(
     )
     href = job_href(job)
     now = datetime.now(UTC)
-    made = made_by(job, now)
+    result_link = made_by(job, now)
     return JobPage(
         href=href,
         heading=heading_of(job),
@@ -295,7 +295,7 @@ def job_page_of(
         ),
         result_text=(job.result or {}).get("detail"),
         results=_facts(job.result or {}),
-        outcome=None if made is None else (made.page, made.text),
+        outcome=None if result_link is None else (result_link.page, result_link.text),
         items=page.items,
         item_states=ITEM_STATES,
         has_items=has_items,

@@ -48,7 +48,7 @@ def activated(
     The former checkpoint is used until the job switches, in one transaction. To go back, activate
     the former one. Needs the role admin.
     """
-    wanted = find_checkpoint_named(session, name)
-    record, job = switch_checkpoint(session, wanted.id, principal.name)
+    target = find_checkpoint_named(session, name)
+    record, job = switch_checkpoint(session, target.id, principal.name)
     response.status_code = 200 if job is None else 202
     return Switch(checkpoint=record, job=None if job is None else job_schemas.job(job))

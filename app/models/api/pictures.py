@@ -51,17 +51,17 @@ class Traversals(Model):
 
 def traversals(base: str, found: TraversalRanges) -> Traversals:
     """Convert to the model of the API."""
-    known = {name: getattr(found, name) for name in Traversals.model_fields.keys() - {"units"}}
-    return Traversals(**known, units=[_unit(base, found, one) for one in found.ranges])
+    facts = {name: getattr(found, name) for name in Traversals.model_fields.keys() - {"units"}}
+    return Traversals(**facts, units=[_unit(base, found, one) for one in found.ranges])
 
 
-def _unit(base: str, found: TraversalRanges, one: UnitRange) -> Unit:
-    query = f"low={one.low:.4g}&high={one.high:.4g}&checkpoint={found.checkpoint_id}"
-    known = {name: getattr(one, name) for name in Unit.model_fields.keys() - {"steps", "picture"}}
+def _unit(base: str, result: TraversalRanges, unit: UnitRange) -> Unit:
+    query = f"low={unit.low:.4g}&high={unit.high:.4g}&checkpoint={result.checkpoint_id}"
+    facts = {name: getattr(unit, name) for name in Unit.model_fields.keys() - {"steps", "picture"}}
     return Unit(
-        **known,
-        steps=list(steps_between(one.low, one.high)),
-        picture=f"{base}/glitches/{found.glitch_id}/traversals/{one.unit}.png?{query}",
+        **facts,
+        steps=list(steps_between(unit.low, unit.high)),
+        picture=f"{base}/glitches/{result.glitch_id}/traversals/{unit.unit}.png?{query}",
     )
 
 
@@ -120,8 +120,8 @@ def residual(
 @router.get("/glitches/{glitch_id}/traversals", summary="Most informative latents of a glitch")
 def glitch_units(base: BaseUrl, session: SessionDep, _: Reader, glitch_id: UUID) -> Traversals:
     """Under the active checkpoint, each with images of its effect."""
-    found = glitch_traversals(session, glitch_id)
-    return traversals(base, found)
+    result = glitch_traversals(session, glitch_id)
+    return traversals(base, result)
 
 
 @router.get(
@@ -154,8 +154,8 @@ def strip(
 )
 def cluster_units(base: BaseUrl, session: SessionDep, _: Reader, cluster_id: UUID) -> Traversals:
     """By standardised difference from the other glitches. The images start from the medoid."""
-    found = cluster_traversals(session, cluster_id)
-    return traversals(base, found)
+    result = cluster_traversals(session, cluster_id)
+    return traversals(base, result)
 
 
 @cluster_router.get("/clusters/{cluster_id}/plane", summary="Members of a cluster in a plane")

@@ -79,14 +79,14 @@ def checkpoints_page_of(
     session: Session, principal: Principal, *, error: str | None = None
 ) -> CheckpointsPage:
     """The published models, latest first."""
-    total, held = standings(session)
+    total, by_checkpoint = standings(session)
     can_switch = principal.role >= Role.ADMIN
     job = latest_job(session, KIND)
     return CheckpointsPage(
         checkpoints=tuple(
             checkpoint_card(
                 record,
-                held.get(record.id, Standing()),
+                by_checkpoint.get(record.id, Standing()),
                 total=total,
                 can_switch=can_switch,
                 audit=latest_audit(session, record.id),
@@ -152,20 +152,20 @@ def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
             if not isinstance(leaf, Mapping)
         )
     if len(rows) > ROWS_SHOWN:
-        left = len(rows) - ROWS_SHOWN + 1
-        rows = [*rows[: ROWS_SHOWN - 1], Fact(f"and {left} more", "in the manifest")]
+        n_hidden = len(rows) - ROWS_SHOWN + 1
+        rows = [*rows[: ROWS_SHOWN - 1], Fact(f"and {n_hidden} more", "in the manifest")]
     return tuple(rows)
 
 
 def _measured(values: Mapping[str, Any]) -> Fact:
     """One of a list of measurements: texts describe it, floats are the results."""
-    said = [_words(value) for value in values.values() if isinstance(value, str)]
+    descriptions = [_words(value) for value in values.values() if isinstance(value, str)]
     figures = [
         f"{_words(name)} {_shown(value)}"
         for name, value in values.items()
         if isinstance(value, float) and not name.endswith("_spread")
     ]
-    return Fact(_capitalised(", ".join(said)), ", ".join(figures))
+    return Fact(_capitalised(", ".join(descriptions)), ", ".join(figures))
 
 
 def _words(name: str) -> str:

@@ -9,7 +9,7 @@ from app.models.traversals import TraversalRanges
 from glitch.traversals import STEPS, UnitRange
 
 _MINUS = "\N{MINUS SIGN}"
-_DEAD_NAMED = 12
+_MAX_DEAD_NAMED = 12
 
 
 def strip_section(found: TraversalRanges, window_s: float) -> StripSection:
@@ -22,18 +22,18 @@ def strip_section(found: TraversalRanges, window_s: float) -> StripSection:
     )
 
 
-def _strip(found: TraversalRanges, one: UnitRange, window_s: float) -> Strip:
+def _strip(result: TraversalRanges, one: UnitRange, window_s: float) -> Strip:
     query = {
         "low": f"{one.low:.4g}",
         "high": f"{one.high:.4g}",
         "duration": f"{window_s:g}",
-        "checkpoint": str(found.checkpoint_id),
+        "checkpoint": str(result.checkpoint_id),
     }
     name = f"z{one.unit}"
     return Strip(
         name=name,
         sentence=_sentence(one),
-        picture=f"{glitch_href(found.glitch_id)}/traversals/{one.unit}.png?{urlencode(query)}",
+        picture=f"{glitch_href(result.glitch_id)}/traversals/{one.unit}.png?{urlencode(query)}",
         description=(
             f"{STEPS} painted spectrograms of {window_s:g} s while {name} goes from "
             f"{_number(one.low)} to {_number(one.high)}"
@@ -57,16 +57,16 @@ def _sentence(one: UnitRange) -> str:
     )
 
 
-def _note(found: TraversalRanges) -> str:
-    compared = count(found.n_others, "other glitch", "other glitches")
-    text = f"Compared with {compared}. {count(found.n_active, 'latent')} of the model "
-    text += "says something" if found.n_active == 1 else "say something"
-    if not found.dead:
+def _note(result: TraversalRanges) -> str:
+    compared = count(result.n_others, "other glitch", "other glitches")
+    text = f"Compared with {compared}. {count(result.n_active, 'latent')} of the model "
+    text += "says something" if result.n_active == 1 else "say something"
+    if not result.dead:
         return f"{text}; none is dead."
-    named = ", ".join(f"z{unit}" for unit in found.dead[:_DEAD_NAMED])
-    more = " and others" if len(found.dead) > _DEAD_NAMED else ""
-    verb = "is" if len(found.dead) == 1 else "are"
-    return f"{text}; {named}{more} {verb} dead: the same for all glitches, and not shown."
+    dead = ", ".join(f"z{unit}" for unit in result.dead[:_MAX_DEAD_NAMED])
+    more = " and others" if len(result.dead) > _MAX_DEAD_NAMED else ""
+    verb = "is" if len(result.dead) == 1 else "are"
+    return f"{text}; {dead}{more} {verb} dead: the same for all glitches, and not shown."
 
 
 def _number(value: float) -> str:
