@@ -73,8 +73,8 @@ def classes(
     ] = False,
 ) -> ListOf[GlitchClass]:
     """Gravity Spy's and those added here, by name."""
-    found = [one for one in list_classes(session) if not (usable and one.is_retired)]
-    return ListOf(items=found)
+    listed = [one for one in list_classes(session) if not (usable and one.is_retired)]
+    return ListOf(items=listed)
 
 
 @router.post("", summary="Add a class", status_code=201)

@@ -130,8 +130,8 @@ def _glitches() -> Select[tuple[UUID]]:
     earlier = select(Label.glitch_id).where(
         Label.source == LABEL_SOURCE, Label.author == _EARLIER_AUTHOR
     )
-    both = union(loaded, earlier).subquery()
-    return select(both.c.glitch_id)
+    all_ids = union(loaded, earlier).subquery()
+    return select(all_ids.c.glitch_id)
 
 
 def _runs(session: Session) -> list[UUID]:

@@ -98,9 +98,9 @@ def order(session: SessionDep, principal: Submitter, body: MapOrder) -> job_sche
 @router.get("/state", summary="State of the map")
 def state(session: SessionDep, _: Reader) -> State:
     """Whether there is a map, how many glitches it lacks, and its current job."""
-    found = map_state(session)
-    job = None if found.job is None else job_schemas.job(found.job)
-    return State(**(vars(found) | {"n_unplaced": found.n_unplaced, "job": job}))
+    current = map_state(session)
+    job = None if current.job is None else job_schemas.job(current.job)
+    return State(**(vars(current) | {"n_unplaced": current.n_unplaced, "job": job}))
 
 
 @router.get("", summary="All points, in columns", response_class=StreamingResponse, responses=_FILE)
@@ -122,8 +122,8 @@ def ids(
 @router.post("/region", summary="The glitches of a region")
 def region(runtime: RuntimeDep, _: Reader, body: Region) -> PointsFound:
     """Glitches within a polygon of this version of the map, except those left out."""
-    found = resolve(runtime.settings.data_dir, body)
-    return PointsFound(n_glitches=len(found.ids), glitch_ids=found.ids)
+    chosen = resolve(runtime.settings.data_dir, body)
+    return PointsFound(n_glitches=len(chosen.ids), glitch_ids=chosen.ids)
 
 
 @router.post("/labels", summary="Label a selection", status_code=201)

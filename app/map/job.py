@@ -194,8 +194,8 @@ class ProjectHandler:
                 .order_by(Projection.id.desc())
             ).first()
         else:
-            found = latest_projection(session, checkpoint_id)
-            projection_id = found.id if found else None
+            projection = latest_projection(session, checkpoint_id)
+            projection_id = projection.id if projection else None
         if projection_id is None:
             raise ConflictError("The map was replaced meanwhile: nothing is left to do.")
         n_points = count_points(session, projection_id)
@@ -229,8 +229,8 @@ def _lay_out(session: Session, job: JobRecord, context: JobContext) -> int:
     places = lay_out(vectors, seed=SEED, on_progress=report)
     context.note(None)
     context.heartbeat()
-    about = {"checkpoint_id": checkpoint_id, "job_id": job.id, "author": job.author}
-    row = Projection(**about, seed=SEED, n_laid_out=len(ids))
+    origin = {"checkpoint_id": checkpoint_id, "job_id": job.id, "author": job.author}
+    row = Projection(**origin, seed=SEED, n_laid_out=len(ids))
     session.add(row)
     session.flush()
     store_places(session, row.id, ids, places, is_anchor=True)

@@ -76,22 +76,22 @@ class LabelAuditHandler:
         n_voters = job.parameters["n_voters"]
         ids, classes, directions = _load(session, job, chunk, context)
         first, last = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
-        asked = np.array([n for n, one in enumerate(ids) if first <= one <= last], dtype=np.int64)
-        if len(ids) <= n_voters or not len(asked):  # labels were revoked since the plan
+        indices = np.array([n for n, one in enumerate(ids) if first <= one <= last], dtype=np.int64)
+        if len(ids) <= n_voters or not len(indices):  # labels were revoked since the plan
             return ChunkResult()
-        votes = nearest_labels(directions, classes, asked, n_voters, context.heartbeat)
+        votes = nearest_labels(directions, classes, indices, n_voters, context.heartbeat)
         tree = Tree.load(session)
         findings = [
             {
                 "audit_id": job.id,
-                "glitch_id": ids[asked[one.query]],
-                "class_id": int(classes[asked[one.query]]),
+                "glitch_id": ids[indices[one.query]],
+                "class_id": int(classes[indices[one.query]]),
                 "suggested_id": one.suggested,
                 "n_agreeing": one.n_agreeing,
                 "n_suggesting": one.n_suggesting,
                 "margin": one.n_agreeing - one.n_suggesting,
             }
-            for one in contradictions(votes, classes[asked], tree.lineage)
+            for one in contradictions(votes, classes[indices], tree.lineage)
         ]
         if findings:
             session.execute(insert(LabelFinding).on_conflict_do_nothing(), findings)

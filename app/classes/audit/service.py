@@ -133,20 +133,20 @@ def too_few_to_win(session: Session, doubts: Sequence[AuditedGlitch]) -> dict[UU
     These are fewer than half of the voters, in the same detector. The audit doubts every label of
     such a rare class.
     """
-    of = (Glitch.ifo, Glitch.is_simulated, GlitchClass.name)
+    columns = (Glitch.ifo, Glitch.is_simulated, GlitchClass.name)
     rows = session.execute(
-        select(*of, func.count())
+        select(*columns, func.count())
         .join(GlitchClass, GlitchClass.id == Glitch.class_id)
         .where(GlitchClass.name.in_({one.glitch.label for one in doubts}))
-        .group_by(*of)
+        .group_by(*columns)
     )
-    n_of: dict[tuple[str | None, bool, str | None], int] = {
+    totals: dict[tuple[str | None, bool, str | None], int] = {
         (ifo, is_simulated, name): n for ifo, is_simulated, name, n in rows
     }
     others = {}
     for one in doubts:
         glitch = one.glitch
-        n_others = n_of.get((glitch.ifo, glitch.is_simulated, glitch.label), 1) - 1
+        n_others = totals.get((glitch.ifo, glitch.is_simulated, glitch.label), 1) - 1
         if 2 * n_others < one.n_neighbours:
             others[glitch.id] = n_others
     return others

@@ -106,21 +106,21 @@ def classes_page_of(
 ) -> ClassesPage:
     """Build the page of all classes, with sub-classes below their classes."""
     known = list_classes(session)
-    seen = occurrences(session)
-    named = {ifo for one in seen.values() for ifo in one.by_ifo if ifo != "?"}
-    ifos = tuple(sorted(named | set(LEAST_IFOS)))
-    most = max((one.total for class_id, one in seen.items() if class_id is not None), default=0)
+    tally = occurrences(session)
+    measured_ifos = {ifo for one in tally.values() for ifo in one.by_ifo if ifo != "?"}
+    ifos = tuple(sorted(measured_ifos | set(LEAST_IFOS)))
+    most = max((one.total for class_id, one in tally.items() if class_id is not None), default=0)
     shown = exemplars(session)
     rows = []
     for depth, record in _as_tree(known):
-        own = seen.get(record.id, Occurrence())
+        own = tally.get(record.id, Occurrence())
         share = round(100 * own.total / most, 1) if most else 0.0
         rows.append(ClassRow(record, depth, shown.get(record.name), own, share))
     return ClassesPage(
         rows=tuple(rows),
         ifos=ifos,
         n_ours=sum(record.origin == "ours" for record in known),
-        n_unlabelled=seen.get(None, Occurrence()).total,
+        n_unlabelled=tally.get(None, Occurrence()).total,
         error=error,
         typed_name=typed_name[:100],
         typed_description=typed_description[:2000],
@@ -141,10 +141,10 @@ def class_page_of(
     known = list_classes(session)
     by_name = {one.name: one for one in known}
     shown = portrait(session, record)
-    below = [one for one in known if one.parent == record.name]
-    wanted = (record.id, *(one.id for one in below), *(one.id for one in shown.nearest))
-    seen = occurrences(session, wanted)
-    own = seen.get(record.id, Occurrence())
+    children = [one for one in known if one.parent == record.name]
+    ids = (record.id, *(one.id for one in children), *(one.id for one in shown.nearest))
+    tally = occurrences(session, ids)
+    own = tally.get(record.id, Occurrence())
     page = list_glitches(
         session, GlitchFilters(labels=(record.name,)), limit=MEMBERS_SHOWN, cursor=after
     )
@@ -154,10 +154,10 @@ def class_page_of(
         record=record,
         own=own,
         above=tuple(_above(record, by_name)),
-        below=tuple((one, seen.get(one.id, Occurrence()).total) for one in below),
+        below=tuple((one, tally.get(one.id, Occurrence()).total) for one in children),
         exemplars=shown.exemplars,
         are_chosen=shown.are_chosen,
-        nearest=_nearest(session, shown, seen),
+        nearest=_nearest(session, shown, tally),
         rate=_rate(times_of(session, record.id), own),
         members=tuple(map(card, page.items)),
         pages=Pages(
@@ -185,25 +185,25 @@ def _as_tree(known: Sequence[GlitchClass]) -> list[tuple[int, GlitchClass]]:
         below.setdefault(one.parent if one.parent in names else None, []).append(one)
 
     def walk(above: str | None, depth: int) -> list[tuple[int, GlitchClass]]:
-        found = []
+        rows = []
         for one in sorted(below.get(above, []), key=lambda one: (one.is_retired, one.name)):
-            found += [(depth, one), *walk(one.name, depth + 1)]
-        return found
+            rows += [(depth, one), *walk(one.name, depth + 1)]
+        return rows
 
     return walk(None, 0)
 
 
 def _above(record: GlitchClass, by_name: Mapping[str, GlitchClass]) -> list[GlitchClass]:
-    found: list[GlitchClass] = []
-    above = by_name.get(record.parent or "")
-    while above is not None and above not in found:
-        found.append(above)
-        above = by_name.get(above.parent or "")
-    return found
+    ancestors: list[GlitchClass] = []
+    parent = by_name.get(record.parent or "")
+    while parent is not None and parent not in ancestors:
+        ancestors.append(parent)
+        parent = by_name.get(parent.parent or "")
+    return ancestors
 
 
 def _nearest(
-    session: Session, shown: Portrait, seen: Mapping[int | None, Occurrence]
+    session: Session, shown: Portrait, tally: Mapping[int | None, Occurrence]
 ) -> tuple[Likeness, ...]:
     pictures = exemplars(session) if shown.nearest else {}
     return tuple(
@@ -213,7 +213,7 @@ def _nearest(
             picture=card(pictures[one.name]).picture if one.name in pictures else None,
             window="",
             distance=f"{one.distance:.2f}",
-            members=count(seen.get(one.id, Occurrence()).total, "glitch", "glitches"),
+            members=count(tally.get(one.id, Occurrence()).total, "glitch", "glitches"),
             returning=False,
         )
         for one in shown.nearest

@@ -78,19 +78,19 @@ class ClusterInWords:
     @property
     def warning(self) -> str | None:
         """Decisions about members in other clusters, and members that joined since its decision."""
-        told = [
+        decided = [
             f"{n:,} of these {'was' if n == 1 else 'were'} {what} by {author} on {on}"
-            for n, what, author, on in self._told()
+            for n, what, author, on in self._decided()
         ]
-        return "; ".join([*told, *filter(None, [self.not_judged])]) or None
+        return "; ".join([*decided, *filter(None, [self.not_judged])]) or None
 
-    def _told(self) -> Iterator[tuple[int, str, str, str]]:
+    def _decided(self) -> Iterator[tuple[int, str, str, str]]:
         """Yield number of members, decision, author and date; dismissals first."""
         summary = self.cluster.summary
         stored = [*summary.get("dismissed_before", []), *summary.get("named_before", [])]
         if self.decisions is not None:
-            now = sorted(self.decisions, key=lambda one: not one[0].is_dismissal)
-            stored = [{"n": n, "label": one.label, **one.facts} for one, n in now]
+            ordered = sorted(self.decisions, key=lambda one: not one[0].is_dismissal)
+            stored = [{"n": n, "label": one.label, **one.facts} for one, n in ordered]
         for one in stored:
             label = one.get("label")
             yield one["n"], f"named {label}" if label else "dismissed", one["author"], one["on"]

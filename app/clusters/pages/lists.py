@@ -132,11 +132,11 @@ def clusters_page_of(
     run = _chosen_run(session, first, values.get("run"), errors)
     if run is not None and run not in runs:  # an older run, linked from a job's page
         runs = (*runs, run)
-    found: list[Cluster] = []
+    clusters: list[Cluster] = []
     counts: dict[str, int] = {}
     if run is not None and not errors:
         offset = PAGE_SIZE * (page - 1)
-        found = service.ranked_clusters(session, run.id, filters, limit=PAGE_SIZE, offset=offset)
+        clusters = service.ranked_clusters(session, run.id, filters, limit=PAGE_SIZE, offset=offset)
         counts = service.count_by_state(session, run.id, filters)
     demo = demonstration(session)
     at_work, trouble = _followed(session, demo)
@@ -144,19 +144,19 @@ def clusters_page_of(
     chosen_state = values.get("state", "flagged")
     total = sum(counts.values()) if chosen_state == _EVERY else counts.get(chosen_state, 0)
     findings = () if run is None else run.findings
-    said = tuple(sentences(one for one in findings if one["kind"] not in DOUBTS))
+    texts = tuple(sentences(one for one in findings if one["kind"] not in DOUBTS))
     words = {"flagged": "cluster to review", _EVERY: "cluster"}
     one = words.get(chosen_state, f"cluster: {STATE_TEXTS.get(chosen_state, '')}")
     many = one.replace("cluster", "clusters", 1)
     return ClustersPage(
         heading="Clusters" if run is None or errors else count(total, one, many),
-        run=said[:_SENTENCES_SHOWN],
-        run_more=said[_SENTENCES_SHOWN:],
+        run=texts[:_SENTENCES_SHOWN],
+        run_more=texts[_SENTENCES_SHOWN:],
         doubt=doubt_of(findings),
         changes=changes,
         changes_text=changes_text,
         run_made=None if run is None else f"{stamp(run.created_at)}, by {run.author}",
-        cards=cluster_cards(session, found, is_simulated=run is not None and run.is_simulated),
+        cards=cluster_cards(session, clusters, is_simulated=run is not None and run.is_simulated),
         elsewhere=tuple(
             (f"/ui/clusters?run={one.id}", f"{number:,} of {_kind(one)}")
             for one, number in waiting
@@ -228,12 +228,12 @@ def _changes(
         for name, number in changed.of.items()
         if number or chosen == name
     )
-    fates = [
+    outcomes = [
         (changed.labelled, "labelled or deleted since"),
         (changed.decided, "decided and not found again"),
         (changed.lost, "not found again"),
     ]
-    gone = ", ".join(f"{number:,} {fate}" for number, fate in fates if number)
+    gone = ", ".join(f"{number:,} {outcome}" for number, outcome in outcomes if number)
     # The previous cluster may be from an earlier run than the previous one.
     before = (
         f"since they were last found; the previous clustering is of {stamp(changed.previous_made)}"
@@ -250,12 +250,12 @@ def _kind(run: Run) -> str:
 
 
 def _chosen_run(
-    session: Session, first: Run | None, wanted: str | None, errors: list[str]
+    session: Session, first: Run | None, requested: str | None, errors: list[str]
 ) -> Run | None:
-    if wanted is None:
+    if requested is None:
         return first
     try:
-        return service.get_run(session, UUID(wanted))
+        return service.get_run(session, UUID(requested))
     except (ValueError, NotFoundError):
         errors.append("There is no such clustering: choose one from the list.")
         return None
@@ -318,5 +318,5 @@ def _followed(session: Session, demo: Demonstration) -> tuple[FollowedJob | None
         return followed(latest, now, "Clustering", text), None
     if latest.state != "failed":
         return None, None
-    asked = f"started by {latest.author}, {stamp(latest.created_at)}"
-    return None, f"The last clustering failed ({asked}): {latest.detail or 'no reason is known.'}"
+    started = f"started by {latest.author}, {stamp(latest.created_at)}"
+    return None, f"The last clustering failed ({started}): {latest.detail or 'no reason is known.'}"

@@ -114,35 +114,35 @@ def model_note(session: Session, cluster: Cluster) -> str | None:
 
 def seen_page_of(session: Session, cluster: Cluster) -> SeenPage:
     """Build the page on the glitches that look like the cluster's medoid, over time."""
-    found = seen_before(session, cluster.id)
-    before = cluster.summary.get("gps_times", {}).get("first")
-    shown = 10 if found.width_s >= _DAY_S else 16  # characters of UTC: date, or date and minute
+    times = seen_before(session, cluster.id)
+    start = cluster.summary.get("gps_times", {}).get("first")
+    width = 10 if times.width_s >= _DAY_S else 16  # characters of UTC: date, or date and minute
     counts = [
-        (one.count, one.total, str(gps_to_utc(Decimal(str(round(one.gps_start, 3)))))[:shown])
-        for one in found.bins
+        (one.count, one.total, str(gps_to_utc(Decimal(str(round(one.gps_start, 3)))))[:width])
+        for one in times.bins
     ]
     earlier = sum(
-        one.count for one in found.bins if before is not None and one.gps_end <= float(before)
+        one.count for one in times.bins if start is not None and one.gps_end <= float(start)
     )
-    alike = count(found.count, "glitch looks", "glitches look")
+    alike = count(times.count, "glitch looks", "glitches look")
     sentence = f"{alike} like the medoid of this cluster, whether labelled or not"
-    if before is not None:
+    if start is not None:
         sentence += (
             f"; {earlier:,} of them before its first member"
             if earlier
             else ("; none before its first member")
         )
-    if found.untimed:
-        sentence += f"; {found.untimed:,} have no time and are in no bar"
+    if times.untimed:
+        sentence += f"; {times.untimed:,} have no time and are in no bar"
     return SeenPage(
         href=cluster_href(cluster.id),
         sentence=f"{sentence}.",
         timeline=timeline(counts, sentence),
-        width=_WIDTHS.get(round(found.width_s), f"{found.width_s / _YEAR_S:.0f} years"),
-        first=moment(Decimal(str(found.bins[0].gps_start))) if found.bins else None,
-        last=moment(Decimal(str(found.bins[-1].gps_end))) if found.bins else None,
+        width=_WIDTHS.get(round(times.width_s), f"{times.width_s / _YEAR_S:.0f} years"),
+        first=moment(Decimal(str(times.bins[0].gps_start))) if times.bins else None,
+        last=moment(Decimal(str(times.bins[-1].gps_end))) if times.bins else None,
         runs=tuple(
-            Fact(one.observing_run, f"{one.count:,} of {one.total:,}") for one in found.runs
+            Fact(one.observing_run, f"{one.count:,} of {one.total:,}") for one in times.runs
         ),
     )
 

@@ -102,18 +102,18 @@ def seen(request: Request, session: SessionDep, cluster_id: UUID) -> Response:
 @router.get("/clusters/{cluster_id}/plane.json", dependencies=[ForReaders])
 def plane(session: SessionDep, cluster_id: UUID) -> Response:
     """Coordinates of the members, for the scatter plot in which clusters are split."""
-    found = cluster_plane(session, cluster_id)
+    scatter = cluster_plane(session, cluster_id)
     return JSONResponse(
         {
-            "shares": found.shares,
-            "size": found.size,
-            "ids": [str(one.id) for one in found.points],
-            "x": [round(one.x, 5) for one in found.points],
-            "y": [round(one.y, 5) for one in found.points],
-            "distance": [round(one.distance, 4) for one in found.points],
-            "snr": [one.snr for one in found.points],
-            "peak_frequency": [one.peak_frequency for one in found.points],
-            "gps_time": [one.gps_time for one in found.points],
+            "shares": scatter.shares,
+            "size": scatter.size,
+            "ids": [str(one.id) for one in scatter.points],
+            "x": [round(one.x, 5) for one in scatter.points],
+            "y": [round(one.y, 5) for one in scatter.points],
+            "distance": [round(one.distance, 4) for one in scatter.points],
+            "snr": [one.snr for one in scatter.points],
+            "peak_frequency": [one.peak_frequency for one in scatter.points],
+            "gps_time": [one.gps_time for one in scatter.points],
         },
         headers={"Cache-Control": "private, no-store"},
     )
@@ -132,7 +132,7 @@ def decide(
     get_cluster(session, cluster_id)
     act, chosen = typed.act, typed.chosen
     remark = "" if act in {"comment", "undo", "redo"} else typed.text
-    about = {"last_event_id": typed.last_event_id, "remark": remark}
+    common = {"last_event_id": typed.last_event_id, "remark": remark}
     if act not in _NOTICES:
         raise NotFoundError("There is no such action: go back to the cluster and choose another.")
     try:
@@ -140,7 +140,7 @@ def decide(
         name = typed.class_name.strip()
         if act in {"merge", "assign"}:
             name = resolve_class_name(session, name)
-        asked: dict[str, dict[str, Any]] = {
+        fields: dict[str, dict[str, Any]] = {
             "promote": {"class_name": typed.new_class.strip()},
             "merge": {"class_name": name},
             "dismiss-look": {"is_of_look": True},
@@ -151,7 +151,7 @@ def decide(
             "undo": {"event_id": typed.event_id},
             "redo": {"event_id": typed.event_id},
         }
-        action = request_of(Action, act.partition("-")[0], **asked.get(act, {}), **about)
+        action = request_of(Action, act.partition("-")[0], **fields.get(act, {}), **common)
         outcome = review(session, cluster_id, action, author=principal)
     except (InvalidRequestError, ConflictError) as error:
         cluster = get_cluster(session, cluster_id)  # another reviewer may have changed it

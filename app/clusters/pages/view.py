@@ -151,7 +151,7 @@ def cluster_cards(
     session: Session, clusters: Sequence[Cluster], *, is_simulated: bool
 ) -> tuple[ClusterCard, ...]:
     """Build the cards of the list."""
-    shown = service.exemplars_of(session, [cluster.id for cluster in clusters])
+    exemplars_by_id = service.exemplars_of(session, [cluster.id for cluster in clusters])
     named = class_names_of(session, [cluster.identity for cluster in clusters])
     decisions, cards = reported_decisions(session, clusters), []
     for one in clusters:
@@ -169,7 +169,7 @@ def cluster_cards(
             ClusterCard(
                 words=words,
                 title=f"{name}, {number}" if name else number,
-                exemplars=shown.get(one.id, ()),
+                exemplars=exemplars_by_id.get(one.id, ()),
                 spark=sparkline(counts, text),
                 nearest=next(
                     (
@@ -203,7 +203,7 @@ def cluster_page_of(
     windows = () if medoid is None else medoid.views
     window = window_s if window_s in windows else nearest_window(windows, CARD_WINDOW_S)
     window = window or CARD_WINDOW_S
-    elsewhere = _elsewhere(session, cluster)
+    elsewhere = _replacements(session, cluster)
     members = service.list_members(
         session, cluster.id, order=order, limit=MEMBERS_SHOWN, offset=MEMBERS_SHOWN * (page - 1)
     )
@@ -228,9 +228,9 @@ def cluster_page_of(
     words = ClusterInWords(cluster, reported_decisions(session, [cluster]).get(cluster.id))
     ends = words.ends
     since = service.labels_since(session, run)
-    of_each = ((since.came, "added"), (since.went, "removed"), (since.changed, "changed class"))
+    changes = ((since.came, "added"), (since.went, "removed"), (since.changed, "changed class"))
     labels = ", ".join(
-        f"{n:,}{' or more' * (n >= service.MOST_LABELS_COUNTED)} {how}" for n, how in of_each if n
+        f"{n:,}{' or more' * (n >= service.MOST_LABELS_COUNTED)} {how}" for n, how in changes if n
     )
     return ClusterPage(
         href=cluster_href(cluster.id),
@@ -271,7 +271,7 @@ def cluster_page_of(
         ),
         log=log,
         elsewhere=elsewhere,
-        beside=_beside(session, cluster),
+        beside=_decided_cluster(session, cluster),
         unlabelled_again=0 if elsewhere else count_unlabelled_again(session, cluster.id),
         queue=service.queue_of(session, cluster),
         undo=undo,
@@ -311,11 +311,11 @@ def _likenesses(
 ) -> tuple[Likeness, ...]:
     nearest = cluster.summary.get("nearest_classes", [])
     usable = {one.name for one in list_classes(session)}
-    called = {  # current names of classes renamed since
+    current_names = {  # current names of classes renamed since
         name: name if name in usable else current_name(session, name) or name
         for name in (one["label"] for one in nearest)
     }
-    names = list(called.values())
+    names = list(current_names.values())
     known = exemplars(session) | service.class_pictures(
         session, names, window_s, is_simulated=is_simulated
     )
@@ -335,7 +335,7 @@ def _likenesses(
     )
 
 
-def _beside(session: Session, cluster: Cluster) -> Beside | None:
+def _decided_cluster(session: Session, cluster: Cluster) -> Beside | None:
     identity = beside_of(cluster.summary)
     decided = None if identity is None else current_cluster(session, identity)
     if decided is None or decided.state == "flagged":  # the decision was undone
@@ -347,7 +347,7 @@ def _beside(session: Session, cluster: Cluster) -> Beside | None:
     return Beside(cluster_href(decided.id), text, n_again)
 
 
-def _elsewhere(session: Session, cluster: Cluster) -> tuple[tuple[str, str], ...]:
+def _replacements(session: Session, cluster: Cluster) -> tuple[tuple[str, str], ...]:
     """Return links to the parts of a split cluster, or to its cluster in a later run."""
     parts = service.parts_of(session, cluster.id)
     if parts:

@@ -48,23 +48,23 @@ def split(context: ReviewContext, action: requests.SplitRequest) -> Memory:
     require_flagged(context)
     hold_latest(context)
     session, cluster = context.session, context.cluster
-    off = set(members_named(context.session, context.cluster, action.member_ids))
+    split_off = set(members_named(context.session, context.cluster, action.member_ids))
     rows = session.execute(
         select(ClusterMember.glitch_id, ClusterMember.probability)
         .where(ClusterMember.cluster_id == cluster.id)
         .order_by(ClusterMember.glitch_id)
     ).all()
-    if len(off) == len(rows):
+    if len(split_off) == len(rows):
         raise InvalidRequestError(
             "These are all members: leave some out, which stay in this cluster."
         )
     probabilities = {row.glitch_id: row.probability for row in rows}
-    rest = {key: value for key, value in probabilities.items() if key not in off}
-    new = {key: value for key, value in probabilities.items() if key in off}
+    rest = {key: value for key, value in probabilities.items() if key not in split_off}
+    part = {key: value for key, value in probabilities.items() if key in split_off}
     # In this order, so that the rest gets the highest id of its identity.
     new_id, rest_id = uuid7(), uuid7()
     run = session.get_one(ClusteringRun, cluster.run_id)
-    for members, part_id, identity in ((new, new_id, new_id), (rest, rest_id, cluster.identity)):
+    for members, part_id, identity in ((part, new_id, new_id), (rest, rest_id, cluster.identity)):
         store_chosen(
             session,
             run,
@@ -78,7 +78,7 @@ def split(context: ReviewContext, action: requests.SplitRequest) -> Memory:
         )
     cluster.state = "split"
     return {
-        "n_glitches": len(new),
+        "n_glitches": len(part),
         "whole": str(cluster.id),
         "rest": str(rest_id),
         "part": str(new_id),
@@ -147,19 +147,19 @@ def undo_promotion(context: ReviewContext, memory: Mapping[str, Any]) -> None:
     """Withdraw the class, unless it is used elsewhere by now."""
     naming.lock_classes(context.session)
     refuse_to_withdraw(context.session, context.cluster, memory)
-    found = _class_of(context.session, memory)
-    if found is not None:
-        found.state = naming.WITHDRAWN
-        note_withdrawal(context.session, found.id, author=context.author)
+    row = _class_of(context.session, memory)
+    if row is not None:
+        row.state = naming.WITHDRAWN
+        note_withdrawal(context.session, row.id, author=context.author)
     flag_again(context, memory)
 
 
 def refuse_to_withdraw(session: Session, cluster: Cluster, memory: Mapping[str, Any]) -> None:
     """Refuse to withdraw a class that was changed or used elsewhere since."""
-    found = _class_of(session, memory)
-    if found is not None:
-        _refuse_changed(session, found)
-        refuse_used(session, found, beside=cluster.identity)
+    row = _class_of(session, memory)
+    if row is not None:
+        _refuse_changed(session, row)
+        refuse_used(session, row, beside=cluster.identity)
 
 
 def merge(context: ReviewContext, action: requests.MergeRequest) -> Memory:
@@ -183,39 +183,39 @@ def dismiss(context: ReviewContext, _action: requests.DismissRequest) -> Memory:
 
 def assign(context: ReviewContext, action: requests.AssignRequest) -> Memory:
     """Label members; their suggestions are removed."""
-    wanted = members_named(context.session, context.cluster, action.member_ids)
-    used = take_suggestions(context.session, context.cluster.identity, wanted)
+    member_ids = members_named(context.session, context.cluster, action.member_ids)
+    taken = take_suggestions(context.session, context.cluster.identity, member_ids)
     labels = append_labels(
-        context.session, wanted, action.class_name, author=context.author, source=SOURCE
+        context.session, member_ids, action.class_name, author=context.author, source=SOURCE
     )
-    found = naming.find_class(context.session, action.class_name)
+    row = naming.find_class(context.session, action.class_name)
     return {
         "class_name": action.class_name,
-        "class_name_id": None if found is None else found.id,
-        "n_glitches": len(wanted),
+        "class_name_id": None if row is None else row.id,
+        "n_glitches": len(member_ids),
         "labels": [str(one) for one in labels],
-        **_remember(context.session, used),
+        **_remember(context.session, taken),
     }
 
 
 def accept(context: ReviewContext, action: requests.AcceptRequest) -> Memory:
     """Turn suggestions into labels."""
     chosen = sorted(set(action.member_ids)) or None
-    used = take_open_suggestions(context.session, context.cluster.identity, chosen)
-    if not used:
+    taken = take_open_suggestions(context.session, context.cluster.identity, chosen)
+    if not taken:
         raise ConflictError("No label is suggested for these glitches, or they are labelled now.")
-    if chosen is not None and len(used) < len(chosen):
+    if chosen is not None and len(taken) < len(chosen):
         raise InvalidRequestError(
-            f"For {len(chosen) - len(used)} of these glitches no label is suggested by this "
+            f"For {len(chosen) - len(taken)} of these glitches no label is suggested by this "
             "cluster, or they are labelled now: leave them out, or assign them to a class."
         )
-    memory = _remember(context.session, used)
-    wanted = [row.glitch_id for row in used]
+    memory = _remember(context.session, taken)
+    glitch_ids = [row.glitch_id for row in taken]
     name = memory["suggested_class"]
-    labels = append_labels(context.session, wanted, name, author=context.author, source=SOURCE)
+    labels = append_labels(context.session, glitch_ids, name, author=context.author, source=SOURCE)
     return {
         "class_name": name,
-        "n_glitches": len(wanted),
+        "n_glitches": len(glitch_ids),
         "labels": [str(one) for one in labels],
         **memory,
     }
@@ -225,18 +225,18 @@ def undo_accepted_labels(context: ReviewContext, memory: Mapping[str, Any]) -> N
     """Revoke the labels and restore the suggestions that they replaced."""
     refuse_labels_merged(context.session, context.cluster, memory)
     revoke_labels(context.session, [UUID(one) for one in memory["labels"]], reviewer=context.author)
-    decided = memory.get("suggested", [])
-    if decided:
-        found = _class_of(context.session, memory, "suggested_class")
-        if found is None:
+    suggested = memory.get("suggested", [])
+    if suggested:
+        row = _class_of(context.session, memory, "suggested_class")
+        if row is None:
             raise ConflictError(
                 f"The class {memory['suggested_class']} that was suggested does not exist any more."
             )
         suggest_again(
             context.session,
-            [UUID(one) for one in decided],
+            [UUID(one) for one in suggested],
             identity=context.cluster.identity,
-            class_id=found.id,
+            class_id=row.id,
             event_id=memory["suggested_by"],
         )
 
@@ -244,16 +244,16 @@ def undo_accepted_labels(context: ReviewContext, memory: Mapping[str, Any]) -> N
 def refuse_labels_merged(session: Session, _cluster: Cluster, memory: Mapping[str, Any]) -> None:
     """Refuse to revoke labels whose class was merged since: the labels of the merge would stay."""
     key = "class_name" if memory.get("class_name_id") else "suggested_class"
-    found = _class_of(session, memory, key)
+    row = _class_of(session, memory, key)
     rows = select(Label.created_at).where(
         is_any_of(Label.id, [UUID(one) for one in memory["labels"]])
     )
     made = session.scalar(rows.limit(1))
     for one in standing_merges(session):
-        if found is not None and made is not None and one.class_id == found.id and one.at >= made:
+        if row is not None and made is not None and one.class_id == row.id and one.at >= made:
             into = session.get_one(GlitchClass, one.into_id).name
             raise ConflictError(
-                f"The class {found.name} was merged into {into} since: undo that on the class's "
+                f"The class {row.name} was merged into {into} since: undo that on the class's "
                 "page first."
             )
 
@@ -264,27 +264,27 @@ def comment(_scene: ReviewContext, action: requests.CommentRequest) -> Memory:
 
 
 def _become(context: ReviewContext, state: str, class_name: str) -> Memory:
-    found = naming.usable_class(context.session, class_name)
+    row = naming.usable_class(context.session, class_name)
     n_suggested = suggest(
         context.session,
         cluster_id=context.cluster.id,
         identity=context.cluster.identity,
-        class_id=found.id,
+        class_id=row.id,
         event_id=context.event_id,
     )
     set_state(context, state)
-    return {"class_name": found.name, "class_name_id": found.id, "n_glitches": n_suggested}
+    return {"class_name": row.name, "class_name_id": row.id, "n_glitches": n_suggested}
 
 
-def _remember(session: Session, used: Sequence[LabelSuggestion]) -> Memory:
-    if not used:
+def _remember(session: Session, suggestions: Sequence[LabelSuggestion]) -> Memory:
+    if not suggestions:
         return {}
-    found = session.get_one(GlitchClass, used[0].class_id)
+    suggested = session.get_one(GlitchClass, suggestions[0].class_id)
     return {
-        "suggested": [str(row.glitch_id) for row in used],
-        "suggested_class": found.name,
-        "suggested_class_id": found.id,
-        "suggested_by": used[0].event_id,
+        "suggested": [str(row.glitch_id) for row in suggestions],
+        "suggested_class": suggested.name,
+        "suggested_class_id": suggested.id,
+        "suggested_by": suggestions[0].event_id,
     }
 
 
@@ -295,18 +295,18 @@ def _class_of(
     class_id = memory.get(f"{key}_id")
     if class_id is None:  # recorded before classes could be renamed
         return naming.find_class(session, memory[key])
-    found = session.get(GlitchClass, class_id, populate_existing=True)
-    return None if found is None or found.state == naming.WITHDRAWN else found
+    row = session.get(GlitchClass, class_id, populate_existing=True)
+    return None if row is None or row.state == naming.WITHDRAWN else row
 
 
-def _refuse_changed(session: Session, found: GlitchClass) -> None:
+def _refuse_changed(session: Session, row: GlitchClass) -> None:
     """Refuse if the class was changed since it was named: those changes must be undone first."""
-    log = class_history(session, found.id)
+    log = class_history(session, row.id)
     later = [log.event(one) for one in log.done if log.event(one).kind != "create"]
     if later:
         last = later[-1]
         raise ConflictError(
-            f"The class {found.name} was changed since ({last.author}: {last.summary}): undo "
+            f"The class {row.name} was changed since ({last.author}: {last.summary}): undo "
             "that on the class's page first."
         )
 
@@ -351,8 +351,8 @@ def refuse_redo(session: Session, cluster: Cluster, action: requests.Action) -> 
 
 def recall_action(session: Session, kind: str, payload: Mapping[str, Any]) -> requests.Action:
     """Return the action that an event recorded, with the current name of its class."""
-    asked = dict(payload["asked"])
+    request = dict(payload["asked"])
     if kind in ("merge", "assign"):
-        found = _class_of(session, payload)
-        asked["class_name"] = asked["class_name"] if found is None else found.name
-    return ACTS[kind].request.model_validate({"action": kind, "last_event_id": 0, **asked})
+        row = _class_of(session, payload)
+        request["class_name"] = request["class_name"] if row is None else row.name
+    return ACTS[kind].request.model_validate({"action": kind, "last_event_id": 0, **request})

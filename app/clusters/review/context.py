@@ -45,8 +45,8 @@ def require_flagged(context: ReviewContext) -> None:
 
 def hold_latest(context: ReviewContext) -> None:
     """Lock the cluster so that no run continues it in its old state until the transaction ends."""
-    mine = Cluster.identity == context.cluster.identity, Cluster.state != "split"
-    context.session.execute(select(Cluster.id).where(*mine).with_for_update(key_share=True)).all()
+    own = Cluster.identity == context.cluster.identity, Cluster.state != "split"
+    context.session.execute(select(Cluster.id).where(*own).with_for_update(key_share=True)).all()
     # Query again, because the locking query does not see rows stored while it waited.
     if current_cluster(context.session, context.cluster.identity).id != context.cluster.id:
         raise ConflictError("A clustering found this cluster again meanwhile: review the new one.")
@@ -66,20 +66,20 @@ def set_state(context: ReviewContext, state: str) -> None:
 
 def members_named(session: Session, cluster: Cluster, member_ids: Sequence[UUID]) -> list[UUID]:
     """Check that these are members; return them sorted by id, without duplicates."""
-    wanted = sorted(set(member_ids))
-    if not 1 <= len(wanted) <= MOST_MEMBERS:
-        raise InvalidRequestError(f"Name 1 to {MOST_MEMBERS:,} members, not {len(wanted):,}.")
-    found = session.scalar(
+    ids = sorted(set(member_ids))
+    if not 1 <= len(ids) <= MOST_MEMBERS:
+        raise InvalidRequestError(f"Name 1 to {MOST_MEMBERS:,} members, not {len(ids):,}.")
+    n_found = session.scalar(
         select(func.count())
         .select_from(ClusterMember)
-        .where(ClusterMember.cluster_id == cluster.id, is_any_of(ClusterMember.glitch_id, wanted))
+        .where(ClusterMember.cluster_id == cluster.id, is_any_of(ClusterMember.glitch_id, ids))
     )
-    if found != len(wanted):
+    if n_found != len(ids):
         raise InvalidRequestError(
-            f"{len(wanted) - (found or 0):,} of these glitches are not members of this cluster: "
+            f"{len(ids) - (n_found or 0):,} of these glitches are not members of this cluster: "
             "reload it to see which are."
         )
-    return wanted
+    return ids
 
 
 def lock_identity(session: Session, identity: UUID) -> None:
@@ -98,7 +98,7 @@ def read_logs(session: Session, identities: Collection[UUID]) -> dict[UUID, Log]
     events: dict[UUID, list[ReviewEvent]] = {identity: [] for identity in identities}
     for row in rows:
         events[row.identity].append(row)
-    return {identity: replay(mine) for identity, mine in events.items()}
+    return {identity: replay(own) for identity, own in events.items()}
 
 
 def read_log(session: Session, identity: UUID) -> Log:
@@ -113,21 +113,21 @@ def named_for(session: Session, logs: Collection[Log]) -> list[str | None]:
     which the labels now have. None if no naming or merging is in force.
     """
     merges: list[Merged] | None = None
-    found: list[str | None] = []
+    names: list[str | None] = []
     for log in logs:
-        named = [one for one in map(log.event, log.done) if one.kind in ("promote", "merge")]
-        if not named:
-            found.append(None)
+        naming = [one for one in map(log.event, log.done) if one.kind in ("promote", "merge")]
+        if not naming:
+            names.append(None)
             continue
-        did = log.last_doing_of(named[-1])
-        class_id = did.payload.get("class_name_id")
+        event = log.last_doing_of(naming[-1])
+        class_id = event.payload.get("class_name_id")
         merges = standing_merges(session) if merges is None else merges
         for one in merges:
-            if one.class_id == class_id and one.at >= did.created_at:
+            if one.class_id == class_id and one.at >= event.created_at:
                 class_id = one.into_id
         known = session.get(GlitchClass, class_id or 0)
-        found.append(did.payload["class_name"] if known is None else known.name)
-    return found
+        names.append(event.payload["class_name"] if known is None else known.name)
+    return names
 
 
 def suggest(
@@ -140,23 +140,23 @@ def suggest(
         .where(ClusterMember.cluster_id == cluster_id, Glitch.class_id.is_(None))
     )
     columns = ["identity", "glitch_id", "class_id", "event_id"]
-    made = session.scalars(
+    suggested = session.scalars(
         insert(LabelSuggestion)
         .from_select(columns, unlabelled)
         .returning(LabelSuggestion.glitch_id)
     )
-    return len(made.all())
+    return len(suggested.all())
 
 
 def suggest_again(
     session: Session, glitch_ids: Collection[UUID], *, identity: UUID, class_id: int, event_id: int
 ) -> None:
     """Restore suggestions that an action had used, except for glitches deleted since."""
-    there = select(literal(identity, Uuid), Glitch.id, literal(class_id), literal(event_id)).where(
+    rows = select(literal(identity, Uuid), Glitch.id, literal(class_id), literal(event_id)).where(
         is_any_of(Glitch.id, glitch_ids)
     )
     columns = ["identity", "glitch_id", "class_id", "event_id"]
-    session.execute(insert(LabelSuggestion).from_select(columns, there))
+    session.execute(insert(LabelSuggestion).from_select(columns, rows))
 
 
 def take_suggestions(
@@ -183,7 +183,7 @@ def _suggested(identity: UUID, glitch_ids: Sequence[UUID] | None) -> list[Column
     return conditions
 
 
-def _waits() -> ColumnElement[bool]:
+def _is_open() -> ColumnElement[bool]:
     """Return the condition that a suggestion is open: the glitch has no label.
 
     It is open again if that label is revoked.
@@ -195,15 +195,15 @@ def take_open_suggestions(
     session: Session, identity: UUID, glitch_ids: Sequence[UUID] | None = None
 ) -> list[LabelSuggestion]:
     """Remove and return open suggestions; glitches that somebody labelled since keep that label."""
-    mine = select(LabelSuggestion.glitch_id).where(*_suggested(identity, glitch_ids))
+    suggested = select(LabelSuggestion.glitch_id).where(*_suggested(identity, glitch_ids))
     # Wait for transactions that are labelling one of them.
     session.execute(
         select(Glitch.id)
-        .where(Glitch.id.in_(mine))
+        .where(Glitch.id.in_(suggested))
         .order_by(Glitch.id)
         .with_for_update(key_share=True)
     ).all()
-    unlabelled = session.scalars(mine.where(_waits())).all()
+    unlabelled = session.scalars(suggested.where(_is_open())).all()
     return take_suggestions(session, identity, unlabelled)
 
 
@@ -211,7 +211,7 @@ def count_by_cluster(session: Session, identities: Collection[UUID]) -> dict[UUI
     """Count the open suggestions of each cluster."""
     rows = session.execute(
         select(LabelSuggestion.identity, func.count())
-        .where(LabelSuggestion.identity.in_(identities), _waits())
+        .where(LabelSuggestion.identity.in_(identities), _is_open())
         .group_by(LabelSuggestion.identity)
     )
     return {row[0]: row[1] for row in rows}
@@ -224,13 +224,13 @@ def suggested_classes(
     query = (
         select(LabelSuggestion.glitch_id, GlitchClass.name)
         .join(GlitchClass, GlitchClass.id == LabelSuggestion.class_id)
-        .where(is_any_of(LabelSuggestion.glitch_id, glitch_ids), _waits())
+        .where(is_any_of(LabelSuggestion.glitch_id, glitch_ids), _is_open())
         .order_by(GlitchClass.name)
     )
     if identity is not None:
         query = query.where(LabelSuggestion.identity == identity)
-    found: dict[UUID, list[str]] = defaultdict(list)
+    by_glitch: dict[UUID, list[str]] = defaultdict(list)
     for glitch_id, name in session.execute(query):
-        if name not in found[glitch_id]:
-            found[glitch_id].append(name)
-    return {glitch_id: tuple(names) for glitch_id, names in found.items()}
+        if name not in by_glitch[glitch_id]:
+            by_glitch[glitch_id].append(name)
+    return {glitch_id: tuple(names) for glitch_id, names in by_glitch.items()}

@@ -32,7 +32,7 @@ from app.core.database import is_any_of
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.events import RedoRequest, UndoRequest, act_to_turn, check_remark, refuse_stale
 
-_MOST_TOLD = 20_000  # members; larger clusters are not searched for other decisions
+_MAX_SEARCHED = 20_000  # members; larger clusters are not searched for other decisions
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,12 @@ def history(session: Session, cluster_id: UUID) -> Log:
     log, latest = read_log(session, cluster.identity), current_cluster(session, cluster.identity)
 
     def obstacle(event: ReviewEntry) -> str | None:
-        return _hindrance(session, cluster, latest, log, event)
+        return _obstacle(session, cluster, latest, log, event)
 
     return log.with_obstacles(obstacle)
 
 
-def _hindrance(
+def _obstacle(
     session: Session, cluster: Cluster, latest: Cluster, log: Log, event: ReviewEntry
 ) -> str | None:
     """Say why the next undo or redo of an event is not possible, if so."""
@@ -127,36 +127,36 @@ def reported_decisions(
 ) -> dict[UUID, list[tuple[Decision, int]]]:
     """Return the decisions in force about members of each cluster in other clusters, with numbers.
 
-    Clusters of more than ``_MOST_TOLD`` members are left out.
+    Clusters of more than ``_MAX_SEARCHED`` members are left out.
     """
-    sizes = {one.id: one.size for one in clusters if one.size <= _MOST_TOLD}
-    own, mine, theirs = aliased(Cluster), aliased(ClusterMember), aliased(ClusterMember)
+    sizes = {one.id: one.size for one in clusters if one.size <= _MAX_SEARCHED}
+    owner, member, elsewhere = aliased(Cluster), aliased(ClusterMember), aliased(ClusterMember)
     shared = (
-        select(mine.cluster_id)
-        .join(theirs, theirs.glitch_id == mine.glitch_id)
-        .join(Cluster, Cluster.id == theirs.cluster_id)
-        .where(is_any_of(mine.cluster_id, sizes))
+        select(member.cluster_id)
+        .join(elsewhere, elsewhere.glitch_id == member.glitch_id)
+        .join(Cluster, Cluster.id == elsewhere.cluster_id)
+        .where(is_any_of(member.cluster_id, sizes))
     )
     identities = session.scalars(
         shared.with_only_columns(Cluster.identity)
-        .join(own, own.id == mine.cluster_id)
-        .where(Cluster.state.in_(DECIDING), Cluster.identity != own.identity)
+        .join(owner, owner.id == member.cluster_id)
+        .where(Cluster.state.in_(DECIDING), Cluster.identity != owner.identity)
         .distinct()
     ).all()
-    about = decisions_about(session, current_by_identity(session, identities).values())
-    by_cluster = {one.covers: one for one in about}
+    decisions = decisions_about(session, current_by_identity(session, identities).values())
+    by_cluster = {one.covers: one for one in decisions}
     identity = {one.id: one.identity for one in clusters}
-    told: dict[UUID, list[tuple[Decision, int]]] = {one: [] for one in sizes}
+    reported: dict[UUID, list[tuple[Decision, int]]] = {one: [] for one in sizes}
     rows = session.execute(
-        shared.add_columns(theirs.cluster_id, func.count())
-        .where(is_any_of(theirs.cluster_id, by_cluster))
-        .group_by(mine.cluster_id, theirs.cluster_id)
-        .order_by(theirs.cluster_id)
+        shared.add_columns(elsewhere.cluster_id, func.count())
+        .where(is_any_of(elsewhere.cluster_id, by_cluster))
+        .group_by(member.cluster_id, elsewhere.cluster_id)
+        .order_by(elsewhere.cluster_id)
     )
     for cluster_id, covers, n in rows:
         if by_cluster[covers].cluster.identity != identity[cluster_id]:
-            told[cluster_id].append((by_cluster[covers], n))
-    return told
+            reported[cluster_id].append((by_cluster[covers], n))
+    return reported
 
 
 def _turn(
@@ -194,13 +194,13 @@ def _refuse_superseded(cluster: Cluster, latest: Cluster, action: Action) -> Non
 
 def _lock(session: Session, cluster_id: UUID) -> Cluster:
     """Lock a cluster's identity, so that one reviewer acts at a time, and return the cluster."""
-    found = session.get(Cluster, cluster_id)
-    if found is not None:
-        lock_identity(session, found.identity)
-        found = session.get(Cluster, cluster_id, populate_existing=True)
-    if found is None:  # it never existed, or an undo removed it meanwhile
+    cluster = session.get(Cluster, cluster_id)
+    if cluster is not None:
+        lock_identity(session, cluster.identity)
+        cluster = session.get(Cluster, cluster_id, populate_existing=True)
+    if cluster is None:  # it never existed, or an undo removed it meanwhile
         raise NotFoundError(f"There is no cluster {cluster_id}.")
-    return found
+    return cluster
 
 
 def _add(

@@ -150,10 +150,10 @@ def cards(
 ) -> Response:
     """Some glitches, as gallery cards or as table rows."""
     judgements = judgements_of(session, chosen)
-    found = tuple(
+    shown = tuple(
         card(one, judgement=judgements.get(one.id)) for one in glitches_in_order(session, chosen)
     )
-    page = MapCards(found, is_table=look == "table")
+    page = MapCards(shown, is_table=look == "table")
     html = environment().get_template(page.template).render(page=page)
     return Response(html, media_type="text/html; charset=utf-8", headers=SECURITY_HEADERS)
 
@@ -184,8 +184,8 @@ def act_on_selection(
     def do() -> Response:
         ids = resolve(runtime.settings.data_dir, read_region(region)).ids
         if act == "cluster":
-            made = cluster_by_hand(session, ids, author=principal)
-            return JSONResponse({"page": cluster_href(made)}, status_code=201)
+            cluster_id = cluster_by_hand(session, ids, author=principal)
+            return JSONResponse({"page": cluster_href(cluster_id)}, status_code=201)
         is_new = act == "new-class"
         name = class_name.strip() if is_new else resolve_class_name(session, class_name)
         labelled = label_selection(session, ids, name, reviewer=principal, is_new=is_new)
@@ -235,12 +235,12 @@ def _or_sentence(act: Callable[[], Response], session: Session | None = None) ->
 
 
 def _drawn(checkpoint: str, projection: Projection) -> str:
-    others = projection.n_points - projection.n_laid_out
+    n_placed = projection.n_points - projection.n_laid_out
     is_by_umap = projection.n_laid_out >= layout.FEWEST_FOR_UMAP
-    how = f"laid out by {'UMAP' if is_by_umap else 'two principal directions'}"
-    if others:
-        how = f"{projection.n_laid_out:,} {how}, {others:,} placed among them"
-    return f"Drawn {stamp(projection.created_at)} with {checkpoint}: {how}."
+    method = f"laid out by {'UMAP' if is_by_umap else 'two principal directions'}"
+    if n_placed:
+        method = f"{projection.n_laid_out:,} {method}, {n_placed:,} placed among them"
+    return f"Drawn {stamp(projection.created_at)} with {checkpoint}: {method}."
 
 
 def _job(job: JobRecord) -> JobNote:

@@ -129,10 +129,10 @@ def relabel(
     try:
         service.refuse_answered(session, glitch, shown)
         if act == "keep":
-            given = service.keep_label(session, glitch, author=principal)
+            added = service.keep_label(session, glitch, author=principal)
         else:
             name = resolve_class_name(session, other) if act == "other" else class_name
-            given = append_label(session, glitch, name, author=principal)
+            added = append_label(session, glitch, name, author=principal)
     except (InvalidRequestError, ConflictError) as error:
         session.rollback()
         values = dict(parse_qsl(urlsplit(target).query))
@@ -140,7 +140,7 @@ def relabel(
         number = int(typed) if re.fullmatch("[1-9][0-9]{0,4}", typed) else 1
         page = _page(session, values, number, label_error=str(error))
         return render(request, page, status=status_of(error))
-    return see_other(target, done="kept" if act == "keep" else "labelled", event=str(given.id))
+    return see_other(target, done="kept" if act == "keep" else "labelled", event=str(added.id))
 
 
 @router.post("/label-audit/undo", dependencies=[CsrfChecked])
@@ -170,8 +170,8 @@ def _page(
     doubts: Page[AuditedGlitch] = Page()
     errors: tuple[str, ...] = () if label_error is None else (label_error,)
     try:
-        of = {name: chosen.get(name) for name in ("ifo", "label", "suggestion", "origin")}
-        doubts = service.list_doubtful_glitches(session, **of, limit=PAGE_SIZE, number=number)
+        filters = {name: chosen.get(name) for name in ("ifo", "label", "suggestion", "origin")}
+        doubts = service.list_doubtful_glitches(session, **filters, limit=PAGE_SIZE, number=number)
     except (InvalidRequestError, NotFoundError) as error:
         errors = (*errors, str(error))
     clusters = service.list_impure_clusters(session, limit=CLUSTERS_SHOWN) if audit else Page()
