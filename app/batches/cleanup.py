@@ -55,7 +55,7 @@ def clean_up_batches(session: Session, data_dir: Path, keep: timedelta) -> Remov
         jobs += 1
     session.flush()
     uploads = leftovers = 0
-    storage, here = storage_of(data_dir), SharedFolder()
+    storage, local = storage_of(data_dir), SharedFolder()
     for one in storage.listed(data_dir / FOLDER / "uploads"):
         if not _is_abandoned(one):
             continue
@@ -66,11 +66,11 @@ def clean_up_batches(session: Session, data_dir: Path, keep: timedelta) -> Remov
     for one in storage.listed(data_dir / FOLDER / "work"):
         if _is_abandoned(one) and not _is_known(session, one.path.name):
             leftovers += storage.remove(one.path)
-    for folder in here.listed(open_data_folder(data_dir)):  # each machine has its own downloads
-        for one in here.listed(folder.path):
+    for folder in local.listed(open_data_folder(data_dir)):  # each machine has its own downloads
+        for one in local.listed(folder.path):
             is_part = one.path.name.startswith(".")
             if _is_abandoned(one, ABANDONED_S if is_part else keep.total_seconds()):
-                leftovers += here.remove(one.path)
+                leftovers += local.remove(one.path)
     return Removed(jobs, uploads, leftovers)
 
 
@@ -109,8 +109,8 @@ def _is_known(session: Session, name: str) -> bool:
         job_id = UUID(name)
     except ValueError:
         return False
-    found = select(func.count()).select_from(Job).where(Job.id == job_id, ~_IS_REMOVED)
-    return bool(session.scalar(found))
+    query = select(func.count()).select_from(Job).where(Job.id == job_id, ~_IS_REMOVED)
+    return bool(session.scalar(query))
 
 
 def _is_abandoned(one: Kept, after_s: float = ABANDONED_S) -> bool:

@@ -24,7 +24,7 @@ from glitch.tables import Facts, TableRow
 MOST_ENTRIES = 10_000_000
 _BLOCK = 1000
 _LONGEST_KEY = 200
-_MOST_ALIKE = 12  # entries considered under one key
+_MAX_ENTRIES_PER_KEY = 12  # entries considered under one key
 _CREATE = """
 CREATE TEMPORARY TABLE batch_entry (
     ordinal bigint GENERATED ALWAYS AS IDENTITY,
@@ -107,12 +107,12 @@ class BatchIndex:
     def find(self, kind: str, keys: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         """The first entries of a kind under each of these keys that has any."""
         self._sort()
-        wanted = {_bounded(key): key for key in keys}
-        found: dict[str, list[dict[str, Any]]] = {}
-        asked = {"kind": kind, "keys": list(wanted), "most": _MOST_ALIKE}
-        for row in self._session.execute(_FIND, asked):
-            found.setdefault(wanted[row.key], []).append(row.content)
-        return found
+        originals = {_bounded(key): key for key in keys}
+        entries: dict[str, list[dict[str, Any]]] = {}
+        parameters = {"kind": kind, "keys": list(originals), "most": _MAX_ENTRIES_PER_KEY}
+        for row in self._session.execute(_FIND, parameters):
+            entries.setdefault(originals[row.key], []).append(row.content)
+        return entries
 
     def mark(self, kind: str, keys: Sequence[str]) -> None:
         """Mark the entries of a kind under these keys as used."""
@@ -150,8 +150,8 @@ def _bounded(key: str) -> str:
 
 _ROW, _ROW_OF_ID = "row by path", "row by Gravity Spy id"
 _ROW_BY_END = "row by the end of its path"
-_MOST_FOLDERS = 4  # of a picture's path, with which the end of a row's path is compared
-_NOWHERE = ""  # key of rows that name no glitch; never searched for
+_MAX_FOLDERS = 4  # of a picture's path, with which the end of a row's path is compared
+_NO_KEY = ""  # key of rows that name no glitch; never searched for
 
 
 class Manifest:
@@ -183,7 +183,7 @@ class Manifest:
             elif facts.gravityspy_id is not None:
                 self._index.add(_ROW_OF_ID, facts.gravityspy_id, facts.as_json())
             else:
-                self._index.add(_ROW, _NOWHERE, facts.as_json())
+                self._index.add(_ROW, _NO_KEY, facts.as_json())
 
     def about(self, names: list[str]) -> dict[str, Facts]:
         """Manifest rows about these members, combined.
@@ -195,19 +195,19 @@ class Manifest:
         for name in names:
             path = _plain_path(name)
             places[name] = (path, path.partition("/")[2] or path, path.rpartition("/")[2])
-        by_path = self._index.find(_ROW, [one for each in places.values() for one in each])
-        far = [each[:2] for each in places.values() if by_path.keys().isdisjoint(each)]
-        by_end = self._index.find(_ROW_BY_END, [one for each in far for one in each])
+        by_path = self._index.find(_ROW, [one for forms in places.values() for one in forms])
+        unmatched = [forms[:2] for forms in places.values() if by_path.keys().isdisjoint(forms)]
+        by_end = self._index.find(_ROW_BY_END, [one for forms in unmatched for one in forms])
         rows: dict[str, list[dict[str, Any]]] = {}
         ids: dict[str, str] = {}
-        for name, each in places.items():
-            found = (*map(by_path.get, each), *map(by_end.get, each[:2]))
-            rows[name] = next(filter(None, found), [])
-            said = [Facts.from_json(row).gravityspy_id for row in rows[name]]
-            for one in filter(None, [*said, parse_file_name(name).gravityspy_id]):
+        for name, forms in places.items():
+            matches = (*map(by_path.get, forms), *map(by_end.get, forms[:2]))
+            rows[name] = next(filter(None, matches), [])
+            stated_ids = [Facts.from_json(row).gravityspy_id for row in rows[name]]
+            for one in filter(None, [*stated_ids, parse_file_name(name).gravityspy_id]):
                 ids.setdefault(name, one)
         by_id = self._index.find(_ROW_OF_ID, sorted(set(ids.values())))
-        used = (_plain_path(row["path"]) for found in by_end.values() for row in found)
+        used = (_plain_path(row["path"]) for matches in by_end.values() for row in matches)
         self._index.mark(_ROW, [*by_path, *used])
         self._index.mark(_ROW_OF_ID, list(by_id))
         return {
@@ -255,4 +255,4 @@ def _plain_path(path: str) -> str:
 def _ends(path: str) -> list[str]:
     """What may be the path within an archive of a file that a manifest names by a longer one."""
     parts = path.split("/")
-    return ["/".join(parts[-count:]) for count in range(1, min(len(parts), _MOST_FOLDERS + 2))]
+    return ["/".join(parts[-count:]) for count in range(1, min(len(parts), _MAX_FOLDERS + 2))]

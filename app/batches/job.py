@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from glitch.views import Preprocessing
 
 LABEL_SOURCE = "batch"
-_TELL_EVERY_S = 5.0  # interval between progress messages of planning
+_REPORT_EVERY_S = 5.0  # interval between progress messages of planning
 _NOT_JUDGED_AGAIN = Judgement(None, None, False, "Nothing was stored, so nothing was judged.")
 
 
@@ -50,14 +50,14 @@ class IngestHandler:
         """Divide the batch's glitches into chunks; refused inputs come last, with their reasons."""
         folder = work_folder(context.data_dir, job.id)
         options = BatchOptions(**job.parameters)
-        told_at = monotonic()
+        reported_at = monotonic()
 
         def heartbeat() -> None:
-            nonlocal told_at
+            nonlocal reported_at
             context.heartbeat()
-            if monotonic() - told_at >= _TELL_EVERY_S:  # ten million rows take minutes
+            if monotonic() - reported_at >= _REPORT_EVERY_S:  # ten million rows take minutes
                 context.note(planner.progress)
-                told_at = monotonic()
+                reported_at = monotonic()
 
         planner = BatchPlanner(session, options, replace(context, heartbeat=heartbeat), folder)
         yield from planner.chunks()
@@ -78,7 +78,7 @@ class IngestHandler:
                 ]
             )
         if isinstance(planned, payload.StoredChunk):
-            return ChunkResult(_known(session, chunk, planned, job.author))
+            return ChunkResult(_relabel_stored(session, chunk, planned, job.author))
         options = BatchOptions(**job.parameters)
         checkpoint = active_checkpoint(session)
         encoder = context.encoder(checkpoint.digest)
@@ -121,7 +121,7 @@ class IngestHandler:
             .group_by(JobItem.state)
         ).all()
         by_state = {state: count for state, count, _ in counts}
-        known = {state: glitches for state, _, glitches in counts}.get("skipped", 0)
+        n_known = {state: glitches for state, _, glitches in counts}.get("skipped", 0)
         if not by_state.get("failed"):
             clear_work(context.data_dir, job.id)
         request_placing(session)  # on the map, if there is one
@@ -129,7 +129,7 @@ class IngestHandler:
             request_judging(session, job.author)  # the first had few references
         return {
             "stored": by_state.get("done", 0),
-            "known": known,  # without skipped files, such as those of an operating system
+            "known": n_known,  # without skipped files, such as those of an operating system
             "failed": by_state.get("failed", 0),
         }
 
@@ -164,8 +164,8 @@ def _read(
         if settings.datafind_url:
             remote.append(DataFind(settings.datafind_url, settings.frame_types))
         if settings.gwosc_url:
-            kept_in = open_data_folder(context.data_dir)
-            remote.append(OpenData(settings.gwosc_url, kept_in, options.sample_rate_hz))
+            cache_folder = open_data_folder(context.data_dir)
+            remote.append(OpenData(settings.gwosc_url, cache_folder, options.sample_rate_hz))
         roots = reading.StrainRoots(
             folder,
             context.settings.strain_dir,
@@ -182,9 +182,9 @@ def _read(
             rows = [(at, planned.glitches[at]) for at in positions]
             yield from reading.read_fetched(options.references.picture_host, rows, preprocessing)
     else:
-        asked = [(at, planned.glitches[at]) for at in positions]
-        pictures = [(at, one) for at, one in asked if isinstance(one, payload.OfPictures)]
-        arrays = [(at, one) for at, one in asked if isinstance(one, payload.OfViews)]
+        requested = [(at, planned.glitches[at]) for at in positions]
+        pictures = [(at, one) for at, one in requested if isinstance(one, payload.OfPictures)]
+        arrays = [(at, one) for at, one in requested if isinstance(one, payload.OfViews)]
         scales = parse_scales(options.energy_max, options.frequency_range)
         yield from reading.read_pictures(source, pictures, preprocessing, scales)
         yield from reading.read_arrays(folder, arrays, preprocessing)
@@ -212,16 +212,16 @@ class _Outcome(NamedTuple):
     stored: StoredGlitch | ServiceError
 
 
-def _known(
+def _relabel_stored(
     session: Session, chunk: Chunk, planned: payload.StoredChunk, author_name: str
 ) -> list[ItemResult]:
     """Process rows of our own exports: store nothing again, but add changed labels."""
     rows = {item.position: planned.glitches[item.position] for item in chunk.items}
-    found = {one.id: one for one in get_glitches(session, [row.glitch for row in rows.values()])}
+    glitches = {one.id: one for one in get_glitches(session, [row.glitch for row in rows.values()])}
     results: list[ItemResult] = []
     outcomes: list[_Outcome] = []
     for position, row in rows.items():
-        glitch = found.get(row.glitch)
+        glitch = glitches.get(row.glitch)
         if glitch is None:
             reason = "The glitch was deleted meanwhile: send the batch again."
             results.append(ItemResult(position, "failed", reason))
@@ -233,8 +233,8 @@ def _known(
 
 
 def _metadata(read: reading.ReadGlitch, origin: str | None) -> GlitchMetadata:
-    known = "gravityspy" if read.upload.gravityspy_id else "upload"
-    return GlitchMetadata(origin=origin or read.facts.origin or known, **read.upload.facts())
+    default = "gravityspy" if read.upload.gravityspy_id else "upload"
+    return GlitchMetadata(origin=origin or read.facts.origin or default, **read.upload.facts())
 
 
 def _results_of(
@@ -271,20 +271,20 @@ def _label(
     """
     source = LABEL_SOURCE if references is None else references.source
     author = Principal(UUID(int=0), author_name, Role.SUBMITTER)
-    wanted: dict[str, dict[UUID, float | None]] = {}
+    by_class: dict[str, dict[UUID, float | None]] = {}
     for _, facts, _, one in outcomes:
         if not isinstance(one, StoredGlitch) or facts.label is None:
             continue
         has_any = references is not None and one.glitch.label is not None
         is_same = facts.confidence in (None, one.glitch.ml_confidence)
         if not has_any and not (is_same and _is_labelled(one, facts.label)):
-            wanted.setdefault(facts.label, {})[one.glitch.id] = facts.confidence
+            by_class.setdefault(facts.label, {})[one.glitch.id] = facts.confidence
     refused: dict[str, str] = {}
-    for name, given in sorted(wanted.items()):
+    for name, stated in sorted(by_class.items()):
         try:
             with session.begin_nested():
                 append_labels(
-                    session, list(given), name, author=author, source=source, confidences=given
+                    session, list(stated), name, author=author, source=source, confidences=stated
                 )
         except (InvalidRequestError, ConflictError) as error:
             refused[name] = f"Stored without its label: {error}"

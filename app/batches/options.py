@@ -49,8 +49,8 @@ class Wanted:
 
 def key_at_random(facts: Facts) -> str:
     """A reproducible random sort key: the first glitches of a class are then a fair sample."""
-    said = f"{facts.gravityspy_id} {facts.ifo} {facts.gps_time}"
-    return hashlib.sha256(said.encode()).hexdigest()
+    identity = f"{facts.gravityspy_id} {facts.ifo} {facts.gps_time}"
+    return hashlib.sha256(identity.encode()).hexdigest()
 
 
 class Choice:
@@ -133,13 +133,13 @@ class BatchOptions:
         return None if self.wanted is None else Wanted.from_json(self.wanted)
 
 
-def stated_options(name: str, *, segment_server: str | None = None, **said: Any) -> BatchOptions:
+def stated_options(name: str, *, segment_server: str | None = None, **stated: Any) -> BatchOptions:
     """Check the options of an upload that is not stored yet; InvalidRequestError if one is invalid.
 
-    ``said`` uses the names of the fields; empty texts count as not given.
+    ``stated`` uses the names of the fields; empty texts count as not given.
     """
-    texts = {key: one.strip() or None for key, one in said.items() if isinstance(one, str)}
-    options = BatchOptions(upload="", name=name, **said | texts)
+    texts = {key: one.strip() or None for key, one in stated.items() if isinstance(one, str)}
+    options = BatchOptions(upload="", name=name, **stated | texts)
     UploadFields(
         ifo=options.ifo,
         channel=options.channel,
@@ -209,6 +209,6 @@ def submit_batch(session: Session, options: BatchOptions, author: Principal) -> 
 def create_batch(session: Session, options: BatchOptions, author: str) -> JobRecord:
     """As ``submit_batch``, without a check of the role: for jobs that start batches themselves."""
     parameters = asdict(options)
-    said = json.dumps({**parameters, "name": "", "author": author}, sort_keys=True)
-    key = hashlib.sha256(said.encode()).hexdigest()
+    content = json.dumps({**parameters, "name": "", "author": author}, sort_keys=True)
+    key = hashlib.sha256(content.encode()).hexdigest()
     return create_job(session, KIND, parameters, author, key=key)

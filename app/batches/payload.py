@@ -97,8 +97,8 @@ class StoredAlready(_Stored):
     @classmethod
     def of_row(cls, name: str, glitch: UUID, facts: Facts) -> StoredAlready:
         """Make the entry from a row's name, the stored glitch and the row's values."""
-        said = {one: getattr(facts, one) for one in cls.model_fields.keys() - {"name", "glitch"}}
-        return cls(name=name, glitch=glitch, **said)
+        values = {one: getattr(facts, one) for one in cls.model_fields.keys() - {"name", "glitch"}}
+        return cls(name=name, glitch=glitch, **values)
 
 
 class _ChunkOf(_Stored):

@@ -180,9 +180,9 @@ class BatchPlanner:
             except GlitchError as error:  # rows read before the error are kept
                 self._refuse(name, str(error))
         waiting, self._misnamed = self._misnamed, []
-        for found in list_members(source, self._most_bytes):
-            if isinstance(found, Member) and _PICTURE.search(found.name):
-                waiting.append(found)
+        for member in list_members(source, self._most_bytes):
+            if isinstance(member, Member) and _PICTURE.search(member.name):
+                waiting.append(member)
                 if len(waiting) >= _BLOCK:
                     self._add_pictures(waiting)
                     self._context.heartbeat()
@@ -199,11 +199,11 @@ class BatchPlanner:
         has_glitches = False
         count = 0
         with source.open("rb") as archive:
-            for found in list_members(source, self._most_bytes):
-                if isinstance(found, Refused):
-                    self._refuse(found.name, found.reason, is_harmless=found.is_harmless)
+            for member in list_members(source, self._most_bytes):
+                if isinstance(member, Refused):
+                    self._refuse(member.name, member.reason, is_harmless=member.is_harmless)
                     continue
-                if _PICTURE.search(found.name):
+                if _PICTURE.search(member.name):
                     has_glitches = True
                     continue
                 count += 1
@@ -212,13 +212,13 @@ class BatchPlanner:
                         f"The archive has over {MOST_FILES:,} files besides pictures: send it in "
                         "several parts."
                     )
-                name = shown(found.name)
+                name = shown(member.name)
                 path = self._folder / f"file-{count}"
                 try:
-                    data = read_member(archive, found)
+                    data = read_member(archive, member)
                     if is_image(data):  # regardless of its name
                         has_glitches = True
-                        self._misnamed.append(found)
+                        self._misnamed.append(member)
                         continue
                     path.write_bytes(data)
                     kinds = kinds_of(path, name)
@@ -229,7 +229,7 @@ class BatchPlanner:
                     elif kinds.holds_views:
                         has_glitches = True
                         self._index.add(
-                            VIEWS, found.name, {"file": path.name, "member": found.name}
+                            VIEWS, member.name, {"file": path.name, "member": member.name}
                         )
                     elif kinds.is_strain:
                         self._add_strain(path, name)
@@ -267,21 +267,21 @@ class BatchPlanner:
     def _add_pictures(self, members: list[Member]) -> None:
         facts = self._manifest.about([member.name for member in members])
         for member in members:
-            said = facts.get(member.name, Facts())
+            stated = facts.get(member.name, Facts())
             name = parse_file_name(member.name)
-            gravityspy_id = said.gravityspy_id or name.gravityspy_id
-            ifo = said.ifo or name.ifo
+            gravityspy_id = stated.gravityspy_id or name.gravityspy_id
+            ifo = stated.ifo or name.ifo
             if gravityspy_id is not None:
                 key = f"id {gravityspy_id}"
             elif name.gps_time is not None:
                 key = f"time {ifo} {name.gps_time}"
             else:
                 key = f"name {_WINDOW.sub('', member.name)}"
-            if said.gps_time is None and name.gps_time is not None:
-                said = replace(said, gps_time=str(name.gps_time))
-            said = replace(said, ifo=ifo)
-            self._flags.reach(ifo or self._options.ifo, said.gps_time)
-            content = {"member": member, "facts": said.as_json()}
+            if stated.gps_time is None and name.gps_time is not None:
+                stated = replace(stated, gps_time=str(name.gps_time))
+            stated = replace(stated, ifo=ifo)
+            self._flags.reach(ifo or self._options.ifo, stated.gps_time)
+            content = {"member": member, "facts": stated.as_json()}
             self._index.add(PICTURES, key, content)
 
     def _pictures(self) -> Iterator[Found[payload.OfPictures | payload.OfViews]]:
@@ -296,9 +296,9 @@ class BatchPlanner:
                         f"The glitch has over {MOST_PICTURES} pictures in this batch already.",
                     )
                     continue
-                said = Facts.from_json(content["facts"])
-                members.append(payload.Pictured._make([*content["member"], said.window_s]))
-                facts = facts.over(said)
+                stated = Facts.from_json(content["facts"])
+                members.append(payload.Pictured._make([*content["member"], stated.window_s]))
+                facts = facts.over(stated)
             yield self._picture(key, members, facts)
         for _, content in self._index.ordered(VIEWS):
             facts = self._manifest.about([content["member"]])[content["member"]]
@@ -306,31 +306,31 @@ class BatchPlanner:
             name = shown(content["member"])
             yield name, payload.OfViews(file=content["file"], name=name, facts=facts)
 
-    def _chosen(self, found: Iterator[Found[FactsT]]) -> Iterator[Found[FactsT]]:
+    def _chosen(self, entries: Iterator[Found[FactsT]]) -> Iterator[Found[FactsT]]:
         """The selected glitches of a published archive; all glitches of other batches."""
-        for name, glitch in found:
+        for name, glitch in entries:
             if glitch.facts.clash is not None:
                 self._refuse(name, glitch.facts.clash)
             elif self._choice is None or self._choice.takes(glitch.facts):
                 yield name, glitch
         if self._choice is None:
             return
-        rest = self._choice.passed_over
+        note = self._choice.passed_over
         if not self._choice.n_taken:
-            raise FormatError(f"No glitch of {shown(self._options.name)} is loaded. {rest or ''}")
-        if rest is not None:
-            self._refuse("(the rest of the archive)", rest, is_harmless=True)
+            raise FormatError(f"No glitch of {shown(self._options.name)} is loaded. {note or ''}")
+        if note is not None:
+            self._refuse("(the rest of the archive)", note, is_harmless=True)
 
     def _picture(
         self, key: str, members: list[payload.Pictured], facts: Facts
     ) -> Found[payload.OfPictures | payload.OfViews]:
-        kind, _, rest = key.partition(" ")
+        kind, _, value = key.partition(" ")
         ifo = self._options.ifo if facts.ifo is None else facts.ifo
         has_id = kind == "id"
-        name = rest if has_id else shown(members[0].name)
-        said = replace(facts.of_glitch(), ifo=ifo, gravityspy_id=rest if has_id else None)
-        said = self._marked(said)
-        return name, payload.OfPictures(members=tuple(members), facts=said)
+        name = value if has_id else shown(members[0].name)
+        stated = replace(facts.of_glitch(), ifo=ifo, gravityspy_id=value if has_id else None)
+        stated = self._marked(stated)
+        return name, payload.OfPictures(members=tuple(members), facts=stated)
 
     def _marked(self, facts: Facts) -> Facts:
         """Set the active data-quality flags; keep those of the table if none are known."""
@@ -362,14 +362,14 @@ class BatchPlanner:
     def _add_triggers(self, path: Path, name: str) -> None:
         rows = read_table(path, name)
         while block := list(islice(rows, _BLOCK)):
-            said = [row.facts or Facts() for row in block]
-            known = known_glitches(self._session, said)
+            stated = [row.facts or Facts() for row in block]
+            stored_ids = known_glitches(self._session, stated)
             for place, row in enumerate(block):
                 if row.facts is None:
                     self._refuse(row.name, row.reason)
-                elif place in known:
+                elif place in stored_ids:
                     self._flags.reach(row.facts.ifo, row.facts.gps_time)
-                    stored = payload.StoredAlready.of_row(row.name, known[place], row.facts)
+                    stored = payload.StoredAlready.of_row(row.name, stored_ids[place], row.facts)
                     self._index.add(KNOWN, "", stored.model_dump(mode="json"))
                 else:
                     self._add_trigger(row.name, row.facts)
@@ -384,8 +384,8 @@ class BatchPlanner:
             self._refuse(name, "The trigger has no detector: give it, or ifo for all.")
         else:
             self._flags.reach(ifo, gps_time)
-            said = replace(facts.of_glitch(), ifo=ifo)
-            self._index.add(TRIGGERS, f"{ifo} {Decimal(gps_time):021.9f}", said.as_json())
+            stated = replace(facts.of_glitch(), ifo=ifo)
+            self._index.add(TRIGGERS, f"{ifo} {Decimal(gps_time):021.9f}", stated.as_json())
 
     def _triggers(self) -> Iterator[ChunkPlan]:
         folder = self._context.settings.strain_dir
@@ -393,9 +393,9 @@ class BatchPlanner:
             self._strain.add_folder(folder)
         yield from self._cut(payload.TriggersChunk, self._merged())
         yield from self._cut(payload.StoredChunk, self._stored(), size=_BLOCK // 2)
-        self._say_without_strain()
-        is_untold = self._has_strain and not self._has_table  # a refused table has its own message
-        if is_untold and self._n_refused and not self._n_found:
+        self._refuse_without_strain()
+        is_alone = self._has_strain and not self._has_table  # a refused table has its own message
+        if is_alone and self._n_refused and not self._n_found:
             self._refuse("(the strain)", payload.NO_TRIGGER)
         if self._n_found or self._n_refused:  # otherwise the whole batch is refused
             yield from self._cut(payload.NotReadChunk, self._refused(), size=_BLOCK // 2)
@@ -464,7 +464,7 @@ class BatchPlanner:
         else:
             self._without_strain.setdefault(ifo, []).append(gps_time)
 
-    def _say_without_strain(self) -> None:
+    def _refuse_without_strain(self) -> None:
         """Report once for each detector that it has no strain, however long the table is."""
         for ifo, times in sorted(self._without_strain.items()):
             name = f"{ifo} {times[0]:f}" if len(times) == 1 else f"{len(times):,} triggers of {ifo}"
@@ -484,11 +484,11 @@ class BatchPlanner:
     def _cut(
         self,
         make: Callable[..., payload.BatchChunk],
-        found: Iterator[Found[GlitchT]],
+        entries: Iterator[Found[GlitchT]],
         *,
         size: int = GLITCHES,
     ) -> Iterator[ChunkPlan]:
-        while block := list(islice(found, size)):
+        while block := list(islice(entries, size)):
             self._n_found += 0 if make is payload.NotReadChunk else len(block)
             glitches = tuple(glitch for _, glitch in block)
             chunk = make(is_unpacked=self._is_unpacked, glitches=glitches)

@@ -21,7 +21,7 @@ from glitch.tables.segments import Segments, is_text_of_segments, segments_of, t
 MOST_NAMED = 20
 _NAME = re.compile(r"[A-Z][0-9]:[A-Za-z0-9_.+-]+:[0-9]{1,5}", re.ASCII)
 _PATIENCE_S = 60.0  # for a complete response
-_MOST_BYTES = 1 << 25  # of a response; a flag of a whole run has a few 100 kB
+_MAX_BYTES = 1 << 25  # of a response; a flag of a whole run has a few 100 kB
 
 
 def flags_named(text: str | None) -> tuple[str, ...]:
@@ -53,11 +53,11 @@ class SegmentDatabase:
             TooLargeError: if it has too many segments or the response is too long.
             NotReadyError: if the server does not respond or its response is invalid.
         """
-        answer = self._answer(name, math.floor(first), math.floor(last) + 1)
+        response = self._request(name, math.floor(first), math.floor(last) + 1)
         try:
-            said = as_json(answer)
-            spans = [(Decimal(str(start)), Decimal(str(end))) for start, end in said["active"]]
-            is_bad = bool(said.get("metadata", {}).get("active_indicates_ifo_badness", False))
+            content = as_json(response)
+            spans = [(Decimal(str(start)), Decimal(str(end))) for start, end in content["active"]]
+            is_bad = bool(content.get("metadata", {}).get("active_indicates_ifo_badness", False))
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise NotReadyError(
                 f"{self._url} does not respond like a segment database: check "
@@ -65,7 +65,7 @@ class SegmentDatabase:
             ) from error
         return segments_of(name, spans, is_good=not is_bad)
 
-    def _answer(self, name: str, start: int, end: int) -> httpx.Response:
+    def _request(self, name: str, start: int, end: int) -> httpx.Response:
         """The server's response.
 
         ``dqsegdb2.query.query_segments`` sends the same request, but looks for a (retired)
@@ -76,27 +76,27 @@ class SegmentDatabase:
         ifo, tag, version = name.split(":")
         path = resources_path(ifo, tag, int(version))
         try:
-            answer = fetch(
+            response = fetch(
                 f"{self._url}{path}?s={start}&e={end}&include=active,known,metadata",
-                most_bytes=_MOST_BYTES,
+                most_bytes=_MAX_BYTES,
                 patience_s=_PATIENCE_S,
                 headers=_credentials(self._url),
                 follow_redirects=True,
             )
         except AnswerTooLongError:
             raise TooLargeError(
-                f"The segment database's response has over {_MOST_BYTES:,} bytes: send triggers of "
+                f"The segment database's response has over {_MAX_BYTES:,} bytes: send triggers of "
                 "a shorter time."
             ) from None
         except UNREACHED as error:
             raise self._unreachable(name, type(error).__name__) from error
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if response.status_code == httpx.codes.NOT_FOUND:
             raise FormatError(
                 f"The segment database has no flag {name}: correct its name or version."
             )
-        if not answer.is_success:
-            raise self._unreachable(name, f"it answers {answer.status_code}")
-        return answer
+        if not response.is_success:
+            raise self._unreachable(name, f"it answers {response.status_code}")
+        return response
 
     def _unreachable(self, name: str, why: str) -> NotReadyError:
         return NotReadyError(
@@ -143,11 +143,11 @@ class Flags:
             GlitchError: if it contains flags but cannot be read.
         """
         if is_hdf5_table:
-            found = segments_in(path, name)
+            segments = segments_in(path, name)
         else:
-            found = text_segments(path, name) if is_text_of_segments(path) else []
-        self._flags += found
-        return bool(found)
+            segments = text_segments(path, name) if is_text_of_segments(path) else []
+        self._flags += segments
+        return bool(segments)
 
     def reach(self, ifo: str | None, gps_time: str | None) -> None:
         """Record a time of the batch, before the first query."""

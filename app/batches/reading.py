@@ -62,11 +62,11 @@ def read_pictures(
     with source.open("rb") as archive:
 
         def read(glitch: OfPictures) -> ReadGlitch:
-            found = [_picture(archive, picture) for picture in glitch.members]
-            return _of_pictures(found, glitch.facts, preprocessing, scales)
+            pictures = [_picture(archive, picture) for picture in glitch.members]
+            return _of_pictures(pictures, glitch.facts, preprocessing, scales)
 
-        for position, glitch, found in _each(glitches, read):
-            yield position, _with_pictures(found, glitch) if isinstance(found, str) else found
+        for position, glitch, result in _read_each(glitches, read):
+            yield position, _with_pictures(result, glitch) if isinstance(result, str) else result
 
 
 def _with_pictures(failure: str, glitch: OfPictures) -> str:
@@ -91,12 +91,12 @@ def _picture(archive: BufferedIOBase, picture: Pictured) -> Picture:
 
 
 def _of_pictures(
-    found: Sequence[Picture], facts: Facts, preprocessing: Preprocessing, scales: Scales | None
+    members: Sequence[Picture], facts: Facts, preprocessing: Preprocessing, scales: Scales | None
 ) -> ReadGlitch:
     pictures: dict[bytes, Picture] = {}
-    for name, data, window in found:
+    for name, data, window in members:
         pictures.setdefault(hashlib.sha256(data).digest(), (name, data, window))
-    repeated = len(found) - len(pictures)
+    repeated = len(members) - len(pictures)
     windows = tuple(window for *_, window in pictures.values())
     details = replace(_details(facts), view_durations_s=windows, scales=scales)
     with tempfile.TemporaryDirectory(prefix="glitch-batch-") as folder:
@@ -109,7 +109,7 @@ def _of_pictures(
             files, details, preprocessing=preprocessing, strain_to_views=_no_strain
         )
     note = None if not repeated else f"{repeated} of its pictures came twice and counted once."
-    return _found(upload, facts, note)
+    return _glitch_of(upload, facts, note)
 
 
 def read_fetched(
@@ -119,25 +119,25 @@ def read_fetched(
     with PictureHost(host) as pictures:
 
         def read(glitch: OfTable) -> ReadGlitch:
-            found = [
+            fetched = [
                 (url.rpartition("/")[2], pictures.fetch(url), window)
                 for url, window in zip(glitch.facts.urls, VIEW_DURATIONS_S, strict=True)
                 if url is not None
             ]
-            if not found:
+            if not fetched:
                 raise FormatError(
                     "Its row names no picture (url1 to url4): load the table with --strain, which "
                     "makes the views from strain."
                 )
-            return _of_pictures(found, glitch.facts.of_glitch(), preprocessing, None)
+            return _of_pictures(fetched, glitch.facts.of_glitch(), preprocessing, None)
 
-        for position, _, found in _each(glitches, read):
-            yield position, found
+        for position, _, result in _read_each(glitches, read):
+            yield position, result
 
 
-def _window(name: str, said: float | None) -> float:
+def _window(name: str, stated: float | None) -> float:
     """Window of a picture in s, from the manifest if given, otherwise from the file name."""
-    window = parse_file_name(name).duration_s if said is None else said
+    window = parse_file_name(name).duration_s if stated is None else stated
     if window is None:
         raise InvalidRequestError(
             f"The window length of {shown(name)} is not in its name: name it as Gravity Spy does "
@@ -157,10 +157,10 @@ def read_arrays(
         upload = parse_upload(
             [file], details, preprocessing=preprocessing, strain_to_views=_no_strain
         )
-        return _found(upload, glitch.facts)
+        return _glitch_of(upload, glitch.facts)
 
-    for position, _, found in _each(glitches, read):
-        yield position, found
+    for position, _, result in _read_each(glitches, read):
+        yield position, result
 
 
 def read_stack(
@@ -175,10 +175,10 @@ def read_stack(
         if isinstance(one, GlitchError):
             raise one
         cells, views = one
-        return _found(ParsedUpload(views=views), facts_of(cells, ifo=ifo))
+        return _glitch_of(ParsedUpload(views=views), facts_of(cells, ifo=ifo))
 
-    for position, _, found in _each(zip(positions, content, strict=True), read):
-        yield position, found
+    for position, _, result in _read_each(zip(positions, content, strict=True), read):
+        yield position, result
 
 
 @dataclass(frozen=True)
@@ -226,17 +226,17 @@ class StrainRoots:
 
     def _path(self, root: str, path: str) -> Path:
         if root in (KNOWN, LISTED):  # the operator's files, where links may lead anywhere
-            found = Path(path) if self.known is None or root == LISTED else self.known / path
-            if is_readable(found):
-                return found
+            file = Path(path) if self.known is None or root == LISTED else self.known / path
+            if is_readable(file):
+                return file
             raise FormatError(
                 f"The strain file {path}, which the server's strain folder, a cache file or the "
                 "frame server lists, cannot be read: ask the operator to correct that, or send "
                 "the strain with the table."
             )
-        found = self.uploaded / path
-        if found.resolve().is_relative_to(self.uploaded.resolve()) and found.is_file():
-            return found
+        file = self.uploaded / path
+        if file.resolve().is_relative_to(self.uploaded.resolve()) and file.is_file():
+            return file
         raise FormatError(f"The strain file {path} is no longer there: send the batch again.")
 
     def read(self, glitch: OfTrigger) -> tuple[Strain, str | None, str | None]:
@@ -248,7 +248,7 @@ class StrainRoots:
         """
         files, gap = self.files(glitch)
         facts = glitch.facts
-        said: StatedStrain = {
+        stated: StatedStrain = {
             "gps_time": Decimal(str(facts.gps_time)),
             # GWOSC's files state their rate; the option selected among them.
             "sample_rate_hz": None if glitch.strain == OPEN_DATA else self.sample_rate_hz,
@@ -257,12 +257,12 @@ class StrainRoots:
             "preferred_channel": _own_channel(facts),
         }
         try:
-            strain = read_joined(files, **said)
+            strain = read_joined(files, **stated)
         except StrainError as error:
             raise StrainError(_with_gap(str(error), gap)) from error
         notes = []
         for root, path, name in glitch.others:
-            other = piece_of(StrainFile(self._path(root, path), name), **said)
+            other = piece_of(StrainFile(self._path(root, path), name), **stated)
             if other is not None:
                 notes.append(other_of_same_time(strain, other, files[0].name, name))
         return strain, gap, " ".join(filter(None, notes)) or None
@@ -275,15 +275,15 @@ def read_triggers(
     for start in range(0, len(glitches), TRANSFORMED_AT_ONCE):
         ready: list[tuple[int, OfTrigger, Strain, str | None, str | None]] = []
         some = glitches[start : start + TRANSFORMED_AT_ONCE]
-        for position, glitch, found in _each(some, roots.read):
-            if isinstance(found, str):
-                yield position, found
+        for position, glitch, result in _read_each(some, roots.read):
+            if isinstance(result, str):
+                yield position, result
             else:
-                ready.append((position, glitch, *found))
-        made = _transformed(
+                ready.append((position, glitch, *result))
+        transformed = _transformed(
             [(strain, glitch.facts) for _, glitch, strain, *_ in ready], preprocessing, roots
         )
-        for (position, glitch, strain, gap, other), one in zip(ready, made, strict=True):
+        for (position, glitch, strain, gap, other), one in zip(ready, transformed, strict=True):
             if isinstance(one, str):
                 yield position, _with_gap(one, gap)
                 continue
@@ -293,8 +293,8 @@ def read_triggers(
             merged = glitch.n_merged
             loudest = None if merged == 1 else f"The loudest of {merged} triggers close in time."
             note = " ".join(filter(None, (loudest, other))) or None
-            said = replace(facts, channel=None)  # the channel read counts, not the trigger's
-            yield position, _found(upload, said, note)
+            stated = replace(facts, channel=None)  # the channel read counts, not the trigger's
+            yield position, _glitch_of(upload, stated, note)
 
 
 def _with_gap(reason: str, gap: str | None) -> str:
@@ -318,30 +318,30 @@ def _transformed(
     try:
         return list(transform(ready))
     except StrainError:
-        made: list[StrainViews | str] = []
+        results: list[StrainViews | str] = []
         for one in ready:
             try:
-                made += transform([one])
+                results += transform([one])
             except StrainError as error:
-                made.append(str(error))
-        return made
+                results.append(str(error))
+        return results
 
 
-def _each(
+def _read_each(
     glitches: Iterable[tuple[int, GlitchT]], read: Callable[[GlitchT], ResultT]
 ) -> Iterator[tuple[int, GlitchT, ResultT | str]]:
     """Yield the result or error text of each glitch; errors of disk or network are raised."""
     for position, glitch in glitches:
-        found: ResultT | str
+        result: ResultT | str
         try:
-            found = read(glitch)
+            result = read(glitch)
         except NotReadyError:
             raise  # not caused by the glitch; the chunk is retried
         except (GlitchError, ServiceError) as error:
-            found = str(error)
+            result = str(error)
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
-            found = f"It cannot be read ({type(error).__name__}): send it in a supported format."
-        yield position, glitch, found
+            result = f"It cannot be read ({type(error).__name__}): send it in a supported format."
+        yield position, glitch, result
 
 
 def _own_channel(facts: Facts) -> str | None:
@@ -359,23 +359,23 @@ def _details(facts: Facts) -> UploadDetails:
     return UploadFields(gps_time=facts.gps_time, ifo=facts.ifo, channel=facts.channel).parsed()
 
 
-def _found(upload: ParsedUpload, facts: Facts, note: str | None = None) -> ReadGlitch:
+def _glitch_of(upload: ParsedUpload, facts: Facts, note: str | None = None) -> ReadGlitch:
     notes = " ".join(one for one in (note, assumption(upload.assumed)) if one) or None
-    return ReadGlitch(_with(upload, facts), facts, notes)
+    return ReadGlitch(_with_facts(upload, facts), facts, notes)
 
 
-def _with(upload: ParsedUpload, facts: Facts) -> ParsedUpload:
+def _with_facts(upload: ParsedUpload, facts: Facts) -> ParsedUpload:
     """Replace measured properties and those from file names by the properties in the table."""
-    said = {
+    stated = {
         name: value
         for name in ("ifo", "channel", *NUMBERS)
         if (value := getattr(facts, name)) is not None
     }
     if facts.gravityspy_id is not None:
-        said["gravityspy_id"] = facts.gravityspy_id
+        stated["gravityspy_id"] = facts.gravityspy_id
     if facts.gps_time is not None:
-        said["gps_time"] = Decimal(facts.gps_time)
-    return replace(upload, **said)
+        stated["gps_time"] = Decimal(facts.gps_time)
+    return replace(upload, **stated)
 
 
 def _no_strain(*_: object, **__: object) -> StrainViews:

@@ -58,9 +58,9 @@ class DataFind:
         """
         frame_type = self._types.get(ifo)
         if frame_type is None:
-            known = ", ".join(sorted(self._types)) or "no detector"
+            listed = ", ".join(sorted(self._types)) or "no detector"
             raise StrainError(
-                f"No frame type is set for {ifo} (set for: {known}): ask the operator to "
+                f"No frame type is set for {ifo} (set for: {listed}): ask the operator to "
                 "add it to GLITCH_FRAME_TYPES."
             )
         index = StrainIndex()
@@ -68,10 +68,10 @@ class DataFind:
             path = Path(unquote(urlsplit(url).path))
             if (span := frame_span(path.name)) is not None:
                 index.add(ifo, *span, Place(LISTED, str(path), path.name))
-        found = index.find(ifo, gps_time)
-        if found is None:
+        files = index.find(ifo, gps_time)
+        if files is None:
             raise StrainError(f"The frame server has no {frame_type} at GPS time {gps_time}.")
-        return found
+        return files
 
     def file(self, path: str, name: str) -> StrainFile:
         """A file that ``files`` returned; StrainError if it is not on this machine."""
@@ -141,18 +141,18 @@ class OpenData:
                 "as one of these.",
                 field="sample_rate_hz",
             )
-        here = self._here().find(ifo, gps_time)
-        if here is not None and here.is_whole:
-            return here
+        cached = self._cached().find(ifo, gps_time)
+        if cached is not None and cached.is_whole:
+            return cached
         for url in self._urls(ifo, gps_time):
             self._fetch(url)
-        found = self._here().find(ifo, gps_time)
-        if found is None:
+        files = self._cached().find(ifo, gps_time)
+        if files is None:
             raise StrainError(
                 f"GWOSC has no open strain of {ifo} at GPS time {gps_time}: the detector did not "
                 "observe then, or the data are not public."
             )
-        return found
+        return files
 
     def file(self, path: str, name: str) -> StrainFile:
         """A file that ``files`` returned; restarts the time for which it is kept."""
@@ -160,7 +160,7 @@ class OpenData:
             os.utime(self._folder / path)
         return StrainFile(self._folder / path, name)
 
-    def _here(self) -> StrainIndex:
+    def _cached(self) -> StrainIndex:
         self._folder.mkdir(parents=True, exist_ok=True)
         index = StrainIndex()
         index.add_folder(self._folder)
@@ -262,10 +262,10 @@ class PictureHost:
             TooLargeError: if it is larger than any spectrogram.
             NotReadyError: if the host cannot be reached or has a temporary failure; retry.
         """
-        found = urlsplit(url)
-        if (found.scheme, found.netloc) != (self._address.scheme, self._address.netloc):
+        parts = urlsplit(url)
+        if (parts.scheme, parts.netloc) != (self._address.scheme, self._address.netloc):
             raise FormatError(
-                f"The table names a picture on {(found.netloc or url)[:80]}, but pictures are "
+                f"The table names a picture on {(parts.netloc or url)[:80]}, but pictures are "
                 f"fetched only from {self._address.netloc}: give --picture-host if that is right."
             )
         try:

@@ -46,10 +46,10 @@ def keep_upload(data_dir: Path, stream: BinaryIO) -> tuple[str, int, bool]:
             os.fsync(target.fileno())  # the file must be durable before the job that names it
         if not length:
             raise FormatError("The file is empty: send the batch again.")
-        kept, storage = folder / digest.hexdigest(), storage_of(data_dir)
-        is_known = storage.holds(kept)
-        path.replace(kept)
-        storage.keep(kept)
+        stored, storage = folder / digest.hexdigest(), storage_of(data_dir)
+        is_known = storage.holds(stored)
+        path.replace(stored)
+        storage.keep(stored)
     finally:
         path.unlink(missing_ok=True)
     return digest.hexdigest(), length, is_known
@@ -105,27 +105,27 @@ def packed(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[tuple[str, 
     Several are packed in the order of their names, without times and owners, so that the same batch
     is recognised when it is sent again. InvalidRequestError for bad numbers or names of files.
     """
-    named = sorted(((clean_name(name), stream) for name, stream in files), key=itemgetter(0))
-    if not named:
+    members = sorted(((clean_name(name), stream) for name, stream in files), key=itemgetter(0))
+    if not members:
         raise InvalidRequestError(
             "Choose a file first: a tar or zip, views of many glitches, or a table of triggers."
         )
-    if len(named) > MOST_LOOSE_FILES:
+    if len(members) > MOST_LOOSE_FILES:
         raise InvalidRequestError(
-            f"These are {len(named)} files: pack more than {MOST_LOOSE_FILES} into a tar or zip."
+            f"These are {len(members)} files: pack more than {MOST_LOOSE_FILES} into a tar or zip."
         )
-    names = [name for name, _ in named]
+    names = [name for name, _ in members]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InvalidRequestError(f"Two files are called {twice}: rename one of them.")
-    if len(named) == 1:
-        yield named[0]
+    if len(members) == 1:
+        yield members[0]
         return
     with tempfile.TemporaryFile(prefix="glitch-batch-") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for name, stream in named:
+            for name, stream in members:
                 entry = tarfile.TarInfo(name)
                 entry.size = stream.seek(0, os.SEEK_END)
                 stream.seek(0)
                 tar.addfile(entry, stream)
         file.seek(0)
-        yield f"{len(named)} files", cast("BinaryIO", file)
+        yield f"{len(members)} files", cast("BinaryIO", file)

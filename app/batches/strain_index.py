@@ -25,8 +25,8 @@ UPLOADED, KNOWN = "uploaded", "known"  # unpacked from the batch; in the server'
 LISTED = "listed"  # anywhere: listed by a cache file there or by the frame server
 _REACH_S = Decimal(LONGEST_SEGMENT_S) / 2  # strain needed on each side of a glitch
 _OWN_FROM_S = Decimal(SHORTEST_SEGMENT_S) / 2  # least depth in the batch's strain to prefer it
-_MOST_OTHERS = 4  # files of the same time compared with the strain that is read
-_MOST_FILES = 1_000_000
+_MAX_OTHERS = 4  # files of the same time compared with the strain that is read
+_MAX_FILES = 1_000_000
 _SUFFIXES = frozenset({"gwf", "h5", "hdf5", "hdf"})
 _CACHE_FILE = re.compile(r".+\.(?:lcf|cache|ffl)", re.IGNORECASE)
 _LONGEST_CACHE_LINE = 10_000
@@ -79,11 +79,11 @@ class StrainFiles:
 
 def frame_span(name: str) -> tuple[Decimal, Decimal] | None:
     """GPS start and end from a file name in the form of LIGO-T050017; None for other names."""
-    found = parse_frame_name(name)
-    if found is None or found.suffix not in _SUFFIXES or "." in found.start + found.length:
+    parts = parse_frame_name(name)
+    if parts is None or parts.suffix not in _SUFFIXES or "." in parts.start + parts.length:
         return None
-    start = Decimal(found.start)
-    return start, start + int(found.length)
+    start = Decimal(parts.start)
+    return start, start + int(parts.length)
 
 
 def listed_files(cache: Path) -> Iterator[Path]:
@@ -178,9 +178,9 @@ class StrainIndex:
                 )
                 continue
             count += 1
-            if count > _MOST_FILES:
+            if count > _MAX_FILES:
                 raise TooLargeError(
-                    f"The server's strain folder has over {_MOST_FILES:,} files: point "
+                    f"The server's strain folder has over {_MAX_FILES:,} files: point "
                     "GLITCH_STRAIN_DIR to a part of it."
                 )
             for ifo in ifos:  # a frame named HL-… contains both detectors
@@ -198,24 +198,24 @@ class StrainIndex:
             depth = min(gps_time - span[0], span[1] - gps_time)
             return _is_own(span) and depth >= _OWN_FROM_S, depth, span[2].name
 
-        holding = (one for one in self._around(ifo, gps_time) if one[1] >= gps_time)
-        best = max(holding, key=rank, default=None)
+        candidates = (one for one in self._reaching(ifo, gps_time) if one[1] >= gps_time)
+        best = max(candidates, key=rank, default=None)
         if best is None:
             return None
 
-        def beside(edge: Decimal) -> Iterator[_Span]:
-            return (one for one in self._around(ifo, edge) if _is_own(one) == _is_own(best))
+        def adjacent_to(edge: Decimal) -> Iterator[_Span]:
+            return (one for one in self._reaching(ifo, edge) if _is_own(one) == _is_own(best))
 
         files = [best]
         while files[0][0] > gps_time - _REACH_S:
             edge = files[0][0]
-            before = [span for span in beside(edge) if span[0] < edge <= span[1]]
+            before = [span for span in adjacent_to(edge) if span[0] < edge <= span[1]]
             if not before:
                 break
             files.insert(0, min(before, key=lambda one: (_kind(one) != _kind(best), _order(one))))
         while files[-1][1] < gps_time + _REACH_S:
             edge = files[-1][1]
-            after = [span for span in beside(edge) if span[0] <= edge < span[1]]
+            after = [span for span in adjacent_to(edge) if span[0] <= edge < span[1]]
             if not after:
                 break
             files.append(max(after, key=lambda one: (_kind(one) == _kind(best), one[1])))
@@ -227,15 +227,15 @@ class StrainIndex:
 
     def _others(self, ifo: str, gps_time: Decimal, files: list[_Span]) -> tuple[Place, ...]:
         """Files of the batch with strain of the 64 s around a time that are not read for it."""
-        found = (
+        places = (
             one[2]
             for reached in (gps_time - _REACH_S, gps_time, gps_time + _REACH_S)
-            for one in self._around(ifo, reached)
+            for one in self._reaching(ifo, reached)
             if one[1] > gps_time - _REACH_S and _is_own(one) and one not in files
         )
-        return tuple(islice(dict.fromkeys(found), _MOST_OTHERS))
+        return tuple(islice(dict.fromkeys(places), _MAX_OTHERS))
 
-    def _around(self, ifo: str, gps_time: Decimal) -> Iterator[_Span]:
+    def _reaching(self, ifo: str, gps_time: Decimal) -> Iterator[_Span]:
         """The files that start at or before a time and may reach it, latest start first."""
         spans = self._spans.get(ifo, [])
         for at in range(bisect_right(spans, gps_time, key=lambda span: span[0]) - 1, -1, -1):
@@ -258,15 +258,15 @@ class StrainIndex:
         """Sentence on why ``find`` returned None."""
         spans = self._spans.get(ifo, [])
         if not spans:
-            there = ", ".join(sorted(self._spans)) or "none at all"
+            ifos = ", ".join(sorted(self._spans)) or "none at all"
             return (
-                f"There is no strain of {ifo} with this batch (strain of: {there}): pack strain "
+                f"There is no strain of {ifo} with this batch (strain of: {ifos}): pack strain "
                 "files and table into one archive or folder, or ask the operator to name a "
                 "folder of strain (GLITCH_STRAIN_DIR) or GWOSC (GLITCH_GWOSC_URL)."
             )
         self._sort()
-        after = bisect_right(spans, gps_time, key=lambda span: span[0])
-        candidates = [*self._latest[ifo][max(after - 1, 0) : after], *spans[after : after + 1]]
+        index = bisect_right(spans, gps_time, key=lambda span: span[0])
+        candidates = [*self._latest[ifo][max(index - 1, 0) : index], *spans[index : index + 1]]
         nearest = min(candidates, key=lambda span: max(span[0] - gps_time, gps_time - span[1]))
         return (
             f"GPS time {gps_time} is outside the strain of {ifo}: the nearest stretch is "

@@ -45,9 +45,9 @@ def is_of_triggers(path: Path, name: str) -> bool:
     Raises:
         GlitchError: as ``read_table``.
     """
-    said = [row.facts for row in islice(read_table(path, name), _FIRST) if row.facts is not None]
-    return bool(said) and all(
-        one.path is None and one.gravityspy_id is None and one.gps_time is not None for one in said
+    facts = [row.facts for row in islice(read_table(path, name), _FIRST) if row.facts is not None]
+    return bool(facts) and all(
+        one.path is None and one.gravityspy_id is None and one.gps_time is not None for one in facts
     )
 
 
@@ -110,13 +110,13 @@ def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
         )
     _refuse_segments(table.columns, name)
     ifo = table.ifo or detector_of_channel(table.channel) or detector_of_file_name(name)
-    wanted = wanted_columns(table.columns)
+    columns = wanted_columns(table.columns)
     origin = origin_of(list(table.columns)) or ("omicron" if table.is_omicron else None)
     size = _ROOT_ROWS if is_root(path) else _ROWS
     for start in range(0, table.count, size):
         count = min(size, table.count - start)
-        for number, cells in enumerate(triggers.rows(start, count, wanted), start + 1):
-            values = dict(zip(wanted, cells, strict=True))
+        for number, cells in enumerate(triggers.rows(start, count, columns), start + 1):
+            values = dict(zip(columns, cells, strict=True))
             if table.channel:
                 values.setdefault("channel", table.channel)
             for row in of_each_detector(values):
@@ -132,11 +132,11 @@ def known_glitches(session: Session, rows: Sequence[Facts]) -> dict[int, UUID]:
     A row counts only if its detector and time agree with the stored ones, because an id alone does
     not identify a glitch. Other rows are ignored.
     """
-    said = {place: row.glitch_id for place, row in enumerate(rows) if row.glitch_id}
-    if not said:
+    stated_ids = {place: row.glitch_id for place, row in enumerate(rows) if row.glitch_id}
+    if not stated_ids:
         return {}
-    ids = {text: one for text in said.values() if (one := _uuid(text)) is not None}
-    names = set(said.values()) - ids.keys()
+    ids = {text: one for text in stated_ids.values() if (one := _uuid(text)) is not None}
+    names = set(stated_ids.values()) - ids.keys()
     stored = session.execute(
         select(Glitch.id, Glitch.gravityspy_id, Glitch.ifo, Glitch.gps_time).where(
             or_(Glitch.id.in_(ids.values()), Glitch.gravityspy_id.in_(names))
@@ -144,12 +144,12 @@ def known_glitches(session: Session, rows: Sequence[Facts]) -> dict[int, UUID]:
     ).all()
     by_id = {one.id: one for one in stored}
     by_name = {one.gravityspy_id: one for one in stored}
-    found: dict[int, UUID] = {}
-    for place, text in said.items():
+    glitch_ids: dict[int, UUID] = {}
+    for place, text in stated_ids.items():
         match = by_id.get(ids[text]) if text in ids else by_name.get(text)
         if match is not None and agrees(rows[place], match.ifo, match.gps_time):
-            found[place] = match.id
-    return found
+            glitch_ids[place] = match.id
+    return glitch_ids
 
 
 def agrees(row: Facts, ifo: str | None, gps_time: Decimal | None) -> bool:

@@ -66,7 +66,7 @@ def read_upload(
     *,
     is_array_wanted: bool,
     is_strain_wanted: bool,
-    **said: Unpack[StatedStrain],
+    **stated: Unpack[StatedStrain],
 ) -> ReadUpload:
     """Determine whether a file is strain or an array of views, and read it if requested.
 
@@ -78,22 +78,22 @@ def read_upload(
         if not is_strain_wanted:
             return ReadUpload(STRAIN)
         with shared_pool().turn():
-            return ReadUpload(STRAIN, strain=read_strain(file, file_name=name, **said))
-    found = _perform(
+            return ReadUpload(STRAIN, strain=read_strain(file, file_name=name, **stated))
+    content = _perform(
         "upload",
         file,
         name,
         recipe=asdict(recipe),
         is_array_wanted=is_array_wanted,
         is_strain_wanted=is_strain_wanted,
-        strain=said,
+        strain=stated,
     )
-    kind = found.pop("kind")
-    if kind is None or not found:
-        return ReadUpload(kind, **found)
+    kind = content.pop("kind")
+    if kind is None or not content:
+        return ReadUpload(kind, **content)
     if kind == ARRAY:
-        return ReadUpload(kind, views=_views(found, recipe))
-    return ReadUpload(kind, strain=Strain(**found))
+        return ReadUpload(kind, views=_views(content, recipe))
+    return ReadUpload(kind, strain=Strain(**content))
 
 
 @dataclass(frozen=True)
@@ -123,34 +123,34 @@ def kinds_of(file: Path, name: str) -> FileKinds:
         return FileKinds(is_strain=True)  # so that reading it reports the error
 
 
-def span_of(file: Path, name: str, **said: Unpack[StatedSpan]) -> StrainSpan | None:
+def span_of(file: Path, name: str, **stated: Unpack[StatedSpan]) -> StrainSpan | None:
     """Time span of a strain file; see ``glitch.strain.strain_span``."""
     if _is_frame(file):
         with shared_pool().turn():
-            return strain_span(file, file_name=name, **said)
-    found = _perform("span", file, name, strain=said)
-    return None if found is None else StrainSpan(**found)
+            return strain_span(file, file_name=name, **stated)
+    span = _perform("span", file, name, strain=stated)
+    return None if span is None else StrainSpan(**span)
 
 
-def read_joined(files: Sequence[StrainFile], **said: Unpack[StatedStrain]) -> Strain:
+def read_joined(files: Sequence[StrainFile], **stated: Unpack[StatedStrain]) -> Strain:
     """Read the strain around a time from adjacent files: ``glitch.strain.read_joined_strain``."""
     if len(files) > 1:
-        gps_time = said.get("gps_time") or Decimal(0)
-        return join_pieces([(file, piece_of(file, **said)) for file in files], gps_time)
+        gps_time = stated.get("gps_time") or Decimal(0)
+        return join_pieces([(file, piece_of(file, **stated)) for file in files], gps_time)
     [only] = files
     if _is_frame(only.path):
         with shared_pool().turn():
-            return read_strain(only.path, file_name=only.name, **said)
-    return Strain(**_perform("strain", only.path, only.name, strain=said))
+            return read_strain(only.path, file_name=only.name, **stated)
+    return Strain(**_perform("strain", only.path, only.name, strain=stated))
 
 
-def piece_of(file: StrainFile, **said: Unpack[StatedStrain]) -> Strain | None:
+def piece_of(file: StrainFile, **stated: Unpack[StatedStrain]) -> Strain | None:
     """Read a file's part of the 64 s around a time; see ``glitch.strain.joining.read_piece``."""
     if _is_frame(file.path):
         with shared_pool().turn():
-            return read_piece(file.path, Request(file.name, **said))
-    found = _perform("piece", file.path, file.name, strain=said)
-    return None if found is None else Strain(**found)
+            return read_piece(file.path, Request(file.name, **stated))
+    piece = _perform("piece", file.path, file.name, strain=stated)
+    return None if piece is None else Strain(**piece)
 
 
 @dataclass(frozen=True)
@@ -164,16 +164,16 @@ class Stack:
 
     def cells(self, column: str, indices: Sequence[int]) -> list[Any]:
         """Values of one column for some glitches."""
-        found: list[Any] = _perform(
+        values: list[Any] = _perform(
             "stack_cells", self.file, self.name, column=column, indices=list(indices)
         )
-        return found
+        return values
 
     def glitches(
         self, indices: Sequence[int], columns: Sequence[str], recipe: Preprocessing
     ) -> list[tuple[dict[str, Any], Views] | GlitchError]:
         """Values and views of some glitches; for a damaged glitch, its error."""
-        found = _perform(
+        results = _perform(
             "stack_glitches",
             self.file,
             self.name,
@@ -183,7 +183,7 @@ class Stack:
         )
         return [
             error_of(one) if "error" in one else (one.pop("cells"), _views(one, recipe))
-            for one in found
+            for one in results
         ]
 
 
@@ -193,8 +193,8 @@ def open_stack_file(file: Path, name: str) -> Stack:
     Raises:
         FormatError: if it is not such a file, or is damaged.
     """
-    found = _perform("stack", file, name)
-    return Stack(file, name, found["count"], tuple(found["columns"]))
+    structure = _perform("stack", file, name)
+    return Stack(file, name, structure["count"], tuple(structure["columns"]))
 
 
 @dataclass(frozen=True)
@@ -207,10 +207,10 @@ class TriggerFile:
 
     def rows(self, start: int, count: int, columns: Sequence[str]) -> list[list[Any]]:
         """Values of some columns, one list per row."""
-        found: list[list[Any]] = _perform(
+        values: list[list[Any]] = _perform(
             "trigger_rows", self.file, self.name, start=start, count=count, columns=list(columns)
         )
-        return found
+        return values
 
 
 def open_triggers(file: Path, name: str) -> TriggerFile:
@@ -220,8 +220,8 @@ def open_triggers(file: Path, name: str) -> TriggerFile:
         FormatError: if it is damaged, its triggers are not a table, or ROOT support is missing.
         TooLargeError: if its rows are longer than those of any trigger file.
     """
-    found = _perform("triggers", file, name)
-    table = TriggerTable(**found | {"columns": tuple(found["columns"])})
+    structure = _perform("triggers", file, name)
+    table = TriggerTable(**structure | {"columns": tuple(structure["columns"])})
     return TriggerFile(file, name, table)
 
 
@@ -232,14 +232,14 @@ def segments_in(file: Path, name: str) -> list[Segments]:
         FormatError: if it is damaged.
         TooLargeError: if it contains too many segments.
     """
-    found = _perform("segments", file, name)
-    for one in found:
+    flags = _perform("segments", file, name)
+    for one in flags:
         one["active"] = tuple((start, end) for start, end in one["active"])
-    return [Segments(**one) for one in found]
+    return [Segments(**one) for one in flags]
 
 
-def _perform(do: str, file: Path, name: str, *, limits: Limits | None = None, **said: Any) -> Any:
-    return shared_pool().perform(do, file, said, limits or _limits(file), name)
+def _perform(do: str, file: Path, name: str, *, limits: Limits | None = None, **args: Any) -> Any:
+    return shared_pool().perform(do, file, args, limits or _limits(file), name)
 
 
 def _limits(file: Path) -> Limits:
@@ -256,5 +256,5 @@ def _is_frame(file: Path) -> bool:
     return text_head(file).startswith(_FRAME)
 
 
-def _views(found: Mapping[str, Any], recipe: Preprocessing) -> Views:
-    return Views(found["values"], found["observed"], recipe)
+def _views(content: Mapping[str, Any], recipe: Preprocessing) -> Views:
+    return Views(content["values"], content["observed"], recipe)

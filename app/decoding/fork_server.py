@@ -40,11 +40,11 @@ def serve(control: socket.socket) -> None:
         for descriptor in descriptors:
             if os.fork() == 0:
                 control.close()
-                _answer(descriptor, base)
+                _handle_request(descriptor, base)
             os.close(descriptor)
 
 
-def _answer(descriptor: int, base_bytes: int) -> NoReturn:
+def _handle_request(descriptor: int, base_bytes: int) -> NoReturn:
     """In the child: answer the one request, and exit without Python's cleanup."""
     status = 1
     try:

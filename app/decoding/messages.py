@@ -72,12 +72,12 @@ def receive_message(channel: socket.socket) -> Message:
 
 
 def _declared(arrays: Sequence[Any]) -> list[tuple[np.dtype, tuple[int, ...]]]:
-    found = []
+    declared = []
     for dtype, shape in arrays:
         if dtype not in _DTYPES or not all(isinstance(n, int) and n >= 0 for n in shape):
             raise ValueError("an array of this kind is not taken")
-        found.append((np.dtype(dtype), tuple(shape)))
-    return found
+        declared.append((np.dtype(dtype), tuple(shape)))
+    return declared
 
 
 def _array(channel: socket.socket, dtype: np.dtype, shape: tuple[int, ...]) -> Array:

@@ -104,18 +104,18 @@ def _reported(error: GlitchError) -> dict[str, Any]:
 def _stack_glitches(file: Path, arguments: _Arguments) -> list[Any]:
     """Cells and views of some glitches of a stack; for a damaged glitch, its error."""
     recipe = _recipe(arguments)
-    found: list[Any] = []
+    results: list[Any] = []
     with open_stack(file) as stack:
         for index in arguments["indices"]:
             try:
                 cells = {name: stack.cell(name, index) for name in arguments["columns"]}
-                found.append({"cells": cells, **_views(stack.views(index, recipe))})
+                results.append({"cells": cells, **_views(stack.views(index, recipe))})
             except GlitchError as error:
-                found.append(_reported(error))
+                results.append(_reported(error))
             except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
                 detail = f"Glitch {index} of the file is damaged ({type(error).__name__})."
-                found.append({"error": FormatError.__name__, "detail": detail})
-    return found
+                results.append({"error": FormatError.__name__, "detail": detail})
+    return results
 
 
 def _triggers(file: Path, arguments: _Arguments) -> dict[str, Any]:
@@ -134,8 +134,8 @@ def _segments(file: Path, arguments: _Arguments) -> list[Any]:
     return [_fields_of(flag) for flag in hdf5_segments(file, arguments["name"])]
 
 
-def _fields_of(thing: Any) -> dict[str, Any]:
-    return {field.name: getattr(thing, field.name) for field in fields(thing)}
+def _fields_of(instance: Any) -> dict[str, Any]:
+    return {field.name: getattr(instance, field.name) for field in fields(instance)}
 
 
 def _views(views: Views) -> dict[str, Any]:

@@ -176,15 +176,15 @@ class DecoderPool:
             self._turns.release()
 
 
-def _result(answer: Any, name: str) -> Any:
-    if "result" in answer:
-        return answer["result"]
-    if "unforeseen" in answer:
+def _result(response: Any, name: str) -> Any:
+    if "result" in response:
+        return response["result"]
+    if "unforeseen" in response:
         _log.warning(
             "a reader failed unexpectedly on a file",
-            extra={"file_name": name, "trace": answer["unforeseen"]},
+            extra={"file_name": name, "trace": response["unforeseen"]},
         )
-    raise error_of(answer)
+    raise error_of(response)
 
 
 def error_of(answer: Mapping[str, Any]) -> science.GlitchError:
@@ -231,14 +231,14 @@ def shared_pool() -> DecoderPool:
 def running_pool(*, children: int, timeout_s: float) -> Iterator[DecoderPool]:
     """Run this process's pool with these limits for the duration of the block."""
     with _shared_lock:
-        before, _shared.pool = _shared.pool, DecoderPool(children, timeout_s)
+        previous, _shared.pool = _shared.pool, DecoderPool(children, timeout_s)
         pool = _shared.pool
     pool.start()
     try:
         yield pool
     finally:
         with _shared_lock:
-            _shared.pool = before
+            _shared.pool = previous
         pool.close()
 
 

@@ -12,7 +12,7 @@ from glitch.observing_runs import OBSERVING_RUNS
 
 ZENODO = "https://zenodo.org"
 _PATIENCE_S = 30.0
-_MOST_BYTES = 10_000_000
+_MAX_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def archive_named(name: str) -> Archive:
     for archive in ARCHIVES:
         if archive.name == name:
             return archive
-    known = ", ".join(one.name for one in ARCHIVES)
-    raise InvalidRequestError(f"There is no archive {name[:40]!r}; known: {known}.")
+    names = ", ".join(one.name for one in ARCHIVES)
+    raise InvalidRequestError(f"There is no archive {name[:40]!r}; known: {names}.")
 
 
 def check_selection(ifos: Iterable[str], runs: Iterable[str]) -> None:
@@ -88,17 +88,17 @@ def check_selection(ifos: Iterable[str], runs: Iterable[str]) -> None:
             raise InvalidRequestError(f"There is no detector {ifo[:20]!r}: give H1, L1 or V1.")
     for run in runs:
         if run not in OBSERVING_RUNS:
-            known = ", ".join(OBSERVING_RUNS)
-            raise InvalidRequestError(f"There is no observing run {run[:20]!r}; known: {known}.")
+            choices = ", ".join(OBSERVING_RUNS)
+            raise InvalidRequestError(f"There is no observing run {run[:20]!r}; known: {choices}.")
 
 
 def published_files(archive: Archive, zenodo: str = ZENODO) -> dict[str, PublishedFile]:
     """Files of an archive by name, as Zenodo lists them now; NotReadyError if it cannot be read."""
     url = f"{zenodo.rstrip('/')}/api/records/{archive.record}"
     try:
-        answer = fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S, follow_redirects=True)
-        said = as_json(answer.raise_for_status())
-        return {one.name: one for one in map(_file, said["files"])}
+        response = fetch(url, most_bytes=_MAX_BYTES, patience_s=_PATIENCE_S, follow_redirects=True)
+        record = as_json(response.raise_for_status())
+        return {one.name: one for one in map(_file, record["files"])}
     except (*UNREACHED, ValueError, KeyError, TypeError) as error:
         raise NotReadyError(
             f"{urlsplit(zenodo).netloc or zenodo} does not list the files of {archive.name} "

@@ -34,18 +34,18 @@ _READ = 1 << 20
 
 def size_of(file: PublishedFile) -> tuple[int | None, bool]:
     """Length in bytes, if known, and whether the server can send the file in pieces."""
-    found: list[tuple[int | None, bool]] = []
+    sizes: list[tuple[int | None, bool]] = []
 
     def begin(answer: httpx.Response) -> None:
         total = answer.headers.get("content-range", "").rpartition("/")[2]
         if answer.status_code == httpx.codes.PARTIAL_CONTENT and total.isdigit():
-            found.append((int(total), True))
+            sizes.append((int(total), True))
         else:
             length = answer.headers.get("content-length", "")
-            found.append((int(length) if length.isdigit() else file.size, False))
+            sizes.append((int(length) if length.isdigit() else file.size, False))
 
     _read(file, {"Range": "bytes=0-0"}, begin, _PIECE_S)
-    return found[0]
+    return sizes[0]
 
 
 def fetch_piece(
@@ -59,15 +59,15 @@ def fetch_piece(
         OSError: if the disk is full.
     """
     headers = {} if end is None else {"Range": f"bytes={start}-{end - 1}"}
-    most = end or file.size or shutil.disk_usage(target.parent).free // 2
+    limit = end or file.size or shutil.disk_usage(target.parent).free // 2
     at = start
     handle = os.open(target, os.O_CREAT | os.O_WRONLY, 0o600)
 
     def begin(answer: httpx.Response) -> Taker:
-        said = answer.headers.get("content-range", "")
-        if end is not None and not said.startswith(f"bytes {start}-{end - 1}/"):
+        content_range = answer.headers.get("content-range", "")
+        if end is not None and not content_range.startswith(f"bytes {start}-{end - 1}/"):
             raise _broken(
-                file, f"it sent {said or 'something else'} instead of the requested range"
+                file, f"it sent {content_range or 'something else'} instead of the requested range"
             )
         return take
 
@@ -75,11 +75,11 @@ def fetch_piece(
         nonlocal at
         at += os.pwrite(handle, piece[: None if end is None else end - at], at)
         heartbeat()
-        if end is None and at > most:
+        if end is None and at > limit:
             os.ftruncate(handle, 0)
             raise InvalidRequestError(
-                f"{file.name} is longer than {most:,} bytes, its stated length or half of the free "
-                "space in the data directory: it is not kept."
+                f"{file.name} is longer than {limit:,} bytes, its stated length or half of the "
+                "free space in the data directory: it is not kept."
             )
         return at != end
 
@@ -94,16 +94,16 @@ def fetch_piece(
 
 def digest_of(path: Path, file: PublishedFile, heartbeat: Callable[[], None]) -> str:
     """Hex SHA-256 of the downloaded file; FormatError if it differs from the published checksum."""
-    algorithm, _, wanted = (file.checksum or "").partition(":")
-    if wanted and algorithm not in hashlib.algorithms_guaranteed:
+    algorithm, _, expected = (file.checksum or "").partition(":")
+    if expected and algorithm not in hashlib.algorithms_guaranteed:
         raise FormatError(f"The checksum {file.checksum} has an unknown algorithm: give sha256:… .")
     digest = hashlib.sha256()
-    other = hashlib.new(algorithm, usedforsecurity=False) if wanted else None
+    checksum = hashlib.new(algorithm, usedforsecurity=False) if expected else None
     with path.open("rb") as arrived:
         while piece := arrived.read(_READ):
             digest.update(piece)
-            if other is not None:
-                other.update(piece)
+            if checksum is not None:
+                checksum.update(piece)
             heartbeat()
     length = path.stat().st_size
     if file.size is not None and length != file.size:
@@ -111,10 +111,10 @@ def digest_of(path: Path, file: PublishedFile, heartbeat: Callable[[], None]) ->
             f"{file.name} arrived with {length:,} bytes, but its publisher states {file.size:,}: "
             "it is not used. Start the command again."
         )
-    if other is not None and other.hexdigest() != wanted.lower():
+    if checksum is not None and checksum.hexdigest() != expected.lower():
         raise FormatError(
-            f"{file.name} arrived with the checksum {algorithm}:{other.hexdigest()}, but "
-            f"{algorithm}:{wanted} is stated: it is not used. Start the command again; if this "
+            f"{file.name} arrived with the checksum {algorithm}:{checksum.hexdigest()}, but "
+            f"{algorithm}:{expected} is stated: it is not used. Start the command again; if this "
             "happens again, the archive was changed."
         )
     return digest.hexdigest()
@@ -158,7 +158,7 @@ def _broken(file: PublishedFile, why: str) -> NotReadyError:
 
 _PLAN = "files.json"  # in the job's work folder: the files to fetch
 _UNIT_BYTES = 1_000_000  # progress is counted in MB
-_SPARE = 2.2  # free space needed, times the size: packed and unpacked files together
+_SPACE_FACTOR = 2.2  # free space needed, times the size: packed and unpacked files together
 
 
 class ReferencesHandler:
@@ -178,7 +178,7 @@ class ReferencesHandler:
                 )
             files.append((replace(file, size=length), is_cut))
             context.heartbeat()
-        needed = int(_SPARE * sum(file.size or 0 for file, _ in files))
+        needed = int(_SPACE_FACTOR * sum(file.size or 0 for file, _ in files))
         free = shutil.disk_usage(folder).free
         if needed > free:
             raise InvalidRequestError(
@@ -236,16 +236,16 @@ def _files(parameters: Mapping[str, Any]) -> list[PublishedFile]:
         name = url.partition("?")[0].rpartition("/")[2] or "archive"
         return [PublishedFile(name, url, None, parameters["checksum"])]
     archive = archive_named(parameters["archive"])
-    wanted = parameters["wanted"]
+    selection = parameters["wanted"]
     listed = published_files(archive, parameters["zenodo"])
-    found = []
-    for name in archive.wanted_files(wanted["ifos"], wanted["runs"]):
+    files = []
+    for name in archive.wanted_files(selection["ifos"], selection["runs"]):
         if name not in listed:
             raise InvalidRequestError(
                 f"{archive.name} has no file {name}; it has {', '.join(sorted(listed))}."
             )
-        found.append(listed[name])
-    return found
+        files.append(listed[name])
+    return files
 
 
 def _planned(folder: Path) -> list[PublishedFile]:

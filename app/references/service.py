@@ -118,17 +118,17 @@ def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
     is_anybodys = exists().where(
         other.glitch_id == Glitch.id, other.source != archive.source, other.revoked_at.is_(None)
     )
-    gone = session.execute(
+    deleted = session.execute(
         delete(Glitch).where(Glitch.id.in_(brought), ~is_anybodys).returning(Glitch.created_at)
     ).all()
     session.expire_all()
-    if gone:
+    if deleted:
         redraw_after_removal(session, AUTHOR)
     revoked = revoke_labels_of_source(session, archive.source, revoked_by=AUTHOR)
-    if gone or revoked:
+    if deleted or revoked:
         request_judging(session, AUTHOR)
-        times = Counter(one.created_at for one in gone)  # one time per chunk of a batch
+        times = Counter(one.created_at for one in deleted)  # one time per chunk of a batch
         stored = {time.isoformat(): n for time, n in sorted(times.items())}
-        details = {"glitches": len(gone), "labels": revoked, "stored": stored}
+        details = {"glitches": len(deleted), "labels": revoked, "stored": stored}
         record_event(session, AUTHOR, REMOVED, "references", archive.name, **details)
-    return len(gone), revoked
+    return len(deleted), revoked

@@ -126,7 +126,7 @@ def test_a_long_planning_tells_how_far_it_is(
         note(keeper, sentence)
 
     monkeypatch.setattr(HeldLease, "note", noted)
-    monkeypatch.setattr("app.batches.job._TELL_EVERY_S", 0.0)
+    monkeypatch.setattr("app.batches.job._REPORT_EVERY_S", 0.0)
     job, _ = sent_batches.ingest(service, triggers(2500, 0), "many.csv")
     assert job.failed == 1  # there is no strain of H1: one item for all
     assert told[0] == "1,000 members and rows read, 0 glitches planned."

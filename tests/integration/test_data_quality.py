@@ -235,7 +235,7 @@ def test_a_segment_database_that_answers_byte_by_byte(
 def test_an_answer_of_the_segment_database_is_bounded(
     service: Service, server: type[_SegmentServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quality, "_MOST_BYTES", 1 << 17)
+    monkeypatch.setattr(quality, "_MAX_BYTES", 1 << 17)
     server.body = json.dumps({"active": [[AT, AT + 1]] * 20_000}).encode()
     job, _ = ingest(service, tar(triggers(AT) | STRAIN), flags=READY)
     assert "has over 131,072 bytes: send triggers of a shorter time" in str(job.detail)

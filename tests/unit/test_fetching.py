@@ -150,7 +150,7 @@ def test_a_file_without_an_end_is_given_up(
             fetch_piece(PublishedFile("a", f"{address}/endless"), target, 0, None, lambda: None)
         monkeypatch.setattr("app.batches.remote._FILE_S", 0.05)
         data = OpenData(address, tmp_path, None)
-        data._here()
+        data._cached()
         for path in ("endless", "slow"):
             with pytest.raises(NotReadyError, match="cannot be reached"):
                 data._fetch(f"{address}/{path}/H-H1_LOSC_4_V1-1126256640-4096.hdf5")
