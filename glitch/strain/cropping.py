@@ -102,8 +102,8 @@ def crop(
     """Cut and taper the crops, centred on the events as closely as the segments' ends allow."""
     step = plan.n_samples // FEWEST_TILES
     half, last = plan.n_crop // 2, plan.n_samples - plan.n_crop
-    wanted = [(round(event_s * plan.sample_rate_hz) - half) // step * step for event_s in events_s]
-    starts = tuple(min(max(0, start), last) for start in wanted)
+    aligned = [(round(event_s * plan.sample_rate_hz) - half) // step * step for event_s in events_s]
+    starts = tuple(min(max(0, start), last) for start in aligned)
     pieces = [
         series[start : start + plan.n_crop] for series, start in zip(whitened, starts, strict=True)
     ]

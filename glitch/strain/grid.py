@@ -168,18 +168,18 @@ def spline_across_rows(rows_hz: np.ndarray, samples_hz: np.ndarray) -> Matrix:
     """
     samples = np.clip(samples_hz, rows_hz[0], rows_hz[-1])
     if rows_hz.size <= 4:  # one polynomial through all rows
-        apart = rows_hz[:, None] - rows_hz + np.eye(rows_hz.size)
-        shares = (samples[:, None, None] - rows_hz) / apart  # (sample, row, other row)
+        differences = rows_hz[:, None] - rows_hz + np.eye(rows_hz.size)
+        shares = (samples[:, None, None] - rows_hz) / differences  # (sample, row, other row)
         shares[:, np.arange(rows_hz.size), np.arange(rows_hz.size)] = 1
         return np.asarray(shares.prod(axis=2))
     steps = np.diff(rows_hz)
-    place = np.minimum(np.searchsorted(rows_hz, samples, side="right"), rows_hz.size - 1) - 1
-    step, after = steps[place], (samples - rows_hz[place]) / steps[place]
+    interval = np.minimum(np.searchsorted(rows_hz, samples, side="right"), rows_hz.size - 1) - 1
+    step, after = steps[interval], (samples - rows_hz[interval]) / steps[interval]
     before = 1 - after
     rows, seconds = np.eye(rows_hz.size), _second_derivatives(steps)
-    curved = (before**3 - before)[:, None] * seconds[place]
-    curved += (after**3 - after)[:, None] * seconds[place + 1]
-    straight = before[:, None] * rows[place] + after[:, None] * rows[place + 1]
+    curved = (before**3 - before)[:, None] * seconds[interval]
+    curved += (after**3 - after)[:, None] * seconds[interval + 1]
+    straight = before[:, None] * rows[interval] + after[:, None] * rows[interval + 1]
     return np.asarray(straight + curved * (step**2 / 6)[:, None])
 
 

@@ -107,16 +107,16 @@ def join_pieces(found: Sequence[tuple[StrainFile, Strain | None]], gps_time: Dec
                 f"There is a gap of {gap_s:g} s before {file.name!r}, and gaps are not bridged: "
                 "send the file that fills it."
             )
-        place, own = round(at), piece.values[max(-round(at), 0) :]
-        place = max(place, 0)
-        shared = min(length - place, own.size)
-        overlap = joined_overlap(values[place : place + shared], own[:shared])
+        start, new = round(at), piece.values[max(-round(at), 0) :]
+        start = max(start, 0)
+        shared = min(length - start, new.size)
+        overlap = joined_overlap(values[start : start + shared], new[:shared])
         if overlap is None:
             raise StrainError(
                 f"{file.name!r} and the files before it hold different samples of the same "
                 f"{shared / first.sample_rate_hz:g} s: send one of them."
             )
-        values = np.concatenate([values[:place], overlap, values[place + shared :], own[shared:]])
+        values = np.concatenate([values[:start], overlap, values[start + shared :], new[shared:]])
     return Strain(
         values=values,
         sample_rate_hz=first.sample_rate_hz,
@@ -170,9 +170,9 @@ def other_of_same_time(strain: Strain, other: Strain, name: str, other_name: str
     if other.sample_rate_hz != strain.sample_rate_hz:
         return f"{of_another} {other.sample_rate_hz:g} Hz."
     at = round((other.gps_start - strain.gps_start) * Decimal(strain.sample_rate_hz))
-    own, theirs = strain.values[max(at, 0) :], other.values[max(-at, 0) :]
-    length = min(own.size, theirs.size)
-    if joined_overlap(own[:length], theirs[:length]) is None:
+    first, second = strain.values[max(at, 0) :], other.values[max(-at, 0) :]
+    length = min(first.size, second.size)
+    if joined_overlap(first[:length], second[:length]) is None:
         raise StrainError(
             f"{name!r} and {other_name!r} hold different samples of the same "
             f"{length / strain.sample_rate_hz:g} s: send one of them, or give channel."

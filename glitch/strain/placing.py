@@ -117,21 +117,21 @@ def _by_each_time(
             "is a table of triggers, name its columns in its first line, such as gps_time,snr; if "
             "it is a list of data-quality segments, add the length of each."
         )
-    places = (times - times[0]) * rate
-    whole = np.rint(places)
-    off = np.abs(places - whole)
-    if off.max() > _OFF_GRID or np.diff(whole).min() < 1:
-        is_off = off > _OFF_GRID
-        row = int(np.argmax(is_off)) if is_off.any() else int(np.diff(whole).argmin()) + 1
+    positions = (times - times[0]) * rate
+    nearest = np.rint(positions)
+    deviations = np.abs(positions - nearest)
+    if deviations.max() > _OFF_GRID or np.diff(nearest).min() < 1:
+        is_off = deviations > _OFF_GRID
+        row = int(np.argmax(is_off)) if is_off.any() else int(np.diff(nearest).argmin()) + 1
         raise StrainError(
             f"{shown_name} is not evenly sampled: near row {row + 1} a time is between the samples "
             f"of {rate:g} Hz, or repeats one. Resample it, or send HDF5."
         )
-    length = int(whole[-1]) + 1
+    length = int(nearest[-1]) + 1
     if length > MAX_SAMPLES:
         raise StrainError(f"{shown_name} has gaps of {length / rate:,.0f} s: send one stretch.")
     placed = np.full(length, np.nan)
-    placed[whole.astype(np.int64)] = values
+    placed[nearest.astype(np.int64)] = values
     return PlacedSamples(placed, rate, Decimal(repr(float(times[0]))))
 
 

@@ -180,8 +180,8 @@ def _bands(
         high = low + _BAND_ROWS
         used = np.flatnonzero((means[low:high] > _LEAST_SHARE).any(axis=0))
         from_rows = to_samples[used]
-        seen = np.flatnonzero((np.abs(from_rows) > _LEAST_SHARE).any(axis=0))
-        rows = slice(int(seen[0]), int(seen[-1]) + 1)
+        columns = np.flatnonzero((np.abs(from_rows) > _LEAST_SHARE).any(axis=0))
+        rows = slice(int(columns[0]), int(columns[-1]) + 1)
         bands.append(
             Band(rows, _placed(from_rows[:, rows], device), _placed(means[low:high, used], device))
         )

@@ -79,18 +79,18 @@ def loudest_planes(
     known = _short_rows(spectrum, events_s, plan)
     _add(known, _rows_to_search(whitened, events_s, known, plan), spectrum, events_s, plan)
     tiles = [
-        _loudest_of(theirs, event_s, plan) for theirs, event_s in zip(known, events_s, strict=True)
+        _loudest_of(rows, event_s, plan) for rows, event_s in zip(known, events_s, strict=True)
     ]
     groups = [plan.planes[tile.plane].groups for tile in tiles]
-    whole = [
-        {(tile.plane, index): range(group.n_rows) for index, group in enumerate(theirs)}
-        for tile, theirs in zip(tiles, groups, strict=True)
+    all_rows = [
+        {(tile.plane, index): range(group.n_rows) for index, group in enumerate(row_groups)}
+        for tile, row_groups in zip(tiles, groups, strict=True)
     ]
-    _add(known, whole, spectrum, events_s, plan)
+    _add(known, all_rows, spectrum, events_s, plan)
     results = []
-    for tile, event_s, theirs, rows in zip(tiles, events_s, groups, known, strict=True):
+    for tile, event_s, row_groups, rows in zip(tiles, events_s, groups, known, strict=True):
         splined = [
-            _splined(rows[tile.plane, index].kept, group) for index, group in enumerate(theirs)
+            _splined(rows[tile.plane, index].kept, group) for index, group in enumerate(row_groups)
         ]
         results.append((tile, PlaneEnergies(event_s, splined)))
     return results
@@ -112,9 +112,9 @@ def _short_rows(
         windows = [window for _, group in groups for window in group.windows]
         kept = _energies(spectrum, events_s, windows, groups[0][1], plan)
         sizes = [group.n_rows for _, group in groups]
-        for theirs, mine in zip(known, kept, strict=True):
-            for (key, group), some in zip(groups, torch.split(mine, sizes), strict=True):
-                theirs[key] = _Rows(range(group.n_rows), some)
+        for computed, energies in zip(known, kept, strict=True):
+            for (key, group), part in zip(groups, torch.split(energies, sizes), strict=True):
+                computed[key] = _Rows(range(group.n_rows), part)
     return known
 
 
@@ -140,26 +140,26 @@ def _rows_to_search(
     if not plan.screen:
         return [{key: range(group.n_rows) for key, group in unknown} for _ in events_s]
     peaks = [
-        max((_peak(rows, key, event_s, plan) for key, rows in theirs.items()), default=0.0)
-        for theirs, event_s in zip(known, events_s, strict=True)
+        max((_peak(rows, key, event_s, plan) for key, rows in computed.items()), default=0.0)
+        for computed, event_s in zip(known, events_s, strict=True)
     ]
     known_peaks = torch.tensor(peaks, dtype=torch.float32, device=plan.device)
     possible = possible_rows(whitened, events_s, known_peaks, plan.screen)
-    wanted: list[dict[_Key, Sequence[int]]] = [{} for _ in events_s]
+    to_search: list[dict[_Key, Sequence[int]]] = [{} for _ in events_s]
     for number, rows in enumerate(possible):
         first = 0
         for key, group in unknown:
             if key[0] == number:
                 part = rows[:, first : first + group.n_rows].cpu().numpy()
                 first += group.n_rows
-                for theirs, chosen in zip(wanted, part, strict=True):
-                    theirs[key] = np.flatnonzero(chosen).tolist()
-    return wanted
+                for selected, chosen in zip(to_search, part, strict=True):
+                    selected[key] = np.flatnonzero(chosen).tolist()
+    return to_search
 
 
 def _add(
     known: Sequence[_Known],
-    wanted: Sequence[Mapping[_Key, Sequence[int]]],
+    requests: Sequence[Mapping[_Key, Sequence[int]]],
     spectrum: Complex64[Tensor, "batch bin"],
     events_s: Sequence[float],
     plan: ViewPlan,
@@ -167,8 +167,8 @@ def _add(
     """Compute each member's requested rows that are not known yet, all of one length together."""
     groups = dict(_groups(plan))
     missing: dict[int, list[tuple[int, _Key, list[int]]]] = {}
-    for member, theirs in enumerate(wanted):
-        for key, rows in theirs.items():
+    for member, requested in enumerate(requests):
+        for key, rows in requested.items():
             done = known[member][key].rows if key in known[member] else ()
             if rest := [row for row in rows if row not in done]:
                 missing.setdefault(groups[key].n_tiles, []).append((member, key, rest))
@@ -190,13 +190,13 @@ def _add(
 def _loudest_of(known: _Known, event_s: float, plan: ViewPlan) -> Tile:
     """Return one member's loudest tile among the computed rows."""
     best = Tile(0, plan.planes[0].plane.rows[0].frequency_hz, event_s, -1.0)
-    for key, some in sorted(known.items(), key=itemgetter(0)):
+    for key, computed in sorted(known.items(), key=itemgetter(0)):
         plane = plan.planes[key[0]]
         group = plane.groups[key[1]]
-        loudest = _loudest(group, some.kept, event_s, best.energy, plan)
+        loudest = _loudest(group, computed.kept, event_s, best.energy, plan)
         if loudest:
             row, time_s, energy = loudest
-            tiled = plane.plane.rows[group.first_row + some.rows[row]]
+            tiled = plane.plane.rows[group.first_row + computed.rows[row]]
             best = Tile(key[0], tiled.frequency_hz, time_s, energy)
     return best
 
@@ -234,15 +234,15 @@ def _chosen_energies(
     kept = torch.empty((len(chosen), group.n_kept), device=plan.device)
     n_rows = max(1, _CHUNK_ELEMENTS[plan.device.type] // group.n_tiles)
     for low in range(0, len(chosen), n_rows):
-        some = chosen[low : low + n_rows]
-        tiles = chosen_tile_magnitudes(spectrum, some, group.n_tiles)
-        near = kept[low : low + len(some)]
+        chunk = chosen[low : low + n_rows]
+        tiles = chosen_tile_magnitudes(spectrum, chunk, group.n_tiles)
+        energies = kept[low : low + len(chunk)]
         first = 0
-        for member, theirs in groupby(member for member, _ in some):
-            rows = slice(first, first := first + sum(1 for _ in theirs))
+        for member, pairs in groupby(member for member, _ in chunk):
+            rows = slice(first, first := first + sum(1 for _ in pairs))
             start = starts[member]
-            torch.square(tiles[rows, start : start + group.n_kept], out=near[rows])
-        near /= median_energies(tiles)[:, None]
+            torch.square(tiles[rows, start : start + group.n_kept], out=energies[rows])
+        energies /= median_energies(tiles)[:, None]
     return kept
 
 
@@ -267,8 +267,8 @@ def _loudest(
     if energy <= least:
         return None
     row, column = divmod(int(part.argmax()), part.shape[1])
-    place = first + column - first_kept(group, plan, event_s)
-    shift = _summit(kept[row, max(0, place - 1) : place + 2]) if place else 0.0
+    column_kept = first + column - first_kept(group, plan, event_s)
+    shift = _summit(kept[row, max(0, column_kept - 1) : column_kept + 2]) if column_kept else 0.0
     return row, (first + column + shift) * plan.duration_s / group.n_tiles, energy
 
 

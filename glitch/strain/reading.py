@@ -126,10 +126,10 @@ def open_strain(path: Path, request: Request) -> Iterator[tuple[Source, float]]:
 
 def _as_named(source: Source, rate: float, request: Request) -> Source:
     """Add the start that the file's name states, if the file itself states none."""
-    said = span_of_file_name(request.file_name)
-    if source.gps_start is not None or said is None:
+    span = span_of_file_name(request.file_name)
+    if source.gps_start is not None or span is None:
         return source
-    start, length_s = said
+    start, length_s = span
     # otherwise the file was cut after it was named
     is_whole = source.n_samples == length_s * Decimal(rate)
     return replace(source, gps_start=start) if is_whole else source
@@ -283,24 +283,24 @@ def why_no_strain(path: Path, file_name: str) -> str:
 
 
 def _sample_rate(source: Source, request: Request) -> float:
-    said, given = source.sample_rate_hz, request.sample_rate_hz
-    if said is None and given is None:
+    stated, given = source.sample_rate_hz, request.sample_rate_hz
+    if stated is None and given is None:
         raise StrainError(
             f"{request.shown_name} does not say its sample rate: give sample_rate_hz.",
             field="sample_rate_hz",
         )
-    if said is not None and given is not None and isclose(1000 * said, given, rel_tol=1e-6):
+    if stated is not None and given is not None and isclose(1000 * stated, given, rel_tol=1e-6):
         return given  # the file states kHz
-    is_rounded = said is not None and said != round(said)
-    if is_rounded and given is not None and isclose(said or 0, given, rel_tol=_ROUNDED):
+    is_rounded = stated is not None and stated != round(stated)
+    if is_rounded and given is not None and isclose(stated or 0, given, rel_tol=_ROUNDED):
         return given
-    if said is not None and given is not None and abs(said - given) > 1e-6 * said:
+    if stated is not None and given is not None and abs(stated - given) > 1e-6 * stated:
         raise StrainError(
-            f"{request.shown_name} says {said:g} Hz but sample_rate_hz is {given:g}: correct "
+            f"{request.shown_name} says {stated:g} Hz but sample_rate_hz is {given:g}: correct "
             "sample_rate_hz, or leave it out.",
             field="sample_rate_hz",
         )
-    return float(said if said is not None else given or 0)
+    return float(stated if stated is not None else given or 0)
 
 
 def _window(

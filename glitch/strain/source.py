@@ -300,10 +300,10 @@ def nanoseconds_beside(name: str) -> tuple[str, ...]:
 
 def with_nanoseconds(start: Decimal | None, said: object) -> Decimal | None:
     """Add separately stated nanoseconds to a start in whole seconds; else return it unchanged."""
-    beside = number_of(said)
-    if start is None or beside is None or start % 1 or not 0 <= beside < 1e9:
+    nanoseconds = number_of(said)
+    if start is None or nanoseconds is None or start % 1 or not 0 <= nanoseconds < 1e9:
         return start
-    return start + Decimal(round(beside)).scaleb(-9)
+    return start + Decimal(round(nanoseconds)).scaleb(-9)
 
 
 def no_start(said: str, request: Request) -> FormatError:

@@ -92,19 +92,19 @@ def placed_by(
                 "it was cut, so its start is unknown. Cut it with gwpy (TimeSeries.crop), which "
                 "keeps the time, and correct what it says."
             )
-    found = Placed(start)
+    placed = Placed(start)
     if start is None:
-        found = _under_other_names(pairs, request, length)
-    if found.start is None and spans and length is not None:
-        found = Placed(_start_of_spans(spans, request, length))
-    if found.start is None:
+        placed = _under_other_names(pairs, request, length)
+    if placed.start is None and spans and length is not None:
+        placed = Placed(_start_of_spans(spans, request, length))
+    if placed.start is None:
         sample = _event_sample(pairs, request, n_samples)
         if sample is None and length is not None:
             _refuse_offset(pairs, request, length)
-        return found._replace(event_sample=sample)
+        return placed._replace(event_sample=sample)
     if length is not None:
-        _refuse_contradiction(found.start, pairs, spans, request, length)
-    return found
+        _refuse_contradiction(placed.start, pairs, spans, request, length)
+    return placed
 
 
 def _number(value: object) -> float | None:
@@ -149,16 +149,16 @@ def _start_of_spans(
 
 def _event_sample(pairs: list[Said], request: Request, n_samples: int) -> int | None:
     """Return the sample of the glitch that the file states."""
-    found = {name: _number(one) for name, one in pairs if _IS_SAMPLE.search(name)}
-    places = {name: one for name, one in found.items() if one is not None}
-    for name, one in places.items():
-        if not (one.is_integer() and 0 < one < n_samples) or len(set(places.values())) > 1:
+    numbers = {name: _number(one) for name, one in pairs if _IS_SAMPLE.search(name)}
+    samples = {name: one for name, one in numbers.items() if one is not None}
+    for name, one in samples.items():
+        if not (one.is_integer() and 0 < one < n_samples) or len(set(samples.values())) > 1:
             raise StrainError(
                 f"{request.shown_name} says {name} {one:g}, which cannot be the position of the "
                 f"one glitch in {n_samples:,} samples: save it with gps_start, the GPS time of its "
                 "first sample."
             )
-    return next((int(one) for one in places.values()), None)
+    return next((int(one) for one in samples.values()), None)
 
 
 def _refuse_offset(pairs: list[Said], request: Request, length: Decimal) -> None:
@@ -209,9 +209,9 @@ def _stem(name: str) -> str:
     return re.sub(r"start|begin|end|stop|time|gps|_", "", name.lower())
 
 
-def _contradiction(said: str, start: Decimal, request: Request, length: Decimal) -> StrainError:
+def _contradiction(claim: str, start: Decimal, request: Request, length: Decimal) -> StrainError:
     return StrainError(
-        f"{request.shown_name} says that it starts at {start} and {said}, but holds {length} s "
+        f"{request.shown_name} says that it starts at {start} and {claim}, but holds {length} s "
         "of strain, so its start is unknown. Correct what it says, or cut it again with gwpy "
         "(TimeSeries.crop), which keeps the time."
     )
@@ -229,8 +229,8 @@ def _under_other_names(pairs: list[Said], request: Request, length: Decimal | No
     times = [(name, time) for name, one in pairs if (time := _stated_time(name, one)) is not None]
     start = next((time for name, time in times if _IS_START.search(name)), None)
     if start is not None:
-        beside = [one for name, one in pairs if _IS_OF_NANOSECONDS.search(name)]
-        return Placed(with_nanoseconds(start, beside[0]) if len(beside) == 1 else start)
+        nanoseconds = [one for name, one in pairs if _IS_OF_NANOSECONDS.search(name)]
+        return Placed(with_nanoseconds(start, nanoseconds[0]) if len(nanoseconds) == 1 else start)
     for is_meant, share in ((_IS_CENTRE, Decimal("0.5")), (_IS_END, Decimal(1))):
         for name, time in times if length is not None else ():
             if is_meant.search(name):

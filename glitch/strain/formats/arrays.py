@@ -119,16 +119,16 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
         starts = {name: _scalar(archive, name, request) for name in START_NAMES}
         start_name = next((name for name, one in starts.items() if one is not None), "")
         said_start = starts.get(start_name)
-        beside = tuple(ns for name in START_NAMES for ns in nanoseconds_beside(name))
-        start = with_nanoseconds(decimal_seconds(said_start), _first(archive, beside, request))
+        ns_names = tuple(ns for name in START_NAMES for ns in nanoseconds_beside(name))
+        start = with_nanoseconds(decimal_seconds(said_start), _first(archive, ns_names, request))
         if start is None and said_start is not None:
             raise no_start(repr(said_start)[:40], request)
         if step is not None:
             rate = one_rate(rate_from_step(step), rate, request.shown_name)
         if times := _ends_of_times(archive, header.n_values, request):
             is_origin = start_name in ORIGIN_NAMES
-            said = (start, rate)
-            start, rate = start_and_rate(said, times, header.n_values, is_origin=is_origin)
+            stated = (start, rate)
+            start, rate = start_and_rate(stated, times, header.n_values, is_origin=is_origin)
         placed = placed_by(start, _stated(archive, request), request, header.n_values, rate)
         yield Source(
             n_samples=header.n_values,
@@ -149,13 +149,13 @@ def npz_strain_names(archive: zipfile.ZipFile) -> list[str]:
         return names
     if usual := [name for name in STRAIN_NAMES if name in names]:
         return usual[:1]
-    found = []
+    strain_like = []
     for name in filter(may_be_strain, names):
         with archive.open(name + ".npy") as stream:
             header = read_npy_header(stream)
         if len(header.shape) == 1 and header.n_values >= _FEWEST:
-            found.append(name)
-    return found
+            strain_like.append(name)
+    return strain_like
 
 
 def _read_member(
@@ -164,12 +164,12 @@ def _read_member(
     """Decode up to the last requested sample, keeping only the requested ones."""
     with archive.open(name + ".npy") as stream:
         dtype = read_npy_header(stream).dtype
-        left = first * dtype.itemsize
-        while left:
-            skipped = len(stream.read(min(left, _BLOCK)))
+        n_before = first * dtype.itemsize
+        while n_before:
+            skipped = len(stream.read(min(n_before, _BLOCK)))
             if not skipped:
                 raise FormatError(_damaged(request))
-            left -= skipped
+            n_before -= skipped
         data = stream.read((last - first) * dtype.itemsize)
     if len(data) < (last - first) * dtype.itemsize:
         raise FormatError(_damaged(request))
@@ -201,8 +201,8 @@ def _scalar(archive: zipfile.ZipFile, name: str, request: Request) -> object:
 
 def _first(archive: zipfile.ZipFile, names: tuple[str, ...], request: Request) -> object:
     """Return the first value that is present under these names."""
-    found = (_scalar(archive, name, request) for name in names)
-    return next((one for one in found if one is not None), None)
+    values = (_scalar(archive, name, request) for name in names)
+    return next((one for one in values if one is not None), None)
 
 
 def _stated(archive: zipfile.ZipFile, request: Request) -> Iterator[Said]:

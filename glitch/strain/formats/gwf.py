@@ -56,7 +56,7 @@ def open_gwf(path: Path, request: Request) -> Iterator[Source]:
 
 
 def _decode(path: Path, request: Request) -> tuple[dict[str, Any], bytes]:
-    asked = {
+    arguments = {
         "path": str(path.resolve()),
         "channel": request.channel,
         "ifo": request.ifo,
@@ -71,7 +71,7 @@ def _decode(path: Path, request: Request) -> tuple[dict[str, Any], bytes]:
     with tempfile.TemporaryDirectory(prefix="glitch-upload-") as scratch:
         try:
             done = subprocess.run(  # noqa: S603 - our own script, no shell, arguments as JSON
-                [sys.executable, str(script), json.dumps({**asked, "scratch": scratch})],
+                [sys.executable, str(script), json.dumps({**arguments, "scratch": scratch})],
                 capture_output=True,
                 check=False,
                 timeout=_TIMEOUT_S,

@@ -46,15 +46,15 @@ def _choose(details: list[Any], request: dict[str, Any]) -> tuple[Any, dict[str,
     from glitch.files.channels import choose_channel, listed
 
     fast = [detail.name for detail in details if detail.sample_rate >= _LOWEST_RATE_HZ]
-    wanted, ifo = request["channel"], request["ifo"]
-    every = [detail.name for detail in details]
-    name = choose_channel(every if wanted else fast, wanted, ifo, request["preferred"])
+    channel, ifo = request["channel"], request["ifo"]
+    names = [detail.name for detail in details]
+    name = choose_channel(names if channel else fast, channel, ifo, request["preferred"])
     if name is not None:
         return next(detail for detail in details if detail.name == name), {}
-    if wanted:
-        return None, {"problem": f"no channel {wanted!r}; it has {listed(every)}"}
+    if channel:
+        return None, {"problem": f"no channel {channel!r}; it has {listed(names)}"}
     if not fast:
-        return None, {"problem": f"no channel fast enough to be strain; it has {listed(every)}"}
+        return None, {"problem": f"no channel fast enough to be strain; it has {listed(names)}"}
     problem = f"several channels: give channel, one of {listed(fast)}"
     return None, {"problem": problem, "field": "channel"}
 
@@ -85,14 +85,14 @@ def _placed(reader: Any, name: str, rate: float, first: float, last: float) -> A
         low, high = max(at, 0), min(at + len(values), len(placed))
         if low >= high:
             continue
-        before, own = placed[low:high], values[low - at : high - at]
-        both = np.isfinite(before) & np.isfinite(own)
-        if not np.allclose(before[both], own[both], rtol=1e-5, atol=0):
+        before, new = placed[low:high], values[low - at : high - at]
+        both = np.isfinite(before) & np.isfinite(new)
+        if not np.allclose(before[both], new[both], rtol=1e-5, atol=0):
             raise _UnusableError(
                 f"different samples of the same time in frames of {name}, from {span.start:.10g} s "
                 "on: cut the file"
             )
-        placed[low:high] = np.where(np.isfinite(before), before, own)
+        placed[low:high] = np.where(np.isfinite(before), before, new)
     return placed
 
 

@@ -63,12 +63,12 @@ from glitch.strain.source import (
 from glitch.strain.stated import Said, placed_by
 
 _GWOSC = "strain/Strain"
-_OWN_STARTS = ("Xstart", "x0")  # in the unit of the sample spacing
+_STARTS_IN_X_UNIT = ("Xstart", "x0")  # in the unit of the sample spacing
 _GWOSC_START = "meta/GPSstart"
 _GWOSC_MASK = "quality/simple/DQmask"
 _LOWEST_RATE_HZ = 256  # slower series are masks or states, not strain
 _MAX_MASK_BYTES = 1 << 20
-_MOST_SAID = 200  # attributes of a node, and values in a group, that are searched for a time
+_MAX_SEARCHED = 200  # attributes of a node, and values in a group, that are searched for a time
 _TIME_UNITS = {  # as written by gwpy and by users, in s
     **dict.fromkeys(("", "s", "sec", "second", "seconds"), Decimal(1)),
     **{"ms": Decimal("1e-3"), "us": Decimal("1e-6"), "ns": Decimal("1e-9")},
@@ -172,14 +172,14 @@ def _looks_like_strain(file: h5py.File, path: str, dataset: h5py.Dataset) -> boo
     if dataset.dtype.kind not in "fi" or not is_named:
         return False
     has_rate = _rate(file, path, dataset) is not None
-    return has_rate or _times_beside(file, path, dataset) is not None
+    return has_rate or _ends_of_times(file, path, dataset) is not None
 
 
 def _chosen(file: h5py.File, request: Request) -> list[_Series]:
     found = [_series(file, name, request) for name in strain_names(file)]
     if request.channel and [one.path for one in found] != [_GWOSC]:
         wanted = request.channel.strip().upper()
-        found = [one for one in found if wanted in one.names] or _of_bare_name(found, wanted)
+        found = [one for one in found if wanted in one.names] or _bare_matches(found, wanted)
     if not found:
         raise FormatError(
             f"{request.shown_name} holds no strain"
@@ -209,12 +209,12 @@ def _chosen(file: h5py.File, request: Request) -> list[_Series]:
     )
 
 
-def _stretches(found: list[_Series]) -> list[list[_Series]]:
+def _stretches(series: list[_Series]) -> list[list[_Series]]:
     """Group stretches of one series, in order of time; every other series is a group of its own."""
     groups: dict[object, list[_Series]] = {}
-    for place, one in enumerate(found):
+    for index, one in enumerate(series):
         is_placed = one.start is not None and one.rate_hz
-        groups.setdefault(one.key if is_placed else place, []).append(one)
+        groups.setdefault(one.key if is_placed else index, []).append(one)
     return [sorted(group, key=lambda one: one.start or Decimal(0)) for group in groups.values()]
 
 
@@ -230,14 +230,14 @@ def _unbroken(group: list[_Series], gps_time: Decimal | None) -> list[_Series]:
     return next(holding, group)
 
 
-def _of_bare_name(found: list[_Series], wanted: str) -> list[_Series]:
+def _bare_matches(series: list[_Series], channel: str) -> list[_Series]:
     """Return the series whose channel matches except for a detector that one of the names omits."""
-    bare = wanted.partition(":")[2] if detector_of_channel(wanted) else wanted
+    bare = channel.partition(":")[2] if detector_of_channel(channel) else channel
     return [
         one
-        for one in found
-        if any(name.partition(":")[2] == wanted for name in one.names)
-        or (bare != wanted and bare in one.names and one.ifo in (None, wanted[:2]))
+        for one in series
+        if any(name.partition(":")[2] == channel for name in one.names)
+        or (bare != channel and bare in one.names and one.ifo in (None, channel[:2]))
     ]
 
 
@@ -249,28 +249,28 @@ def _series(file: h5py.File, path: str, request: Request) -> _Series:
     ifo = (
         stated_ifo((read_attribute(dataset, key) for key in IFO_NAMES), request)
         or detector_of_text(name, path.replace("/", " "), *path.split("/"))
-        or stated_ifo((_said(file, path, dataset, key) for key in IFO_NAMES), request)
+        or stated_ifo((_stated_value(file, path, dataset, key) for key in IFO_NAMES), request)
     )
     rate, (start, start_name) = _rate(file, path, dataset), _start(file, path, dataset)
-    if (times := _times_beside(file, path, dataset)) is not None:
+    if (times := _ends_of_times(file, path, dataset)) is not None:
         n_samples, is_origin = max(dataset_shape(dataset), default=0), start_name in ORIGIN_NAMES
         start, rate = start_and_rate((start, rate), times, n_samples, is_origin=is_origin)
     return _Series(path, dataset, name, rate, start, ifo)
 
 
-def _times_beside(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[float, float] | None:
+def _ends_of_times(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[float, float] | None:
     """Return the first and last value of a column of times stored with a series; None if none.
 
     It has a known name or holds GPS times: one for each sample, or one more if they are edges.
     """
-    around, _, own = path.rpartition("/")
-    node = find_group(file, around) if around else file
+    parent, _, own_name = path.rpartition("/")
+    node = find_group(file, parent) if parent else file
     n_samples = max(dataset_shape(dataset), default=0)
     if node is None or not n_samples:
         return None
-    for name in sorted(dataset_names(node)[:_MOST_SAID], key=lambda one: one not in TIMES_NAMES):
+    for name in sorted(dataset_names(node)[:_MAX_SEARCHED], key=lambda one: one not in TIMES_NAMES):
         times = find_dataset(node, name)
-        if name == own or times is None or times.dtype.kind not in "fiu":
+        if name == own_name or times is None or times.dtype.kind not in "fiu":
             continue
         shape = dataset_shape(times)
         if not is_one_row(shape) or max(shape) - n_samples not in (0, 1):
@@ -287,25 +287,25 @@ def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
     """Combine the stretches of one series, possibly only one, into one source."""
     if (first := parts[0]).start is None:
         _refuse_odd_start(file, first, request)
-    said = _stated(file, first) if len(parts) == 1 else ()
+    values_stated = _stated(file, first) if len(parts) == 1 else ()
     if first.path == _GWOSC:
         _refuse_cut(file, first, request)
-    found = placed_by(first.start, said, request, first.length, first.rate_hz)
-    parts = [first := replace(first, start=found.start), *parts[1:]]
-    places = [_place(first, one, request) for one in parts]
-    stated = stated_ifo([_beside(file, "meta/Detector")], request)
+    placed = placed_by(first.start, values_stated, request, first.length, first.rate_hz)
+    parts = [first := replace(first, start=placed.start), *parts[1:]]
+    offsets = [_place(first, one, request) for one in parts]
+    stated = stated_ifo([_scalar_at(file, "meta/Detector")], request)
 
     def read(start: int, stop: int) -> Samples:
         if len(parts) == 1:
             return _values(file, first, start, stop, request)
         check_size(stop - start)
         values = np.full(stop - start, np.nan)
-        for place, one in zip(places, parts, strict=True):
-            low, high = max(start, place), min(stop, place + one.length)
+        for offset, one in zip(offsets, parts, strict=True):
+            low, high = max(start, offset), min(stop, offset + one.length)
             if low >= high:
                 continue
-            own = _values(file, one, low - place, high - place, request)
-            joined = joined_overlap(values[low - start : high - start], own)
+            samples = _values(file, one, low - offset, high - offset, request)
+            joined = joined_overlap(values[low - start : high - start], samples)
             if joined is None:
                 raise FormatError(
                     f"{request.shown_name}: {one.path!r} and another part hold different samples "
@@ -317,14 +317,14 @@ def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
         return values
 
     return Source(
-        n_samples=max(place + one.length for place, one in zip(places, parts, strict=True)),
+        n_samples=max(offset + one.length for offset, one in zip(offsets, parts, strict=True)),
         sample_rate_hz=first.rate_hz,
         gps_start=first.start,
         ifo=stated or first.ifo,
         channel=first.name if first.name and ":" in first.name else None,
         read=read,
-        event=found.event,
-        event_sample=found.event_sample,
+        event=placed.event,
+        event_sample=placed.event_sample,
     )
 
 
@@ -360,12 +360,12 @@ def _refuse_odd_start(file: h5py.File, series: _Series, request: Request) -> Non
 
     A file that states no start is assumed to be centred on the glitch; this one must not be.
     """
-    own = (name for name in START_NAMES if name in series.dataset.attrs)
-    said = next(own, None)
-    if said is None and find_dataset(file, _GWOSC_START) is not None:
-        said = _GWOSC_START
-    if said is not None:
-        raise no_start(said, request)
+    names = (name for name in START_NAMES if name in series.dataset.attrs)
+    stated = next(names, None)
+    if stated is None and find_dataset(file, _GWOSC_START) is not None:
+        stated = _GWOSC_START
+    if stated is not None:
+        raise no_start(stated, request)
 
 
 def _refuse_cut(file: h5py.File, series: _Series, request: Request) -> None:
@@ -376,19 +376,19 @@ def _refuse_cut(file: h5py.File, series: _Series, request: Request) -> None:
     rate_hz = series.rate_hz or request.sample_rate_hz
     mask = find_dataset(file, _GWOSC_MASK)
     n_samples = number_of(read_attribute(series.dataset, "Npoints"))
-    said = {
-        "meta/Duration": number_of(_beside(file, "meta/Duration")),
+    stated_durations = {
+        "meta/Duration": number_of(_scalar_at(file, "meta/Duration")),
         "Npoints": None if not rate_hz else (n_samples or 0) / rate_hz,
         _GWOSC_MASK: None if mask is None else float(max(dataset_shape(mask), default=0)),
     }
-    for name, stated_s in said.items():
+    for name, stated_s in stated_durations.items():
         if rate_hz and stated_s and abs(stated_s - series.length / rate_hz) >= 1:
             raise StrainError(
                 f"{request.shown_name} holds {series.length / rate_hz:g} s of strain, but {name} "
                 f"is of {stated_s:g} s, as if only the strain was cut, so its start is unknown. "
                 "Cut it with gwpy (TimeSeries.crop), which keeps the time, and send that."
             )
-    started = decimal_seconds(_beside(file, _GWOSC_START))
+    started = decimal_seconds(_scalar_at(file, _GWOSC_START))
     if None not in (started, series.start) and started != series.start:
         raise StrainError(
             f"{request.shown_name} says that it starts at {series.start} and, as {_GWOSC_START}, "
@@ -417,13 +417,13 @@ def _without_missing(
 
 def _rate(file: h5py.File, path: str, dataset: h5py.Dataset) -> float | None:
     for name in STEP_NAMES:
-        step = number_of(_said(file, path, dataset, name))
+        step = number_of(_stated_value(file, path, dataset, name))
         if step is not None and step > 0:
-            own = (number_of(read_attribute(dataset, one)) for one in RATE_NAMES)
-            rate = next((one for one in own if one is not None), None)
+            stated = (number_of(read_attribute(dataset, one)) for one in RATE_NAMES)
+            rate = next((one for one in stated if one is not None), None)
             return one_rate(rate_from_step(step * float(_x_unit(dataset) or 1)), rate, path)
     for name in RATE_NAMES:
-        rate = number_of(_said(file, path, dataset, name))
+        rate = number_of(_stated_value(file, path, dataset, name))
         if rate is not None:
             return rate
     return None
@@ -432,17 +432,17 @@ def _rate(file: h5py.File, path: str, dataset: h5py.Dataset) -> float | None:
 def _start(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[Decimal | None, str]:
     """Return the stated start of a series, and the name under which it is stated."""
     for name in START_NAMES:
-        said = _said(file, path, dataset, name)
-        is_scaled = name in _OWN_STARTS and (_x_unit(dataset) or 1) != 1
-        start = _scaled(said, _x_unit(dataset)) if is_scaled else decimal_seconds(said)
+        value = _stated_value(file, path, dataset, name)
+        is_scaled = name in _STARTS_IN_X_UNIT and (_x_unit(dataset) or 1) != 1
+        start = _scaled(value, _x_unit(dataset)) if is_scaled else decimal_seconds(value)
         if start is not None:
-            beside = (_said(file, path, dataset, one) for one in nanoseconds_beside(name))
-            nanoseconds = next((one for one in beside if one is not None), None)
+            parts = (_stated_value(file, path, dataset, one) for one in nanoseconds_beside(name))
+            nanoseconds = next((one for one in parts if one is not None), None)
             return with_nanoseconds(start, nanoseconds), name
-    return decimal_seconds(_beside(file, _GWOSC_START)), ""
+    return decimal_seconds(_scalar_at(file, _GWOSC_START)), ""
 
 
-def _said(file: h5py.File, path: str, dataset: h5py.Dataset, name: str) -> object:
+def _stated_value(file: h5py.File, path: str, dataset: h5py.Dataset, name: str) -> object:
     """Return a value of this name: of the dataset, else beside it, else of an enclosing group."""
     value = read_attribute(dataset, name)
     group = path
@@ -451,13 +451,13 @@ def _said(file: h5py.File, path: str, dataset: h5py.Dataset, name: str) -> objec
         node = find_group(file, group) if group else file
         if node is not None:
             value = read_attribute(node, name)
-            value = _beside(node, name) if value is None else value
+            value = _scalar_at(node, name) if value is None else value
         if not group:
             break
     return value
 
 
-def _beside(group: h5py.Group, path: str) -> object:
+def _scalar_at(group: h5py.Group, path: str) -> object:
     dataset = find_dataset(group, path)
     return None if dataset is None else read_scalar(dataset)
 
@@ -469,11 +469,11 @@ def _stated(file: h5py.File, series: _Series) -> Iterator[Said]:
         path = path.rpartition("/")[0]
         nodes.append(find_group(file, path) if path else file)
     for node in filter(None, nodes):
-        for name in list(node.attrs)[:_MOST_SAID]:
+        for name in list(node.attrs)[:_MAX_SEARCHED]:
             yield name, read_attribute(node, name) or read_pair(node, name)
     for node in filter(None, nodes[1:]):
-        for name in dataset_names(node)[:_MOST_SAID]:
-            yield name, _beside(node, name) or read_pair(node, name)
+        for name in dataset_names(node)[:_MAX_SEARCHED]:
+            yield name, _scalar_at(node, name) or read_pair(node, name)
 
 
 def _name(dataset: h5py.Dataset) -> str | None:

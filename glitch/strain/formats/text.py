@@ -51,8 +51,8 @@ _RATES = tuple(  # in comments, most certain first
         rf"{_NUMBER}(k?)Hz",
     )
 )
-_OF_TWO_MEANINGS = (1, 2, 4, 8, 16, 32, 64, 128)  # kHz: GWOSC's "4 kHz" is 4096 Hz
-_OF_FILTERS = re.compile(
+_AMBIGUOUS_KHZ = (1, 2, 4, 8, 16, 32, 64, 128)  # kHz: GWOSC's "4 kHz" is 4096 Hz
+_IS_OF_FILTERS = re.compile(
     r"pass|filter|band|cut|notch|whiten|\blines?\b|peak|freq|max|min|nyquist|below|above|range|up",
     re.IGNORECASE,
 )
@@ -95,8 +95,8 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
     found = _START.search(comments)
     start = None if found is None else decimal_seconds(found[1])
     is_placed = len(chosen) > 1 and not _are_row_numbers(columns[:, 0])
-    said = _said(comments) if start is None or not is_placed else ()
-    start, event, sample = placed_by(start, said, request, values.size, rate)
+    stated = _stated(comments) if start is None or not is_placed else ()
+    start, event, sample = placed_by(start, stated, request, values.size, rate)
     if is_placed:
         placed = place_samples(
             columns[:, 0],
@@ -184,20 +184,20 @@ def _stated_rate(comments: str) -> float | None:
     """Return the sample rate in Hz that comments state; other frequencies may be stated too."""
     for pattern in _RATES:
         is_sure = pattern is not _RATES[-1]
-        if not is_sure and _OF_FILTERS.search(comments):
+        if not is_sure and _IS_OF_FILTERS.search(comments):
             return None
-        found = {
+        rates_hz = {
             float(one[1]) * (1000 if one[2] else 1)
             for one in pattern.finditer(comments)
-            if not (one[2] and float(one[1]) in _OF_TWO_MEANINGS)
+            if not (one[2] and float(one[1]) in _AMBIGUOUS_KHZ)
         }
-        rates = [one for one in found if LOWEST_SAMPLE_RATE_HZ <= one <= HIGHEST_SAMPLE_RATE_HZ]
+        rates = [one for one in rates_hz if LOWEST_SAMPLE_RATE_HZ <= one <= HIGHEST_SAMPLE_RATE_HZ]
         if rates:
             return rates[0] if len(rates) == 1 else None
     return None
 
 
-def _said(comments: str) -> Iterator[Said]:
+def _stated(comments: str) -> Iterator[Said]:
     """Yield times, a duration and a number of samples from comments, named by preceding text."""
     for line in comments.splitlines():
         if not OF_FILES.search(line):
@@ -206,8 +206,8 @@ def _said(comments: str) -> Iterator[Said]:
                 name = before.strip(" :=#%").replace(" ", "_")
                 yield f"GPS time {name}".strip(), one[1]
     for name, pattern in _LENGTHS.items():
-        if (found := pattern.search(comments)) is not None:
-            yield name, float(found[1])
+        if (match := pattern.search(comments)) is not None:
+            yield name, float(match[1])
 
 
 def _are_row_numbers(column: np.ndarray) -> bool:
@@ -269,9 +269,9 @@ def _layout(head: str, request: Request) -> _Layout:
         for delimiter, has_commas in _SEPARATED:
             fields = _fields(stripped, delimiter, has_commas=has_commas)
             if (delimiter is None or delimiter in stripped) and all(map(_is_number, fields)):
-                said = (_names(one, delimiter) for one in reversed(comments) if one)
+                rows = (_names(one, delimiter) for one in reversed(comments) if one)
                 are_names = (
-                    one for one in said if len(one) == len(fields) and set(one) & set(TIMES_NAMES)
+                    one for one in rows if len(one) == len(fields) and set(one) & set(TIMES_NAMES)
                 )
                 names = next(are_names, ())
                 if not names and len(fields) == 3 and not fields[2]:  # a trailing comma
@@ -348,16 +348,16 @@ def _numbers(text: str, layout: _Layout, columns: list[int]) -> np.ndarray:
     """Parse the chosen columns; every row must have the same number of columns."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # numpy only warns about an empty file
-        found = np.loadtxt(
+        values = np.loadtxt(
             io.StringIO(text),
             delimiter=layout.delimiter,
             skiprows=layout.n_skipped,
             comments=["#", "%"],
             ndmin=2,
         )
-    if found.shape[1] != layout.n_columns:
-        raise ValueError(f"{found.shape[1]} columns, where its first row has {layout.n_columns}")
-    return found[:, columns]
+    if values.shape[1] != layout.n_columns:
+        raise ValueError(f"{values.shape[1]} columns, where its first row has {layout.n_columns}")
+    return values[:, columns]
 
 
 def _plain(text: str, layout: _Layout) -> str:
