@@ -108,15 +108,15 @@ def find_clusters(
         )
     units = unit_vectors(vectors)
     fit = _fit_many(units) if len(units) > MANY else _fit_few(units)
-    everyone = np.ones(len(units), dtype=np.bool_)
-    labels, probabilities = fit(everyone, min_cluster_size)
+    every_glitch = np.ones(len(units), dtype=np.bool_)
+    labels, probabilities = fit(every_glitch, min_cluster_size)
     groups = _groups(labels)
     stabilities = _stabilities(fit, labels, min_cluster_size, rng, heartbeat)
-    found = [
+    clusters = [
         describe_cluster(units, members, probabilities[members], stability)
         for members, stability in zip(groups, stabilities, strict=True)
     ]
-    return sorted(found, key=lambda cluster: (-len(cluster.members), int(cluster.members[0])))
+    return sorted(clusters, key=lambda cluster: (-len(cluster.members), int(cluster.members[0])))
 
 
 def match_clusters(
@@ -204,26 +204,26 @@ def _grow(
     from sklearn.neighbors import NearestNeighbors
 
     labels, probabilities = labels.copy(), probabilities.copy()
-    everyone = NearestNeighbors().fit(units)
+    neighbour_search = NearestNeighbors().fit(units)
     core = np.nonzero(labels == 0)[0]
     k = min(MIN_SAMPLES + 1, len(units))  # itself included
-    reaches = everyone.kneighbors(units[core], n_neighbors=k)[0][:, -1]
+    reaches = neighbour_search.kneighbors(units[core], n_neighbors=k)[0][:, -1]
     least, reach = max(float(reaches.min()), 1e-12), REACH * max(float(np.median(reaches)), 1e-12)
     edge = core
     while len(edge):
-        distances, places = everyone.radius_neighbors(units[edge], reach)
+        distances, indices = neighbour_search.radius_neighbors(units[edge], reach)
         joining: dict[int, float] = {}
-        for near, which in zip(distances, places, strict=True):
-            for distance, place in zip(near.tolist(), which.tolist(), strict=True):
-                if labels[place] < 0:
-                    joining[place] = min(distance, joining.get(place, np.inf))
+        for row_distances, row_indices in zip(distances, indices, strict=True):
+            for distance, index in zip(row_distances.tolist(), row_indices.tolist(), strict=True):
+                if labels[index] < 0:
+                    joining[index] = min(distance, joining.get(index, np.inf))
         edge = np.array(sorted(joining), dtype=np.int64)
         labels[edge] = 0
         for (
-            place,
+            index,
             distance,
         ) in joining.items():  # as in HDBSCAN: inverse distance over the largest one
-            probabilities[place] = min(1.0, least / max(distance, least))
+            probabilities[index] = min(1.0, least / max(distance, least))
     return labels, probabilities
 
 
@@ -245,10 +245,10 @@ def _fit_many(units: Unit) -> Fit:
     is_one_look = bool(np.quantile(np.linalg.norm(narrow - middle, axis=1), 0.9) <= WIDEST)
 
     def fit(is_kept: Kept, min_cluster_size: int) -> Labelling:
-        whole = bool(is_kept.all())
+        is_complete = bool(is_kept.all())
         return clusters_of_graph(
-            narrow if whole else narrow[is_kept],
-            graph if whole else without(graph, is_kept),
+            narrow if is_complete else narrow[is_kept],
+            graph if is_complete else without(graph, is_kept),
             min_cluster_size,
             min(min_cluster_size, MIN_SAMPLES),
             may_be_lone=is_one_look,
@@ -282,23 +282,23 @@ def _stabilities(
         is_kept[rng.choice(n, max(1, round(SUBSAMPLE * n)), replace=False)] = True
         if is_kept.sum() < min_cluster_size:
             continue
-        again, _ = fit(is_kept, max(LEAST_CLUSTER_SIZE, round(SUBSAMPLE * min_cluster_size)))
-        sums += _best_overlaps(labels[is_kept], again, n_clusters)
+        refit, _ = fit(is_kept, max(LEAST_CLUSTER_SIZE, round(SUBSAMPLE * min_cluster_size)))
+        sums += _best_overlaps(labels[is_kept], refit, n_clusters)
     return [float(value) for value in np.clip(sums / rounds, 0.0, 1.0)]
 
 
 def _best_overlaps(
-    labels: Int[np.ndarray, " glitch"], again: Int[np.ndarray, " glitch"], n_clusters: int
+    labels: Int[np.ndarray, " glitch"], refit: Int[np.ndarray, " glitch"], n_clusters: int
 ) -> Float[np.ndarray, " cluster"]:
     """Return the largest Jaccard index of each cluster of one labelling with any of another."""
     best = np.zeros(n_clusters)
-    if again.max() < 0:
+    if refit.max() < 0:
         return best
-    both = (labels >= 0) & (again >= 0)
-    pairs, shared = np.unique(labels[both] * (again.max() + 1) + again[both], return_counts=True)
-    first, second = np.divmod(pairs, again.max() + 1)
+    both = (labels >= 0) & (refit >= 0)
+    pairs, shared = np.unique(labels[both] * (refit.max() + 1) + refit[both], return_counts=True)
+    first, second = np.divmod(pairs, refit.max() + 1)
     sizes = np.bincount(labels[labels >= 0], minlength=n_clusters)
-    others = np.bincount(again[again >= 0])
+    others = np.bincount(refit[refit >= 0])
     np.maximum.at(best, first, shared / (sizes[first] + others[second] - shared))
     return best
 

@@ -92,18 +92,18 @@ def recurrences_in(
     days = days_with_data(pool.gps_times)
     if len(days) <= least_days:
         return {}
-    found = {}
+    recurrences = {}
     is_unlabelled = pool.classes < 0
     for class_id in np.unique(pool.classes[np.isfinite(pool.calibration)]).tolist():
-        mine = pool.classes == class_id
-        own = pool.calibration[mine & np.isfinite(pool.calibration)]
-        if mine.sum() < LEAST_OF_CLASS:
+        of_class = pool.classes == class_id
+        scores = pool.calibration[of_class & np.isfinite(pool.calibration)]
+        if of_class.sum() < LEAST_OF_CLASS:
             continue
         alike = is_unlabelled & is_sure & (predicted == class_id)
-        alike &= pool.judged <= np.quantile(own, AS_NEAR)
-        back = recurrence(pool.gps_times[mine | alike], days, least_days)
-        if back is None or (pool.gps_times[alike] >= back.first_after).sum() < least_glitches:
+        alike &= pool.judged <= np.quantile(scores, AS_NEAR)
+        gap = recurrence(pool.gps_times[of_class | alike], days, least_days)
+        if gap is None or (pool.gps_times[alike] >= gap.first_after).sum() < least_glitches:
             continue
-        if (pool.gps_times[mine] <= back.last_before).any():
-            found[class_id] = back
-    return found
+        if (pool.gps_times[of_class] <= gap.last_before).any():
+            recurrences[class_id] = gap
+    return recurrences

@@ -69,18 +69,18 @@ def _spanning_tree(
 ) -> Edges:
     n = len(units)
     edges, parts = _forest(places, chords, cores, n)
-    found = [edges]
+    rounds = [edges]
     while parts.max() > 0:
         # The densest glitch represents each part; each round at least halves the number of parts.
         order = np.lexsort((np.arange(n), cores, parts))
         firsts = np.concatenate([[True], np.diff(parts[order]) > 0])
         chosen = order[firsts]
-        near, apart = nearest_among(units[chosen], _JOINING)
-        joins, groups = _forest(near, apart, cores[chosen], len(chosen))
+        neighbours, distances = nearest_among(units[chosen], _JOINING)
+        joins, groups = _forest(neighbours, distances, cores[chosen], len(chosen))
         joins[:, 0], joins[:, 1] = chosen[joins[:, 0].astype(int)], chosen[joins[:, 1].astype(int)]
-        found.append(joins)
+        rounds.append(joins)
         parts = groups[parts]
-    return np.concatenate(found)
+    return np.concatenate(rounds)
 
 
 def _forest(
@@ -101,8 +101,8 @@ def _forest(
     reach = np.maximum(np.maximum(distances, np.maximum(cores[starts], cores[ends])), _LEAST)
     # Keep one direction of each pair: the weights of duplicate edges would be summed.
     low, high = np.minimum(starts, ends), np.maximum(starts, ends)
-    _, kept = np.unique(low * n + high, return_index=True)
-    graph = coo_array((reach[kept], (low[kept], high[kept])), shape=(n, n)).tocsr()
+    _, unique = np.unique(low * n + high, return_index=True)
+    graph = coo_array((reach[unique], (low[unique], high[unique])), shape=(n, n)).tocsr()
     tree = minimum_spanning_tree(graph).tocoo()
     _, parts = connected_components(tree, directed=False)
     return np.column_stack([tree.row, tree.col, tree.data]).astype(np.float64), parts.astype(

@@ -69,26 +69,26 @@ def score_pool(
         conditions: A number for the windows and band of each.
     """
     references, places = References.ordered(means[is_reference], gps_times[is_reference])
-    own = np.full(len(means), -1)
-    own[is_reference] = places
-    scores = novelty_scores(means, gps_times, own, references)
+    reference_index = np.full(len(means), -1)
+    reference_index[is_reference] = places
+    scores = novelty_scores(means, gps_times, reference_index, references)
     calibrates = np.nonzero(is_reference & is_established)[0]
     stands = one_an_episode(
         directions(means[calibrates]), gps_times[calibrates], classes[calibrates]
     )
     calibration = np.full(len(means), np.nan)
     calibration[calibrates[stands]] = scores[calibrates[stands]]
-    seen = np.bincount(
+    counts = np.bincount(
         conditions[np.isfinite(calibration)], minlength=int(conditions.max(initial=0)) + 1
     )
-    can_be = (seen >= LEAST_CALIBRATION)[conditions] & (is_reference.sum() >= LEAST_REFERENCES)
+    testable = (counts >= LEAST_CALIBRATION)[conditions] & (is_reference.sum() >= LEAST_REFERENCES)
     return Pool(
         means=means,
         gps_times=gps_times,
         is_reference=is_reference,
         classes=classes,
         conditions=conditions,
-        judged=np.where(can_be, scores, np.nan),
+        judged=np.where(testable, scores, np.nan),
         calibration=calibration,
     )
 
@@ -109,17 +109,17 @@ def common_masks(
     shared = [own & one for one, n in zip(seen, n_calibration, strict=True) if n]
     candidates = list({one.tobytes(): one for one in shared if one.any()}.values())
     covers = [(seen | ~mask).all(axis=(1, 2)) for mask in candidates]
-    left = np.asarray(n_calibration).copy()
+    uncovered = np.asarray(n_calibration).copy()
     masks: list[ObservedArray] = []
     while len(masks) < MOST_MASKS and candidates:
         gains = [
-            (int(left[cover].sum()), int(mask.sum()))
+            (int(uncovered[cover].sum()), int(mask.sum()))
             for cover, mask in zip(covers, candidates, strict=True)
         ]
         best = max(range(len(gains)), key=gains.__getitem__)
         if not gains[best][0]:
             break
-        left[covers[best]] = 0
+        uncovered[covers[best]] = 0
         if n_calibration[covers[best]].sum() >= LEAST_CALIBRATION:
             masks.append(candidates[best])
         del candidates[best], covers[best]
@@ -142,27 +142,27 @@ def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
     n_calibration = np.bincount(
         pool.conditions[pool.is_reference & seen.is_established], minlength=len(seen.observed)
     )
-    asking: dict[bytes, tuple[ObservedArray, list[int]]] = {}
+    requests: dict[bytes, tuple[ObservedArray, list[int]]] = {}
     for condition in np.unique(pool.conditions[lacking]):
         for mask in common_masks(seen.observed[condition], seen.observed, n_calibration):
-            asking.setdefault(mask.tobytes(), (mask, []))[1].append(int(condition))
-    slants, asides, n_alike = [tests.slant], [tests.aside], int(np.isfinite(tests.p_values).sum())
-    for mask, conditions in asking.values():
+            requests.setdefault(mask.tobytes(), (mask, []))[1].append(int(condition))
+    slants, asides, n_tested = [tests.slant], [tests.aside], int(np.isfinite(tests.p_values).sum())
+    for mask, conditions in requests.values():
         shows = (seen.observed | ~mask).all(axis=(1, 2))[pool.conditions]
         if shows.sum() > MOST_ENCODED:
             continue
-        found = judge_pool(_under(pool, mask, shows, seen))
-        asked = np.isin(found.places, np.nonzero(lacking & np.isin(pool.conditions, conditions))[0])
-        asked &= np.isfinite(found.p_values)
-        if asked.sum() > n_alike:  # masks that test fewer say little about the whole run
-            slants.append(found.slant)
-            asides.append(found.aside)
-        places = found.places[asked]
-        is_larger = ~(found.p_values[asked] <= p_values[places])  # NaN: none so far
+        masked = judge_pool(_under(pool, mask, shows, seen))
+        new = np.isin(masked.places, np.nonzero(lacking & np.isin(pool.conditions, conditions))[0])
+        new &= np.isfinite(masked.p_values)
+        if new.sum() > n_tested:  # masks that test fewer say little about the whole run
+            slants.append(masked.slant)
+            asides.append(masked.aside)
+        places = masked.places[new]
+        is_larger = ~(masked.p_values[new] <= p_values[places])  # NaN: none so far
         places = places[is_larger]
-        p_values[places] = found.p_values[asked][is_larger]
-        scores[places] = found.scores[asked][is_larger]
-        weights[places] = found.weights[asked][is_larger]
+        p_values[places] = masked.p_values[new][is_larger]
+        scores[places] = masked.scores[new][is_larger]
+        weights[places] = masked.weights[new][is_larger]
     places = np.union1d(tests.places, np.nonzero(lacking)[0])
     return replace(
         tests,
@@ -179,8 +179,8 @@ def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
 def _under(pool: Pool, mask: ObservedArray, shows: Bool[np.ndarray, " glitch"], seen: Seen) -> Pool:
     """Encode all glitches that contain the mask again, and limit the tests to them."""
     means: Float[np.ndarray, "glitch latent"] = pool.means.copy()
-    places = np.nonzero(shows)[0]
-    means[places] = seen.encode(places, mask)
+    indices = np.nonzero(shows)[0]
+    means[indices] = seen.encode(indices, mask)
     under = score_pool(
         means,
         pool.gps_times,

@@ -129,8 +129,8 @@ def novelty_scores(
         Cosine distance (0 to 2) to the ``NEAREST``-th nearest; NaN if there are fewer.
     """
     scores = np.full(len(means), np.nan)
-    known = references.units
-    if len(known) < NEAREST or not len(means):
+    reference_units = references.units
+    if len(reference_units) < NEAREST or not len(means):
         return scores
     units = directions(means)
     n_timed = int(np.isfinite(references.gps_times).sum())
@@ -141,10 +141,10 @@ def novelty_scores(
     last, end = (
         np.searchsorted(timed, gps_times + width, "right") for width in (EPISODE_S, STORM_S)
     )
-    step = max(1, _BLOCK_BYTES // (4 * len(known)))
+    step = max(1, _BLOCK_BYTES // (4 * len(reference_units)))
     for start in range(0, len(means), step):
         rows = slice(start, start + step)
-        cosines = units[rows] @ known.T
+        cosines = units[rows] @ reference_units.T
         for row, index in enumerate(range(start, min(start + step, len(means)))):
             if own[index] >= 0:
                 cosines[row, own[index]] = -np.inf
@@ -157,8 +157,8 @@ def novelty_scores(
                     storm[storm >= 1 - COPY_DISTANCE] = -np.inf
                 unsure = cosines[row, n_timed:] if is_timed else cosines[row]
                 unsure[unsure >= 1 - COPY_DISTANCE] = -np.inf
-        cosines.partition(len(known) - NEAREST, axis=1)
-        nearest = cosines[:, len(known) - NEAREST].astype(np.float64)
+        cosines.partition(len(reference_units) - NEAREST, axis=1)
+        nearest = cosines[:, len(reference_units) - NEAREST].astype(np.float64)
         scores[rows] = np.where(np.isfinite(nearest), 1.0 - np.clip(nearest, -1.0, 1.0), np.nan)
     return scores
 

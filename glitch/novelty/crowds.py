@@ -37,10 +37,10 @@ from glitch.types import LatentArray
 
 CROWD = 10
 SOFTENING = 0.1  # cosine distance: groups denser than this score little higher
-_SOUGHT = CROWD + 20  # neighbours searched at first; more if they contain too few other events
+_N_SEARCHED = CROWD + 20  # neighbours searched at first; more if they contain too few other events
 _COMPARED_AT_ONCE = 20_000
 # Episodes have few representatives, so this many neighbours contain ten other events.
-_MOST_SOUGHT = 1024
+_MAX_SEARCHED = 1024
 
 Places = Int[np.ndarray, "glitch near"]  # -1 if there is none
 Distances = Float[np.ndarray, "glitch near"]  # cosine
@@ -75,9 +75,9 @@ class Crowds:
         """
         least = np.zeros(len(p_values))
         np.maximum.at(least, self.stands, np.nan_to_num(p_values, nan=0.0))
-        own = least.copy()
+        own_values = least.copy()
         for one, other in (self.pairs, self.pairs[::-1]):
-            np.maximum.at(least, one, own[other])
+            np.maximum.at(least, one, own_values[other])
         return np.where(np.isnan(p_values), np.nan, least[self.stands])
 
     def scores(self, to_known: Float[np.ndarray, " glitch"]) -> Float[np.ndarray, " glitch"]:
@@ -108,114 +108,114 @@ def crowds_of(
         is_known: Whether each glitch is a reference.
     """
     stands = standing_for(units, gps_times)
-    places, distances = _nearest(units, stands)
-    found, away = _other_events(np.arange(len(units)), places, distances, units, gps_times)
+    candidates, distances = _nearest(units, stands)
+    others, radii = _other_events(np.arange(len(units)), candidates, distances, units, gps_times)
     index = np.unique(stands)
-    sought = places.shape[1]
-    while sought < min(_MOST_SOUGHT, len(index)):
-        lacking = np.nonzero((found < 0).any(axis=1))[0]
+    n_searched = candidates.shape[1]
+    while n_searched < min(_MAX_SEARCHED, len(index)):
+        lacking = np.nonzero((others < 0).any(axis=1))[0]
         if not len(lacking):
             break
-        sought = min(4 * sought, _MOST_SOUGHT, len(index))
-        more, chords = nearest_to(units[lacking], units[index], sought)
-        found[lacking], away[lacking] = _other_events(
-            lacking, index[more], chords**2 / 2, units, gps_times
+        n_searched = min(4 * n_searched, _MAX_SEARCHED, len(index))
+        extra, chords = nearest_to(units[lacking], units[index], n_searched)
+        others[lacking], radii[lacking] = _other_events(
+            lacking, index[extra], chords**2 / 2, units, gps_times
         )
-    lacking = np.nonzero((found < 0).any(axis=1))[0]
-    if len(lacking) and sought < len(index):  # all neighbours searched are of a few events
+    lacking = np.nonzero((others < 0).any(axis=1))[0]
+    if len(lacking) and n_searched < len(index):  # all neighbours searched are of a few events
         heads = index[are_heads(units[index], gps_times[index])]
-        more, chords = nearest_to(units[lacking], units[heads], min(sought, len(heads)))
-        found[lacking], away[lacking] = _other_events(
-            lacking, heads[more], chords**2 / 2, units, gps_times
+        extra, chords = nearest_to(units[lacking], units[heads], min(n_searched, len(heads)))
+        others[lacking], radii[lacking] = _other_events(
+            lacking, heads[extra], chords**2 / 2, units, gps_times
         )
-    to_any = away[:, NEAREST - 1]
-    is_there = found >= 0
-    unlabelled = (is_there & ~is_known[found]).sum(axis=1) / np.maximum(1, is_there.sum(axis=1))
+    to_any = radii[:, NEAREST - 1]
+    exists = others >= 0
+    unlabelled = (exists & ~is_known[others]).sum(axis=1) / np.maximum(1, exists.sum(axis=1))
     to_any = np.where(np.isfinite(to_any), to_any, np.nan)
-    again = np.asarray(same_event(distances, gps_times[:, None], gps_times[places]))
-    again &= places != np.arange(len(units))[:, None]
-    repeats = np.asarray((again & (distances <= COPY_DISTANCE)).any(axis=1))
+    is_repeat = np.asarray(same_event(distances, gps_times[:, None], gps_times[candidates]))
+    is_repeat &= candidates != np.arange(len(units))[:, None]
+    repeats = np.asarray((is_repeat & (distances <= COPY_DISTANCE)).any(axis=1))
     # Copies without a time are recognised by distance, as far as the search found them.
-    copies = again & (np.isnan(gps_times[:, None]) | np.isnan(gps_times[places]))
-    copies &= ~is_known[places]
-    pairs = _of_one_burst(units, gps_times, stands, to_any)
-    own = np.bincount(stands[~is_known], minlength=len(units)).astype(np.float64)
-    mates = own.copy()
+    copies = is_repeat & (np.isnan(gps_times[:, None]) | np.isnan(gps_times[candidates]))
+    copies &= ~is_known[candidates]
+    pairs = _burst_pairs(units, gps_times, stands, to_any)
+    unlabelled_counts = np.bincount(stands[~is_known], minlength=len(units)).astype(np.float64)
+    burst_counts = unlabelled_counts.copy()
     for one, other in (pairs, pairs[::-1]):
-        np.add.at(mates, one, own[other])
-    weights = 1 / np.maximum(1, mates[stands] + copies.sum(axis=1))
+        np.add.at(burst_counts, one, unlabelled_counts[other])
+    weights = 1 / np.maximum(1, burst_counts[stands] + copies.sum(axis=1))
     return Crowds(to_any, unlabelled, weights, stands, pairs, repeats)
 
 
 def _nearest(units: LatentArray, stands: Int[np.ndarray, " glitch"]) -> tuple[Places, Distances]:
     """Find the nearest representatives of each glitch; each may find itself."""
     index = np.unique(stands)
-    if len(units) <= MOST_EXACT or len(index) <= _SOUGHT:
-        near, chords = nearest_to(units, units[index], min(_SOUGHT, len(index)))
-        return index[near], chords**2 / 2
-    near, chords = nearest_among(units[index], _SOUGHT)
-    own = np.searchsorted(index, stands)
+    if len(units) <= MOST_EXACT or len(index) <= _N_SEARCHED:
+        nearest, chords = nearest_to(units, units[index], min(_N_SEARCHED, len(index)))
+        return index[nearest], chords**2 / 2
+    nearest, chords = nearest_among(units[index], _N_SEARCHED)
+    rows_of_stands = np.searchsorted(index, stands)
     # The representative of a glitch, and the neighbours of that representative.
-    places = np.concatenate([stands[:, None], index[near][own]], axis=1)
-    distances = np.concatenate([np.zeros((len(units), 1)), chords[own] ** 2 / 2], axis=1)
+    neighbours = np.concatenate([stands[:, None], index[nearest][rows_of_stands]], axis=1)
+    distances = np.concatenate([np.zeros((len(units), 1)), chords[rows_of_stands] ** 2 / 2], axis=1)
     moved = np.nonzero(stands != np.arange(len(units)))[0]
     if len(moved):
         for start in range(0, len(moved), 10_000):
             rows = moved[start : start + 10_000]
-            cosines = np.einsum("ij,ikj->ik", units[rows], units[places[rows]])
+            cosines = np.einsum("ij,ikj->ik", units[rows], units[neighbours[rows]])
             order = np.argsort(-cosines, axis=1, kind="stable")
-            places[rows] = np.take_along_axis(places[rows], order, axis=1)
+            neighbours[rows] = np.take_along_axis(neighbours[rows], order, axis=1)
             distances[rows] = np.maximum(0, 1 - np.take_along_axis(cosines, order, axis=1))
-    return places, distances
+    return neighbours, distances
 
 
 def _other_events(
-    asked: Int[np.ndarray, " asked"],
-    places: Int[np.ndarray, "asked sought"],
+    queries: Int[np.ndarray, " asked"],
+    candidates: Int[np.ndarray, "asked sought"],
     distances: Float[np.ndarray, "asked sought"],
     units: LatentArray,
     gps_times: Times,
 ) -> tuple[Int[np.ndarray, "asked ten"], Float[np.ndarray, "asked ten"]]:
     """Select the nearest other events, one glitch of each, from neighbours in order of distance."""
-    n = len(asked)
-    found = np.full((n, CROWD), -1, dtype=np.int64)
-    away = np.full((n, CROWD), np.inf)
+    n = len(queries)
+    selected = np.full((n, CROWD), -1, dtype=np.int64)
+    radii = np.full((n, CROWD), np.inf)
     times = np.full((n, CROWD), np.inf)  # times of the selected; infinite if there is none
     count = np.zeros(n, dtype=np.int64)
-    own = gps_times[asked]
-    for column in range(places.shape[1]):
-        near, distance = places[:, column], distances[:, column]
-        is_own = same_event(distance, own, gps_times[near])
-        is_seen = (np.abs(times - gps_times[near][:, None]) <= EPISODE_S).any(axis=1)
+    query_times = gps_times[queries]
+    for column in range(candidates.shape[1]):
+        candidate, distance = candidates[:, column], distances[:, column]
+        is_own = same_event(distance, query_times, gps_times[candidate])
+        is_seen = (np.abs(times - gps_times[candidate][:, None]) <= EPISODE_S).any(axis=1)
         rows = np.nonzero((count < CROWD) & ~is_own & ~is_seen)[0]
-        rows = rows[~_is_again(near[rows], found[rows], units, gps_times)]
-        found[rows, count[rows]] = near[rows]
-        away[rows, count[rows]] = distance[rows]
-        times[rows, count[rows]] = gps_times[near[rows]]
+        rows = rows[~_repeats_selected(candidate[rows], selected[rows], units, gps_times)]
+        selected[rows, count[rows]] = candidate[rows]
+        radii[rows, count[rows]] = distance[rows]
+        times[rows, count[rows]] = gps_times[candidate[rows]]
         count[rows] += 1
         if (count == CROWD).all():
             break
-    return found, away
+    return selected, radii
 
 
-def _is_again(
-    near: Int[np.ndarray, " asked"],
-    found: Int[np.ndarray, "asked ten"],
+def _repeats_selected(
+    candidates: Int[np.ndarray, " asked"],
+    selected: Int[np.ndarray, "asked ten"],
     units: LatentArray,
     gps_times: Times,
 ) -> Bool[np.ndarray, " asked"]:
     """Whether each may be the same event as one already selected."""
-    is_again = np.zeros(len(near), dtype=np.bool_)
-    for start in range(0, len(near), _COMPARED_AT_ONCE):
+    is_again = np.zeros(len(candidates), dtype=np.bool_)
+    for start in range(0, len(candidates), _COMPARED_AT_ONCE):
         rows = slice(start, start + _COMPARED_AT_ONCE)
-        one, others = near[rows], found[rows]
-        cosines = np.einsum("ij,ikj->ik", units[one], units[others])
-        pairs = same_event(1 - cosines, gps_times[one][:, None], gps_times[others])
-        is_again[rows] = (pairs & (others >= 0)).any(axis=1)
+        block, earlier = candidates[rows], selected[rows]
+        cosines = np.einsum("ij,ikj->ik", units[block], units[earlier])
+        pairs = same_event(1 - cosines, gps_times[block][:, None], gps_times[earlier])
+        is_again[rows] = (pairs & (earlier >= 0)).any(axis=1)
     return is_again
 
 
-def _of_one_burst(
+def _burst_pairs(
     units: LatentArray,
     gps_times: Times,
     stands: Int[np.ndarray, " glitch"],

@@ -70,36 +70,36 @@ def one_an_episode(
         True for the selected glitches.
     """
     stands = np.zeros(len(units), dtype=np.bool_)
-    for one in np.unique(classes):
-        mine = np.nonzero(classes == one)[0]
-        timed = mine[np.isfinite(gps_times[mine])]
+    for class_id in np.unique(classes):
+        members = np.nonzero(classes == class_id)[0]
+        timed = members[np.isfinite(gps_times[members])]
         timed = timed[np.argsort(gps_times[timed], kind="stable")]
         last = -np.inf
-        for place, time in zip(timed.tolist(), gps_times[timed].tolist(), strict=True):
+        for index, time in zip(timed.tolist(), gps_times[timed].tolist(), strict=True):
             if time - last > EPISODE_S:
-                stands[place] = True
+                stands[index] = True
                 last = time
-        untimed = mine[np.isnan(gps_times[mine])]
+        untimed = members[np.isnan(gps_times[members])]
         if len(untimed):
             stands[untimed[~_repeats(units, untimed, np.nonzero(stands)[0])]] = True
     return stands
 
 
 def _repeats(
-    units: LatentArray, asked: Int[np.ndarray, " asked"], standing: Int[np.ndarray, " standing"]
+    units: LatentArray, queries: Int[np.ndarray, " asked"], chosen: Int[np.ndarray, " standing"]
 ) -> Bool[np.ndarray, " asked"]:
     """Whether each may be a copy of a selected glitch, or of an earlier one that is not a copy."""
-    is_copy = np.zeros(len(asked), dtype=np.bool_)
-    if len(standing):
-        block = max(1, (16 << 20) // len(standing))
-        for start in range(0, len(asked), block):
+    is_copy = np.zeros(len(queries), dtype=np.bool_)
+    if len(chosen):
+        block = max(1, (16 << 20) // len(chosen))
+        for start in range(0, len(queries), block):
             rows = slice(start, start + block)
-            nearest = (units[asked[rows]] @ units[standing].T).max(axis=1)
+            nearest = (units[queries[rows]] @ units[chosen].T).max(axis=1)
             is_copy[rows] = nearest >= 1 - COPY_DISTANCE
-    for at in range(len(asked)):
+    for at in range(len(queries)):
         if not is_copy[at]:
-            alike = units[asked[at + 1 :]] @ units[asked[at]] >= 1 - COPY_DISTANCE
-            is_copy[at + 1 :] |= alike
+            is_near_copy = units[queries[at + 1 :]] @ units[queries[at]] >= 1 - COPY_DISTANCE
+            is_copy[at + 1 :] |= is_near_copy
     return is_copy
 
 
@@ -144,14 +144,14 @@ def are_heads(units: LatentArray, gps_times: Times) -> Bool[np.ndarray, " glitch
     stays = np.ones(len(units), dtype=np.bool_)
     order = np.argsort(days, kind="stable")
     for members in np.split(order, np.nonzero(np.diff(days[order]))[0] + 1):
-        left = members
+        remaining = members
         for _ in range(MOST_HEADS):
-            if len(left) < 2:
+            if len(remaining) < 2:
                 break
-            again = units[left] @ units[left[0]] >= 1 - COPY_DISTANCE
-            again[0] = False
-            stays[left[again]] = False
-            left = left[1:][~again[1:]]
+            is_copy = units[remaining] @ units[remaining[0]] >= 1 - COPY_DISTANCE
+            is_copy[0] = False
+            stays[remaining[is_copy]] = False
+            remaining = remaining[1:][~is_copy[1:]]
     return stays
 
 

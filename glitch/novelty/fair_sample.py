@@ -65,12 +65,12 @@ def selection_excess(
             labels (those are reported elsewhere).
         calibrates: The calibrating glitches, selected in the same way.
     """
-    found = NO_EXCESS
+    excess = NO_EXCESS
     for kind in np.unique(kinds[calibrates]):
         of_kind = (kinds == kind) & np.isfinite(to_known) & (is_test | calibrates)
         usual = np.quantile(unlabelled[(kinds == kind) & calibrates], USUAL)
-        here = of_kind & (unlabelled <= np.clip(usual, AMID_AT_LEAST, AMID_AT_MOST))
-        distances, tests = to_known[here], is_test[here]
+        is_compared = of_kind & (unlabelled <= np.clip(usual, AMID_AT_LEAST, AMID_AT_MOST))
+        distances, tests = to_known[is_compared], is_test[is_compared]
         n, size = int(tests.sum()), len(tests)
         n_far = round(FARTHEST * size)
         if n_far and 0 < n < size:
@@ -78,8 +78,8 @@ def selection_excess(
             is_far, is_tied = (distances > limit).astype(float), distances == limit
             is_far[is_tied] = (n_far - is_far.sum()) / is_tied.sum()
             spread = ((is_far - n_far / size) ** 2).sum()
-            more = float(is_far[tests].sum()) - n * n_far / size
-            found = found.plus(
-                SelectionExcess(more, n * (size - n) / (size * (size - 1)) * float(spread))
+            difference = float(is_far[tests].sum()) - n * n_far / size
+            excess = excess.plus(
+                SelectionExcess(difference, n * (size - n) / (size * (size - 1)) * float(spread))
             )
-    return found
+    return excess

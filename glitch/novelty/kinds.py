@@ -60,19 +60,19 @@ def kinds_of(
         With fewer than two references the smallest of ``classes``, and not sure.
     """
     references = _thinned(np.nonzero(is_reference)[0])
-    kinds, is_sure, near = _commonest(units, classes, references, np.arange(len(units)))
+    kinds, is_sure, nearest_classes = _commonest(units, classes, references, np.arange(len(units)))
     rare = np.setdiff1d(classes[is_reference], classes[calibrates])
-    is_told = np.isin(near, rare).sum(axis=1) <= MOST_OF_RARE
+    is_told = np.isin(nearest_classes, rare).sum(axis=1) <= MOST_OF_RARE
     established = references[np.isin(classes[references], rare, invert=True)]
     if not len(rare) or len(established) <= NEAREST:
         return Kinds(kinds, is_sure, is_told)
     members = {int(one): np.nonzero(is_reference & (classes == one))[0] for one in rare}
     radii = _radii(units, gps_times, members)
-    for one, own in members.items():
-        mine = np.nonzero(kinds == one)[0]
-        cosines = units[mine] @ units[own].T
-        cosines[mine[:, None] == own[None]] = -np.inf
-        far = mine[1.0 - cosines.max(axis=1, initial=-np.inf) > radii[one]]
+    for one, references_of_class in members.items():
+        resembling = np.nonzero(kinds == one)[0]
+        cosines = units[resembling] @ units[references_of_class].T
+        cosines[resembling[:, None] == references_of_class[None]] = -np.inf
+        far = resembling[1.0 - cosines.max(axis=1, initial=-np.inf) > radii[one]]
         kinds[far], is_sure[far], _ = _commonest(units, classes, established, far)
     return Kinds(kinds, is_sure, is_told)
 
@@ -86,22 +86,22 @@ def _commonest(
     units: LatentArray,
     classes: Classes,
     references: Int[np.ndarray, " reference"],
-    asked: Int[np.ndarray, " asked"],
+    query: Int[np.ndarray, " asked"],
 ) -> tuple[Int[np.ndarray, " asked"], Bool[np.ndarray, " asked"], Int[np.ndarray, "asked near"]]:
     """Return the most common class of the nearest references, if it is a majority, all votes."""
     names, numbers = np.unique(classes, return_inverse=True)
     n_near = min(NEAREST, len(references) - 1)
-    if n_near < 1 or not len(asked):
-        least, nobody = np.full(len(asked), names.min(initial=0)), np.zeros(len(asked), np.bool_)
-        return least, nobody, np.empty((len(asked), 0), dtype=np.int64)
-    places, _ = nearest_to(units[asked], units[references], n_near + 1)
-    near = references[places]
-    is_itself = near == asked[:, None]
+    if n_near < 1 or not len(query):
+        least, unsure = np.full(len(query), names.min(initial=0)), np.zeros(len(query), np.bool_)
+        return least, unsure, np.empty((len(query), 0), dtype=np.int64)
+    places, _ = nearest_to(units[query], units[references], n_near + 1)
+    neighbours = references[places]
+    is_itself = neighbours == query[:, None]
     is_itself[~is_itself.any(axis=1), -1] = True
-    votes = numbers[near[~is_itself].reshape(len(asked), n_near)]
-    counts = np.zeros((len(asked), len(names)), dtype=np.int8)
+    votes = numbers[neighbours[~is_itself].reshape(len(query), n_near)]
+    counts = np.zeros((len(query), len(names)), dtype=np.int8)
     for column in votes.T:
-        counts[np.arange(len(asked)), column] += 1
+        counts[np.arange(len(query)), column] += 1
     return names[counts.argmax(axis=1)], 2 * counts.max(axis=1) > n_near, names[votes]
 
 
@@ -114,17 +114,17 @@ def _radii(
     radius is infinite.
     """
     widths: dict[int, float] = {}
-    for one, own in members.items():
-        cosines = units[own] @ units[own].T
-        times = gps_times[own]
+    for class_id, indices in members.items():
+        cosines = units[indices] @ units[indices].T
+        times = gps_times[indices]
         # Only pairs of one episode are left out: other near-copies belong to the extent of the
         # class.
-        again = same_event(1 - cosines, times[:, None], times[None], storm_s=EPISODE_S)
-        cosines[again] = -np.inf
+        is_same_event = same_event(1 - cosines, times[:, None], times[None], storm_s=EPISODE_S)
+        cosines[is_same_event] = -np.inf
         np.fill_diagonal(cosines, -np.inf)
         nearest = 1.0 - cosines.max(axis=1, initial=-np.inf)
         nearest = nearest[np.isfinite(nearest)]
         if len(nearest) >= _LEAST_OF_RADIUS:
-            widths[one] = float(nearest.max())
+            widths[class_id] = float(nearest.max())
     widest = max(widths.values(), default=np.inf)
-    return {one: widths.get(one, widest) for one in members}
+    return {class_id: widths.get(class_id, widest) for class_id in members}

@@ -75,21 +75,21 @@ def judge_pool(pool: Pool) -> PoolTests:
     runs = np.array([observing_run(time) or "" for time in pool.gps_times])
     known = known[np.isfinite(scores[known])]
     for run in np.unique(runs[tests]):
-        of_run = known[runs[known] == run]
-        of_own = [of_run] if run and len(of_run) >= LEAST_OF_RUN else []
-        for chosen in (*of_own, known):
-            enough = np.bincount(pool.conditions[chosen], minlength=pool.conditions.max() + 1)
-            is_enough = (enough >= LEAST_CALIBRATION)[pool.conditions]
-            is_asked = (runs[tests] == run) & is_enough[tests] & np.isnan(p_values)
-            asked = np.nonzero(is_asked & np.isfinite(scores[tests]))[0]
-            if len(asked):
-                p_values[asked] = weighted_p_values(
-                    _scored(pool, crowds, scores, kinds, tests[asked]),
+        known_of_run = known[runs[known] == run]
+        own_run = [known_of_run] if run and len(known_of_run) >= LEAST_OF_RUN else []
+        for chosen in (*own_run, known):
+            counts = np.bincount(pool.conditions[chosen], minlength=pool.conditions.max() + 1)
+            is_enough = (counts >= LEAST_CALIBRATION)[pool.conditions]
+            is_judged = (runs[tests] == run) & is_enough[tests] & np.isnan(p_values)
+            judged = np.nonzero(is_judged & np.isfinite(scores[tests]))[0]
+            if len(judged):
+                p_values[judged] = weighted_p_values(
+                    _scored(pool, crowds, scores, kinds, tests[judged]),
                     _scored(pool, crowds, scores, kinds, chosen[is_enough[chosen]], weigh=False),
                 )
-    every = np.full(len(units), np.nan)
-    every[tests] = p_values
-    p_values = crowds.of_bursts(every)[tests]
+    all_p_values = np.full(len(units), np.nan)
+    all_p_values[tests] = p_values
+    p_values = crowds.of_bursts(all_p_values)[tests]
     # Repeated glitches are left out on both sides; otherwise the remaining tests would be atypical.
     is_single = is_test & (crowds.weights == 1) & ~crowds.repeats
     is_fair = calibrates & ~crowds.repeats
@@ -115,10 +115,10 @@ def _scored(
     crowds: Crowds,
     scores: Float[np.ndarray, " glitch"],
     kinds: Int[np.ndarray, " glitch"],
-    places: Int[np.ndarray, " chosen"],
+    indices: Int[np.ndarray, " chosen"],
     *,
     weigh: bool = True,
 ) -> Scored:
     # Only one known glitch of an episode calibrates, so each has weight 1.
-    weights = crowds.weights[places] if weigh else np.ones(len(places))
-    return Scored(scores[places], kinds[places], pool.conditions[places], weights)
+    weights = crowds.weights[indices] if weigh else np.ones(len(indices))
+    return Scored(scores[indices], kinds[indices], pool.conditions[indices], weights)

@@ -81,7 +81,7 @@ def neighbour_excess(
         calibrates: The calibrating glitches.
     """
     rng = np.random.default_rng(_SEED)  # fixed seed: the result is reproducible
-    found = NO_NEIGHBOUR_EXCESS
+    total = NO_NEIGHBOUR_EXCESS
     for kind in np.unique(kinds[calibrates]):
         known = np.nonzero((kinds == kind) & calibrates & np.isfinite(to_known))[0]
         usual = np.quantile(to_known[known], USUAL) if len(known) else -np.inf
@@ -89,14 +89,14 @@ def neighbour_excess(
         known = known[to_known[known] <= usual]
         if min(len(tests), len(known)) >= LEAST_OF_SIDE:
             # Shuffled, because ties in distance go to the first.
-            here = rng.permutation(np.concatenate([_thinned(tests), _thinned(known)]))
-            near, is_there = _neighbours(units[here], gps_times[here])
-            found = found.plus(_compare(is_test[here], near, is_there, conditions[here], rng))
-    return found
+            mixed = rng.permutation(np.concatenate([_thinned(tests), _thinned(known)]))
+            nearest, exists = _neighbours(units[mixed], gps_times[mixed])
+            total = total.plus(_compare(is_test[mixed], nearest, exists, conditions[mixed], rng))
+    return total
 
 
-def _thinned(places: Int[np.ndarray, " side"]) -> Int[np.ndarray, " kept"]:
-    return places[:: max(1, -(-len(places) // MOST_OF_SIDE))]
+def _thinned(indices: Int[np.ndarray, " side"]) -> Int[np.ndarray, " kept"]:
+    return indices[:: max(1, -(-len(indices) // MOST_OF_SIDE))]
 
 
 def _neighbours(
@@ -106,14 +106,14 @@ def _neighbours(
     distances = 1 - units @ units.T
     distances[same_event(distances, gps_times[:, None], gps_times[None])] = np.inf
     np.fill_diagonal(distances, np.inf)
-    near = np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]
-    return near, np.isfinite(np.take_along_axis(distances, near, axis=1))
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]
+    return nearest, np.isfinite(np.take_along_axis(distances, nearest, axis=1))
 
 
 def _compare(
     is_test: Bool[np.ndarray, " glitch"],
-    near: Int[np.ndarray, "glitch near"],
-    is_there: Bool[np.ndarray, "glitch near"],
+    nearest: Int[np.ndarray, "glitch near"],
+    exists: Bool[np.ndarray, "glitch near"],
     conditions: Int[np.ndarray, " glitch"],
     rng: np.random.Generator,
 ) -> NeighbourExcess:
@@ -122,19 +122,19 @@ def _compare(
     drawn = np.argsort(conditions + rng.random((_N_EXCHANGES, len(conditions))), axis=1)
     exchanged = np.empty(drawn.shape, dtype=np.bool_)
     exchanged[:, in_order] = is_test[drawn]
-    by_chance = _n_alike(exchanged, near, is_there)
-    more = _n_alike(is_test[None], near, is_there)[0] - by_chance.mean()
-    return NeighbourExcess(float(more), float(by_chance.var()), float(is_there[is_test].sum()))
+    permuted = _n_alike(exchanged, nearest, exists)
+    excess = _n_alike(is_test[None], nearest, exists)[0] - permuted.mean()
+    return NeighbourExcess(float(excess), float(permuted.var()), float(exists[is_test].sum()))
 
 
 def _n_alike(
     is_test: Bool[np.ndarray, "draw glitch"],
-    near: Int[np.ndarray, "glitch near"],
-    is_there: Bool[np.ndarray, "glitch near"],
+    nearest: Int[np.ndarray, "glitch near"],
+    exists: Bool[np.ndarray, "glitch near"],
 ) -> Int[np.ndarray, " draw"]:
     """Count the neighbours of tests that are tests."""
     counts: Int[np.ndarray, " draw"] = sum(
-        (is_test & is_test[:, near[:, rank]] & is_there[:, rank]).sum(axis=1)
-        for rank in range(near.shape[1])
+        (is_test & is_test[:, nearest[:, rank]] & exists[:, rank]).sum(axis=1)
+        for rank in range(nearest.shape[1])
     )
     return counts

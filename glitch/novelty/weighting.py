@@ -71,26 +71,26 @@ def _weights_by(
     frequent group.
     """
     n_groups = int(max(groups.max(initial=0), known_groups.max())) + 1
-    is_told = np.bincount(known_groups, minlength=n_groups) >= LEAST_OF_GROUP
-    if not is_told.any():
+    has_enough = np.bincount(known_groups, minlength=n_groups) >= LEAST_OF_GROUP
+    if not has_enough.any():
         return _Weights(np.ones(len(groups)), np.ones(len(known_groups)))
     ordinary = 1 + np.bincount(groups, weights=tested.weights, minlength=n_groups)
-    for group in np.nonzero(is_told)[0]:
-        mine, theirs = groups == group, known_groups == group
-        own = float(counted[theirs].mean())
+    for group in np.nonzero(has_enough)[0]:
+        in_group, known_in_group = groups == group, known_groups == group
+        mean_weight = float(counted[known_in_group].mean())
         at_least, total = _sum_of_at_least(
-            tested.scores[mine], known.scores[theirs], counted[theirs]
+            tested.scores[in_group], known.scores[known_in_group], counted[known_in_group]
         )
-        is_ordinary = (at_least + own) / (total + own) > ORDINARY
-        ordinary[group] = (1 + tested.weights[mine][is_ordinary].sum()) / (1 - ORDINARY)
+        is_ordinary = (at_least + mean_weight) / (total + mean_weight) > ORDINARY
+        ordinary[group] = (1 + tested.weights[in_group][is_ordinary].sum()) / (1 - ORDINARY)
     expected = np.bincount(known_groups, weights=counted, minlength=n_groups)
-    expected[~is_told] = 1.0
-    rate = ordinary[is_told].sum() / expected[is_told].sum()
+    expected[~has_enough] = 1.0
+    rate = ordinary[has_enough].sum() / expected[has_enough].sum()
     weights = ordinary / expected / rate
-    most = float(weights[is_told].max())
+    most = float(weights[has_enough].max())
     return _Weights(
-        np.where(is_told[groups], weights[groups], np.maximum(weights[groups], most)),
-        np.where(is_told[known_groups], weights[known_groups], most),
+        np.where(has_enough[groups], weights[groups], np.maximum(weights[groups], most)),
+        np.where(has_enough[known_groups], weights[known_groups], most),
     )
 
 

@@ -298,8 +298,8 @@ def test_with_too_short_a_search_one_event_is_flagged(
     bed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a short neighbour search, the pictures of one event fill it, and many are not judged."""
-    monkeypatch.setattr(glitch.novelty.crowds, "_MOST_SOUGHT", 0)
-    monkeypatch.setattr(glitch.novelty.crowds, "_SOUGHT", 20)
+    monkeypatch.setattr(glitch.novelty.crowds, "_MAX_SEARCHED", 0)
+    monkeypatch.setattr(glitch.novelty.crowds, "_N_SEARCHED", 20)
     monkeypatch.setattr(
         glitch.novelty.crowds, "standing_for", lambda units, _times: np.arange(len(units))
     )
