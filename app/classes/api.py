@@ -86,18 +86,18 @@ def new_class(session: SessionDep, principal: Reviewer, body: NewClass) -> Glitc
 @router.get("/{name}", summary="One class")
 def glitch_class(base: BaseUrl, session: SessionDep, _: Reader, name: ClassPath) -> ClassDetail:
     """Its counts by detector, nearest classes and exemplars."""
-    found = get_class_named(session, name)
-    seen, shown = occurrence_of(session, found.id), portrait(session, found)
+    record = get_class_named(session, name)
+    tally, shown = occurrence_of(session, record.id), portrait(session, record)
     return ClassDetail(
-        **found.model_dump(),
-        glitches=seen.total,
-        simulated=seen.simulated,
-        by_ifo=dict(seen.by_ifo),
-        first_gps_time=None if seen.first is None else plain_seconds(seen.first),
-        last_gps_time=None if seen.last is None else plain_seconds(seen.last),
+        **record.model_dump(),
+        glitches=tally.total,
+        simulated=tally.simulated,
+        by_ifo=dict(tally.by_ifo),
+        first_gps_time=None if tally.first is None else plain_seconds(tally.first),
+        last_gps_time=None if tally.last is None else plain_seconds(tally.last),
         nearest_classes=list(shown.nearest),
         exemplars=[glitch_item(base, one) for one in shown.exemplars],
-        last_event_id=class_history(session, found.id).last_id,
+        last_event_id=class_history(session, record.id).last_id,
     )
 
 

@@ -190,13 +190,13 @@ def _middles(session: Session, checkpoint_id: int) -> dict[int, np.ndarray]:
         .join(latest, GlitchClass.id == GlitchClass.id)
         .group_by(GlitchClass.id)
     )
-    found = {}
+    middles = {}
     for class_id, mean in rows:
         vector = np.asarray(mean, dtype=np.float64)
         length = np.linalg.norm(vector)
         if length > 0:
-            found[class_id] = vector / length
-    return found
+            middles[class_id] = vector / length
+    return middles
 
 
 def _nearest_to(

@@ -29,22 +29,22 @@ class Tree:
 
     def ancestors(self, class_id: int) -> tuple[int, ...]:
         """Return the classes above one, the nearest first."""
-        found: list[int] = []
-        above = self.parents.get(class_id)
-        while above is not None and above not in found:
-            found.append(above)
-            above = self.parents.get(above)
-        return tuple(found)
+        ancestors: list[int] = []
+        parent = self.parents.get(class_id)
+        while parent is not None and parent not in ancestors:
+            ancestors.append(parent)
+            parent = self.parents.get(parent)
+        return tuple(ancestors)
 
     def children(self, class_id: int) -> tuple[int, ...]:
         """Return the classes directly below one."""
-        return tuple(sorted(one for one, above in self.parents.items() if above == class_id))
+        return tuple(sorted(one for one, parent in self.parents.items() if parent == class_id))
 
     def with_subclasses(self, class_ids: Iterable[int]) -> frozenset[int]:
         """Return these classes and all below them."""
-        found = set(class_ids)
+        ids = set(class_ids)
         return frozenset(
-            found | {one for one in self.parents if found.intersection(self.ancestors(one))}
+            ids | {one for one in self.parents if ids.intersection(self.ancestors(one))}
         )
 
     def depth_below(self, class_id: int) -> int:

@@ -85,14 +85,14 @@ def _hold_selections(
     parameters: ClusteringParameters,
     ids: Sequence[UUID],
     units: Unit,
-    found: Sequence[FoundCluster],
+    clusters: Sequence[FoundCluster],
 ) -> tuple[list[Part], list[FoundCluster]]:
     """Return each waiting cluster made by hand as a part, and the clusters found without them.
 
     A found cluster joins the selection if half or more of its members belong to it.
     """
     index = {key: number for number, key in enumerate(ids)}
-    selections, remaining = [], list(found)
+    selections, remaining = [], list(clusters)
     for before in _waiting_selections(session, parameters):
         keys = session.scalars(
             select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == before.id)
@@ -122,7 +122,7 @@ def _hold_splits(
     parameters: ClusteringParameters,
     ids: Sequence[UUID],
     units: Unit,
-    found: Sequence[FoundCluster],
+    clusters: Sequence[FoundCluster],
 ) -> list[Part]:
     """Divide the clusters found where a reviewer split them before.
 
@@ -134,7 +134,7 @@ def _hold_splits(
     """
     groups = _divided(session, parameters)
     if not groups:
-        return [Part(cluster, None) for cluster in found]
+        return [Part(cluster, None) for cluster in clusters]
     latest = current_by_identity(session, groups)
     continuable = current_by_identity(session, groups, *is_of_kind(parameters))
     index = {key: at for at, key in enumerate(ids)}
@@ -158,7 +158,7 @@ def _hold_splits(
     kept: list[Part] = []
     owners = np.where((parts >= 0) & is_waiting[parts], parts, -1)  # part of each glitch, or -1
     sure, wholes = np.zeros(len(ids)), dict[int, tuple[FoundCluster, int]]()
-    for cluster in found:
+    for cluster in clusters:
         labels = _labels_of(parts[cluster.members], [groups[identity] for identity in identities])
         split_parts = np.unique(labels[labels >= 0])
         if len(split_parts) < 2:

@@ -82,11 +82,11 @@ def run_clustering(
         began = session.scalars(select(func.clock_timestamp())).one()
         is_judged_now = _judge_small(session, checkpoint.id, apart)
         heartbeat()
-        again = None
+        reencoding = None
         if encoder is not None:
-            again = Reencoding(partial(encoder, checkpoint.digest), heartbeat)
+            reencoding = Reencoding(partial(encoder, checkpoint.digest), heartbeat)
         attempt = session.begin_nested()
-        selection, clusters = _cluster(session, checkpoint.id, parameters, again, heartbeat)
+        selection, clusters = _cluster(session, checkpoint.id, parameters, reencoding, heartbeat)
         run_id = _store_as_decided(
             session,
             {
@@ -125,12 +125,12 @@ def _cluster(
     session: Session,
     checkpoint_id: int,
     parameters: ClusteringParameters,
-    again: Reencoding | None,
+    reencoding: Reencoding | None,
     heartbeat: Callable[[], None],
 ) -> tuple[Selection, list[FoundCluster]]:
     """Select the glitches and cluster them."""
     while True:  # repeat if some of the glitches were deleted meanwhile
-        selection = select_novel(session, checkpoint_id, parameters, again)
+        selection = select_novel(session, checkpoint_id, parameters, reencoding)
         heartbeat()
         clusters: list[FoundCluster] = []
         if len(selection.ids) >= parameters.min_cluster_size:
@@ -138,7 +138,7 @@ def _cluster(
             chance = np.random.default_rng(_SEED)
             size = parameters.min_cluster_size
             clusters = find_clusters(selection.vectors, size, chance, heartbeat)
-        if _hold(session, selection.ids) == len(selection.ids):
+        if _lock_glitches(session, selection.ids) == len(selection.ids):
             return selection, clusters
 
 
@@ -188,7 +188,7 @@ def _last_event(session: Session, *, but_of: UUID | None = None) -> int | None:
     )
 
 
-def _hold(session: Session, glitch_ids: Sequence[UUID]) -> int:
+def _lock_glitches(session: Session, glitch_ids: Sequence[UUID]) -> int:
     """Lock these glitches against deletion until the transaction ends; count those that exist."""
     locked = (
         select(Glitch.id)

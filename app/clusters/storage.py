@@ -92,8 +92,8 @@ class ClusterStore:
         lost = self._take_lost(before.identity, cluster.members[is_lost])
         if not len(lost) and (n < self.parameters.min_cluster_size):
             return self._store(cluster, draft, n_unjudged=n)
-        findings = [] if is_apart.all() else self._store(self._some(cluster, ~is_apart), draft)
-        apart = self._with(self._some(cluster, is_apart) if n else None, lost, cluster.stability)
+        findings = [] if is_apart.all() else self._store(self._subset(cluster, ~is_apart), draft)
+        apart = self._with(self._subset(cluster, is_apart) if n else None, lost, cluster.stability)
         whole = draft.part.whole or cluster
         if (earlier := self._left_like(apart)) is not None:  # it continues an earlier cluster
             return findings + self.add(Draft(decided.Part(apart, None, 2, whole), *earlier))
@@ -145,7 +145,7 @@ class ClusterStore:
         order = np.argsort(members)
         return describe_cluster(self.units, members[order], probabilities[order], cluster.stability)
 
-    def _known(self, cluster: FoundCluster) -> list[decided.Decision]:
+    def _decisions_of(self, cluster: FoundCluster) -> list[decided.Decision]:
         """Return the decision about each member whose label was revoked."""
         keys = (self.selection.ids[index] for index in cluster.members)
         return [self._again[key] for key in keys if key in self._again]
@@ -156,7 +156,7 @@ class ClusterStore:
         draft = Draft(decided.Part(cluster, None, whole=whole), None, None)
         return self._store(cluster, draft, beside=beside)
 
-    def _some(self, cluster: FoundCluster, is_chosen: np.ndarray) -> FoundCluster:
+    def _subset(self, cluster: FoundCluster, is_chosen: np.ndarray) -> FoundCluster:
         return describe_cluster(
             self.units,
             cluster.members[is_chosen],
@@ -186,7 +186,7 @@ class ClusterStore:
                 summary["split_from"] = before.size  # it was whole in the previous run of this kind
         if beside is None and before is not None and before.state == "flagged":
             beside = decided.beside_of(before.summary)
-        revoked = [] if _is_decided(draft) else self._known(cluster)
+        revoked = [] if _is_decided(draft) else self._decisions_of(cluster)
         if revoked:
             summary["n_unlabelled_again"] = len(revoked)
             identities = {one.cluster.identity for one in revoked}
@@ -199,7 +199,7 @@ class ClusterStore:
         by_hand = before.summary.get("by_hand") if before and before.state == "flagged" else None
         if by_hand is not None:
             summary["by_hand"] = by_hand
-        findings = self._about(cluster, draft, summary)
+        findings = self._notes(cluster, draft, summary)
         if revoked:
             named = " and ".join(sorted({one.label for one in revoked if one.label}))
             findings.append(found("unlabelled_again", n=len(revoked), label=named))
@@ -235,7 +235,7 @@ class ClusterStore:
         self.in_some |= set(cluster.members.tolist())
         return findings
 
-    def _about(self, cluster: FoundCluster, draft: Draft, summary: dict[str, Any]) -> list[Finding]:
+    def _notes(self, cluster: FoundCluster, draft: Draft, summary: dict[str, Any]) -> list[Finding]:
         size, before = len(cluster.members), draft.before
         ifos = " and ".join(one for one in summary["ifos"] if one != "unknown")
         findings = [found("dormant", label=name, n=size, ifo=ifos) for name in summary["returning"]]

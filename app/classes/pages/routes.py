@@ -84,12 +84,12 @@ def change(
 ) -> Response:
     """Apply an action to a class; errors are shown in the form, with the latest state."""
     record, act = get_class(session, class_id), typed.act
-    about = {
+    common = {
         "last_event_id": typed.last_event_id,
         "remark": "" if act in _NO_REMARK else typed.text,
     }
     into = class_named(session, typed.into) or typed.into.strip()
-    asked: dict[str, tuple[str, dict[str, Any]]] = {
+    fields: dict[str, tuple[str, dict[str, Any]]] = {
         "rename": ("rename", {"name": typed.name.strip()}),
         "describe": ("describe", {"description": typed.description.strip()}),
         "move": ("move", {"parent": typed.parent.strip() or None}),
@@ -101,15 +101,15 @@ def change(
         "undo": ("undo", {"event_id": typed.event_id}),
         "redo": ("redo", {"event_id": typed.event_id}),
     }
-    if act not in asked:
+    if act not in fields:
         raise NotFoundError("There is no such action: go back to the class and choose another.")
     try:
-        action, values = asked[act]
-        wanted = request_of(Change, action, **values, **about)
-        outcome = change_class(session, class_id, wanted, author=principal)
+        action, values = fields[act]
+        action_request = request_of(Change, action, **values, **common)
+        outcome = change_class(session, class_id, action_request, author=principal)
     except (InvalidRequestError, ConflictError, PermissionDeniedError) as error:
-        kept = None if act in _NO_REMARK or act == "exemplars" else typed
-        page = class_page_of(session, record, principal, error=str(error), typed=kept)
+        form = None if act in _NO_REMARK or act == "exemplars" else typed
+        page = class_page_of(session, record, principal, error=str(error), typed=form)
         return render(request, page, status=status_of(error))
     if outcome.record is None:
         return see_other("/ui/classes", done="undone")
