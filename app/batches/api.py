@@ -106,12 +106,12 @@ def new_batch(
     sent = keep_batch(
         session, runtime.settings.data_dir, options, file.file, rows, author=principal
     )
-    own = f"{base}/jobs/{sent.job.id}"
+    href = f"{base}/jobs/{sent.job.id}"
     return Batch(
         job=sent.job.id,
         state=sent.job.state,
         upload=sent.digest,
         n_bytes=sent.n_bytes,
         is_known_upload=sent.is_known,
-        links=BatchLinks(job=own, items=f"{own}/items", events=f"{own}/events"),
+        links=BatchLinks(job=href, items=f"{href}/items", events=f"{href}/events"),
     )

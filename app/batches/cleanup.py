@@ -49,34 +49,34 @@ def clean_up_batches(session: Session, data_dir: Path, keep: timedelta) -> Remov
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPLOADS_LOCK})
     jobs, days = 0, keep / timedelta(days=1)
-    for job_id in session.scalars(_past_their_time(keep)).all():
+    for job_id in session.scalars(_outdated_jobs(keep)).all():
         clear_work(data_dir, job_id)
         add_event(session, job_id, INPUTS_REMOVED, f"kept for {days:g} days after its end")
         jobs += 1
     session.flush()
     uploads = leftovers = 0
     storage, local = storage_of(data_dir), SharedFolder()
-    for one in storage.listed(data_dir / FOLDER / "uploads"):
-        if not _is_abandoned(one):
+    for file in storage.listed(data_dir / FOLDER / "uploads"):
+        if not _is_abandoned(file):
             continue
-        if not _DIGEST.fullmatch(one.path.name):
-            leftovers += storage.remove(one.path)
-        elif not session.scalar(_needing(one.path.name)):
-            uploads += storage.remove(one.path)
-    for one in storage.listed(data_dir / FOLDER / "work"):
-        if _is_abandoned(one) and not _is_known(session, one.path.name):
-            leftovers += storage.remove(one.path)
+        if not _DIGEST.fullmatch(file.path.name):
+            leftovers += storage.remove(file.path)
+        elif not session.scalar(_is_upload_needed(file.path.name)):
+            uploads += storage.remove(file.path)
+    for file in storage.listed(data_dir / FOLDER / "work"):
+        if _is_abandoned(file) and not _is_folder_needed(session, file.path.name):
+            leftovers += storage.remove(file.path)
     for folder in local.listed(open_data_folder(data_dir)):  # each machine has its own downloads
-        for one in local.listed(folder.path):
-            is_part = one.path.name.startswith(".")
-            if _is_abandoned(one, ABANDONED_S if is_part else keep.total_seconds()):
-                leftovers += local.remove(one.path)
+        for file in local.listed(folder.path):
+            is_part = file.path.name.startswith(".")
+            if _is_abandoned(file, ABANDONED_S if is_part else keep.total_seconds()):
+                leftovers += local.remove(file.path)
     return Removed(jobs, uploads, leftovers)
 
 
-def _past_their_time(keep: timedelta) -> Select[UUID]:
+def _outdated_jobs(keep: timedelta) -> Select[UUID]:
     """Query for ended jobs whose files have been kept long enough."""
-    is_whole = and_(Job.state == "succeeded", Job.failed == 0)
+    is_complete = and_(Job.state == "succeeded", Job.failed == 0)
     return (
         select(Job.id)
         .where(
@@ -84,7 +84,7 @@ def _past_their_time(keep: timedelta) -> Select[UUID]:
             Job.state.not_in(OPEN_STATES),
             or_(
                 Job.finished_at < DATABASE_CLOCK - keep,
-                and_(is_whole, Job.finished_at < DATABASE_CLOCK - min(keep, KEEP_DONE)),
+                and_(is_complete, Job.finished_at < DATABASE_CLOCK - min(keep, KEEP_DONE)),
             ),
             ~_IS_REMOVED,
         )
@@ -95,15 +95,15 @@ def _past_their_time(keep: timedelta) -> Select[UUID]:
     )
 
 
-def _needing(digest: str) -> Select[bool]:
+def _is_upload_needed(digest: str) -> Select[bool]:
     """Query for whether a job may still read the upload with this digest."""
-    names_it = or_(
+    is_named = or_(
         Job.parameters["upload"].astext == digest, Job.parameters["manifest"].astext == digest
     )
-    return select(select(Job.id).where(Job.kind == KIND, names_it, ~_IS_REMOVED).limit(1).exists())
+    return select(select(Job.id).where(Job.kind == KIND, is_named, ~_IS_REMOVED).limit(1).exists())
 
 
-def _is_known(session: Session, name: str) -> bool:
+def _is_folder_needed(session: Session, name: str) -> bool:
     """Whether a folder of unpacked members belongs to a job that may still need it."""
     try:
         job_id = UUID(name)
@@ -113,6 +113,6 @@ def _is_known(session: Session, name: str) -> bool:
     return bool(session.scalar(query))
 
 
-def _is_abandoned(one: Kept, after_s: float = ABANDONED_S) -> bool:
+def _is_abandoned(file: Kept, after_s: float = ABANDONED_S) -> bool:
     """Whether a file has not been written to for hours, so no request is writing it."""
-    return time.time() - one.modified_s > after_s
+    return time.time() - file.modified_s > after_s

@@ -176,9 +176,9 @@ class Manifest:
             self._n_rows += 1
             facts = row.facts
             if facts.path is not None:
-                path_said = _plain_path(facts.path)
-                self._index.add(_ROW, path_said, facts.as_json())
-                for end in _ends(path_said):
+                stated_path = _plain_path(facts.path)
+                self._index.add(_ROW, stated_path, facts.as_json())
+                for end in _ends(stated_path):
                     self._index.add(_ROW_BY_END, end, facts.as_json())
             elif facts.gravityspy_id is not None:
                 self._index.add(_ROW_OF_ID, facts.gravityspy_id, facts.as_json())
@@ -227,20 +227,20 @@ class Manifest:
         (n_paths, by_path), (n_ids, by_id) = (
             self._index.unmarked(kind) for kind in (_ROW, _ROW_OF_ID)
         )
-        idle = n_paths + n_ids
-        if not idle:
+        n_unused = n_paths + n_ids
+        if not n_unused:
             return None
-        first = Facts.from_json(by_path or by_id or {})
-        example = shown(str(first.path or first.gravityspy_id or first.gps_time))
-        is_harmless = idle < self._n_rows
-        how_many = (
-            f"{idle:,} of its {self._n_rows:,} rows match no"
+        row = Facts.from_json(by_path or by_id or {})
+        example = shown(str(row.path or row.gravityspy_id or row.gps_time))
+        is_harmless = n_unused < self._n_rows
+        subject = (
+            f"{n_unused:,} of its {self._n_rows:,} rows match no"
             if is_harmless
             else "None of its rows matches a"
         )
         return Refused(
             self._name,
-            f"{how_many} glitch in this batch (the first: {example}). A row is matched by the path "
+            f"{subject} glitch in this batch (the first: {example}). A row is matched by the path "
             "of a picture in the archive, or by the Gravity Spy id in its name, ten "
             "letters and digits as in H1_zIqdhE1nbX_spectrogram_0.5.png."
             + ("" if is_harmless else " Correct it and send the batch again."),

@@ -246,20 +246,20 @@ def _results_of(
     """Add labels and flags to the stored glitches, and yield the result for each."""
     refused = _label(session, outcomes, author_name, references)
     flags: defaultdict[UUID, set[str]] = defaultdict(set)  # in addition to those stored already
-    for _, facts, _, one in outcomes:
-        if isinstance(one, StoredGlitch) and facts.data_quality is not None:
-            flags[one.glitch.id].update(facts.data_quality.split())
+    for _, facts, _, stored in outcomes:
+        if isinstance(stored, StoredGlitch) and facts.data_quality is not None:
+            flags[stored.glitch.id].update(facts.data_quality.split())
     add_flags(session, flags)
-    for position, facts, note, one in outcomes:
-        if not isinstance(one, StoredGlitch):
-            yield ItemResult(position, "failed", str(one))
+    for position, facts, note, stored in outcomes:
+        if not isinstance(stored, StoredGlitch):
+            yield ItemResult(position, "failed", str(stored))
             continue
-        notes = [] if one.is_new else ["It was known already."]
+        notes = [] if stored.is_new else ["It was known already."]
         notes += [note] if note else []
-        if facts.label in refused and not _is_labelled(one, facts.label):
+        if facts.label in refused and not _is_labelled(stored, facts.label):
             notes.append(refused[facts.label])
-        state = "done" if one.is_new else "skipped"
-        yield ItemResult(position, state, " ".join(notes) or None, one.glitch.id)
+        state = "done" if stored.is_new else "skipped"
+        yield ItemResult(position, state, " ".join(notes) or None, stored.glitch.id)
 
 
 def _label(
@@ -272,13 +272,13 @@ def _label(
     source = LABEL_SOURCE if references is None else references.source
     author = Principal(UUID(int=0), author_name, Role.SUBMITTER)
     by_class: dict[str, dict[UUID, float | None]] = {}
-    for _, facts, _, one in outcomes:
-        if not isinstance(one, StoredGlitch) or facts.label is None:
+    for _, facts, _, stored in outcomes:
+        if not isinstance(stored, StoredGlitch) or facts.label is None:
             continue
-        has_any = references is not None and one.glitch.label is not None
-        is_same = facts.confidence in (None, one.glitch.ml_confidence)
-        if not has_any and not (is_same and _is_labelled(one, facts.label)):
-            by_class.setdefault(facts.label, {})[one.glitch.id] = facts.confidence
+        has_any = references is not None and stored.glitch.label is not None
+        is_same = facts.confidence in (None, stored.glitch.ml_confidence)
+        if not has_any and not (is_same and _is_labelled(stored, facts.label)):
+            by_class.setdefault(facts.label, {})[stored.glitch.id] = facts.confidence
     refused: dict[str, str] = {}
     for name, stated in sorted(by_class.items()):
         try:

@@ -103,7 +103,7 @@ class BatchPlanner:
             manifest = upload_path(self._context.data_dir, self._options.manifest)
             self._add_rows(manifest, "the manifest")
         count = 0
-        for plan in self._of(source):
+        for plan in self._chunks_of(source):
             count += 1
             yield plan
         if not count and self._has_strain:
@@ -114,7 +114,7 @@ class BatchPlanner:
                 "many glitches, or a table of triggers."
             )
 
-    def _of(self, source: Path) -> Iterator[ChunkPlan]:
+    def _chunks_of(self, source: Path) -> Iterator[ChunkPlan]:
         kinds = kinds_of(source, self._options.name)
         if kinds.is_npz_stack:
             npz_to_hdf5(
@@ -352,8 +352,8 @@ class BatchPlanner:
             for facts in (Facts.from_json(one) for _, one in self._index.ordered(FETCHED))
         )
         if choice.wanted.rows_from == STRAIN:
-            for name, row_taken in rows:
-                self._add_trigger(name, row_taken.facts)
+            for name, entry in rows:
+                self._add_trigger(name, entry.facts)
         else:
             yield from self._cut(payload.TableChunk, rows)
 

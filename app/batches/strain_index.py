@@ -24,7 +24,7 @@ from glitch.strain.series import LONGEST_SEGMENT_S, SHORTEST_SEGMENT_S
 UPLOADED, KNOWN = "uploaded", "known"  # unpacked from the batch; in the server's strain folder
 LISTED = "listed"  # anywhere: listed by a cache file there or by the frame server
 _REACH_S = Decimal(LONGEST_SEGMENT_S) / 2  # strain needed on each side of a glitch
-_OWN_FROM_S = Decimal(SHORTEST_SEGMENT_S) / 2  # least depth in the batch's strain to prefer it
+_MIN_DEPTH_S = Decimal(SHORTEST_SEGMENT_S) / 2  # least depth in the batch's strain to prefer it
 _MAX_OTHERS = 4  # files of the same time compared with the strain that is read
 _MAX_FILES = 1_000_000
 _SUFFIXES = frozenset({"gwf", "h5", "hdf5", "hdf"})
@@ -59,8 +59,8 @@ def _kind(span: _Span) -> str:
     return "" if frame is None else f"{frame.site}-{frame.description}.{frame.suffix}"
 
 
-def _later(one: _Span, other: _Span) -> _Span:
-    return other if other[1] > one[1] else one
+def _later(first: _Span, second: _Span) -> _Span:
+    return second if second[1] > first[1] else first
 
 
 @dataclass(frozen=True)
@@ -137,13 +137,13 @@ def _places(folder: Path) -> Iterator[Place]:
     """Every file under a folder, and the files that its cache files list."""
     for parent, _, names in os.walk(folder):
         for name in names:
-            own = Path(parent) / name
+            path = Path(parent) / name
             if not _CACHE_FILE.fullmatch(name):
-                yield Place(KNOWN, str(own.relative_to(folder)), name)
-            elif is_readable(own):
-                yield from (Place(LISTED, str(one), one.name) for one in listed_files(own))
+                yield Place(KNOWN, str(path.relative_to(folder)), name)
+            elif is_readable(path):
+                yield from (Place(LISTED, str(one), one.name) for one in listed_files(path))
             else:
-                _log.warning("a cache file of strain cannot be read", extra={"file": ascii(own)})
+                _log.warning("a cache file of strain cannot be read", extra={"file": ascii(path)})
 
 
 class StrainIndex:
@@ -196,7 +196,7 @@ class StrainIndex:
 
         def rank(span: _Span) -> tuple[bool, Decimal, str]:
             depth = min(gps_time - span[0], span[1] - gps_time)
-            return _is_own(span) and depth >= _OWN_FROM_S, depth, span[2].name
+            return _is_own(span) and depth >= _MIN_DEPTH_S, depth, span[2].name
 
         candidates = (one for one in self._reaching(ifo, gps_time) if one[1] >= gps_time)
         best = max(candidates, key=rank, default=None)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 START = "gps_start"  # of strain
-_OF_PICTURES = {
+_SCALES = {
     "frequency_range": "a frequency axis of 10 to 2048 Hz",
     "energy_max": "a colour scale of 0 to 25.5",
 }
@@ -17,7 +17,7 @@ def assumption(assumed: Sequence[str]) -> str | None:
             "time, or at the time of the only event that it names. If that is wrong, save it with "
             "the GPS time of its first sample."
         )
-    scales = [_OF_PICTURES[field] for field in assumed]
+    scales = [_SCALES[field] for field in assumed]
     if not scales:
         return None
     return f"Assumed, because the picture has no labels that state it: {' and '.join(scales)}."

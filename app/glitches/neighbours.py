@@ -116,7 +116,7 @@ def _is_few(filters: GlitchFilters) -> bool:
     """
     of_some = (filters.cluster_id, filters.batch_id, filters.ids)
     by_novelty = (filters.p_value_max, filters.is_judged)
-    return any(one is not None for one in (*of_some, *by_novelty))
+    return any(value is not None for value in (*of_some, *by_novelty))
 
 
 def _share(session: Session, conditions: Sequence[ColumnElement[bool]]) -> float:

@@ -135,13 +135,13 @@ SchemaT = TypeVar("SchemaT", bound=Model)
 
 
 def _values(base: str, glitch: GlitchRecord) -> dict[str, Any]:
-    own = f"{base}/glitches/{glitch.id}"
+    href = f"{base}/glitches/{glitch.id}"
     links = Links(
-        self=own,
+        self=href,
         page=f"{base}/ui/glitches/{glitch.id}",
-        neighbours=f"{own}/neighbours",
-        labels=f"{own}/labels",
-        views={f"{length:.1f}": f"{own}/views/{length:.1f}.png" for length in glitch.views},
+        neighbours=f"{href}/neighbours",
+        labels=f"{href}/labels",
+        views={f"{length:.1f}": f"{href}/views/{length:.1f}.png" for length in glitch.views},
     )
     return vars(glitch) | glitch.plain() | {"centring": glitch.centring, "links": links}
 

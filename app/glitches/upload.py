@@ -184,8 +184,8 @@ def parse_scales(energy_max: float | None, frequency_range: str | None) -> Scale
 
 def clean_name(name: str | None) -> str:
     """File name from a client without folders, control characters or excess length."""
-    last = re.split(r"[/\\]", name or "")[-1]
-    cleaned = _NOT_IN_NAMES.sub("_", last).strip()
+    base = re.split(r"[/\\]", name or "")[-1]
+    cleaned = _NOT_IN_NAMES.sub("_", base).strip()
     if len(cleaned) > 120:
         cleaned = cleaned[-120:]  # the suffix and Gravity Spy's window are at the end
     return cleaned or "unnamed"

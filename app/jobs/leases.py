@@ -69,13 +69,13 @@ def chunks_due(job_id: UUID) -> Select[JobChunk]:
 
 
 def _is_due() -> tuple[ColumnElement[bool], ...]:
-    other = aliased(JobChunk)
+    earlier = aliased(JobChunk)
     unfinished = (
-        select(other.ordinal)
+        select(earlier.ordinal)
         .where(
-            other.job_id == JobChunk.job_id,
-            other.phase < Phase.FINISH,
-            or_(other.state.in_(OPEN_STATES), other.state == "failed"),
+            earlier.job_id == JobChunk.job_id,
+            earlier.phase < Phase.FINISH,
+            or_(earlier.state.in_(OPEN_STATES), earlier.state == "failed"),
         )
         .exists()
     )
@@ -277,10 +277,10 @@ def jobs_due(session: Session) -> tuple[UUID, ...]:
 def jobs_at_their_end(session: Session) -> tuple[UUID, ...]:
     """Open jobs that may have to be ended as cancelled or failed, oldest first; at most 300."""
     of_job = JobChunk.job_id == Job.id
-    left = exists().where(of_job, JobChunk.phase < Phase.FINISH, JobChunk.state.in_(OPEN_STATES))
+    undone = exists().where(of_job, JobChunk.phase < Phase.FINISH, JobChunk.state.in_(OPEN_STATES))
     broken = exists().where(of_job, JobChunk.state == "failed")
     jobs = select(Job.id).where(
-        Job.state.in_(OPEN_STATES), or_(Job.is_cancel_requested, and_(~left, broken))
+        Job.state.in_(OPEN_STATES), or_(Job.is_cancel_requested, and_(~undone, broken))
     )
     return tuple(session.scalars(jobs.order_by(Job.created_at).limit(_MAX_JOBS_SEARCHED)))
 

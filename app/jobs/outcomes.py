@@ -13,8 +13,8 @@ from app.jobs.records import Chunk, ChunkPlan, ChunkResult, Phase
 from app.jobs.service import add_event
 from app.jobs.tables import ITEM_STATES, Job, JobChunk
 
-_CHUNKS_A_STATEMENT = 500
-_ITEMS_A_STATEMENT = 5000
+_CHUNKS_PER_STATEMENT = 500
+_ITEMS_PER_STATEMENT = 5000
 
 # One statement with arrays: a parameter row for each item would take many times as long.
 _PLAN_ITEMS = text(
@@ -69,7 +69,7 @@ def store_plan(session: Session, chunk: Chunk, owner: str, plans: Iterable[Chunk
         )
         items += [(total + index, count, name) for index, name in enumerate(plan.items)]
         count, total = count + 1, total + units
-        if len(chunks) >= _CHUNKS_A_STATEMENT or len(items) >= _ITEMS_A_STATEMENT:
+        if len(chunks) >= _CHUNKS_PER_STATEMENT or len(items) >= _ITEMS_PER_STATEMENT:
             _write_plan(session, chunk, chunks, items)
             chunks, items = [], []
     _write_plan(session, chunk, chunks, items)
@@ -141,8 +141,8 @@ def _write_plan(
 ) -> None:
     if chunks:
         session.execute(insert(JobChunk), chunks)
-    for start in range(0, len(items), _ITEMS_A_STATEMENT):
-        part = items[start : start + _ITEMS_A_STATEMENT]
+    for start in range(0, len(items), _ITEMS_PER_STATEMENT):
+        part = items[start : start + _ITEMS_PER_STATEMENT]
         ordinals, owners, names = (list(column) for column in zip(*part, strict=True))
         session.execute(
             _PLAN_ITEMS,

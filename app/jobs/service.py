@@ -21,7 +21,7 @@ from app.jobs.tables import ITEM_STATES, JOB_STATES, OPEN, Job, JobChunk, JobEve
 
 LARGEST_PAGE = 500
 _UPKEEP = ("index", "judge", "project")
-_UPKEEP_KEPT = timedelta(days=90)
+_UPKEEP_RETENTION = timedelta(days=90)
 INPUTS_REMOVED = "inputs removed"  # event of a job whose input files were deleted
 
 
@@ -108,19 +108,19 @@ def remove_old_upkeep(session: Session) -> int:
     """
     later = aliased(Job)
     about = Job.parameters["checkpoint_id"].astext
-    of_the_same = later.parameters["checkpoint_id"].astext.is_not_distinct_from(about)
+    same_checkpoint = later.parameters["checkpoint_id"].astext.is_not_distinct_from(about)
     is_followed = exists().where(
         later.kind == Job.kind,
         later.state == "succeeded",
         later.created_at > Job.created_at,
-        of_the_same,
+        same_checkpoint,
     )
     removed = session.scalars(
         delete(Job)
         .where(
             Job.kind.in_(_UPKEEP),
             Job.state.not_in(OPEN_STATES),
-            Job.finished_at < DATABASE_CLOCK - _UPKEEP_KEPT,
+            Job.finished_at < DATABASE_CLOCK - _UPKEEP_RETENTION,
             is_followed,
         )
         .returning(Job.id)
@@ -203,8 +203,8 @@ def retry_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord
     job = _get(session, job_id, is_locked=True)
     _check_owner(job, principal, "retry")
     if not to_record(job).can_be_retried:
-        what = "is still at work" if job.state in OPEN_STATES else "succeeded with nothing failed"
-        raise ConflictError(f"This job {what}: there is nothing to retry.")
+        why = "is still at work" if job.state in OPEN_STATES else "succeeded with nothing failed"
+        raise ConflictError(f"This job {why}: there is nothing to retry.")
     if session.scalar(
         select(JobEvent.id).where(JobEvent.job_id == job.id, JobEvent.name == INPUTS_REMOVED)
     ):

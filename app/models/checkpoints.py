@@ -102,10 +102,10 @@ def hold_active(session: Session, checkpoint_id: int) -> bool:
     For callers that store embeddings under it: a switch waits for them, so it misses no glitch.
     """
     # Facts cached earlier may be outdated, so they are read after taking the lock.
-    return _read_facts(session, checkpoint_id, first=_HOLD).is_active
+    return _read_facts(session, checkpoint_id, prefix=_SHARED_LOCK).is_active
 
 
-_HOLD = f"SELECT pg_advisory_xact_lock_shared({_PUBLISHERS_LOCK});"
+_SHARED_LOCK = f"SELECT pg_advisory_xact_lock_shared({_PUBLISHERS_LOCK});"
 
 
 def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
@@ -128,23 +128,23 @@ class SearchFacts:
 
 def search_facts(session: Session, checkpoint_id: int) -> SearchFacts:
     """Facts of this checkpoint, read once per transaction; NotFoundError if it does not exist."""
-    return _known_facts(session).get(checkpoint_id) or _read_facts(session, checkpoint_id)
+    return _cached_facts(session).get(checkpoint_id) or _read_facts(session, checkpoint_id)
 
 
-def _known_facts(session: Session) -> dict[int, SearchFacts]:
+def _cached_facts(session: Session) -> dict[int, SearchFacts]:
     by_transaction: WeakKeyDictionary[Any, dict[int, SearchFacts]] = session.info.setdefault(
         _FACTS_KEY, WeakKeyDictionary()
     )
     return by_transaction.setdefault(session.get_transaction() or session.begin(), {})
 
 
-def _read_facts(session: Session, checkpoint_id: int, *, first: str = "") -> SearchFacts:
+def _read_facts(session: Session, checkpoint_id: int, *, prefix: str = "") -> SearchFacts:
     values = {"id": checkpoint_id, "name": vector_index_name(checkpoint_id)}
-    rows = in_one_trip(session, first + _SEARCH_FACTS, values)
+    rows = in_one_trip(session, prefix + _SEARCH_FACTS, values)
     if not rows:
         raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
     facts = SearchFacts(*rows[0])
-    _known_facts(session)[checkpoint_id] = facts
+    _cached_facts(session)[checkpoint_id] = facts
     return facts
 
 

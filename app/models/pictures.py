@@ -59,10 +59,10 @@ def plan_comparison(
 
     if kind == "reconstruction":
         draw = reconstruction
-        read = b""
+        packed = b""
     else:
         views = list_views(session, glitch_id)
-        read = b"".join(one.packed for one in views)
+        packed = b"".join(one.packed for one in views)
 
         def draw(painter: Painter) -> bytes:
             recipe = painter.preprocessing
@@ -77,7 +77,7 @@ def plan_comparison(
     return PicturePlan(
         digest,
         _etag(
-            kind, digest, str(glitch_id), f"{stored.duration_s:g}", embedding.mean.tobytes(), read
+            kind, digest, str(glitch_id), f"{stored.duration_s:g}", embedding.mean.tobytes(), packed
         ),
         draw,
     )

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 KIND = "reembed"
 GLITCHES = 256  # per chunk: some seconds of work
-_REJUDGED = 2000
+_JUDGED_PER_PORTION = 2000
 _MIN_DIGITS = 8
-_NOT_YET = Judgement(
+_PENDING = Judgement(
     None, None, False, "Could not be judged: the catalogue is being embedded again."
 )
 
@@ -108,7 +108,7 @@ class ReembedHandler:
         first, last = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
         checkpoint_id = job.parameters["checkpoint_id"]
         missing = _missing(
-            session, checkpoint_id, limit=None, within=Glitch.id.between(first, last)
+            session, checkpoint_id, limit=None, condition=Glitch.id.between(first, last)
         )
         _embed(session, checkpoint_id, missing, context.encoder(job.parameters["digest"]))
         return ChunkResult()
@@ -122,8 +122,8 @@ class ReembedHandler:
         the few last glitches, and takes a moment.
         """
         portions = make_session_factory(cast("Engine", session.get_bind()))
-        with portions() as own:
-            target = checkpoints.get_checkpoint(own, job.parameters["checkpoint_id"])
+        with portions() as portion:
+            target = checkpoints.get_checkpoint(portion, job.parameters["checkpoint_id"])
         encoder = context.encoder(target.digest)
         _catch_up(portions, target, encoder, context)
         _judge(portions, target, context)
@@ -133,9 +133,9 @@ class ReembedHandler:
             target.latent_size,
             check=context.heartbeat,
         )
-        late = _catch_up(portions, target, encoder, context)
-        with portions.begin() as own:
-            rejudge(own, target.id, late)
+        late_ids = _catch_up(portions, target, encoder, context)
+        with portions.begin() as portion:
+            rejudge(portion, target.id, late_ids)
         # From here nobody stores under the old checkpoint; glitches just committed are embedded.
         checkpoints.lock_publishing(session)
         while missing := _missing(session, target.id, limit=GLITCHES):
@@ -165,7 +165,7 @@ def _missing(
     *,
     limit: int | None,
     after: UUID | None = None,
-    within: ColumnElement[bool] | None = None,
+    condition: ColumnElement[bool] | None = None,
 ) -> list[UUID]:
     """Ids of glitches without an embedding under the checkpoint, in order."""
     embedded = (
@@ -176,8 +176,8 @@ def _missing(
     statement = select(Glitch.id).where(~embedded).order_by(Glitch.id).limit(limit)
     if after is not None:
         statement = statement.where(Glitch.id > after)
-    if within is not None:
-        statement = statement.where(within)
+    if condition is not None:
+        statement = statement.where(condition)
     return list(session.scalars(statement))
 
 
@@ -195,7 +195,7 @@ def _embed(
     session.execute(
         insert(Embedding).on_conflict_do_nothing(),  # stored by a worker that was considered dead
         [
-            embedding_row(glitch, checkpoint_id, condition_of(views[glitch.id]), encoding, _NOT_YET)
+            embedding_row(glitch, checkpoint_id, condition_of(views[glitch.id]), encoding, _PENDING)
             for glitch, encoding in zip(glitches, encodings, strict=True)
         ],
     )
@@ -218,16 +218,16 @@ def _catch_up(
 
 def _judge(portions: sessionmaker[Session], target: CheckpointRecord, context: JobContext) -> None:
     """Judge every glitch under the new checkpoint, with the current labels."""
-    with portions.begin() as own:
-        recalibrate(own, target.id)
-        if not has_rows(own, target.id, REJUDGED_AT_ONCE + 1):
+    with portions.begin() as portion:
+        recalibrate(portion, target.id)
+        if not has_rows(portion, target.id, REJUDGED_AT_ONCE + 1):
             return  # recalibrate has judged them
-    known_by: dict[Population, Known] = {}
+    cache: dict[Population, Known] = {}
     last: UUID | None = None
     while True:
-        with portions.begin() as own:
-            ids = embedded_after(own, target.id, last, _REJUDGED)
-            rejudge(own, target.id, ids, known_by)
+        with portions.begin() as portion:
+            ids = embedded_after(portion, target.id, last, _JUDGED_PER_PORTION)
+            rejudge(portion, target.id, ids, cache)
         if not ids:
             return
         context.heartbeat()

@@ -51,7 +51,7 @@ def glitch_traversals(session: Session, glitch_id: UUID) -> TraversalRanges:
     glitch = get_glitch(session, glitch_id)
     embedding = get_embedding(session, glitch_id)
     others = _sample(
-        session, embedding.checkpoint_id, is_simulated=glitch.is_simulated, beside=glitch_id
+        session, embedding.checkpoint_id, is_simulated=glitch.is_simulated, exclude_id=glitch_id
     )
     units = None
     if len(others) >= _MIN_OTHERS:
@@ -72,7 +72,7 @@ def cluster_traversals(session: Session, cluster_id: UUID) -> TraversalRanges:
     checkpoint = get_checkpoint(session, run.checkpoint_id)
     medoid = get_embedding(session, cluster.medoid_id, run.checkpoint_id).mean
     _, members = _members(session, cluster_id)
-    others = _sample(session, checkpoint.id, is_simulated=run.is_simulated, without=cluster_id)
+    others = _sample(session, checkpoint.id, is_simulated=run.is_simulated, outside=cluster_id)
     units = cluster_ranges(medoid, members, others) if len(others) >= _MIN_OTHERS else None
     return _traversals(cluster.medoid_id, checkpoint.id, checkpoint.name, len(others), units)
 
@@ -145,12 +145,12 @@ def _sample(
     checkpoint_id: int,
     *,
     is_simulated: bool,
-    beside: UUID | None = None,
-    without: UUID | None = None,
+    exclude_id: UUID | None = None,
+    outside: UUID | None = None,
 ) -> Vectors:
     """Posterior means of glitches of one origin: all if there are few, otherwise random pages.
 
-    Leaves out the glitch ``beside`` and the members of the cluster ``without``.
+    Leaves out the glitch ``exclude_id``, and the members of the cluster ``outside``.
     """
     pages = session.scalar(
         text("SELECT pg_relation_size(to_regclass(:name)) / 8192"),
@@ -165,12 +165,12 @@ def _sample(
     query = select(source.mean).where(
         source.checkpoint_id == checkpoint_id, source.is_simulated.is_(is_simulated)
     )
-    if beside is not None:
-        query = query.where(source.glitch_id != beside)
-    if without is not None:
+    if exclude_id is not None:
+        query = query.where(source.glitch_id != exclude_id)
+    if outside is not None:
         query = query.where(
             ~exists().where(
-                ClusterMember.cluster_id == without, ClusterMember.glitch_id == source.glitch_id
+                ClusterMember.cluster_id == outside, ClusterMember.glitch_id == source.glitch_id
             )
         )
     rows = session.scalars(query.limit(_MAX_SAMPLED)).all()

@@ -105,7 +105,7 @@ def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
             f"It is still being loaded: `glitch-discovery jobs cancel {job_id}` first."
         )
     other = aliased(Label)
-    brought = (
+    loaded = (
         select(JobItem.glitch_id)
         .join(Job, Job.id == JobItem.job_id)
         .where(
@@ -115,11 +115,11 @@ def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
             JobItem.glitch_id.is_not(None),
         )
     )
-    is_anybodys = exists().where(
+    is_shared = exists().where(
         other.glitch_id == Glitch.id, other.source != archive.source, other.revoked_at.is_(None)
     )
     deleted = session.execute(
-        delete(Glitch).where(Glitch.id.in_(brought), ~is_anybodys).returning(Glitch.created_at)
+        delete(Glitch).where(Glitch.id.in_(loaded), ~is_shared).returning(Glitch.created_at)
     ).all()
     session.expire_all()
     if deleted:

@@ -116,7 +116,7 @@ def test_portions_hold_no_lock_and_a_failed_switch_answers_nothing_new(
     runner = JobRunner(make_session_factory(service.engine), service.settings)
     monkeypatch.setattr(reembed, "GLITCHES", 2)  # several portions
     monkeypatch.setattr(reembed, "REJUDGED_AT_ONCE", 1)
-    monkeypatch.setattr(reembed, "_REJUDGED", 2)
+    monkeypatch.setattr(reembed, "_JUDGED_PER_PORTION", 2)
     with service.client("admin") as client:
         ids = [upload(client, seed, f"portions{seed:02d}") for seed in range(20, 25)]
         before, _ = latent(client, ids[0])

@@ -31,8 +31,8 @@ _TEXT_FIELDS = (
     *("frequency_min", "frequency_max", "confidence_min", "origin", "novelty", "batch", "run"),
     *("flag", "not_flag", "window", "view", "sort", "after"),
 )
-_KNOWN = {*_TEXT_FIELDS, "ifo", "column", "done", "event"}  # the last two describe the last action
-_IN_WORDS = {  # texts of the filters for the page title
+_NAMES = {*_TEXT_FIELDS, "ifo", "column", "done", "event"}  # the last two describe the last action
+_PHRASES = {  # texts of the filters for the page title
     **{"run": "{}", "start": "from {}", "end": "to {}"},
     **{"snr_min": "SNR ≥ {}", "snr_max": "SNR ≤ {}"},
     **{"frequency_min": "≥ {} Hz", "frequency_max": "≤ {} Hz", "confidence_min": "confidence ≥ {}"},
@@ -79,7 +79,7 @@ class CatalogueQuery:
         parts = [] if label is None else ["unlabelled" if label == UNLABELLED else label]
         parts += self.ifos
         texts = {**ORIGIN_TEXTS, **NOVELTY_TEXTS}
-        pairs = [(how, self.values[name]) for name, how in _IN_WORDS.items() if name in self.values]
+        pairs = [(how, self.values[name]) for name, how in _PHRASES.items() if name in self.values]
         parts += [how.format(texts.get(value, value)) for how, value in pairs]
         return "Catalogue" if self.errors or not parts else ", ".join(parts)
 
@@ -117,7 +117,7 @@ def parse_catalogue_query(params: QueryParams, also: Collection[str] = ()) -> Ca
     ifos = tuple(dict.fromkeys(ifo.strip() for ifo in params.getlist("ifo") if ifo.strip()))
     columns = tuple(dict.fromkeys(name[:20] for name in params.getlist("column")[:20] if name))
     reader = _Reader(values)
-    reader.errors.extend(no_such_filter(params, {*_KNOWN, *also}))
+    reader.errors.extend(no_such_filter(params, {*_NAMES, *also}))
     start, end = reader.stretch()
     novelty = reader.novelty()
     filters = GlitchFilters(

@@ -44,16 +44,16 @@ def _strip(result: TraversalRanges, one: UnitRange, window_s: float) -> Strip:
     )
 
 
-def _sentence(one: UnitRange) -> str:
-    low, high = map(_number, one.others)
-    if one.difference is not None:
-        side = "higher" if one.difference > 0 else "lower"
+def _sentence(unit: UnitRange) -> str:
+    low, high = map(_number, unit.others)
+    if unit.difference is not None:
+        side = "higher" if unit.difference > 0 else "lower"
         return (
-            f"{side} here than in other glitches, by {abs(one.difference):.1f} standard deviations"
+            f"{side} here than in other glitches, by {abs(unit.difference):.1f} standard deviations"
         )
     return (
-        f"{_number(one.value)}; nine in ten other glitches lie from {low} to {high}. "
-        f"Says {one.nats or 0:.1f} nats about this one."
+        f"{_number(unit.value)}; nine in ten other glitches lie from {low} to {high}. "
+        f"Says {unit.nats or 0:.1f} nats about this one."
     )
 
 
