@@ -68,9 +68,9 @@ class Decoder(LoadedModel):
             values = torch.from_numpy(views.values[None]).to(self._device)
             rows = torch.from_numpy(views.observed[None]).to(self._device)
             pixels, _ = self._model.prepare(values, rows)
-        seen = self._spread(pixels.cpu().numpy())[0]
+        target = self._spread(pixels.cpu().numpy())[0]
         painted = self._painted(latent[None], range(len(views.values)))[0]
-        return np.where(views.observed[..., None], seen - painted, np.float32(0))
+        return np.where(views.observed[..., None], target - painted, np.float32(0))
 
     def _painted(
         self, latents: LatentArray, views: Sequence[int]
@@ -82,20 +82,20 @@ class Decoder(LoadedModel):
             )
         if not np.isfinite(latents).all():
             raise GlitchError("A latent vector must be finite to be painted.")
-        made = [
+        batches = [
             self._paint_batch(latents[start : start + BATCH], list(views))
             for start in range(0, len(latents), BATCH)
         ]
-        return np.concatenate(made)
+        return np.concatenate(batches)
 
     @torch.inference_mode()
     def _paint_batch(
         self, latents: LatentArray, views: list[int]
     ) -> Float32[np.ndarray, "batch view freq time"]:
         vectors = torch.from_numpy(np.ascontiguousarray(latents, dtype=np.float32))
-        wanted = torch.zeros((len(latents), len(self.preprocessing.durations_s)), dtype=torch.bool)
-        wanted[:, views] = True
-        pixels = self._model.decode(vectors.to(self._device), wanted.to(self._device))
+        chosen = torch.zeros((len(latents), len(self.preprocessing.durations_s)), dtype=torch.bool)
+        chosen[:, views] = True
+        pixels = self._model.decode(vectors.to(self._device), chosen.to(self._device))
         return self._spread(pixels[:, views].float().cpu().numpy())
 
     def _spread(

@@ -75,9 +75,9 @@ def detector_of_text(*texts: str | None) -> str | None:
     """
     for text in texts:
         whole = (text or "").strip().upper()
-        found = whole if whole in DETECTORS else detector_of_channel(text)
-        if found:
-            return found
+        detector = whole if whole in DETECTORS else detector_of_channel(text)
+        if detector:
+            return detector
         for token in _TOKEN.finditer((text or "").replace("_", " ")):
             if name := parse_detector(token[1]):
                 return name

@@ -61,9 +61,9 @@ class Encoder(LoadedModel):
         return np.concatenate(parts)
 
     def _check(self, views: Sequence[Views]) -> None:
-        wanted = self.preprocessing.digest()
+        digest = self.preprocessing.digest()
         for one in views:
-            if one.preprocessing is not self.preprocessing and one.preprocessing.digest() != wanted:
+            if one.preprocessing is not self.preprocessing and one.preprocessing.digest() != digest:
                 raise GlitchError(
                     "These views were made with other preprocessing than the checkpoint's: "
                     "make them again with the preprocessing of its manifest."

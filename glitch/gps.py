@@ -86,9 +86,9 @@ def parse_utc(text: str) -> Decimal | None:
             return None
         hour = hour % 12 + (12 if half in "pP" else 0)
     if zone := (match["zone"] or "").replace(":", ""):
-        ahead = timedelta(minutes=int(zone[0] + "1") * (60 * int(zone[1:3]) + int(zone[3:])))
+        zone_offset = timedelta(minutes=int(zone[0] + "1") * (60 * int(zone[1:3]) + int(zone[3:])))
         try:
-            moment = datetime(year, month, day, hour, minute, tzinfo=UTC) - ahead
+            moment = datetime(year, month, day, hour, minute, tzinfo=UTC) - zone_offset
         except (ValueError, OverflowError):
             return None
         year, month, day, hour, minute = moment.timetuple()[:5]
@@ -99,12 +99,12 @@ def parse_utc(text: str) -> Decimal | None:
 
 def _in_numbers(text: str) -> str:
     """Convert a date whose month is a word to numbers; return any other text unchanged."""
-    found = _IN_WORDS.fullmatch(" ".join(text[:60].split()))
-    month = None if found is None else (found["month"] or found["month2"]).lower()
-    if found is None or month not in _MONTHS:
+    match = _IN_WORDS.fullmatch(" ".join(text[:60].split()))
+    month = None if match is None else (match["month"] or match["month2"]).lower()
+    if match is None or month not in _MONTHS:
         return text
-    day, year = found["day"] or found["day2"], found["year"] or found["year2"]
-    rest = (found["rest"] or found["rest2"] or "").lstrip(" T")
+    day, year = match["day"] or match["day2"], match["year"] or match["year2"]
+    rest = (match["rest"] or match["rest2"] or "").lstrip(" T")
     return f"{year}-{_MONTHS.index(month) + 1}-{day} {rest}".strip()
 
 
@@ -125,9 +125,9 @@ def _gps_second(date: tuple[int, int, int], hour: int, minute: int, second: int)
 def utc_as_gps(text: str) -> str:
     """Replace each UTC field of a text with GPS seconds, with the same number of decimals."""
 
-    def as_gps(found: re.Match[str]) -> str:
-        minute = _gps_of_minute(found[1], found[2], found[5] or "")
-        return found[0] if minute is None else f"{minute + int(found[3])}{found[4]}"
+    def as_gps(match: re.Match[str]) -> str:
+        minute = _gps_of_minute(match[1], match[2], match[5] or "")
+        return match[0] if minute is None else f"{minute + int(match[3])}{match[4]}"
 
     return _UTC_CELL.sub(as_gps, text)
 
@@ -142,8 +142,8 @@ def utc_to_gps(moment: datetime) -> Decimal:
     """Convert a UTC moment to GPS time in s."""
     leap_seconds = sum(1 for day in leap_second_days() if moment >= day)
     elapsed = moment - GPS_EPOCH
-    whole = elapsed.days * 86400 + elapsed.seconds + leap_seconds
-    return Decimal(whole) + Decimal(elapsed.microseconds) / 1_000_000
+    seconds_elapsed = elapsed.days * 86400 + elapsed.seconds + leap_seconds
+    return Decimal(seconds_elapsed) + Decimal(elapsed.microseconds) / 1_000_000
 
 
 def unix_to_gps(seconds: Decimal) -> Decimal:

@@ -79,7 +79,7 @@ def contradictions(
         own: The class of each query.
         related: Returns the classes that do not contradict a class, including itself.
     """
-    found = []
+    results = []
     for query, (ballot, label) in enumerate(zip(votes, own.tolist(), strict=True)):
         voted, counts = np.unique(ballot, return_counts=True)
         agrees = np.isin(voted, list(related(label)))
@@ -87,8 +87,8 @@ def contradictions(
         others = np.where(agrees, 0, counts)
         if others.max() > n_agreeing:
             suggested = int(voted[others.argmax()])
-            found.append(Contradiction(query, suggested, n_agreeing, int(others.max())))
-    return found
+            results.append(Contradiction(query, suggested, n_agreeing, int(others.max())))
+    return results
 
 
 def _largest(
@@ -105,9 +105,9 @@ def _largest(
     threshold = np.partition(maxima, -k, axis=1)[:, -k]
     tail = np.arange(n_grouped, similar.shape[1])
     within = np.arange(_GROUP)
-    found = np.empty((len(similar), k), dtype=np.int64)
+    largest = np.empty((len(similar), k), dtype=np.int64)
     for index, row in enumerate(similar):
         groups = np.flatnonzero(maxima[index] >= threshold[index])
         candidates = np.concatenate([(groups[:, None] * _GROUP + within).ravel(), tail])
-        found[index] = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
-    return found
+        largest[index] = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
+    return largest

@@ -104,21 +104,21 @@ def place(vectors: LatentArray, anchors: Anchors, places: AnchorPlaces) -> Coord
     """
     from sklearn.neighbors import NearestNeighbors
 
-    known = _checked(anchors).astype(np.float32)
+    fixed = _checked(anchors).astype(np.float32)
     if not len(vectors):
         return np.empty((0, 2), dtype=np.float32)
     units = _checked(vectors).astype(np.float32)
     # Brute force is exact, needs no index, and the result does not depend on the rest of the batch.
-    search = NearestNeighbors(n_neighbors=min(PLACED_BY, len(known)), algorithm="brute").fit(known)
+    search = NearestNeighbors(n_neighbors=min(PLACED_BY, len(fixed)), algorithm="brute").fit(fixed)
     placed = np.empty((len(units), 2), dtype=np.float32)
     for start in range(0, len(units), _BLOCK):
         distances, nearest = search.kneighbors(units[start : start + _BLOCK])
-        around = places[nearest]  # (newcomer, anchor, 2)
-        is_near = np.linalg.norm(around - around[:, :1], axis=2) <= NEAR
+        nearby = places[nearest]  # (newcomer, anchor, 2)
+        is_near = np.linalg.norm(nearby - nearby[:, :1], axis=2) <= NEAR
         # 1e-6: a new glitch identical to an anchor gets the anchor's place.
         weights = is_near * ((distances[:, :1] + 1e-6) / (distances + 1e-6)) ** 3
         weights /= weights.sum(axis=1, keepdims=True)
-        placed[start : start + _BLOCK] = np.einsum("gn,gnc->gc", weights, around)
+        placed[start : start + _BLOCK] = np.einsum("gn,gnc->gc", weights, nearby)
     return placed
 
 
@@ -138,17 +138,17 @@ def inside(places: Coordinates, polygon: Polygon) -> Bool[np.ndarray, " glitch"]
     """
     if len(polygon) < 3 or not np.isfinite(polygon).all():
         raise GlitchError("A polygon needs at least three corners, each with two finite numbers.")
-    found = np.zeros(len(places), dtype=np.bool_)
+    is_inside = np.zeros(len(places), dtype=np.bool_)
     low, high = polygon.min(axis=0), polygon.max(axis=0)
-    near = np.flatnonzero(((places >= low) & (places <= high)).all(axis=1))
-    x, y = places[near].astype(np.float64).T
-    is_within = np.zeros(len(near), dtype=np.bool_)
+    in_bounds = np.flatnonzero(((places >= low) & (places <= high)).all(axis=1))
+    x, y = places[in_bounds].astype(np.float64).T
+    is_within = np.zeros(len(in_bounds), dtype=np.bool_)
     for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
         if y0 != y1:
             crosses = (y0 > y) != (y1 > y)
             is_within ^= crosses & (x < x0 + (y - y0) / (y1 - y0) * (x1 - x0))
-    found[near] = is_within
-    return found
+    is_inside[in_bounds] = is_within
+    return is_inside
 
 
 def _checked(vectors: LatentArray) -> Float32[np.ndarray, "glitch latent"]:
@@ -164,9 +164,9 @@ def _report_to(on_progress: Callable[[float], None]) -> dict[str, Any]:
 
     class Bar(StringIO):
         def write(self, text: str) -> int:
-            found = re.search(r"(\d+)/(\d+)", text)
-            if found:
-                on_progress(int(found[1]) / max(1, int(found[2])))
+            match = re.search(r"(\d+)/(\d+)", text)
+            if match:
+                on_progress(int(match[1]) / max(1, int(match[2])))
             return len(text)
 
     return {"disable": False, "file": Bar(), "bar_format": "{n}/{total}", "mininterval": 1.0}
@@ -175,10 +175,10 @@ def _report_to(on_progress: Callable[[float], None]) -> dict[str, Any]:
 def _principal(units: Float32[np.ndarray, "glitch latent"]) -> np.ndarray:
     """Project onto the two leading principal components."""
     centred = units - units.mean(axis=0)
-    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    vectors, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     plane: np.ndarray = np.zeros((len(units), 2))
-    kept = min(2, len(sizes))
-    plane[:, :kept] = left[:, :kept] * sizes[:kept]
+    n_axes = min(2, len(sizes))
+    plane[:, :n_axes] = vectors[:, :n_axes] * sizes[:n_axes]
     # The sign of a singular vector is arbitrary: fix it, so that results are reproducible.
     signs = np.where(plane[np.abs(plane).argmax(axis=0), [0, 1]] < 0, -1.0, 1.0)
     return np.asarray(plane * signs, dtype=np.float64)

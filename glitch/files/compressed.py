@@ -61,7 +61,7 @@ def unpack_whole(
     opened = _opened(path, head)
     if opened is None:
         return Unpacked.NOTHING
-    found = Unpacked.WHOLE
+    extent = Unpacked.WHOLE
     part = target.with_name(target.name + ".part")
     try:
         with closing(opened) as source, part.open("wb") as unpacked:
@@ -70,7 +70,7 @@ def unpack_whole(
             except EOFError:
                 if not unpacked.tell():
                     raise FormatError(CUT_SHORT) from None
-                found = Unpacked.CUT
+                extent = Unpacked.CUT
         part.replace(target)
     except (zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile) as error:
         raise FormatError("The compressed file is damaged: send it again.") from error
@@ -82,7 +82,7 @@ def unpack_whole(
         part.unlink(missing_ok=True)
     if head.startswith(_ZSTD) and not _is_whole_zstd(path):
         return Unpacked.CUT
-    return found
+    return extent
 
 
 def _copy(

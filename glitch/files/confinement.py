@@ -162,13 +162,13 @@ def _allow(ruleset: int, descriptor: int, rights: int) -> None:
 def _own_folders() -> tuple[int, ...]:
     """Open the folders whose modules a decoder may import later: Python's and this project's."""
     paths = sysconfig.get_paths()
-    found = {Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    found |= {
+    paths_kept = {Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    paths_kept |= {
         Path(entry) for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))
     }
-    ours = Path(__file__).resolve().parents[2]
-    found |= {ours / "app", ours / "glitch"}
-    folders = sorted(folder for folder in found if folder.is_dir())
+    project = Path(__file__).resolve().parents[2]
+    paths_kept |= {project / "app", project / "glitch"}
+    folders = sorted(folder for folder in paths_kept if folder.is_dir())
     return tuple(os.open(folder, os.O_PATH | os.O_CLOEXEC) for folder in folders)
 
 

@@ -69,24 +69,24 @@ def walk_datasets(file: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
         FormatError: if a dataset's values are stored in another file.
         TooLargeError: if there are more objects, or deeper ones, than any strain file has.
     """
-    seen = 0
+    n_visited = 0
     visited = {h5py.h5o.get_info(file.id).addr}
     waiting: list[tuple[str, h5py.Group]] = [("", file)]
     while waiting:
         path, group = waiting.pop()
         below: list[tuple[str, h5py.Group | None]] = []
         for name in group:
-            seen += 1
-            if seen > MOST_OBJECTS:
+            n_visited += 1
+            if n_visited > MOST_OBJECTS:
                 raise TooLargeError(
                     f"The file holds over {MOST_OBJECTS:,} objects: send the strain alone."
                 )
-            found = _find(group, str(name))
-            if isinstance(found, h5py.Dataset):
-                check_stays_inside(found)
-                yield f"{path}{name}", found
-            elif found is not None:
-                below.append((f"{path}{name}/", _unvisited(found, visited)))
+            node = _find(group, str(name))
+            if isinstance(node, h5py.Dataset):
+                check_stays_inside(node)
+                yield f"{path}{name}", node
+            elif node is not None:
+                below.append((f"{path}{name}/", _unvisited(node, visited)))
         if below and path.count("/") >= DEEPEST:
             raise TooLargeError(
                 f"The file's groups lie over {DEEPEST} levels deep: send the strain alone."
@@ -283,14 +283,14 @@ def _names(group: h5py.Group) -> list[str]:
 
 def _find(group: h5py.Group, path: str) -> h5py.Dataset | h5py.Group | None:
     """Follow hard links only: soft and external links may leave the file."""
-    found: object = group
+    node: object = group
     for part in path.split("/"):
-        if not isinstance(found, h5py.Group) or not isinstance(
-            found.get(part, getlink=True), h5py.HardLink
+        if not isinstance(node, h5py.Group) or not isinstance(
+            node.get(part, getlink=True), h5py.HardLink
         ):
             return None
-        found = found[part]
-    return found if isinstance(found, h5py.Dataset | h5py.Group) else None
+        node = node[part]
+    return node if isinstance(node, h5py.Dataset | h5py.Group) else None
 
 
 def _check_size(

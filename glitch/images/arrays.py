@@ -112,8 +112,8 @@ def _optional(container: Container, name: str, *shapes: tuple[int, ...]) -> Arra
         return None
     array = np.array(container.read(name), dtype=np.float64)
     if array.shape not in shapes:
-        wanted = " or ".join(str(shape) for shape in shapes)
-        raise FormatError(f"{name!r} must have the shape {wanted}, not {array.shape}.")
+        expected = " or ".join(str(shape) for shape in shapes)
+        raise FormatError(f"{name!r} must have the shape {expected}, not {array.shape}.")
     if not np.isfinite(array).all():
         raise FormatError(f"{name!r} holds NaN or infinite values.")
     return array

@@ -18,10 +18,10 @@ from glitch.images.labels import Label, even_spacing
 _OCTAVES_APART = (1.0, 2.0, 3.0, 4.0, log2(10), 2 * log2(10))
 _LOWEST_STEPS = range(-4, 16)  # possible lowest labels, in label steps above 1 Hz
 _BLURRED = 1  # labels that may be measured too narrow
-_WIDER = 0.35  # fraction of a label's height: a larger gain is a digit, if only in an exponent
+_DIGIT_GAIN = 0.35  # fraction of a label's height: a larger gain is a digit, if only in an exponent
 
 
-class _Off(NamedTuple):
+class _Bound(NamedTuple):
     """How far an axis may deviate from the given or usual range, in octaves."""
 
     span: float
@@ -30,10 +30,10 @@ class _Off(NamedTuple):
 
 
 _PIXELS_OFF = 1.5  # labels and frames are rounded to whole pixels
-_EXACT = _Off(0.016, 0.05)
-_UNFRAMED = _Off(0.08, 0.05)  # frame lines in the colour of the page hide a part of the axis
-_OLDER = _Off(0.4, 0.2)  # older renders of Gravity Spy span 10.6 to 1850 Hz
-_SAID = _Off(0.1, 0.2, is_digit_needed=False)  # given by the caller: labels may have any format
+_EXACT = _Bound(0.016, 0.05)
+_UNFRAMED = _Bound(0.08, 0.05)  # frame lines in the colour of the page hide a part of the axis
+_OLDER = _Bound(0.4, 0.2)  # older renders of Gravity Spy span 10.6 to 1850 Hz
+_GIVEN = _Bound(0.1, 0.2, is_digit_needed=False)  # given by the caller: labels may have any format
 
 
 def is_axis_known(
@@ -66,22 +66,22 @@ def is_axis_known(
     """
     low, high = said_hz or usual_hz
     extent = n_pixels + line  # the axis ends in the middle of the frame's lines
-    places = [(label.place * n_pixels + line / 2) / extent for label in labels]
-    spacing = even_spacing(places)
+    positions = [(label.place * n_pixels + line / 2) / extent for label in labels]
+    spacing = even_spacing(positions)
 
-    def step_on(span_hz: tuple[float, float], off: _Off) -> float | None:
+    def step_on(span_hz: tuple[float, float], bound: _Bound) -> float | None:
         """Return the distance between labels in octaves if they fit this axis, else None."""
         if spacing is None:
             return None
         octaves = log2(span_hz[1] / span_hz[0])
-        pixels = _PIXELS_OFF * octaves / extent / (places[-1] - places[0])
+        pixels = _PIXELS_OFF * octaves / extent / (positions[-1] - positions[0])
         for step in _OCTAVES_APART:
             # The lowest label is a whole number of steps away from 1 Hz.
-            lowest = log2(span_hz[0]) / step + places[0] / spacing
+            lowest = log2(span_hz[0]) / step + positions[0] / spacing
             if (
-                abs(step / spacing - octaves) <= max(off.span, pixels)
-                and abs(lowest - round(lowest)) * step <= max(off.phase, pixels)
-                and _may_begin(labels, round(lowest), step, off)
+                abs(step / spacing - octaves) <= max(bound.span, pixels)
+                and abs(lowest - round(lowest)) * step <= max(bound.phase, pixels)
+                and _may_begin(labels, round(lowest), step, bound)
             ):
                 return step
         return None
@@ -100,7 +100,7 @@ def is_axis_known(
             field="frequency_range",
         )
     # Unevenly spaced labels such as 20, 50, 100 cannot be checked; the caller is trusted.
-    if spacing is None or step_on(said_hz, _SAID) or (is_older and said_hz == usual_hz):
+    if spacing is None or step_on(said_hz, _GIVEN) or (is_older and said_hz == usual_hz):
         return True
     raise ImageError(
         f"The labels of the frequency axis do not fit a logarithmic range of {low:g} to {high:g} "
@@ -109,15 +109,15 @@ def is_axis_known(
     )
 
 
-def _may_begin(labels: Sequence[Label], lowest: int, step: float, off: _Off) -> bool:
+def _may_begin(labels: Sequence[Label], lowest: int, step: float, bound: _Bound) -> bool:
     """Return whether labels gain digits like the numbers that begin ``lowest`` steps above 1 Hz.
 
     The positions alone do not tell: an axis of 20 to 4096 Hz has its labels at the same positions
     as one of 10 to 2048 Hz.
     """
-    wider = _WIDER * median(label.height for label in labels)
+    wider = _DIGIT_GAIN * median(label.height for label in labels)
     gains = [after.width - before.width > wider for before, after in pairwise(labels)]
-    found = [
+    possible = [
         one
         for one in _LOWEST_STEPS
         if any(
@@ -126,7 +126,7 @@ def _may_begin(labels: Sequence[Label], lowest: int, step: float, off: _Off) -> 
             for digits in _gains(one, len(labels), step)
         )
     ]
-    return lowest in found or not (found or off.is_digit_needed)
+    return lowest in possible or not (possible or bound.is_digit_needed)
 
 
 def _gains(lowest: int, count: int, step: float) -> list[list[bool]]:

@@ -104,14 +104,14 @@ def read_colors(words: Words) -> Colors:
     colors = Colors(np.empty(shape, np.uint8), np.empty(shape, np.bool_), np.empty(shape, np.bool_))
     keep = (1 << _BITS) - 1
     for rows in _blocks(shape):
-        held = words[rows]
-        codes = (held >> _SHIFT) & keep
+        block = words[rows]
+        codes = (block >> _SHIFT) & keep
         for channel in (1, 2):  # append the upper bits of this channel to the code
-            codes |= (held >> (_SHIFT * (channel + 1))) & (keep << (_BITS * channel))
-        found = known.take(codes.astype(np.intp), mode="clip")  # faster than indexing
-        colors.nearest[rows] = found  # keeps the lower byte
-        np.greater_equal(found, N_COLORS, out=colors.is_colored[rows])
-        np.equal(held & _BRIGHT, 0, out=colors.is_dark[rows])
+            codes |= (block >> (_SHIFT * (channel + 1))) & (keep << (_BITS * channel))
+        indices = known.take(codes.astype(np.intp), mode="clip")  # faster than indexing
+        colors.nearest[rows] = indices  # keeps the lower byte
+        np.greater_equal(indices, N_COLORS, out=colors.is_colored[rows])
+        np.equal(block & _BRIGHT, 0, out=colors.is_dark[rows])
     return colors
 
 
@@ -182,10 +182,10 @@ def shift(
     is near zero for them; a change of brightness or colour moves the whole picture to one side.
     """
     step = max(1, round((nearest.size / _SHIFT_PIXELS) ** 0.5))
-    some, near = pixels[::step, ::step], nearest[::step, ::step].astype(np.intp)
-    index = np.rint(_positions(some, near)).astype(np.intp)
-    off = some - _tables().color.T[index]
-    return float(np.linalg.norm(np.median(off.reshape(-1, 3), axis=0)))
+    sample, nearest_sample = pixels[::step, ::step], nearest[::step, ::step].astype(np.intp)
+    index = np.rint(_positions(sample, nearest_sample)).astype(np.intp)
+    differences = sample - _tables().color.T[index]
+    return float(np.linalg.norm(np.median(differences.reshape(-1, 3), axis=0)))
 
 
 def _blocks(shape: tuple[int, ...]) -> list[slice]:
@@ -217,8 +217,8 @@ def _row_distances(
     index = np.rint(position).astype(np.intp)
     squared = np.zeros(position.shape, dtype=np.float32)
     for channel in range(3):
-        off = _tables().color[channel].take(index, mode="clip")
-        off -= pixels[..., channel]
-        off *= off
-        squared += off
+        difference = _tables().color[channel].take(index, mode="clip")
+        difference -= pixels[..., channel]
+        difference *= difference
+        squared += difference
     return np.asarray(np.sqrt(squared, out=squared).mean(axis=1), dtype=np.float32)

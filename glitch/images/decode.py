@@ -148,11 +148,11 @@ def _words(picture: Image.Image) -> Words:
             picture = Image.alpha_composite(page, picture)
     # Pillow holds four bytes per pixel: taking them unchanged is twice as fast as packing them.
     if picture.mode == "RGBA":
-        held = picture.tobytes()
+        packed = picture.tobytes()
     else:
         colored = picture if picture.mode == "RGB" else picture.convert("RGB")  # convert() copies
-        held = colored.tobytes("raw", "RGBX")
-    return np.frombuffer(held, dtype="<u4").reshape(picture.height, picture.width)
+        packed = colored.tobytes("raw", "RGBX")
+    return np.frombuffer(packed, dtype="<u4").reshape(picture.height, picture.width)
 
 
 def _declared_size(data: bytes) -> tuple[int, int]:

@@ -15,11 +15,11 @@ from glitch.images.runs import runs_of
 
 _LEAST_RISE = 12.0  # least rise of green (0 to 255), in the mean over the line
 _LEAST_SHARE = 0.33  # least rise of both red and blue, as a fraction of the rise of green
-_BESIDE = 21  # neighbouring pixel lines whose median is the local background
-_THICKEST = 0.012  # fraction of the side; anything thicker is a blank band
-_FEWEST = 3  # in one direction; one or two may be part of a glitch whose colours were blended
+_WINDOW = 21  # neighbouring pixel lines whose median is the local background
+_MAX_THICKNESS = 0.012  # fraction of the side; anything thicker is a blank band
+_MIN_LINES = 3  # in one direction; one or two may be part of a glitch whose colours were blended
 _MARGIN = 3  # pixels at the edges, where ticks and the frame intrude
-_MOST = 0.5  # share of the pixel lines; beyond it, too few are left to interpolate from
+_MAX_SHARE = 0.5  # share of the pixel lines; beyond it, too few are left to interpolate from
 
 Pixels = UInt8[np.ndarray, "line other 3"]
 Fractions = Float32[np.ndarray, "line other"]
@@ -49,17 +49,17 @@ def _without_rows(pixels: Pixels, fractions: Fractions) -> tuple[Fractions, Line
     if not is_line.any():
         return fractions, is_line
     is_line[1:-1] |= is_line[:-2] | is_line[2:]  # the blurred edges of a line
-    if is_line.mean() > _MOST:
+    if is_line.mean() > _MAX_SHARE:
         raise ImageError(
             "The lines of a grid cover half of the spectrogram: draw it without them and send that."
         )
-    kept, lost = np.flatnonzero(~is_line), np.flatnonzero(is_line)
-    after = np.searchsorted(kept, lost)
-    above, below = kept[after - 1], kept[after]
-    share = ((lost - above) / (below - above)).astype(np.float32)[:, None]
-    out = fractions.copy()
-    out[lost] = fractions[above] * (1 - share) + fractions[below] * share
-    return out, is_line
+    intact, covered = np.flatnonzero(~is_line), np.flatnonzero(is_line)
+    after = np.searchsorted(intact, covered)
+    above, below = intact[after - 1], intact[after]
+    share = ((covered - above) / (below - above)).astype(np.float32)[:, None]
+    restored = fractions.copy()
+    restored[covered] = fractions[above] * (1 - share) + fractions[below] * share
+    return restored, is_line
 
 
 def _lines(pixels: Pixels) -> Lines:
@@ -67,19 +67,19 @@ def _lines(pixels: Pixels) -> Lines:
     # ten times as long.
     channels = np.ascontiguousarray(pixels[:, ::4].transpose(2, 0, 1))
     means = channels.mean(axis=2, dtype=np.float32).T  # (line, 3)
-    around = np.pad(means, ((_BESIDE // 2, _BESIDE // 2), (0, 0)), mode="edge")
-    beside = np.lib.stride_tricks.sliding_window_view(around, _BESIDE, axis=0)
-    usual = np.partition(beside, _BESIDE // 2, axis=-1)[..., _BESIDE // 2]  # faster than median
-    red, green, blue = (means - usual).T
+    padded = np.pad(means, ((_WINDOW // 2, _WINDOW // 2), (0, 0)), mode="edge")
+    nearby = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW, axis=0)
+    median = np.partition(nearby, _WINDOW // 2, axis=-1)[..., _WINDOW // 2]  # faster than median
+    red, green, blue = (means - median).T
     lesser = np.minimum(red, blue)
     is_light = (green > _LEAST_RISE) & (lesser > _LEAST_SHARE * green)
     fall = -np.maximum(red, blue)
     is_dark = (fall > _LEAST_RISE) & (np.abs(green) < fall)
-    found = np.asarray(is_light | is_dark, dtype=np.bool_)
-    found[:_MARGIN] = found[-_MARGIN:] = False
-    thickest = max(3, round(_THICKEST * len(found)))
-    thin = [(start, stop) for start, stop in runs_of(found) if stop - start <= thickest]
-    found[:] = False
-    for start, stop in thin if len(thin) >= _FEWEST else ():
-        found[start:stop] = True
-    return found
+    is_line = np.asarray(is_light | is_dark, dtype=np.bool_)
+    is_line[:_MARGIN] = is_line[-_MARGIN:] = False
+    thickest = max(3, round(_MAX_THICKNESS * len(is_line)))
+    thin = [(start, stop) for start, stop in runs_of(is_line) if stop - start <= thickest]
+    is_line[:] = False
+    for start, stop in thin if len(thin) >= _MIN_LINES else ():
+        is_line[start:stop] = True
+    return is_line

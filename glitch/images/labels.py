@@ -11,11 +11,11 @@ from glitch.images.panel import Box
 from glitch.images.runs import runs_of
 
 # labels begin this near an axis: fraction of the picture's width; pixels
-_BESIDE, _LEAST_BESIDE = 0.035, 25
+_STRIP, _MIN_STRIP = 0.035, 25
 _CLEAR = 6  # pixels beside the axes that hold ticks, not labels
-_LEAST_APART = 3.0  # pixels
-_APART = 0.3  # fraction of a label's height: the name of the axis is further away from the labels
-_OVER = 0.015  # fraction of the axis: how far a label at its end extends beyond it
+_MIN_GAP = 3.0  # pixels
+_GAP = 0.3  # fraction of a label's height: the name of the axis is further away from the labels
+_OVERHANG = 0.015  # fraction of the axis: how far a label at its end extends beyond it
 _LEAST_HEIGHT = 4  # pixels
 # fraction of the picture's height: anything lower is a tick, in enlarged pictures
 _LEAST_SHARE = 0.006
@@ -51,19 +51,19 @@ def _nearest_labels(
 
     ``beside`` is the part of the picture beside the axis, its columns ordered away from the axis.
     """
-    near = beside[:, : max(_LEAST_BESIDE, round(_BESIDE * shape[1])) - _CLEAR]
-    margin = round(_OVER * box.height)
-    is_filled = near[max(0, box.top - margin) : box.bottom + margin].any(axis=0)
+    strip = beside[:, : max(_MIN_STRIP, round(_STRIP * shape[1])) - _CLEAR]
+    margin = round(_OVERHANG * box.height)
+    is_filled = strip[max(0, box.top - margin) : box.bottom + margin].any(axis=0)
     columns = np.flatnonzero(is_filled)
     while columns.size:
         first = int(columns[0])
-        block = _up_to_gap(columns, _LEAST_APART)
-        rows = _label_rows(near[:, first : block[-1] + 1], box)
+        block = _up_to_gap(columns, _MIN_GAP)
+        rows = _label_rows(strip[:, first : block[-1] + 1], box)
         if rows:
             # The height of the first digits gives the size of the text, and so the gap between
             # words.
             height = float(np.median([stop - start for start, stop in rows]))
-            block = _up_to_gap(columns, max(2.0, _APART * height))
+            block = _up_to_gap(columns, max(2.0, _GAP * height))
             # Measured beyond ``near``, because long labels extend further.
             return [
                 Label(
@@ -71,21 +71,21 @@ def _nearest_labels(
                     _width(beside[start:stop, first:]),
                     stop - start,
                 )
-                for start, stop in reversed(_label_rows(near[:, first : block[-1] + 1], box))
+                for start, stop in reversed(_label_rows(strip[:, first : block[-1] + 1], box))
             ]
         columns = columns[len(block) :]
     return []
 
 
-def _up_to_gap(columns: Int[np.ndarray, " filled"], apart: float) -> Int[np.ndarray, " block"]:
+def _up_to_gap(columns: Int[np.ndarray, " filled"], max_gap: float) -> Int[np.ndarray, " block"]:
     """Return the first columns, up to a gap wider than ``apart``."""
-    gaps = np.flatnonzero(np.diff(columns) > apart)
+    gaps = np.flatnonzero(np.diff(columns) > max_gap)
     return columns[: gaps[0] + 1] if gaps.size else columns
 
 
 def _label_rows(is_dark: Bool[np.ndarray, "height band"], box: Box) -> list[tuple[int, int]]:
     """Return first and end row of each label, from the top."""
-    margin = _OVER * box.height
+    margin = _OVERHANG * box.height
     least = max(_LEAST_HEIGHT, _LEAST_SHARE * len(is_dark))
     return [
         (start, stop)

@@ -73,18 +73,18 @@ def without_marks(
         return fractions
     reach = 1 + len(words) // 300  # the blurred edges of a line
     wide = is_mark.copy()
-    for off in range(1, reach + 1):
-        wide[off:] |= is_mark[:-off]
-        wide[:-off] |= is_mark[off:]
-        wide[:, off:] |= is_mark[:, :-off]
-        wide[:, :-off] |= is_mark[:, off:]
+    for shift in range(1, reach + 1):
+        wide[shift:] |= is_mark[:-shift]
+        wide[:-shift] |= is_mark[shift:]
+        wide[:, shift:] |= is_mark[:, :-shift]
+        wide[:, :-shift] |= is_mark[:, shift:]
     out = fractions.copy()
     columns = np.arange(words.shape[1])
     for row in np.flatnonzero(wide.any(axis=1) & is_drawn):
-        lost = wide[row]
-        if not lost.all():
-            kept = ~lost
-            out[row, lost] = np.interp(columns[lost], columns[kept], fractions[row, kept])
+        masked = wide[row]
+        if not masked.all():
+            valid = ~masked
+            out[row, masked] = np.interp(columns[masked], columns[valid], fractions[row, valid])
     return out
 
 
@@ -129,7 +129,7 @@ def _has_frame(
     """Return whether two vertical and two horizontal lines form a frame or bound a filled block."""
     is_bare = (~is_colored | ((words & _BRIGHTER) == 0)) & is_drawn[:, None]
     height, _ = is_bare.shape
-    least, off = max(16, round(_LEAST * height)), max(2, round(_TICK * height))
+    least, slack = max(16, round(_LEAST * height)), max(2, round(_TICK * height))
     if np.count_nonzero(is_bare) < 4 * least:
         return False
     ends = np.diff(np.pad(is_bare.T, ((0, 0), (1, 1))).view(np.int8), axis=1)
@@ -139,13 +139,13 @@ def _has_frame(
     lines = np.stack([columns, starts, stops - 1], axis=1)[are_lines]
     lines = lines[:: len(lines) // _MOST_LINES + 1]
     one, other = np.triu_indices(len(lines), 1)
-    apart = lines[other] - lines[one]
-    pairs = np.flatnonzero((apart[:, 0] >= least) & (np.abs(apart[:, 1:]) <= off).all(axis=1))
-    pairs = pairs[np.argsort(-apart[pairs, 0], kind="stable")][:_MOST_PAIRS]
+    steps = lines[other] - lines[one]
+    pairs = np.flatnonzero((steps[:, 0] >= least) & (np.abs(steps[:, 1:]) <= slack).all(axis=1))
+    pairs = pairs[np.argsort(-steps[pairs, 0], kind="stable")][:_MOST_PAIRS]
     for pair in pairs:
         left, *rows = lines[one[pair]].tolist()
         between = is_bare[:, left : lines[other[pair], 0]]
-        if all(_has_line(between[max(0, row - off) : row + off + 2]) for row in rows):
+        if all(_has_line(between[max(0, row - slack) : row + slack + 2]) for row in rows):
             return True
     return False
 
@@ -173,7 +173,7 @@ def are_stacked(fractions: Fractions) -> bool:
 def _roughness(band: Fractions) -> float:
     """Return how much of a band's variation in time is from one column to the next."""
     width = band.shape[1]
-    near, far = max(1, width // 80), max(1, width // 6)
-    step = float(np.abs(band[:, near:] - band[:, :-near]).mean())
-    whole = float(np.abs(band[:, far:] - band[:, :-far]).mean())
-    return step / (whole + _FAINTEST) + _EVEN
+    short_lag, long_lag = max(1, width // 80), max(1, width // 6)
+    step = float(np.abs(band[:, short_lag:] - band[:, :-short_lag]).mean())
+    long_step = float(np.abs(band[:, long_lag:] - band[:, :-long_lag]).mean())
+    return step / (long_step + _FAINTEST) + _EVEN

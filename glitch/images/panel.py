@@ -81,8 +81,8 @@ def is_published_layout(box: Box, width: int, height: int) -> bool:
     for size, known in KNOWN_PANELS.items():
         scale = width / size[0]
         most_off = 1 if scale < _SMALLER else 0
-        off = (abs(one - scale * edge) for one, edge in zip(box, known, strict=True))
-        if abs(height - scale * size[1]) <= most_off and max(off) <= most_off:
+        deviations = (abs(one - scale * edge) for one, edge in zip(box, known, strict=True))
+        if abs(height - scale * size[1]) <= most_off and max(deviations) <= most_off:
             return True
     return False
 
@@ -139,8 +139,8 @@ def find_panel(
         framed = _with_blank_rows(box, is_colored.shape, is_dark, span)
         is_known = (width, height) in KNOWN_PANELS and framed != box
         # JPEG blurs the ends of a frame; the known box is exact.
-        near = max(abs(one - other) for one, other in zip(framed, known, strict=True))
-        box = known if is_known and near <= _FRAME else framed
+        deviation = max(abs(one - other) for one, other in zip(framed, known, strict=True))
+        box = known if is_known and deviation <= _FRAME else framed
     is_alone = span is not None and box.height >= _MOSTLY * (span[1] - span[0])  # fills its axes
     is_part = not is_alone and (
         abs(box.left - known.left) <= _FRAME

@@ -94,12 +94,12 @@ def read_spectrogram(
     colors = read_colors(picture.words)
     nearest, colored, _ = colors
     drawn = DrawnCells.parse(picture.stated_cells, pixels.shape[1], pixels.shape[0])
-    beside = _beside(drawn.box if drawn else find_panel(colored).box)
-    text = is_text(colors, beside)
+    page_strips = _page_strips(drawn.box if drawn else find_panel(colored).box)
+    text = is_text(colors, page_strips)
     panel = FoundPanel(drawn.box) if drawn else find_panel(colored, text)
     if drawn is None and panel.box.left > 0 and panel.box not in KNOWN_PANELS.values():
         # gwpy draws frames in grey, which JPEG may turn into a colour.
-        faint = is_faint_text(pixels, colors, beside)
+        faint = is_faint_text(pixels, colors, page_strips)
         framed = find_panel(colored, faint | colored)
         is_taller = framed.box.height > (1 + _BLANK) * panel.box.height
         if framed.is_framed and (is_taller or not panel.is_framed):
@@ -118,7 +118,7 @@ def read_spectrogram(
         raise ImageError(
             "The picture holds several spectrograms. Send each window as a file of its own."
         )
-    said = scales or Scales()
+    stated = scales or Scales()
     own_range = (recipe.lowest_frequency_hz, recipe.highest_frequency_hz)
     assumed: tuple[str, ...] = ()
     of_time: TimeAxis | None = None
@@ -133,16 +133,16 @@ def read_spectrogram(
         fractions = without_marks(words, fractions, is_drawn)
         fractions, is_filled = without_grid(pixels[inside], fractions)
         is_drawn |= is_filled
-        assumed = _assumed(pixels, colors, text, box, said=said, recipe=recipe)
+        assumed = _assumed(pixels, colors, text, box, said=stated, recipe=recipe)
         of_time = time_axis(time_labels(text, box))
         _refuse_mostly_high(fractions[is_drawn])
         _refuse_stacked(fractions, box, pixels.shape[:2])
     shape = (recipe.n_frequency, recipe.n_time)
     is_ours = drawn is not None and drawn.shape == shape
     energies = fractions[::-1]
-    if said.energy_max is not None:
-        energies = np.clip(energies * np.float32(said.energy_max / recipe.energy_clip), 0, 1)
-    spanned = said.frequency_range_hz or own_range
+    if stated.energy_max is not None:
+        energies = np.clip(energies * np.float32(stated.energy_max / recipe.energy_clip), 0, 1)
+    spanned = stated.frequency_range_hz or own_range
     edges = row_edges(spanned, own_range, box.height, recipe.n_frequency, is_ours)
     values, observed = _average_to_grid(energies, is_drawn[::-1], shape, is_ours, edges)
     return SpectrogramImage(
@@ -194,7 +194,7 @@ def _assumed(
             refuse_bar_elsewhere(colors.is_colored, box)
         return check(text, None, box)
     _refuse_turned(pixels, colors.nearest, bar)
-    faint = partial(is_faint_text, pixels, colors, _beside(box))
+    faint = partial(is_faint_text, pixels, colors, _page_strips(box))
     labels = labels_right(text, bar)
     if not labels:
         text = faint()
@@ -207,7 +207,7 @@ def _assumed(
         return check(faint(), bar, box)
 
 
-def _beside(box: Box) -> Strips:
+def _page_strips(box: Box) -> Strips:
     """Return the strips left and right of the panel: the page around the axes."""
     reach = max(1, box.width // 20)
     rows = slice(box.top, box.bottom)
@@ -257,8 +257,8 @@ def _refuse_stacked(
 
 def _refuse_mostly_high(fractions: Float32[np.ndarray, "height width"]) -> None:
     """Refuse an image that is mostly at the top of its scale: the background of a scan never is."""
-    some = fractions[::2, ::2]
-    if (some > _HIGH).mean() > _MOST_HIGH and (some < _LOW).mean() < _LEAST_LOW:
+    sampled = fractions[::2, ::2]
+    if (sampled > _HIGH).mean() > _MOST_HIGH and (sampled < _LOW).mean() < _LEAST_LOW:
         raise ImageError(
             "Most of the picture is at the top of its colour scale, and hardly any of it at the "
             "bottom. Either viridis is reversed, which is not read, or the scale ends too low: "

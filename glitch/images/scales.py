@@ -120,8 +120,8 @@ def check_scales(
 
 def _line_width(is_text: Bool[np.ndarray, "height width"], box: Box) -> int:
     """Return the width of the frame line left of the panel; 0 if none is visible."""
-    near = is_text[box.top : box.bottom, max(0, box.left - _WIDEST_LINE) : box.left]
-    is_line = near.mean(axis=0)[::-1] > _MOSTLY
+    strip = is_text[box.top : box.bottom, max(0, box.left - _WIDEST_LINE) : box.left]
+    is_line = strip.mean(axis=0)[::-1] > _MOSTLY
     # Mixed colours may separate the panel from its frame by a pixel.
     first = int(np.argmax(is_line[:2])) if is_line[:2].any() else 0
     return int(np.argmin(np.append(is_line[first:], False)))
@@ -143,26 +143,26 @@ def _ask_for_unseen(*, is_axis_unseen: bool, is_bar_unseen: bool) -> None:
         )
 
 
-def _check_bar(labels: list[Label], said: float | None, usual: float) -> None:
-    if not labels or _may_be_bar(labels, said, usual):
+def _check_bar(labels: list[Label], top: float | None, usual: float) -> None:
+    if not labels or _may_be_bar(labels, top, usual):
         return
-    if said is None:
+    if top is None:
         raise ImageError(
             f"The labels of the colour bar do not fit a scale of 0 to {usual:g}: give energy_max, "
             "the normalised energy at its top, such as 15.",
             field="energy_max",
         )
     raise ImageError(
-        f"The labels of the colour bar do not fit a linear scale of 0 to {said:g}: give the "
+        f"The labels of the colour bar do not fit a linear scale of 0 to {top:g}: give the "
         "energy_max that the picture shows. Logarithmic bars, and those that do not begin at 0, "
         "are not read.",
         field="energy_max",
     )
 
 
-def _may_be_bar(labels: list[Label], said: float | None, usual: float) -> bool:
+def _may_be_bar(labels: list[Label], top: float | None, usual: float) -> bool:
     """Return whether labels fit a linear bar from 0 to the given or usual maximum."""
-    if said is not None and not are_legible(labels):
+    if top is not None and not are_legible(labels):
         return True
     places = [label.place for label in labels]
     if len(labels) < LEAST_LABELS:
@@ -170,7 +170,7 @@ def _may_be_bar(labels: list[Label], said: float | None, usual: float) -> bool:
         # label at either end.
         is_at_end = abs(places[0]) <= _END_OFF or abs(places[0] - 1) <= _END_OFF
         is_one = len(labels) == 1
-        return said is not None and is_at_end and (is_one or _has_digits(labels, said * places[-1]))
+        return top is not None and is_at_end and (is_one or _has_digits(labels, top * places[-1]))
     spacing = even_spacing(places)
     if spacing is None:
         return False
@@ -178,10 +178,10 @@ def _may_be_bar(labels: list[Label], said: float | None, usual: float) -> bool:
     if min(phase, 1 - phase) > _PHASE_OFF:
         return False
     n_steps = round(places[-1] / spacing)
-    if said is not None:
-        lowest = round(places[0] / spacing) * spacing * said
-        highest = n_steps * spacing * said
-        return _is_round(spacing * said) and _has_digits(labels, highest, lowest)
+    if top is not None:
+        lowest = round(places[0] / spacing) * spacing * top
+        highest = n_steps * spacing * top
+        return _is_round(spacing * top) and _has_digits(labels, highest, lowest)
     # 5 and 25 differ in digits just as 50 and 250 do: the label 0 must be visible.
     return not round(places[0] / spacing) and any(
         abs(1 / spacing - usual / step) <= _STEPS_OFF * usual / step
@@ -198,10 +198,10 @@ def _has_digits(labels: list[Label], highest: float, lowest: float = 0) -> bool:
     all have the same width.
     """
     low, high = labels[0], labels[-1]
-    more = (high.width - low.width) / (_DIGIT * min(low.height, high.height))
+    gained = (high.width - low.width) / (_DIGIT * min(low.height, high.height))
     of_high, of_low = (floor(log10(max(value, 1) * 1.001)) for value in (highest, lowest))
     expected = of_high - of_low
-    return abs(more - expected) <= _DIGITS_OFF
+    return abs(gained - expected) <= _DIGITS_OFF
 
 
 def _is_round(step: float) -> bool:
@@ -236,7 +236,7 @@ def refuse_bar_elsewhere(is_colored: Bool[np.ndarray, "height width"], box: Box)
         (is_colored.T, across),
         (is_colored.T[:, ::-1], across._replace(left=height - box.bottom, right=height - box.top)),
     )
-    if any(find_bar(one, place) is not None for one, place in turned):
+    if any(find_bar(one, panel) is not None for one, panel in turned):
         raise ImageError(
             "The colour bar is not to the right of the panel, where its labels would be checked: "
             "give energy_max, the normalised energy at its top, such as 25.5.",

@@ -238,10 +238,10 @@ def _copy(
     for start in range(0, shape[0], rows):
         if heartbeat is not None:
             heartbeat()
-        wanted = min(rows, shape[0] - start)
-        data = stream.read(wanted * row_bytes)
-        if len(data) != wanted * row_bytes:
+        count = min(rows, shape[0] - start)
+        data = stream.read(count * row_bytes)
+        if len(data) != count * row_bytes:
             raise FormatError(f"The array {name!r} is truncated. Send the file again.")
-        block = np.frombuffer(data, dtype=dtype).reshape(wanted, *shape[1:])
-        dataset[start : start + wanted] = np.char.encode(block, "utf-8") if kept != dtype else block
+        block = np.frombuffer(data, dtype=dtype).reshape(count, *shape[1:])
+        dataset[start : start + count] = np.char.encode(block, "utf-8") if kept != dtype else block
     return n_bytes

@@ -21,7 +21,7 @@ from glitch.images.runs import runs_of
 
 # labels begin this near the axis: fraction of the picture's height; pixels
 _BELOW, _LEAST_BELOW = 0.08, 30
-_OVER = 0.06  # fraction of the axis: how far a label at its end extends beyond it
+_OVERHANG = 0.06  # fraction of the axis: how far a label at its end extends beyond it
 _CLEAR = 2  # pixels of the frame line below the panel
 _LEAST_HEIGHT = 6  # pixels: in smaller digits a minus sign cannot be recognised
 _LEAST_WIDE = 0.5  # fraction of a digit's height: anything narrower is a tick
@@ -29,7 +29,7 @@ _MOST_THIN = 0.3  # fraction of a digit's height: thickest minus sign
 _LEAST_LONG = 0.3  # fraction of a digit's height: shortest minus sign; a point is shorter
 # fraction of a digit's height; pixels: gaps within a label are narrower
 _BETWEEN, _LEAST_BETWEEN = 0.55, 4.5
-_OFF = 0.02  # fraction of the axis: how far zero may be from the middle
+_MAX_OFFSET = 0.02  # fraction of the axis: how far zero may be from the middle
 _WIDER = 0.25  # fraction of a digit's height: how much wider labels with a minus sign must be
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # times a power of ten, as in matplotlib
 _STEP_OFF = 0.04  # tolerance, as a fraction of a step
@@ -80,14 +80,14 @@ class TimeAxis:
 
 def _decimals(step: float) -> int:
     """Return how many decimals the multiples of a step need."""
-    found = (n for n in range(_MOST_DECIMALS) if abs(step * 10**n - round(step * 10**n)) < 1e-6)
-    return next(found, _MOST_DECIMALS)
+    possible = (n for n in range(_MOST_DECIMALS) if abs(step * 10**n - round(step * 10**n)) < 1e-6)
+    return next(possible, _MOST_DECIMALS)
 
 
 def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[TimeLabel]:
     """Return the labels below a panel, from the left; none if they are too small."""
     reach = max(_LEAST_BELOW, round(_BELOW * len(is_text)))
-    margin = round(_OVER * box.width)
+    margin = round(_OVERHANG * box.width)
     left = max(0, box.left - margin)
     below = is_text[box.bottom + _CLEAR : box.bottom + reach, left : box.right + margin]
     for start, stop in runs_of(np.any(below, axis=1)):
@@ -96,14 +96,14 @@ def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[Tim
         runs = runs_of(np.any(line, axis=0))
         if height < _LEAST_HEIGHT or max(end - first for first, end in runs) < _LEAST_WIDE * height:
             continue  # ticks
-        found = runs_of(np.any(line, axis=0), max(_LEAST_BETWEEN, _BETWEEN * height))
+        words = runs_of(np.any(line, axis=0), max(_LEAST_BETWEEN, _BETWEEN * height))
         return [
             TimeLabel(
                 place=(left + (first + end) / 2 - box.left) / box.width,
                 is_negative=_is_negative(line[:, first:end]),
                 width=(end - first) / height,
             )
-            for first, end in found
+            for first, end in words
         ]
     return []
 
@@ -127,7 +127,7 @@ def time_axis(labels: list[TimeLabel]) -> TimeAxis | None:
         raise _not_centred()
     before, after = labels[changes[0]], labels[changes[0] + 1]
     zeros = (after.place, (before.place + after.place) / 2)
-    if after.is_negative or min(abs(zero - 0.5) for zero in zeros) > _OFF:
+    if after.is_negative or min(abs(zero - 0.5) for zero in zeros) > _MAX_OFFSET:
         if not _are_distinguished(labels):
             return None
         raise _backwards() if after.is_negative else _not_centred()

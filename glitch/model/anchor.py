@@ -44,9 +44,9 @@ class LinearAnchor(nn.Module):
             gram = torch.einsum("lvft,mvft->vflm", weighted, self.loadings)
             deviation = (pixels - self.offset) * observed[..., None]
             evidence = deviation.flatten(1) @ weighted.flatten(1).T  # (B, L)
-            seen = observed.flatten(1).to(gram.dtype)  # (B, V F)
+            mask = observed.flatten(1).to(gram.dtype)  # (B, V F)
             n_latent = gram.shape[2]
-            information = (seen @ gram.reshape(-1, n_latent**2)).reshape(-1, n_latent, n_latent)
+            information = (mask @ gram.reshape(-1, n_latent**2)).reshape(-1, n_latent, n_latent)
             information = information + torch.eye(n_latent, device=gram.device)
             covariance = torch.linalg.inv(information)  # (B, L, L)
             mean = (covariance @ evidence[..., None])[..., 0]

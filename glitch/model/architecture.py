@@ -147,8 +147,8 @@ class ViewsVAE(ViewsModel):
         pictures = pictures.contiguous(memory_format=torch.channels_last)  # (N, 2, F, T)
         flat = self.trunk(pictures).flatten(1)
         features = self.features(flat).float() + self.feature_offset[view]
-        found: Tensor = relu(self.feature_norm(features))
-        return found
+        activated: Tensor = relu(self.feature_norm(features))
+        return activated
 
     def live_features(self, pixels: PooledTensor, observed: PooledRows) -> Bool[Tensor, " hidden"]:
         """Determine which features are active for any of these images.

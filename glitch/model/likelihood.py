@@ -62,8 +62,8 @@ def sum_residuals(
         if weight is not None:
             counted = counted * weight[:, None, None]
         squares = (target - prediction).square().sum(dim=3)  # (B, V, F)
-        seen = torch.where(observed, squares * counted, torch.zeros_like(squares))
-        return Residuals(seen.sum(dim=0), counted.sum(dim=0) * target.shape[-1])
+        counted_squares = torch.where(observed, squares * counted, torch.zeros_like(squares))
+        return Residuals(counted_squares.sum(dim=0), counted.sum(dim=0) * target.shape[-1])
 
 
 class RowGaussian(nn.Module):
@@ -93,8 +93,8 @@ class RowGaussian(nn.Module):
             residuals: of the batch; rows that it does not observe keep their variance.
             share: fraction of the way to the optimum, in (0, 1]; 1 ignores earlier batches.
         """
-        found = torch.where(residuals.pixels > 0, residuals.variance(), self.log_variance().exp())
-        mean = torch.lerp(self.log_variance().exp(), found, share)
+        optimum = torch.where(residuals.pixels > 0, residuals.variance(), self.log_variance().exp())
+        mean = torch.lerp(self.log_variance().exp(), optimum, share)
         self.row_log_variance.copy_(mean.log().clamp_min(LOWEST_LOG_VARIANCE))
 
     def distortion(

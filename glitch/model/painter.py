@@ -54,6 +54,6 @@ class Painter(nn.Module):
             for window in range(len(self.offset)):
                 chosen = view == window
                 if bool(chosen.any()):
-                    places = traits[chosen] @ self.weights[window]
-                    painted[chosen] = self.offset[window] + places @ self.axes[window]
+                    focused = traits[chosen] @ self.weights[window]
+                    painted[chosen] = self.offset[window] + focused @ self.axes[window]
             return painted.reshape(-1, *self._shape)

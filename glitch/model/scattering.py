@@ -129,10 +129,10 @@ class Scattering(nn.Module):
         The Gaussian of the coarsest scale, at the centre of each patch inside the picture.
         """
         step, sigma = 2**level, BANDWIDTH * 2 ** (self.scales - 1)
-        places = np.arange(0, size + 2 * self._patch, step)
+        positions = np.arange(0, size + 2 * self._patch, step)
         # patches are centred between pixels, so that a mirrored picture has mirrored patches
         middles = self._patch * (np.arange(size // self._patch) + 1.5) - 0.5
-        weights = np.exp(-0.5 * ((places[None] - middles[:, None]) / sigma) ** 2)
+        weights = np.exp(-0.5 * ((positions[None] - middles[:, None]) / sigma) ** 2)
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
     def forward(self, pictures: Pictures) -> Scattered:
@@ -148,9 +148,9 @@ class Scattering(nn.Module):
             if first + 1 == self.scales:
                 break
             spectra = self._spectrum(moduli)[:, :, None]  # (N, L, 1, F, T)
-            for then in range(first + 1, self.scales):
-                again = self._moduli(spectra, then, first).flatten(1, 2)
-                second.append(self._average(again, then))
+            for later in range(first + 1, self.scales):
+                repeated = self._moduli(spectra, later, first).flatten(1, 2)
+                second.append(self._average(repeated, later))
         return torch.cat(paths + second, dim=1)
 
     def _spectrum(self, moduli: Tensor) -> Spectrum:
@@ -194,27 +194,27 @@ class ScatteringFeatures(nn.Module):
 
         The loudness is the logarithm of the root mean square of the observed square roots.
         """
-        at_once = AT_ONCE[pictures.device.type]
-        starts = range(0, max(len(pictures), 1), at_once)
-        parts = [slice(start, start + at_once) for start in starts]
-        found = [self._some(pictures[part], observed[part]) for part in parts]
-        features, loudness = (torch.cat(column) for column in zip(*found, strict=True))
+        size = AT_ONCE[pictures.device.type]
+        starts = range(0, max(len(pictures), 1), size)
+        parts = [slice(start, start + size) for start in starts]
+        results = [self._batch(pictures[part], observed[part]) for part in parts]
+        features, loudness = (torch.cat(column) for column in zip(*results, strict=True))
         return features, loudness
 
-    def _some(self, pictures: Pictures, observed: PictureRows) -> tuple[Features, Loudness]:
+    def _batch(self, pictures: Pictures, observed: PictureRows) -> tuple[Features, Loudness]:
         # wavelet filters at half precision would lose the small moduli
         with torch.autocast(pictures.device.type, enabled=False):
-            whole = extended(pictures.float(), observed)
-            patches = self.scattering(whole)
+            filled = extended(pictures.float(), observed)
+            patches = self.scattering(filled)
             pooled = torch.cat([patches.mean(dim=3), patches.amax(dim=3)], dim=1).sqrt()
             rows = observed.float().reshape(len(observed), self.scattering.n_cells, -1)
             cells = rows.mean(dim=2)
-            seen = (cells >= LEAST_OBSERVED).float()[:, None]  # (N, 1, cell)
-            n_seen = seen.sum(dim=2, keepdim=True) * pooled.shape[1]
-            mean = (pooled * seen).sum(dim=(1, 2), keepdim=True) / n_seen.clamp_min(1)
-            centred = ((pooled - mean) * seen).flatten(1)
+            valid = (cells >= LEAST_OBSERVED).float()[:, None]  # (N, 1, cell)
+            n_valid = valid.sum(dim=2, keepdim=True) * pooled.shape[1]
+            mean = (pooled * valid).sum(dim=(1, 2), keepdim=True) / n_valid.clamp_min(1)
+            centred = ((pooled - mean) * valid).flatten(1)
             length = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
-            power = (pooled.square() * seen).sum(dim=(1, 2)) / n_seen[:, 0, 0].clamp_min(1)
+            power = (pooled.square() * valid).sum(dim=(1, 2)) / n_valid[:, 0, 0].clamp_min(1)
             loudness = 0.5 * power.clamp_min(FAINTEST**2).log()
             return centred / length.clamp_min(FAINTEST), loudness
 
@@ -223,7 +223,7 @@ def extended(pictures: Pictures, observed: PictureRows) -> Pictures:
     """Replace the absent rows of pictures with the nearest observed row."""
     if bool(observed.all()):
         return pictures
-    places = torch.arange(observed.shape[1], device=observed.device)
-    apart = (places[:, None] - places).abs().expand(len(observed), -1, -1)
-    nearest = apart.masked_fill(~observed[:, None], len(places)).argmin(dim=2)  # (N, F)
+    rows = torch.arange(observed.shape[1], device=observed.device)
+    distances = (rows[:, None] - rows).abs().expand(len(observed), -1, -1)
+    nearest = distances.masked_fill(~observed[:, None], len(rows)).argmin(dim=2)  # (N, F)
     return torch.gather(pictures, 1, nearest[..., None].expand_as(pictures))

@@ -54,9 +54,9 @@ class Trunk(nn.Module):
     ) -> Float[Tensor, "picture feature"]:
         """Return features of pooled pictures, each of the window given by ``view``."""
         # square roots equalise the noise, so that faint structure counts next to bright structure
-        seen = pictures.sqrt()[:, None].contiguous(memory_format=torch.channels_last)
-        found = self.layers(seen)  # (N, C, cell, time)
-        pooled = torch.cat([found.mean(dim=3), found.amax(dim=3)], dim=1).flatten(1)
+        amplitudes = pictures.sqrt()[:, None].contiguous(memory_format=torch.channels_last)
+        activations = self.layers(amplitudes)  # (N, C, cell, time)
+        pooled = torch.cat([activations.mean(dim=3), activations.amax(dim=3)], dim=1).flatten(1)
         window = one_hot(view, self._n_views).to(pooled.dtype)
         features: Tensor = self.joiner(torch.cat([pooled, window], dim=1)).float()
         return (features - self.centre) / self.spread
