@@ -247,10 +247,10 @@ class BatchPlanner:
         for span in spans_of(path, name, sample_rate_hz=rate, channel=channel):
             ifo = self._options.ifo if span is None else span.ifo or self._options.ifo
             if span is None or ifo is None:
-                lacks = "when it starts: send HDF5 or GWF that does"
+                missing = "when it starts: send HDF5 or GWF that does"
                 if span is not None:
-                    lacks = "its detector: begin its name with it (H1_…), or give ifo for all"
-                self._refuse(name, f"The strain does not say {lacks}.")
+                    missing = "its detector: begin its name with it (H1_…), or give ifo for all"
+                self._refuse(name, f"The strain does not say {missing}.")
                 continue
             self._strain.add(ifo, span.gps_start, span.gps_end, Place(UPLOADED, path.name, name))
             self._has_strain = True
@@ -364,12 +364,12 @@ class BatchPlanner:
         while block := list(islice(rows, _BLOCK)):
             stated = [row.facts or Facts() for row in block]
             stored_ids = known_glitches(self._session, stated)
-            for place, row in enumerate(block):
+            for position, row in enumerate(block):
                 if row.facts is None:
                     self._refuse(row.name, row.reason)
-                elif place in stored_ids:
+                elif position in stored_ids:
                     self._flags.reach(row.facts.ifo, row.facts.gps_time)
-                    stored = payload.StoredAlready.of_row(row.name, stored_ids[place], row.facts)
+                    stored = payload.StoredAlready.of_row(row.name, stored_ids[position], row.facts)
                     self._index.add(KNOWN, "", stored.model_dump(mode="json"))
                 else:
                     self._add_trigger(row.name, row.facts)

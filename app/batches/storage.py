@@ -115,8 +115,8 @@ def packed(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[tuple[str, 
             f"These are {len(members)} files: pack more than {MOST_LOOSE_FILES} into a tar or zip."
         )
     names = [name for name, _ in members]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InvalidRequestError(f"Two files are called {twice}: rename one of them.")
+    if duplicate := next((name for name in names if names.count(name) > 1), None):
+        raise InvalidRequestError(f"Two files are called {duplicate}: rename one of them.")
     if len(members) == 1:
         yield members[0]
         return

@@ -132,7 +132,7 @@ def known_glitches(session: Session, rows: Sequence[Facts]) -> dict[int, UUID]:
     A row counts only if its detector and time agree with the stored ones, because an id alone does
     not identify a glitch. Other rows are ignored.
     """
-    stated_ids = {place: row.glitch_id for place, row in enumerate(rows) if row.glitch_id}
+    stated_ids = {position: row.glitch_id for position, row in enumerate(rows) if row.glitch_id}
     if not stated_ids:
         return {}
     ids = {text: one for text in stated_ids.values() if (one := _uuid(text)) is not None}
@@ -145,10 +145,10 @@ def known_glitches(session: Session, rows: Sequence[Facts]) -> dict[int, UUID]:
     by_id = {one.id: one for one in stored}
     by_name = {one.gravityspy_id: one for one in stored}
     glitch_ids: dict[int, UUID] = {}
-    for place, text in stated_ids.items():
+    for position, text in stated_ids.items():
         match = by_id.get(ids[text]) if text in ids else by_name.get(text)
-        if match is not None and agrees(rows[place], match.ifo, match.gps_time):
-            glitch_ids[place] = match.id
+        if match is not None and agrees(rows[position], match.ifo, match.gps_time):
+            glitch_ids[position] = match.id
     return glitch_ids
 
 

@@ -111,26 +111,26 @@ def insert_glitches(
     digests: dict[bytes, int] = {}
     ids: set[str | None] = set()
     stored_digests = known_digests(session, [(one.views, one.metadata) for one in glitches])
-    for place, one in enumerate(glitches):
+    for index, one in enumerate(glitches):
         try:
             _check(one.views, one.encoding, checkpoint, one.metadata)
         except ServiceError as error:
-            results[place] = error
+            results[index] = error
             continue
-        digest = stored_digests.get(place) or content_digest(
+        digest = stored_digests.get(index) or content_digest(
             one.views, one.metadata.ifo, one.metadata.gps_time
         )
         # Of two equal glitches, or two with one id, the second is stored after the first, as known.
         if digest not in digests and (one.metadata.gravityspy_id or None) not in ids:
-            digests[digest] = place
+            digests[digest] = index
             ids |= {one.metadata.gravityspy_id} - {None}
     added = _insert_new(session, glitches, digests, checkpoint)
-    for place, one in enumerate(glitches):
-        if place in results or place in added:
+    for index, one in enumerate(glitches):
+        if index in results or index in added:
             continue
         try:
             with session.begin_nested():
-                results[place] = insert_glitch(
+                results[index] = insert_glitch(
                     session,
                     views=one.views,
                     encoding=one.encoding,
@@ -138,9 +138,9 @@ def insert_glitches(
                     metadata=one.metadata,
                 )
         except (InvalidRequestError, ConflictError) as error:
-            results[place] = error
+            results[index] = error
     results |= added
-    return [results[place] for place in range(len(glitches))]
+    return [results[index] for index in range(len(glitches))]
 
 
 def _insert_new(
@@ -150,21 +150,21 @@ def _insert_new(
     checkpoint: CheckpointRecord,
 ) -> dict[int, StoredGlitch]:
     """Store the glitches that are not known yet; return them by position."""
-    candidates = [(digest, glitches[place].metadata) for digest, place in digests.items()]
+    candidates = [(digest, glitches[index].metadata) for digest, index in digests.items()]
     records = {
         digests[digest]: _new_record(glitch, glitches[digests[digest]].views)
         for digest, glitch in _claim(session, candidates).items()
     }
     if not records:
         return {}
-    _insert_views(session, {glitch.id: glitches[place].views for place, glitch in records.items()})
+    _insert_views(session, {glitch.id: glitches[index].views for index, glitch in records.items()})
     embedded = {
-        place: _embedding(session, glitch, glitches[place], checkpoint)
-        for place, glitch in records.items()
+        index: _embedding(session, glitch, glitches[index], checkpoint)
+        for index, glitch in records.items()
     }
     session.execute(_ADD_EMBEDDINGS, [row for row, _ in embedded.values()])
     return {
-        place: StoredGlitch(glitch, True, embedded[place][1]) for place, glitch in records.items()
+        index: StoredGlitch(glitch, True, embedded[index][1]) for index, glitch in records.items()
     }
 
 
@@ -433,8 +433,8 @@ def known_digests(
     differ only by rounding. Without detector or time, only digests are compared, elsewhere.
     """
     keys = {
-        place: (one.ifo, one.gps_time.quantize(GPS_STEP))
-        for place, (_, one) in enumerate(found)
+        index: (one.ifo, one.gps_time.quantize(GPS_STEP))
+        for index, (_, one) in enumerate(found)
         if one.ifo is not None and one.gps_time is not None
     }
     if not keys:
@@ -448,10 +448,10 @@ def known_digests(
     for view in session.scalars(select(View).where(View.glitch_id.in_([one[0] for one in stored]))):
         views.setdefault(view.glitch_id, {})[view.duration] = view
     return {
-        place: digest
-        for place, key in keys.items()
+        index: digest
+        for index, key in keys.items()
         for glitch_id, *at, digest in stored
-        if tuple(at) == key and _are_same(found[place][0], views.get(glitch_id, {}))
+        if tuple(at) == key and _are_same(found[index][0], views.get(glitch_id, {}))
     }
 
 

@@ -152,9 +152,9 @@ def _nearest_passing(
     from the query (with 100,000 glitches).
     """
     nearest = _by_distance(index_size).order_by(distance_to(QUERY, index_size))
-    among = nearest.limit(n_candidates).subquery()
-    passing = select(among.c.glitch_id, among.c.distance).join(
-        Glitch, Glitch.id == among.c.glitch_id
+    candidates = nearest.limit(n_candidates).subquery()
+    passing = select(candidates.c.glitch_id, candidates.c.distance).join(
+        Glitch, Glitch.id == candidates.c.glitch_id
     )
     return _nearest(passing.where(*conditions))
 

@@ -213,22 +213,22 @@ def list_sorted(
     under_active = and_(
         Embedding.glitch_id == Glitch.id, Embedding.checkpoint_id == active_checkpoint(session).id
     )
-    every = select_glitches().add_columns(column).outerjoin(Embedding, under_active)
-    statement = every.where(
+    joined = select_glitches().add_columns(column).outerjoin(Embedding, under_active)
+    statement = joined.where(
         *glitch_conditions(session, filters), *embedding_conditions(filters)
     ).order_by((column.desc() if is_falling else column.asc()).nulls_last(), Glitch.id)
     if cursor is not None:
         mark = cursor_id(cursor)
-        marked = session.execute(every.where(Glitch.id == mark)).first()
+        marked = session.execute(joined.where(Glitch.id == mark)).first()
         if marked is None:
             raise wrong_cursor()
         value = marked[-1]
         if value is None:
             statement = statement.where(column.is_(None), Glitch.id > mark)
         else:
-            beyond = column < value if is_falling else column > value
-            same = and_(column == value, Glitch.id > mark)
-            statement = statement.where(or_(beyond, same, column.is_(None)))
+            is_beyond = column < value if is_falling else column > value
+            is_tied = and_(column == value, Glitch.id > mark)
+            statement = statement.where(or_(is_beyond, is_tied, column.is_(None)))
     rows, last = cut_page(session.execute(statement.limit(limit + 1)).all(), limit)
     return Page(tuple(to_record(row) for row in rows), None if last is None else str(last[0].id))
 

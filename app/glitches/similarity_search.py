@@ -126,8 +126,8 @@ def _picture_columns(
     """
 
     def url(glitch: GlitchRecord, duration_s: float) -> str:
-        is_there = duration_s in glitch.views or duration_s == VIEW_DURATIONS_S[0]
-        return view_url(str(glitch.id), duration_s) if is_there else NO_PICTURE
+        has_picture = duration_s in glitch.views or duration_s == VIEW_DURATIONS_S[0]
+        return view_url(str(glitch.id), duration_s) if has_picture else NO_PICTURE
 
     return {
         f"url{number}": [url(glitch, duration_s) for glitch in glitches]

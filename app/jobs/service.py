@@ -223,9 +223,9 @@ def retry_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord
         .where(JobItem.job_id == job.id, JobItem.state == "failed")
         .values(state="queued", reason=None)
     )
-    again = {"state": "queued", "failed": 0, "attempts": 0, "due_at": func.now(), "detail": None}
+    reset = {"state": "queued", "failed": 0, "attempts": 0, "due_at": func.now(), "detail": None}
     has_to = or_(JobChunk.state == "failed", JobChunk.failed > 0, JobChunk.phase == Phase.FINISH)
-    session.execute(update(JobChunk).where(JobChunk.job_id == job.id, has_to).values(again))
+    session.execute(update(JobChunk).where(JobChunk.job_id == job.id, has_to).values(reset))
     job.state, job.is_cancel_requested, job.failed = "queued", False, 0
     job.detail = job.finished_at = None
     add_event(session, job.id, "retried", f"by {principal.name}")

@@ -52,7 +52,7 @@ class ExportHandler:
         filters = filters_from_json(job.parameters["filters"])
         path = folder_of(context.data_dir, job.id) / f"part-{chunk.ordinal:08d}.done"
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{chunk.claim}.tmp")
+        temporary = path.with_suffix(f".{chunk.claim}.tmp")
         try:
             with closing(
                 export_rows(
@@ -63,10 +63,10 @@ class ExportHandler:
                     with_latents=export_format.has_latents,
                 )
             ) as rows:
-                export_format.write_part(_with_heartbeat(rows, context), aside)
-            aside.replace(path)
+                export_format.write_part(_with_heartbeat(rows, context), temporary)
+            temporary.replace(path)
         finally:
-            aside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         storage_of(context.data_dir).keep(path)
         return ChunkResult()
 
@@ -82,13 +82,13 @@ class ExportHandler:
             for part in parts:
                 storage.fetch(part)
                 context.heartbeat()
-            aside = path.with_suffix(".tmp")
+            temporary = path.with_suffix(".tmp")
             try:
                 filters = filters_from_json(job.parameters["filters"])
-                export_format.join(parts, aside, about_cluster(session, filters))
-                aside.replace(path)
+                export_format.join(parts, temporary, about_cluster(session, filters))
+                temporary.replace(path)
             finally:
-                aside.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
             storage.keep(path)
             context.heartbeat()
         storage.fetch(path)

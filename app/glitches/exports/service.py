@@ -129,8 +129,8 @@ def outdated_folders(session: Session, data_dir: Path, keep: timedelta) -> list[
             Job.state.in_(OPEN_STATES) | (Job.finished_at > func.now() - keep),
         )
     )
-    alive = {str(one) for one in kept_ids}
-    return [path for name, path in folders.items() if name not in alive]
+    kept_names = {str(one) for one in kept_ids}
+    return [path for name, path in folders.items() if name not in kept_names]
 
 
 def clean_up_exports(session: Session, data_dir: Path, keep: timedelta) -> int:
@@ -222,8 +222,8 @@ def export_ids(
 
 def count_rows(session: Session, filters: GlitchFilters, *, most: int) -> int:
     """Number of glitches that pass the filters, counted up to ``most``."""
-    some = selection.matching(session, select(Glitch.id), filters).limit(most).subquery()
-    return session.scalar(select(func.count()).select_from(some)) or 0
+    limited = selection.matching(session, select(Glitch.id), filters).limit(most).subquery()
+    return session.scalar(select(func.count()).select_from(limited)) or 0
 
 
 def _streamed(session: Session, statement: Select[*tuple[Any, ...]]) -> Generator[Any, None, None]:
