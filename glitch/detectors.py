@@ -58,14 +58,14 @@ def is_other_detector(text: str | None) -> bool:
 def parse_detectors(text: str) -> tuple[str, ...]:
     """Split a list such as "H1,L1", "H1 L1" or "H1L1V1" into detectors; empty if it is none."""
     parts = re.findall(r"[GHIKLV][12]|C1|E[123]|[^\s,;+&/|'\"()\[\]{}-]", text.upper()[:100])
-    found = tuple(dict.fromkeys(parts))
-    return found if all(one in DETECTORS for one in found) else ()
+    names = tuple(dict.fromkeys(parts))
+    return names if all(one in DETECTORS for one in names) else ()
 
 
 def detector_of_channel(channel: str | None) -> str | None:
     """Return the detector of a channel name such as "H1:GDS-CALIB_STRAIN"; None if it has none."""
-    found = _PREFIX.match((channel or "").upper())
-    return parse_detector(found[1]) if found else None
+    match = _PREFIX.match((channel or "").upper())
+    return parse_detector(match[1]) if match else None
 
 
 def detector_of_text(*texts: str | None) -> str | None:

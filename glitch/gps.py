@@ -148,8 +148,8 @@ def utc_to_gps(moment: datetime) -> Decimal:
 
 def unix_to_gps(seconds: Decimal) -> Decimal:
     """Convert Unix time to GPS time in s; a leap second is read as the second after it."""
-    whole = int(seconds)
-    return utc_to_gps(_UNIX_EPOCH + timedelta(seconds=whole)) + (seconds - whole)
+    whole_seconds = int(seconds)
+    return utc_to_gps(_UNIX_EPOCH + timedelta(seconds=whole_seconds)) + (seconds - whole_seconds)
 
 
 def why_in_future(gps_time: Decimal, now: datetime) -> str | None:
@@ -172,10 +172,10 @@ def why_in_future(gps_time: Decimal, now: datetime) -> str | None:
 
 def gps_to_utc(gps_time: Decimal) -> datetime:
     """Convert GPS time in s to UTC, to the microsecond; a leap second is read as the next one."""
-    whole = int(gps_time)
-    microseconds = int((gps_time - whole) * 1_000_000)
-    leap_seconds = sum(1 for second in _leap_gps() if whole >= second)
-    return GPS_EPOCH + timedelta(seconds=whole - leap_seconds, microseconds=microseconds)
+    whole_seconds = int(gps_time)
+    microseconds = int((gps_time - whole_seconds) * 1_000_000)
+    leap_seconds = sum(1 for second in _leap_gps() if whole_seconds >= second)
+    return GPS_EPOCH + timedelta(seconds=whole_seconds - leap_seconds, microseconds=microseconds)
 
 
 @lru_cache(maxsize=1)

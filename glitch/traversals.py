@@ -84,15 +84,15 @@ def cluster_ranges(medoid: Latent, members: Vectors, others: Vectors) -> UnitRan
     """
     is_active = active_units(np.concatenate([members, others]).var(axis=0))
     differences = mean_differences(spread_of(members), spread_of(others))
-    own, usual = np.quantile(members, _RANGE, axis=0), np.quantile(others, _RANGE, axis=0)
+    inside, outside = np.quantile(members, _RANGE, axis=0), np.quantile(others, _RANGE, axis=0)
     ranges = [
         UnitRange(
             unit=unit,
             value=float(medoid[unit]),
-            low=float(min(own[0, unit], usual[0, unit])),
-            high=float(max(own[1, unit], usual[1, unit])),
-            others=(float(usual[0, unit]), float(usual[1, unit])),
-            group=(float(own[0, unit]), float(own[1, unit])),
+            low=float(min(inside[0, unit], outside[0, unit])),
+            high=float(max(inside[1, unit], outside[1, unit])),
+            others=(float(outside[0, unit]), float(outside[1, unit])),
+            group=(float(inside[0, unit]), float(inside[1, unit])),
             difference=float(differences[unit]),
         )
         for unit in _leading(np.abs(differences), is_active)

@@ -86,21 +86,21 @@ def list_members(path: Path, most_bytes: int) -> Iterator[Member | Refused]:
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK"
     total = 0
-    for count, found in enumerate(_zip_members(path) if is_zip else _tar_members(path), 1):
+    for count, member in enumerate(_zip_members(path) if is_zip else _tar_members(path), 1):
         if count > MOST_MEMBERS:
             raise TooLargeError(
                 f"The archive has over {MOST_MEMBERS:,} members: send it in several parts."
             )
-        if isinstance(found, Member):
-            total += found.size
+        if isinstance(member, Member):
+            total += member.size
             if total > most_bytes:
                 raise TooLargeError(
                     f"The archive would unpack to over {most_bytes / 1e9:g} GB: send it in several "
                     "parts."
                 )
-            yield _judged(found)
+            yield _judged(member)
         else:
-            yield found
+            yield member
 
 
 def read_member(file: BufferedIOBase, member: Member) -> bytes:

@@ -66,8 +66,8 @@ def prepare() -> None:
 @cache
 def landlock_version() -> int:
     """Return the kernel's version of Landlock; 0 if it has none."""
-    found: int = _libc().syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
-    return max(found, 0)
+    version: int = _libc().syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
+    return max(version, 0)
 
 
 def limit(limits: Limits, base_bytes: int) -> None:
@@ -162,13 +162,13 @@ def _allow(ruleset: int, descriptor: int, rights: int) -> None:
 def _own_folders() -> tuple[int, ...]:
     """Open the folders whose modules a decoder may import later: Python's and this project's."""
     paths = sysconfig.get_paths()
-    paths_kept = {Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    paths_kept |= {
+    roots = {Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    roots |= {
         Path(entry) for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))
     }
     project = Path(__file__).resolve().parents[2]
-    paths_kept |= {project / "app", project / "glitch"}
-    folders = sorted(folder for folder in paths_kept if folder.is_dir())
+    roots |= {project / "app", project / "glitch"}
+    folders = sorted(folder for folder in roots if folder.is_dir())
     return tuple(os.open(folder, os.O_PATH | os.O_CLOEXEC) for folder in folders)
 
 

@@ -23,5 +23,5 @@ class FrameName(NamedTuple):
 
 def parse_frame_name(name: str) -> FrameName | None:
     """Return the parts of a file name without folders; None for any other form of name."""
-    found = _NAME.fullmatch(name)
-    return None if found is None else FrameName(*found.groups())
+    match = _NAME.fullmatch(name)
+    return None if match is None else FrameName(*match.groups())

@@ -33,17 +33,17 @@ def find_dataset(group: h5py.Group, path: str) -> h5py.Dataset | None:
     Raises:
         FormatError: if its values are stored in another file.
     """
-    found = _find(group, path)
-    if not isinstance(found, h5py.Dataset):
+    node = _find(group, path)
+    if not isinstance(node, h5py.Dataset):
         return None
-    check_stays_inside(found)
-    return found
+    check_stays_inside(node)
+    return node
 
 
 def find_group(group: h5py.Group, path: str) -> h5py.Group | None:
     """Return the group at a path below a group; None if the file itself has none there."""
-    found = _find(group, path)
-    return found if isinstance(found, h5py.Group) else None
+    node = _find(group, path)
+    return node if isinstance(node, h5py.Group) else None
 
 
 def dataset_names(group: h5py.Group) -> list[str]:

@@ -197,11 +197,11 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 def _jpeg_segments(data: bytes) -> list[tuple[int, int]]:
     """Return marker and offset of each segment, and each fill byte, before the first scan."""
-    found: list[tuple[int, int]] = []
+    segments: list[tuple[int, int]] = []
     at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and len(found) <= MOST_CHUNKS:
+    while at + 4 <= len(data) and data[at] == 0xFF and len(segments) <= MOST_CHUNKS:
         marker = data[at + 1]
-        found.append((marker, at))
+        segments.append((marker, at))
         if marker in (0xD9, 0xDA):
             break
         if marker == 0xFF:
@@ -210,4 +210,4 @@ def _jpeg_segments(data: bytes) -> list[tuple[int, int]]:
             at += 2
         else:
             at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
-    return found
+    return segments

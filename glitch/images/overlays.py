@@ -14,7 +14,7 @@ from glitch.images.decode import Words
 _LEAST = 0.04  # fraction of the panel's height: shorter lines belong to letters, marks and dashes
 # fraction of the panel's height: how far a tick at the corner of a frame extends beyond it
 _TICK = 0.02
-_MOST_LINES, _MOST_PAIRS = 1_000, 2_000
+_MAX_LINES, _MAX_PAIRS = 1_000, 2_000
 _COVERED = 0.9  # share of the distance between two lines
 # bits set in a channel of 64 or more; every viridis colour has a channel of 84 or more
 _BRIGHTER = 0xC0C0C0
@@ -28,8 +28,8 @@ _LEAST_RAMP = 12  # shortest colour bar, in samples
 _RISE, _BEND = 0.85, 0.04
 _LEAST_STEP = 0.001
 _SEAM_BANDS = 10  # height of a band at a seam: the panel's height divided by this
-_MOST_ROUGHER = 1.65
-_FULL, _MOST_FULL = 0.9, 0.2
+_MAX_ROUGHNESS_RATIO = 1.65
+_FULL, _MAX_FULL_SHARE = 0.9, 0.2
 # offsets, so that bands with hardly any variation do not count as rough
 _FAINTEST, _EVEN = 1e-4, 0.01
 
@@ -137,11 +137,11 @@ def _has_frame(
     stops = np.nonzero(ends == -1)[1]
     are_lines = (stops - starts >= least) & (starts > 0) & (stops < height)
     lines = np.stack([columns, starts, stops - 1], axis=1)[are_lines]
-    lines = lines[:: len(lines) // _MOST_LINES + 1]
+    lines = lines[:: len(lines) // _MAX_LINES + 1]
     one, other = np.triu_indices(len(lines), 1)
     steps = lines[other] - lines[one]
     pairs = np.flatnonzero((steps[:, 0] >= least) & (np.abs(steps[:, 1:]) <= slack).all(axis=1))
-    pairs = pairs[np.argsort(-steps[pairs, 0], kind="stable")][:_MOST_PAIRS]
+    pairs = pairs[np.argsort(-steps[pairs, 0], kind="stable")][:_MAX_PAIRS]
     for pair in pairs:
         left, *rows = lines[one[pair]].tolist()
         between = is_bare[:, left : lines[other[pair], 0]]
@@ -166,8 +166,8 @@ def are_stacked(fractions: Fractions) -> bool:
     above = fractions[middle - 1 - band : middle - 1]
     below = fractions[middle + 1 : middle + 1 + band]
     # as in the loudest glitches, which do not reach above 1 kHz
-    is_clipped = (below > _FULL).mean() > _MOST_FULL
-    return not is_clipped and _roughness(below) > _MOST_ROUGHER * _roughness(above)
+    is_clipped = (below > _FULL).mean() > _MAX_FULL_SHARE
+    return not is_clipped and _roughness(below) > _MAX_ROUGHNESS_RATIO * _roughness(above)
 
 
 def _roughness(band: Fractions) -> float:

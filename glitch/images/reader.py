@@ -40,15 +40,15 @@ from glitch.views import Preprocessing, Views, views_from_images
 MAX_COLORMAP_DISTANCE = 16.0  # mean RGB distance; distribution: docs/science/images.md
 # Median colour shift. 785 pictures of Gravity Spy: at most 1.4; as JPEG of quality 20: at most 1.7;
 # darkened by 7 %: 5.6 and more.
-_MOST_SHIFT = 4.0
-_LEAST_DRAWN = 0.1  # least share of the panel's rows that are coloured
+_MAX_SHIFT = 4.0
+_MIN_DRAWN = 0.1  # least share of the panel's rows that are coloured
 # Width over height of a picture without axes: Gravity Spy's have 1.2; two windows 2.4 or 0.6.
 _TALLEST, _WIDEST = 0.65, 2.2
 _BLANK = 0.02  # fraction of the panel: least height that a faint frame must add to it
 # Shares of pixels near the top and bottom of the scale. Among 1,713 pictures of Gravity Spy, the
 # largest share above _HIGH is 0.51, and no picture has a share below _LOW of less than 0.26.
-_HIGH, _MOST_HIGH = 0.9, 0.4
-_LOW, _LEAST_LOW = 0.1, 0.15
+_HIGH, _MAX_HIGH_SHARE = 0.9, 0.4
+_LOW, _MIN_LOW_SHARE = 0.1, 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +162,7 @@ def _refuse_other_colors(
             f"are {distance:.0f} away from the map (RGB distance, limit "
             f"{MAX_COLORMAP_DISTANCE:.0f}). Send Gravity Spy's original PNG or JPEG."
         )
-    if shift(pixels, nearest) > _MOST_SHIFT:
+    if shift(pixels, nearest) > _MAX_SHIFT:
         raise ImageError(
             "The colours of the picture are all shifted from viridis in one direction, as after a "
             "change of brightness, contrast or colours, so its energies cannot be read: send the "
@@ -258,7 +258,7 @@ def _refuse_stacked(
 def _refuse_mostly_high(fractions: Float32[np.ndarray, "height width"]) -> None:
     """Refuse an image that is mostly at the top of its scale: the background of a scan never is."""
     sampled = fractions[::2, ::2]
-    if (sampled > _HIGH).mean() > _MOST_HIGH and (sampled < _LOW).mean() < _LEAST_LOW:
+    if (sampled > _HIGH).mean() > _MAX_HIGH_SHARE and (sampled < _LOW).mean() < _MIN_LOW_SHARE:
         raise ImageError(
             "Most of the picture is at the top of its colour scale, and hardly any of it at the "
             "bottom. Either viridis is reversed, which is not read, or the scale ends too low: "
@@ -289,7 +289,7 @@ def _drawn_rows(colored: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "
     measured on the white page and refuses it.
     """
     is_drawn = np.asarray(shares(colored, 1) >= LEAST_COVER, dtype=np.bool_)
-    return is_drawn if is_drawn.mean() >= _LEAST_DRAWN else np.ones_like(is_drawn)
+    return is_drawn if is_drawn.mean() >= _MIN_DRAWN else np.ones_like(is_drawn)
 
 
 def _average_to_grid(

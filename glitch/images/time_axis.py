@@ -24,9 +24,9 @@ _BELOW, _LEAST_BELOW = 0.08, 30
 _OVERHANG = 0.06  # fraction of the axis: how far a label at its end extends beyond it
 _CLEAR = 2  # pixels of the frame line below the panel
 _LEAST_HEIGHT = 6  # pixels: in smaller digits a minus sign cannot be recognised
-_LEAST_WIDE = 0.5  # fraction of a digit's height: anything narrower is a tick
-_MOST_THIN = 0.3  # fraction of a digit's height: thickest minus sign
-_LEAST_LONG = 0.3  # fraction of a digit's height: shortest minus sign; a point is shorter
+_MIN_WIDTH = 0.5  # fraction of a digit's height: anything narrower is a tick
+_MAX_MINUS_HEIGHT = 0.3  # fraction of a digit's height: thickest minus sign
+_MIN_MINUS_LENGTH = 0.3  # fraction of a digit's height: shortest minus sign; a point is shorter
 # fraction of a digit's height; pixels: gaps within a label are narrower
 _BETWEEN, _LEAST_BETWEEN = 0.55, 4.5
 _MAX_OFFSET = 0.02  # fraction of the axis: how far zero may be from the middle
@@ -34,7 +34,7 @@ _WIDER = 0.25  # fraction of a digit's height: how much wider labels with a minu
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # times a power of ten, as in matplotlib
 _STEP_OFF = 0.04  # tolerance, as a fraction of a step
 _WHOLE, _DECIMAL = 1.05, 0.85  # widths of "0." and of each decimal, in digit heights
-_MOST_DECIMALS = 6
+_MAX_DECIMALS = 6
 _QUARTER_OFF = 0.005  # fraction of the axis: Gravity Spy's labels are at its quarters
 
 
@@ -80,8 +80,8 @@ class TimeAxis:
 
 def _decimals(step: float) -> int:
     """Return how many decimals the multiples of a step need."""
-    possible = (n for n in range(_MOST_DECIMALS) if abs(step * 10**n - round(step * 10**n)) < 1e-6)
-    return next(possible, _MOST_DECIMALS)
+    possible = (n for n in range(_MAX_DECIMALS) if abs(step * 10**n - round(step * 10**n)) < 1e-6)
+    return next(possible, _MAX_DECIMALS)
 
 
 def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[TimeLabel]:
@@ -94,7 +94,7 @@ def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[Tim
         line = below[start:stop]
         height = stop - start
         runs = runs_of(np.any(line, axis=0))
-        if height < _LEAST_HEIGHT or max(end - first for first, end in runs) < _LEAST_WIDE * height:
+        if height < _LEAST_HEIGHT or max(end - first for first, end in runs) < _MIN_WIDTH * height:
             continue  # ticks
         words = runs_of(np.any(line, axis=0), max(_LEAST_BETWEEN, _BETWEEN * height))
         return [
@@ -160,6 +160,6 @@ def _is_negative(label: Bool[np.ndarray, "height width"]) -> bool:
     height = len(label)
     first, end = runs_of(np.any(label, axis=0))[0]
     rows = np.flatnonzero(label[:, first:end].any(axis=1))
-    is_thin = rows[-1] + 1 - rows[0] <= max(2, _MOST_THIN * height)
+    is_thin = rows[-1] + 1 - rows[0] <= max(2, _MAX_MINUS_HEIGHT * height)
     is_high = (rows[0] + rows[-1] + 1) / 2 < 0.8 * height
-    return bool(is_thin and is_high and end - first >= _LEAST_LONG * height)
+    return bool(is_thin and is_high and end - first >= _MIN_MINUS_LENGTH * height)

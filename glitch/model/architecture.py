@@ -127,10 +127,10 @@ class ViewsVAE(ViewsModel):
         n_batch, n_views = observed.shape[:2]
         present = observed.any(dim=2)  # (B, V)
         member, view = present.nonzero(as_tuple=True)
-        found = self._features_of(pixels, observed, member, view)
-        slots = found.new_zeros(n_batch, n_views, found.shape[1])
-        slots = slots.index_put((member, view), found)
-        joined = torch.cat([slots.flatten(1), present.to(found.dtype), linear.mean], dim=1)
+        features = self._features_of(pixels, observed, member, view)
+        slots = features.new_zeros(n_batch, n_views, features.shape[1])
+        slots = slots.index_put((member, view), features)
+        joined = torch.cat([slots.flatten(1), present.to(features.dtype), linear.mean], dim=1)
         shift, widening = self.correction(relu(self.join(joined))).float().chunk(2, dim=1)
         log_variance = linear.log_variance + widening
         return Posterior(

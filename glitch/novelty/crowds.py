@@ -222,17 +222,17 @@ def _burst_pairs(
     to_any: Float[np.ndarray, " glitch"],
 ) -> Int[np.ndarray, "2 pair"]:
     """Find pairs of one episode that are nearer than the fifth other event of either."""
-    standing = np.nonzero(np.isfinite(gps_times) & (stands == np.arange(len(units))))[0]
-    standing = standing[np.argsort(gps_times[standing], kind="stable")]
-    times, reach = gps_times[standing], np.nan_to_num(to_any[standing], nan=np.inf)
+    representatives = np.nonzero(np.isfinite(gps_times) & (stands == np.arange(len(units))))[0]
+    representatives = representatives[np.argsort(gps_times[representatives], kind="stable")]
+    times, reach = gps_times[representatives], np.nan_to_num(to_any[representatives], nan=np.inf)
     pairs = [np.empty((2, 0), dtype=np.int64)]
-    for offset in range(1, len(standing)):
+    for offset in range(1, len(representatives)):
         first = np.nonzero(times[offset:] - times[:-offset] <= EPISODE_S)[0]
         if not len(first):
             break
         distance = 1 - np.einsum(
-            "ij,ij->i", units[standing[first]], units[standing[first + offset]]
+            "ij,ij->i", units[representatives[first]], units[representatives[first + offset]]
         )
         first = first[distance <= np.maximum(reach[first], reach[first + offset])]
-        pairs.append(np.stack([standing[first], standing[first + offset]]))
+        pairs.append(np.stack([representatives[first], representatives[first + offset]]))
     return np.concatenate(pairs, axis=1)

@@ -127,22 +127,22 @@ def join_pieces(found: Sequence[tuple[StrainFile, Strain | None]], gps_time: Dec
 
 
 def _alike_around(
-    found: list[tuple[StrainFile, Strain]], gps_time: Decimal
+    pieces: list[tuple[StrainFile, Strain]], gps_time: Decimal
 ) -> list[tuple[StrainFile, Strain]]:
     """Return the files with the same rate, detector and channel as the one that contains the time.
 
     They are returned if they cover 4 s on each side of the time; otherwise all files are, so that
     the caller's error names the first that differs.
     """
-    depths = [min(gps_time - one.gps_start, one.gps_end - gps_time) for _, one in found]
-    core = found[at := depths.index(max(depths))][1]
+    depths = [min(gps_time - one.gps_start, one.gps_end - gps_time) for _, one in pieces]
+    core = pieces[at := depths.index(max(depths))][1]
     first, last = at, at + 1
-    while first and _kind(found[first - 1][1]) == _kind(core):
+    while first and _kind(pieces[first - 1][1]) == _kind(core):
         first -= 1
-    while last < len(found) and _kind(found[last][1]) == _kind(core):
+    while last < len(pieces) and _kind(pieces[last][1]) == _kind(core):
         last += 1
-    before, after = gps_time - found[first][1].gps_start, found[last - 1][1].gps_end - gps_time
-    return found[first:last] if min(before, after) >= SHORTEST_SEGMENT_S / 2 else found
+    before, after = gps_time - pieces[first][1].gps_start, pieces[last - 1][1].gps_end - gps_time
+    return pieces[first:last] if min(before, after) >= SHORTEST_SEGMENT_S / 2 else pieces
 
 
 def _kind(strain: Strain) -> tuple[object, ...]:

@@ -162,8 +162,8 @@ def _placed(weights: np.ndarray, device: torch.device) -> Tensor:
     A spline's weights decay by 0.27 per row down to denormal float32 numbers, which processors
     multiply a hundred times slower; they are too small to be visible and are set to zero.
     """
-    kept = np.where(np.abs(weights) < _LEAST_WEIGHT, 0, weights)
-    return torch.from_numpy(np.ascontiguousarray(kept, dtype=np.float32)).to(device)
+    significant = np.where(np.abs(weights) < _LEAST_WEIGHT, 0, weights)
+    return torch.from_numpy(np.ascontiguousarray(significant, dtype=np.float32)).to(device)
 
 
 def _bands(

@@ -104,11 +104,11 @@ def _short_rows(
     Rows of equal length are computed together.
     """
     known: list[_Known] = [{} for _ in events_s]
-    alike: dict[int, list[tuple[_Key, RowGroup]]] = {}
+    by_length: dict[int, list[tuple[_Key, RowGroup]]] = {}
     for key, group in _groups(plan):
         if plan.screen and group.n_tiles < FEWEST_TILES:
-            alike.setdefault(group.n_tiles, []).append((key, group))
-    for groups in alike.values():
+            by_length.setdefault(group.n_tiles, []).append((key, group))
+    for groups in by_length.values():
         windows = [window for _, group in groups for window in group.windows]
         kept = _energies(spectrum, events_s, windows, groups[0][1], plan)
         sizes = [group.n_rows for _, group in groups]

@@ -33,7 +33,7 @@ from glitch.views import Preprocessing
 
 _HEAD_BYTES = 16
 _ROUNDED = 1e-3  # relative rounding error of a rate from a spacing of three digits
-_MOST_AXES = 2  # more axes: views; two axes: strain of a wrong shape, which gets its own message
+_MAX_AXES = 2  # more axes: views; two axes: strain of a wrong shape, which gets its own message
 _Opener = Callable[[Path, Request], AbstractContextManager[Source]]
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
@@ -216,7 +216,7 @@ def _hdf5_holds_strain(path: Path) -> bool:
 
 def _npy_holds_strain(path: Path) -> bool:
     with path.open("rb") as stream:
-        return len(read_npy_header(stream).shape) <= _MOST_AXES
+        return len(read_npy_header(stream).shape) <= _MAX_AXES
 
 
 def _npz_holds_strain(path: Path) -> bool:
@@ -225,7 +225,7 @@ def _npz_holds_strain(path: Path) -> bool:
         if not names:
             return False
         with archive.open(names[0] + ".npy") as stream:
-            return len(read_npy_header(stream).shape) <= _MOST_AXES
+            return len(read_npy_header(stream).shape) <= _MAX_AXES
 
 
 _HOLDS_STRAIN: dict[str, Callable[[Path], bool]] = {

@@ -110,16 +110,16 @@ def _levels(
     White noise of unit variance has ``3/8 n_piece`` in a bin of a piece with a Hann window and
     ``n_samples`` in one of the segment; both medians are the same fraction of their means.
     """
-    found = np.zeros((n_piece // 2 + 1, len(rows)), dtype=np.float32)
+    levels = np.zeros((n_piece // 2 + 1, len(rows)), dtype=np.float32)
     per_bin = duration_s / _PIECE_S  # bins of the segment per bin of a piece
     for column, row in enumerate(rows):
         squares = window(q, row, duration_s) ** 2
         position = (row.first_bin + np.arange(row.n_bins)) / per_bin
         bins = position.astype(np.int64)
         right = position - bins
-        np.add.at(found[:, column], bins, squares * (1 - right))
-        np.add.at(found[:, column], bins + 1, squares * right)
-    return found * np.float32(_TILE_MEDIAN * per_bin / 0.375)
+        np.add.at(levels[:, column], bins, squares * (1 - right))
+        np.add.at(levels[:, column], bins + 1, squares * right)
+    return levels * np.float32(_TILE_MEDIAN * per_bin / 0.375)
 
 
 def possible_rows(

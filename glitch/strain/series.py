@@ -121,9 +121,9 @@ def analysed_segment(strain: Strain, gps_time: Decimal, preprocessing: Preproces
     values = strain.values[low + first : low + last]
     start_s = first / rate
     reach_s = min(event_s - start_s, last / rate - event_s) - settle_s + 1e-9
-    fitting = tuple(d for d in preprocessing.durations_s if d / 2 <= reach_s)
+    durations_s = tuple(d for d in preprocessing.durations_s if d / 2 <= reach_s)
     gps_start = strain.gps_start + Decimal(low + first) / Decimal(rate)
-    return Segment(values, rate, gps_start, event_s - start_s, fitting)
+    return Segment(values, rate, gps_start, event_s - start_s, durations_s)
 
 
 def check_gps_time(

@@ -255,8 +255,8 @@ def number_of(value: object) -> float | None:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
-        found = _NUMBER.fullmatch(value)
-        return float(found[1]) if found else None
+        match = _NUMBER.fullmatch(value)
+        return float(match[1]) if match else None
     return float(value) if isinstance(value, int | float | np.number) else None
 
 
@@ -282,8 +282,8 @@ def decimal_seconds(value: object) -> Decimal | None:
     if isinstance(value, str):
         if not is_utc_date(value) and (utc := parse_utc(value)) is not None:
             return utc
-        found = _NUMBER.fullmatch(value)
-        value = found[1] if found else value
+        match = _NUMBER.fullmatch(value)
+        value = match[1] if match else value
     try:
         seconds = Decimal(repr(value) if isinstance(value, float) else value)
     except InvalidOperation:
@@ -391,7 +391,7 @@ def is_of_gps(first: float) -> bool:
 
 def span_of_file_name(name: str) -> tuple[Decimal, Decimal] | None:
     """Return GPS start and length in s from a name after LIGO-T050017; None for other names."""
-    found = parse_frame_name(PurePosixPath(name.replace("\\", "/")).name)
-    if found is None or not found.suffix[:1].isascii() or not found.suffix[:1].isalpha():
+    parts = parse_frame_name(PurePosixPath(name.replace("\\", "/")).name)
+    if parts is None or not parts.suffix[:1].isascii() or not parts.suffix[:1].isalpha():
         return None
-    return Decimal(found.start), Decimal(found.length)
+    return Decimal(parts.start), Decimal(parts.length)

@@ -103,7 +103,7 @@ def _rows(
     cumulative = math.log(top_hz / low_hz) * root / 2
     n_rows = max(1, math.ceil(cumulative / mismatch_step))
     resolution_hz = 1 / duration_s
-    found: dict[float, Row] = {}
+    rows: dict[float, Row] = {}
     for index in range(n_rows):
         exact_hz = low_hz * math.exp(2 / root * (index + 0.5) * cumulative / n_rows)
         frequency_hz = exact_hz // resolution_hz * resolution_hz
@@ -113,8 +113,8 @@ def _rows(
         )
         # one bin above the row's frequency: gwpy's convention, kept so that energies agree
         first_bin = round(frequency_hz * duration_s) + 1 - half
-        found.setdefault(frequency_hz, Row(frequency_hz, n_tiles, first_bin, 2 * half + 1))
-    return tuple(found.values())
+        rows.setdefault(frequency_hz, Row(frequency_hz, n_tiles, first_bin, 2 * half + 1))
+    return tuple(rows.values())
 
 
 def _mismatch_step(preprocessing: Preprocessing) -> float:

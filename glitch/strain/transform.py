@@ -60,16 +60,16 @@ def views_from_strain(
         _at_processing_rate(analysed_segment(strain, gps_time, recipe))
         for strain, gps_time in zip(strains, gps_times, strict=True)
     ]
-    alike: dict[tuple[int, int], list[int]] = {}
+    by_shape: dict[tuple[int, int], list[int]] = {}
     for index, segment in enumerate(segments):
-        alike.setdefault((segment.sample_rate_hz, segment.values.size), []).append(index)
+        by_shape.setdefault((segment.sample_rate_hz, segment.values.size), []).append(index)
     results: dict[int, StrainViews] = {}
-    for (rate, n_samples), indices in alike.items():
+    for (rate, n_samples), indices in by_shape.items():
         plan = view_plan(recipe, rate, n_samples, torch.device(device))
         for low in range(0, len(indices), _MEMBERS_AT_ONCE):
             chunk = indices[low : low + _MEMBERS_AT_ONCE]
-            made = _transform([segments[index] for index in chunk], plan, is_centred=centre)
-            results.update(zip(chunk, made, strict=True))
+            views = _transform([segments[index] for index in chunk], plan, is_centred=centre)
+            results.update(zip(chunk, views, strict=True))
     return [results[index] for index in range(len(segments))]
 
 

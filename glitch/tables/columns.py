@@ -274,13 +274,13 @@ def _parts(name: str) -> tuple[str, str]:
     return plain, ""
 
 
-def _by_its_clock(plain: str, unit: str) -> tuple[str, str]:
+def _by_its_clock(column: str, unit: str) -> tuple[str, str]:
     """Return a column's name and unit; a time in an unsupported time system gets a special name."""
-    if plain not in _MOMENTS and plain not in _SPANS and plain not in UTC_TIMES:
-        return plain, unit
+    if column not in _MOMENTS and column not in _SPANS and column not in UTC_TIMES:
+        return column, unit
     if _UNIX.search(unit):
         return "unix_time", next((part for part in ("ms", "us", "ns") if part in unit.split()), "")
-    return (f"{plain} ({unit})", "") if _CLOCK.search(unit) else (plain, unit)
+    return (f"{column} ({unit})", "") if _CLOCK.search(unit) else (column, unit)
 
 
 def other_clock(names: Iterable[str]) -> str | None:

@@ -28,10 +28,10 @@ from glitch.tables.columns import (
 from glitch.tables.layout import are_of_series
 
 MOST_BYTES = 1 << 23  # the whole file is held in memory
-_DEEPEST = 4  # levels of nested objects
+_MAX_DEPTH = 4  # levels of nested objects
 _BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*[\[{][\[{\s]*["\]}\d-]')
 _SAMPLES = 200  # rows examined to tell a series from triggers
-_MOST_LISTED = 200  # longest list of numbers in an event
+_MAX_LISTED = 200  # longest list of numbers in an event
 _MEASURES = frozenset(name for key in ("snr", "peak_frequency", "label") for name in SPELLINGS[key])
 _LINKS = "links"  # links of an event to others, not properties of it
 
@@ -96,7 +96,7 @@ def _list_rows(value: Any, depth: int = 0) -> list[Row]:
     """
     if isinstance(value, list):
         return [one for one in value if isinstance(one, dict) and _is_row(one)]
-    if not isinstance(value, dict) or depth > _DEEPEST:
+    if not isinstance(value, dict) or depth > _MAX_DEPTH:
         return []
     if (rows := _rows_of_columns(value)) is not None:
         return rows
@@ -106,19 +106,19 @@ def _list_rows(value: Any, depth: int = 0) -> list[Row]:
         name: one for name, one in value.items() if name != _LINKS and isinstance(one, list | dict)
     }
     of_objects = _list_rows([one for one in inner.values() if isinstance(one, dict)])
-    found = {name: rows for name, one in inner.items() if (rows := _list_rows(one, depth + 1))}
-    of_detectors = {name: ifo for name in found if (ifo := parse_detector(name)) in DETECTORS}
+    lists = {name: rows for name, one in inner.items() if (rows := _list_rows(one, depth + 1))}
+    of_detectors = {name: ifo for name in lists if (ifo := parse_detector(name)) in DETECTORS}
     if of_objects and not of_detectors:
         return of_objects
-    if len(found) > 1 and len(of_detectors) < len(found):
+    if len(lists) > 1 and len(of_detectors) < len(lists):
         raise FormatError(
-            f"It holds several lists of events ({', '.join(found)[:80]}): send each as a file of "
+            f"It holds several lists of events ({', '.join(lists)[:80]}): send each as a file of "
             "its own."
         )
     named = _detector(value)
     return [
         {"ifo": ifo, **row} if (ifo := of_detectors.get(name) or named) else row
-        for name, rows in found.items()
+        for name, rows in lists.items()
         for row in rows
     ]
 
@@ -142,7 +142,7 @@ def _holds_samples(entry: Row) -> bool:
     names = set(map(plain_name, entry))
     lists = (one for one in entry.values() if isinstance(one, list))
     return not names & _MEASURES and any(
-        len(one) > _MOST_LISTED and all(map(_is_number, one[:_MOST_LISTED])) for one in lists
+        len(one) > _MAX_LISTED and all(map(_is_number, one[:_MAX_LISTED])) for one in lists
     )
 
 
@@ -202,7 +202,7 @@ def _rows_of_event(event: Row) -> Iterator[Row]:
 
 def _triggers(event: Mapping[str, Any], depth: int = 0) -> Iterator[Row]:
     for name, one in event.items():
-        if isinstance(one, dict) and name != _LINKS and depth < _DEEPEST:
+        if isinstance(one, dict) and name != _LINKS and depth < _MAX_DEPTH:
             yield from _triggers(one, depth + 1)
         elif isinstance(one, list):
             objects = [each for each in one if isinstance(each, dict)]
@@ -233,7 +233,7 @@ def _flat(entry: Mapping[str, Any], depth: int = 0) -> Row:
         elif not isinstance(one, dict):
             flat[name] = one
     for name, one in entry.items():
-        if isinstance(one, dict) and name != _LINKS and depth < _DEEPEST:
+        if isinstance(one, dict) and name != _LINKS and depth < _MAX_DEPTH:
             for inner, value in _flat(one, depth + 1).items():
                 flat.setdefault(inner, value)
     return flat

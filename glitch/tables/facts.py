@@ -167,8 +167,8 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         text, plain = _text(value), plain_name(name)
         if text is None:
             continue
-        if (own := with_own_unit(name, text)) != text:
-            text = own
+        if (converted := with_own_unit(name, text)) != text:
+            text = converted
         elif (unit := unit_of(name)) != 1:
             text = _times(text, unit)
             in_parts.add(plain)
@@ -286,8 +286,8 @@ def _ids(cells: Mapping[str, str], *, is_own: bool) -> tuple[str | None, str | N
 
 def flag_name(text: str) -> str:
     """Return a data-quality flag's name as stored with glitches: no blanks, limited length."""
-    kept = "".join(letter for letter in "_".join(text.split()) if letter.isprintable())
-    return kept[:LONGEST_FLAG]
+    printable = "".join(letter for letter in "_".join(text.split()) if letter.isprintable())
+    return printable[:LONGEST_FLAG]
 
 
 def _flags(cells: Mapping[str, str]) -> str | None:

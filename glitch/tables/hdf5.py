@@ -44,11 +44,11 @@ TRIGGERS = "triggers"
 _IFO = "ifo"
 _CHANNELS = ("channel", "channel_name")
 _IFOS = ("ifo", "detector", "instrument")
-_MOST_ROW_BYTES = 2048  # Omicron's rows have 100
+_MAX_ROW_BYTES = 2048  # Omicron's rows have 100
 _SAMPLES = 200  # rows examined to tell a series from triggers
 _META, _MASK = ".__table_column_meta__", ".mask"  # astropy's names for metadata and masks
-_MOST_META_LINES, _MOST_META_BYTES = 2_000, 1 << 20
-_OF_PANDAS = ("axis1", LEVEL, "table")  # datasets that show one of its layouts
+_MAX_META_LINES, _MAX_META_BYTES = 2_000, 1 << 20
+_PANDAS_DATASETS = ("axis1", LEVEL, "table")  # datasets that show one of its layouts
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -177,9 +177,9 @@ def _open(path: Path, name: str) -> Iterator[tuple[h5py.File, _Table]]:
                 f"{name} holds several tables of triggers ({listed}): send each as a file of its "
                 "own."
             )
-        if table.row_bytes > _MOST_ROW_BYTES:
+        if table.row_bytes > _MAX_ROW_BYTES:
             raise TooLargeError(
-                f"{name}: each trigger has {table.row_bytes:,} bytes; at most {_MOST_ROW_BYTES:,} "
+                f"{name}: each trigger has {table.row_bytes:,} bytes; at most {_MAX_ROW_BYTES:,} "
                 "are read. Leave out columns that Omicron does not write."
             )
         if table.coarse and not has_times(table.columns):
@@ -243,9 +243,9 @@ def _tables(tree: h5py.File) -> list[_Table]:
     others: dict[str, list[tuple[int, ...]]] = {}  # shapes of other datasets in each group
     for path, dataset in walk_datasets(tree):
         group, _, column = path.rpartition("/")
-        frame = pandas_table(tree, group) if column in _OF_PANDAS else None
+        frame = pandas_table(tree, group) if column in _PANDAS_DATASETS else None
         if frame is not None and has_times(frame.columns):
-            found.append(_of_pandas(group, frame))
+            found.append(_pandas_as_table(group, frame))
         elif not is_one_row(shape := dataset_shape(dataset)):
             others.setdefault(group, []).append(shape)
         elif len(shape) == 1 and dataset.dtype.names is not None and has_times(dataset.dtype.names):
@@ -262,7 +262,7 @@ def _tables(tree: h5py.File) -> list[_Table]:
     ]
 
 
-def _of_pandas(path: str, frame: PandasTable) -> _Table:
+def _pandas_as_table(path: str, frame: PandasTable) -> _Table:
     coarse = tuple(
         name
         for name, (dataset, field, _) in frame.columns.items()
@@ -270,7 +270,7 @@ def _of_pandas(path: str, frame: PandasTable) -> _Table:
     )
 
     def read(start: int, stop: int, wanted: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-        return frame.read(start, stop, wanted, max(stop - start, 1) * _MOST_ROW_BYTES)
+        return frame.read(start, stop, wanted, max(stop - start, 1) * _MAX_ROW_BYTES)
 
     fine = tuple(name for name in frame.columns if name not in coarse)
     is_posterior = are_of_posterior(frame.columns)
@@ -293,13 +293,13 @@ def _compound(tree: h5py.File, path: str, dataset: h5py.Dataset) -> _Table:
         names = [own[column] for column in columns]
         if not names:
             return {}
-        most_bytes = max(stop - start, 1) * _MOST_ROW_BYTES
+        most_bytes = max(stop - start, 1) * _MAX_ROW_BYTES
         hidden = [masks[name] for name in names if name in masks]
-        found = read_fields(dataset, start, stop, [*names, *hidden], most_bytes=most_bytes)
+        values = read_fields(dataset, start, stop, [*names, *hidden], most_bytes=most_bytes)
         for name in set(names) & masks.keys():
-            cells = zip(found[name], found[masks[name]], strict=True)
-            found[name] = [None if is_hidden else cell for cell, is_hidden in cells]
-        return {column: found[own[column]] for column in columns}
+            cells = zip(values[name], values[masks[name]], strict=True)
+            values[name] = [None if is_hidden else cell for cell, is_hidden in cells]
+        return {column: values[own[column]] for column in columns}
 
     columns = tuple(column for column, name in own.items() if name not in coarse)
     count = dataset_shape(dataset)[0]
@@ -313,7 +313,7 @@ def _is_series(dataset: h5py.Dataset) -> bool:
     if len(known) != 1 or dataset.dtype[known[0]].kind != "f":
         return False
     count = min(dataset_shape(dataset)[0], _SAMPLES)
-    most_bytes = _SAMPLES * _MOST_ROW_BYTES
+    most_bytes = _SAMPLES * _MAX_ROW_BYTES
     return are_of_series(read_fields(dataset, 0, count, known, most_bytes=most_bytes)[known[0]])
 
 
@@ -322,7 +322,7 @@ def _meta_lines(tree: h5py.File, path: str) -> list[str]:
     meta = find_dataset(tree, path + _META)
     if meta is None or meta.dtype.kind != "S" or len(dataset_shape(meta)) != 1:
         return []
-    lines = read_rows(meta, 0, _MOST_META_LINES, most_bytes=_MOST_META_BYTES)
+    lines = read_rows(meta, 0, _MAX_META_LINES, most_bytes=_MAX_META_BYTES)
     return [line.decode("utf-8", "replace") for line in lines.tolist()]
 
 
@@ -344,7 +344,7 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
     coarse = tuple(name for name, one in columns.items() if is_coarse(name, one.dtype))
 
     def read(start: int, stop: int, wanted: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-        most_bytes = max(stop - start, 1) * _MOST_ROW_BYTES
+        most_bytes = max(stop - start, 1) * _MAX_ROW_BYTES
         return {
             name: read_fields(columns[name], start, stop, (), most_bytes=most_bytes)[""]
             for name in wanted

@@ -26,13 +26,13 @@ from glitch.tables.zooniverse import are_of_subjects
 
 HEAD_BYTES = 1 << 14
 COMMENTS = "#%"
-_MOST_HEADER_LINES = 200
+_MAX_HEADER_LINES = 200
 # rows examined, and rows needed, to tell a series from triggers
 _SAMPLES, _FEWEST_SAMPLES = 200, 20
 _WORD = re.compile(r"\s*(%|[^\W\d][\w\s()\[\]/^*%.:+-]{0,20}|[\[(][\w /^*%.-]{0,20}[\])]|-+|1|)\s*")
 _NUMBERED = re.compile(r"\A\d+\s*[-:.)]\s*")  # cWB numbers its columns
 _WIDE_BLANKS = re.compile(r"\s{2,}")
-_MOST_REPEATED = 100  # columns of one name that are distinguished
+_MAX_REPEATED = 100  # columns of one name that are distinguished
 _SEPARATORS = (",", "\t", ";", "|")
 _BOXES = dict.fromkeys(range(0x2500, 0x2580), "+")  # drawn by SQLite, DuckDB and rich
 _BOXES |= dict.fromkeys(map(ord, "─━┄┅┈┉╌╍═"), "-") | dict.fromkeys(map(ord, "│┃┆┇┊┋╎╏║"), "|")
@@ -127,7 +127,7 @@ def _layout(text: str, markup: str) -> Layout | None:
     first: Layout | None = None
     lines = list(io.StringIO(text, newline=""))
     number = 0
-    while number < min(len(lines), _MOST_HEADER_LINES):
+    while number < min(len(lines), _MAX_HEADER_LINES):
         line = lines[number]
         number += 1
         # a quoted name continues on the next line
@@ -192,21 +192,21 @@ def _commented(comments: list[str], row: str, number: int) -> Layout | None:
     lines = [one.lstrip(COMMENTS).strip() for one in comments if one]
     if not lines or len(comments) != number - 1:
         return None
-    in_one = _header(lines[-1], number - 1, None)
-    if len(lines) > 1 and not in_one.is_readable:
+    header = _header(lines[-1], number - 1, None)
+    if len(lines) > 1 and not header.is_readable:
         above = _header(lines[-2], number - 1, None)
-        in_one = above.with_row_of_units(_split(lines[-1], above.separator)) or in_one
-    fitting = _with_separator_of(in_one, row) if in_one.is_readable else None
-    if fitting is not None and len(_split(row, fitting.separator)) == len(fitting.columns):
-        return fitting
+        header = above.with_row_of_units(_split(lines[-1], above.separator)) or header
+    fitted = _with_separator_of(header, row) if header.is_readable else None
+    if fitted is not None and len(_split(row, fitted.separator)) == len(fitted.columns):
+        return fitted
     for separator in (*_SEPARATORS, " "):
         listed = [_NUMBERED.sub("", one) for one in lines[-len(_split(row, separator)) :]]
         layout = Layout(tuple(listed), separator, number - 1)
         if len(listed) > 1 and len(_split(row, separator)) == len(listed) and layout.is_readable:
             return layout
     # A comment of GWOSC's strain, "starting GPS 1126259446 duration 32", does not name columns.
-    is_shorter = fitting is None or len(_split(row, fitting.separator)) <= fitting.last_known
-    return None if is_shorter else fitting
+    is_shorter = fitted is None or len(_split(row, fitted.separator)) <= fitted.last_known
+    return None if is_shorter else fitted
 
 
 def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
@@ -297,10 +297,10 @@ def is_series(head: bytes, layout: Layout) -> bool:
     rows = list(islice(lines, layout.n_skipped, layout.n_skipped + _SAMPLES + 1))[:-1]
     try:
         cells = [[float(cell) for cell in _split(row, layout.separator)] for row in rows]
-        found = [row[times[0]] for row in cells]
+        times_read = [row[times[0]] for row in cells]
     except (ValueError, IndexError):
         return False
-    return are_of_series(found)
+    return are_of_series(times_read)
 
 
 def are_of_series(times: list[float]) -> bool:
@@ -330,7 +330,7 @@ def _distinct(names: list[str]) -> tuple[str, ...]:
     distinct = []
     for name in names:
         name_key = plain_name(name)
-        distinct.append(" " * min(seen[name_key], _MOST_REPEATED) + name)
+        distinct.append(" " * min(seen[name_key], _MAX_REPEATED) + name)
         seen[name_key] += 1
     return tuple(distinct)
 

@@ -17,12 +17,12 @@ from glitch.files.text import encoding_of
 from glitch.tables.columns import LONGEST_NAME, plain_name
 
 TABLES = ("sngl_burst", "sngl_inspiral")  # the first one in a document is read
-_OF_SEVERAL = ("multi_burst", "multi_inspiral", "coinc_inspiral")  # read if there is none of those
+_COINCIDENT = ("multi_burst", "multi_inspiral", "coinc_inspiral")  # read if there is none of those
 _PIECE = 1 << 16
 _LONGEST_VALUE = 100_000  # characters
 _LONGEST_TOKEN = 1 << 20  # bytes of a tag or a comment; expat rescans it with every piece
 _DEEPEST = 100  # levels of elements; these documents have six
-_MOST_DEFAULTS = 200  # attribute defaults in a document type, which are added to each element
+_MAX_DEFAULTS = 200  # attribute defaults in a document type, which are added to each element
 _LONGEST_DEFAULT = 100  # characters
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
@@ -69,7 +69,7 @@ def ligolw_rows(
     if not document.found and tables == TABLES and stream.seekable():
         stream.seek(0)
         with suppress(FormatError):  # its message would name these tables
-            yield from ligolw_rows(stream, name, _OF_SEVERAL)
+            yield from ligolw_rows(stream, name, _COINCIDENT)
             return
     if not document.found:
         kind = "triggers" if tables == TABLES else "segments"
@@ -125,7 +125,7 @@ class _Document:
         self, _element: str, _name: str, _type: str, default: str | None, _is_required: int
     ) -> None:
         self._n_defaults += 1
-        if self._n_defaults > _MOST_DEFAULTS or len(default or "") > _LONGEST_DEFAULT:
+        if self._n_defaults > _MAX_DEFAULTS or len(default or "") > _LONGEST_DEFAULT:
             raise TooLargeError(f"{self._name} declares more attributes than any table: remove it.")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ MEDIAWIKI, TRACKER, LATEX = "mediawiki", "tracker", "latex"
 _LATEX_TABLES = ("\\begin{tabular", "\\begin{longtable", "\\begin{deluxetable")
 _ATTRIBUTES = re.compile(r'[^|\[\]]*=\s*"[^|"]*"\s*\|')  # style="…" | before a cell
 _LINK = re.compile(r"\[\[([^\[\]]{0,400})\]\]")  # [[page]] or [[page|text]]
-_DEEPEST = 4  # levels of nested commands
+_MAX_DEPTH = 4  # levels of nested commands
 _ROW_ENDS = re.compile(r"\\\\(\[[^\]]*\])?|\\tabularnewline")
 _COMMAND = re.compile(r"\\[A-Za-z]+\*?\{([^{}]*)\}")  # \textbf{…}, \colhead{…}
 _RULES = re.compile(r"\\(hline|toprule|midrule|bottomrule|cline|startdata|enddata|end)(\{[^}]*\})?")
@@ -44,8 +44,8 @@ class PlainLines:
         if not line:
             return self._row()[:size]
         if self._markup == TRACKER:
-            return _of_tracker(line)
-        row = self._of_mediawiki(line.strip()) if self._markup == MEDIAWIKI else self._latex(line)
+            return _tracker_row(line)
+        row = self._wiki_row(line.strip()) if self._markup == MEDIAWIKI else self._latex(line)
         self._length += len(line)
         if self._length > size:  # its reader then reports a row that is too long
             row = self._row()
@@ -55,7 +55,7 @@ class PlainLines:
         cells, self._cells, self._length = self._cells, [], 0
         return "|" + "|".join(cells) + "|\n" if cells else ""
 
-    def _of_mediawiki(self, line: str) -> str:
+    def _wiki_row(self, line: str) -> str:
         if line.startswith(("{|", "|+", "|-", "|}")):
             return self._row()
         if line.startswith(("!", "|")):
@@ -68,23 +68,23 @@ class PlainLines:
     def _latex(self, line: str) -> str:
         text = re.sub(r"(?<!\\)%.*", "", line).strip()
         if self._cells and _RULES.match(text):  # the last row needs no row end
-            return self._of_latex(self._cells[0])
+            return self._latex_row(self._cells[0])
         text = _RULES.sub("", text)
         ends = _ROW_ENDS.search(text)
         if not self._cells and "&" not in text:
             return ""
         self._cells = [" ".join([*self._cells, text[: ends.start()] if ends else text])]
-        return "" if ends is None else self._of_latex(self._cells[0])
+        return "" if ends is None else self._latex_row(self._cells[0])
 
-    def _of_latex(self, row: str) -> str:
-        for _ in range(_DEEPEST):
+    def _latex_row(self, row: str) -> str:
+        for _ in range(_MAX_DEPTH):
             row = _COMMAND.sub(r"\1", row)
         row = row.replace(r"\&", "and").replace(r"\,", "").replace("~", " ").replace("$", "")
         self._cells = [cell.strip(" {}") for cell in re.sub(r"\\([_%#])", r"\1", row).split("&")]
         return self._row()
 
 
-def _of_tracker(line: str) -> str:
+def _tracker_row(line: str) -> str:
     if not line.lstrip().startswith("||"):
         return line if line.lstrip().startswith("|") else "\n"
     cells = line.strip().removesuffix("||").removeprefix("||").split("||")

@@ -32,7 +32,7 @@ _INDEX, _INDEX_NAME, _NONE = "index", "index_name", "N."  # pandas' names
 _DATES = re.compile(r"datetime64(?:\[(s|ms|us|ns).*\])?", re.ASCII)
 _Column = tuple[h5py.Dataset, str, int | None]
 _BLOCK = re.compile(r"block\d{1,4}_items", re.ASCII)
-_MOST_COLUMNS, _MOST_NAME_BYTES = 2_000, 1 << 20
+_MAX_COLUMNS, _MAX_NAME_BYTES = 2_000, 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def _fixed(group: h5py.Group, path: str) -> PandasTable | None:
         values = find_dataset(group, block.replace("items", "values"))
         if items is None or values is None or items.dtype.kind != "S":
             continue
-        names = read_rows(items, 0, _MOST_COLUMNS, most_bytes=_MOST_NAME_BYTES).tolist()
+        names = read_rows(items, 0, _MAX_COLUMNS, most_bytes=_MAX_NAME_BYTES).tolist()
         if values.dtype.kind not in "fiu":
             pickled += [name.decode("utf-8", "replace") for name in names]
         elif dataset_shape(values) == (count, len(names)):
@@ -144,7 +144,7 @@ def _add_index(columns: dict[str, _Column], column: _Column, name: str, kind: st
     dataset, field, _ = column
     dtype = dataset.dtype[field] if field else dataset.dtype
     if not name and dtype.kind in "fiu" and not has_times(columns) and dataset_shape(dataset)[0]:
-        first = read_rows(dataset, 0, 1, most_bytes=_MOST_NAME_BYTES)[0]
+        first = read_rows(dataset, 0, 1, most_bytes=_MAX_NAME_BYTES)[0]
         name = "gps_time" if may_be_times(first[field] if field else first) else ""
     if name and dtype.kind in "fiuS":
         columns.setdefault(name, column)
@@ -164,7 +164,7 @@ def _pickled_names(value: object) -> list[str]:
         listed = [one for _, one, _ in pickletools.genops(value) if isinstance(one, str)]
     except ValueError:  # a damaged pickle
         return []
-    return listed[:_MOST_COLUMNS]
+    return listed[:_MAX_COLUMNS]
 
 
 def _text(value: object) -> str:

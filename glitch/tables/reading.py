@@ -42,7 +42,7 @@ from glitch.tables.markup import PlainLines
 from glitch.tables.zooniverse import are_of_subjects, are_of_volunteers, with_metadata
 
 LONGEST_LINE = 100_000
-_MOST_IDLE = 100_000  # lines without a row: gzip packs a thousand empty lines into a byte
+_MAX_IDLE_LINES = 100_000  # lines without a row: gzip packs a thousand empty lines into a byte
 _COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*", re.ASCII)
 _POINT = re.compile(r"\s*[+-]?\d+\.\d*([eE][+-]?\d+)?\s*", re.ASCII)
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, OSError)
@@ -276,8 +276,8 @@ class _Numbered:
             if len(line) == LONGEST_LINE:
                 raise csv.Error("a row is too long")
             self.number += 1
-            if self.number > self.last_row + _MOST_IDLE:
-                raise csv.Error(f"over {_MOST_IDLE:,} lines hold no row")
+            if self.number > self.last_row + _MAX_IDLE_LINES:
+                raise csv.Error(f"over {_MAX_IDLE_LINES:,} lines hold no row")
             if not self._is_quoted and is_comment(line):
                 continue
             if line.count('"') % 2:

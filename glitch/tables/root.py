@@ -21,10 +21,10 @@ from glitch.tables.hdf5 import TRIGGERS, TriggerTable
 from glitch.tables.times import is_coarse, why_coarse
 
 MAGIC = b"root"
-_MOST_TREES = 100
+_MAX_TREES = 100
 _CLASSES = ("TTree", "ROOT::RNTuple")
 _NUMBERS = re.compile(r"double|float|(std::)?u?int(8|16|32|64)_t")  # types of fields in an RNTuple
-_MOST_BRANCHES = 1000
+_MAX_BRANCHES = 1000
 
 
 def is_root(path: Path) -> bool:
@@ -78,7 +78,7 @@ def _tree(path: Path, name: str) -> Iterator[tuple[Any, tuple[str, ...]]]:
     try:
         with uproot.open(path, handler=uproot.MultithreadedFileSource, num_workers=1) as file:
             names = file.keys(recursive=True, cycle=False, filter_classname=_CLASSES)
-            trees = {one: file[one] for one in list(dict.fromkeys(names))[:_MOST_TREES]}
+            trees = {one: file[one] for one in list(dict.fromkeys(names))[:_MAX_TREES]}
             yield _chosen({one: (tree, _columns(tree)) for one, tree in trees.items()}, name)
     except (GlitchError, MemoryError):
         raise
@@ -124,7 +124,7 @@ def _columns(tree: Any) -> tuple[str, ...]:
 
 def _types(tree: Any) -> dict[str, np.dtype]:
     if not hasattr(tree, "branches"):
-        fields = tree.fields[:_MOST_BRANCHES]
+        fields = tree.fields[:_MAX_BRANCHES]
         return {
             one.name: np.dtype("f4" if str(one.typename) == "float" else "f8")
             for one in fields
@@ -132,7 +132,7 @@ def _types(tree: Any) -> dict[str, np.dtype]:
         }
     return {
         branch.name: dtype
-        for branch in tree.branches[:_MOST_BRANCHES]
+        for branch in tree.branches[:_MAX_BRANCHES]
         if (dtype := getattr(branch.interpretation, "to_dtype", None)) is not None
         and dtype.kind in "fiu"
         and not getattr(branch.interpretation, "inner_shape", ())

@@ -26,9 +26,9 @@ from glitch.tables.ligolw import is_ligolw, ligolw_rows
 Span = tuple[Decimal, Decimal]  # start and end in s, end excluded
 
 MOST_SEGMENTS = 500_000  # a flag of a whole run has several thousand
-_MOST_BYTES = 32 * MOST_SEGMENTS
+_MAX_BYTES = 32 * MOST_SEGMENTS
 _HEAD_BYTES = 1 << 14
-_MOST_JSON_BYTES = 1 << 23  # the whole file is held in memory
+_MAX_JSON_BYTES = 1 << 23  # the whole file is held in memory
 _SEGWIZARD = re.compile(r"\s*#\s*seg\s+start\s+(stop|end)\s+duration", re.IGNORECASE)
 _JSON = re.compile(r"\s*\{.*\"(active|known|segments)\"\s*:\s*\[", re.DOTALL)
 _DEFINER = re.compile(r"segment_definer|\"segment:table\"")
@@ -110,9 +110,9 @@ def text_segments(path: Path, name: str) -> list[Segments]:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if is_ligolw(head):
-        return _of_document(path, name)
+        return _from_ligolw(path, name)
     text = head.decode(encoding_of(head), "replace")
-    return [_of_json(path, name) if _JSON.match(text) else _of_lines(path, name)]
+    return [_from_json(path, name) if _JSON.match(text) else _from_lines(path, name)]
 
 
 def hdf5_segments(path: Path, name: str) -> list[Segments]:
@@ -123,7 +123,7 @@ def hdf5_segments(path: Path, name: str) -> list[Segments]:
         TooLargeError: if it holds more segments than any flag has.
     """
     with damage_as(name), h5py.File(path, "r") as tree:
-        found = []
+        flags = []
         for inside, dataset in walk_datasets(tree):
             group, _, last = inside.rpartition("/")
             if last != "active" or find_dataset(tree, f"{group}/known".lstrip("/")) is None:
@@ -132,15 +132,15 @@ def hdf5_segments(path: Path, name: str) -> list[Segments]:
                 continue
             flag = group.strip("/") or name
             count = dataset.shape[0]
-            columns = read_fields(dataset, 0, count, _FIELDS, most_bytes=_MOST_BYTES)
+            columns = read_fields(dataset, 0, count, _FIELDS, most_bytes=_MAX_BYTES)
             rows = zip(*(columns[field] for field in _FIELDS), strict=True)
             spans = [(_seconds(a, b), _seconds(c, d)) for a, b, c, d in rows]
             mark = read_attribute(dataset.parent, "isgood")
-            found.append(segments_of(flag, spans, name, is_good=mark is None or bool(mark)))
-        return found
+            flags.append(segments_of(flag, spans, name, is_good=mark is None or bool(mark)))
+        return flags
 
 
-def _of_lines(path: Path, name: str) -> Segments:
+def _from_lines(path: Path, name: str) -> Segments:
     spans: list[Span] = []
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(1000), ""), 1):
@@ -157,9 +157,9 @@ def _of_lines(path: Path, name: str) -> Segments:
     return segments_of("", spans, name)
 
 
-def _of_json(path: Path, name: str) -> Segments:
-    if path.stat().st_size > _MOST_JSON_BYTES:
-        raise TooLargeError(f"{name} has over {_MOST_JSON_BYTES:,} bytes of JSON: cut it.")
+def _from_json(path: Path, name: str) -> Segments:
+    if path.stat().st_size > _MAX_JSON_BYTES:
+        raise TooLargeError(f"{name} has over {_MAX_JSON_BYTES:,} bytes of JSON: cut it.")
     try:
         flag_json = json.loads(path.read_bytes())
         pairs = flag_json["active"] if "active" in flag_json else flag_json["segments"]
@@ -175,7 +175,7 @@ def _of_json(path: Path, name: str) -> Segments:
     return segments_of(flag, spans, name, is_good=not is_bad)
 
 
-def _of_document(path: Path, name: str) -> list[Segments]:
+def _from_ligolw(path: Path, name: str) -> list[Segments]:
     def rows(table: str) -> Iterable[Mapping[str, str]]:
         with path.open("rb") as stream:
             for _, row in ligolw_rows(stream, name, (table,)):

@@ -45,7 +45,7 @@ _FEWEST_COARSE = 3  # times; fewer whole seconds may be multiples of 64 s by cha
 _FEWEST_GUESSES = 10  # samples of the parameters of one signal
 _DAY = re.compile(r"\A(\d{4})(\d\d)(\d\d)\Z", re.ASCII)
 _NS_OF_SPANS = frozenset(ns for one in (*STARTS, *ENDS) for ns in nanoseconds_of(one))
-_HALVES = frozenset(("AM", "PM", "A.M.", "P.M."))  # AM or PM in a separate column
+_AM_PM = frozenset(("AM", "PM", "A.M.", "P.M."))  # AM or PM in a separate column
 _STRETCH_STARTS = ("t0", "t_0")  # may be the start of the strain around a trigger
 _FAR_S = 64  # between two times of one trigger; slow scattering lasts as long
 _RATES = ("sample_rate", "sampling_rate", "sampling_frequency", "sample_rate_hz", "fs")
@@ -90,7 +90,7 @@ def _time_and_column(cells: Mapping[str, str]) -> tuple[Decimal | None, str]:
         return _with_part(_exactly(best, read), cells, name), name
     texts = [cells[name] for name in (*times, *UTC_TIMES) if name in cells]
     dates = [_DAY.sub(r"\1-\2-\3", cells[name]) for name in UTC_DATES if name in cells]
-    half = next((f" {text}" for text in cells.values() if text.upper() in _HALVES), "")
+    half = next((f" {text}" for text in cells.values() if text.upper() in _AM_PM), "")
     for text in [*texts, *(f"{date} {text}" for date in dates for text in texts), *dates]:
         if not is_utc_date(text) and (utc := parse_utc(text + half)) is not None:
             return _with_part(utc, cells, UTC_TIMES[0]), UTC_TIMES[0]
@@ -200,22 +200,22 @@ def _with_part(time: Decimal, cells: Mapping[str, str], name: str) -> Decimal:
     for one in UNIX_TIMES if name in UNIX_TIMES else (name,):
         parts |= {**parts_of_second(one), **dict.fromkeys(nanoseconds_of(one), STEP)}
     parts |= dict.fromkeys(NANOSECONDS, STEP)
-    found = _values(cells, parts)
+    parts_s = _values(cells, parts)
     columns = moments_of(cells)
     unpaired = {ns: STEP for one in columns if one not in cells for ns in nanoseconds_of(one)}
     of_moments = {ns: STEP for ns in unpaired if ns not in _NS_OF_SPANS}
-    if not found and name not in ENDS:
-        found = _values(cells, of_moments)
+    if not parts_s and name not in ENDS:
+        parts_s = _values(cells, of_moments)
         # the seconds are a float that was rounded up
-        if len(found) == 1 and 0 < 1 - found[0] < _SAME_MOMENT:
+        if len(parts_s) == 1 and 0 < 1 - parts_s[0] < _SAME_MOMENT:
             return time
-    if len(found) == 1 and 0 <= found[0] < 1:
-        return (time + found[0]).quantize(STEP)
+    if len(parts_s) == 1 and 0 <= parts_s[0] < 1:
+        return (time + parts_s[0]).quantize(STEP)
     # A column "peak" may be the peak of anything.
     names = (*(one for one in columns if "time" in one), *FRACTIONS, *OFFSETS)
     units = dict.fromkeys(names, Decimal(1))
     of_others = [*_values(cells, unpaired), *_values(cells, units)]
-    unclear = [*found, *(value for value in of_others if 0 < value < 1)]
+    unclear = [*parts_s, *(value for value in of_others if 0 < value < 1)]
     if not unclear:
         return time
     raise TableError(
@@ -226,8 +226,8 @@ def _with_part(time: Decimal, cells: Mapping[str, str], name: str) -> Decimal:
 
 def _values(cells: Mapping[str, str], units: Mapping[str, Decimal]) -> list[Decimal]:
     """Return the available values of some columns, in s, by their units."""
-    found = ((_decimal(cells.get(name)), unit) for name, unit in units.items())
-    return [value * unit for value, unit in found if value is not None]
+    pairs = ((_decimal(cells.get(name)), unit) for name, unit in units.items())
+    return [value * unit for value, unit in pairs if value is not None]
 
 
 def _refuse_count_from_origin(cells: Mapping[str, str], times: list[str]) -> None:
@@ -316,15 +316,15 @@ def _span(cells: Mapping[str, str], keys: Collection[str]) -> tuple[Decimal | No
 
 def _read(cells: Mapping[str, str], name: str) -> tuple[Decimal | None, bool]:
     """Return the time in one column, and whether it uses nanoseconds from another."""
-    pair = _pair(cells, name)
+    pair = _read_pair(cells, name)
     return (_valid(_decimal(cells.get(name))), False) if pair is None else (pair, True)
 
 
-def _pair(cells: Mapping[str, str], name: str) -> Decimal | None:
+def _read_pair(cells: Mapping[str, str], name: str) -> Decimal | None:
     """Return whole seconds with separate nanoseconds, which may also count the whole time."""
     seconds = _decimal(cells.get(name))
-    found = (_decimal(cells.get(ns)) for ns in (*nanoseconds_of(name), *NANOSECONDS))
-    nanoseconds = next((one for one in found if one is not None), None)
+    parts = (_decimal(cells.get(ns)) for ns in (*nanoseconds_of(name), *NANOSECONDS))
+    nanoseconds = next((one for one in parts if one is not None), None)
     if nanoseconds is None:
         return None
     if nanoseconds >= ONLY_NANOSECONDS and (seconds is None or _is_of(seconds, nanoseconds)):

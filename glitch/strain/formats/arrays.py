@@ -44,7 +44,7 @@ from glitch.strain.stated import Said, placed_by
 _MAX_BYTES = 1 << 28  # decoded size of one array
 _MAX_SCALAR_BYTES = 4096
 _BLOCK = 1 << 20
-_MOST_ARRAYS = 100  # arrays of one file that are searched for times
+_MAX_ARRAYS = 100  # arrays of one file that are searched for times
 # least samples of an array named after a detector
 _FEWEST = SHORTEST_SEGMENT_S * LOWEST_SAMPLE_RATE_HZ
 _UNNAMED = "arr_0"  # np.savez without names; treated as strain if it is the only array
@@ -227,7 +227,7 @@ def _ends_of_times(
     or one more if it holds edges.
     """
     names = [entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy")]
-    for name in sorted(names, key=lambda one: one not in TIMES_NAMES)[:_MOST_ARRAYS]:
+    for name in sorted(names, key=lambda one: one not in TIMES_NAMES)[:_MAX_ARRAYS]:
         with archive.open(f"{name}.npy") as stream:
             header = read_npy_header(stream)
         if header.shape not in ((n_samples,), (n_samples + 1,)) or header.dtype.kind not in "fiu":

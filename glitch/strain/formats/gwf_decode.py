@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _GZIP = b"\x1f\x8b"
-_MOST_UNPACKED = 1 << 29  # bytes; a frame of 4096 s at 16 kHz
+_MAX_UNPACKED = 1 << 29  # bytes; a frame of 4096 s at 16 kHz
 _LOWEST_RATE_HZ = 256  # slower channels are masks or states, not strain
 
 
@@ -22,7 +22,7 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * _MOST_UNPACKED, 2 * _MOST_UNPACKED))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * _MAX_UNPACKED, 2 * _MAX_UNPACKED))
 
 
 def _unpacked(path: str, scratch: str) -> str:
@@ -36,8 +36,8 @@ def _unpacked(path: str, scratch: str) -> str:
     with gzip.open(path) as packed, whole_path.open("wb") as whole:
         while block := packed.read(1 << 20):
             whole.write(block)
-            if whole.tell() > _MOST_UNPACKED:
-                raise _UnusableError(f"over {_MOST_UNPACKED >> 20} MiB once unpacked: cut it")
+            if whole.tell() > _MAX_UNPACKED:
+                raise _UnusableError(f"over {_MAX_UNPACKED >> 20} MiB once unpacked: cut it")
     return str(whole_path)
 
 

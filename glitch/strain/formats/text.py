@@ -39,7 +39,7 @@ from glitch.strain.stated import OF_FILES, Said, placed_by
 MAX_TEXT_BYTES = 1 << 27
 _HEAD_BYTES = 1 << 16
 _GZIP = b"\x1f\x8b\x08"
-_MOST_GZIP_MEMBERS = 4_000  # bgzip packs 64 KiB per member
+_MAX_GZIP_MEMBERS = 4_000  # bgzip packs 64 KiB per member
 _LINES_FOR_STEP = 200
 _NUMBER = r"(?<![\w.])(\d++(?:\.\d+)?)\s*+"
 _RATES = tuple(  # in comments, most certain first
@@ -92,8 +92,8 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
     columns = _parse(_whole_rows(text, layout), layout, chosen, request)
     values = columns[:, -1]
     rate = _stated_rate(comments)
-    found = _START.search(comments)
-    start = None if found is None else decimal_seconds(found[1])
+    match = _START.search(comments)
+    start = None if match is None else decimal_seconds(match[1])
     is_placed = len(chosen) > 1 and not _are_row_numbers(columns[:, 0])
     stated = _stated(comments) if start is None or not is_placed else ()
     start, event, sample = placed_by(start, stated, request, values.size, rate)
@@ -150,9 +150,9 @@ def _text(path: Path, request: Request) -> str:
     with path.open("rb") as file:
         packed = file.read(MAX_TEXT_BYTES + 1)
     # Each member takes time, even an empty one. The magic bytes rarely occur by chance.
-    if packed.startswith(_GZIP) and packed.count(_GZIP) > _MOST_GZIP_MEMBERS:
+    if packed.startswith(_GZIP) and packed.count(_GZIP) > _MAX_GZIP_MEMBERS:
         raise TooLargeError(
-            f"{request.shown_name} is gzipped in over {_MOST_GZIP_MEMBERS:,} pieces: gzip the "
+            f"{request.shown_name} is gzipped in over {_MAX_GZIP_MEMBERS:,} pieces: gzip the "
             "text as one."
         )
     try:
