@@ -17,7 +17,7 @@ from glitch.types import LatentArray
 
 NEIGHBOURS = 15
 _JOINING = 10  # nearest parts considered for joining a part
-_LEAST = 1e-9  # scipy takes a distance of 0 for no edge
+_MIN_DISTANCE = 1e-9  # scipy takes a distance of 0 for no edge
 Subgraph = tuple[Int[np.ndarray, "kept near"], Float[np.ndarray, "kept near"]]
 Edges = Float[np.ndarray, "edge 3"]  # from, to, mutual reachability
 
@@ -98,7 +98,7 @@ def _forest(
     ends, distances = places.ravel(), chords.ravel()
     is_edge = ends >= 0
     starts, ends, distances = starts[is_edge], ends[is_edge], distances[is_edge]
-    reach = np.maximum(np.maximum(distances, np.maximum(cores[starts], cores[ends])), _LEAST)
+    reach = np.maximum(np.maximum(distances, np.maximum(cores[starts], cores[ends])), _MIN_DISTANCE)
     # Keep one direction of each pair: the weights of duplicate edges would be summed.
     low, high = np.minimum(starts, ends), np.maximum(starts, ends)
     _, unique = np.unique(low * n + high, return_index=True)

@@ -33,13 +33,13 @@ _NESTED = re.compile(r"\.(zip|tar|tgz|tbz2?|txz|7z|rar|zst|bz2|xz|gz)\Z", re.IGN
 _MAY_BE_GZIPPED = re.compile(  # for HDF5 and NumPy the reader says how to unpack them
     r"\.(xml|csv|txt|tsv|ecsv|dat|gwf|hdf5?|h5|np[yz])\.gz\Z", re.IGNORECASE
 )
-_LITTER = re.compile(
+_SYSTEM_FILES = re.compile(
     r"(\A|[/\\])(__MACOSX[/\\]|@eaDir[/\\]|\.(git|ipynb_checkpoints|Trash[^/\\]*)[/\\]|\._|~\$"
     r"|(\.DS_Store|(eh)?thumbs\.db|desktop\.ini|[^/\\]+(~|\.sw[op])|#[^/\\]+#)\Z)",
     re.IGNORECASE,
 )
-_PIECE = 1 << 20
-_LARGEST_TAR_READ = 1 << 20  # a tar header may declare any length
+_CHUNK_BYTES = 1 << 20
+_MAX_TAR_READ = 1 << 20  # a tar header may declare any length
 _IS_ENCRYPTED, _SIZES_FOLLOW, _IS_UTF8 = 1, 8, 0x800  # bits in a zip's headers
 _METHODS = {zipfile.ZIP_STORED: STORED, zipfile.ZIP_DEFLATED: DEFLATED}
 _DAMAGED_ZIP = "The zip is damaged or incomplete, and no member can be read: send it again."
@@ -145,7 +145,7 @@ def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a
     """Return the member, or ``Refused`` if its name or declared size is not acceptable."""
     name = member.name
     label = shown(name)
-    if _LITTER.search(name):
+    if _SYSTEM_FILES.search(name):
         return Refused(
             label, "Left out: a file of an operating system or an editor.", is_harmless=True
         )
@@ -183,7 +183,7 @@ class _ShortReads:
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= _LARGEST_TAR_READ:
+        if not 0 <= size <= _MAX_TAR_READ:
             raise tarfile.ReadError("a header of this length is not read")
         return self._file.read(size)
 
@@ -325,9 +325,9 @@ def _measured(file: BufferedIOBase, begin: int) -> tuple[int, int, int, int] | N
         while not unpacker.eof:
             data = unpacker.unconsumed_tail
             if not data:
-                data = file.read(_PIECE)
+                data = file.read(_CHUNK_BYTES)
                 read += len(data)
-            unpacked = unpacker.decompress(data, _PIECE)
+            unpacked = unpacker.decompress(data, _CHUNK_BYTES)
             size, crc = size + len(unpacked), zlib.crc32(unpacked, crc)
             if size > MOST_MEMBER_BYTES or not (data or unpacked):
                 return None

@@ -11,7 +11,7 @@ from glitch.errors import FormatError
 _PICTURE = "save the scan as PNG and send that"
 _TABLE = "write its table as CSV (pandas: to_csv) and send that"
 _STRAIN = "save its strain with np.savez(path, strain=..., sample_rate_hz=..., gps_start=...)"
-_EITHER = f"{_STRAIN}, or its table as CSV"
+_STRAIN_OR_TABLE = f"{_STRAIN}, or its table as CSV"
 _UNPACK = "unpack it and send what it holds, or pack that as tar or zip"
 
 
@@ -35,14 +35,14 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
         (rb"\0\0\0.ftyp(avif|avis|heic|heix|mif1)", "AVIF or HEIC", _PICTURE),
         (rb"\0\0\0\x0cjP  ", "JPEG 2000", _PICTURE),
         (rb"RIFF....WAVE|RF64....WAVE|fLaC|OggS|FORM....AIF", "sound", _STRAIN),
-        (rb"\x80[\x02-\x05]|cnumpy|ccopy_reg|\((dp|lp)0", "a Python pickle", _EITHER),
-        (rb"SIMPLE  =", "FITS", _EITHER),
+        (rb"\x80[\x02-\x05]|cnumpy|ccopy_reg|\((dp|lp)0", "a Python pickle", _STRAIN_OR_TABLE),
+        (rb"SIMPLE  =", "FITS", _STRAIN_OR_TABLE),
         (
             rb"MATLAB 5\.0",
             "a MATLAB file of version 7 or older",
-            f"save it with -v7.3, or {_EITHER}",
+            f"save it with -v7.3, or {_STRAIN_OR_TABLE}",
         ),
-        (rb"CDF[\x01\x02\x05]", "netCDF", _EITHER),
+        (rb"CDF[\x01\x02\x05]", "netCDF", _STRAIN_OR_TABLE),
         (rb"SQLite format 3\0", "an SQLite database", _TABLE),
         (rb"PAR1[\0-\x1f]", "Parquet", _TABLE),
         (rb"ARROW1|FEA1", "Feather or Arrow", _TABLE),
@@ -78,7 +78,7 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
             rb"(\xef\xbb\xbf)?\s*(\{\s*(\}|\"[^\"]*\"\s*:|'[^']*'\s*:)"
             rb"|\[\s*([\[{\"']|-?[\d.eE+-]+\s*(,|\]\s*\Z)))",
             "JSON that is larger than 8 MB, truncated, or without events that state their times",
-            _EITHER,
+            _STRAIN_OR_TABLE,
         ),
         (rb"(\xff\xfe\0\0|\0\0\xfe\xff)", "text in UTF-32", "save it in UTF-8"),
     )

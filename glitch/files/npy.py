@@ -16,7 +16,7 @@ from jaxtyping import Shaped
 from glitch.errors import FormatError
 
 _MAGIC = b"\x93NUMPY"
-_LONGEST = 16_384  # NumPy writes 118 bytes
+_MAX_HEADER_BYTES = 16_384  # NumPy writes 118 bytes
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LENGTH_BYTES = {1: 2, 2: 4, 3: 4}  # size of the header's length field, by version
 
@@ -80,7 +80,7 @@ def read_npy_header(stream: Stream) -> NpyHeader:
         raise ValueError("this is no npy")
     length_bytes = stream.read(_LENGTH_BYTES[version])
     length = int.from_bytes(length_bytes, "little")
-    if length > _LONGEST:
+    if length > _MAX_HEADER_BYTES:
         raise ValueError(f"the header declares {length} bytes")
     text = length_bytes + stream.read(length)
     read = np.lib.format.read_array_header_1_0 if version == 1 else _read_header_2_0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 
-_FEW = 0.02  # share of the bytes: in UTF-16, every second byte of Latin text is zero
+_MAX_ZERO_SHARE = 0.02  # share of the bytes: in UTF-16, every second byte of Latin text is zero
 
 
 def encoding_of(head: bytes) -> str:
@@ -17,9 +17,9 @@ def encoding_of(head: bytes) -> str:
         return "utf-16"
     if b"\0" in head:
         even, odd = head[::2], head[1::2]
-        if odd.count(0) > len(odd) / 2 and even.count(0) <= _FEW * len(even):
+        if odd.count(0) > len(odd) / 2 and even.count(0) <= _MAX_ZERO_SHARE * len(even):
             return "utf-16-le"
-        if even.count(0) > len(even) / 2 and odd.count(0) <= _FEW * len(odd):
+        if even.count(0) > len(even) / 2 and odd.count(0) <= _MAX_ZERO_SHARE * len(odd):
             return "utf-16-be"
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)

@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float32, UInt8
 from glitch.errors import ImageError
 from glitch.images.runs import runs_of
 
-_LEAST_RISE = 12.0  # least rise of green (0 to 255), in the mean over the line
-_LEAST_SHARE = 0.33  # least rise of both red and blue, as a fraction of the rise of green
+_MIN_RISE = 12.0  # least rise of green (0 to 255), in the mean over the line
+_MIN_SHARE = 0.33  # least rise of both red and blue, as a fraction of the rise of green
 _WINDOW = 21  # neighbouring pixel lines whose median is the local background
 _MAX_THICKNESS = 0.012  # fraction of the side; anything thicker is a blank band
 _MIN_LINES = 3  # in one direction; one or two may be part of a glitch whose colours were blended
@@ -72,9 +72,9 @@ def _lines(pixels: Pixels) -> Lines:
     median = np.partition(nearby, _WINDOW // 2, axis=-1)[..., _WINDOW // 2]  # faster than median
     red, green, blue = (means - median).T
     lesser = np.minimum(red, blue)
-    is_light = (green > _LEAST_RISE) & (lesser > _LEAST_SHARE * green)
+    is_light = (green > _MIN_RISE) & (lesser > _MIN_SHARE * green)
     fall = -np.maximum(red, blue)
-    is_dark = (fall > _LEAST_RISE) & (np.abs(green) < fall)
+    is_dark = (fall > _MIN_RISE) & (np.abs(green) < fall)
     is_line = np.asarray(is_light | is_dark, dtype=np.bool_)
     is_line[:_MARGIN] = is_line[-_MARGIN:] = False
     thickest = max(3, round(_MAX_THICKNESS * len(is_line)))

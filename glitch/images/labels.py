@@ -16,7 +16,7 @@ _CLEAR = 6  # pixels beside the axes that hold ticks, not labels
 _MIN_GAP = 3.0  # pixels
 _GAP = 0.3  # fraction of a label's height: the name of the axis is further away from the labels
 _OVERHANG = 0.015  # fraction of the axis: how far a label at its end extends beyond it
-_LEAST_HEIGHT = 4  # pixels
+_MIN_HEIGHT = 4  # pixels
 # fraction of the picture's height: anything lower is a tick, in enlarged pictures
 _LEAST_SHARE = 0.006
 LEAST_LABELS = 3  # the fewest whose spacing can be checked
@@ -86,7 +86,7 @@ def _up_to_gap(columns: Int[np.ndarray, " filled"], max_gap: float) -> Int[np.nd
 def _label_rows(is_dark: Bool[np.ndarray, "height band"], box: Box) -> list[tuple[int, int]]:
     """Return first and end row of each label, from the top."""
     margin = _OVERHANG * box.height
-    least = max(_LEAST_HEIGHT, _LEAST_SHARE * len(is_dark))
+    least = max(_MIN_HEIGHT, _LEAST_SHARE * len(is_dark))
     return [
         (start, stop)
         for start, stop in runs_of(np.any(is_dark, axis=1))

@@ -19,14 +19,14 @@ _COVERED = 0.9  # share of the distance between two lines
 # bits set in a channel of 64 or more; every viridis colour has a channel of 84 or more
 _BRIGHTER = 0xC0C0C0
 _WHITISH = 0x808080  # all channels are 128 or more; mixtures of viridis have one below 111
-_BLOCK, _LEAST_BLOCK = 0.025, 5  # fraction of the panel's height; pixels: letters are thinner
+_BLOCK, _MIN_BLOCK = 0.025, 5  # fraction of the panel's height; pixels: letters are thinner
 _FILLED = 0.7  # filled share of such a block
 _BAR_SAMPLES = 140  # samples along each axis, when searching for a colour bar in a panel
-_LEAST_RAMP = 12  # shortest colour bar, in samples
+_MIN_RAMP = 12  # shortest colour bar, in samples
 # fraction of the colour scale: least extent of a bar, and its largest deviation from a straight
 # line
 _RISE, _BEND = 0.85, 0.04
-_LEAST_STEP = 0.001
+_MIN_STEP = 0.001
 _SEAM_BANDS = 10  # height of a band at a seam: the panel's height divided by this
 _MAX_ROUGHNESS_RATIO = 1.65
 _FULL, _MAX_FULL_SHARE = 0.9, 0.2
@@ -94,7 +94,7 @@ def _marks(words: Words, is_drawn: Bool[np.ndarray, " height"]) -> Bool[np.ndarr
 
 def _has_block(is_mark: Bool[np.ndarray, "height width"]) -> bool:
     """Return whether a white area is too thick for a letter or line, like a background of text."""
-    side = max(_LEAST_BLOCK, round(_BLOCK * len(is_mark)))
+    side = max(_MIN_BLOCK, round(_BLOCK * len(is_mark)))
     if np.count_nonzero(is_mark) < _FILLED * side**2:
         return False
     sums = np.pad(is_mark.cumsum(axis=0, dtype=np.int32).cumsum(axis=1), ((1, 0), (1, 0)))
@@ -108,12 +108,12 @@ def _has_bar(fractions: Fractions) -> bool:
     sampled = fractions[:: steps[0], :: steps[1]]
     smooth = (sampled[:, :-2] + sampled[:, 1:-1] + sampled[:, 2:]) / 3
     for ramps in (smooth, smooth[:, ::-1]):
-        rises = np.diff(ramps, axis=1) > _LEAST_STEP
+        rises = np.diff(ramps, axis=1) > _MIN_STEP
         ends = np.diff(np.pad(rises, ((0, 0), (1, 1))).view(np.int8), axis=1)
         rows, starts = np.nonzero(ends == 1)
         stops = np.nonzero(ends == -1)[1]
         rise = ramps[rows, stops] - ramps[rows, starts]
-        for at in np.flatnonzero((stops - starts >= _LEAST_RAMP) & (rise >= _RISE)):
+        for at in np.flatnonzero((stops - starts >= _MIN_RAMP) & (rise >= _RISE)):
             ramp = ramps[rows[at], starts[at] : stops[at] + 1]
             straight = np.linspace(ramp[0], ramp[-1], len(ramp))
             if np.abs(ramp - straight).max() <= _BEND:

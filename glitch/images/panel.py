@@ -38,7 +38,7 @@ KNOWN_PANELS = {(800, 600): Box(101, 61, 674, 540), (600, 450): Box(76, 46, 505,
 _SMALLER = 0.95  # fraction of the known size: the picture was reduced
 _MOSTLY = 0.95
 _FRAME = 4  # pixels beside the panel that are searched for the frame of the axes
-_LEAST_BLANK = 0.015  # fraction of the panel: fewer blank rows are the frame itself
+_MIN_BLANK = 0.015  # fraction of the panel: fewer blank rows are the frame itself
 _GRID_LINE = 2  # widest grid line, pixels
 _TICK = 0.05  # fraction of the frame: the longest tick
 _STATED = re.compile(
@@ -172,7 +172,7 @@ def _with_blank_rows(
     if span is None:
         return box
     top, bottom = span
-    is_taller = box.height < (1 - _LEAST_BLANK) * (bottom - top)
+    is_taller = box.height < (1 - _MIN_BLANK) * (bottom - top)
     return Box(box.left, top, box.right, bottom) if is_taller else box
 
 

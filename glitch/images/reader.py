@@ -43,7 +43,7 @@ MAX_COLORMAP_DISTANCE = 16.0  # mean RGB distance; distribution: docs/science/im
 _MAX_SHIFT = 4.0
 _MIN_DRAWN = 0.1  # least share of the panel's rows that are coloured
 # Width over height of a picture without axes: Gravity Spy's have 1.2; two windows 2.4 or 0.6.
-_TALLEST, _WIDEST = 0.65, 2.2
+_MIN_ASPECT, _MAX_ASPECT = 0.65, 2.2
 _BLANK = 0.02  # fraction of the panel: least height that a faint frame must add to it
 # Shares of pixels near the top and bottom of the scale. Among 1,713 pictures of Gravity Spy, the
 # largest share above _HIGH is 0.51, and no picture has a share below _LOW of less than 0.26.
@@ -232,7 +232,7 @@ def _refuse_cut_or_joined(box: Box, shape: tuple[int, ...]) -> None:
             "The spectrogram ends at an edge of the picture, where it may have been cut: send the "
             "whole picture with its axes, or the whole panel and nothing else."
         )
-    if _is_bare(box, shape) and not _TALLEST < box.width / box.height < _WIDEST:
+    if _is_bare(box, shape) and not _MIN_ASPECT < box.width / box.height < _MAX_ASPECT:
         raise ImageError(
             "The picture has the shape of several windows side by side, and no axes: send each "
             "window as a file of its own, or draw it with axes."

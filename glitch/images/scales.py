@@ -28,7 +28,7 @@ from glitch.images.panel import Box, is_published_layout
 
 MARGIN = 12  # pixels left of the panel: a picture with more was not cropped to its axes
 _PHASE_OFF = 0.2  # largest offset of a label from its step on a colour bar, in steps
-_WIDEST_LINE = 16  # widest frame line, pixels
+_MAX_LINE_WIDTH = 16  # widest frame line, pixels
 _MOSTLY = 0.9
 _END_OFF = 0.03  # fraction of the bar's height
 _DIGIT = 0.83  # fraction of a digit's height: width that each further digit adds to a label
@@ -120,7 +120,7 @@ def check_scales(
 
 def _line_width(is_text: Bool[np.ndarray, "height width"], box: Box) -> int:
     """Return the width of the frame line left of the panel; 0 if none is visible."""
-    strip = is_text[box.top : box.bottom, max(0, box.left - _WIDEST_LINE) : box.left]
+    strip = is_text[box.top : box.bottom, max(0, box.left - _MAX_LINE_WIDTH) : box.left]
     is_line = strip.mean(axis=0)[::-1] > _MOSTLY
     # Mixed colours may separate the panel from its frame by a pixel.
     first = int(np.argmax(is_line[:2])) if is_line[:2].any() else 0

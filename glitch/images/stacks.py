@@ -35,9 +35,9 @@ from glitch.views import Preprocessing, Views
 
 _N_AXES = 4  # glitch, view, freq, time
 _VALUES = ("views", "energy")
-_ONE_A_GLITCH = frozenset({*_VALUES, "observed"})
-_LONGEST_TEXT = 1000
-_LONGEST_CELL = 4 * _LONGEST_TEXT  # bytes of one value: up to four per character of text
+_PER_GLITCH = frozenset({*_VALUES, "observed"})
+_MAX_TEXT = 1000
+_MAX_CELL_BYTES = 4 * _MAX_TEXT  # bytes of one value: up to four per character of text
 _PIECE = 1 << 20
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -88,7 +88,7 @@ class ViewStack:
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         if isinstance(value, str):
-            return value[:_LONGEST_TEXT]
+            return value[:_MAX_TEXT]
         if not isinstance(value, np.generic):
             raise FormatError(f"The column {column!r} holds neither numbers nor text.")
         plain: float | int = value.item()
@@ -116,12 +116,12 @@ class _OneOf(Container):
         return bool(name) and find_dataset(self._tree, name) is not None
 
     def n_dimensions(self, name: str) -> int:
-        return len(dataset_shape(_dataset(self._tree, name))) - (name in _ONE_A_GLITCH)
+        return len(dataset_shape(_dataset(self._tree, name))) - (name in _PER_GLITCH)
 
     def read(self, name: str) -> Array:
         dataset = _dataset(self._tree, name)
         shape = dataset_shape(dataset)
-        is_shared = name not in _ONE_A_GLITCH
+        is_shared = name not in _PER_GLITCH
         check_array(name, shape if is_shared else shape[1:], dataset.dtype)
         most_bytes = MAX_VALUES * dataset.dtype.itemsize
         if is_shared:
@@ -224,10 +224,10 @@ def _copy(
         raise TooLargeError(
             f"The arrays of the npz declare {n_bytes:,} bytes: send fewer glitches."
         )
-    if dtype.itemsize > _LONGEST_CELL or prod(shape[1:]) > MAX_VALUES:
+    if dtype.itemsize > _MAX_CELL_BYTES or prod(shape[1:]) > MAX_VALUES:
         raise TooLargeError(
             f"The array {name!r} declares too much for one glitch: at most {MAX_VALUES:,} values "
-            f"of {_LONGEST_CELL:,} bytes are read."
+            f"of {_MAX_CELL_BYTES:,} bytes are read."
         )
     if not n_bytes or not shape or len(shape) > _N_AXES or (is_fortran and len(shape) > 1):
         raise FormatError(f"The array {name!r} must be in C order and have 1 to 4 axes.")

@@ -20,15 +20,15 @@ from glitch.images.panel import Box
 from glitch.images.runs import runs_of
 
 # labels begin this near the axis: fraction of the picture's height; pixels
-_BELOW, _LEAST_BELOW = 0.08, 30
+_BELOW, _MIN_BELOW = 0.08, 30
 _OVERHANG = 0.06  # fraction of the axis: how far a label at its end extends beyond it
 _CLEAR = 2  # pixels of the frame line below the panel
-_LEAST_HEIGHT = 6  # pixels: in smaller digits a minus sign cannot be recognised
+_MIN_HEIGHT = 6  # pixels: in smaller digits a minus sign cannot be recognised
 _MIN_WIDTH = 0.5  # fraction of a digit's height: anything narrower is a tick
 _MAX_MINUS_HEIGHT = 0.3  # fraction of a digit's height: thickest minus sign
 _MIN_MINUS_LENGTH = 0.3  # fraction of a digit's height: shortest minus sign; a point is shorter
 # fraction of a digit's height; pixels: gaps within a label are narrower
-_BETWEEN, _LEAST_BETWEEN = 0.55, 4.5
+_BETWEEN, _MIN_BETWEEN = 0.55, 4.5
 _MAX_OFFSET = 0.02  # fraction of the axis: how far zero may be from the middle
 _WIDER = 0.25  # fraction of a digit's height: how much wider labels with a minus sign must be
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # times a power of ten, as in matplotlib
@@ -71,8 +71,8 @@ class TimeAxis:
         seconds = duration_s * self.step
         if abs(self.step - 0.25) <= _QUARTER_OFF:  # as in Gravity Spy: -0.25, -0.125, 0.0 …
             return self.decimals == max(1, _decimals(duration_s / 4))
-        for one in _STEPS:
-            step = one * 10.0 ** floor(log10(seconds / one) + 0.5)
+        for unit_step in _STEPS:
+            step = unit_step * 10.0 ** floor(log10(seconds / unit_step) + 0.5)
             if abs(seconds - step) <= _STEP_OFF * step:
                 return 0 <= self.decimals - _decimals(step) <= 1
         return False
@@ -86,7 +86,7 @@ def _decimals(step: float) -> int:
 
 def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[TimeLabel]:
     """Return the labels below a panel, from the left; none if they are too small."""
-    reach = max(_LEAST_BELOW, round(_BELOW * len(is_text)))
+    reach = max(_MIN_BELOW, round(_BELOW * len(is_text)))
     margin = round(_OVERHANG * box.width)
     left = max(0, box.left - margin)
     below = is_text[box.bottom + _CLEAR : box.bottom + reach, left : box.right + margin]
@@ -94,9 +94,9 @@ def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[Tim
         line = below[start:stop]
         height = stop - start
         runs = runs_of(np.any(line, axis=0))
-        if height < _LEAST_HEIGHT or max(end - first for first, end in runs) < _MIN_WIDTH * height:
+        if height < _MIN_HEIGHT or max(end - first for first, end in runs) < _MIN_WIDTH * height:
             continue  # ticks
-        words = runs_of(np.any(line, axis=0), max(_LEAST_BETWEEN, _BETWEEN * height))
+        words = runs_of(np.any(line, axis=0), max(_MIN_BETWEEN, _BETWEEN * height))
         return [
             TimeLabel(
                 place=(left + (first + end) / 2 - box.left) / box.width,

@@ -24,7 +24,7 @@ MOST_OF_RARE = (
     1  # most references of too small classes among the nearest of a glitch with ``is_told``
 )
 MOST_REFERENCES = 5_000  # references compared with
-_LEAST_OF_RADIUS = 3  # distances needed to estimate the radius of a class
+_MIN_DISTANCES = 3  # distances needed to estimate the radius of a class
 
 Classes = Int[np.ndarray, " glitch"]
 
@@ -66,14 +66,14 @@ def kinds_of(
     established = references[np.isin(classes[references], rare, invert=True)]
     if not len(rare) or len(established) <= NEAREST:
         return Kinds(kinds, is_sure, is_told)
-    members = {int(one): np.nonzero(is_reference & (classes == one))[0] for one in rare}
+    members = {int(rare_id): np.nonzero(is_reference & (classes == rare_id))[0] for rare_id in rare}
     radii = _radii(units, gps_times, members)
-    for one, references_of_class in members.items():
-        resembling = np.nonzero(kinds == one)[0]
+    for rare_id, references_of_class in members.items():
+        resembling = np.nonzero(kinds == rare_id)[0]
         cosines = units[resembling] @ units[references_of_class].T
         cosines[resembling[:, None] == references_of_class[None]] = -np.inf
-        far = resembling[1.0 - cosines.max(axis=1, initial=-np.inf) > radii[one]]
-        kinds[far], is_sure[far], _ = _commonest(units, classes, established, far)
+        distant = resembling[1.0 - cosines.max(axis=1, initial=-np.inf) > radii[rare_id]]
+        kinds[distant], is_sure[distant], _ = _commonest(units, classes, established, distant)
     return Kinds(kinds, is_sure, is_told)
 
 
@@ -124,7 +124,7 @@ def _radii(
         np.fill_diagonal(cosines, -np.inf)
         nearest = 1.0 - cosines.max(axis=1, initial=-np.inf)
         nearest = nearest[np.isfinite(nearest)]
-        if len(nearest) >= _LEAST_OF_RADIUS:
+        if len(nearest) >= _MIN_DISTANCES:
             widths[class_id] = float(nearest.max())
     widest = max(widths.values(), default=np.inf)
     return {class_id: widths.get(class_id, widest) for class_id in members}

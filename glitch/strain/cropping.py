@@ -135,10 +135,10 @@ def tile_magnitudes(
     The windowed bins may start anywhere in the FFT's input: their position changes only the phase.
     """
     padded = spectrum.new_zeros((spectrum.shape[0], len(windows), n_tiles))
-    for row, each in enumerate(windows):
-        width = each.values.shape[0]
-        bins = spectrum[:, each.first_bin : each.first_bin + width]
-        torch.mul(bins, each.values, out=padded[:, row, :width])
+    for row, bin_window in enumerate(windows):
+        width = bin_window.values.shape[0]
+        bins = spectrum[:, bin_window.first_bin : bin_window.first_bin + width]
+        torch.mul(bins, bin_window.values, out=padded[:, row, :width])
     return magnitudes(ifft(padded.flatten(0, 1))).view(padded.shape)
 
 
@@ -147,8 +147,8 @@ def chosen_tile_magnitudes(
 ) -> Float32[Tensor, "chosen tile"]:
     """Like ``tile_magnitudes``, for selected pairs of a batch member and a row's window."""
     padded = spectrum.new_zeros((len(chosen), n_tiles))
-    for row, (member, each) in enumerate(chosen):
-        width = each.values.shape[0]
-        bins = spectrum[member, each.first_bin : each.first_bin + width]
-        torch.mul(bins, each.values, out=padded[row, :width])
+    for row, (member, bin_window) in enumerate(chosen):
+        width = bin_window.values.shape[0]
+        bins = spectrum[member, bin_window.first_bin : bin_window.first_bin + width]
+        torch.mul(bins, bin_window.values, out=padded[row, :width])
     return magnitudes(ifft(padded))

@@ -207,13 +207,13 @@ def read_piece(path: Path, request: Request) -> Strain | None:
 
 
 def _check_alike(first: Strain, piece: Strain, file: StrainFile) -> None:
-    for what, one, other in (
+    for what, usual, actual in (
         ("a sample rate", first.sample_rate_hz, piece.sample_rate_hz),
         ("a detector", first.ifo, piece.ifo),
         ("a channel", first.channel, piece.channel),
     ):
-        if one != other:
+        if usual != actual:
             raise StrainError(
-                f"{file.name!r} has {what} of {other}, but the file before it of {one}, so they "
+                f"{file.name!r} has {what} of {actual}, but the file before it of {usual}, so they "
                 "are not joined. Send one file that holds the whole stretch."
             )

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor, from_numpy
 
-_LONGEST_SORTED = 64  # values; NumPy sorts shorter rows faster than it partitions them
+_MAX_SORTED = 64  # values; NumPy sorts shorter rows faster than it partitions them
 
 
 def median_energies(magnitudes: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
@@ -32,7 +32,7 @@ def _middles(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     NumPy vectorises a partition around one pivot, but not the partition around two of ``median``.
     """
     n = rows.shape[1]
-    if n <= _LONGEST_SORTED:
+    if n <= _MAX_SORTED:
         rows.sort(axis=-1)
         return rows[:, (n - 1) // 2], rows[:, n // 2]
     rows.partition(n // 2, axis=-1)

@@ -13,7 +13,7 @@ from jaxtyping import Bool
 
 from glitch.types import StrainArray
 
-_CHANCE = 1e-6  # probability that noise without a gap seems to have one
+_MAX_CHANCE = 1e-6  # probability that noise without a gap seems to have one
 
 
 def is_missing(values: StrainArray) -> Bool[np.ndarray, " sample"]:
@@ -36,7 +36,7 @@ def is_missing(values: StrainArray) -> Bool[np.ndarray, " sample"]:
         return missing
     starts = np.concatenate([[0], changes])
     lengths = np.diff(np.concatenate([starts, [values.size]]))
-    least = _least_held(lengths, values.size)
+    least = _min_held(lengths, values.size)
     for start, length in zip(starts[lengths >= least], lengths[lengths >= least], strict=True):
         missing[start : start + length] = True
     return missing
@@ -52,11 +52,11 @@ def joined_overlap(first: StrainArray, second: StrainArray) -> StrainArray | Non
     Returns:
         None if they differ by more than the rounding of a 32-bit float.
     """
-    lacking = is_missing(first)
-    both = ~lacking & ~is_missing(second)
+    is_lacking = is_missing(first)
+    both = ~is_lacking & ~is_missing(second)
     if not np.allclose(first[both], second[both], rtol=1e-5, atol=0):
         return None
-    return np.where(lacking, second, first)
+    return np.where(is_lacking, second, first)
 
 
 def good_stretch(missing: Bool[np.ndarray, " sample"], at: int) -> tuple[int, int]:
@@ -80,11 +80,11 @@ def hole_around(missing: Bool[np.ndarray, " sample"], at: int) -> tuple[int, int
     return good_stretch(~missing, at)
 
 
-def _least_held(lengths: np.ndarray, n_samples: int) -> float:
+def _min_held(lengths: np.ndarray, n_samples: int) -> float:
     """Return the shortest run not due to chance: n with ``samples x share^(n-1) < 1e-6``."""
     # a gap counts once, regardless of its length
     share = ((lengths > 1).sum() + 1) / (lengths.size + 1)
     if share >= 1:
         # every sample is repeated: a series of a lower rate
         return math.inf if lengths.size > 1 else 1.0
-    return float(max(1 + math.log(_CHANCE / n_samples) / math.log(share), 2))
+    return float(max(1 + math.log(_MAX_CHANCE / n_samples) / math.log(share), 2))

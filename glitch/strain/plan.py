@@ -19,10 +19,10 @@ from glitch.views import Preprocessing
 
 SPLINE_BLOCK = 64  # samples whose spline is computed in one matrix product
 SPLINE_HALO = 11  # samples; the influence of a neighbour on the spline decays by 0.27 per sample
-_LEAST_WEIGHT = 1e-12
+_MIN_WEIGHT = 1e-12
 # slower rows are splined whole, so that the halo stays inside the data
 _LOWEST_LOCAL_RATE_HZ = 16.0
-_LEAST_SHARE = 1e-9  # least share of a row's energy in a picture; a row below it is left out
+_MIN_SHARE = 1e-9  # least share of a row's energy in a picture; a row below it is left out
 _BAND_ROWS = 16  # view rows drawn at once: their samples fit the processor's cache
 
 
@@ -162,7 +162,7 @@ def _placed(weights: np.ndarray, device: torch.device) -> Tensor:
     A spline's weights decay by 0.27 per row down to denormal float32 numbers, which processors
     multiply a hundred times slower; they are too small to be visible and are set to zero.
     """
-    significant = np.where(np.abs(weights) < _LEAST_WEIGHT, 0, weights)
+    significant = np.where(np.abs(weights) < _MIN_WEIGHT, 0, weights)
     return torch.from_numpy(np.ascontiguousarray(significant, dtype=np.float32)).to(device)
 
 
@@ -178,9 +178,9 @@ def _bands(
     bands = []
     for low in range(0, len(means), _BAND_ROWS):
         high = low + _BAND_ROWS
-        used = np.flatnonzero((means[low:high] > _LEAST_SHARE).any(axis=0))
+        used = np.flatnonzero((means[low:high] > _MIN_SHARE).any(axis=0))
         from_rows = to_samples[used]
-        columns = np.flatnonzero((np.abs(from_rows) > _LEAST_SHARE).any(axis=0))
+        columns = np.flatnonzero((np.abs(from_rows) > _MIN_SHARE).any(axis=0))
         rows = slice(int(columns[0]), int(columns[-1]) + 1)
         bands.append(
             Band(rows, _placed(from_rows[:, rows], device), _placed(means[low:high, used], device))

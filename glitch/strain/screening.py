@@ -33,7 +33,7 @@ from glitch.strain.tiling import Plane, Row, window
 from glitch.views import Preprocessing
 
 _PIECE_S = 2.0  # piece of the median spectrum: a row's median deviates by 4 to 7 %
-_SHORTEST_CROP_S = 2.0
+_MIN_CROP_S = 2.0
 # factor on the median expected from the spectrum: tiles overlap, noise is not Gaussian
 _TILE_MEDIAN = 0.88
 REACH = 0.65  # fraction of the best estimate, five deviations below it; lower rows are skipped
@@ -75,11 +75,7 @@ def screen_plan(
 ) -> ScreenPlan | None:
     """Prepare screening; None if tiles and samples do not align, or the segment is too short."""
     pieces = crop_plan(
-        sample_rate_hz,
-        n_samples,
-        shortest_s=_SHORTEST_CROP_S,
-        taper_s=_SHORTEST_CROP_S / 4,
-        device=device,
+        sample_rate_hz, n_samples, shortest_s=_MIN_CROP_S, taper_s=_MIN_CROP_S / 4, device=device
     )
     if pieces is None:
         return None

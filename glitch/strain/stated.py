@@ -32,10 +32,10 @@ _UNITS_S = {"m": Decimal("1e-3"), "u": Decimal("1e-6")}
 _IS_MJD = re.compile(r"(?:\A|_)m?jd(?:_|\Z)", re.IGNORECASE)
 _IS_LENGTH = re.compile(r"(?:\A|_)(?:duration|seglen|(?:segment_)?length)(?:_s|_sec)?\Z", re.I)
 _IS_COUNT = re.compile(r"(?:\A|_)(?:n_?points|n_?samples|nsamp|num_samples|npts)\Z", re.IGNORECASE)
-_OF_EVENTS = r"(?:event|trig(?:ger)?|peak|glitch|merger|injection|cent(?:er|re))_?"
-_IS_SAMPLE = re.compile(rf"{_OF_EVENTS}(?:index|idx|sample(?:_index)?)\Z", re.IGNORECASE)
+_EVENT_WORDS = r"(?:event|trig(?:ger)?|peak|glitch|merger|injection|cent(?:er|re))_?"
+_IS_SAMPLE = re.compile(rf"{_EVENT_WORDS}(?:index|idx|sample(?:_index)?)\Z", re.IGNORECASE)
 _IS_OFFSET = re.compile(
-    rf"{_OF_EVENTS}(?:(?:time_?)?offset|time|t)?(?:_in_(?:segment|strain|s))?(?:_s|_sec)?\Z",
+    rf"{_EVENT_WORDS}(?:(?:time_?)?offset|time|t)?(?:_in_(?:segment|strain|s))?(?:_s|_sec)?\Z",
     re.IGNORECASE,
 )
 _GPS_IN_TEXT = re.compile(r"(?<![\w.])\d{9,10}(?:\.\d+)?(?![\w.])", re.ASCII)

@@ -14,7 +14,7 @@ from typing import Any
 from glitch.detectors import parse_detector, parse_detectors
 from glitch.tables.columns import SPELLINGS, TIME_IN_DETECTOR, TIMES, plain_name
 
-_SHARED = {"central_frequency": "peak_frequency", "bandwidth": "bandwidth", "duration": "duration"}
+_COMMON = {"central_frequency": "peak_frequency", "bandwidth": "bandwidth", "duration": "duration"}
 
 
 def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -34,7 +34,7 @@ def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     # For a detector that did not see the event PyCBC writes -1, and others leave the time empty.
     for match in [one for one in matches if _is_there(plain[one[0]])] or matches:
         ifo = match[1] or match[2] or match[3]
-        row = {field: plain[column] for column, field in _SHARED.items() if column in plain}
+        row = {field: plain[column] for column, field in _COMMON.items() if column in plain}
         row |= {"gps_time": plain[match[0]], "ifo": ifo}
         for name in {f"{ifo}_snr", f"snr_{ifo}"} & plain.keys():
             row["snr"] = plain[name]

@@ -201,20 +201,20 @@ def _rows_of_event(event: Row) -> Iterator[Row]:
 
 
 def _triggers(event: Mapping[str, Any], depth: int = 0) -> Iterator[Row]:
-    for name, one in event.items():
-        if isinstance(one, dict) and name != _LINKS and depth < _MAX_DEPTH:
-            yield from _triggers(one, depth + 1)
-        elif isinstance(one, list):
-            objects = [each for each in one if isinstance(each, dict)]
-            if objects and all(is_header(each) and _detector(each) for each in objects):
+    for name, item in event.items():
+        if isinstance(item, dict) and name != _LINKS and depth < _MAX_DEPTH:
+            yield from _triggers(item, depth + 1)
+        elif isinstance(item, list):
+            objects = [element for element in item if isinstance(element, dict)]
+            if objects and all(is_header(element) and _detector(element) for element in objects):
                 yield from objects
 
 
 def _detectors(event: Mapping[str, Any]) -> Iterator[str]:
     """Yield the detectors of the strain that an event lists, as in GWOSC's events."""
-    for one in event.values():
-        for each in one if isinstance(one, list) else ():
-            if isinstance(each, dict) and (ifo := _detector(each)) is not None:
+    for item in event.values():
+        for element in item if isinstance(item, list) else ():
+            if isinstance(element, dict) and (ifo := _detector(element)) is not None:
                 yield ifo
 
 
@@ -226,14 +226,14 @@ def _detector(entry: Mapping[str, Any]) -> str | None:
 def _flat(entry: Mapping[str, Any], depth: int = 0) -> Row:
     """Flatten an object and its nested objects to one row; outer values take precedence."""
     flat: Row = {}
-    for name, one in entry.items():
-        if isinstance(one, list):
-            if all(isinstance(each, str) for each in one):
-                flat[name] = ",".join(one)
-        elif not isinstance(one, dict):
-            flat[name] = one
-    for name, one in entry.items():
-        if isinstance(one, dict) and name != _LINKS and depth < _MAX_DEPTH:
-            for inner, value in _flat(one, depth + 1).items():
+    for name, item in entry.items():
+        if isinstance(item, list):
+            if all(isinstance(element, str) for element in item):
+                flat[name] = ",".join(item)
+        elif not isinstance(item, dict):
+            flat[name] = item
+    for name, item in entry.items():
+        if isinstance(item, dict) and name != _LINKS and depth < _MAX_DEPTH:
+            for inner, value in _flat(item, depth + 1).items():
                 flat.setdefault(inner, value)
     return flat

@@ -33,7 +33,7 @@ _NO_VALUE = frozenset(
     )
 )
 _QUOTED = re.compile(r"(?:b(?=['\"]))?(['\"])(.*)\1", re.DOTALL)  # Python's repr of text and bytes
-_SHOWN = re.compile(  # repr of single values in Python and its libraries
+_REPR = re.compile(  # repr of single values in Python and its libraries
     r"<?(?:\w+\.)?(?:float\d*|u?int\d*|str_?|bytes_|longdouble|Decimal|LIGOTimeGPS|tensor)[( ]"
     r"\s*(.*?)(?:, dtype=[\w.]+)?\s*[)>]|\[([^\[\],]*)\]",
     re.DOTALL,
@@ -41,9 +41,9 @@ _SHOWN = re.compile(  # repr of single values in Python and its libraries
 _GPS_PAIR = re.compile(r"(\d{9,10}), ?(\d{1,9})", re.ASCII)
 _NO_NAME = re.compile(r"[+-]?\d+(\.\d*)?|true|false", re.ASCII | re.IGNORECASE)
 _NUMBERS = ("snr", "peak_frequency", "duration", "bandwidth", "q", "window_s", "confidence")
-_LEAST_KNOWN = 0.0  # values such as -999 mean unknown
-_LONGEST_TEXT = 1000
-_OF_GLITCH = ("gps_time", "ifo", "label", "snr")  # on which all rows about one must agree
+_MIN_KNOWN = 0.0  # values such as -999 mean unknown
+_MAX_TEXT = 1000
+_GLITCH_COLUMNS = ("gps_time", "ifo", "label", "snr")  # on which all rows about one must agree
 _SAME_TIME_S, _SAME_SNR = Decimal("0.001"), 1e-3  # rounding in tables; a share of the SNR
 MOST_FLAGS = 20  # per glitch
 LONGEST_FLAG = 100
@@ -101,7 +101,7 @@ class Facts:
         return Facts(**(other.as_json() | self.as_json() | {"clash": clash}))
 
     def _clash_with(self, other: Facts) -> str | None:
-        for name in _OF_GLITCH:
+        for name in _GLITCH_COLUMNS:
             one, second = getattr(self, name), getattr(other, name)
             if one is None or second is None or one == second:
                 continue
@@ -196,7 +196,7 @@ def _text(value: Any) -> str | None:
         value = value.decode("utf-8", "replace")
     text = repr(value) if isinstance(value, float) else str(value)
     text = text.replace("\0", "").replace("\u2212", "-").strip()  # the typographic minus sign
-    if shown := _SHOWN.fullmatch(text[:_LONGEST_TEXT]):
+    if shown := _REPR.fullmatch(text[:_MAX_TEXT]):
         text = shown[1] or shown[2] or ""
         if "LIGOTimeGPS" in shown[0] and (pair := _GPS_PAIR.fullmatch(text)):
             text = f"{pair[1]}.{pair[2]:0>9}"
@@ -205,7 +205,7 @@ def _text(value: Any) -> str | None:
         text = quoted[2].strip()
     elif text.startswith("'"):
         text = text[1:].strip()
-    return None if text.lower() in _NO_VALUE else text[:_LONGEST_TEXT]
+    return None if text.lower() in _NO_VALUE else text[:_MAX_TEXT]
 
 
 def _times(text: str, unit: Decimal) -> str:
@@ -228,7 +228,7 @@ def _number(column: str, cells: Mapping[str, str]) -> float | None:
         value = float(plain_number(text.replace("_", "?")))  # float() ignores underscores
     except ValueError:
         raise TableError(f"{column} {text[:40]!r} is not a number: correct that row.") from None
-    return value if math.isfinite(value) and value >= _LEAST_KNOWN else None
+    return value if math.isfinite(value) and value >= _MIN_KNOWN else None
 
 
 def _label(cells: Mapping[str, str]) -> str | None:

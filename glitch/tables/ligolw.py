@@ -19,11 +19,11 @@ from glitch.tables.columns import LONGEST_NAME, plain_name
 TABLES = ("sngl_burst", "sngl_inspiral")  # the first one in a document is read
 _COINCIDENT = ("multi_burst", "multi_inspiral", "coinc_inspiral")  # read if there is none of those
 _PIECE = 1 << 16
-_LONGEST_VALUE = 100_000  # characters
-_LONGEST_TOKEN = 1 << 20  # bytes of a tag or a comment; expat rescans it with every piece
+_MAX_VALUE_LENGTH = 100_000  # characters
+_MAX_TOKEN_BYTES = 1 << 20  # bytes of a tag or a comment; expat rescans it with every piece
 _DEEPEST = 100  # levels of elements; these documents have six
 _MAX_DEFAULTS = 200  # attribute defaults in a document type, which are added to each element
-_LONGEST_DEFAULT = 100  # characters
+_MAX_DEFAULT_LENGTH = 100  # characters
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
@@ -109,12 +109,12 @@ class _Document:
                 f"{error.lineno}): write it again."
             ) from None
         self._n_bytes += len(piece)
-        if self._n_bytes - self._parser.CurrentByteIndex > _LONGEST_TOKEN:
+        if self._n_bytes - self._parser.CurrentByteIndex > _MAX_TOKEN_BYTES:
             raise TooLargeError(
-                f"{self._name}: a tag or comment has over {_LONGEST_TOKEN:,} bytes."
+                f"{self._name}: a tag or comment has over {_MAX_TOKEN_BYTES:,} bytes."
             )
-        if self._tokens is not None and len(self._tokens.rest) > _LONGEST_VALUE:
-            raise TooLargeError(f"{self._name}: a value has over {_LONGEST_VALUE:,} characters.")
+        if self._tokens is not None and len(self._tokens.rest) > _MAX_VALUE_LENGTH:
+            raise TooLargeError(f"{self._name}: a value has over {_MAX_VALUE_LENGTH:,} characters.")
         rows, self._done = self._done, []
         return rows
 
@@ -125,7 +125,7 @@ class _Document:
         self, _element: str, _name: str, _type: str, default: str | None, _is_required: int
     ) -> None:
         self._n_defaults += 1
-        if self._n_defaults > _MAX_DEFAULTS or len(default or "") > _LONGEST_DEFAULT:
+        if self._n_defaults > _MAX_DEFAULTS or len(default or "") > _MAX_DEFAULT_LENGTH:
             raise TooLargeError(f"{self._name} declares more attributes than any table: remove it.")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:

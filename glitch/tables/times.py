@@ -41,13 +41,13 @@ from glitch.tables.columns import (
 
 STEP = Decimal("1e-9")  # s; resolution of the catalogue
 _COARSE_FROM = 1 << 29  # s; from here on, neighbouring 32-bit floats differ by 64 s or more
-_FEWEST_COARSE = 3  # times; fewer whole seconds may be multiples of 64 s by chance
-_FEWEST_GUESSES = 10  # samples of the parameters of one signal
+_MIN_COARSE = 3  # times; fewer whole seconds may be multiples of 64 s by chance
+_MIN_SAMPLES = 10  # samples of the parameters of one signal
 _DAY = re.compile(r"\A(\d{4})(\d\d)(\d\d)\Z", re.ASCII)
 _NS_OF_SPANS = frozenset(ns for one in (*STARTS, *ENDS) for ns in nanoseconds_of(one))
 _AM_PM = frozenset(("AM", "PM", "A.M.", "P.M."))  # AM or PM in a separate column
 _STRETCH_STARTS = ("t0", "t_0")  # may be the start of the strain around a trigger
-_FAR_S = 64  # between two times of one trigger; slow scattering lasts as long
+_MAX_APART_S = 64  # between two times of one trigger; slow scattering lasts as long
 _RATES = ("sample_rate", "sampling_rate", "sampling_frequency", "sample_rate_hz", "fs")
 _SAMPLES = ("event_index", "event_sample", "peak_index", "peak_sample", "trigger_index")
 _AMBIGUOUS_TIMES = ("time", "gps", *_STRETCH_STARTS)  # may be the time of the first sample
@@ -119,7 +119,7 @@ def _refuse_contradiction(time: Decimal, name: str, cells: Mapping[str, str]) ->
     """
     columns = moments_of(cells)
     others: list[tuple[str, Decimal | None, int]] = [
-        (one, _read(cells, one)[0], _FAR_S)
+        (one, _read(cells, one)[0], _MAX_APART_S)
         for one in TIMES
         if one in columns and one not in (*ENDS, *_STRETCH_STARTS)
     ]
@@ -264,13 +264,13 @@ def are_rounded(times: Iterable[str | None]) -> bool:
     """
     values = [Decimal(time) for time in times if time is not None]
     informative = [one for one in values if one > _COARSE_FROM and one % 1000]
-    return len(informative) >= _FEWEST_COARSE and not any(one % 64 for one in informative)
+    return len(informative) >= _MIN_COARSE and not any(one % 64 for one in informative)
 
 
 def are_of_one_signal(times: Iterable[str | None]) -> bool:
     """Return whether the first times of a table are as close as samples of one signal's time."""
     values = [Decimal(time) for time in times if time is not None]
-    return len(values) >= _FEWEST_GUESSES and max(values) - min(values) < 1
+    return len(values) >= _MIN_SAMPLES and max(values) - min(values) < 1
 
 
 def why_no_time(text: str) -> str:

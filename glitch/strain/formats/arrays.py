@@ -46,7 +46,7 @@ _MAX_SCALAR_BYTES = 4096
 _BLOCK = 1 << 20
 _MAX_ARRAYS = 100  # arrays of one file that are searched for times
 # least samples of an array named after a detector
-_FEWEST = SHORTEST_SEGMENT_S * LOWEST_SAMPLE_RATE_HZ
+_MIN_SAMPLES = SHORTEST_SEGMENT_S * LOWEST_SAMPLE_RATE_HZ
 _UNNAMED = "arr_0"  # np.savez without names; treated as strain if it is the only array
 
 
@@ -153,7 +153,7 @@ def npz_strain_names(archive: zipfile.ZipFile) -> list[str]:
     for name in filter(may_be_strain, names):
         with archive.open(name + ".npy") as stream:
             header = read_npy_header(stream)
-        if len(header.shape) == 1 and header.n_values >= _FEWEST:
+        if len(header.shape) == 1 and header.n_values >= _MIN_SAMPLES:
             strain_like.append(name)
     return strain_like
 

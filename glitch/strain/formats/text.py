@@ -68,7 +68,7 @@ _ROW_NUMBERS = ("", "index", "unnamed: 0")  # pandas' names for row numbers
 _START = re.compile(
     r"(?:start|begin|\b[tx]0\b|epoch)[^\d\n]{0,20}?(?<![\d.])(\d{9,10}(?:\.\d+)?)(?![\d.]*\d)", re.I
 )
-_LONGEST_NAME = 30  # characters before a time that may describe it
+_MAX_NAME_LENGTH = 30  # characters before a time that may describe it
 _LENGTHS = {
     "duration": re.compile(r"\bduration\W{0,3}(\d{1,9}(?:\.\d+)?)", re.IGNORECASE),
     "n_samples": re.compile(r"(?<![\w.])(\d{1,9}) (?:time )?samples\b(?! per)", re.IGNORECASE),
@@ -202,7 +202,7 @@ def _stated(comments: str) -> Iterator[Said]:
     for line in comments.splitlines():
         if not OF_FILES.search(line):
             for one in _GPS.finditer(line):
-                before = re.split(r"\d", line[: one.start()])[-1][-_LONGEST_NAME:]
+                before = re.split(r"\d", line[: one.start()])[-1][-_MAX_NAME_LENGTH:]
                 name = before.strip(" :=#%").replace(" ", "_")
                 yield f"GPS time {name}".strip(), one[1]
     for name, pattern in _LENGTHS.items():
