@@ -134,8 +134,8 @@ def utc_as_gps(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _gps_of_minute(date: str, minute: str, zone: str) -> int | None:
-    found = parse_utc(f"{date} {minute}{zone}")
-    return None if found is None else int(found)
+    time = parse_utc(f"{date} {minute}{zone}")
+    return None if time is None else int(time)
 
 
 def utc_to_gps(moment: datetime) -> Decimal:

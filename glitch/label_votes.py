@@ -52,11 +52,11 @@ def nearest_labels(
     rows = max(1, BLOCK_CELLS // n_references)
     for start in range(0, len(positions), rows):
         heartbeat()
-        own = positions[start : start + rows]
-        similar = directions[own] @ directions.T  # (block, reference)
-        similar[np.arange(len(own)), own] = -np.inf
+        block = positions[start : start + rows]
+        similar = directions[block] @ directions.T  # (block, reference)
+        similar[np.arange(len(block)), block] = -np.inf
         order = _largest(similar, k)
-        votes[start : start + len(own)] = class_ids[order]
+        votes[start : start + len(block)] = class_ids[order]
     return votes
 
 

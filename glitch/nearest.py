@@ -52,7 +52,7 @@ def nearest_to(
     Returns:
         As ``nearest_among``.
     """
-    places = np.empty((len(queries), k), dtype=np.int64)
+    indices = np.empty((len(queries), k), dtype=np.int64)
     chords = np.empty((len(queries), k))
     step = max(1, _BLOCK_BYTES // (4 * len(units)))
     for start in range(0, len(queries), step):
@@ -63,10 +63,10 @@ def nearest_to(
         at = np.argpartition(cosines, -k, axis=1)[:, -k:]
         values = np.take_along_axis(cosines, at, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")
-        places[rows] = np.take_along_axis(at, order, axis=1)
+        indices[rows] = np.take_along_axis(at, order, axis=1)
         nearest = np.take_along_axis(values, order, axis=1).astype(np.float64)
         chords[rows] = np.sqrt(np.maximum(2 - 2 * nearest, 0))
-    return places, chords
+    return indices, chords
 
 
 def _descent(units: Units, k: int) -> Graph:
@@ -75,11 +75,11 @@ def _descent(units: Units, k: int) -> Graph:
     index = NNDescent(
         units, metric="euclidean", n_neighbors=k + 1, random_state=_SEED, n_jobs=1, low_memory=True
     )
-    places, chords = index.neighbor_graph
+    indices, chords = index.neighbor_graph
     # Each vector finds itself first, unless another one is identical.
-    itself = places == np.arange(len(units))[:, None]
+    itself = indices == np.arange(len(units))[:, None]
     itself[~itself.any(axis=1), -1] = True
     shape = (len(units), k)
-    return places[~itself].reshape(shape).astype(np.int64), chords[~itself].reshape(shape).astype(
+    return indices[~itself].reshape(shape).astype(np.int64), chords[~itself].reshape(shape).astype(
         np.float64
     )

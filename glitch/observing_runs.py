@@ -79,6 +79,6 @@ def era_bounds_s(name: str) -> tuple[float | None, float | None]:
     Raises:
         ValueError: if it is none of them.
     """
-    place = ERAS.index(name)
-    start = float(ERA_ENDS_S[place - 1]) if place else None
-    return start, float(ERA_ENDS_S[place]) if place < len(ERA_ENDS_S) else None
+    index = ERAS.index(name)
+    start = float(ERA_ENDS_S[index - 1]) if index else None
+    return start, float(ERA_ENDS_S[index]) if index < len(ERA_ENDS_S) else None

@@ -66,9 +66,9 @@ def principal_plane(vectors: Float[np.ndarray, "glitch latent"]) -> Plane:
     # The latent covariance is small even for many glitches.
     variances, directions = np.linalg.eigh(centred.T @ centred)
     shares = [0.0, 0.0]
-    for place, column in enumerate(range(len(variances) - 1, max(len(variances) - 3, -1), -1)):
+    for axis, column in enumerate(range(len(variances) - 1, max(len(variances) - 3, -1), -1)):
         direction = directions[:, column]
         direction = direction * np.sign(direction[np.abs(direction).argmax()])
-        points[:, place] = centred @ direction
-        shares[place] = float(max(variances[column], 0) / variances.clip(0).sum())
+        points[:, axis] = centred @ direction
+        shares[axis] = float(max(variances[column], 0) / variances.clip(0).sum())
     return Plane(points, (shares[0], shares[1]))

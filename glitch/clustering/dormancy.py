@@ -34,8 +34,8 @@ def days_with_data(gps_times: Float[np.ndarray, " glitch"]) -> Int[np.ndarray, "
     Args:
         gps_times: In s; NaN if not known.
     """
-    known = gps_times[np.isfinite(gps_times)]
-    return np.unique(np.floor(known / DAY_S).astype(np.int64))
+    timed = gps_times[np.isfinite(gps_times)]
+    return np.unique(np.floor(timed / DAY_S).astype(np.int64))
 
 
 def recurrence(
@@ -53,13 +53,13 @@ def recurrence(
         None if there was no such absence, or the return was not recent.
     """
     times = np.sort(occurrences[np.isfinite(occurrences)])
-    places = np.searchsorted(days, np.floor(times / DAY_S).astype(np.int64))
-    silent = np.diff(places) - 1
+    indices = np.searchsorted(days, np.floor(times / DAY_S).astype(np.int64))
+    silent = np.diff(indices) - 1
     breaks = np.nonzero(silent >= least_days)[0]
     if not len(breaks):
         return None
     last = int(breaks[-1])
-    if len(days) - places[last + 1] > least_days:
+    if len(days) - indices[last + 1] > least_days:
         return None
     return Recurrence(
         silent_days=int(silent[last]),

@@ -29,10 +29,10 @@ def neighbour_graph(units: LatentArray) -> Graph:
 
 def without(graph: Graph, is_kept: Bool[np.ndarray, " glitch"]) -> Subgraph:
     """Restrict the graph to the glitches to keep, so that a subsample needs no search."""
-    places, chords = graph[0][is_kept], graph[1][is_kept]
-    is_near = is_kept[places]
+    indices, chords = graph[0][is_kept], graph[1][is_kept]
+    is_near = is_kept[indices]
     order = np.argsort(~is_near, axis=1, kind="stable")  # kept neighbours first, in their order
-    renumbered = np.where(is_near, (np.cumsum(is_kept) - 1)[places], -1)
+    renumbered = np.where(is_near, (np.cumsum(is_kept) - 1)[indices], -1)
     distances = np.where(is_near, chords, np.inf)
     return np.take_along_axis(renumbered, order, 1), np.take_along_axis(distances, order, 1)
 
@@ -51,9 +51,9 @@ def clusters_of_graph(
     """
     from fast_hdbscan.hdbscan import clusters_from_spanning_tree  # compiles for seconds
 
-    places, chords = graph
+    indices, chords = graph
     cores = chords[:, min(min_samples - 2, chords.shape[1] - 1)]
-    tree = _spanning_tree(units, places, chords, np.where(np.isfinite(cores), cores, 2.0))
+    tree = _spanning_tree(units, indices, chords, np.where(np.isfinite(cores), cores, 2.0))
     labels, probabilities, *_ = clusters_from_spanning_tree(
         tree, min_cluster_size=min_cluster_size, allow_single_cluster=may_be_lone
     )
@@ -63,12 +63,12 @@ def clusters_of_graph(
 
 def _spanning_tree(
     units: LatentArray,
-    places: Int[np.ndarray, "glitch near"],
+    indices: Int[np.ndarray, "glitch near"],
     chords: Float[np.ndarray, "glitch near"],
     cores: Float[np.ndarray, " glitch"],
 ) -> Edges:
     n = len(units)
-    edges, parts = _forest(places, chords, cores, n)
+    edges, parts = _forest(indices, chords, cores, n)
     rounds = [edges]
     while parts.max() > 0:
         # The densest glitch represents each part; each round at least halves the number of parts.
@@ -84,7 +84,7 @@ def _spanning_tree(
 
 
 def _forest(
-    places: Int[np.ndarray, "glitch near"],
+    indices: Int[np.ndarray, "glitch near"],
     chords: Float[np.ndarray, "glitch near"],
     cores: Float[np.ndarray, " glitch"],
     n: int,
@@ -94,8 +94,8 @@ def _forest(
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
-    starts = np.repeat(np.arange(n), places.shape[1])
-    ends, distances = places.ravel(), chords.ravel()
+    starts = np.repeat(np.arange(n), indices.shape[1])
+    ends, distances = indices.ravel(), chords.ravel()
     is_edge = ends >= 0
     starts, ends, distances = starts[is_edge], ends[is_edge], distances[is_edge]
     reach = np.maximum(np.maximum(distances, np.maximum(cores[starts], cores[ends])), _MIN_DISTANCE)

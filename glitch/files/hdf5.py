@@ -200,13 +200,13 @@ def read_fields(
         if dtype.hasobject and h5py.check_string_dtype(dtype) is None:
             raise FormatError(f"The column {name!r} holds neither numbers nor text: leave it out.")
     _check_size(dataset, max(0, last - first), most_bytes, allows_text=True)
-    found: dict[str, list[Any]] = {}
+    columns: dict[str, list[Any]] = {}
     for name, dtype in types.items():
         column = dataset.fields(name) if name else dataset
         if dtype.hasobject and len(dataset_shape(dataset)) > 1:
             raise FormatError(f"{str(dataset.name)!r} is a matrix of texts: save it as one row.")
         if dtype.hasobject:  # one by one: many rows may share one huge text
-            found[name] = [column[row][:LONGEST_TEXT] for row in range(first, last)]
+            columns[name] = [column[row][:LONGEST_TEXT] for row in range(first, last)]
         else:
             is_flat = len(dataset_shape(dataset)) == 1
             most = dtype.itemsize * max(0, last - first)
@@ -218,11 +218,11 @@ def read_fields(
             # Python has no float this long, and tolist() would leave numpy scalars: keep the digits
             # as text.
             is_long = dtype.kind == "f" and dtype.itemsize > 8
-            found[name] = values.astype(str).tolist() if is_long else values.tolist()
+            columns[name] = values.astype(str).tolist() if is_long else values.tolist()
             if (names_of := h5py.check_enum_dtype(dtype)) is not None:
                 words = {value: word for word, value in names_of.items()}
-                found[name] = [words.get(value, value) for value in found[name]]
-    return found
+                columns[name] = [words.get(value, value) for value in columns[name]]
+    return columns
 
 
 def read_attribute(node: h5py.Dataset | h5py.Group, name: str) -> object:

@@ -56,9 +56,9 @@ def cell_means(
     if values.strides[-1] != values.itemsize:
         values = np.ascontiguousarray(values)
     sums = np.zeros((len(starts), values.shape[1]), dtype=values.dtype)
-    for place in range(n_lines.max()):  # the first line of every cell, then the second, ...
-        cells = np.flatnonzero(n_lines > place)
-        lines = first[cells] + place
+    for offset in range(n_lines.max()):  # the first line of every cell, then the second, ...
+        cells = np.flatnonzero(n_lines > offset)
+        lines = first[cells] + offset
         shares = np.minimum(ends[cells], lines + 1) - np.maximum(starts[cells], lines)
         part = values[lines]
         part *= (shares * widths[lines])[:, None].astype(values.dtype)

@@ -68,16 +68,16 @@ def score_pool(
         is_established: Whether its class has enough references to calibrate.
         conditions: A number for the windows and band of each.
     """
-    references, places = References.ordered(means[is_reference], gps_times[is_reference])
+    references, positions = References.ordered(means[is_reference], gps_times[is_reference])
     reference_index = np.full(len(means), -1)
-    reference_index[is_reference] = places
+    reference_index[is_reference] = positions
     scores = novelty_scores(means, gps_times, reference_index, references)
     calibrates = np.nonzero(is_reference & is_established)[0]
-    stands = one_an_episode(
+    is_selected = one_an_episode(
         directions(means[calibrates]), gps_times[calibrates], classes[calibrates]
     )
     calibration = np.full(len(means), np.nan)
-    calibration[calibrates[stands]] = scores[calibrates[stands]]
+    calibration[calibrates[is_selected]] = scores[calibrates[is_selected]]
     counts = np.bincount(
         conditions[np.isfinite(calibration)], minlength=int(conditions.max(initial=0)) + 1
     )

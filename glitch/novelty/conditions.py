@@ -28,8 +28,8 @@ def condition_of(views: Views) -> str:
             np.array([seen[0], seen[-1] + 1]) / recipe.n_frequency
         )
         band = f"{edges[0]:.0f} to {edges[1]:.0f} Hz"
-        lacking = seen[-1] + 1 - seen[0] - len(seen)
-        if lacking:
-            band += f" without {lacking} rows between"
+        n_missing = seen[-1] + 1 - seen[0] - len(seen)
+        if n_missing:
+            band += f" without {n_missing} rows between"
         bands.setdefault(band, []).append(f"{duration:g}")
     return "; ".join(f"{' + '.join(windows)} s, {band}" for band, windows in bands.items())

@@ -97,9 +97,9 @@ class References:
             gps_times: In s; NaN if not known.
         """
         order = np.argsort(gps_times, kind="stable")
-        places = np.empty(len(order), dtype=np.int64)
-        places[order] = np.arange(len(order))
-        return cls(directions(means)[order], gps_times[order]), places
+        positions = np.empty(len(order), dtype=np.int64)
+        positions[order] = np.arange(len(order))
+        return cls(directions(means)[order], gps_times[order]), positions
 
 
 def directions(means: LatentArray) -> LatentArray:

@@ -113,20 +113,20 @@ def crowds_of(
     index = np.unique(stands)
     n_searched = candidates.shape[1]
     while n_searched < min(_MAX_SEARCHED, len(index)):
-        lacking = np.nonzero((others < 0).any(axis=1))[0]
-        if not len(lacking):
+        incomplete = np.nonzero((others < 0).any(axis=1))[0]
+        if not len(incomplete):
             break
         n_searched = min(4 * n_searched, _MAX_SEARCHED, len(index))
-        extra, chords = nearest_to(units[lacking], units[index], n_searched)
-        others[lacking], radii[lacking] = _other_events(
-            lacking, index[extra], chords**2 / 2, units, gps_times
+        extra, chords = nearest_to(units[incomplete], units[index], n_searched)
+        others[incomplete], radii[incomplete] = _other_events(
+            incomplete, index[extra], chords**2 / 2, units, gps_times
         )
-    lacking = np.nonzero((others < 0).any(axis=1))[0]
-    if len(lacking) and n_searched < len(index):  # all neighbours searched are of a few events
+    incomplete = np.nonzero((others < 0).any(axis=1))[0]
+    if len(incomplete) and n_searched < len(index):  # all neighbours searched are of a few events
         heads = index[are_heads(units[index], gps_times[index])]
-        extra, chords = nearest_to(units[lacking], units[heads], min(n_searched, len(heads)))
-        others[lacking], radii[lacking] = _other_events(
-            lacking, heads[extra], chords**2 / 2, units, gps_times
+        extra, chords = nearest_to(units[incomplete], units[heads], min(n_searched, len(heads)))
+        others[incomplete], radii[incomplete] = _other_events(
+            incomplete, heads[extra], chords**2 / 2, units, gps_times
         )
     to_any = radii[:, NEAREST - 1]
     exists = others >= 0

@@ -69,7 +69,7 @@ def one_an_episode(
     Returns:
         True for the selected glitches.
     """
-    stands = np.zeros(len(units), dtype=np.bool_)
+    is_selected = np.zeros(len(units), dtype=np.bool_)
     for class_id in np.unique(classes):
         members = np.nonzero(classes == class_id)[0]
         timed = members[np.isfinite(gps_times[members])]
@@ -77,12 +77,12 @@ def one_an_episode(
         last = -np.inf
         for index, time in zip(timed.tolist(), gps_times[timed].tolist(), strict=True):
             if time - last > EPISODE_S:
-                stands[index] = True
+                is_selected[index] = True
                 last = time
         untimed = members[np.isnan(gps_times[members])]
         if len(untimed):
-            stands[untimed[~_repeats(units, untimed, np.nonzero(stands)[0])]] = True
-    return stands
+            is_selected[untimed[~_repeats(units, untimed, np.nonzero(is_selected)[0])]] = True
+    return is_selected
 
 
 def _repeats(
@@ -115,7 +115,7 @@ def standing_for(units: LatentArray, gps_times: Times) -> Int[np.ndarray, " glit
         units: Vectors of length one, float32, shape (glitch, latent).
         gps_times: In s; NaN if not known. Glitches without a time represent themselves.
     """
-    stands = np.arange(len(units))
+    representatives = np.arange(len(units))
     timed = np.nonzero(np.isfinite(gps_times))[0]
     bins = np.floor(gps_times[timed] / EPISODE_S).astype(np.int64)
     order = np.argsort(bins, kind="stable")
@@ -123,8 +123,8 @@ def standing_for(units: LatentArray, gps_times: Times) -> Int[np.ndarray, " glit
     for at in np.nonzero(counts > MOST_OF_EPISODE)[0]:
         first, count = firsts[at], counts[at]
         members = timed[order[first : first + count]]
-        stands[members] = members[_farthest_first(units[members])]
-    return stands
+        representatives[members] = members[_farthest_first(units[members])]
+    return representatives
 
 
 def are_heads(units: LatentArray, gps_times: Times) -> Bool[np.ndarray, " glitch"]:

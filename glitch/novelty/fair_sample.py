@@ -68,8 +68,8 @@ def selection_excess(
     excess = NO_EXCESS
     for kind in np.unique(kinds[calibrates]):
         of_kind = (kinds == kind) & np.isfinite(to_known) & (is_test | calibrates)
-        usual = np.quantile(unlabelled[(kinds == kind) & calibrates], USUAL)
-        is_compared = of_kind & (unlabelled <= np.clip(usual, AMID_AT_LEAST, AMID_AT_MOST))
+        limit_share = np.quantile(unlabelled[(kinds == kind) & calibrates], USUAL)
+        is_compared = of_kind & (unlabelled <= np.clip(limit_share, AMID_AT_LEAST, AMID_AT_MOST))
         distances, tests = to_known[is_compared], is_test[is_compared]
         n, size = int(tests.sum()), len(tests)
         n_far = round(FARTHEST * size)

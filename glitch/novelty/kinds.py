@@ -94,8 +94,8 @@ def _commonest(
     if n_near < 1 or not len(query):
         least, unsure = np.full(len(query), names.min(initial=0)), np.zeros(len(query), np.bool_)
         return least, unsure, np.empty((len(query), 0), dtype=np.int64)
-    places, _ = nearest_to(units[query], units[references], n_near + 1)
-    neighbours = references[places]
+    indices, _ = nearest_to(units[query], units[references], n_near + 1)
+    neighbours = references[indices]
     is_itself = neighbours == query[:, None]
     is_itself[~is_itself.any(axis=1), -1] = True
     votes = numbers[neighbours[~is_itself].reshape(len(query), n_near)]

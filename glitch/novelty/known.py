@@ -49,12 +49,12 @@ class Known:
         n_references = len(self.keys) - of.is_reference
         if not np.isfinite(score):
             return judge(None, n_references, Calibration(0, 0), ifo=self.ifo)
-        whole = self.calibration.get((of.condition, None), np.empty(0))
+        all_runs = self.calibration.get((of.condition, None), np.empty(0))
         of_run = None if run is None else self.calibration.get((of.condition, run))
         return judge(
             score,
             n_references,
-            _compare(whole, score, of.own_score),
+            _compare(all_runs, score, of.own_score),
             None if of_run is None else _compare(of_run, score, of.own_score),
             run,
             condition=of.condition,

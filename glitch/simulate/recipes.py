@@ -34,8 +34,8 @@ class Recipe:
     def draw_snr(self, tiles: float, rng: np.random.Generator) -> float:
         """Draw the optimal SNR of a glitch with the power of ``tiles`` times its loudest tile."""
         tile = self.snr_median * np.exp(self.snr_log_sigma * rng.standard_normal())
-        whole = np.clip(tile, *self.snr_range) * np.sqrt(max(tiles, 1.0))
-        return float(max(whole, LOWEST_SNR))
+        total = np.clip(tile, *self.snr_range) * np.sqrt(max(tiles, 1.0))
+        return float(max(total, LOWEST_SNR))
 
 
 # Omicron's SNR, which Gravity Spy lists, is that of the loudest tile; the optimal SNR of a glitch

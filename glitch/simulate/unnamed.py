@@ -49,8 +49,8 @@ def _curve(scene: Scene) -> SpectrumArray:
     depth = scene.uniform(0.0, 1.0)
 
     def path(time: TimeArray) -> TimeArray:
-        place = time / half
-        shape = bends[0] * place + bends[1] * place**2 + bends[2] * place**3 / 2
+        position = time / half
+        shape = bends[0] * position + bends[1] * position**2 + bends[2] * position**3 / 2
         shape = shape + ripple * np.sin(2 * np.pi * ripple_hz * time + turn)
         return np.asarray(np.clip(pitch * 2 ** (octaves * shape), 11.0, 3000.0))
 

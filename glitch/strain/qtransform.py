@@ -76,19 +76,19 @@ def loudest_planes(
         plan: plan for the segments' rate and length.
     """
     spectrum = rfft(whitened)
-    known = _short_rows(spectrum, events_s, plan)
-    _add(known, _rows_to_search(whitened, events_s, known, plan), spectrum, events_s, plan)
+    computed = _short_rows(spectrum, events_s, plan)
+    _add(computed, _rows_to_search(whitened, events_s, computed, plan), spectrum, events_s, plan)
     tiles = [
-        _loudest_of(rows, event_s, plan) for rows, event_s in zip(known, events_s, strict=True)
+        _loudest_of(rows, event_s, plan) for rows, event_s in zip(computed, events_s, strict=True)
     ]
     groups = [plan.planes[tile.plane].groups for tile in tiles]
     all_rows = [
         {(tile.plane, index): range(group.n_rows) for index, group in enumerate(row_groups)}
         for tile, row_groups in zip(tiles, groups, strict=True)
     ]
-    _add(known, all_rows, spectrum, events_s, plan)
+    _add(computed, all_rows, spectrum, events_s, plan)
     results = []
-    for tile, event_s, row_groups, rows in zip(tiles, events_s, groups, known, strict=True):
+    for tile, event_s, row_groups, rows in zip(tiles, events_s, groups, computed, strict=True):
         splined = [
             _splined(rows[tile.plane, index].kept, group) for index, group in enumerate(row_groups)
         ]

@@ -160,8 +160,8 @@ def _refuse_samples(rows: list[Row | str]) -> None:
         FormatError: says what to send instead.
     """
     first = [row for row in rows[:_SAMPLES] if isinstance(row, dict)]
-    known = {name for row in first for name, one in row.items() if one and is_known(name)}
-    if len(known) != 1 or not is_time(name := known.pop()):
+    known_names = {name for row in first for name, one in row.items() if one and is_known(name)}
+    if len(known_names) != 1 or not is_time(name := known_names.pop()):
         return
     times = [str(row.get(name)) for row in first]
     if all(map(_is_number, times)) and are_of_series(list(map(float, times))):

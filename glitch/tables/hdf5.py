@@ -309,12 +309,12 @@ def _compound(tree: h5py.File, path: str, dataset: h5py.Dataset) -> _Table:
 
 def _is_series(dataset: h5py.Dataset) -> bool:
     """Return whether a compound dataset holds samples of a series with times, not triggers."""
-    known = [name for name in dataset.dtype.names if is_known(name)]
-    if len(known) != 1 or dataset.dtype[known[0]].kind != "f":
+    names = [name for name in dataset.dtype.names if is_known(name)]
+    if len(names) != 1 or dataset.dtype[names[0]].kind != "f":
         return False
     count = min(dataset_shape(dataset)[0], _SAMPLES)
     most_bytes = _SAMPLES * _MAX_ROW_BYTES
-    return are_of_series(read_fields(dataset, 0, count, known, most_bytes=most_bytes)[known[0]])
+    return are_of_series(read_fields(dataset, 0, count, names, most_bytes=most_bytes)[names[0]])
 
 
 def _meta_lines(tree: h5py.File, path: str) -> list[str]:

@@ -47,15 +47,15 @@ class PandasTable:
         self, start: int, stop: int, names: Sequence[str], most_bytes: int
     ) -> dict[str, list[Any]]:
         """Return plain values of some columns in rows ``start`` to before ``stop``."""
-        found: dict[str, list[Any]] = {}
+        values: dict[str, list[Any]] = {}
         for name in names:
-            dataset, field, place = self.columns[name]
+            dataset, field, column = self.columns[name]
             if field:
                 block = read_fields(dataset, start, stop, [field], most_bytes=most_bytes)[field]
             else:
                 block = read_rows(dataset, start, stop, most_bytes=most_bytes).tolist()
-            found[name] = block if place is None else [row[place] for row in block]
-        return found
+            values[name] = block if column is None else [row[column] for row in block]
+        return values
 
 
 def pandas_table(tree: h5py.File, group_path: str) -> PandasTable | None:
@@ -99,9 +99,9 @@ def _fixed(group: h5py.Group, path: str) -> PandasTable | None:
         elif dataset_shape(values) == (count, len(names)):
             row_bytes += values.dtype.itemsize * len(names)
             kind = _text(read_attribute(values, "value_type"))
-            for place, name in enumerate(names):
+            for at, name in enumerate(names):
                 column = _name_in(name.decode("utf-8", "replace"), kind)
-                columns[column] = (values, "", place)
+                columns[column] = (values, "", at)
     if pickled:
         listed = ", ".join(repr(name) for name in pickled[:5])
         raise FormatError(
@@ -125,8 +125,8 @@ def _appendable(group: h5py.Group, table: h5py.Dataset) -> PandasTable:
             continue
         names = _pickled_names(read_attribute(table, f"{field}_kind"))
         if width == (len(names),):
-            named = ((_name_in(name, kind), place) for place, name in enumerate(names))
-            columns.update({name: (table, field, place) for name, place in named})
+            named = ((_name_in(name, kind), column) for column, name in enumerate(names))
+            columns.update({name: (table, field, column) for name, column in named})
     if _INDEX in table.dtype.names and not table.dtype[_INDEX].shape:
         axes = _pickled_names(read_attribute(group, "info"))
         at = axes.index(_INDEX_NAME) + 1 if _INDEX_NAME in axes else len(axes)

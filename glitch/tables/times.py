@@ -81,8 +81,8 @@ def _time_and_column(cells: Mapping[str, str]) -> tuple[Decimal | None, str]:
     is_span = not columns.isdisjoint(STARTS)  # then the end is not the moment of the trigger
     times = [name for name in TIMES if name in columns and not (is_span and name in ENDS)]
     read = [_read(cells, name) for name in times]
-    found = [time for time, _ in read if time is not None]
-    best = next((time for time in found if time >= EARLIEST_GPS_TIME), None)
+    valid = [time for time, _ in read if time is not None]
+    best = next((time for time in valid if time >= EARLIEST_GPS_TIME), None)
     if best is not None:
         name = times[[time for time, _ in read].index(best)]
         if name == ORIGIN:
@@ -98,10 +98,10 @@ def _time_and_column(cells: Mapping[str, str]) -> tuple[Decimal | None, str]:
         if (unix := _read(cells, name)[0]) is not None:
             return _with_part(unix_to_gps(unix).quantize(STEP), cells, name), name
     start, span = _span(cells, columns)
-    if start is not None and span is not None and not (found and start < EARLIEST_GPS_TIME):
+    if start is not None and span is not None and not (valid and start < EARLIEST_GPS_TIME):
         return _within(cells, start, span) or (start + span / 2).quantize(STEP), ""
-    if found:
-        return _exactly(found[0], read), ""  # the caller knows whether such a small time is allowed
+    if valid:
+        return _exactly(valid[0], read), ""  # the caller knows whether such a small time is allowed
     # Tables of integers hold zero for an unknown time.
     wrong = next((text for text in texts if _decimal(text) != 0), None)
     if wrong is not None:

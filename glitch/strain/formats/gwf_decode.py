@@ -33,10 +33,10 @@ def _unpacked(path: str, scratch: str) -> str:
         if file.read(len(_GZIP)) != _GZIP:
             return path
     whole_path = Path(scratch) / "whole.gwf"
-    with gzip.open(path) as packed, whole_path.open("wb") as whole:
+    with gzip.open(path) as packed, whole_path.open("wb") as unpacked:
         while block := packed.read(1 << 20):
-            whole.write(block)
-            if whole.tell() > _MAX_UNPACKED:
+            unpacked.write(block)
+            if unpacked.tell() > _MAX_UNPACKED:
                 raise _UnusableError(f"over {_MAX_UNPACKED >> 20} MiB once unpacked: cut it")
     return str(whole_path)
 

@@ -100,8 +100,8 @@ class _Text:
     def join(self, parts: Sequence[Path], path: Path, about: About) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:
             file.write(self.header(about))
-            for place, part in enumerate(one for one in parts if one.stat().st_size):
-                file.write(self.between if place else "")
+            for index, part in enumerate(one for one in parts if one.stat().st_size):
+                file.write(self.between if index else "")
                 with part.open(encoding="utf-8", newline="") as source:
                     shutil.copyfileobj(source, file)
             file.write(self.footer)
@@ -128,25 +128,25 @@ def _write_hdf5(rows: Iterable[Any], path: Path) -> int:
 
 def _append_latents(file: h5py.File, vectors: Sequence[Any]) -> None:
     """Append latent vectors; once the first gives their length, earlier rows are set to NaN."""
-    known = next((one for one in vectors if one is not None), None)
+    example = next((one for one in vectors if one is not None), None)
     if LATENTS not in file:
-        if known is None:
+        if example is None:
             return
-        shape = (0, len(known))
+        shape = (0, len(example))
         before = file[TABLE].shape[0] - len(vectors)
         file.create_dataset(
             LATENTS,
             shape,
             "f4",
-            maxshape=(None, len(known)),
-            chunks=(FETCHED, len(known)),
+            maxshape=(None, len(example)),
+            chunks=(FETCHED, len(example)),
             fillvalue=np.nan,
         ).resize(before, axis=0)
     latents = file[LATENTS]
     block = np.full((len(vectors), latents.shape[1]), np.nan, dtype=np.float32)
-    for place, one in enumerate(vectors):
+    for row, one in enumerate(vectors):
         if one is not None:
-            block[place] = one
+            block[row] = one
     _append(latents, block)
 
 

@@ -55,8 +55,8 @@ _HEADER = (
 
 def header(about: Mapping[str, Any]) -> str:
     """Return the text before the rows, with properties of the table in the document's comment."""
-    known = "; ".join(f"{name}: {value}" for name, value in about.items() if value is not None)
-    return f"{_TOP}\t<Comment>{escape(known)}</Comment>\n{_HEADER}" if known else _TOP + _HEADER
+    stated = "; ".join(f"{name}: {value}" for name, value in about.items() if value is not None)
+    return f"{_TOP}\t<Comment>{escape(stated)}</Comment>\n{_HEADER}" if stated else _TOP + _HEADER
 
 
 FOOTER = "\n\t\t</Stream>\n\t</Table>\n</LIGO_LW>\n"
