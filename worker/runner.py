@@ -40,7 +40,7 @@ _DISK_PAUSE = timedelta(seconds=15)
 _DISK_FULL_STATES = ("53100",)  # PostgreSQL's disk_full
 # Connection exceptions, a shutdown by an administrator, a server that became a standby.
 _LOST_STATES = ("08", "57P", READ_ONLY_STATE)
-_MOST_RINGS = 16
+_MAX_NOTIFICATIONS = 16
 
 
 @dataclass(eq=False)
@@ -109,12 +109,12 @@ class JobRunner:
                 helpers = self._perform(session, job, chunk, context)
                 session.commit()
         except (leases.LeaseLostError, leases.JobCancelledError, WorkerStoppingError) as error:
-            _log.info("chunk left (%s)", type(error).__name__, extra=_where(chunk))
+            _log.info("chunk left (%s)", type(error).__name__, extra=_log_fields(chunk))
             self._give_back(chunk)
         except Exception as error:  # noqa: BLE001  (any error must be reported on the job)
             self._note(chunk, error)
         else:
-            for _ in range(min(helpers, _MOST_RINGS)):
+            for _ in range(min(helpers, _MAX_NOTIFICATIONS)):
                 self.notify(job.id)
 
     def _perform(self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext) -> int:
@@ -148,25 +148,25 @@ class JobRunner:
         return self._loaded[1]
 
     def _note(self, chunk: Chunk, error: Exception) -> None:
-        where = _where(chunk)
+        log_fields = _log_fields(chunk)
         if (pause := _disk_sentence(error)) is not None:
-            _log.error("chunk waits: %s", pause, extra=where)
+            _log.error("chunk waits: %s", pause, extra=log_fields)
             self._give_back(chunk, pause=_DISK_PAUSE, detail=pause)
         elif is_connection_lost(error):
-            _log.warning("the database went away under a chunk", extra=where)
+            _log.warning("the database went away under a chunk", extra=log_fields)
             self._give_back(chunk)
         elif isinstance(error, HandlerMistakeError):
-            _log.error("chunk failed: %s", error, extra=where)
+            _log.error("chunk failed: %s", error, extra=log_fields)
             self._fail(chunk, f"An error in this program, please report it: {error}", True)
         elif isinstance(error, ServiceError | GlitchError):
-            _log.warning("chunk failed: %s", error, extra=where)
+            _log.warning("chunk failed: %s", error, extra=log_fields)
             self._fail(chunk, str(error), not isinstance(error, BusyError | NotReadyError))
         elif (trouble := _trouble_sentence(error)) is not None:
-            said = " ".join(str(getattr(error, "orig", error)).split())
-            _log.error("chunk failed: %s", said[:500], extra=where)
+            message = " ".join(str(getattr(error, "orig", error)).split())
+            _log.error("chunk failed: %s", message[:500], extra=log_fields)
             self._fail(chunk, trouble, False)
         else:
-            _log.error("chunk failed", exc_info=error, extra=where)
+            _log.error("chunk failed", exc_info=error, extra=log_fields)
             sentence = (
                 f"Unexpected error ({type(error).__name__}): the worker's log has the cause under "
                 f"job {chunk.job_id}."
@@ -190,7 +190,7 @@ class JobRunner:
             _log.warning("failure not noted (%s): the lease will run out", type(error).__name__)
 
 
-def _where(chunk: Chunk) -> dict[str, object]:
+def _log_fields(chunk: Chunk) -> dict[str, object]:
     return {
         "job": str(chunk.job_id),
         "phase": chunk.phase.name.lower(),

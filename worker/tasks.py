@@ -69,8 +69,8 @@ class Process:
         except DBAPIError as error:
             if not is_connection_lost(error):
                 raise
-            said = " ".join(str(error.orig).split())
-            _log.warning("the database is unavailable: jobs continue when it is back (%s)", said)
+            message = " ".join(str(error.orig).split())
+            _log.warning("the database is unavailable: jobs continue when it is back (%s)", message)
 
     def work_once(self) -> bool:
         """Run a slice of each open job that is due, and return whether there were any."""
@@ -120,15 +120,15 @@ class Process:
 
     def look_after(self) -> None:
         """Run the regular maintenance, each step in its own transaction."""
-        for what, act in UPKEEP.items():
+        for step, act in UPKEEP.items():
             try:
                 with self.sessions.begin() as session:
-                    done = act(session, self.settings)
+                    outcome = act(session, self.settings)
             except (SQLAlchemyError, OSError) as error:
-                _log.warning("upkeep: no %s (%s)", what, type(error).__name__)
+                _log.warning("upkeep: no %s (%s)", step, type(error).__name__)
             else:
-                if done:
-                    _log.info("upkeep: %s: %s", what, done)
+                if outcome:
+                    _log.info("upkeep: %s: %s", step, outcome)
 
     def _notify(self, job_id: UUID) -> None:
         try:

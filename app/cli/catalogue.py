@@ -156,7 +156,7 @@ def cluster(
     """Cluster glitches that no known class explains."""
     from app.client.catalogue import cluster as run
 
-    wanted = {
+    options = {
         "fdr": fdr,
         "min_cluster_size": min_cluster_size,
         "ifo": ifo,
@@ -164,7 +164,7 @@ def cluster(
         "simulated": simulated,
         "dormant_days": dormant_days,
     }
-    raise typer.Exit(run(url, wanted))
+    raise typer.Exit(run(url, options))
 
 
 @app.command(
@@ -197,7 +197,7 @@ def export_catalogue(
     from app.client.catalogue import export_catalogue as run
     from app.client.catalogue import format_of
 
-    wanted = {
+    filters = {
         "format": format_of(path, format_name),
         "ifo": ifo,
         "label": label,
@@ -209,4 +209,4 @@ def export_catalogue(
         "snr_min": snr_min,
         "p_value_max": p_value_max,
     }
-    raise typer.Exit(run(url, path, wanted))
+    raise typer.Exit(run(url, path, filters))

@@ -115,12 +115,12 @@ def references(
         from app.references.service import start_references
 
         table = None if manifest is None else _keep(manifest)
-        kept = {} if file is None else {file.name: _keep(file)}
+        pictures = {} if file is None else {file.name: _keep(file)}
         job_id = start_references(
             session,
             chosen,
             wanted,
-            kept=kept,
+            kept=pictures,
             url=from_url,
             checksum=checksum,
             manifest=table,

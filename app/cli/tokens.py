@@ -80,10 +80,10 @@ def link(
     address = url or settings.public_url or address_of(settings.host, settings.port)
     wanted = name or FIRST_RUN_TOKEN
     with store_session() as session:
-        known = [one for one in list_tokens(session) if one.name == wanted and not one.revoked_at]
-        if not known:
+        tokens = [one for one in list_tokens(session) if one.name == wanted and not one.revoked_at]
+        if not tokens:
             raise NotFoundError(
                 f"There is no token named {wanted!r}: `token list` shows all tokens."
             )
-        code = create_login_code(session, known[0].id)
+        code = create_login_code(session, tokens[0].id)
     typer.echo(f"{address.rstrip('/')}/ui/login?code={code}")

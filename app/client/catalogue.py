@@ -24,24 +24,24 @@ def cluster(url: str | None, wanted: Mapping[str, Any]) -> int:
         result = _result(service, console, "/clusters/runs", wanted)
         if result is None:
             return FAILED
-        found = service.ask("GET", "/clusters", params={"run": result["run"], "limit": 500})
+        clusters = service.ask("GET", "/clusters", params={"run": result["run"], "limit": 500})
     console.print(result["detail"])
-    if found["items"]:
+    if clusters["items"]:
         table = Table(
             *("size", "stability", "by chance", "detectors", "nearest class", "state", "id"),
             box=None,
             pad_edge=False,
         )
-        for one in found["items"]:
-            nearest = one["summary"]["nearest_classes"]
+        for cluster_row in clusters["items"]:
+            nearest = cluster_row["summary"]["nearest_classes"]
             table.add_row(
-                str(one["size"]),
-                f"{one['stability']:.2f}",
-                _chance(one["significance"]),
-                ", ".join(one["summary"]["ifos"]),
+                str(cluster_row["size"]),
+                f"{cluster_row['stability']:.2f}",
+                _chance(cluster_row["significance"]),
+                ", ".join(cluster_row["summary"]["ifos"]),
                 nearest[0]["label"] if nearest else "none",
-                one["state"],
-                one["id"],
+                cluster_row["state"],
+                cluster_row["id"],
             )
         console.print(table)
     return 0
@@ -59,13 +59,13 @@ def format_of(path: Path, named: str | None) -> str:
     Raises:
         LaunchError: if neither gives one.
     """
-    found = named or FORMAT_OF.get(path.suffix.lower())
-    if found is None:
+    format_name = named or FORMAT_OF.get(path.suffix.lower())
+    if format_name is None:
         raise LaunchError(
             f"The format of {path.name} is unknown: let the name end in {', '.join(FORMAT_OF)}, or "
             "give --format csv, hdf5 or ligolw."
         )
-    return found
+    return format_name
 
 
 def export_catalogue(url: str | None, path: Path, wanted: Mapping[str, Any]) -> int:
@@ -85,10 +85,10 @@ def export_catalogue(url: str | None, path: Path, wanted: Mapping[str, Any]) -> 
 
 
 def _result(
-    service: Transport, console: Console, path: str, wanted: Mapping[str, Any]
+    service: Transport, console: Console, path: str, options: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Run a job and return its result; if it failed, print why and return None."""
-    job = follow(service, service.ask("POST", path, json=dict(wanted)))
+    job = follow(service, service.ask("POST", path, json=dict(options)))
     if job["state"] != "succeeded":
         console.print(f"The job {job['id']} {job['state']}: {job['detail'] or 'no reason given'}")
         return None
@@ -120,13 +120,13 @@ def ingest(
 
 def _packed(folder: Path) -> str:
     """Describe the files of a folder that are packed."""
-    found = files_in(folder)
-    if not found:
+    files = files_in(folder)
+    if not files:
         raise LaunchError(
             f"{folder} contains no files: give the folder of the pictures, or of the strain and "
             "its table of triggers."
         )
-    kinds = Counter(file.suffix.lower() or "no suffix" for file in found)
-    listed = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(5))
+    kinds = Counter(file.suffix.lower() or "no suffix" for file in files)
+    kind_counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(5))
     more = f" and {len(kinds) - 5} more kinds" if len(kinds) > 5 else ""
-    return f"Packing {len(found):,} files of {folder} ({listed}{more})"
+    return f"Packing {len(files):,} files of {folder} ({kind_counts}{more})"

@@ -52,10 +52,10 @@ def service_at(url: str | None) -> Iterator[Transport]:
             yield service
     except ServiceError as error:
         # an API field, which the command line calls by its option
-        said, named = str(error), error.field
-        if named:
-            said = said.replace(named, f"--{named.replace('_', '-')}")
-        raise LaunchError(said) from error
+        message, field = str(error), error.field
+        if field:
+            message = message.replace(field, f"--{field.replace('_', '-')}")
+        raise LaunchError(message) from error
     except UnreachableError as error:
         raise LaunchError(f"{error} The option for it is --url.") from error
     except BrokenPipeError:  # the reader of the output has gone, such as `head`
@@ -73,17 +73,17 @@ def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
         return
     glitch, embedding, novelty = answer["glitch"], answer["embedding"], answer["novelty"]
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("glitch", _shown(glitch["gravityspy_id"] or glitch["id"]))
-    facts.add_row("detector, GPS time", f"{_shown(glitch['ifo'])} {_shown(glitch['gps_time'])}")
+    facts.add_row("glitch", _text_of(glitch["gravityspy_id"] or glitch["id"]))
+    facts.add_row("detector, GPS time", f"{_text_of(glitch['ifo'])} {_text_of(glitch['gps_time'])}")
     if glitch["centring"]:
         facts.add_row("views", glitch["centring"])
-    if told := assumption(answer["assumed"]):
-        facts.add_row("", told)
-    facts.add_row("SNR", _shown(glitch["snr"]))
-    facts.add_row("peak frequency", f"{_shown(glitch['peak_frequency'])} Hz")
-    facts.add_row("label", _shown(glitch["label"]))
-    facts.add_row("checkpoint", _shown(embedding["checkpoint"]))
-    facts.add_row("reconstruction error", _shown(embedding["reconstruction_error"]))
+    if assumed_text := assumption(answer["assumed"]):
+        facts.add_row("", assumed_text)
+    facts.add_row("SNR", _text_of(glitch["snr"]))
+    facts.add_row("peak frequency", f"{_text_of(glitch['peak_frequency'])} Hz")
+    facts.add_row("label", _text_of(glitch["label"]))
+    facts.add_row("checkpoint", _text_of(embedding["checkpoint"]))
+    facts.add_row("reconstruction error", _text_of(embedding["reconstruction_error"]))
     facts.add_row("novelty", _novelty(novelty))
     if page := glitch["links"].get("page"):
         facts.add_row("its page", page)
@@ -92,9 +92,9 @@ def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
         table = Table("distance", "label", "ifo", "GPS time", "id", "", box=None, pad_edge=False)
         for item in answer["neighbours"]:
             name = item["gravityspy_id"] or item["id"]
-            shown = [_shown(item[key]) for key in ("distance", "label", "ifo", "gps_time")]
+            shown = [_text_of(item[key]) for key in ("distance", "label", "ifo", "gps_time")]
             mark = "simulated" if item["origin"] == "simulated" else ""
-            table.add_row(*shown, _shown(name), mark)
+            table.add_row(*shown, _text_of(name), mark)
         console.print()
         console.print(table)
 
@@ -111,15 +111,15 @@ def _novelty(novelty: Mapping[str, Any]) -> str:
     return f"p = {novelty['p_value']:.3g} (score {novelty['score']:.3g}, higher is more novel)"
 
 
-def _shown(value: object) -> str:
+def _text_of(value: object) -> str:
     if value is None:
         return "unknown"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-_OPEN = ("queued", "running")
-_LOOK_EVERY_S = 0.5
-_MOST_FAILURES = 20
+_OPEN_STATES = ("queued", "running")
+_POLL_INTERVAL_S = 0.5
+_MAX_FAILURES = 20
 FAILED = 1
 # of a result; omitted, because its link is shown as "made"
 _ADDRESSES = frozenset({"href", "page", "detail"})
@@ -127,8 +127,8 @@ _ADDRESSES = frozenset({"href", "page", "detail"})
 
 def print_jobs(url: str | None, *, state: str | None, kind: str | None, limit: int) -> None:
     """Print a table of jobs, latest first."""
-    wanted = {"state": state, "kind": kind, "limit": limit}
-    query = {name: value for name, value in wanted.items() if value is not None}
+    filters = {"state": state, "kind": kind, "limit": limit}
+    query = {name: value for name, value in filters.items() if value is not None}
     with service_at(url) as service:
         answer = service.ask("GET", "/jobs", params=query)
     table = Table("id", "kind", "state", "done", "failed", "author", "created", "", box=None)
@@ -146,7 +146,7 @@ def show(url: str | None, job_id: UUID, *, is_followed: bool) -> int:
     console = plain_console()
     with service_at(url) as service:
         job = service.ask("GET", f"/jobs/{job_id}")
-        if is_followed and job["state"] in _OPEN:
+        if is_followed and job["state"] in _OPEN_STATES:
             job = follow(service, job)
         console.print(_facts(service.url, job))
         if job["progress"]["failed"]:
@@ -189,13 +189,13 @@ def follow(service: Transport, job: dict[str, Any]) -> dict[str, Any]:
         while True:
             progress = job["progress"]
             ended = progress["done"] + progress["failed"] + progress["skipped"]
-            said = f"{job['kind']}: {job['state']}"
+            title = f"{job['kind']}: {job['state']}"
             if progress["failed"]:
-                said += f", {progress['failed']} failed"
-            bar.update(task, description=said, total=progress["total"] or None, completed=ended)
-            if job["state"] not in _OPEN:
+                title += f", {progress['failed']} failed"
+            bar.update(task, description=title, total=progress["total"] or None, completed=ended)
+            if job["state"] not in _OPEN_STATES:
                 break
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_INTERVAL_S)
             job = service.ask("GET", f"/jobs/{job['id']}")
     return job
 
@@ -205,13 +205,13 @@ def act(url: str | None, job_id: UUID, what: str) -> None:
     with service_at(url) as service:
         job = service.ask("POST", f"/jobs/{job_id}/{what}")
     state = job["state"]
-    if job["is_cancel_requested"] and state in _OPEN:
+    if job["is_cancel_requested"] and state in _OPEN_STATES:
         state = "stopping"
     plain_console().print(f"{job['kind']} {job['id']}: {state}")
 
 
 def _print_failures(service: Transport, console: Console, job: dict[str, Any]) -> None:
-    query = {"state": "failed", "limit": _MOST_FAILURES}
+    query = {"state": "failed", "limit": _MAX_FAILURES}
     page = service.ask("GET", f"/jobs/{job['id']}/items", params=query)
     if page["items"]:
         table = Table("failed", "reason", box=None)
@@ -245,12 +245,12 @@ def remove_all(url: str | None) -> int:
         LaunchError: if the token or the service is missing, or the service refuses.
     """
     with service_at(url) as service:
-        gone = service.ask("DELETE", "/demonstration")["glitches"]
-    said = (
-        f"{gone:,} simulated glitches were removed, with their labels, clusters and findings. "
+        n_removed = service.ask("DELETE", "/demonstration")["glitches"]
+    message = (
+        f"{n_removed:,} simulated glitches were removed, with their labels, clusters and findings. "
         "`glitch-discovery demo` loads them again."
-        if gone
+        if n_removed
         else "There was no demonstration."
     )
-    plain_console().print(said)
+    plain_console().print(message)
     return 0

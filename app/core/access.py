@@ -326,7 +326,7 @@ def hash_of(secret: str) -> bytes:
 
 def _note_use(session: Session, token_id: UUID, now: datetime) -> None:
     """Record the time of use, unless a concurrent request is already doing so."""
-    due = (
+    token_to_update = (
         select(ApiToken.id)
         .where(
             ApiToken.id == token_id,
@@ -339,12 +339,12 @@ def _note_use(session: Session, token_id: UUID, now: datetime) -> None:
     )
     session.execute(
         update(ApiToken)
-        .where(ApiToken.id == due)
+        .where(ApiToken.id == token_to_update)
         .values(last_used_at=now)
         .execution_options(synchronize_session=False)
     )
 
 
 def _to_record(row: ApiToken) -> TokenRecord:
-    known = {name: getattr(row, name) for name in TokenRecord.__dataclass_fields__}
-    return TokenRecord(**known | {"role": parse_role(row.role)})
+    fields = {name: getattr(row, name) for name in TokenRecord.__dataclass_fields__}
+    return TokenRecord(**fields | {"role": parse_role(row.role)})

@@ -113,16 +113,16 @@ def start_embedded(folder: Path) -> EmbeddedServer:
         if not (data / "PG_VERSION").exists():
             _make_cluster(folder)
         _refuse_other_version(data)
-        found = _running_socket_folder(data)
-        socket_folder = found or _socket_folder(data)
-        if found is None:
+        running_folder = _running_socket_folder(data)
+        socket_folder = running_folder or _socket_folder(data)
+        if running_folder is None:
             _drop_stale_locks(data, socket_folder)
             _launch(folder, socket_folder)
     server = EmbeddedServer(folder, socket_folder)
     try:
         server.ensure_database()
     except psycopg.OperationalError as error:
-        if found is None:  # this call started it, so nothing else would stop it
+        if running_folder is None:  # this call started it, so nothing else would stop it
             server.stop()
         raise EmbeddedDatabaseError(
             f"The embedded PostgreSQL in {folder} started and then did not answer "
@@ -257,10 +257,10 @@ def _make_cluster(folder: Path) -> None:
 
 
 def _refuse_other_version(data: Path) -> None:
-    found, ours = (data / "PG_VERSION").read_text().strip(), _binaries()[0]
-    if found != str(ours):
+    version, installed = (data / "PG_VERSION").read_text().strip(), _binaries()[0]
+    if version != str(installed):
         raise EmbeddedDatabaseError(
-            f"The data in {data} were made by PostgreSQL {found}, but PostgreSQL {ours} is "
+            f"The data in {data} were made by PostgreSQL {version}, but PostgreSQL {installed} is "
             "installed: dump them with the old version and load them with the new, as "
             "docs/operations/database.md describes, or set GLITCH_DATA_DIR to another folder."
         )

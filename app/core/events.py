@@ -23,7 +23,7 @@ from app.core.model import Model
 # The services check names and texts, because their messages are clearer than pydantic's.
 Name = Annotated[str, Field(max_length=20_000)]
 LONGEST_REMARK = 4000
-_EVENTS_NAMED = 3
+_MAX_EVENTS_LISTED = 3
 Remark = Annotated[str, Field(max_length=4 * LONGEST_REMARK)]
 _EventId = Annotated[int, Field(ge=1, le=2**62)]
 
@@ -41,8 +41,8 @@ class ActRequest(Model):
     def made(cls, **values: Any) -> Self:
         """Make a request for a page or a job without validation; the services check the values."""
         (action,) = get_args(cls.model_fields["action"].annotation)
-        known: dict[str, Any] = {"action": action, **values}
-        return cast("Self", cls.model_construct(**known))
+        fields: dict[str, Any] = {"action": action, **values}
+        return cast("Self", cls.model_construct(**fields))
 
     def asked(self) -> dict[str, Any]:
         """Return the request's own fields as JSON, without those common to all requests."""
@@ -51,8 +51,8 @@ class ActRequest(Model):
 
 def request_of(requests: Any, action: str, **values: Any) -> Any:
     """Make (see ``made``) the request of a union of request types that has this action."""
-    known = {get_args(one.model_fields["action"].annotation)[0]: one for one in get_args(requests)}
-    return known[action].made(**values)
+    types = {get_args(one.model_fields["action"].annotation)[0]: one for one in get_args(requests)}
+    return types[action].made(**values)
 
 
 class UndoRequest(ActRequest):
@@ -162,17 +162,17 @@ def replay_events(
     undone: list[int] = []
     root_of: dict[int, int] = {}
     tip_of: dict[int, int] = {}
-    standing: set[int] = set()
-    doing: set[int] = set()  # events that do or redo an action
+    in_force: set[int] = set()
+    applying: set[int] = set()  # events that do or redo an action
     by_id = {row.id: row for row in rows}
     for row in rows:
         root = row.id if row.undoes_event_id is None else root_of[row.undoes_event_id]
         root_of[row.id] = root
         tip_of[root] = row.id
         is_remark = by_id[root].kind == "comment"
-        if root not in standing:
-            standing.add(root)
-            doing.add(row.id)
+        if root not in in_force:
+            in_force.add(root)
+            applying.add(row.id)
             if is_remark:
                 continue
             if row.undoes_event_id is None:
@@ -181,25 +181,25 @@ def replay_events(
                 undone.remove(root)
             done.append(root)
         else:
-            standing.remove(root)
+            in_force.remove(root)
             if not is_remark:
                 done.remove(root)
                 undone.append(root)
 
     def event(row: Any) -> EventT:
         root, is_act = by_id[root_of[row.id]], row.undoes_event_id is None
-        is_remark, did = row.kind == "comment", "redid" if row.id in doing else "undid"
+        is_remark, verb = row.kind == "comment", "redid" if row.id in applying else "undid"
         description = describe_act(root)
         common = {
             "id": row.id,
-            "kind": "redo" if did == "redid" and not is_act else row.kind,
-            "summary": description if is_act else f"{did} “{description}”",
+            "kind": "redo" if verb == "redid" and not is_act else row.kind,
+            "summary": description if is_act else f"{verb} “{description}”",
             "author": row.author,
             "created_at": row.created_at,
             "undoes_event_id": row.undoes_event_id,
-            "is_in_force": root.id in standing,
-            "may_undo": done[-1:] == [row.id] or (is_remark and row.id in standing),
-            "may_redo": undone[-1:] == [row.id] or (is_remark and row.id not in standing),
+            "is_in_force": root.id in in_force,
+            "may_undo": done[-1:] == [row.id] or (is_remark and row.id in in_force),
+            "may_redo": undone[-1:] == [row.id] or (is_remark and row.id not in in_force),
             "payload": row.payload,
         }
         return record(row, common)
@@ -210,7 +210,7 @@ def replay_events(
         undone=tuple(undone),
         root_of=root_of,
         tip_of=tip_of,
-        standing=frozenset(standing),
+        standing=frozenset(in_force),
         thing=thing,
     )
 
@@ -233,13 +233,13 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
         if event.id > last_event_id and log.event(log.root_of[event.id]).kind != "comment"
     ]
     if unseen:
-        done = "; ".join(
+        descriptions = "; ".join(
             f"{event.author}: {event.summary} ({event.created_at:%H:%M} UTC)"
-            for event in unseen[-_EVENTS_NAMED:]
+            for event in unseen[-_MAX_EVENTS_LISTED:]
         )
         raise ConflictError(
             f"Nothing was changed, because somebody else acted after you opened this {log.thing}: "
-            f"{done}. Reload it and decide again."
+            f"{descriptions}. Reload it and decide again."
         )
 
 
@@ -255,7 +255,7 @@ def act_to_turn(log: EventLog[EventT], wanted: UndoRequest | RedoRequest) -> Eve
     root = log.event(log.root_of[wanted.event_id])
     is_undo = isinstance(wanted, UndoRequest)
     if not (root.may_undo if is_undo else root.may_redo):
-        raise ConflictError(_why_not(log, root, is_undo=is_undo))
+        raise ConflictError(_refusal_reason(log, root, is_undo=is_undo))
     return root
 
 
@@ -277,11 +277,11 @@ def check_remark(text: str) -> str:
     return trimmed
 
 
-def _why_not(log: EventLog[EventT], root: EventT, *, is_undo: bool) -> str:
+def _refusal_reason(log: EventLog[EventT], root: EventT, *, is_undo: bool) -> str:
     is_standing = root.id in log.standing
     if is_undo and not is_standing:
-        by = log.event(log.tip_of[root.id]).author
-        return f"Event {root.id} was already undone, by {by}."
+        undone_by = log.event(log.tip_of[root.id]).author
+        return f"Event {root.id} was already undone, by {undone_by}."
     if not is_undo and is_standing:
         return f"Event {root.id} is in force, so there is nothing to redo."
     if is_undo:

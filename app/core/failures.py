@@ -106,11 +106,11 @@ _DATABASE_READ_ONLY = replace(
     "minutes, and if it lasts, tell the operator (see /readyz).",
     retry_after_s=60,
 )
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_OF_DATABASE = "53100"  # PostgreSQL's disk_full
+_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DATABASE_FULL_STATE = "53100"  # PostgreSQL's disk_full
 READ_ONLY_STATE = "25006"  # PostgreSQL's read_only_sql_transaction
 # Messages for faults of the database itself, by the beginning of the SQLSTATE.
-_OF_DATABASE = {
+_STATE_TEXTS = {
     "57014": "The database cancelled a statement: its statement_timeout is too short, or an "
     "operator cancelled it. Try again; if it lasts, the operator must raise that time for the "
     "service's user (ALTER ROLE ... SET statement_timeout).",
@@ -134,20 +134,20 @@ def failure_of(error: Exception) -> Failure | None:
     The most derived class in the table decides.
     """
     # FastAPI reports a full disk, while it spools a form, as a form that cannot be parsed.
-    for one in (error, error.__cause__):
-        if is_disk_full(one):
+    for cause in (error, error.__cause__):
+        if is_disk_full(cause):
             return _DISK_FULL
-        if getattr(one, "errno", None) == errno.EROFS:
+        if getattr(cause, "errno", None) == errno.EROFS:
             return _READ_ONLY
     if sqlstate(error) == READ_ONLY_STATE:
         return _DATABASE_READ_ONLY
     if (sentence := database_failure(error)) is not None:
         return replace(FAILURES[OperationalError], sentence=sentence)
-    known = next((FAILURES[base] for base in type(error).__mro__ if base in FAILURES), None)
-    return known and replace(
-        known,
-        sentence=known.sentence or str(error),
-        retry_after_s=getattr(error, "retry_after_s", known.retry_after_s),
+    failure = next((FAILURES[base] for base in type(error).__mro__ if base in FAILURES), None)
+    return failure and replace(
+        failure,
+        sentence=failure.sentence or str(error),
+        retry_after_s=getattr(error, "retry_after_s", failure.retry_after_s),
         field=getattr(error, "field", None),
     )
 
@@ -155,7 +155,7 @@ def failure_of(error: Exception) -> Failure | None:
 def database_failure(error: BaseException | None) -> str | None:
     """Return the message for a fault of the database itself; None for any other error."""
     state = sqlstate(error) or "none"
-    return next((said for begin, said in _OF_DATABASE.items() if state.startswith(begin)), None)
+    return next((text for prefix, text in _STATE_TEXTS.items() if state.startswith(prefix)), None)
 
 
 def log_failure(log: logging.Logger, failure: Failure, error: Exception) -> None:
@@ -165,14 +165,14 @@ def log_failure(log: logging.Logger, failure: Failure, error: Exception) -> None
     write one for each request, until the disk of the log is full as well.
     """
     if failure.level:
-        said = " ".join(str(getattr(error, "orig", None) or error).split())
+        message = " ".join(str(getattr(error, "orig", None) or error).split())
         trace = error if log.isEnabledFor(logging.DEBUG) else None
-        log.log(failure.level, "%s: %s", failure.code, said[:500], exc_info=trace)
+        log.log(failure.level, "%s: %s", failure.code, message[:500], exc_info=trace)
 
 
 def is_disk_full(error: BaseException | None) -> bool:
     """Return whether a disk of the service or of its database is full."""
-    return getattr(error, "errno", None) in _FULL or sqlstate(error) == _FULL_OF_DATABASE
+    return getattr(error, "errno", None) in _FULL_ERRNOS or sqlstate(error) == _DATABASE_FULL_STATE
 
 
 def sqlstate(error: BaseException | None) -> str | None:

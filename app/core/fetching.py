@@ -122,8 +122,8 @@ class Fetcher:
                 raise AnswerTooLongError("its answer is too long")
             return True
 
-        sent = {} if form is None else {"data": form}
-        self.read(url, begin, "GET" if form is None else "POST", headers, **sent)
+        form_argument = {} if form is None else {"data": form}
+        self.read(url, begin, "GET" if form is None else "POST", headers, **form_argument)
         head = heads[0]
         return httpx.Response(head.status_code, content=bytes(body), request=head.request)
 
@@ -159,11 +159,11 @@ class Fetcher:
         begin: Callable[[httpx.Response], Taker | None],
         method: str,
         headers: Mapping[str, str],
-        sent: Mapping[str, Any],
+        body_arguments: Mapping[str, Any],
     ) -> None:
         async with (
             asyncio.timeout(self._patience_s),
-            self._client.stream(method, url, headers=headers, **sent) as answer,
+            self._client.stream(method, url, headers=headers, **body_arguments) as answer,
         ):
             take = begin(answer)
             if take is None:

@@ -85,12 +85,12 @@ def _frame_types(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     pairs = re.split(r"[,\s]+", value.strip(", \t\n"))
-    if not all(re.fullmatch(r"(?:[GHIKLV][12]|C1|E[123])=\w[\w+#.]*", one) for one in pairs):
+    if not all(re.fullmatch(r"(?:[GHIKLV][12]|C1|E[123])=\w[\w+#.]*", pair) for pair in pairs):
         raise ValueError(
             "GLITCH_FRAME_TYPES must read as H1=H1_HOFT_C00,L1=L1_HOFT_C00: a detector and its "
             "type of frames each"
         )
-    return dict(one.split("=", 1) for one in pairs)
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]

@@ -167,10 +167,10 @@ def remove_old_logins(session: Session) -> int:
 def holder_of_session(session: Session, session_id: str) -> Principal | None:
     """Return the holder of a session; None if it has ended or its token is not valid."""
     try:
-        wanted = UUID(session_id)
+        row_id = UUID(session_id)
     except ValueError:
         return None
-    row = session.get(WebSessionRow, wanted)
+    row = session.get(WebSessionRow, row_id)
     if row is None or row.ended_at is not None or row.expires_at <= datetime.now(UTC):
         return None
     if row.name is not None and row.role is not None:

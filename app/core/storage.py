@@ -159,8 +159,8 @@ class Bucket:
         import obstore
 
         with _answering():
-            found = obstore.list_with_delimiter(self._store, self._key(folder))
-        return sorted(one["path"].rpartition("/")[2] for one in found["objects"])
+            listing = obstore.list_with_delimiter(self._store, self._key(folder))
+        return sorted(one["path"].rpartition("/")[2] for one in listing["objects"])
 
     def files(self, folder: Path) -> Iterator[Path]:
         """Yield the paths of the objects below a folder, whether local copies exist or not."""
@@ -267,12 +267,12 @@ def _answering() -> Iterator[None]:
 
 
 PREFIXES = ("glitch-upload-", "glitch-batch-", "glitch-export-")
-_OLD_S = 6 * 3600.0  # longer than any request or chunk lasts
+_UNUSED_AFTER_S = 6 * 3600.0  # longer than any request or chunk lasts
 
 
 def clean_up_leftovers() -> int:
     """Remove this user's temporary files that are too old to be in use, and return their number."""
-    before = time.time() - _OLD_S
+    before = time.time() - _UNUSED_AFTER_S
     count = 0
     for path in Path(tempfile.gettempdir()).iterdir():
         if not path.name.startswith(PREFIXES):

@@ -170,9 +170,9 @@ def _identify(request: Request) -> Visitor:
             request.state.session_id = web_session.session_id
             request.state.who = principal.name
             return Visitor(principal, web_session.nonce, signer.csrf_token(web_session.nonce))
-    known = request.cookies.get(VISITOR_COOKIE_NAME, "")
-    nonce = known if 16 <= len(known) <= 64 and known.isascii() else secrets.token_urlsafe(16)
-    return Visitor(None, nonce, signer.csrf_token(nonce), is_new=nonce != known)
+    cookie = request.cookies.get(VISITOR_COOKIE_NAME, "")
+    nonce = cookie if 16 <= len(cookie) <= 64 and cookie.isascii() else secrets.token_urlsafe(16)
+    return Visitor(None, nonce, signer.csrf_token(nonce), is_new=nonce != cookie)
 
 
 def remembered(request: Request, target: str, name: str, value: str) -> Response:

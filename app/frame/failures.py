@@ -66,19 +66,19 @@ def failure(request: Request, error: Exception) -> Response:
     """Return the page with an error message, or a redirect to the login form."""
     if isinstance(error, service.UnauthenticatedError):
         return _to_login(request)
-    known = explain(error)
-    if known is None:
-        known = _UNFORESEEN
+    expected = explain(error)
+    if expected is None:
+        expected = _UNFORESEEN
         _log.error("a page could not be served", exc_info=error)
     else:
-        log_failure(_log, known, error)
+        log_failure(_log, expected, error)
     request_id = getattr(request.state, "request_id", None)
-    heading = known.page_title or known.title
+    heading = expected.page_title or expected.title
     room = _room_of(request.url.path)
-    page = FailurePage(heading, known.sentence, _came_from(request), room, request_id)
-    response = render(request, page, status=known.status)
-    if known.status == 503:
-        response.headers["Retry-After"] = str(known.retry_after_s)
+    page = FailurePage(heading, expected.sentence, _return_page(request), room, request_id)
+    response = render(request, page, status=expected.status)
+    if expected.status == 503:
+        response.headers["Retry-After"] = str(expected.retry_after_s)
     return response
 
 
@@ -96,10 +96,10 @@ def _to_login(request: Request) -> Response:
     """
     if request.method == "GET":
         query = f"?{request.url.query}" if request.url.query else ""
-        asked = local_path(f"{request.url.path}{query}")
+        return_path = local_path(f"{request.url.path}{query}")
     else:
-        asked = local_path(_came_from(request))
-    query_of_login = {"next": asked}
+        return_path = local_path(_return_page(request))
+    query_of_login = {"next": return_path}
     if request.method != "GET":
         query_of_login["done"] = "unsent"
     elif COOKIE_NAME in request.cookies:
@@ -107,7 +107,7 @@ def _to_login(request: Request) -> Response:
     return RedirectResponse(f"/ui/login?{urlencode(query_of_login)}", status_code=303)
 
 
-def _came_from(request: Request) -> str | None:
+def _return_page(request: Request) -> str | None:
     """Return the page to go back to after a failure; None if it is the login or this page."""
     path = came_from(request)
     nowhere = ("/ui/login", request.url.path if request.method == "GET" else "")

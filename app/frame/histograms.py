@@ -60,36 +60,36 @@ def histogram(
     Unknown values are left out, and on a logarithmic axis also values of 0 or less. ``texts`` label
     the two ends of the axis instead of the numbers.
     """
-    known = np.array(
+    finite = np.array(
         [value for value in values if value is not None and math.isfinite(value)], dtype=np.float64
     )
     if is_logarithmic:
-        known = np.log10(known[known > 0])
-    if len(known) < 2:
+        finite = np.log10(finite[finite > 0])
+    if len(finite) < 2:
         return None
-    low, high = float(known.min()), float(known.max())
+    low, high = float(finite.min()), float(finite.max())
     if high == low:
         low, high = low - 0.5, high + 0.5
-    counts, edges = np.histogram(known, bins=BINS, range=(low, high))
+    counts, edges = np.histogram(finite, bins=BINS, range=(low, high))
 
     def shown(value: float) -> str:
         number = 10**value if is_logarithmic else value
         return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
-    said = _members(counts)
-    summary = f"{name} of {len(known):,} members"
+    labels = _members(counts)
+    summary = f"{name} of {len(finite):,} members"
     if texts is None:
         ranges = (f"{shown(a)} to {shown(b)} {unit}".strip() for a, b in pairwise(edges))
-        said = [f"{one}: {number}" for one, number in zip(ranges, said, strict=True)]
+        labels = [f"{interval}: {number}" for interval, number in zip(ranges, labels, strict=True)]
         ticks = tuple(
             Tick(LEFT + (WIDTH - LEFT) * share, shown(value))
             for share, value in ((0, low), (0.5, (low + high) / 2), (1, high))
         )
-        summary += f", median {shown(float(np.median(known)))} {unit}".rstrip()
+        summary += f", median {shown(float(np.median(finite)))} {unit}".rstrip()
     else:
         ticks = ticks_at_ends(texts)
         summary += f", {texts[0]} to {texts[1]}"
-    bars = bars_of(counts, said, PLOT)
+    bars = bars_of(counts, labels, PLOT)
     return Histogram(name, unit, bars, ticks, int(counts.max()), f"{summary}.")
 
 
@@ -150,12 +150,12 @@ def bars_of(
     """
     left, right, top, bottom = box
     step = (right - left) / len(counts)
-    most = max(int(count) for count in counts)
-    made = []
+    highest = max(int(count) for count in counts)
+    bars = []
     for index, (count, text) in enumerate(zip(counts, texts, strict=True)):
         if count:
-            height = max(1.5, (bottom - top) * int(count) / most)
-            made.append(
+            height = max(1.5, (bottom - top) * int(count) / highest)
+            bars.append(
                 Bar(
                     x=round(left + index * step + 0.5, 2),
                     y=round(bottom - height, 2),
@@ -164,7 +164,7 @@ def bars_of(
                     text=text,
                 )
             )
-    return tuple(made)
+    return tuple(bars)
 
 
 def _members(counts: Sequence[int] | np.ndarray) -> list[str]:

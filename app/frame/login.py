@@ -57,7 +57,7 @@ def login_form(
     except UnauthenticatedError as error:
         return render(request, _form(request, str(error), next_path), status=401)
     page = LoginPage(None, next_path, code=code, holder=holder.name)
-    return _unkept(render(request, page))
+    return _uncached(render(request, page))
 
 
 @router.post("/login", dependencies=[deps.CsrfChecked])
@@ -81,8 +81,8 @@ def login(
         sentence = "That token is unknown or revoked: check that you copied all of it."
         page = _form(request, sentence if code is None else str(error), next_path)
         return render(request, page, status=401)
-    way = "token" if code is None else "code"
-    return _start_session(request, session, signer, principal, way, next_path=next_path)
+    method = "token" if code is None else "code"
+    return _start_session(request, session, signer, principal, method, next_path=next_path)
 
 
 @router.get("/login/provider")
@@ -96,14 +96,14 @@ def to_provider(
     This is a link, not a form, because the pages' security policy allows forms to this service
     only.
     """
-    address, attempt = _provider(request).begin(_come_back_to(request))
-    kept = (attempt.state, attempt.nonce, attempt.verifier, int(time.time()) + _LOGIN_S)
-    cookie = signer.seal("login", *kept, local_path(next))
+    address, attempt = _provider(request).begin(_callback_address(request))
+    attempt_values = (attempt.state, attempt.nonce, attempt.verifier, int(time.time()) + _LOGIN_S)
+    cookie = signer.seal("login", *attempt_values, local_path(next))
     if len(cookie) > MAX_COOKIE_CHARACTERS:
-        cookie = signer.seal("login", *kept, local_path(None))
+        cookie = signer.seal("login", *attempt_values, local_path(None))
     response = see_other(address)
     deps.set_cookie(request, response, LOGIN_COOKIE_NAME, cookie, _LOGIN_S)
-    return _unkept(response)
+    return _uncached(response)
 
 
 @router.get("/login/callback")
@@ -122,7 +122,7 @@ def from_provider(
     next_path = local_path(begun[4] if begun else None)
     try:
         attempt = _attempt(begun, state, code)
-        principal, id_token = provider.finish(_come_back_to(request), code, attempt)
+        principal, id_token = provider.finish(_callback_address(request), code, attempt)
     except (UnauthenticatedError, PermissionDeniedError) as error:
         sign_on.note_refused_login(session, client_of(request))
         status = 401 if isinstance(error, UnauthenticatedError) else 403
@@ -132,10 +132,10 @@ def from_provider(
         response = _start_session(
             request, session, signer, principal, "provider", next_path=next_path
         )
-        kept = id_token if len(id_token) <= _LONGEST_KEPT_TOKEN else ""
-        deps.set_cookie(request, response, PROVIDER_COOKIE_NAME, f"={kept}", signer.lifetime_s)
+        id_hint = id_token if len(id_token) <= _LONGEST_KEPT_TOKEN else ""
+        deps.set_cookie(request, response, PROVIDER_COOKIE_NAME, f"={id_hint}", signer.lifetime_s)
     response.delete_cookie(LOGIN_COOKIE_NAME, path="/ui")
-    return _unkept(response)
+    return _uncached(response)
 
 
 def _form(request: Request, error: str | None, next_path: str) -> LoginPage:
@@ -154,7 +154,7 @@ def _provider(request: Request) -> LoginProvider:
     return provider
 
 
-def _come_back_to(request: Request) -> str:
+def _callback_address(request: Request) -> str:
     return f"{base_url(request)}/ui/login/callback"
 
 
@@ -179,20 +179,20 @@ def _start_session(
     session: SessionDep,
     signer: deps.SignerDep,
     principal: Principal,
-    way: str,
+    method: str,
     *,
     next_path: str,
 ) -> Response:
     visitor = deps.visitor_of(request)
     if visitor.principal is not None:
         sign_on.end_session(session, request.state.session_id, visitor.principal)
-    session_id = sign_on.open_session(session, principal, signer.lifetime_s, way)
+    session_id = sign_on.open_session(session, principal, signer.lifetime_s, method)
     cookie, _ = signer.issue(str(session_id), time.time())
     response = see_other(next_path)
     deps.set_cookie(request, response, COOKIE_NAME, cookie, signer.lifetime_s)
     if PROVIDER_COOKIE_NAME in request.cookies:  # of an earlier session
         response.delete_cookie(PROVIDER_COOKIE_NAME, path="/ui")
-    return _unkept(response)
+    return _uncached(response)
 
 
 def client_of(request: Request) -> str:
@@ -207,7 +207,7 @@ def _principal(session: SessionDep, token: str) -> Principal:
     return verify_token(session, token)
 
 
-def _unkept(response: Response) -> Response:
+def _uncached(response: Response) -> Response:
     """Forbid caching and referrers, because the address of a login link contains its code."""
     response.headers["Cache-Control"] = "no-store"
     response.headers["Referrer-Policy"] = "no-referrer"
@@ -233,17 +233,17 @@ def logout_at_provider(request: Request, visitor: deps.VisitorDep) -> Response:
     after them, to this service only. A link on another site cannot log out a logged-in visitor.
     """
     provider = runtime_of(request).login_provider
-    kept = request.cookies.get(PROVIDER_COOKIE_NAME)
-    if visitor.principal is not None or provider is None or kept is None:
+    id_cookie = request.cookies.get(PROVIDER_COOKIE_NAME)
+    if visitor.principal is not None or provider is None or id_cookie is None:
         return _logged_out()
-    href = provider.logout_address(f"{base_url(request)}/ui/login", kept.removeprefix("="))
+    href = provider.logout_address(f"{base_url(request)}/ui/login", id_cookie.removeprefix("="))
     if href is None:
         response = _logged_out()
     else:
         page = LoggedOutPage(runtime_of(request).settings.oidc_label, href)
         response = render(request, page)
     response.delete_cookie(PROVIDER_COOKIE_NAME, path="/ui")
-    return _unkept(response)
+    return _uncached(response)
 
 
 def _logged_out() -> Response:

@@ -82,11 +82,11 @@ def make_token(
 def end_token(session: SessionDep, principal: Reader, token_id: str) -> Response:
     """Revoke a token. Admins may revoke any token, other visitors only their own."""
     try:
-        wanted = UUID(token_id)
+        row_id = UUID(token_id)
     except ValueError:
         raise NotFoundError("There is no such token: choose one from the list.") from None
-    access.revoke_token(session, wanted, principal=principal)
-    if wanted == principal.token_id:
+    access.revoke_token(session, row_id, principal=principal)
+    if row_id == principal.token_id:
         return see_other("/ui/login", done="own-token-revoked")
     return see_other("/ui/tokens", done="token-revoked")
 
@@ -101,12 +101,12 @@ def _page(
     error: str | None = None,
 ) -> TokensPage:
     is_admin = principal.role >= access.Role.ADMIN
-    seen = [
+    visible = [
         token for token in access.list_tokens(session) if is_admin or token.id == principal.token_id
     ]
     return TokensPage(
-        rows=tuple(token for token in seen if token.revoked_at is None),
-        revoked=tuple(token for token in seen if token.revoked_at is not None),
+        rows=tuple(token for token in visible if token.revoked_at is None),
+        revoked=tuple(token for token in visible if token.revoked_at is not None),
         own_id=principal.token_id,
         roles=ROLE_TEXTS,
         typed_role=typed_role,

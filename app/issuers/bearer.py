@@ -70,16 +70,16 @@ class SciTokens:
                 f"The token is over {LONGEST_TOKEN:,} characters: get one with fewer scopes."
             )
         try:
-            named = jwt.decode(token, options={"verify_signature": False}).get("iss")
+            claimed = jwt.decode(token, options={"verify_signature": False}).get("iss")
         except jwt.InvalidTokenError:
             raise UnauthenticatedError("The token is damaged: get a new one.") from None
-        found = self._issuers.get(named) if isinstance(named, str) else None
-        if found is None:
+        issuer = self._issuers.get(claimed) if isinstance(claimed, str) else None
+        if issuer is None:
             raise UnauthenticatedError(
-                f"Tokens of the issuer {str(named)[:200]!r} are not accepted here: get one of "
+                f"Tokens of the issuer {str(claimed)[:200]!r} are not accepted here: get one of "
                 f"{' or '.join(self._issuers)}."
             )
-        return found
+        return issuer
 
     def _role(self, issuer: Issuer, claims: dict[str, Any]) -> Role:
         checked = SciToken()

@@ -24,9 +24,9 @@ FRESH_S = 3600.0  # a key withdrawn by the issuer is accepted for this long
 KEPT_S = 4 * 86400.0  # as long as in the SciTokens library
 PAUSE_S = 30.0
 LONGEST_TOKEN = 8192  # characters
-_LEAST_RSA_BITS = 2048
+_MIN_RSA_BITS = 2048
 _PATIENCE_S = 3.0
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 _WELL_KNOWN = ".well-known/openid-configuration"
 _log = logging.getLogger("app.issuers")
 
@@ -47,8 +47,8 @@ class Issuer:
     def __init__(self, url: str) -> None:
         self.url = url
         self._published: _Published | None = None
-        self._next_look_s = float("-inf")
-        self._looking = threading.Lock()
+        self._next_fetch_s = float("-inf")
+        self._fetch_lock = threading.Lock()
 
     @property
     def label(self) -> str:
@@ -61,7 +61,7 @@ class Issuer:
         Raises:
             IssuerUnreachableError: if it cannot be fetched.
         """
-        return self._look(None).document
+        return self._current_keys(None).document
 
     def verified(self, token: str, required: tuple[str, ...]) -> dict[str, Any]:
         """Return the claims of a token after checking its signature and times.
@@ -102,40 +102,40 @@ class Issuer:
         return claims
 
     def _key(self, key_id: object) -> jwt.PyJWK:
-        keys = self._look(key_id).keys
-        found = [key for key in keys if key_id is None or key.key_id == key_id]
-        if len(found) != 1:
+        keys = self._current_keys(key_id).keys
+        matching = [key for key in keys if key_id is None or key.key_id == key_id]
+        if len(matching) != 1:
             raise UnauthenticatedError(
                 f"The token was signed with a key that {self.url} does not publish: get a new one."
             )
-        return found[0]
+        return matching[0]
 
-    def _look(self, key_id: object) -> _Published:
+    def _current_keys(self, key_id: object) -> _Published:
         """Return the known keys; fetch them if old or lacking this one, unless just fetched."""
-        if self._is_due(key_id) and self._looking.acquire(blocking=self._published is None):
+        if self._is_due(key_id) and self._fetch_lock.acquire(blocking=self._published is None):
             try:
                 if self._is_due(key_id):  # another thread may just have fetched them
-                    self._next_look_s = time.monotonic() + PAUSE_S
+                    self._next_fetch_s = time.monotonic() + PAUSE_S
                     self._published = self._fetch()
             except (*UNREACHED, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
                 _log.warning("%s: %s: %.200s", self.url, type(error).__name__, error)
             finally:
-                self._looking.release()
-        known = self._published
-        if known is None or time.monotonic() - known.at_s > KEPT_S:
+                self._fetch_lock.release()
+        published = self._published
+        if published is None or time.monotonic() - published.at_s > KEPT_S:
             raise IssuerUnreachableError(
                 f"The keys of {self.url} cannot be fetched, so its tokens cannot be checked: try "
                 f"again in {PAUSE_S:g} s, or use a token of this service."
             )
-        return known
+        return published
 
     def _is_due(self, key_id: object) -> bool:
-        now, known = time.monotonic(), self._published
-        if now < self._next_look_s:
+        now, published = time.monotonic(), self._published
+        if now < self._next_fetch_s:
             return False
-        if known is None or now - known.at_s > FRESH_S:
+        if published is None or now - published.at_s > FRESH_S:
             return True
-        return key_id is not None and all(key.key_id != key_id for key in known.keys)
+        return key_id is not None and all(key.key_id != key_id for key in published.keys)
 
     def _fetch(self) -> _Published:
         document = _json_at(f"{self.url.rstrip('/')}/{_WELL_KNOWN}")
@@ -153,13 +153,13 @@ class Issuer:
 def _is_good(key: jwt.PyJWK) -> bool:
     if key.algorithm_name not in ALGORITHMS or key.public_key_use not in (None, "sig"):
         return False
-    return key.key_type != "RSA" or key.key.key_size >= _LEAST_RSA_BITS
+    return key.key_type != "RSA" or key.key.key_size >= _MIN_RSA_BITS
 
 
 def _json_at(url: str) -> dict[str, Any]:
     """Fetch a small JSON object within seconds; redirects are not followed."""
-    answer = fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S)
-    found = as_json(answer.raise_for_status())
-    if not isinstance(found, dict):
+    answer = fetch(url, most_bytes=_MAX_BYTES, patience_s=_PATIENCE_S)
+    content = as_json(answer.raise_for_status())
+    if not isinstance(content, dict):
         raise TypeError("its answer is no JSON object")
-    return found
+    return content

@@ -18,7 +18,7 @@ from app.core.sign_on import Attempt
 from app.issuers.keys import LONGEST_TOKEN, SKEW_S, Issuer
 
 _PATIENCE_S = 5.0
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 
 
 class LoginProvider:
@@ -38,7 +38,7 @@ class LoginProvider:
             IssuerUnreachableError: if the provider cannot be reached.
         """
         attempt = Attempt(generate_token(32), generate_token(32), generate_token(64))
-        asked = {
+        parameters = {
             "response_type": "code",
             "client_id": self._settings.oidc_client_id,
             "redirect_uri": come_back_to,
@@ -49,7 +49,7 @@ class LoginProvider:
             "code_challenge_method": "S256",
         }
         endpoint = self._endpoint("authorization_endpoint")
-        return str(add_params_to_uri(endpoint, list(asked.items()))), attempt
+        return str(add_params_to_uri(endpoint, list(parameters.items()))), attempt
 
     def finish(self, come_back_to: str, code: str, attempt: Attempt) -> tuple[Principal, str]:
         """Exchange the code with which a person returned for that person and their ID token.
@@ -72,8 +72,8 @@ class LoginProvider:
                 f"{self._issuer.url} gave no {self._settings.oidc_name_claim} of 1 to "
                 f"{LONGEST_NAME} printable characters: tell the operator."
             )
-        held = claims.get(self._settings.oidc_groups_claim, [])
-        groups = [held] if isinstance(held, str) else held if isinstance(held, list) else []
+        claim = claims.get(self._settings.oidc_groups_claim, [])
+        groups = [claim] if isinstance(claim, str) else claim if isinstance(claim, list) else []
         roles = [
             self._roles[name] for name in groups if isinstance(name, str) and name in self._roles
         ]
@@ -98,12 +98,12 @@ class LoginProvider:
             return None
         if not isinstance(address, str) or not is_safe_address(address):
             return None
-        said = {
+        parameters = {
             "client_id": self._settings.oidc_client_id,
             "post_logout_redirect_uri": come_back_to,
             **({"id_token_hint": id_token} if id_token else {}),
         }
-        return str(add_params_to_uri(address, list(said.items())))
+        return str(add_params_to_uri(address, list(parameters.items())))
 
     def _claims(self, come_back_to: str, code: str, attempt: Attempt) -> tuple[dict[str, Any], str]:
         try:
@@ -156,7 +156,7 @@ class LoginProvider:
         }
         answer = fetch(
             self._endpoint("token_endpoint"),
-            most_bytes=_MOST_BYTES,
+            most_bytes=_MAX_BYTES,
             patience_s=_PATIENCE_S,
             headers={"Accept": "application/json"},
             form=form,
@@ -164,12 +164,12 @@ class LoginProvider:
         )
         if answer.is_server_error:
             answer.raise_for_status()
-        said = as_json(answer)
-        if not isinstance(said, dict):
+        content = as_json(answer)
+        if not isinstance(content, dict):
             raise TypeError("its answer is no JSON object")
-        if "error" in said:
-            why = f"{said['error']}: {said.get('error_description', '')}"
+        if "error" in content:
+            reason = f"{content['error']}: {content.get('error_description', '')}"
             raise UnauthenticatedError(
-                f"{self._issuer.url} did not confirm the login ({why[:200]}): start again."
+                f"{self._issuer.url} did not confirm the login ({reason[:200]}): start again."
             )
-        return said
+        return content

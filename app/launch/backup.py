@@ -86,7 +86,7 @@ class Manifest:
                     f"The backup in {folder} is of format {found_format}, which this version does "
                     "not know: restore it with the version that made it."
                 )
-            files = {path: Kept(**kept) for path, kept in content.pop("files").items()}
+            files = {path: Kept(**entry) for path, entry in content.pop("files").items()}
             counts = {str(table): int(rows) for table, rows in content.pop("counts").items()}
             return cls(counts=counts, files=files, **content)
         except FileNotFoundError:
@@ -226,13 +226,13 @@ def _write(settings: Settings, folder: Path) -> Manifest:
 
 
 def _revision(connection: Connection) -> str:
-    found = MigrationContext.configure(connection).get_current_revision()
-    if found is None:
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is None:
         raise LaunchError(
             "The database has no tables yet, so there is nothing to back up: check that "
             "GLITCH_DATA_DIR or DATABASE_URL are those of the service."
         )
-    return found
+    return revision
 
 
 def restore_backup(settings: Settings, source: Path) -> Manifest:
@@ -270,11 +270,11 @@ def restore_backup(settings: Settings, source: Path) -> Manifest:
             str(source / DUMP),
         )
         with database.sessions() as session:
-            found = count_rows(session.connection())
+            counts = count_rows(session.connection())
             session.execute(text("ANALYZE"))
             session.commit()
-    if found != manifest.counts:
-        wrong = sorted({table for table, _ in found.items() ^ manifest.counts.items()})
+    if counts != manifest.counts:
+        wrong = sorted({table for table, _ in counts.items() ^ manifest.counts.items()})
         raise LaunchError(
             f"The restored tables {', '.join(wrong[:5])} have other numbers of rows than the "
             "backup says: do not use this database, restore another backup."
@@ -295,7 +295,7 @@ def _refuse_newer(manifest: Manifest) -> None:
 def _refuse_damage(source: Path, manifest: Manifest) -> None:
     if DUMP not in manifest.files:
         raise LaunchError(f"The backup in {source} names no {DUMP}: use another backup.")
-    for name, kept in manifest.files.items():
+    for name, entry in manifest.files.items():
         path = source / name
         is_inside = name == DUMP or any(name.startswith(f"{FILES}/{top}/") for top in KEPT)
         if not is_inside or ".." in Path(name).parts:
@@ -304,7 +304,7 @@ def _refuse_damage(source: Path, manifest: Manifest) -> None:
             )
         if not path.is_file():
             raise LaunchError(f"The backup lacks {path}: use another backup.")
-        if digest_of(path) != kept:
+        if digest_of(path) != entry:
             raise LaunchError(f"{path} has changed since the backup was made: use another backup.")
 
 
@@ -325,14 +325,14 @@ def _refuse_used(database: Database, folder: Path) -> None:
 
 def _restore_files(source: Path, folder: Path, manifest: Manifest) -> None:
     storage = storage_of(folder)
-    for name, kept in manifest.files.items():
+    for name, entry in manifest.files.items():
         if name == DUMP:
             continue
         target = folder / name.removeprefix(f"{FILES}/")
         if not storage.fetch(target):
             copy_file(source / name, target)
             storage.keep(target)
-        if digest_of(target) != kept:
+        if digest_of(target) != entry:
             raise LaunchError(
                 f"{target} is there already with another content: restore into an empty folder, "
                 "and where GLITCH_STORAGE_URL is set, an empty one of the store."

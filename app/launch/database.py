@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session, sessionmaker
 
 DATABASE_FOLDER = "database"
-_MOST_RESTARTS = 3
+_MAX_RESTARTS = 3
 _RESTART_WINDOW_S = 300.0
 _LOOK_AGAIN_S = 2.0
 
@@ -42,7 +42,7 @@ class RunningDatabase:
     url: str
     server: EmbeddedServer | None = None
     _process: psutil.Process | None = None
-    _ends: Ends = field(default_factory=lambda: Ends(_MOST_RESTARTS, _RESTART_WINDOW_S))
+    _ends: Ends = field(default_factory=lambda: Ends(_MAX_RESTARTS, _RESTART_WINDOW_S))
     _looks_at: float = 0.0  # monotonic time of the next try, while the disk is full or read-only
 
     def __post_init__(self) -> None:
@@ -174,12 +174,12 @@ def _embedded(data_directory: Path) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         try:
             lock = hold_data_directory(folder, "a glitch-discovery command", wait_s=0)
-            held = stack.enter_context(lock)
+            held_lock = stack.enter_context(lock)
         except DataDirectoryBusyError:
             yield _start(folder / DATABASE_FOLDER).url()  # returns the running one
             return
         settings = Settings(data_dir=folder, database_url=None)
-        running = running_database(settings, folder, held.descriptor)
+        running = running_database(settings, folder, held_lock.descriptor)
         yield stack.enter_context(running).url
 
 

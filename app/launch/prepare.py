@@ -37,16 +37,16 @@ def prepare() -> Prepared:
     return Prepared(checkpoint=checkpoint.name, login_code=code, demo_job=to_fill)
 
 
-def _ensure_token(database: Database, folder: Path, kept: str | None) -> UUID | None:
+def _ensure_token(database: Database, folder: Path, stored_token: str | None) -> UUID | None:
     """Ensure that there is a first-run token; return the id of the token in the folder if valid.
 
     If the file was removed, a new token is made and the previous one, which nobody has any more, is
     revoked. If the database is new and the file old, a new token is made as well.
     """
-    if kept is not None:
+    if stored_token is not None:
         with database.sessions.begin() as session:
             try:
-                holder = verify_token(session, kept)
+                holder = verify_token(session, stored_token)
             except UnauthenticatedError:
                 if list_tokens(session):
                     return None
@@ -56,8 +56,8 @@ def _ensure_token(database: Database, folder: Path, kept: str | None) -> UUID | 
         for record in list_tokens(session):
             if record.name == FIRST_RUN_TOKEN and record.revoked_at is None:
                 revoke_token(session, record.id)
-        made = create_token(session, FIRST_RUN_TOKEN, Role.ADMIN)
+        new_token = create_token(session, FIRST_RUN_TOKEN, Role.ADMIN)
         # Write before the commit: if the file cannot be written, no unknown token remains; if the
         # commit fails, the file holds a token that the next start replaces.
-        write_token(folder, made.secret)
-    return made.record.id
+        write_token(folder, new_token.secret)
+    return new_token.record.id

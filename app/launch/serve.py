@@ -41,17 +41,17 @@ def main() -> None:
 
 def _take_all_descriptors() -> None:
     """Raise the limit of file descriptors, which connections need; the default is often 1,024."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # macOS reports a maximum that it refuses
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 
 
-def _await_order(*wanted: str) -> tuple[str, str]:
+def _await_order(*expected: str) -> tuple[str, str]:
     """Read an expected order and its argument; exit if there is none."""
-    order, _, rest = sys.stdin.readline().rstrip("\n").partition(" ")
-    if order not in wanted:
+    order, _, argument = sys.stdin.readline().rstrip("\n").partition(" ")
+    if order not in expected:
         raise SystemExit(0)  # the supervisor is stopping
-    return order, rest
+    return order, argument
 
 
 if __name__ == "__main__":

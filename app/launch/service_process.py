@@ -36,9 +36,9 @@ class ServiceProcess(Child):
     ) -> None:
         """Start it on a bound socket that several processes may share; it also holds the lock."""
         # Any process may answer on the shared socket, so each has a private one for health checks.
-        with socket.create_server(("127.0.0.1", 0)) as own:
-            self._url = f"http://127.0.0.1:{own.getsockname()[1]}"
-            sockets = (listener.fileno(), own.fileno())
+        with socket.create_server(("127.0.0.1", 0)) as private:
+            self._url = f"http://127.0.0.1:{private.getsockname()[1]}"
+            sockets = (listener.fileno(), private.fileno())
             super().__init__(
                 "The service",
                 "app.launch.serve",
@@ -91,12 +91,12 @@ class ServiceProcess(Child):
             time.sleep(_POLL_S)
         self._watchdog = Watchdog(self._url)
 
-    def _check(self, check_stop: Callable[[], None], deadline: float, what: str) -> None:
+    def _check(self, check_stop: Callable[[], None], deadline: float, subject: str) -> None:
         check_stop()
         if (code := self.exit_code) is not None:
             raise ChildFailedError(self.name, code or 1)
         if time.monotonic() > deadline:
-            raise LaunchError(f"{what} was not ready in time: its messages above say why.")
+            raise LaunchError(f"{subject} was not ready in time: its messages above say why.")
 
     @property
     def is_silent(self) -> bool:

@@ -20,7 +20,7 @@ _PREFIX = "glitch-counts-"
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # defined by prometheus_client
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it has a secret name and mode 0700
 _LEAST_ROOM = 64 << 20
-_MOST_RESTARTS = 3  # per process
+_MAX_RESTARTS = 3  # per process
 _RESTART_WINDOW_S = 60.0
 
 
@@ -56,7 +56,7 @@ class Serving:
         # a single process needs no files
         self._counts = _folder_in_memory(counts) if processes > 1 else None
         self._console = console
-        self._ends = Ends(_MOST_RESTARTS * processes, _RESTART_WINDOW_S)
+        self._ends = Ends(_MAX_RESTARTS * processes, _RESTART_WINDOW_S)
         self._running = [self._start()]
         self._database_url = ""
 

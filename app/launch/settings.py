@@ -29,13 +29,13 @@ def read_settings() -> LaunchSettings:
         return LaunchSettings()
     except ValidationError as error:
         problems = "; ".join(
-            _said(item["loc"], item["msg"])
+            _problem_text(item["loc"], item["msg"])
             for item in error.errors(include_url=False, include_input=False)
         )
         raise LaunchError(f"A setting has a wrong value: {problems}.") from None
 
 
-def _said(location: tuple[int | str, ...], message: str) -> str:
+def _problem_text(location: tuple[int | str, ...], message: str) -> str:
     text = message.removeprefix("Value error, ").rstrip(".")
     if text.startswith("GLITCH_"):
         return text

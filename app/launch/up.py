@@ -30,7 +30,7 @@ from app.launch.worker_process import ROLES
 
 _POLL_S = 0.1
 _LOGS_EVERY_S = 60.0
-_LOGGED_LOOKS_S = 15.0  # interval of progress lines of the demonstration, if they go to a log
+_PLAIN_POLL_S = 15.0  # interval of progress lines of the demonstration, if they go to a log
 _PROCESSES = 2  # number of service processes, if there are enough cores
 
 
@@ -59,8 +59,8 @@ class _Place:
 
     def start_background(self, database: RunningDatabase, console: Console) -> list[KeptChild]:
         threads = os.environ.get("OMP_NUM_THREADS", "1")
-        own = {"DATABASE_URL": database.url, "OMP_NUM_THREADS": threads}
-        environment = self.environment | own
+        settings = {"DATABASE_URL": database.url, "OMP_NUM_THREADS": threads}
+        environment = self.environment | settings
         return [
             KeptChild(
                 partial(
@@ -131,13 +131,13 @@ class Supervisor:
 
     def _serve(self, place: _Place, serving: Serving, database: RunningDatabase) -> None:
         prepared = serving.open(database.url, self._check_stop)
-        self._tell(place, prepared)
+        self._print_address(place, prepared)
         # Not earlier, because their imports would compete with the service's for the cores.
         self._background = place.start_background(database, self._console)
         token = data_directory.read_token(place.folder)
         if prepared.demo_job and prepared.login_code and token:
-            told = (place.url, token, prepared.demo_job, self._console)
-            threading.Thread(target=_show_filling, args=told, daemon=True).start()
+            arguments = (place.url, token, prepared.demo_job, self._console)
+            threading.Thread(target=_show_filling, args=arguments, daemon=True).start()
         logs_at = 0.0
         while True:
             self._check_stop()
@@ -151,7 +151,7 @@ class Supervisor:
             serving.check()
             time.sleep(_POLL_S)
 
-    def _tell(self, place: _Place, prepared: Prepared) -> None:
+    def _print_address(self, place: _Place, prepared: Prepared) -> None:
         print_line(f"ready {place.url}")  # scripts wait for this line
         if prepared.login_code is not None:
             print_line(f"log in: {place.url}/ui/login?code={prepared.login_code}")
@@ -183,14 +183,14 @@ class Supervisor:
         def ask(_number: int, _frame: FrameType | None) -> None:
             self._stop.set()
 
-        wanted = {signal.SIGINT, signal.SIGTERM}
+        handled = {signal.SIGINT, signal.SIGTERM}
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            wanted.add(signal.SIGHUP)
-        before = {number: signal.signal(number, ask) for number in wanted}
+            handled.add(signal.SIGHUP)
+        previous = {number: signal.signal(number, ask) for number in handled}
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
 
 
@@ -210,28 +210,28 @@ def _show_filling(url: str, token: str, job_id: str, console: Console) -> None:
     """Show a progress bar until the demonstration is complete; without a terminal, two lines."""
     from glitch_discovery import Client, Job, JobFailedError, ServiceError, UnreachableError
 
-    what = "Filling the demonstration"
+    title = "Filling the demonstration"
     if not console.is_terminal:
-        console.print(f"{what} with simulated glitches, once; the first page shows the progress.")
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        console.print(f"{title} with simulated glitches, once; the first page shows the progress.")
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         Client(url, token=token) as service,
         Progress(*columns, console=console, disable=not console.is_terminal) as bar,
     ):
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(title, total=None)
 
         def show(job: Job) -> None:
-            ended = job.done + job.failed + job.skipped
-            bar.update(task, total=job.total or None, completed=ended)
+            n_ended = job.done + job.failed + job.skipped
+            bar.update(task, total=job.total or None, completed=n_ended)
 
         try:
-            often_s = 0.5 if console.is_terminal else _LOGGED_LOOKS_S
+            often_s = 0.5 if console.is_terminal else _PLAIN_POLL_S
             job = service.wait(job_id, on_progress=show, look_every_s=often_s)
         except (JobFailedError, ServiceError, UnreachableError) as error:
-            said = str(error)
+            message = str(error)
         else:
-            said = f"The demonstration has {job.done:,} glitches: see {url}/ui/clusters"
-    console.print(said)
+            message = f"The demonstration has {job.done:,} glitches: see {url}/ui/clusters"
+    console.print(message)
 
 
 def terminal_logs() -> dict[str, str]:
@@ -242,5 +242,5 @@ def terminal_logs() -> dict[str, str]:
     """
     if not sys.stderr.isatty():
         return {}
-    wanted = {"GLITCH_LOG_FORMAT": "text", "GLITCH_LOG_LEVEL": "warning"}
-    return {name: value for name, value in wanted.items() if name not in os.environ}
+    log_settings = {"GLITCH_LOG_FORMAT": "text", "GLITCH_LOG_LEVEL": "warning"}
+    return {name: value for name, value in log_settings.items() if name not in os.environ}

@@ -94,11 +94,11 @@ def exported_answer(runtime: Runtime, session: Session, job_id: UUID) -> FileRes
     """Return the file written by an export job."""
     settings = runtime.settings
     keep = timedelta(hours=settings.keep_exports_hours)
-    path, wanted, until = export_file(session, job_id, settings.data_dir, keep)
+    path, file_format, until = export_file(session, job_id, settings.data_dir, keep)
     return FileResponse(
         path,
-        media_type=wanted.media_type,
-        filename=f"glitches.{wanted.suffix}",
+        media_type=file_format.media_type,
+        filename=f"glitches.{file_format.suffix}",
         headers={"Expires": until.strftime("%a, %d %b %Y %H:%M:%S GMT")},
     )
 

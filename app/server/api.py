@@ -68,14 +68,14 @@ async def readyz(request: Request, runtime: RuntimeDep) -> Response:
 
     If only background work has to wait, the status is `degraded` and the response is still 200.
     """
-    found = await runtime.readiness.look()
-    if found.is_ready:
+    readiness = await runtime.readiness.look()
+    if readiness.is_ready:
         body = Readiness(
-            status="ready" if found.background == OK else "degraded",
-            checks={**found.checks, "background": found.background},
+            status="ready" if readiness.background == OK else "degraded",
+            checks={**readiness.checks, "background": readiness.background},
         )
         return Response(body.model_dump_json(), media_type="application/json")
-    wrong = " ".join(state for state in found.checks.values() if state != OK)
+    wrong = " ".join(state for state in readiness.checks.values() if state != OK)
     return problems.problem_response(
         503,
         f"Not ready yet. {wrong}",
@@ -83,7 +83,7 @@ async def readyz(request: Request, runtime: RuntimeDep) -> Response:
         title="The service is not ready",
         request_id=request.state.request_id,
         headers={"Retry-After": "2"},
-        extra={"checks": found.checks},
+        extra={"checks": readiness.checks},
     )
 
 
@@ -93,11 +93,11 @@ async def status(runtime: RuntimeDep) -> MonitorStatus:
     """The state found by `/readyz`, always with 200: 0 OK, 1 degraded, 2 not ready; 3 unknown
     for clients whose response is older than five minutes.
     """
-    found = await runtime.readiness.look()
-    if not found.is_ready:
-        number, words = 2, " ".join(state for state in found.checks.values() if state != OK)
-    elif found.background != OK:
-        number, words = 1, found.background
+    readiness = await runtime.readiness.look()
+    if not readiness.is_ready:
+        number, words = 2, " ".join(state for state in readiness.checks.values() if state != OK)
+    elif readiness.background != OK:
+        number, words = 1, readiness.background
     else:
         number, words = 0, "Uploads are served, and workers are running."
     now = StatusInterval(start_sec=0, end_sec=_STATUS_S, num_status=number, txt_status=words)
@@ -120,7 +120,7 @@ async def status(runtime: RuntimeDep) -> MonitorStatus:
 @takes_any
 def metrics(request: Request, _: OpenOrReader) -> Response:
     """Prometheus text format. Open on a loopback address, otherwise for the role reader."""
-    known: Metrics = request.app.state.metrics
+    service_metrics: Metrics = request.app.state.metrics
     own: OwnLoad = request.app.state.own_load
     own.note()
-    return Response(generate_latest(known.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(service_metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -56,8 +56,8 @@ async def check_form_fields(request: Request) -> None:
 
 def _body_params(dependant: Dependant) -> Iterator[Any]:
     yield from dependant.body_params
-    for one in dependant.dependencies:
-        yield from _body_params(one)
+    for dependency in dependant.dependencies:
+        yield from _body_params(dependency)
 
 
 class CheckQuery:
@@ -74,13 +74,13 @@ class CheckQuery:
         if not request.query_params or not isinstance(route, APIRoute):
             return
         takes = dict(_query_params(route.dependant))
-        known = ", ".join(sorted(takes))
+        known_names = ", ".join(sorted(takes))
         takes |= self.also
         for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
             if name not in takes and _ANY not in takes:
                 raise InvalidRequestError(
                     f"There is no parameter {name[:60]!r} in this address: "
-                    + (f"the parameters are {known}." if known else "it takes none.")
+                    + (f"the parameters are {known_names}." if known_names else "it takes none.")
                 )
             if count > 1 and not takes.get(name):
                 raise InvalidRequestError(
@@ -113,8 +113,8 @@ def _query_params(dependant: Dependant) -> Iterator[tuple[str, bool]]:
     """Yield each query parameter of a route, and whether it may be repeated."""
     if dependant.call in _TAKE_ANY:
         yield _ANY, False
-    for one in dependant.dependencies:
-        yield from _query_params(one)
+    for dependency in dependant.dependencies:
+        yield from _query_params(dependency)
     for param in dependant.query_params:
         model = param.field_info.annotation
         fields = getattr(model, "model_fields", {param.alias: param.field_info})

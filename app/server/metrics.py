@@ -52,12 +52,12 @@ class Metrics:
     def __init__(self) -> None:
         if _FOLDER_VARIABLE in os.environ:
             _take_room(Path(os.environ[_FOLDER_VARIABLE]))
-        own = CollectorRegistry()
-        counter, by_route = partial(Counter, registry=own), ("method", "route")
+        registry = CollectorRegistry()
+        counter, by_route = partial(Counter, registry=registry), ("method", "route")
 
         def gauge(name: str, words: str, labels: tuple[str, ...] = (), of: str = "sum") -> Gauge:
             mode: Any = f"live{of}"
-            return Gauge(name, words, labels, registry=own, multiprocess_mode=mode)
+            return Gauge(name, words, labels, registry=registry, multiprocess_mode=mode)
 
         self.requests = counter("glitch_http_requests", "Requests answered", (*by_route, "status"))
         self.seconds = Histogram(
@@ -65,7 +65,7 @@ class Metrics:
             "Time from the first byte of the request to the end of the answer",
             by_route,
             buckets=_BUCKETS_S,
-            registry=own,
+            registry=registry,
         )
         self.in_progress = gauge("glitch_http_requests_in_progress", "Requests being answered")
         self.places = gauge(
@@ -93,12 +93,12 @@ class Metrics:
             of="max",
         )
         self.cpu_seconds = counter("glitch_api_cpu_seconds", "Processor time of all processes")
-        self.registry = own
+        self.registry = registry
         if _FOLDER_VARIABLE in os.environ:
             self.registry = CollectorRegistry()
             MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
         else:
-            ProcessCollector(registry=own)  # describes one process only
+            ProcessCollector(registry=registry)  # describes one process only
 
 
 def _take_room(folder: Path) -> None:
@@ -292,6 +292,6 @@ class LoadCollector(Collector):
 
 
 def _gauge(name: str, words: str, value: float, **labels: str) -> Metric:
-    found = GaugeMetricFamily(name, words, labels=tuple(labels))
-    found.add_metric(tuple(labels.values()), value)
-    return found
+    gauge = GaugeMetricFamily(name, words, labels=tuple(labels))
+    gauge.add_metric(tuple(labels.values()), value)
+    return gauge

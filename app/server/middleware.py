@@ -47,8 +47,8 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
+        sent_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = sent_id if _ACCEPTED_ID.fullmatch(sent_id) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         token = request_id_of_context.set(request_id)
         method = scope["method"]
@@ -121,19 +121,19 @@ class WholeForOldClients:
                     begin = message
                 return
             if begin is not None:
-                kept.write(message.get("body", b""))
+                buffer.write(message.get("body", b""))
                 if message.get("more_body", False):
                     return
-                MutableHeaders(scope=begin)["Content-Length"] = str(kept.tell())
+                MutableHeaders(scope=begin)["Content-Length"] = str(buffer.tell())
                 await send(begin)
                 begin = None
-                kept.seek(0)
-                while piece := kept.read(_PIECE_BYTES):
+                buffer.seek(0)
+                while piece := buffer.read(_PIECE_BYTES):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
             await send(message)
 
-        with tempfile.SpooledTemporaryFile(_SMALL_BODY_BYTES) as kept:
+        with tempfile.SpooledTemporaryFile(_SMALL_BODY_BYTES) as buffer:
             await self.app(scope, receive, send_whole)
 
 

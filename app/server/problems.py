@@ -138,12 +138,12 @@ async def _http_problem(request: Request, error: Exception) -> JSONResponse:
 
 def _methods_of(request: Request) -> set[str]:
     """Return every method that this address accepts, on any route."""
-    found = set()
+    methods = set()
     for method in _METHODS:
         scope = {**request.scope, "method": method}
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
-            found.add(method)
-    return found | {"HEAD"} if "GET" in found else found
+            methods.add(method)
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 def unexpected(request_id: str | None) -> JSONResponse:

@@ -77,13 +77,13 @@ class ReadinessProbe:
                 asyncio.shield(asyncio.wrap_future(self._look)), _PATIENCE_S
             )
         except TimeoutError:
-            found = dict(self._found)
-            at = next((name for name in _UPLOADS_NEED if name not in found), "background work")
+            states = dict(self._found)
+            part = next((name for name in _UPLOADS_NEED if name not in states), "background work")
             late = (
-                f"The check of the {at} did not end within {_PATIENCE_S:g} s: it hangs, or this "
+                f"The check of the {part} did not end within {_PATIENCE_S:g} s: it hangs, or this "
                 "machine is overloaded."
             )
-            return Readiness(found if at not in _UPLOADS_NEED else {**found, at: late}, late)
+            return Readiness(states if part not in _UPLOADS_NEED else {**states, part: late}, late)
 
     def find(self) -> Readiness:
         """Check everything now; blocks."""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from app.issuers.login import LoginProvider
 
 _FILE = "signing-key"
-_SHORTEST = 32  # characters
+_MIN_LENGTH = 32  # characters
 
 
 def signing_secret(settings: Settings) -> bytes:
@@ -56,15 +56,15 @@ def signing_secret(settings: Settings) -> bytes:
     descriptor = os.open(settings.data_dir / _FILE, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+", errors="replace") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        kept = file.read().strip()
-        if len(kept) < _SHORTEST or not (kept.isascii() and kept.isprintable()):
-            kept = secrets.token_urlsafe(_SHORTEST)
+        key = file.read().strip()
+        if len(key) < _MIN_LENGTH or not (key.isascii() and key.isprintable()):
+            key = secrets.token_urlsafe(_MIN_LENGTH)
             file.seek(0)
             file.truncate()
-            file.write(kept + "\n")
+            file.write(key + "\n")
             file.flush()
             os.fsync(descriptor)
-        return kept.encode()
+        return key.encode()
 
 
 # for a table locked by an operator; otherwise waiting requests would keep their places

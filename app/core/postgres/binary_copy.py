@@ -57,11 +57,11 @@ def write_rows(session: Session, table: str, rows: np.ndarray) -> None:
         rows: A structured array of any byte order; ``V16`` for a uuid, bool for a boolean.
     """
     names = rows.dtype.names or ()
-    sent = np.dtype([(name, rows.dtype[name].newbyteorder(">")) for name in names])
-    framed = np.zeros(len(rows), dtype=_framed(sent))
+    big_endian = np.dtype([(name, rows.dtype[name].newbyteorder(">")) for name in names])
+    framed = np.zeros(len(rows), dtype=_framed(big_endian))
     framed["fields"] = len(names)
     for name in names:
-        framed[f"{name} length"] = sent[name].itemsize
+        framed[f"{name} length"] = big_endian[name].itemsize
         framed[name] = rows[name]
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, names))

@@ -14,7 +14,7 @@ HNSW_M = 16
 # with pgvector's default of 64, one row in a hundred is not reached at any ef
 HNSW_EF_CONSTRUCTION = 200
 _GRAPH_BYTES_A_ROW = 750  # 730 measured at m = 16: a row and its neighbours on all levels
-_MOST_BUILD_MB = 2000
+_MAX_BUILD_MB = 2000
 _CHECK_EVERY_S = 0.5
 PARTITION_PATTERN = r"^embedding_p\d+$"
 
@@ -95,7 +95,7 @@ def ensure_vector_index(
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not has_rows(connection, checkpoint_id, from_rows):
             return False
-        _unless(connection, check, "SELECT pg_advisory_lock(hashtext(:name))", {"name": index})
+        _run_checked(connection, check, "SELECT pg_advisory_lock(hashtext(:name))", {"name": index})
         try:
             is_valid = connection.scalar(_IS_VALID, {"name": index})
             if is_valid is False:
@@ -140,7 +140,7 @@ def _build(
     needed_mb = graph_bytes(rows, size) // 1_000_000 + 64
     connection.execute(
         text("SELECT set_config('maintenance_work_mem', :size, false)"),
-        {"size": f"{min(needed_mb, _MOST_BUILD_MB)}MB"},
+        {"size": f"{min(needed_mb, _MAX_BUILD_MB)}MB"},
     )
     statement = (
         f"CREATE INDEX CONCURRENTLY {index} ON {table}"
@@ -148,23 +148,23 @@ def _build(
         f" WITH (m = {HNSW_M}, ef_construction = {HNSW_EF_CONSTRUCTION})"
     )
     try:
-        _unless(connection, check, statement, {})
+        _run_checked(connection, check, statement, {})
     except Exception:
         # Close the connection, which also releases the lock that other callers wait for.
         connection.invalidate()
         # The incomplete index serves no search. If dropping it would have to wait for a long
         # transaction, the next build drops it.
         with suppress(DBAPIError), connection.engine.connect() as plain:
-            other = plain.execution_options(isolation_level="AUTOCOMMIT")
-            other.execute(text("SET statement_timeout = '2s'"))
+            autocommit = plain.execution_options(isolation_level="AUTOCOMMIT")
+            autocommit.execute(text("SET statement_timeout = '2s'"))
             try:
-                other.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {index}"))
+                autocommit.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {index}"))
             finally:
-                other.invalidate()
+                autocommit.invalidate()
         raise
 
 
-def _unless(
+def _run_checked(
     connection: Connection, check: Callable[[], None], statement: str, values: dict[str, str]
 ) -> None:
     """Run a long statement, and cancel it if ``check`` raises."""
@@ -174,9 +174,9 @@ def _unless(
             while not wait([running], _CHECK_EVERY_S).done:
                 check()
         except BaseException:
-            own: Any = connection.connection.driver_connection
-            with connection.engine.connect() as other:
-                other.execute(text("SELECT pg_cancel_backend(:pid)"), {"pid": own.info.backend_pid})
+            raw: Any = connection.connection.driver_connection
+            with connection.engine.connect() as extra:
+                extra.execute(text("SELECT pg_cancel_backend(:pid)"), {"pid": raw.info.backend_pid})
             wait([running])
             connection.invalidate()
             raise

