@@ -32,7 +32,7 @@ from benchmarks.machine import heading
 from benchmarks.service.embed_latency import spectrogram_request, strain_request
 from benchmarks.service.parts import Memory, OwnService, own_service
 
-_TURN = (
+_REQUEST_ORDER = (
     *("rows", "page", "neighbours", "spectrogram", "rows"),
     *("strain", "glitch page", "neighbours", "spectrogram", "rows"),
 )
@@ -140,7 +140,7 @@ async def _crowd(
             ):  # different starting points, so that clients do not send the same request together
                 if time.monotonic() > over_at:
                     return
-                await ask(client, _TURN[asked % len(_TURN)])
+                await ask(client, _REQUEST_ORDER[asked % len(_REQUEST_ORDER)])
 
     async def probe() -> None:
         with contextlib.closing(_Client(httpx.URL(service.url))) as client:

@@ -24,7 +24,7 @@ from benchmarks.machine import heading
 from benchmarks.service.embed_latency import spectrogram_request, strain_request
 from benchmarks.service.parts import Memory, own_service
 
-_SHOWN = ("API", "worker", "scheduler", "PostgreSQL")
+_PARTS = ("API", "worker", "scheduler", "PostgreSQL")
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
 
         memory = Memory(service)
         print(
-            f"\nrequests  a second   p50 ms  p99 ms  {' MiB  '.join(_SHOWN)} MiB   load", flush=True
+            f"\nrequests  a second   p50 ms  p99 ms  {' MiB  '.join(_PARTS)} MiB   load", flush=True
         )
         with ThreadPoolExecutor(chosen.clients) as pool:
             step = max(1, chosen.requests // 12)
@@ -74,7 +74,7 @@ def main() -> None:
                 print(
                     f"{first:>8} {rate:>9.1f} {1e3 * np.percentile(took, 50):>8.0f}"
                     f" {1e3 * np.percentile(took, 99):>7.0f}  "
-                    + " ".join(f"{held[name]:>{len(name) + 4}.0f}" for name in _SHOWN)
+                    + " ".join(f"{held[name]:>{len(name) + 4}.0f}" for name in _PARTS)
                     + f" {os.getloadavg()[0]:>8.1f}",
                     flush=True,
                 )

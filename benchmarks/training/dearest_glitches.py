@@ -27,7 +27,7 @@ from training.reproduction.table1.command import (
     tier_named,
 )
 
-_SHOWN = 5
+_N_SHOWN = 5
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def main() -> None:
             f"\nseed {seed}: {len(nats)} glitches, mean {nats.mean():.0f}, median "
             f"{np.median(nats):.0f}, without the dearest {nats[order[1:]].mean():.0f}"
         )
-        for place in order[:_SHOWN]:
+        for place in order[:_N_SHOWN]:
             print(f"  {held_out.labels[place]} ({held_out.groups[place]}): {nats[place]:.0f}")
 
 

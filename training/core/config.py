@@ -136,11 +136,11 @@ def differing_keys(saved: object, wanted: object) -> list[str]:
     An objective's parameters are compared with their defaults, like all other keys: leaving a
     parameter out is the same as giving its default.
     """
-    there, here = (dict(_leaves(_completed(one), "")) for one in (saved, wanted))
+    saved_leaves, wanted_leaves = (dict(_leaves(_completed(one), "")) for one in (saved, wanted))
     return [
-        f"{name} is {there.get(name)} there and {here.get(name)} here"
-        for name in {**there, **here}
-        if there.get(name) != here.get(name)
+        f"{name} is {saved_leaves.get(name)} there and {wanted_leaves.get(name)} here"
+        for name in {**saved_leaves, **wanted_leaves}
+        if saved_leaves.get(name) != wanted_leaves.get(name)
     ]
 
 
@@ -185,8 +185,8 @@ def build_from_mapping(kind: type[Built], content: object) -> Built:
         # As JSON, because its strict mode accepts mappings for dataclasses and lists for tuples.
         return TypeAdapter(kind).validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        found = [_sentence(kind, one) for one in error.errors(include_url=False)]
-        raise ConfigError(" ".join(dict.fromkeys(found))) from error
+        problems = [_sentence(kind, one) for one in error.errors(include_url=False)]
+        raise ConfigError(" ".join(dict.fromkeys(problems))) from error
 
 
 _TYPES = {
@@ -206,8 +206,8 @@ def _sentence(kind: type[object], error: ErrorDetails) -> str:
     name = ".".join(str(part) for part in place)
     if problem == "unexpected_keyword_argument":
         owner = ".".join(str(part) for part in place[:-1])
-        known = ", ".join(_names_at(kind, place[:-1]))
-        return f"{name} is unknown: {owner or 'the configuration'} has {known}."
+        known_keys = ", ".join(_names_at(kind, place[:-1]))
+        return f"{name} is unknown: {owner or 'the configuration'} has {known_keys}."
     if problem == "missing":
         return f"{'.'.join(map(str, place[:-1])) or 'The configuration'} lacks {place[-1]!r}."
     if problem in _TYPES:

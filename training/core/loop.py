@@ -135,10 +135,10 @@ def run_task(
         FullDiskError: if there is no space left for the log.
         CheckpointError: if there is no space left for the state, or it cannot be read.
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
         if is_first():
-            held.enter_context(full_disk_as_error(folder))
-            held.enter_context(one_at_a_time(folder))
+            stack.enter_context(full_disk_as_error(folder))
+            stack.enter_context(one_at_a_time(folder))
             claim_folder(config, folder)
         wait_for_all()
         return _run(config, build, folder, report, device)
@@ -190,13 +190,13 @@ def _run(
             step += 1
             if not is_first():
                 continue
-            found: dict[str, float] = {}
+            scores: dict[str, float] = {}
             if is_evaluated:
                 with on_host(model):
-                    found = task.evaluate()
-                metrics |= {f"validation.{name}": value for name, value in found.items()}
-            if found.get("selection", -math.inf) > best:
-                best = found["selection"]
+                    scores = task.evaluate()
+                metrics |= {f"validation.{name}": value for name, value in scores.items()}
+            if scores.get("selection", -math.inf) > best:
+                best = scores["selection"]
                 save_state(folder / BEST_FILE, model, optimiser, step, best, discriminator)
             if is_logged:
                 metrics["seconds"] = time.perf_counter() - clock
@@ -337,5 +337,5 @@ def logged_entries(path: Path) -> list[dict[str, float]]:
 
 def _forget_after(path: Path, step: int) -> None:
     """Remove log entries after the saved step, because these steps are repeated."""
-    kept = [entry for entry in logged_entries(path) if entry["step"] <= step]
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
+    earlier = [entry for entry in logged_entries(path) if entry["step"] <= step]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in earlier), encoding="utf-8")

@@ -70,24 +70,24 @@ def _run_in_parallel(works: Sequence[Work], jobs: int, progress: Progress) -> bo
         while active or (waiting and is_whole):
             while waiting and is_whole and len(active) < jobs:
                 index = waiting.pop(0)
-                ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_run_in_process, args=(works[index], theirs))
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(target=_run_in_process, args=(works[index], sender))
                 # A terminal's Ctrl-C reaches the whole group. This process stops the others, so
                 # they must not receive it themselves: they would be interrupted twice, or during
                 # imports.
                 with interrupts_held_back():
                     process.start()
-                theirs.close()
-                active[ours] = (index, process)
+                sender.close()
+                active[receiver] = (index, process)
             progress(sum(steps), total, ", ".join(works[i].label for i, _ in active.values()))
-            for answered in wait(list(active)):
-                assert isinstance(answered, Connection)  # noqa: S101 - only connections were waited for
-                index, process = active[answered]
-                message = _receive(answered, works[index].label)
+            for ready in wait(list(active)):
+                assert isinstance(ready, Connection)  # noqa: S101 - only connections were waited for
+                index, process = active[ready]
+                message = _receive(ready, works[index].label)
                 if isinstance(message, _Step):
                     steps[index] = message.step
                     continue
-                del active[answered]
+                del active[ready]
                 process.join()
                 is_whole &= message
                 if message:
@@ -109,14 +109,14 @@ class _Step:
     step: int
 
 
-def _receive(answered: Connection, label: str) -> _Step | bool:
+def _receive(connection: Connection, label: str) -> _Step | bool:
     """Return the work's current step or, at its end, whether it is complete.
 
     Raises:
         GlitchError: with the message of the work's process, or if that was killed.
     """
     try:
-        message = answered.recv()
+        message = connection.recv()
     except EOFError:
         raise GlitchError(
             f"The process of {label} was killed (by the system, if memory ran out): run the same "

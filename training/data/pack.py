@@ -182,8 +182,8 @@ def join_packs(packs: Sequence[Pack]) -> Pack:
         return packs[0]
 
     def together(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
-        found = [part for part in parts if part is not None]
-        return np.concatenate(found) if len(found) == len(parts) else None
+        present = [part for part in parts if part is not None]
+        return np.concatenate(present) if len(present) == len(parts) else None
 
     return Pack(
         np.concatenate([pack.values for pack in packs]),

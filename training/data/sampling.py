@@ -130,12 +130,12 @@ def hide_views(
     n_batch = len(present)
     order = _random_ranks(present, rng)
     counts = present.sum(axis=1)
-    subset = 1 + (rng.random(n_batch) * counts).astype(np.int64)
-    fate = rng.random(n_batch)
-    single = fate < augmentation.single_view_share
-    some = fate < augmentation.single_view_share + augmentation.some_views_share
-    kept = np.where(single, 1, np.where(some, subset, counts))
-    input_views = present & (order < kept[:, None])
+    subset_size = 1 + (rng.random(n_batch) * counts).astype(np.int64)
+    draws = rng.random(n_batch)
+    is_single = draws < augmentation.single_view_share
+    is_subset = draws < augmentation.single_view_share + augmentation.some_views_share
+    n_visible = np.where(is_single, 1, np.where(is_subset, subset_size, counts))
+    input_views = present & (order < n_visible[:, None])
     return torch.from_numpy(input_views)
 
 

@@ -108,11 +108,11 @@ def _claim(folder: Path, plan: dict[str, object]) -> int:
         if (folder / NAMES_FILE).exists():
             raise PackError(f"{folder} contains another pack: choose another folder.")
         return 0
-    found = json.loads(path.read_text(encoding="utf-8"))
-    done = int(found.pop("done"))
-    if found != plan:
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    done = int(saved.pop("done"))
+    if saved != plan:
         raise PackError(
-            f"{folder} contains an unfinished pack with other settings ({found}): finish it with "
+            f"{folder} contains an unfinished pack with other settings ({saved}): finish it with "
             "these settings, or choose another folder."
         )
     return done
@@ -141,17 +141,17 @@ def _fill(
     recipe: Preprocessing,
 ) -> None:
     for first in range(0, len(labels), BATCH):
-        glitches, others = [], []
+        glitches, twin_glitches = [], []
         for position in range(first, min(first + BATCH, len(labels))):
             series = np.random.SeedSequence(seed, spawn_key=(chunk, position))
             rng = np.random.default_rng(series)
             ifo = IFOS[int(rng.integers(len(IFOS)))]
             glitches.append(simulate_glitch(labels[position], rng, ifo=ifo))
-            others.append(in_other_noise(glitches[-1], rng))
+            twin_glitches.append(in_other_noise(glitches[-1], rng))
         times = [glitch.gps_time for glitch in glitches]
-        seen = views_from_strain([glitch.strain for glitch in glitches], times, recipe)
-        twins = views_from_strain(others, times, recipe)
-        for index, (glitch, one, twin) in enumerate(zip(glitches, seen, twins, strict=True)):
+        views = views_from_strain([glitch.strain for glitch in glitches], times, recipe)
+        twins = views_from_strain(twin_glitches, times, recipe)
+        for index, (glitch, one, twin) in enumerate(zip(glitches, views, twins, strict=True)):
             place = chunk * ROUNDS * len(round_labels()) + first + index
             arrays[VALUES_FILE][place] = quantise(one.views)
             arrays[TWINS_FILE][place] = quantise(twin.views)

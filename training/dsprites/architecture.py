@@ -124,5 +124,5 @@ def bernoulli_distortion(
 
     A mean would rescale beta, gamma and C. Grey values are treated as probabilities.
     """
-    each = binary_cross_entropy_with_logits(logits, pictures, reduction="none")
-    return each.flatten(1).sum(dim=1)
+    per_pixel = binary_cross_entropy_with_logits(logits, pictures, reduction="none")
+    return per_pixel.flatten(1).sum(dim=1)

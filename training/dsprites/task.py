@@ -35,8 +35,8 @@ class PictureTask:
 
     def details(self, outcome: Outcome) -> dict[str, float]:
         """Return the KL of each latent from the prior, nats, averaged over the batch."""
-        each = kl_to_standard_normal(outcome.posterior).mean(dim=0)
-        return {f"kl.{index}": value for index, value in enumerate(each.tolist())}
+        per_latent = kl_to_standard_normal(outcome.posterior).mean(dim=0)
+        return {f"kl.{index}": value for index, value in enumerate(per_latent.tolist())}
 
     def evaluate(self) -> dict[str, float]:
         """Return nothing, because nothing is held out."""

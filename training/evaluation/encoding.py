@@ -49,8 +49,8 @@ def encode_pack(
         visible = observed
         if input_views is not None:
             visible = observed & torch.from_numpy(input_views[chosen])[..., None]
-        seen, seen_rows = model.prepare(values * visible[..., None], visible)
-        posterior = model.encode(seen, seen_rows)
+        pixels, visible_rows = model.prepare(values * visible[..., None], visible)
+        posterior = model.encode(pixels, visible_rows)
         prediction = model.decode(posterior.mean, target_rows.any(dim=2))
         distortion = model.likelihood.distortion(target, prediction.float(), target_rows)
         rate = kl_to_standard_normal(posterior)
@@ -89,10 +89,10 @@ def lone_view_agreement(model: ViewsModel, pack: Pack) -> dict[str, float]:
     lone = encode_pack(model, singles, input_views).mean
     distances = np.linalg.norm(lone[:, None] - full[None], axis=2)
     between = np.linalg.norm(full[:, None] - full[None], axis=2)
-    others = between[~np.eye(len(full), dtype=bool)]
-    own = distances[np.arange(len(origin)), origin]
+    other_distances = between[~np.eye(len(full), dtype=bool)]
+    own_distances = distances[np.arange(len(origin)), origin]
     return {
-        "distance": float(np.median(own) / max(np.median(others), 1e-12)),
+        "distance": float(np.median(own_distances) / max(np.median(other_distances), 1e-12)),
         "retrieval": float((distances.argmin(axis=1) == origin).mean()),
     }
 
@@ -143,17 +143,17 @@ def _probe(  # noqa: PLR0917 - two sides, each a pack and its vectors
     metrics: dict[str, float],
     prefix: str,
     train: Pack,
-    known: Float32[np.ndarray, "train latent"],
-    asked: Pack,
+    train_vectors: Float32[np.ndarray, "train latent"],
+    test: Pack,
     vectors: Float32[np.ndarray, "asked latent"],
 ) -> list[float]:
     """Add both probes' scores to ``metrics``, and return them as a list."""
     labels = classes_with_groups(train.labels, train.groups, 1)
     marks: list[float] = []
     for name, predict in PREDICTORS.items():
-        answers = predict(known, train.labels, vectors).tolist()
-        found = score(asked.labels, answers, labels)
-        metrics[f"{prefix}{name}.accuracy"] = found.accuracy
-        metrics[f"{prefix}{name}.balanced_accuracy"] = found.balanced_accuracy
-        marks += [found.accuracy, found.balanced_accuracy]
+        predicted = predict(train_vectors, train.labels, vectors).tolist()
+        result = score(test.labels, predicted, labels)
+        metrics[f"{prefix}{name}.accuracy"] = result.accuracy
+        metrics[f"{prefix}{name}.balanced_accuracy"] = result.balanced_accuracy
+        marks += [result.accuracy, result.balanced_accuracy]
     return marks

@@ -145,11 +145,11 @@ def _of_classes(vectors: np.ndarray, held_out: Pack, at_least: int, real: Pack) 
     """Compute retrieval and clustering of held-out glitches in the classes with enough groups."""
     classes = classes_with_groups(real.labels, real.groups, at_least)
     chosen = np.nonzero(np.isin(np.asarray(held_out.labels), classes))[0]
-    kept = held_out.subset(chosen)
+    subset = held_out.subset(chosen)
     return {
-        "n_classes": len(set(kept.labels)),
-        "retrieval": asdict(retrieve(vectors[chosen], kept.labels, kept.groups)),
-        "clustering": asdict(cluster_agreement(vectors[chosen], kept.labels)),
+        "n_classes": len(set(subset.labels)),
+        "retrieval": asdict(retrieve(vectors[chosen], subset.labels, subset.groups)),
+        "clustering": asdict(cluster_agreement(vectors[chosen], subset.labels)),
     }
 
 
@@ -232,7 +232,7 @@ def rate_distortion_curve(
     """
     points: list[CurvePoint] = []
     for judged in runs:
-        found: Rates = measure_rates(judged.model, held_out)
+        rates: Rates = measure_rates(judged.model, held_out)
         objective = judged.config.objective
         name = WEIGHTS[objective.kind]
         value = float(getattr(objective.build(), name))
@@ -243,8 +243,8 @@ def rate_distortion_curve(
                 name,
                 value,
                 judged.config.seed,
-                found.rate,
-                found.distortion,
+                rates.rate,
+                rates.distortion,
             )
         )
     ordered = in_order(points)

@@ -45,15 +45,15 @@ def reconstruct(model: ViewsModel, pack: Pack, *, n_glitches: int = 10) -> list[
         min(np.nonzero(labels == name)[0], key=lambda index: pack.groups[index]) for name in common
     ]
     pixels, rows = model.prepare(*pack.tensors(np.asarray(chosen)))
-    wanted = rows.any(dim=2)
-    painted = model.decode(model.encode(pixels, rows).mean, wanted).float().numpy()
-    found: list[Reconstruction] = []
+    is_target = rows.any(dim=2)
+    painted = model.decode(model.encode(pixels, rows).mean, is_target).float().numpy()
+    results: list[Reconstruction] = []
     for place, label in enumerate(common):
-        view = int(wanted[place].nonzero()[0])
+        view = int(is_target[place].nonzero()[0])
         duration_s = VIEW_DURATIONS_S[view]
-        seen = pixels[place, view].numpy()
-        found.append(Reconstruction(label, duration_s, seen, painted[place, view]))
-    return found
+        original = pixels[place, view].numpy()
+        results.append(Reconstruction(label, duration_s, original, painted[place, view]))
+    return results
 
 
 def draw_reconstructions(path: Path, found: Sequence[Reconstruction]) -> None:
@@ -96,9 +96,9 @@ def draw_traversals(path: Path, model: ViewsModel, rates: Rates, *, view: int = 
     latents = torch.zeros(len(order), N_STEPS, model.architecture.latent)
     for row, latent in enumerate(order):
         latents[row, :, int(latent)] = torch.from_numpy(steps).float()
-    wanted = torch.zeros(len(order) * N_STEPS, model.architecture.n_views, dtype=torch.bool)
-    wanted[:, view] = True
-    painted = model.decode(latents.flatten(0, 1), wanted)[:, view].float().numpy()
+    is_target = torch.zeros(len(order) * N_STEPS, model.architecture.n_views, dtype=torch.bool)
+    is_target[:, view] = True
+    painted = model.decode(latents.flatten(0, 1), is_target)[:, view].float().numpy()
     pictures = painted.reshape(len(order), N_STEPS, *painted.shape[1:])
     with figure(path, len(order), N_STEPS, width=5.2, height=0.62 * len(order)) as (drawn, axes):
         for row, latent in enumerate(order):

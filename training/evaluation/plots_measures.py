@@ -50,14 +50,14 @@ def draw_curve(path: Path, points: Sequence[CurvePoint], labels: Mapping[str, st
     with figure(path, width=5.6, height=3.8) as (_, axes):
         axis = axes[0, 0]
         for place, objective in enumerate(sorted({point.objective for point in points})):
-            own = [point for point in points if point.objective == objective]
+            curve = [point for point in points if point.objective == objective]
             colour = COLOURS[place % len(COLOURS)]
-            axis.plot([p.rate for p in own], [p.distortion for p in own], "o", color=colour,
+            axis.plot([p.rate for p in curve], [p.distortion for p in curve], "o", color=colour,
                       alpha=0.4, ms=4)  # fmt: skip
-            values = sorted({point.value for point in own})
+            values = sorted({point.value for point in curve})
             means = np.asarray(
                 [
-                    np.mean([(p.rate, p.distortion) for p in own if p.value == value], axis=0)
+                    np.mean([(p.rate, p.distortion) for p in curve if p.value == value], axis=0)
                     for value in values
                 ]
             )
@@ -65,7 +65,7 @@ def draw_curve(path: Path, points: Sequence[CurvePoint], labels: Mapping[str, st
             axis.plot(*ordered.T, "-", color=colour, lw=1.4, label=labels.get(objective, objective))
             for value, (rate, distortion) in zip(values, means, strict=True):
                 axis.annotate(
-                    f"{own[0].weight} {value:g}", (rate, distortion), fontsize=6.5, color=colour,
+                    f"{curve[0].weight} {value:g}", (rate, distortion), fontsize=6.5, color=colour,
                     xytext=(4, 4), textcoords="offset points",
                 )  # fmt: skip
         axis.set_xlabel("rate (nats)")

@@ -90,8 +90,8 @@ def reduce_by_pca(n_components: int) -> Reduction:
     def reduce(train: Vectors, test: Vectors) -> tuple[Vectors, Vectors]:
         # n centred rows have rank n - 1 at most: one more component would be rounding errors, which
         # standardisation would scale up to the size of the others.
-        most = min(max(len(train) - 1, 1), train.shape[1])
-        fitted = PCA(min(n_components, most), svd_solver="randomized", random_state=0)
+        max_axes = min(max(len(train) - 1, 1), train.shape[1])
+        fitted = PCA(min(n_components, max_axes), svd_solver="randomized", random_state=0)
         return fitted.fit_transform(train), fitted.transform(test)
 
     return reduce
@@ -159,10 +159,10 @@ def _held_out(
         train, test = chosen & is_train, chosen & ~is_train
         if len(set(labels[train])) < 2 or not test.any():
             continue
-        known, asked = reduction(features[train], features[test])
+        train_x, test_x = reduction(features[train], features[test])
         for probe, predict in PREDICTORS.items():
-            answers = predict(known, labels[train].tolist(), asked).tolist()
-            found = score(labels[test].tolist(), answers)
+            predicted = predict(train_x, labels[train].tolist(), test_x).tolist()
+            result = score(labels[test].tolist(), predicted)
             rows.append(
                 _row(
                     protocol="held-out",
@@ -170,7 +170,7 @@ def _held_out(
                     classes=classes_name,
                     probe=probe,
                     name=name,
-                    scores=[found],
+                    scores=[result],
                 )
             )
     return rows
@@ -190,19 +190,19 @@ def _cross_validated(
     for classes_name, at_least in CLASSES_BY_GROUPS.items():
         classes = classes_with_groups(pack.labels, pack.groups, at_least)
         chosen = np.isin(labels, classes)
-        truth, kept, vectors = labels[chosen], groups[chosen], features[chosen]
+        truth, chosen_groups, vectors = labels[chosen], groups[chosen], features[chosen]
         if len(classes) < 2:
             continue
-        found: dict[str, list[Score]] = {probe: [] for probe in PREDICTORS}
+        by_probe: dict[str, list[Score]] = {probe: [] for probe in PREDICTORS}
         for seed in seeds:
-            answers = {probe: np.empty(len(truth), dtype=truth.dtype) for probe in PREDICTORS}
-            for train, test in grouped_folds(truth.tolist(), kept.tolist(), 3, seed):
-                known, asked = reduction(vectors[train], vectors[test])
+            predictions = {probe: np.empty(len(truth), dtype=truth.dtype) for probe in PREDICTORS}
+            for train, test in grouped_folds(truth.tolist(), chosen_groups.tolist(), 3, seed):
+                train_x, test_x = reduction(vectors[train], vectors[test])
                 for probe, predict in PREDICTORS.items():
-                    answers[probe][test] = predict(known, truth[train].tolist(), asked)
-            for probe, given in answers.items():
-                found[probe].append(score(truth.tolist(), given.tolist()))
-        for probe, scores in found.items():
+                    predictions[probe][test] = predict(train_x, truth[train].tolist(), test_x)
+            for probe, predicted in predictions.items():
+                by_probe[probe].append(score(truth.tolist(), predicted.tolist()))
+        for probe, scores in by_probe.items():
             rows.append(
                 _row(
                     protocol="cross-validated",

@@ -10,7 +10,7 @@ import numpy as np
 from glitch.errors import GlitchError
 from training.evaluation.measures.interval import Interval
 
-_MOST_EXACT = 6  # up to this number of seeds all resamples are enumerated
+_MAX_EXACT = 6  # up to this number of seeds all resamples are enumerated
 
 
 def paired_bootstrap(
@@ -33,7 +33,7 @@ def paired_bootstrap(
         raise GlitchError("A paired comparison needs the same seeds, at least one, on both sides.")
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     n = differences.size
-    if n <= _MOST_EXACT:
+    if n <= _MAX_EXACT:
         drawn = np.array(list(itertools.product(range(n), repeat=n)))
     else:
         drawn = np.random.default_rng(seed).integers(n, size=(n_resamples, n))

@@ -73,42 +73,42 @@ def reproduce(
             another tier, another command is using it, or a run diverged.
     """
     papers = set(ORDER) - set(BEYOND) if "all" in targets else set()
-    wanted = tuple(target for target in ORDER if target in papers | set(targets))
+    ordered = tuple(target for target in ORDER if target in papers | set(targets))
     for target in targets:
         if target not in (*ORDER, "all"):
             names = ", ".join((*ORDER, "all"))
             raise GlitchError(f"There is no target {target!r}: choose from {names}.")
     if jobs < 1:
         raise GlitchError(f"jobs must be at least 1, but is {jobs}.")
-    given = sources or Sources()
+    chosen_sources = sources or Sources()
     wish = budget or Budget()
     sized = with_budget(tier_named(tier), wish)
-    place = Workspace(folder, sized, given.dsprites)
+    place = Workspace(folder, sized, chosen_sources.dsprites)
     try:
         with full_disk_as_error(folder):
             _claim(place, wish)
             if is_report_only:
-                return _report_finished(place, wanted, given, wish)
+                return _report_finished(place, ordered, chosen_sources, wish)
             with one_at_a_time(folder):
-                return _reproduce(place, wanted, jobs, given, wish, progress)
+                return _reproduce(place, ordered, jobs, chosen_sources, wish, progress)
     except KeyboardInterrupt:  # outside of training, which handles it by saving
         return None
 
 
 def _reproduce(  # noqa: PLR0917 - the request, in its order
     place: Workspace,
-    wanted: Sequence[str],
+    targets: Sequence[str],
     jobs: int,
-    given: Sources,
+    sources: Sources,
     wish: Budget,
     progress: Progress,
 ) -> Path | None:
-    runs = list(dict.fromkeys(run for t in wanted if t in PLANS for run in PLANS[t](place.tier)))
+    runs = list(dict.fromkeys(run for t in targets if t in PLANS for run in PLANS[t](place.tier)))
     if runs and not perform_all(place, runs, jobs=jobs, progress=progress):
         return None
-    for target in wanted:
+    for target in targets:
         progress(0, None, target)
-        text = _section(place, target, given, wish, jobs, progress)
+        text = _section(place, target, sources, wish, jobs, progress)
         if text is None:
             return None
         keep_section(place, target, text)
@@ -116,13 +116,15 @@ def _reproduce(  # noqa: PLR0917 - the request, in its order
     return write_report(place, place.data_name, now)
 
 
-def _report_finished(place: Workspace, wanted: Sequence[str], given: Sources, wish: Budget) -> Path:
+def _report_finished(
+    place: Workspace, order: Sequence[str], sources: Sources, wish: Budget
+) -> Path:
     """Write the sections of finished runs, each listing what is missing; others stay unchanged."""
-    for target in set(_ON_REAL) & set(wanted):
-        text = _on_real(target, place, given, wish, is_report_only=True)
+    for target in set(_REAL_TARGETS) & set(order):
+        text = _real_section(target, place, sources, wish, is_report_only=True)
         if text is not None:
             keep_section(place, target, text)
-    for target in wanted:
+    for target in order:
         if target not in PLANS:
             continue
         planned = PLANS[target](place.tier)
@@ -138,7 +140,7 @@ def _report_finished(place: Workspace, wanted: Sequence[str], given: Sources, wi
 
 
 def _section(  # noqa: PLR0917 - the request, in its order
-    place: Workspace, target: str, given: Sources, wish: Budget, jobs: int, progress: Progress
+    place: Workspace, target: str, sources: Sources, wish: Budget, jobs: int, progress: Progress
 ) -> str | None:
     if target in _REPORTS:
         return _REPORTS[target](place, PLANS[target](place.tier))
@@ -146,21 +148,21 @@ def _section(  # noqa: PLR0917 - the request, in its order
         return report_lemma(place, lambda rung: progress(0, None, f"lemma: {rung}"))
     if target == "fig4":
         steps = place.tier.steps
-        return report_figure4(place, given.chairs, lambda step: progress(step, steps, "fig4"))
-    return _on_real(target, place, given, wish, jobs, progress)
+        return report_figure4(place, sources.chairs, lambda step: progress(step, steps, "fig4"))
+    return _real_section(target, place, sources, wish, jobs, progress)
 
 
 # Targets on real glitches, with the headings of their sections.
-_ON_REAL = {
+_REAL_TARGETS = {
     "table1": "Table 1: a linear classifier on real glitches",
     "likelihoods": "Table 1 under other likelihoods of a pixel",
 }
 
 
-def _on_real(  # noqa: PLR0917 - the request, in its order
+def _real_section(  # noqa: PLR0917 - the request, in its order
     target: str,
     place: Workspace,
-    given: Sources,
+    sources: Sources,
     wish: Budget,
     jobs: int = 1,
     progress: Progress = lambda _done, _total, _note: None,
@@ -176,7 +178,7 @@ def _on_real(  # noqa: PLR0917 - the request, in its order
         place.folder / "table1",  # one folder: both use the runs with the optimal variance
         lambda done, total, note: progress(done, total, f"{target}: {note}"),
         jobs=jobs,
-        real_images=given.real_images,
+        real_images=sources.real_images,
         budget=wish,
         is_report_only=is_report_only,
     )
@@ -184,7 +186,7 @@ def _on_real(  # noqa: PLR0917 - the request, in its order
         return None
     body = report.read_text(encoding="utf-8").split("\n", 1)[1].strip()
     body = body.replace("\n## ", "\n### ").replace("](", "](table1/")  # here it is a section
-    heading = f"## {_ON_REAL[target]}\n\nIts files are in `table1/`."
+    heading = f"## {_REAL_TARGETS[target]}\n\nIts files are in `table1/`."
     return f"{heading}\n\n{body}\n"
 
 
@@ -195,10 +197,10 @@ def _claim(place: Workspace, wish: Budget) -> None:
     mark = f"{place.tier.name}{steps}, dSprites {data}\n"
     path = place.folder / "tier.txt"
     if path.exists():
-        found = path.read_text(encoding="utf-8")
-        if found != mark:
+        saved = path.read_text(encoding="utf-8")
+        if saved != mark:
             raise GlitchError(
-                f"{place.folder} contains results of other settings ({found.strip()}): "
+                f"{place.folder} contains results of other settings ({saved.strip()}): "
                 "choose another folder."
             )
         return

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Row = dict[str, Any]
-_ONE_NAME = 0.08  # points closer than 8 % in rate and distortion share a label
+_MERGED = 0.08  # points closer than 8 % in rate and distortion share a label
 
 
 def report_figure1(place: Workspace, runs: Sequence[Run]) -> str:
@@ -52,18 +52,20 @@ def _draw(place: Workspace, rows: list[Row]) -> None:
         for kind in MAIN_KINDS:
             style: dict[str, Any] = {"color": COLOURS[kind], "marker": MARKERS[kind]}
             label = FAMILY_OF[kind].label
-            mine = [
+            group = [
                 row | {"negative_elbo": -row["elbo"]}
                 for row in rows
                 if row["objective"] == kind and row["gamma"] is None
             ]
-            rates, lost = [r["rate"] for r in mine], [r["distortion"] for r in mine]
-            plane.plot(rates, lost, linestyle="none", label=label, markersize=5, **style)
-            gone = [row for row in mine if row["is_collapsed"]]
-            plane.plot([r["rate"] for r in gone], [r["distortion"] for r in gone], "kx", ms=9)
-            _curve(plane, kind, mine, style["color"])
-            _by_hyperparameter(elbo, kind, mine, "negative_elbo", style)
-            _by_hyperparameter(distortion, kind, mine, "distortion", style)
+            rates, distortions = [r["rate"] for r in group], [r["distortion"] for r in group]
+            plane.plot(rates, distortions, linestyle="none", label=label, markersize=5, **style)
+            collapsed = [row for row in group if row["is_collapsed"]]
+            plane.plot(
+                [r["rate"] for r in collapsed], [r["distortion"] for r in collapsed], "kx", ms=9
+            )
+            _curve(plane, kind, group, style["color"])
+            _by_hyperparameter(elbo, kind, group, "negative_elbo", style)
+            _by_hyperparameter(distortion, kind, group, "distortion", style)
         plane.set(title="Rate-distortion plane", xlabel="rate / nats", ylabel="distortion / nats")
         plane.set_xscale("log")
         plane.margins(x=0.2, y=0.1)  # space for the labels of the points
@@ -94,19 +96,19 @@ def _curve(axes: Axes, kind: str, rows: list[Row], colour: str) -> None:
     """Draw an objective's line through the medians of each hyperparameter, ordered by rate."""
     points = sorted(
         (
-            float(np.median([row["rate"] for row in mine])),
-            float(np.median([row["distortion"] for row in mine])),
+            float(np.median([row["rate"] for row in matching])),
+            float(np.median([row["distortion"] for row in matching])),
             value,
         )
         for value in FAMILY_OF[kind].values
-        if (mine := [row for row in rows if row["hyperparameter"] == value])
+        if (matching := [row for row in rows if row["hyperparameter"] == value])
     )
     axes.plot([p[0] for p in points], [p[1] for p in points], color=colour, linewidth=1)
     is_annealed = kind == "beta_annealed"
-    for rate, lost, values in _named(points):
+    for rate, distortion, values in _named(points):
         axes.annotate(
             f"{FAMILY_OF[kind].symbol} = {', '.join(f'{value:g}' for value in sorted(values))}",
-            (rate, lost),
+            (rate, distortion),
             xytext=(-5, -10) if is_annealed else (4, 4),  # it ends at the same point as beta = 1
             textcoords="offset points",
             ha="right" if is_annealed else "left",
@@ -118,13 +120,13 @@ def _curve(axes: Axes, kind: str, rows: list[Row], colour: str) -> None:
 def _named(points: list[tuple[float, float, float]]) -> list[tuple[float, float, list[float]]]:
     """Group points for labelling, so that labels do not overlap."""
     named: list[tuple[float, float, list[float]]] = []
-    for rate, lost, value in points:
-        for other_rate, other_lost, values in named:
-            if max(abs(np.log(rate / other_rate)), abs(np.log(lost / other_lost))) < _ONE_NAME:
+    for rate, nats, value in points:
+        for other_rate, other_nats, values in named:
+            if max(abs(np.log(rate / other_rate)), abs(np.log(nats / other_nats))) < _MERGED:
                 values.append(value)
                 break
         else:
-            named.append((rate, lost, [value]))
+            named.append((rate, nats, [value]))
     return named
 
 
@@ -135,12 +137,12 @@ def _by_hyperparameter(
     shift = 0.12 * (MAIN_KINDS.index(kind) - 1)
     medians: list[tuple[float, float]] = []
     for place, value in enumerate(FAMILY_OF[kind].values):
-        found = [row[key] for row in rows if row["hyperparameter"] == value]
-        if found:
-            axes.plot([place + shift] * len(found), found, linestyle="none", markersize=5, **style)
-            gone = [r[key] for r in rows if r["hyperparameter"] == value and r["is_collapsed"]]
-            axes.plot([place + shift] * len(gone), gone, "kx", markersize=9)
-            medians.append((place + shift, float(np.median(found))))
+        nats = [row[key] for row in rows if row["hyperparameter"] == value]
+        if nats:
+            axes.plot([place + shift] * len(nats), nats, linestyle="none", markersize=5, **style)
+            collapsed = [r[key] for r in rows if r["hyperparameter"] == value and r["is_collapsed"]]
+            axes.plot([place + shift] * len(collapsed), collapsed, "kx", markersize=9)
+            medians.append((place + shift, float(np.median(nats))))
     if medians:
         axes.plot(*zip(*medians, strict=True), color=style["color"], linewidth=1)
 
@@ -148,12 +150,12 @@ def _by_hyperparameter(
 def _table(runs: Sequence[Run], rows: list[Row]) -> str:
     lines = []
     for label in sorted({run.label for run in runs}, key=_order(runs)):
-        mine = [row for run, row in zip(runs, rows, strict=True) if run.label == label]
-        cells = [_spread([row[key] for row in mine]) for key in ("rate", "distortion", "elbo")]
-        alive = [list(map(int, row["live_channels"].split())) for row in mine]
+        matching = [row for run, row in zip(runs, rows, strict=True) if run.label == label]
+        cells = [_spread([row[key] for row in matching]) for key in ("rate", "distortion", "elbo")]
+        alive = [list(map(int, row["live_channels"].split())) for row in matching]
         channels = ", ".join(f"{sum(each) / len(each):.0f}" for each in zip(*alive, strict=True))
-        lost = ", ".join(str(row["seed"]) for row in mine if row["is_collapsed"]) or "none"
-        lines.append([label, str(len(mine)), lost, *cells, channels])
+        collapsed = ", ".join(str(row["seed"]) for row in matching if row["is_collapsed"]) or "none"
+        lines.append([label, str(len(matching)), collapsed, *cells, channels])
     return markdown_table(
         ["", "seeds", "collapsed", "rate", "distortion", "ELBO", "live channels"], lines
     ) + (
@@ -176,31 +178,31 @@ def _spread(values: list[float]) -> str:
 
 def _verdict(runs: Sequence[Run], rows: list[Row]) -> str:
     """Compare at the main hyperparameters, in pairs: the paper's claim on reconstruction."""
-    found: dict[str, dict[int, Row]] = {}
+    by_seed: dict[str, dict[int, Row]] = {}
     for run, row in zip(runs, rows, strict=True):
-        found.setdefault(run.label, {})[run.seed] = row
-    [ours] = {run.label for run in runs if run.is_main and run.kind == "beta_annealed"} or {""}
-    others = {run.label for run in runs if run.label != ours and (run.is_main or run.gamma)}
-    others |= {run.label for run in runs if run.kind == "beta_vae" and run.value == 1}
+        by_seed.setdefault(run.label, {})[run.seed] = row
+    [main] = {run.label for run in runs if run.is_main and run.kind == "beta_annealed"} or {""}
+    baselines = {run.label for run in runs if run.label != main and (run.is_main or run.gamma)}
+    baselines |= {run.label for run in runs if run.kind == "beta_vae" and run.value == 1}
     lines = []
-    for other in sorted(others, key=_order(runs)):
-        seeds = sorted(set(found.get(ours, {})) & set(found[other]))
+    for other in sorted(baselines, key=_order(runs)):
+        seeds = sorted(set(by_seed.get(main, {})) & set(by_seed[other]))
         sound = [
             seed
             for seed in seeds
-            if not found[ours][seed]["is_collapsed"] and not found[other][seed]["is_collapsed"]
+            if not by_seed[main][seed]["is_collapsed"] and not by_seed[other][seed]["is_collapsed"]
         ]
-        for kept, name in ((seeds, ""), (sound, ", without collapsed runs")):
-            if not kept or (name and sound == seeds):
+        for paired, name in ((seeds, ""), (sound, ", without collapsed runs")):
+            if not paired or (name and sound == seeds):
                 continue
             cells = [
                 paired_bootstrap(
-                    [found[ours][seed][key] for seed in kept],
-                    [found[other][seed][key] for seed in kept],
+                    [by_seed[main][seed][key] for seed in paired],
+                    [by_seed[other][seed][key] for seed in paired],
                 ).signed(2)
                 for key in ("distortion", "elbo")
             ]
-            lines.append([f"{ours} minus {other}{name}", str(len(kept)), *cells])
+            lines.append([f"{main} minus {other}{name}", str(len(paired)), *cells])
     if not lines:
         return ""
     note = (

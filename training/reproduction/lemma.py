@@ -131,8 +131,8 @@ def picture_ladder(
         for _ in range(steps.rung):
             optimise(task, optimiser, objective, config=base, step=step, is_reported=False)
             step += 1
-        found = rate_and_distortion(task.model, pictures, 4 * _LADDER_PICTURES)
-        points.append(Point(found.rate, found.distortion))
+        point = rate_and_distortion(task.model, pictures, 4 * _LADDER_PICTURES)
+        points.append(Point(point.rate, point.distortion))
     return Ladder("ladder", knob, ordered, tuple(reversed(points)))
 
 
@@ -142,10 +142,10 @@ def report_lemma(place: Workspace, on_rung: Callable[[str], None] = lambda _rung
     steps = _STEPS[place.tier.name]
     ladders = exact_ladders(case)
     on_rung("linear model by gradients")
-    ladders.append(_kept(place, "trained-beta", lambda: trained_ladder(case, steps.linear)))
+    ladders.append(_cached(place, "trained-beta", lambda: trained_ladder(case, steps.linear)))
     for knob in ("beta", "capacity"):
         ladders.append(
-            _kept(
+            _cached(
                 place,
                 f"ladder-{knob}",
                 lambda knob=knob: picture_ladder(place, knob, steps, on_rung),  # type: ignore[misc]
@@ -164,7 +164,7 @@ def report_lemma(place: Workspace, on_rung: Callable[[str], None] = lambda _rung
     return _section(case, ladders, steps)
 
 
-def _kept(place: Workspace, name: str, climb: Callable[[], Ladder]) -> Ladder:
+def _cached(place: Workspace, name: str, climb: Callable[[], Ladder]) -> Ladder:
     """Read a ladder from its file, or compute and store it: a stopped run repeats at most one.
 
     Raises:
@@ -173,9 +173,9 @@ def _kept(place: Workspace, name: str, climb: Callable[[], Ladder]) -> Ladder:
     path = place.folder / _FOLDER / f"{name}.json"
     if path.exists():
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            points = tuple(Point(*point) for point in kept["points"])
-            return Ladder(kept["check"], kept["knob"], tuple(kept["values"]), points)
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            points = tuple(Point(*point) for point in saved["points"])
+            return Ladder(saved["check"], saved["knob"], tuple(saved["values"]), points)
         except (ValueError, KeyError, TypeError) as error:
             raise FormatError(
                 f"{path} is damaged: delete it, and it will be made again."

@@ -99,8 +99,8 @@ class LinearVAE:
         spread = self.log_variance.exp()
         means = self.encoder @ self.covariance @ self.encoder.T
         rate = 0.5 * (means.trace() + spread.sum() - self.log_variance.sum() - k)
-        lost = torch.eye(d, dtype=torch.float64) - self.decoder @ self.encoder
-        error = (lost @ self.covariance @ lost.T).trace()
+        residual = torch.eye(d, dtype=torch.float64) - self.decoder @ self.encoder
+        error = (residual @ self.covariance @ residual.T).trace()
         error = error + (self.decoder.square() * spread).sum()
         constant = 0.5 * d * math.log(2 * math.pi * self.variance)
         return rate, error / (2 * self.variance) + constant

@@ -133,13 +133,13 @@ def figure3_runs(tier: Tier) -> list[Run]:  # noqa: ARG001 - all plans have the 
 
 def table2_runs(tier: Tier) -> list[Run]:
     """List all seven objectives, in some tiers on their whole grid, and figure 1's runs last."""
-    others = [
+    other_runs = [
         Run(family.kind, value, seed)
         for seed in range(tier.other_seeds)
         for family in FAMILIES
         for value in (family.values if tier.is_full_grid else (family.main,))
     ]
-    return _unique(main_runs(tier) + others + figure1_runs(tier))
+    return _unique(main_runs(tier) + other_runs + figure1_runs(tier))
 
 
 def grid_runs(tier: Tier) -> list[Run]:

@@ -99,5 +99,5 @@ def perform_all(place: Workspace, runs: Sequence[Run], *, jobs: int, progress: P
 def read_scores(place: Workspace, run: Run) -> dict[str, Any]:
     """Read the scores of a finished run."""
     path = place.run_folder(run) / SCORES_FILE
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return scores

@@ -38,7 +38,7 @@ METRICS = {
 }
 _JUDGE_SEED = 20_201_206  # same pictures and noise for every run
 _CHUNK = 256
-_N_LIVE = 1_024
+_N_LIVE_PICTURES = 1_024
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def rate_and_distortion(
         logits = model.decode(sample_posterior(posterior, generator))
         distortion += bernoulli_distortion(logits, batch).double().sum().item()
         rates += kl_to_standard_normal(posterior).double().sum(dim=0)
-    each = (rates / n_pictures).tolist()
-    return RateAndDistortion(sum(each), distortion / n_pictures, tuple(each))
+    per_latent = (rates / n_pictures).tolist()
+    return RateAndDistortion(sum(per_latent), distortion / n_pictures, tuple(per_latent))
 
 
 @torch.inference_mode()
@@ -113,15 +113,15 @@ def live_channels(model: PictureVAE, pictures: PictureSet) -> list[int]:
     A channel that is never active has no gradient and stays dead; a strong pull to the prior kills
     many.
     """
-    indices = np.random.default_rng(_JUDGE_SEED).integers(len(pictures), size=_N_LIVE)
-    shown = torch.from_numpy(pictures.pictures(indices))
+    indices = np.random.default_rng(_JUDGE_SEED).integers(len(pictures), size=_N_LIVE_PICTURES)
+    activations = torch.from_numpy(pictures.pictures(indices))
     counts = []
     for layer in model.encoder:
         if isinstance(layer, nn.Flatten):
             break
-        shown = layer(shown)
+        activations = layer(activations)
         if isinstance(layer, nn.ReLU):
-            counts.append(int((shown > 0).any(dim=0).any(dim=1).any(dim=1).sum()))
+            counts.append(int((activations > 0).any(dim=0).any(dim=1).any(dim=1).sum()))
     return counts
 
 
@@ -135,16 +135,16 @@ def score_run(folder: Path, pictures: DSpritesPictures, tier: Tier) -> dict[str,
     _, model, step = load_picture_run(folder)
     if path.exists():
         try:
-            kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise FormatError(
                 f"{path} is damaged: delete it, and it will be measured again."
             ) from error
-        if kept["step"] == step:
-            if "live_channels" not in kept:  # scored by a version without this count
-                kept["live_channels"] = live_channels(model, pictures)
-                _keep(path, kept)
-            return kept
+        if saved["step"] == step:
+            if "live_channels" not in saved:  # scored by a version without this count
+                saved["live_channels"] = live_channels(model, pictures)
+                _keep(path, saved)
+            return saved
     found = rate_and_distortion(model, pictures, tier.n_judged)
     grid = encode_grid(model, pictures, tier.grid_stride)
     scores: dict[str, Any] = {

@@ -39,7 +39,7 @@ PAPER: dict[tuple[str, float], tuple[float, ...]] = {
     ("beta_annealed", 50): (0.902, 0.805, 0.289, 0.397, 0.832, 0.076),
 }
 
-_READING = (
+_READING_NOTE = (
     "Ours: mean ± standard deviation over seeds; the paper's number in brackets (it states no "
     "number of seeds). Higher is better. The reference Modularity counts a dead latent's "
     "noise as modular; the column for live latents leaves it out."
@@ -48,11 +48,11 @@ _READING = (
 
 def report_table2(place: Workspace, runs: Sequence[Run]) -> str:
     """Write ``table2.csv``, and return the section of the report."""
-    found = {run: read_scores(place, run) for run in runs}
-    _write(place, "table2.csv", found)
+    scores = {run: read_scores(place, run) for run in runs}
+    _write(place, "table2.csv", scores)
     return (
-        f"## Table 2: disentanglement\n\n{_READING}\n\n"
-        + _table(found)
+        f"## Table 2: disentanglement\n\n{_READING_NOTE}\n\n"
+        + _table(scores)
         + "\n"
         + _differences(place, runs)
     )
@@ -60,12 +60,12 @@ def report_table2(place: Workspace, runs: Sequence[Run]) -> str:
 
 def report_grids(place: Workspace, runs: Sequence[Run]) -> str:
     """Write ``grids.csv``, and return the section on the grids of Table 2's other objectives."""
-    found = {run: read_scores(place, run) for run in runs}
-    _write(place, "grids.csv", found)
-    return f"## Table 2: the grids of the other objectives\n\n{_READING}\n\n{_table(found)}"
+    scores = {run: read_scores(place, run) for run in runs}
+    _write(place, "grids.csv", scores)
+    return f"## Table 2: the grids of the other objectives\n\n{_READING_NOTE}\n\n{_table(scores)}"
 
 
-def _write(place: Workspace, name: str, found: Mapping[Run, Mapping[str, Any]]) -> None:
+def _write(place: Workspace, name: str, scores: Mapping[Run, Mapping[str, Any]]) -> None:
     write_csv(
         place.folder / name,
         [
@@ -75,21 +75,21 @@ def _write(place: Workspace, name: str, found: Mapping[Run, Mapping[str, Any]]) 
             | {key: score["metrics"][key] for key in ("modularity_live", "live_latents")}
             | {key: score[key] for key in ("rate", "distortion", "elbo")}
             | {"is_collapsed": int(is_collapsed(score["rate"]))}
-            for run, score in found.items()
+            for run, score in scores.items()
         ],
     )
 
 
-def _table(found: Mapping[Run, Mapping[str, Any]]) -> str:
+def _table(results: Mapping[Run, Mapping[str, Any]]) -> str:
     """Format a row for each objective and hyperparameter that was run, over its seeds."""
     rows: list[list[str]] = []
     for family in FAMILIES:
         for value in family.values:
-            chosen = [run for run in found if _is(run, family.kind, value)]
-            scores = [found[run]["metrics"] for run in chosen]
+            chosen = [run for run in results if _is(run, family.kind, value)]
+            scores = [results[run]["metrics"] for run in chosen]
             if not scores:
                 continue
-            lost = [str(run.seed) for run in chosen if is_collapsed(found[run]["rate"])]
+            failed = [str(run.seed) for run in chosen if is_collapsed(results[run]["rate"])]
             cells = [
                 f"{_mean_and_spread([one[key] for one in scores])} ({printed:.3f})"
                 for key, printed in zip(METRICS, PAPER[family.kind, value], strict=True)
@@ -97,7 +97,7 @@ def _table(found: Mapping[Run, Mapping[str, Any]]) -> str:
             live = _mean_and_spread([one["modularity_live"] for one in scores])
             latents = np.mean([one["live_latents"] for one in scores])
             name = f"{family.label} {family.symbol} = {value:g}"
-            collapsed = ", ".join(lost) or "none"
+            collapsed = ", ".join(failed) or "none"
             rows.append([name, str(len(scores)), collapsed, *cells, live, f"{latents:.1f}"])
     header = [
         "",
@@ -112,7 +112,7 @@ def _table(found: Mapping[Run, Mapping[str, Any]]) -> str:
 
 def _differences(place: Workspace, runs: Sequence[Run]) -> str:
     """Compare the annealed objective with the other two, metric by metric, in pairs."""
-    ours = "beta_annealed"
+    annealed = "beta_annealed"
     scores = {
         kind: {
             run.seed: read_scores(place, run) for run in runs if run.kind == kind and run.is_main
@@ -121,26 +121,26 @@ def _differences(place: Workspace, runs: Sequence[Run]) -> str:
     }
     rows = []
     for other in MAIN_KINDS:
-        seeds = sorted(set(scores[ours]) & set(scores[other]))
-        if other == ours:
+        seeds = sorted(set(scores[annealed]) & set(scores[other]))
+        if other == annealed:
             continue
         sound = [
             seed
             for seed in seeds
-            if not any(is_collapsed(scores[kind][seed]["rate"]) for kind in (ours, other))
+            if not any(is_collapsed(scores[kind][seed]["rate"]) for kind in (annealed, other))
         ]
-        for kept, name in ((seeds, ""), (sound, ", without collapsed runs")):
-            if not kept or (name and sound == seeds):
+        for paired, name in ((seeds, ""), (sound, ", without collapsed runs")):
+            if not paired or (name and sound == seeds):
                 continue
             cells = [
                 paired_bootstrap(
-                    [scores[ours][seed]["metrics"][key] for seed in kept],
-                    [scores[other][seed]["metrics"][key] for seed in kept],
+                    [scores[annealed][seed]["metrics"][key] for seed in paired],
+                    [scores[other][seed]["metrics"][key] for seed in paired],
                 ).signed(3)
                 for key in METRICS
             ]
             rows.append(
-                [f"β-Annealed minus {FAMILY_OF[other].label}{name}", str(len(kept)), *cells]
+                [f"β-Annealed minus {FAMILY_OF[other].label}{name}", str(len(paired)), *cells]
             )
     if not rows:
         return ""

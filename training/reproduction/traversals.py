@@ -111,14 +111,14 @@ def draw_traversals(
     order = sorted(uses, key=lambda use: -use.deviation)
     n_rows = len(order) + 2
     width, height = 0.55 * len(examples) + 2.2, 0.58 * n_rows + 0.4
-    shown = [("original", originals[:, 0].numpy(), False), ("reconstruction", painted, False)]
-    shown += [(f"z{u.index}: {u.attribute}", rows[u.index], u.is_dead) for u in order]
+    row_images = [("original", originals[:, 0].numpy(), False), ("reconstruction", painted, False)]
+    row_images += [(f"z{u.index}: {u.attribute}", rows[u.index], u.is_dead) for u in order]
     side = originals.shape[-1]
     cell = side + max(1, side // 16)  # a picture and the gap to the next
     # All in one image: matplotlib takes a tenth of a second for each pair of axes.
     sheet = np.ones((n_rows * cell, len(examples) * cell), dtype=np.float32)
     for row, column in np.ndindex(n_rows, len(examples)):
-        _, images, is_dead = shown[row]
+        _, images, is_dead = row_images[row]
         picture = _GREY * images[column] + 0.5 * (1 - _GREY) if is_dead else images[column]
         top, left = row * cell, column * cell
         sheet[top : top + side, left : left + side] = picture
@@ -128,9 +128,9 @@ def draw_traversals(
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         middles = np.arange(max(n_rows, len(examples))) * cell + (side - 1) / 2
-        axes.set_yticks(middles[:n_rows], [label for label, _, _ in shown], fontsize=8)
+        axes.set_yticks(middles[:n_rows], [label for label, _, _ in row_images], fontsize=8)
         axes.set_xticks(middles[: len(examples)], [f"{value:.1f}" for value in values], fontsize=7)
-        for name, (_, _, is_dead) in zip(axes.get_yticklabels(), shown, strict=True):
+        for name, (_, _, is_dead) in zip(axes.get_yticklabels(), row_images, strict=True):
             name.set_color("0.55" if is_dead else "black")
     write_csv(
         stem.with_suffix(".csv"),

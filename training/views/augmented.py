@@ -97,8 +97,8 @@ def scattering_features(
     """Compute scattering features of every look at each pack; absent views are zero."""
     looks = _empty(packs, config, model.front_end.n_features + 1)
     for name, look, glitch, view, pictures, rows in _pictures(model, packs, config, seed):
-        found, loudness = model.front_end(pictures, rows)
-        both = torch.cat([found, loudness[:, None]], dim=1)
+        features, loudness = model.front_end(pictures, rows)
+        both = torch.cat([features, loudness[:, None]], dim=1)
         looks[name][glitch, look, view.numpy()] = both.half().numpy()
     return looks
 
@@ -113,8 +113,8 @@ def trunk_features(
         return looks
     trunk = model.trunk.eval()  # a continued run starts in training mode, which has dropout
     for name, look, glitch, view, pictures, rows in _pictures(model, packs, config, seed):
-        found = trunk(extended(pictures, rows), view)
-        looks[name][glitch, look, view.numpy()] = found.half().numpy()
+        features = trunk(extended(pictures, rows), view)
+        looks[name][glitch, look, view.numpy()] = features.half().numpy()
     return looks
 
 
@@ -159,8 +159,8 @@ def fit_axes(
     rows = []
     for raw, present in parts:
         glitch, view = np.nonzero(present)
-        kept = rng.permutation(len(glitch))[:n_each]
-        rows.append(raw[glitch[kept], 0, view[kept], :-1].astype(np.float32))
+        sampled = rng.permutation(len(glitch))[:n_each]
+        rows.append(raw[glitch[sampled], 0, view[sampled], :-1].astype(np.float32))
     features = np.concatenate(rows)
     n_axes = model.projection.shape[1]
     if len(features) < n_axes:

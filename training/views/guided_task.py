@@ -89,8 +89,8 @@ class GuidedTask:
         self._config = config
         hidden = config.hidden_class
         self._real, self._simulated = _without(real_train, hidden), _without(simulated, hidden)
-        whole = {"real": real_train, "simulated": simulated}
-        self._whole = {name: pack for name, pack in whole.items() if pack is not None}
+        all_packs = {"real": real_train, "simulated": simulated}
+        self._whole = {name: pack for name, pack in all_packs.items() if pack is not None}
         self._raw = {} if seen is None else self._without_hidden_class(seen)
         self._real_train, self._validation = real_train, validation
         classes = self._check_guidance()
@@ -297,11 +297,11 @@ class GuidedTask:
                 target_view, self.model.architecture.n_views
             ).float()
             count = window.sum(dim=0)
-            found = (window.T @ squares.mean(dim=1)) / count.clamp_min(1)
-            before = self.model.axis_log_variance.exp()
+            variance = (window.T @ squares.mean(dim=1)) / count.clamp_min(1)
+            previous = self.model.axis_log_variance.exp()
             share = max(1 - MEMORY, 1 / (step + 1))
-            moved = torch.where(count > 0, torch.lerp(before, found, share), before)
-            self.model.axis_log_variance.copy_(moved.clamp_min(1e-6).log())
+            new_variance = torch.where(count > 0, torch.lerp(previous, variance, share), previous)
+            self.model.axis_log_variance.copy_(new_variance.clamp_min(1e-6).log())
         log_variance = self.model.axis_log_variance[target_view][:, None]
         nats = 0.5 * (squares * (-log_variance).exp() + log_variance + np.log(2 * np.pi))
         summed: Tensor = nats.sum(dim=1)
@@ -315,16 +315,16 @@ class GuidedTask:
             return loss
         chosen = parts[-1].chosen
         if model.namer is not None:
-            known = {name: index for index, name in enumerate(model.architecture.classes)}
-            numbers = [known.get(pack.labels[index], -1) for index in chosen]
+            index_of = {name: index for index, name in enumerate(model.architecture.classes)}
+            numbers = [index_of.get(pack.labels[index], -1) for index in chosen]
             is_named = [place for place, number in enumerate(numbers) if number >= 0]
             named = torch.tensor(numbers, device=means.device)[is_named]
             loss = loss + guidance.classes * cross_entropy(model.namer(means[is_named]), named)
         if model.describer is not None and pack.parameters is not None:
             everything = np.asarray(pack.parameters)
-            wanted = (everything[chosen] - everything.mean(axis=0)) / everything.std(axis=0)
+            target = (everything[chosen] - everything.mean(axis=0)) / everything.std(axis=0)
             error = (
-                (model.describer(means) - torch.from_numpy(wanted).to(means.device)).square().mean()
+                (model.describer(means) - torch.from_numpy(target).to(means.device)).square().mean()
             )
             loss = loss + guidance.parameters * error
         return loss

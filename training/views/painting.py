@@ -44,47 +44,47 @@ def fit_painter(model: ScatteringVAE, parts: Mapping[str, AugmentedFeatures], se
         times = REAL_COUNTS if name == "real" else 1
         chosen = np.sort(rng.permutation(len(looks.present))[:MOST_EACH])
         for start in range(0, len(chosen), BATCH):
-            for view, latent, pixels, left_out in _samples(model, looks, chosen, start):
-                rows.setdefault(view, []).extend([(latent, pixels, left_out)] * times)
+            for view, latent, pixels, is_held_out in _samples(model, looks, chosen, start):
+                rows.setdefault(view, []).extend([(latent, pixels, is_held_out)] * times)
     windows = {
-        view: tuple(torch.cat(column) for column in zip(*found, strict=True))
-        for view, found in sorted(rows.items())
+        view: tuple(torch.cat(column) for column in zip(*batches, strict=True))
+        for view, batches in sorted(rows.items())
     }
     everything = torch.cat([latent for latent, _, _ in windows.values()])
-    picked = rng.integers(len(everything), size=len(model.painter.centres))
-    model.painter.centres.copy_(everything[torch.from_numpy(picked)])
+    centres = rng.integers(len(everything), size=len(model.painter.centres))
+    model.painter.centres.copy_(everything[torch.from_numpy(centres)])
     bases = {view: _axes(pixels, model, seed) for view, (_, pixels, _) in windows.items()}
-    best, kept = np.inf, None
+    best, best_setting = np.inf, None
     for focus in FOCUSES:
         model.painter.focus.fill_(focus)
         for penalty in PENALTIES:
-            left = 0.0
-            for view, (latent, pixels, left_out) in windows.items():
+            squared_error = 0.0
+            for view, (latent, pixels, is_held_out) in windows.items():
                 offset, axes = bases[view]
-                traits, wanted = model.painter.traits(latent), (pixels - offset) @ axes.T
-                weights = _ridge(traits[~left_out], wanted[~left_out], penalty)
-                error = traits[left_out] @ weights - wanted[left_out]
-                left += float(error.square().sum())
-            if left < best:
-                best, kept = left, (focus, penalty)
-    if kept is None:
+                traits, targets = model.painter.traits(latent), (pixels - offset) @ axes.T
+                weights = _ridge(traits[~is_held_out], targets[~is_held_out], penalty)
+                error = traits[is_held_out] @ weights - targets[is_held_out]
+                squared_error += float(error.square().sum())
+            if squared_error < best:
+                best, best_setting = squared_error, (focus, penalty)
+    if best_setting is None:
         return
-    focus, penalty = kept
+    focus, penalty = best_setting
     model.painter.focus.fill_(focus)
     squares = torch.zeros_like(model.likelihood.row_log_variance)
     counts = torch.zeros_like(squares)
-    for view, (latent, pixels, left_out) in windows.items():
+    for view, (latent, pixels, is_held_out) in windows.items():
         offset, axes = bases[view]
-        traits, wanted = model.painter.traits(latent), (pixels - offset) @ axes.T
+        traits, targets = model.painter.traits(latent), (pixels - offset) @ axes.T
         # residuals on left-out glitches estimate the variance for new glitches
-        tried = _ridge(traits[~left_out], wanted[~left_out], penalty)
-        painted = offset + (traits[left_out] @ tried) @ axes
-        errors = (pixels[left_out] - painted).square().reshape(-1, *model.architecture.pooled)
+        tried = _ridge(traits[~is_held_out], targets[~is_held_out], penalty)
+        painted = offset + (traits[is_held_out] @ tried) @ axes
+        errors = (pixels[is_held_out] - painted).square().reshape(-1, *model.architecture.pooled)
         squares[view] = errors.sum(dim=(0, 2))
         counts[view] = errors.shape[0] * errors.shape[2]
         model.painter.offset[view] = offset
         model.painter.axes[view, : len(axes)] = axes
-        weights = _ridge(traits, wanted, penalty)
+        weights = _ridge(traits, targets, penalty)
         model.painter.weights[view, :, : weights.shape[1]] = weights
     model.likelihood.follow(Residuals(squares, counts), 1.0)
 
@@ -98,19 +98,19 @@ def _samples(
     features = looks.features[torch.from_numpy(batch), 0]
     grey = torch.from_numpy(np.ascontiguousarray(looks.pictures[batch])).float() / GREY_LEVELS
     pixels, _ = model.prepare(grey, torch.from_numpy(looks.observed[batch]))
-    left_out = torch.from_numpy(batch % LEFT_OUT == 0)
+    is_held_out = torch.from_numpy(batch % LEFT_OUT == 0)
     member, view = present.nonzero(as_tuple=True)
-    together = model.encode_projected(features[member, view], member, view, len(batch)).mean
+    joint = model.encode_projected(features[member, view], member, view, len(batch)).mean
     lone = torch.arange(len(member))
     alone = model.encode_projected(features[member, view], lone, view, len(member)).mean
-    found = []
+    samples = []
     for window in sorted(set(view.tolist())):
-        mine = view == window
-        owners = member[mine]
-        latent = torch.cat([together[owners], alone[mine]])
+        in_window = view == window
+        owners = member[in_window]
+        latent = torch.cat([joint[owners], alone[in_window]])
         twice = torch.cat([owners, owners])
-        found.append((window, latent, pixels[twice, window].flatten(1), left_out[twice]))
-    return found
+        samples.append((window, latent, pixels[twice, window].flatten(1), is_held_out[twice]))
+    return samples
 
 
 def _axes(pixels: Tensor, model: ScatteringVAE, seed: int) -> tuple[Tensor, Tensor]:
@@ -122,11 +122,11 @@ def _axes(pixels: Tensor, model: ScatteringVAE, seed: int) -> tuple[Tensor, Tens
 
 
 def _ridge(
-    traits: Float[Tensor, "row trait"], wanted: Float[Tensor, "row axis"], penalty: float
+    traits: Float[Tensor, "row trait"], targets: Float[Tensor, "row axis"], penalty: float
 ) -> Float[Tensor, "trait axis"]:
     """Solve least squares with a penalty on all weights."""
     gram = (traits.T @ traits).double()
     size = penalty * gram.diagonal().mean()
     gram += size * torch.eye(len(gram), dtype=torch.float64)
-    solved: Tensor = torch.linalg.solve(gram, (traits.T @ wanted).double())
+    solved: Tensor = torch.linalg.solve(gram, (traits.T @ targets).double())
     return solved.float()

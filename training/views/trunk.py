@@ -55,8 +55,8 @@ class _TrunkClassifier(nn.Module):
 
     def forward(self, pictures: Pictures, view: Tensor) -> Float[Tensor, "picture class"]:
         with torch.autocast("cpu", torch.bfloat16):
-            answers: Tensor = self.head(self.trunk(pictures, view))
-        return answers.float()
+            logits: Tensor = self.head(self.trunk(pictures, view))
+        return logits.float()
 
 
 def train_trunk(
@@ -92,9 +92,9 @@ def train_trunk(
             _train_step(namer, named, _Real(model, real, rng), real_steps, LEARNING_RATE)
         trunk.requires_grad_(False).zero_grad(set_to_none=True)
         plain = [named.draw(PLAIN, noise=0.0) for _ in range(FITTED // SIMULATED_BATCH)]
-        found = torch.cat([trunk(pictures, view) for pictures, view, _ in plain])
-        trunk.centre.copy_(found.mean(dim=0))
-        trunk.spread.copy_(found.std(dim=0).clamp_min(1e-6))
+        features = torch.cat([trunk(pictures, view) for pictures, view, _ in plain])
+        trunk.centre.copy_(features.mean(dim=0))
+        trunk.spread.copy_(features.std(dim=0).clamp_min(1e-6))
 
 
 def _train_step(
@@ -110,14 +110,14 @@ def _train_step(
         for group in optimiser.param_groups:
             cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
             group["lr"] = rate * min(1, (step + 1) / WARMUP) * cosine
-        pictures, view, wanted = simulated.draw(VARIED, NOISE)
-        weight = torch.full((len(wanted),), 1 / len(wanted))
+        pictures, view, labels = simulated.draw(VARIED, NOISE)
+        weight = torch.full((len(labels),), 1 / len(labels))
         if real is not None:
-            shown, window, answers, is_sure = real.draw(teacher)
-            pictures, view = torch.cat([pictures, shown]), torch.cat([view, window])
-            wanted = torch.cat([wanted, answers])
+            real_pictures, window, pseudo_labels, is_sure = real.draw(teacher)
+            pictures, view = torch.cat([pictures, real_pictures]), torch.cat([view, window])
+            labels = torch.cat([labels, pseudo_labels])
             weight = torch.cat([weight, is_sure.float() / len(is_sure)])
-        loss = (weight * cross_entropy(namer(pictures, view), wanted, reduction="none")).sum()
+        loss = (weight * cross_entropy(namer(pictures, view), labels, reduction="none")).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -129,8 +129,8 @@ def _train_step(
 @torch.no_grad()
 def _update_average(teacher: _TrunkClassifier, namer: _TrunkClassifier, step: int) -> None:
     memory = min(TEACHER_MEMORY, (step + 1) / (step + 10))
-    for kept, learnt in zip(teacher.parameters(), namer.parameters(), strict=True):
-        kept.lerp_(learnt, 1 - memory)
+    for averaged, learnt in zip(teacher.parameters(), namer.parameters(), strict=True):
+        averaged.lerp_(learnt, 1 - memory)
 
 
 class _Source:

@@ -57,8 +57,8 @@ def distance_from_identity(
     ``off_diagonal * sum_{i != j} Cov_ij^2 + diagonal * sum_i (Cov_ii - 1)^2``.
     """
     variances = covariance.diagonal()
-    off = covariance - torch.diag(variances)
-    return off_diagonal * off.square().sum() + diagonal * (variances - 1).square().sum()
+    covariances = covariance - torch.diag(variances)
+    return off_diagonal * covariances.square().sum() + diagonal * (variances - 1).square().sum()
 
 
 def permute_each_latent(

@@ -87,15 +87,15 @@ def read_parts(folders: list[Path]) -> dict[str, str]:
     Raises:
         PackError: if the CSV has a part other than train, validation and test.
     """
-    found = [file for folder in folders for file in sorted(folder.glob("*metadata*.csv"))]
-    if not found:
+    tables = [file for folder in folders for file in sorted(folder.glob("*metadata*.csv"))]
+    if not tables:
         return {}
-    with found[0].open(newline="", encoding="utf-8") as file:
+    with tables[0].open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        require_columns(found[0], reader.fieldnames, ("gravityspy_id", "sample_type"))
+        require_columns(tables[0], reader.fieldnames, ("gravityspy_id", "sample_type"))
         parts = {row["gravityspy_id"]: row["sample_type"] for row in reader}
     for part in set(parts.values()) - set(PARTS):
         raise PackError(
-            f"{found[0]} has a sample_type {part!r}, which is none of {', '.join(PARTS)}."
+            f"{tables[0]} has a sample_type {part!r}, which is none of {', '.join(PARTS)}."
         )
     return parts

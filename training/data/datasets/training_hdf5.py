@@ -30,7 +30,7 @@ from training.data.pack import PackError
 WHERE = "download trainingsetv1d1.h5 of Zenodo record 1476551 (https://zenodo.org/records/1476551)"
 LUMINANCE = (0.2125, 0.7154, 0.0721)  # of red, green and blue, as in scikit-image's rgb2gray
 SMALLEST_SIDE = 64
-_MOST_PICTURE_BYTES = 1 << 26
+_MAX_PICTURE_BYTES = 1 << 26
 
 
 def read_training_hdf5(
@@ -89,18 +89,18 @@ def _members(file: h5py.File) -> Iterator[tuple[str, str, str]]:
 def _read_windows(group: h5py.Group, path: Path, recipe: Preprocessing) -> dict[float, ViewArray]:
     images: dict[float, ViewArray] = {}
     for name in sorted(group):
-        where = f"{path}:{group.name}/{name}"
+        dataset_path = f"{path}:{group.name}/{name}"
         try:
             duration_s = float(name.removesuffix(".png"))
         except ValueError:
             raise PackError(
-                f"{where} is not named after its window length, such as 0.5.png."
+                f"{dataset_path} is not named after its window length, such as 0.5.png."
             ) from None
         dataset = find_dataset(group, name)
         if dataset is None:
-            raise PackError(f"{where} is not a dataset of that file.")
-        picture = read_whole(dataset, most_bytes=_MOST_PICTURE_BYTES)
-        images[duration_s] = energy_of_grey(picture, recipe, where)
+            raise PackError(f"{dataset_path} is not a dataset of that file.")
+        picture = read_whole(dataset, most_bytes=_MAX_PICTURE_BYTES)
+        images[duration_s] = energy_of_grey(picture, recipe, dataset_path)
     if not images:
         raise PackError(f"{path}:{group.name} contains no window.")
     return images

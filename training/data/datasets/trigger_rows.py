@@ -87,11 +87,11 @@ def read_trigger_rows(
     for done, row in enumerate(rows, start=1):
         try:
             strain = cache.around(row)
-            found = views_from_strain([strain], [row.gps_time], recipe)[0]
+            result = views_from_strain([strain], [row.gps_time], recipe)[0]
         except StrainError as error:
             collector.left_out.append(f"{row.gravityspy_id}: {error}")
         else:
-            collector.add(found.views, row.label, row.gravityspy_id)
+            collector.add(result.views, row.label, row.gravityspy_id)
         on_progress(done, len(rows))
     return collector.collected(path)
 
@@ -122,24 +122,24 @@ def read_rows(path: Path) -> Rows:
     rows: list[Row] = []
     left_out: list[str] = []
     for entry in table:
-        known = entry.facts
-        if known is None:
+        facts = entry.facts
+        if facts is None:
             raise PackError(f"{path}, line {entry.number}: {entry.reason}")
-        if known.gps_time is None or known.ifo is None:
-            lacks = "GPS time in seconds" if known.gps_time is None else "detector"
-            raise PackError(f"{path}, line {entry.number}: the row has no {lacks}.")
-        name = known.gravityspy_id or f"{known.ifo} {known.gps_time}"
-        if known.label is None:
+        if facts.gps_time is None or facts.ifo is None:
+            missing = "GPS time in seconds" if facts.gps_time is None else "detector"
+            raise PackError(f"{path}, line {entry.number}: the row has no {missing}.")
+        name = facts.gravityspy_id or f"{facts.ifo} {facts.gps_time}"
+        if facts.label is None:
             left_out.append(f"{name}: line {entry.number} has no label.")
         else:
-            rows.append(Row(Decimal(known.gps_time), known.ifo, known.label, name))
+            rows.append(Row(Decimal(facts.gps_time), facts.ifo, facts.label, name))
     if not rows:
         raise PackError(f"{path} has no row with a label.")
     return Rows(rows, left_out)
 
 
-def _check_columns(path: Path, found: Sequence[str]) -> None:
-    plain = {plain_name(name) for name in found}
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    plain = {plain_name(name) for name in columns}
     missing = [
         " or ".join(names)
         for names in COLUMNS.values()

@@ -130,9 +130,9 @@ def _draw(
     """Compute plain and balanced accuracy of each sample, averaged over its seeds."""
     plain, balanced = [], []
     for right, total in counts:
-        hit, seen = weights @ right, weights @ total  # (draw, class)
-        plain.append(hit.sum(axis=1) / seen.sum(axis=1))
-        balanced.append((hit / seen).mean(axis=1))
+        correct, totals = weights @ right, weights @ total  # (draw, class)
+        plain.append(correct.sum(axis=1) / totals.sum(axis=1))
+        balanced.append((correct / totals).mean(axis=1))
     by_seed = np.stack(plain), np.stack(balanced)  # (seed, draw)
     mean_plain, mean_balanced = (
         (values * chosen.T).sum(axis=0) / chosen.sum(axis=1) for values in by_seed

@@ -45,21 +45,21 @@ def by_class(
     if len(set(names[is_known])) < 2 or len(truth) == 0:
         return rows
     for probe, predict in PREDICTORS.items():
-        given = predict(vectors[is_known], names[is_known].tolist(), vectors[~is_known])
+        predicted = predict(vectors[is_known], names[is_known].tolist(), vectors[~is_known])
         for label in sorted(set(truth) & set(names[is_known])):
-            asked, answered = truth == label, given == label
-            wrong = given[asked & ~answered]
-            found, counts = np.unique(wrong, return_counts=True)
-            hits = int((asked & answered).sum())
+            is_true, is_predicted = truth == label, predicted == label
+            errors = predicted[is_true & ~is_predicted]
+            confused, counts = np.unique(errors, return_counts=True)
+            hits = int((is_true & is_predicted).sum())
             rows.append(
                 ClassRow(
                     sample,
                     probe,
                     label,
-                    hits / int(asked.sum()),
-                    hits / int(answered.sum()) if answered.any() else float("nan"),
-                    int(asked.sum()),
-                    str(found[counts.argmax()]) if len(found) else "",
+                    hits / int(is_true.sum()),
+                    hits / int(is_predicted.sum()) if is_predicted.any() else float("nan"),
+                    int(is_true.sum()),
+                    str(confused[counts.argmax()]) if len(confused) else "",
                 )
             )
     return rows

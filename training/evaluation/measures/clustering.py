@@ -49,12 +49,12 @@ def cluster_agreement(
     k = n_clusters or len(set(labels))
     if len(vectors) < k:
         raise GlitchError(f"{len(vectors)} glitches cannot make {k} clusters.")
-    found = [
+    assignments = [
         KMeans(k, n_init=10, random_state=seed).fit_predict(vectors.astype(np.float64))
         for seed in seeds
     ]
-    rand = [adjusted_rand_score(labels, one) for one in found]
-    mutual = [normalized_mutual_info_score(labels, one) for one in found]
+    rand = [adjusted_rand_score(labels, one) for one in assignments]
+    mutual = [normalized_mutual_info_score(labels, one) for one in assignments]
     return Agreement(
         float(np.mean(rand)),
         float(np.std(rand)),

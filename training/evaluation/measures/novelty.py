@@ -55,22 +55,22 @@ def leave_one_class_out(
     Raises:
         GlitchError: if a group is on both sides, or no class has enough groups.
     """
-    names, known = np.asarray(labels), vectors.astype(np.float32)
+    names, features = np.asarray(labels), vectors.astype(np.float32)
     sides: dict[bool, set[str]] = {True: set(), False: set()}
     for group, side in zip(groups, is_reference, strict=True):
         sides[bool(side)].add(group)
     if sides[True] & sides[False]:
         raise GlitchError("A group is both among the references and among the glitches to score.")
-    found: list[Hidden] = []
+    results: list[Hidden] = []
     for label in classes_with_groups(labels, groups, least_groups):
-        references = known[is_reference & (names != label) & (names != MIXED)]
-        asked = ~is_reference & ((names == label) | (names != MIXED))
-        is_novel = names[asked] == label
+        references = features[is_reference & (names != label) & (names != MIXED)]
+        is_test = ~is_reference & ((names == label) | (names != MIXED))
+        is_novel = names[is_test] == label
         if len(references) < NEAREST or not is_novel.any() or is_novel.all():
             continue
-        scores = [novelty_score(vector, references) for vector in known[asked]]
+        scores = [novelty_score(vector, references) for vector in features[is_test]]
         auroc = float(roc_auc_score(is_novel, scores))
-        found.append(Hidden(label, auroc, int(is_novel.sum()), int((~is_novel).sum())))
-    if not found:
+        results.append(Hidden(label, auroc, int(is_novel.sum()), int((~is_novel).sum())))
+    if not results:
         raise GlitchError(f"No class has {least_groups} groups on both sides: none can be hidden.")
-    return found
+    return results

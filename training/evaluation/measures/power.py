@@ -13,7 +13,7 @@ from glitch.errors import GlitchError
 
 LEVEL = 0.05  # two-sided significance level: probability of a false positive
 POWER = 0.8  # probability of detecting a true difference
-_MOST_PAIRS = 1_000_000
+_MAX_PAIRS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def pairs_needed(effect: float) -> int:
     """Find the least number of pairs that detect an effect with probability ``POWER``."""
     low, high = 1, 2
     while power_of(high, effect) < POWER:
-        if high > _MOST_PAIRS:
-            return _MOST_PAIRS
+        if high > _MAX_PAIRS:
+            return _MAX_PAIRS
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2

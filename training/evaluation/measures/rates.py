@@ -62,8 +62,8 @@ def measure_rates(model: ViewsModel, pack: Pack, *, seed: int = 0, n_draws: int 
         for _ in range(n_draws):
             drawn = sample_posterior(posterior, generator)
             prediction = model.decode(drawn, rows.any(dim=2)).float()
-            found = model.likelihood.distortion(pixels, prediction, rows)
-            distortions.append(float(found.sum()) / n_draws)
+            distortion = model.likelihood.distortion(pixels, prediction, rows)
+            distortions.append(float(distortion.sum()) / n_draws)
     by_latent = torch.cat(rates).double().numpy()
     return Rates(
         float(by_latent.sum(axis=1).mean()),

@@ -47,20 +47,20 @@ def judge_run(
     judged: list[JudgedRun] = []
     live = live_feature_share(model, sides[1])
     for sample in SAMPLES:
-        known, asked = (_sampled(model, pack, sample) for pack in sides)
-        found = {
-            "rate": float(asked[1].rate.mean()),
-            "distortion": _distortion(config, asked[1]),
-            "active_units": float((asked[1].mean.var(axis=0) > ACTIVE_VARIANCE).sum()),
+        train, test = (_sampled(model, pack, sample) for pack in sides)
+        results = {
+            "rate": float(test[1].rate.mean()),
+            "distortion": _distortion(config, test[1]),
+            "active_units": float((test[1].mean.var(axis=0) > ACTIVE_VARIANCE).sum()),
             "live_features": live,
         }
         judged += _judge(
             name,
             seed=config.seed,
             sample=sample,
-            known=(known[0], known[1].mean),
-            asked=(asked[0], asked[1].mean),
-            found=found,
+            train=(train[0], train[1].mean),
+            test=(test[0], test[1].mean),
+            results=results,
         )
     return judged
 
@@ -97,15 +97,15 @@ def judge_pixels(
             sides[0].groups + sides[1].groups,
         )
         pixels = pooled_pixels(model, both, is_amplitude=False, is_filled=sample == "all views")
-        known, asked = reduce(pixels[: len(sides[0])], pixels[len(sides[0]) :])
+        train, test = reduce(pixels[: len(sides[0])], pixels[len(sides[0]) :])
         nothing = dict.fromkeys(("rate", "distortion", "active_units", "live_features"), math.nan)
         judged += _judge(
             PIXELS,
             seed=seed,
             sample=sample,
-            known=(sides[0], known),
-            asked=(sides[1], asked),
-            found=nothing,
+            train=(sides[0], train),
+            test=(sides[1], test),
+            results=nothing,
         )
     return judged
 
@@ -115,23 +115,23 @@ def _judge(
     *,
     seed: int,
     sample: str,
-    known: tuple[Pack, Vectors],
-    asked: tuple[Pack, Vectors],
-    found: dict[str, float],
+    train: tuple[Pack, Vectors],
+    test: tuple[Pack, Vectors],
+    results: dict[str, float],
 ) -> list[JudgedRun]:
     """Evaluate the linear classifier for every set of classes that both sides have."""
     judged: list[JudgedRun] = []
-    for classes_name, wanted in CLASS_SETS.items():
-        labels = sorted(set(wanted) & set(known[0].labels) & set(asked[0].labels))
-        learn = np.isin(np.asarray(known[0].labels), labels)
-        answer = np.nonzero(np.isin(np.asarray(asked[0].labels), labels))[0]
+    for classes_name, classes in CLASS_SETS.items():
+        labels = sorted(set(classes) & set(train[0].labels) & set(test[0].labels))
+        learn = np.isin(np.asarray(train[0].labels), labels)
+        answer = np.nonzero(np.isin(np.asarray(test[0].labels), labels))[0]
         if len(labels) < 2:
             continue
-        truth = [asked[0].labels[index] for index in answer]
-        given = predict_linear(
-            known[1][learn], np.asarray(known[0].labels)[learn].tolist(), asked[1][answer]
+        truth = [test[0].labels[index] for index in answer]
+        predicted = predict_linear(
+            train[1][learn], np.asarray(train[0].labels)[learn].tolist(), test[1][answer]
         )
-        mark = score(truth, given.tolist())
+        mark = score(truth, predicted.tolist())
         row = Scored(
             name,
             seed,
@@ -141,8 +141,8 @@ def _judge(
             mark.balanced_accuracy,
             mark.n_glitches,
             mark.n_classes,
-            **found,
+            **results,
         )
-        groups = [asked[0].groups[index] for index in answer]
-        judged.append(JudgedRun(row, Answers(groups, truth, given == np.asarray(truth))))
+        groups = [test[0].groups[index] for index in answer]
+        judged.append(JudgedRun(row, Answers(groups, truth, predicted == np.asarray(truth))))
     return judged

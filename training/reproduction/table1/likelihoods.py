@@ -98,33 +98,33 @@ def run_likelihoods(
     ]
     if not is_report_only and not run_all(works, jobs=jobs, progress=on_progress):
         return None
-    found = [
+    scored = [
         (likelihood, one.row)
         for likelihood, name, config in planned
         if is_complete(config)
         for one in judge_run(config, run_folder(folder, config), name, splits[config.seed])
     ]
-    return _write(folder, found)
+    return _write(folder, scored)
 
 
-def _write(folder: Path, found: Sequence[tuple[str, Scored]]) -> Path:
+def _write(folder: Path, scored: Sequence[tuple[str, Scored]]) -> Path:
     rows = [
         {"likelihood": likelihood} | asdict(row) | {"is_collapsed": int(row.is_collapsed)}
-        for likelihood, row in found
+        for likelihood, row in scored
     ]
     with (folder / "likelihoods.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     path = folder / "likelihoods.md"
-    path.write_text("\n".join(_report(found)), encoding="utf-8")
+    path.write_text("\n".join(_report(scored)), encoding="utf-8")
     return path
 
 
-def _report(found: Sequence[tuple[str, Scored]]) -> list[str]:
+def _report(scored: Sequence[tuple[str, Scored]]) -> list[str]:
     classes = PAPER_CLASSES_NAME
-    if all(row.classes != classes for _, row in found):
-        classes = found[0][1].classes  # the smoke tier has too few for the paper's set
+    if all(row.classes != classes for _, row in scored):
+        classes = scored[0][1].classes  # the smoke tier has too few for the paper's set
     names = (*OBJECTIVES, PLAIN)
     lines = [
         "# Table 1 under other likelihoods",
@@ -140,7 +140,7 @@ def _report(found: Sequence[tuple[str, Scored]]) -> list[str]:
         for name in names:
             chosen = [
                 row
-                for one, row in found
+                for one, row in scored
                 if (one, row.contender, row.sample, row.classes)
                 == (likelihood, name, SAMPLE, classes)
             ]

@@ -31,23 +31,23 @@ def describe_power(rows: Path, first: str, second: str, points: float) -> str:
     seeds = sorted(set(accuracy[first]) & set(accuracy[second]))
     sound = [seed for seed in seeds if not {(first, seed), (second, seed)} & collapsed]
     lines = [f"{first} minus {second}, accuracy, {CLASSES}, {SAMPLE}"]
-    for kept, name in ((seeds, "all pairs"), (sound, "without collapsed runs")):
+    for paired, name in ((seeds, "all pairs"), (sound, "without collapsed runs")):
         if name != "all pairs" and sound == seeds:
             continue
-        ones, others = ([accuracy[side][seed] for seed in kept] for side in (first, second))
-        found = power_of_pairs(ones, others, points)
-        means = f"{first} {np.mean(ones):.1f} %, {second} {np.mean(others):.1f} %"
-        lines += [f"{name}: {means}; {_sentence(found)}"]
+        firsts, seconds = ([accuracy[side][seed] for seed in paired] for side in (first, second))
+        power = power_of_pairs(firsts, seconds, points)
+        means = f"{first} {np.mean(firsts):.1f} %, {second} {np.mean(seconds):.1f} %"
+        lines += [f"{name}: {means}; {_sentence(power)}"]
     return "\n".join(lines) + "\n"
 
 
-def _sentence(found: Power) -> str:
+def _sentence(power: Power) -> str:
     return (
-        f"{found.n_pairs} pairs differ by {found.mean:+.1f} points on average, with a standard "
-        f"deviation of {found.spread:.1f}. With this number of pairs a difference of "
-        f"{found.difference:g} points is detected with probability {found.power_now:.2f} (paired "
-        f"t-test, {LEVEL:g} two-sided). A probability of {POWER:g} needs {found.n_needed} pairs, "
-        f"or {found.n_needed_low} to {found.n_needed_high} given the uncertainty of the standard "
+        f"{power.n_pairs} pairs differ by {power.mean:+.1f} points on average, with a standard "
+        f"deviation of {power.spread:.1f}. With this number of pairs a difference of "
+        f"{power.difference:g} points is detected with probability {power.power_now:.2f} (paired "
+        f"t-test, {LEVEL:g} two-sided). A probability of {POWER:g} needs {power.n_needed} pairs, "
+        f"or {power.n_needed_low} to {power.n_needed_high} given the uncertainty of the standard "
         "deviation (95 %)."
     )
 

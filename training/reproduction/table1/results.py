@@ -142,8 +142,8 @@ def _compare_sound(
     Only contenders and pairs that lose a run are included; for the others nothing changes.
     """
     chosen = [one for one in judged if (one.row.sample, one.row.classes) == place]
-    lost = {name: _collapsed_seeds(chosen, name) for name in contenders}
-    found = Comparison({}, {}, {}, {})
+    collapsed = {name: _collapsed_seeds(chosen, name) for name in contenders}
+    comparison = Comparison({}, {}, {}, {})
 
     def runs(name: str, without: set[int]) -> list[Answers]:
         return [
@@ -153,18 +153,18 @@ def _compare_sound(
         ]
 
     for name in contenders:
-        kept = runs(name, lost[name])
-        if lost[name] and kept:
-            alone = compare({name: kept})
-            found.accuracy.update(alone.accuracy)
-            found.balanced_accuracy.update(alone.balanced_accuracy)
+        sound = runs(name, collapsed[name])
+        if collapsed[name] and sound:
+            alone = compare({name: sound})
+            comparison.accuracy.update(alone.accuracy)
+            comparison.balanced_accuracy.update(alone.balanced_accuracy)
     for pair in pairs:
-        without = lost[pair[0]] | lost[pair[1]]
+        without = collapsed[pair[0]] | collapsed[pair[1]]
         if without and runs(pair[0], without):
             both = compare({name: runs(name, without) for name in pair}, [pair])
-            found.accuracy_gain.update(both.accuracy_gain)
-            found.balanced_gain.update(both.balanced_gain)
-    return found
+            comparison.accuracy_gain.update(both.accuracy_gain)
+            comparison.balanced_gain.update(both.balanced_gain)
+    return comparison
 
 
 def _collapsed_seeds(chosen: Sequence[JudgedRun], name: str) -> set[int]:
@@ -176,15 +176,15 @@ Compared = Mapping[tuple[str, str], Comparison]
 
 def _intervals(compared: Compared, runs: str) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    for (sample, classes), found in compared.items():
+    for (sample, classes), comparison in compared.items():
         tables: list[tuple[str, str, Interval]] = []
-        tables += [("accuracy", name, one) for name, one in found.accuracy.items()]
+        tables += [("accuracy", name, one) for name, one in comparison.accuracy.items()]
         tables += [
-            ("balanced_accuracy", name, one) for name, one in found.balanced_accuracy.items()
+            ("balanced_accuracy", name, one) for name, one in comparison.balanced_accuracy.items()
         ]
         for kind, gains in (
-            ("accuracy_gain", found.accuracy_gain),
-            ("balanced_accuracy_gain", found.balanced_gain),
+            ("accuracy_gain", comparison.accuracy_gain),
+            ("balanced_accuracy_gain", comparison.balanced_gain),
         ):
             tables += [
                 (kind, f"{later} - {earlier}", one) for (later, earlier), one in gains.items()
@@ -220,7 +220,7 @@ def _report(
     description: Sequence[str],
 ) -> list[str]:
     lines = ["# Table 1: a linear classifier on the posterior mean", "", *description, ""]
-    for (sample, classes), found in compared.items():
+    for (sample, classes), result in compared.items():
         first = next(
             one.row for one in judged if (one.row.sample, one.row.classes) == (sample, classes)
         )
@@ -242,18 +242,18 @@ def _report(
             ]
             inside[-1] *= 100
             cells = ["-" if np.isnan(value) else f"{value:.1f}" for value in inside]
-            lost = ", ".join(map(str, sorted(_collapsed_seeds(chosen, name)))) or "none"
+            failed = ", ".join(map(str, sorted(_collapsed_seeds(chosen, name)))) or "none"
             paper = f"{PAPER[name]:.2f}" if name in PAPER and is_papers else "-"
             lines.append(
-                f"| {name} | {_percent(found.accuracy[name])} | {paper} "
-                f"| {_percent(found.balanced_accuracy[name])} | {' | '.join(cells)} | {lost} |"
+                f"| {name} | {_percent(result.accuracy[name])} | {paper} "
+                f"| {_percent(result.balanced_accuracy[name])} | {' | '.join(cells)} | {failed} |"
             )
         lines += _sound_rows(sound[sample, classes])
         lines += ["", "| difference | accuracy, points | balanced, points |", "| --- | --- | --- |"]
         lines += [
             f"| {later} minus {earlier} | {_percent(gain)} "
-            f"| {_percent(found.balanced_gain[later, earlier])} |"
-            for (later, earlier), gain in found.accuracy_gain.items()
+            f"| {_percent(result.balanced_gain[later, earlier])} |"
+            for (later, earlier), gain in result.accuracy_gain.items()
         ]
         lines += [
             f"| {later} minus {earlier}, without collapsed runs | {_percent(gain)} "
@@ -286,10 +286,10 @@ def draw_table1(
     """Draw every seed as a dot, the mean with its interval, and the paper's value as a diamond."""
     with figure(path, 1, 2, width=7.6, height=2.0 + 0.28 * len(contenders)) as (drawn, axes):
         sample, classes = next(iter(compared))
-        found = compared[sample, classes]
+        comparison = compared[sample, classes]
         for axis, key, intervals in (
-            (axes[0, 0], "accuracy", found.accuracy),
-            (axes[0, 1], "balanced_accuracy", found.balanced_accuracy),
+            (axes[0, 0], "accuracy", comparison.accuracy),
+            (axes[0, 1], "balanced_accuracy", comparison.balanced_accuracy),
         ):
             for place, name in enumerate(contenders):
                 colour = COLOURS[place % len(COLOURS)]
