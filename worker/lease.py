@@ -16,8 +16,8 @@ from app.jobs import leases
 from app.jobs.records import Chunk
 
 _log = logging.getLogger("worker.lease")
-_RENEWALS_A_LEASE = 4
-_LONGEST_WAIT_S = 2.0  # notices a cancellation or stop soon
+_RENEWALS_PER_LEASE = 4
+_MAX_WAIT_S = 2.0  # notices a cancellation or stop soon
 STOP_GRACE_S = 4.0  # time for a chunk to end after a stop was requested
 
 
@@ -45,7 +45,7 @@ class HeldLease:
     _is_over: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._renew_until_over, name="lease", daemon=True)
 
     def __enter__(self) -> HeldLease:
         self._thread.start()
@@ -83,11 +83,11 @@ class HeldLease:
         except SQLAlchemyError as error:
             _log.warning("progress could not be noted (%s)", type(error).__name__)
 
-    def _keep(self) -> None:
-        wait_s = min(self.lease.total_seconds() / _RENEWALS_A_LEASE, _LONGEST_WAIT_S)
+    def _renew_until_over(self) -> None:
+        wait_s = min(self.lease.total_seconds() / _RENEWALS_PER_LEASE, _MAX_WAIT_S)
         while not self._is_over.wait(wait_s):
             if self.is_stopping() and not self._is_over.wait(STOP_GRACE_S):
-                self._abandon()
+                self._release()
                 return
             try:
                 with self.sessions.begin() as session:
@@ -99,7 +99,7 @@ class HeldLease:
             except SQLAlchemyError as error:  # the next try may succeed
                 _log.warning("the lease could not be renewed (%s)", type(error).__name__)
 
-    def _abandon(self) -> None:
+    def _release(self) -> None:
         try:
             with self.sessions.begin() as session:
                 leases.release_chunk(session, self.chunk, self.owner)

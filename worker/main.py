@@ -17,7 +17,7 @@ from worker.tasks import Process
 # below, but drawing the map or clustering many thousand glitches does not, and the process would
 # keep that memory.
 _LARGEST_PROCESS_KIB = 640 * 1024
-_LOOK_S = 2.0
+_POLL_INTERVAL_S = 2.0
 
 
 def run_worker(settings: Settings) -> int:
@@ -73,7 +73,7 @@ def run_until_idle(settings: Settings, idle_s: float) -> int:
             if process.work_once():
                 last_s = time.monotonic()
             else:
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_INTERVAL_S)
     finally:
         process.close()
     return 0

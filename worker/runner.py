@@ -84,7 +84,7 @@ class JobRunner:
             if claimed is None:
                 self._finalise(job_id)
                 return False
-            self._do(*claimed)
+            self._run_chunk(*claimed)
             if slice_s is not None and time.monotonic() - started > slice_s:
                 return True
         return False
@@ -93,7 +93,7 @@ class JobRunner:
         with self.sessions.begin() as session:
             finalise(session, job_id)
 
-    def _do(self, job: JobRecord, chunk: Chunk) -> None:
+    def _run_chunk(self, job: JobRecord, chunk: Chunk) -> None:
         lease = HeldLease(
             self.sessions,
             chunk,
@@ -110,9 +110,9 @@ class JobRunner:
                 session.commit()
         except (leases.LeaseLostError, leases.JobCancelledError, WorkerStoppingError) as error:
             _log.info("chunk left (%s)", type(error).__name__, extra=_log_fields(chunk))
-            self._give_back(chunk)
+            self._release(chunk)
         except Exception as error:  # noqa: BLE001  (any error must be reported on the job)
-            self._note(chunk, error)
+            self._report_error(chunk, error)
         else:
             for _ in range(min(helpers, _MAX_NOTIFICATIONS)):
                 self.notify(job.id)
@@ -147,14 +147,14 @@ class JobRunner:
             self._loaded = digest, Encoder(checkpoint, device=self.settings.device)
         return self._loaded[1]
 
-    def _note(self, chunk: Chunk, error: Exception) -> None:
+    def _report_error(self, chunk: Chunk, error: Exception) -> None:
         log_fields = _log_fields(chunk)
         if (pause := _disk_sentence(error)) is not None:
             _log.error("chunk waits: %s", pause, extra=log_fields)
-            self._give_back(chunk, pause=_DISK_PAUSE, detail=pause)
+            self._release(chunk, pause=_DISK_PAUSE, detail=pause)
         elif is_connection_lost(error):
             _log.warning("the database went away under a chunk", extra=log_fields)
-            self._give_back(chunk)
+            self._release(chunk)
         elif isinstance(error, HandlerMistakeError):
             _log.error("chunk failed: %s", error, extra=log_fields)
             self._fail(chunk, f"An error in this program, please report it: {error}", True)
@@ -173,7 +173,7 @@ class JobRunner:
             )
             self._fail(chunk, sentence, False)
 
-    def _give_back(
+    def _release(
         self, chunk: Chunk, *, pause: timedelta = timedelta(0), detail: str | None = None
     ) -> None:
         try:

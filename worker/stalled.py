@@ -43,7 +43,7 @@ class BusyProcesses:
         self._tell = tell
         self._is_at_work = threading.Event()
         self._has_ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="at-work", daemon=True)
+        self._thread = threading.Thread(target=self._report_regularly, name="at-work", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> None:
@@ -60,7 +60,7 @@ class BusyProcesses:
         self._is_at_work.set()
         self._thread.join(_END_S)
 
-    def _keep(self) -> None:
+    def _report_regularly(self) -> None:
         while self._is_at_work.wait() and not self._has_ended.is_set():
             _last_sign[0] = time.monotonic()
             self._tell()

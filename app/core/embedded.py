@@ -148,7 +148,7 @@ def _binaries() -> tuple[int, Path]:
     return int(TARGET_POSTGRES_VERSION), Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
 
 
-def _stand_in() -> pwd.struct_passwd | None:
+def _unprivileged_user() -> pwd.struct_passwd | None:
     """Return the user that PostgreSQL runs as instead of root; None if this process is not root."""
     if os.geteuid() != 0:
         return None
@@ -171,7 +171,7 @@ def _stand_in() -> pwd.struct_passwd | None:
 def _prepare_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        user = _stand_in()
+        user = _unprivileged_user()
         if user is not None:
             _allow_traversal(folder)
             _allow_traversal(_binaries()[1])
@@ -210,7 +210,7 @@ def _run(folder: Path, program: str, *arguments: str) -> None:
 
     Output goes to a file, because the server inherits it and a pipe would never reach its end.
     """
-    user = _stand_in()
+    user = _unprivileged_user()
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         finished = subprocess.run(  # noqa: S603
@@ -341,7 +341,7 @@ def _socket_folder(data: Path) -> Path:
         return data
     name = hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"glitch-discovery-{name}"
-    user = _stand_in()
+    user = _unprivileged_user()
     owner = user.pw_uid if user else os.geteuid()
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid == os.geteuid() and user is not None:

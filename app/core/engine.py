@@ -68,15 +68,15 @@ def make_engine(
     working.
     """
     url = parse_database_url(database_url)
-    own = {name: value for name, value in _UNREACHABLE.items() if name not in url.query}
+    limits = {name: value for name, value in _UNREACHABLE.items() if name not in url.query}
     engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=wait_s,
-        connect_args={"prepare_threshold": None, "application_name": "glitch-discovery", **own},
+        connect_args={"prepare_threshold": None, "application_name": "glitch-discovery", **limits},
     )
-    event.listen(engine, "checkout", _refuse_left)
+    event.listen(engine, "checkout", _refuse_closed)
     if lock_wait_s:
         event.listen(engine, "connect", partial(_bound_locks, lock_wait_s))
     return engine
@@ -88,7 +88,7 @@ def _bound_locks(wait_s: float, connection: Any, *_: object) -> None:
     connection.autocommit = False
 
 
-def _refuse_left(connection: Any, *_: object) -> None:
+def _refuse_closed(connection: Any, *_: object) -> None:
     """Make SQLAlchemy replace a connection that the server has closed.
 
     This only polls the socket, because a query would cost every request a round trip.

@@ -13,7 +13,7 @@ def _kinds(annotation: Any) -> set[Any]:
     if get_origin(annotation) is Annotated:
         return _kinds(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return {kind for one in get_args(annotation) for kind in _kinds(one)}
+        return {kind for argument in get_args(annotation) for kind in _kinds(argument)}
     return {annotation}
 
 
@@ -24,7 +24,7 @@ class Model(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _truth_is_no_number(cls, values: Any) -> Any:
+    def _refuse_booleans(cls, values: Any) -> Any:
         """Refuse ``true`` and ``false`` for numbers; pydantic would convert them to 1 and 0."""
         if isinstance(values, dict):
             for name, value in values.items():

@@ -34,7 +34,7 @@ LOGINS_KEPT = timedelta(days=365)
 MOST_REFUSED_KEPT = 200
 LONGEST_CLIENT = 100  # of a client's address, which a proxy may pass on unchecked
 _CODE_BYTES = 24
-_KEPT = timedelta(days=7)  # how long expired rows are kept, to investigate logins
+_EXPIRED_KEPT = timedelta(days=7)  # how long expired rows are kept, to investigate logins
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def create_login_code(session: Session, token_id: UUID) -> str:
             "with `glitch-discovery token create`."
         )
     now = datetime.now(UTC)
-    session.execute(delete(LoginCode).where(LoginCode.expires_at < now - _KEPT))
+    session.execute(delete(LoginCode).where(LoginCode.expires_at < now - _EXPIRED_KEPT))
     code = secrets.token_urlsafe(_CODE_BYTES)
     expires_at = now + CODE_LIFETIME
     session.add(LoginCode(code_hash=hash_of(code), token_id=token_id, expires_at=expires_at))
@@ -73,7 +73,7 @@ def holder_of_code(session: Session, code: str) -> Principal:
     """
     row = session.get(LoginCode, hash_of(code)) if 0 < len(code) <= LONGEST_CODE else None
     if row is None or row.used_at is not None or row.expires_at <= datetime.now(UTC):
-        raise _REFUSAL
+        raise _INVALID_CODE
     return _holder(session, row.token_id)
 
 
@@ -94,7 +94,7 @@ def redeem_code(session: Session, code: str) -> Principal:
         .returning(LoginCode.token_id)
     )
     if token_id is None:
-        raise _REFUSAL
+        raise _INVALID_CODE
     return _holder(session, token_id)
 
 
@@ -104,7 +104,7 @@ def open_session(session: Session, principal: Principal, lifetime_s: int, way: s
     ``way`` is the method of login for the audit trail: token, code or provider.
     """
     now = datetime.now(UTC)
-    session.execute(delete(WebSessionRow).where(WebSessionRow.expires_at < now - _KEPT))
+    session.execute(delete(WebSessionRow).where(WebSessionRow.expires_at < now - _EXPIRED_KEPT))
     row = WebSessionRow(
         token_id=principal.token_id,
         name=None if principal.token_id else principal.name,
@@ -178,7 +178,7 @@ def holder_of_session(session: Session, session_id: str) -> Principal | None:
     return holder_of(session.get(ApiToken, row.token_id))
 
 
-_REFUSAL = UnauthenticatedError(
+_INVALID_CODE = UnauthenticatedError(
     "This login link has been used or has expired: get another with `glitch-discovery token "
     "link`, or enter a token."
 )
@@ -187,5 +187,5 @@ _REFUSAL = UnauthenticatedError(
 def _holder(session: Session, token_id: UUID) -> Principal:
     holder = holder_of(session.get(ApiToken, token_id))
     if holder is None:
-        raise _REFUSAL
+        raise _INVALID_CODE
     return holder

@@ -49,17 +49,17 @@ def explain(error: Exception) -> Failure | None:
         return Failure(422, "payload", "The form is not complete", sentence=sentence)
     if isinstance(error, CsrfError):
         return Failure(403, "forbidden", "This form is out of date", sentence=str(error))
-    known = failure_of(error)
-    if known is None and isinstance(error, HTTPException):
+    expected = failure_of(error)
+    if expected is None and isinstance(error, HTTPException):
         title = "The request cannot be served"
         return Failure(error.status_code, "http", title, sentence=error.detail)
-    return known
+    return expected
 
 
 def status_of(error: Exception) -> int:
     """Return the status of a page that shows this error next to its form."""
-    known = explain(error)
-    return 400 if known is None else known.status
+    expected = explain(error)
+    return 400 if expected is None else expected.status
 
 
 def failure(request: Request, error: Exception) -> Response:

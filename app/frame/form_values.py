@@ -140,18 +140,18 @@ def parse_time_range(start: str, end: str, run: str, errors: list[str]) -> TimeR
             errors.append(str(error))
             ends.append(None)
     typed = ends[0], ends[1]
-    if _is_turned(typed):
+    if _is_reversed(typed):
         errors.append("The range of the time ends before it begins: swap the two values.")
     elif run and run not in ERAS:
         errors.append(f"“{run[:20]}” is not an observing run: choose {', '.join(ERAS)}.")
     elif run:
         shared = overlap(typed, era_time_range(run))
-        if not _is_turned(shared):
+        if not _is_reversed(shared):
             return shared
         errors.append(f"The given times are outside of {run}: clear the times or the run.")
     return typed
 
 
-def _is_turned(stretch: TimeRange) -> bool:
-    start, end = stretch
+def _is_reversed(time_range: TimeRange) -> bool:
+    start, end = time_range
     return start is not None and end is not None and start > end

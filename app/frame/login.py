@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 router = APIRouter(route_class=deps.PageRoute)
 
-_LONGEST_TOKEN = 200
+_MAX_TOKEN_LENGTH = 200
 _LOGIN_S = 600  # time limit for a login at the provider
 LOGIN_COOKIE_NAME = "glitch_login"
 PROVIDER_COOKIE_NAME = "glitch_provider"  # the session's ID token, needed to log out there
-_LONGEST_KEPT_TOKEN = 3800  # browsers discard cookies of more than 4096 bytes
+_MAX_COOKIE_TOKEN = 3800  # browsers discard cookies of more than 4096 bytes
 
 
 @router.get("/login")
@@ -132,7 +132,7 @@ def from_provider(
         response = _start_session(
             request, session, signer, principal, "provider", next_path=next_path
         )
-        id_hint = id_token if len(id_token) <= _LONGEST_KEPT_TOKEN else ""
+        id_hint = id_token if len(id_token) <= _MAX_COOKIE_TOKEN else ""
         deps.set_cookie(request, response, PROVIDER_COOKIE_NAME, f"={id_hint}", signer.lifetime_s)
     response.delete_cookie(LOGIN_COOKIE_NAME, path="/ui")
     return _uncached(response)
@@ -202,7 +202,7 @@ def client_of(request: Request) -> str:
 
 def _principal(session: SessionDep, token: str) -> Principal:
     token = token.strip()
-    if not 0 < len(token) <= _LONGEST_TOKEN or not token.isascii() or not token.isprintable():
+    if not 0 < len(token) <= _MAX_TOKEN_LENGTH or not token.isascii() or not token.isprintable():
         raise UnauthenticatedError("That is not a token.")
     return verify_token(session, token)
 

@@ -12,7 +12,7 @@ from hashlib import blake2b
 UNLABELLED_COLOUR = "#838d97"  # the muted grey of both schemes, for glitches without label
 
 # In the order in which they were chosen: earlier colours are easier to distinguish.
-_DRAWN: tuple[str, ...] = (
+_COLOURS: tuple[str, ...] = (
     *("#0070d8", "#980088", "#e080f8", "#006000", "#00c058", "#d06000"),
     *("#b80020", "#6038b0", "#a058a8", "#f09000", "#a890c8", "#784060"),
     *("#60a070", "#487850", "#f858a8", "#9078f8", "#b05860", "#c02080"),
@@ -22,8 +22,8 @@ _DRAWN: tuple[str, ...] = (
 )
 # Every fourth colour and the last three are reserved for classes named by reviewers. A new class
 # must differ clearly from the common classes of Gravity Spy, and keep its colour.
-_OURS = _DRAWN[4:33:4] + _DRAWN[33:]
-_GRAVITY_SPYS = tuple(colour for colour in _DRAWN if colour not in _OURS)
+_RESERVED = _COLOURS[4:33:4] + _COLOURS[33:]
+_GRAVITY_SPY_COLOURS = tuple(colour for colour in _COLOURS if colour not in _RESERVED)
 # Most frequent in the O3 releases first, because these are most often seen together on the map.
 _BY_FREQUENCY: tuple[str, ...] = (
     *("Scattered_Light", "Fast_Scattering", "Tomte", "Blip", "Koi_Fish"),
@@ -33,9 +33,9 @@ _BY_FREQUENCY: tuple[str, ...] = (
     *("Air_Compressor", "Paired_Doves", "Helix", "Chirp", "None_of_the_Above"),
     "High_Frequency_Burst",
 )
-_KNOWN = dict(zip(_BY_FREQUENCY, _GRAVITY_SPYS, strict=True))
+_COLOUR_OF = dict(zip(_BY_FREQUENCY, _GRAVITY_SPY_COLOURS, strict=True))
 # Proposed classes that no release uses; they share colours with the rarest ones.
-_KNOWN |= {"Pizzicato": _KNOWN["Helix"], "70Hz_Line": _KNOWN["Chirp"]}
+_COLOUR_OF |= {"Pizzicato": _COLOUR_OF["Helix"], "70Hz_Line": _COLOUR_OF["Chirp"]}
 
 
 def class_colour(name: str) -> str:
@@ -48,7 +48,7 @@ def class_colour(name: str) -> str:
     """
     if not name:
         return UNLABELLED_COLOUR
-    if name in _KNOWN:
-        return _KNOWN[name]
+    if name in _COLOUR_OF:
+        return _COLOUR_OF[name]
     digest = blake2b(name.encode(), digest_size=8).digest()
-    return _OURS[int.from_bytes(digest, "big") % len(_OURS)]
+    return _RESERVED[int.from_bytes(digest, "big") % len(_RESERVED)]

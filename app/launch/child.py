@@ -148,7 +148,7 @@ class Child:
             self._parent_pipe = -1
 
 
-_LONGEST_PAUSE_S = 60.0
+_MAX_PAUSE_S = 60.0
 _STEADY_S = 60.0  # a child that ran this long is restarted without a pause
 _STOP_WITHIN_S = 15.0  # a worker hands its chunk back after 4 s; Celery needs some more
 
@@ -175,7 +175,7 @@ class KeptChild:
             self._child.stop()
             self._child = None
             self._ends = 0 if now - self._started > _STEADY_S else self._ends + 1
-            self._resume_at = now + min(2.0**self._ends - 1, _LONGEST_PAUSE_S)
+            self._resume_at = now + min(2.0**self._ends - 1, _MAX_PAUSE_S)
             self._console.print(f"{self._name} ended with exit code {code}: starting it again.")
         if now >= self._resume_at:
             self._child, self._started = self._start(), now

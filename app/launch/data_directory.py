@@ -25,7 +25,7 @@ SECRETS = (TOKEN_FILE, "signing-key")
 LOGS = ("database/postgres.log", "redis/redis.log")
 MOST_LOG_BYTES = 16 << 20
 _PROBE_BYTES = 64 * 1024
-_LEAST_FREE_MB = 200  # an empty catalogue takes 60 MB, its write-ahead log as much again
+_MIN_FREE_MB = 200  # an empty catalogue takes 60 MB, its write-ahead log as much again
 _SET_ANOTHER = "set GLITCH_DATA_DIR to a folder that you may write to."
 
 
@@ -58,10 +58,10 @@ def prepare_data_directory(path: Path) -> Path:
         free_mb = shutil.disk_usage(folder).free / 1e6
     except OSError as error:
         raise LaunchError(_sentence(folder, error)) from error
-    if free_mb < _LEAST_FREE_MB:
+    if free_mb < _MIN_FREE_MB:
         raise LaunchError(
             f"The disk that holds the data directory {folder} is full ({free_mb:.0f} MB free, "
-            f"{_LEAST_FREE_MB} MB are needed): free some space or {_SET_ANOTHER}"
+            f"{_MIN_FREE_MB} MB are needed): free some space or {_SET_ANOTHER}"
         )
     for name in SECRETS:  # copying or unpacking the folder may have made them readable for others
         # missing, or another user's; reading it will report that

@@ -59,7 +59,7 @@ class RunningDatabase:
         Raises:
             LaunchError: if it ended too often, or cannot be started.
         """
-        if self.server is None or _lives(self._process) or time.monotonic() < self._looks_at:
+        if self.server is None or _is_running(self._process) or time.monotonic() < self._looks_at:
             return
         place = self.server.folder
         log = place / "postgres.log"
@@ -100,7 +100,7 @@ class RunningDatabase:
         return False
 
 
-def _lives(process: psutil.Process | None) -> bool:
+def _is_running(process: psutil.Process | None) -> bool:
     """Return whether the process runs; a zombie, which containers may leave, does not."""
     with contextlib.suppress(psutil.NoSuchProcess):
         if process is not None and process.is_running():

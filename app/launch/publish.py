@@ -74,9 +74,9 @@ def publish_shipped(session: Session, data_directory: Path) -> CheckpointRecord:
         active = active_checkpoint(session)
     except NotReadyError:
         return publish_folder(session, shipped_checkpoint(), data_directory, activate=True)
-    known = {one.digest for one in list_checkpoints(session)}
+    published_digests = {one.digest for one in list_checkpoints(session)}
     shipped = publish_folder(session, shipped_checkpoint(), data_directory, activate=False)
-    if shipped.digest not in known and active.name in (*SHIPPED_BEFORE, SHIPPED_NAME):
+    if shipped.digest not in published_digests and active.name in (*SHIPPED_BEFORE, SHIPPED_NAME):
         switch_checkpoint(session, shipped.id, _AUTHOR)
     return active_checkpoint(session)
 

@@ -48,7 +48,7 @@ class Serving:
         """
         self._spawn = spawn
         self._processes = processes
-        self._note = counts
+        self._counts_file = counts
         # if set by the operator, it is for other programs
         for name in (_VARIABLE, _VARIABLE.lower()):
             os.environ.pop(name, None)
@@ -107,7 +107,7 @@ class Serving:
             service.ask_to_stop()
         for service in self._running:
             service.stop()
-        _remove_noted(self._note)
+        _remove_noted(self._counts_file)
 
 
 def _close_counts(folder: Path, pid: int) -> None:

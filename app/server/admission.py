@@ -59,7 +59,7 @@ class Admission:
         Raises:
             BusyError: if no place becomes free in time.
         """
-        await self._take(waited_s)
+        await self._acquire_place(waited_s)
         self.at_work += 1
         try:
             yield
@@ -68,7 +68,7 @@ class Admission:
             self.at_work -= 1
             self._free.release()
 
-    async def _take(self, waited_s: float) -> None:
+    async def _acquire_place(self, waited_s: float) -> None:
         if self.waiting >= MOST_WAITING:
             self._refuse()
         if not self._free.locked():

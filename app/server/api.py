@@ -121,6 +121,6 @@ async def status(runtime: RuntimeDep) -> MonitorStatus:
 def metrics(request: Request, _: OpenOrReader) -> Response:
     """Prometheus text format. Open on a loopback address, otherwise for the role reader."""
     service_metrics: Metrics = request.app.state.metrics
-    own: OwnLoad = request.app.state.own_load
-    own.note()
+    own_load: OwnLoad = request.app.state.own_load
+    own_load.note()
     return Response(generate_latest(service_metrics.registry), media_type=CONTENT_TYPE_LATEST)

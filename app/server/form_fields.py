@@ -21,7 +21,7 @@ FrequencyRange = Annotated[
         description="Pictures: lowest and highest frequency in Hz, such as 10,4096, if not 10,2048."
     ),
 ]
-_ONE_FILE = (
+_ONE_FILE_SENTENCE = (
     "Send one {name}, not {count}: pack several into one tar or zip, or send each as a request of "
     "its own."
 )
@@ -48,7 +48,7 @@ async def check_form_fields(request: Request) -> None:
             )
         if count > 1 and not known[name]:
             raise InvalidRequestError(
-                _ONE_FILE.format(name=name, count=count)
+                _ONE_FILE_SENTENCE.format(name=name, count=count)
                 if name in ("file", "manifest")
                 else f"The field {name} was given {count} times: give it once."
             )

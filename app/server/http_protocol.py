@@ -24,8 +24,8 @@ LONGEST_CONNECTION_S = 5.0  # after this, the connection is closed with its next
 HEAD_WITHIN_S = 15.0
 READ_WITHIN_S = 120  # limit on a client that reads nothing of a response
 _DESCRIPTORS, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-_MOST_IDLE = 4096  # connections without a current request
-MOST_IDLE = min(_MOST_IDLE, _DESCRIPTORS // 2) if _DESCRIPTORS > 0 else _MOST_IDLE
+_MAX_IDLE = 4096  # connections without a current request
+MOST_IDLE = min(_MAX_IDLE, _DESCRIPTORS // 2) if _DESCRIPTORS > 0 else _MAX_IDLE
 MOST_PIPELINED = 50  # requests sent before the first response; hardly any client pipelines
 MOST_HEAD_BYTES = 1 << 16  # browsers' cookies and addresses are far shorter
 _TOO_LONG_BODY = b"The head of the request is over 64 KiB: send fewer or shorter header fields."
@@ -117,9 +117,9 @@ class TimedHttpProtocol(HttpToolsProtocol):
             connected.setsockopt(level, option, 1000 * READ_WITHIN_S)
         self._is_old_at = self.loop.time() + self.longest_s
         self._wait()
-        self._rest()
+        self._note_idle()
 
-    def _rest(self) -> None:
+    def _note_idle(self) -> None:
         self._idle[self] = None
         if len(self._idle) > self.most_idle:
             oldest = next(iter(self._idle))
@@ -188,19 +188,19 @@ class TimedHttpProtocol(HttpToolsProtocol):
         # False if a further request has already arrived
         self._is_answered = self.cycle.response_complete
         if self._is_answered:
-            self._rest()
+            self._note_idle()
             if self.cycle.more_body:
                 self._wait()
 
     def _wait(self) -> None:
-        self._timer = self.loop.call_later(self.head_within_s, self._give_up)
+        self._timer = self.loop.call_later(self.head_within_s, self._close_late)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _give_up(self) -> None:
+    def _close_late(self) -> None:
         self._timer = None
         if not self.transport.is_closing():
             self.transport.close()

@@ -35,7 +35,7 @@ from app.server.runtime import Runtime
 
 _BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # defined by prometheus_client
-_NOTED_EVERY_S = 5.0
+_RECORD_INTERVAL_S = 5.0
 _PATIENCE_S = 3.0  # for the database; Prometheus waits 10 s
 # File sizes in bytes.
 _ROOM = {
@@ -114,13 +114,13 @@ def _take_room(folder: Path) -> None:
     for kind, size in _ROOM.items():
         file = folder / f"{kind}_{os.getpid()}.db"
         # of an earlier process with this id
-        aside = file if file.exists() else file.with_suffix("")
+        target = file if file.exists() else file.with_suffix("")
         try:
-            with aside.open("ab") as opened:
+            with target.open("ab") as opened:
                 opened.write(bytes(max(0, size - opened.tell())))
-            aside.replace(file)
+            target.replace(file)
         except OSError as error:
-            aside.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
             raise NotReadyError(
                 f"The request metrics cannot be written to {folder} ({error.strerror}): make room "
                 "there and start again."
@@ -184,9 +184,9 @@ class OwnLoad:
     def note(self) -> None:
         """Record the current values."""
         with self._lock:
-            self._note()
+            self._record()
 
-    def _note(self) -> None:
+    def _record(self) -> None:
         metrics, settings = self._metrics, self._runtime.settings
         admissions = self._runtime.admissions
         for kind, admission in (
@@ -207,10 +207,10 @@ class OwnLoad:
         metrics.encoder_passes.inc(passes - self._encoded[0])
         metrics.encoder_glitches.inc(glitches - self._encoded[1])
         self._encoded = passes, glitches
-        used = psutil.Process().memory_info().rss
+        resident = psutil.Process().memory_info().rss
         metrics.processes.set(1)
-        metrics.resident.set(used)
-        metrics.largest.set(used)
+        metrics.resident.set(resident)
+        metrics.largest.set(resident)
         cpu_s = time.process_time()
         metrics.cpu_seconds.inc(cpu_s - self._cpu_s)
         self._cpu_s = cpu_s
@@ -219,7 +219,7 @@ class OwnLoad:
         """Record every few seconds, because any process may answer a scrape."""
         while True:
             self.note()
-            await asyncio.sleep(_NOTED_EVERY_S)
+            await asyncio.sleep(_RECORD_INTERVAL_S)
 
 
 class LoadCollector(Collector):
@@ -232,17 +232,17 @@ class LoadCollector(Collector):
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="metrics")
-        self._look: Future[list[Metric]] | None = None
+        self._running_query: Future[list[Metric]] | None = None
 
     def collect(self) -> Iterator[Metric]:
         """Yield the current metrics, without the database's if it does not respond in time."""
         if (free := disk_free_bytes(self._runtime.settings.data_dir)) is not None:
             name = "glitch_data_disk_free_bytes"
             yield _gauge(name, "Free space on the disk of the data directory", free)
-        if self._look is None or self._look.done():
-            self._look = self._executor.submit(lambda: list(self._jobs()))
+        if self._running_query is None or self._running_query.done():
+            self._running_query = self._executor.submit(lambda: list(self._jobs()))
         with contextlib.suppress(TimeoutError):  # otherwise the scrape would hang, too
-            yield from self._look.result(_PATIENCE_S)
+            yield from self._running_query.result(_PATIENCE_S)
         yield from self._workers()
 
     def _jobs(self) -> Iterator[Metric]:

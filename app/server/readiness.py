@@ -61,23 +61,23 @@ class ReadinessProbe:
         self._data_dir = data_dir
         self._redis = redis
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="readiness")
-        self._look: Future[Readiness] | None = None
-        self._found: dict[str, str] = {}  # results so far of the running check
+        self._running_check: Future[Readiness] | None = None
+        self._results: dict[str, str] = {}  # results so far of the running check
 
     async def look(self) -> Readiness:
         """Return the current state, or the result of a check that is already running.
 
         A check that takes too long is reported as not ready, with the part that hangs.
         """
-        if self._look is None or self._look.done():
-            self._found = {}
-            self._look = self._executor.submit(self.find)
+        if self._running_check is None or self._running_check.done():
+            self._results = {}
+            self._running_check = self._executor.submit(self.find)
         try:
             return await asyncio.wait_for(
-                asyncio.shield(asyncio.wrap_future(self._look)), _PATIENCE_S
+                asyncio.shield(asyncio.wrap_future(self._running_check)), _PATIENCE_S
             )
         except TimeoutError:
-            states = dict(self._found)
+            states = dict(self._results)
             part = next((name for name in _UPLOADS_NEED if name not in states), "background work")
             late = (
                 f"The check of the {part} did not end within {_PATIENCE_S:g} s: it hangs, or this "
@@ -87,7 +87,7 @@ class ReadinessProbe:
 
     def find(self) -> Readiness:
         """Check everything now; blocks."""
-        checks = self._found = {}
+        checks = self._results = {}
         checks["database"] = self._database_state()
         checks["disk"] = self._disk_state()
         checks["model"] = (

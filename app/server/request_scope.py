@@ -22,7 +22,7 @@ from app.server.form_fields import check_form_fields
 from app.server.runtime import Runtime
 from glitch.tables.exports.formats import FORMATS
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 
 def base_url(request: Request) -> str:
@@ -76,13 +76,13 @@ def _commit(session: Session) -> None:
         session.commit()
 
 
-async def look_up(request: Request, find: Callable[[Request], _Found]) -> _Found:
+async def look_up(request: Request, find: Callable[[Request], _Result]) -> _Result:
     """Run a short query in one of a few reserved threads, in its own transaction."""
     limiter = runtime_of(request).admissions.look_ups
     return await to_thread.run_sync(find, request, limiter=limiter)
 
 
-async def caller_of(request: Request, find: Callable[[Request], _Found]) -> _Found:
+async def caller_of(request: Request, find: Callable[[Request], _Result]) -> _Result:
     """Identify the caller before anything else is done for the request.
 
     Raises:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from glitch_discovery.version import VERSION
 
-_ASKED_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROBES = r"/healthz$,/readyz$,/metrics$,/status\.json$"
 _WITH_QUERY = ("http.url", "http.target", "url.full")
 _FLUSH_S = 3.0  # s; an unreachable collector must not delay the shutdown
@@ -26,7 +26,7 @@ def start_tracing(application: FastAPI) -> Callable[[], None]:
     Returns:
         A function that sends the last spans and stops tracing.
     """
-    if not any(os.environ.get(name) for name in _ASKED_BY):
+    if not any(os.environ.get(name) for name in _ENDPOINT_VARIABLES):
         return lambda: None
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

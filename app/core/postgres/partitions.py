@@ -13,7 +13,7 @@ INDEX_FROM_ROWS = 200_000  # with fewer rows an exact scan is fast enough
 HNSW_M = 16
 # with pgvector's default of 64, one row in a hundred is not reached at any ef
 HNSW_EF_CONSTRUCTION = 200
-_GRAPH_BYTES_A_ROW = 750  # 730 measured at m = 16: a row and its neighbours on all levels
+_GRAPH_BYTES_PER_ROW = 750  # 730 measured at m = 16: a row and its neighbours on all levels
 _MAX_BUILD_MB = 2000
 _CHECK_EVERY_S = 0.5
 PARTITION_PATTERN = r"^embedding_p\d+$"
@@ -129,7 +129,7 @@ def graph_bytes(rows: int, size: int) -> int:
 
     Vectors that do not fit are inserted on disk, which takes several times as long for each.
     """
-    return rows * (4 * size + _GRAPH_BYTES_A_ROW)
+    return rows * (4 * size + _GRAPH_BYTES_PER_ROW)
 
 
 def _build(

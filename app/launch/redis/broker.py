@@ -22,7 +22,7 @@ from app.launch.errors import LaunchError
 BROKER_FOLDER = "redis"
 SOCKET_NAME = "redis.sock"
 PROGRAMS = ("redis-server", "valkey-server")
-_LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 104 to 108
+_MAX_SOCKET_PATH = 100  # bytes; the system's limit is 104 to 108
 
 
 def find_redis_server() -> Path:
@@ -102,7 +102,7 @@ def running_broker(
 def _socket_path(place: Path) -> Path:
     """Return a path in the private folder, or in a short private one if that path is too long."""
     socket = place / SOCKET_NAME
-    if len(os.fsencode(socket)) <= _LONGEST_SOCKET_PATH and _is_plain(str(socket)):
+    if len(os.fsencode(socket)) <= _MAX_SOCKET_PATH and _is_plain(str(socket)):
         return socket
     name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"glitch-discovery-redis-{name}"

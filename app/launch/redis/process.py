@@ -18,9 +18,9 @@ import psutil
 
 from app.launch.parent_watch import stop_with_supervisor
 
-_END_WITHIN_S = 5.0
-_SOON_S = 2.0  # Redis that ends sooner than this did not start properly
-_LONGEST_PAUSE_S = 10.0
+_STOP_TIMEOUT_S = 5.0
+_EARLY_END_S = 2.0  # Redis that ends sooner than this did not start properly
+_MAX_PAUSE_S = 10.0
 CONFIGURATION = """
 port 0
 unixsocket "{socket}"
@@ -52,13 +52,13 @@ def main() -> None:
         _run(program, configuration, stop)
         if stop.is_set():
             break
-        early_ends = early_ends + 1 if time.monotonic() - started < _SOON_S else 0
+        early_ends = early_ends + 1 if time.monotonic() - started < _EARLY_END_S else 0
         print(  # noqa: T201
             f"Redis ended by itself: starting it again ({folder / 'redis.log'} may say why).",
             file=sys.stderr,
             flush=True,
         )
-        stop.wait(min(0.2 * 2**early_ends, _LONGEST_PAUSE_S))
+        stop.wait(min(0.2 * 2**early_ends, _MAX_PAUSE_S))
 
 
 def _run(program: Path, configuration: Path, stop: threading.Event) -> None:
@@ -78,7 +78,7 @@ def _run(program: Path, configuration: Path, stop: threading.Event) -> None:
     if redis.poll() is None:
         redis.terminate()
         try:
-            redis.wait(_END_WITHIN_S)
+            redis.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             redis.kill()
             redis.wait()
@@ -90,7 +90,7 @@ def _end_orphan(folder: Path) -> None:
         process = psutil.Process(int((folder / "redis.pid").read_text()))
         if Path(process.cwd()) == folder and process.pid != os.getpid():
             process.kill()
-            process.wait(_END_WITHIN_S)
+            process.wait(_STOP_TIMEOUT_S)
 
 
 def _quoted(folder: Path) -> str:
