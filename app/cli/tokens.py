@@ -25,8 +25,8 @@ def create(
 
     lifetime = None if expires_days is None else timedelta(days=expires_days)
     with store_session() as session:
-        made = create_token(session, name, parse_role(role), lifetime=lifetime)
-    typer.echo(made.secret)
+        new_token = create_token(session, name, parse_role(role), lifetime=lifetime)
+    typer.echo(new_token.secret)
 
 
 @app.command("list")

@@ -156,8 +156,8 @@ def record_event(
     session: Session, actor: str, action: str, subject: str, subject_id: object, **details: Any
 ) -> None:
     """Record an event in the audit trail. ``details`` are stored as JSON, never a secret."""
-    what = {"action": action, "subject": subject, "subject_id": str(subject_id)}
-    session.add(AuditEvent(actor=actor, **what, details=details))
+    fields = {"action": action, "subject": subject, "subject_id": str(subject_id)}
+    session.add(AuditEvent(actor=actor, **fields, details=details))
 
 
 # the action that removes glitches; ``details["stored"]`` counts them by time of storage
@@ -173,7 +173,7 @@ def removed_since(session: Session, when: datetime) -> int:
             AuditEvent.created_at >= when,
         )
     )
-    stored = (one for details in rows for one in details.get("stored", {}).items())
+    stored = (item for details in rows for item in details.get("stored", {}).items())
     return sum(n for time, n in stored if datetime.fromisoformat(time) < when)
 
 
@@ -186,8 +186,8 @@ def parse_role(text: str) -> Role:
     for role in Role:
         if role.label == text:
             return role
-    known = ", ".join(role.label for role in Role)
-    raise errors.InvalidRequestError(f"There is no role {text[:40]!r}: give one of {known}.")
+    role_names = ", ".join(role.label for role in Role)
+    raise errors.InvalidRequestError(f"There is no role {text[:40]!r}: give one of {role_names}.")
 
 
 def holder_of(token: ApiToken | None) -> Principal | None:

@@ -226,11 +226,11 @@ def _run(folder: Path, program: str, *arguments: str) -> None:
             check=False,
         )
         output.seek(0)
-        said = output.read().strip()
+        printed = output.read().strip()
     if finished.returncode:
         log = folder / "postgres.log"
         raise EmbeddedDatabaseError(
-            f"The embedded PostgreSQL in {folder} failed at '{program}': {_last_lines(said)} "
+            f"The embedded PostgreSQL in {folder} failed at '{program}': {_last_lines(printed)} "
             f"{_last_lines(log.read_text(errors='replace')) if log.exists() else ''}\n"
             f"The whole log is {log}. Free disk space and memory are the usual causes."
         )

@@ -53,8 +53,8 @@ def configure_logging(settings: Settings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     root = logging.getLogger()
-    for other in [one for one in root.handlers if getattr(one, "is_of_service", False)]:
-        root.removeHandler(other)
+    for previous in [one for one in root.handlers if getattr(one, "is_of_service", False)]:
+        root.removeHandler(previous)
     handler.is_of_service = True  # type: ignore[attr-defined]
     root.addHandler(handler)
     root.setLevel(settings.log_level.upper())

@@ -142,8 +142,8 @@ def note_refused_login(session: Session, client: str) -> None:
     Anybody can cause refusals, so only the first ``MOST_REFUSED_KEPT`` of an hour are recorded. The
     log has all of them.
     """
-    since = least_of(datetime.now(UTC) - timedelta(hours=1))
-    of_hour = select(AuditEvent.id).where(AuditEvent.id >= since, AuditEvent.action == REFUSED)
+    earliest = least_of(datetime.now(UTC) - timedelta(hours=1))
+    of_hour = select(AuditEvent.id).where(AuditEvent.id >= earliest, AuditEvent.action == REFUSED)
     if len(session.scalars(of_hour.limit(MOST_REFUSED_KEPT)).all()) < MOST_REFUSED_KEPT:
         record_event(session, "unknown", REFUSED, "client", client[:LONGEST_CLIENT])
 

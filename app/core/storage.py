@@ -108,7 +108,7 @@ class Bucket:
 
         files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
         for one in files:
-            with one.open("rb") as source, _answering():
+            with one.open("rb") as source, _store_errors_explained():
                 at_once = _PIECES_AT_ONCE
                 key = self._key(one)
                 obstore.put(self._store, key, source, chunk_size=_PIECE, max_concurrency=at_once)
@@ -129,7 +129,7 @@ class Bucket:
         handle, name = tempfile.mkstemp(prefix=".arriving-", dir=path.parent)
         part = Path(name)
         try:
-            with os.fdopen(handle, "wb") as target, _answering():
+            with os.fdopen(handle, "wb") as target, _store_errors_explained():
                 try:
                     pieces = obstore.get(self._store, self._key(path)).stream(_PIECE)
                 except FileNotFoundError:
@@ -146,7 +146,7 @@ class Bucket:
         """Return whether this object exists."""
         import obstore
 
-        with _answering():
+        with _store_errors_explained():
             try:
                 obstore.head(self._store, self._key(path))
             except FileNotFoundError:
@@ -158,7 +158,7 @@ class Bucket:
         """Return the names of the objects in a folder, ascending."""
         import obstore
 
-        with _answering():
+        with _store_errors_explained():
             listing = obstore.list_with_delimiter(self._store, self._key(folder))
         return sorted(one["path"].rpartition("/")[2] for one in listing["objects"])
 
@@ -166,7 +166,7 @@ class Bucket:
         """Yield the paths of the objects below a folder, whether local copies exist or not."""
         import obstore
 
-        with _answering():
+        with _store_errors_explained():
             for block in obstore.list(self._store, self._key(folder), chunk_size=1000):
                 for one in block:
                     yield self._root / one["path"]
@@ -177,7 +177,7 @@ class Bucket:
 
         prefix = self._key(folder)
         latest: dict[str, float] = {}
-        with _answering():
+        with _store_errors_explained():
             for block in obstore.list(self._store, prefix, chunk_size=1000):
                 for one in block:
                     name = one["path"].removeprefix(f"{prefix}/").partition("/")[0]
@@ -192,8 +192,8 @@ class Bucket:
 
         SharedFolder().remove(path)
         key = self._key(path)
-        with _answering():
-            keys = [one["path"] for block in obstore.list(self._store, key) for one in block]
+        with _store_errors_explained():
+            keys = [entry["path"] for block in obstore.list(self._store, key) for entry in block]
             if self.holds(path):
                 keys.append(key)
             if keys:
@@ -223,14 +223,14 @@ Storage = SharedFolder | Bucket
 def storage_of(data_dir: Path) -> Storage:
     """Return the storage of this data directory, as configured by ``GLITCH_STORAGE_URL``."""
     url = Settings().storage_url
-    return _opened(data_dir, url) if url else _SHARED
+    return _open_storage(data_dir, url) if url else _SHARED
 
 
 _SHARED = SharedFolder()
 
 
 @lru_cache(maxsize=8)
-def _opened(data_dir: Path, url: str) -> Storage:
+def _open_storage(data_dir: Path, url: str) -> Storage:
     from obstore.store import LocalStore, from_url
 
     if url.startswith("file://"):
@@ -246,7 +246,7 @@ def _opened(data_dir: Path, url: str) -> Storage:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def _store_errors_explained() -> Iterator[None]:
     """Convert errors of the object store to one that says what to do.
 
     Raises:

@@ -200,11 +200,11 @@ def export_links(
     _, _, query = catalogue_href.partition("?")
     links = (
         Download(
-            one.title,
-            f"/ui/exports?format={one.name}" + (f"&{query}" if query else ""),
-            is_job=n_glitches > DIRECT_ROWS and not one.is_streamed,
+            file_format.title,
+            f"/ui/exports?format={file_format.name}" + (f"&{query}" if query else ""),
+            is_job=n_glitches > DIRECT_ROWS and not file_format.is_streamed,
         )
-        for one in FORMATS.values()
+        for file_format in FORMATS.values()
     )
     return tuple(link for link in links if may_start or not link.is_job)
 

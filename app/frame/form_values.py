@@ -29,8 +29,8 @@ def files_chosen(uploads: Iterable[UploadFile | str]) -> list[tuple[str, BinaryI
 
     Browsers send an empty file input as a text, or as a file without a name.
     """
-    real = [one for one in uploads if not isinstance(one, str)]
-    return [(one.filename, one.file) for one in real if one.filename]
+    files = [upload for upload in uploads if not isinstance(upload, str)]
+    return [(upload.filename, upload.file) for upload in files if upload.filename]
 
 
 def no_such_filter(given: Iterable[str], known: Iterable[str]) -> list[str]:

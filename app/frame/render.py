@@ -181,7 +181,7 @@ def scheme(request: Request) -> Scheme:
 @cache
 def environment() -> Environment:
     """Return the template environment: values are escaped, and unknown names are errors."""
-    made = Environment(
+    templates = Environment(
         loader=FileSystemLoader(sorted(APP.rglob("templates"))),
         autoescape=True,
         undefined=StrictUndefined,
@@ -195,11 +195,11 @@ def environment() -> Environment:
         **{"origins": display.ORIGIN_TEXTS, "novelties": display.NOVELTY_TEXTS},
         "formats": {one.name: one.title for one in FORMATS.values()},
     }
-    made.globals.update(constants)
+    templates.globals.update(constants)
     names = ("breakable", "card", "coded", "frequency", "moment", "seconds", "snr", "stamp")
-    made.filters |= {name: getattr(display, name) for name in names}
-    made.filters |= {"colour": class_colour, "count": count, "commas": "{:,}".format}
-    return made
+    templates.filters |= {name: getattr(display, name) for name in names}
+    templates.filters |= {"colour": class_colour, "count": count, "commas": "{:,}".format}
+    return templates
 
 
 @cache

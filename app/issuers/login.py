@@ -107,7 +107,7 @@ class LoginProvider:
 
     def _claims(self, come_back_to: str, code: str, attempt: Attempt) -> tuple[dict[str, Any], str]:
         try:
-            answer = self._redeemed(come_back_to, code, attempt)
+            answer = self._exchange_code(come_back_to, code, attempt)
             token = answer.get("id_token")
             if not isinstance(token, str) or len(token) > LONGEST_TOKEN:
                 raise UnauthenticatedError(
@@ -144,7 +144,7 @@ class LoginProvider:
             )
         return address
 
-    def _redeemed(self, come_back_to: str, code: str, attempt: Attempt) -> dict[str, Any]:
+    def _exchange_code(self, come_back_to: str, code: str, attempt: Attempt) -> dict[str, Any]:
         """Return the provider's response to a code."""
         client_id = self._settings.oidc_client_id or ""
         form = {

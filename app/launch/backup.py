@@ -102,7 +102,7 @@ class Manifest:
     @property
     def n_bytes(self) -> int:
         """Total size of the files in bytes."""
-        return sum(kept.n_bytes for kept in self.files.values())
+        return sum(entry.n_bytes for entry in self.files.values())
 
 
 def count_rows(connection: Connection) -> dict[str, int]:
@@ -162,8 +162,8 @@ def run_program(program: str, url: str, *arguments: str) -> None:
         check=False,
     )
     if finished.returncode:
-        said = " ".join(finished.stderr.split())[-600:]
-        raise LaunchError(f"{program} failed: {said}")
+        message = " ".join(finished.stderr.split())[-600:]
+        raise LaunchError(f"{program} failed: {message}")
 
 
 def take_backup(settings: Settings, target: Path) -> Manifest:

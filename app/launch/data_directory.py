@@ -165,16 +165,16 @@ def _acquire(descriptor: int, folder: Path, wait_s: float) -> None:
         except BlockingIOError:
             text = os.pread(descriptor, 200, 0).decode(errors="replace")
             pid, _, purpose = text.strip().partition(" ")
-            is_there = pid.isdigit() and psutil.pid_exists(int(pid))
-            is_busy = is_there and purpose != STOPPING
+            is_alive = pid.isdigit() and psutil.pid_exists(int(pid))
+            is_busy = is_alive and purpose != STOPPING
             if time.monotonic() - started > (wait_s if is_busy else RELEASE_WAIT_S):
-                who = (
+                holder = (
                     f"process {pid}, {purpose}"
-                    if is_there
+                    if is_alive
                     else f"`fuser {folder / LOCK_NAME}` says by whom"
                 )
                 raise DataDirectoryBusyError(
-                    f"The data directory {folder} is in use ({who}): use that service, stop it, "
+                    f"The data directory {folder} is in use ({holder}): use that service, stop it, "
                     "or set GLITCH_DATA_DIR and GLITCH_PORT for a second one."
                 ) from None
             time.sleep(_POLL_S)

@@ -134,10 +134,10 @@ class Watchdog:
 
     def __init__(self, url: str, *, first_within_s: float = 0.0) -> None:
         self._url = f"{url}/healthz"
-        self._counts_from = time.monotonic() + first_within_s
+        self._failures_count_from = time.monotonic() + first_within_s
         self._failures = 0
         self._is_over = threading.Event()
-        threading.Thread(target=self._ask, name="watchdog", daemon=True).start()
+        threading.Thread(target=self._poll, name="watchdog", daemon=True).start()
 
     @property
     def is_silent(self) -> bool:
@@ -148,10 +148,10 @@ class Watchdog:
         """Stop polling."""
         self._is_over.set()
 
-    def _ask(self) -> None:
+    def _poll(self) -> None:
         while not self._is_over.wait(_PAUSE_S):
             if _answers(self._url, _PATIENCE_S):
                 self._failures = 0
-                self._counts_from = 0.0
+                self._failures_count_from = 0.0
             else:
-                self._failures += time.monotonic() > self._counts_from
+                self._failures += time.monotonic() > self._failures_count_from

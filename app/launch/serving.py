@@ -52,7 +52,7 @@ class Serving:
         # if set by the operator, it is for other programs
         for name in (_VARIABLE, _VARIABLE.lower()):
             os.environ.pop(name, None)
-        _remove_noted(counts)
+        _remove_counts_folder(counts)
         # a single process needs no files
         self._counts = _folder_in_memory(counts) if processes > 1 else None
         self._console = console
@@ -107,7 +107,7 @@ class Serving:
             service.ask_to_stop()
         for service in self._running:
             service.stop()
-        _remove_noted(self._counts_file)
+        _remove_counts_folder(self._counts_file)
 
 
 def _close_counts(folder: Path, pid: int) -> None:
@@ -118,28 +118,28 @@ def _close_counts(folder: Path, pid: int) -> None:
         os.truncate(file, max(8, int.from_bytes(file.read_bytes()[:4], sys.byteorder)))
 
 
-def _remove_noted(note: Path) -> None:
-    folder = Path(note.read_text(errors="replace")) if note.is_file() else None
+def _remove_counts_folder(counts_file: Path) -> None:
+    folder = Path(counts_file.read_text(errors="replace")) if counts_file.is_file() else None
     if folder is not None and folder.name.startswith(_PREFIX):
         shutil.rmtree(folder, ignore_errors=True)
-    note.unlink(missing_ok=True)
+    counts_file.unlink(missing_ok=True)
 
 
-def _folder_in_memory(note: Path) -> Path:
-    """Create a new folder, after recording its name in ``note``.
+def _folder_in_memory(counts_file: Path) -> Path:
+    """Create a new folder, after recording its name in ``counts_file``.
 
     It is in memory if there is room, because processes map its files.
     """
     try:
-        is_good = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _LEAST_ROOM
-        place = _MEMORY if is_good else Path(tempfile.gettempdir())
-        folder = place / f"{_PREFIX}{secrets.token_hex(8)}"
-        note.write_text(str(folder))
+        has_room = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _LEAST_ROOM
+        parent = _MEMORY if has_room else Path(tempfile.gettempdir())
+        folder = parent / f"{_PREFIX}{secrets.token_hex(8)}"
+        counts_file.write_text(str(folder))
         folder.mkdir(mode=0o700)
     except OSError as error:
         raise LaunchError(
             f"The request metrics of several processes cannot be stored ({error.strerror}): make "
-            f"room on the disks of {note.parent} and of temporary files, or set "
+            f"room on the disks of {counts_file.parent} and of temporary files, or set "
             "GLITCH_API_PROCESSES=1."
         ) from error
     return folder
