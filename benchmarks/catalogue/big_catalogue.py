@@ -53,13 +53,13 @@ def fill(engine: Engine, folder: Path, count: int, share_with_views: float) -> N
     with make_session_factory(engine).begin() as session:
         seed_classes(session)
         checkpoint = publish_shipped(session, folder)
-        made = _invent(session, count, checkpoint.latent_size)
-        _store_glitches(session, made)
-        _store_embeddings(session, made, checkpoint.id)
+        columns = _invent(session, count, checkpoint.latent_size)
+        _store_glitches(session, columns)
+        _store_embeddings(session, columns, checkpoint.id)
         _store_labels(session)
         _store_views(session, share_with_views)
-        _store_map(session, made, checkpoint.id)
-        store_clusters(session, checkpoint.id, _groups(made))
+        _store_map(session, columns, checkpoint.id)
+        store_clusters(session, checkpoint.id, _groups(columns))
     print(f"rows      {time.perf_counter() - started:.1f} s", flush=True)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
@@ -67,7 +67,7 @@ def fill(engine: Engine, folder: Path, count: int, share_with_views: float) -> N
 
 def _invent(session: Session, count: int, latent: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(7)
-    known = np.array(session.scalars(select(GlitchClass.id).order_by(GlitchClass.id)).all())
+    class_ids = np.array(session.scalars(select(GlitchClass.id).order_by(GlitchClass.id)).all())
     # A few classes have most glitches, as in the observing runs.
     weights = 1 / (1 + np.arange(KINDS - UNKNOWN_KINDS))
     weights = 0.98 * weights / weights.sum()
@@ -78,8 +78,8 @@ def _invent(session: Session, count: int, latent: int) -> dict[str, np.ndarray]:
     middles = rng.standard_normal((KINDS, latent)) * 1.5
     means = middles[kind] + 0.6 * rng.standard_normal((count, latent))
     means *= np.sqrt(latent) / np.linalg.norm(means, axis=1, keepdims=True)
-    around = np.stack([np.cos(np.arange(KINDS) * 2.4), np.sin(np.arange(KINDS) * 2.4)], axis=1)
-    spots = around * np.sqrt((np.arange(KINDS) + 0.5) / KINDS)[:, None] * 0.9
+    centres = np.stack([np.cos(np.arange(KINDS) * 2.4), np.sin(np.arange(KINDS) * 2.4)], axis=1)
+    spots = centres * np.sqrt((np.arange(KINDS) + 0.5) / KINDS)[:, None] * 0.9
     spread = np.where(is_unknown, 0.008, 0.035)[:, None]
     return {
         "kind": kind,
@@ -89,7 +89,7 @@ def _invent(session: Session, count: int, latent: int) -> dict[str, np.ndarray]:
         "gps_time": np.sort(rng.uniform(GPS_START, GPS_END, count)).round(4),
         "snr": 7.5 + rng.pareto(2.0, count),
         "frequency": 10 * 2 ** rng.uniform(0, 7.6, count),
-        "class_id": np.where(is_labelled, known[kind % len(known)], 0),
+        "class_id": np.where(is_labelled, class_ids[kind % len(class_ids)], 0),
         "mean": means.astype(np.float32),
         "p_value": np.where(is_unknown, 1e-6, rng.random(count)),
         "place": np.clip(spots[kind] + spread * rng.standard_normal((count, 2)), -1, 1),
@@ -100,16 +100,16 @@ def _uuids(rng: np.random.Generator, count: int) -> np.ndarray:
     """Return UUIDs of version 7, 0.1 ms apart, up to the current time."""
     now_ms = int(time.time() * 1000) - count // 10 - 60_000
     milliseconds = (now_ms + np.arange(count) // 10).astype(">u8").view("u1").reshape(-1, 8)
-    found = np.frombuffer(rng.bytes(16 * count), dtype=np.uint8).reshape(-1, 16).copy()
-    found[:, :6] = milliseconds[:, 2:]
+    octets = np.frombuffer(rng.bytes(16 * count), dtype=np.uint8).reshape(-1, 16).copy()
+    octets[:, :6] = milliseconds[:, 2:]
     # Within a millisecond a counter gives the order.
     counter = (np.arange(count) % 10).astype(np.uint8)
-    found[:, 6], found[:, 7] = 0x70, counter
-    found[:, 8] = 0x80 | (found[:, 8] & 0x3F)
-    return np.ascontiguousarray(found).view("V16").ravel()
+    octets[:, 6], octets[:, 7] = 0x70, counter
+    octets[:, 8] = 0x80 | (octets[:, 8] & 0x3F)
+    return np.ascontiguousarray(octets).view("V16").ravel()
 
 
-def _store_glitches(session: Session, made: dict[str, np.ndarray]) -> None:
+def _store_glitches(session: Session, data: dict[str, np.ndarray]) -> None:
     session.execute(
         text(
             "CREATE TEMPORARY TABLE invented (id uuid, digest bytea, ifo text, gps_time float8,"
@@ -125,7 +125,7 @@ def _store_glitches(session: Session, made: dict[str, np.ndarray]) -> None:
         "frequency": "f8",
         "class_id": "i4",
     }
-    write_rows(session, "invented", _table(made, columns))
+    write_rows(session, "invented", _table(data, columns))
     session.execute(
         text(
             "INSERT INTO glitch (id, gravityspy_id, ifo, channel, gps_time, snr, peak_frequency,"
@@ -137,8 +137,8 @@ def _store_glitches(session: Session, made: dict[str, np.ndarray]) -> None:
     )
 
 
-def _store_embeddings(session: Session, made: dict[str, np.ndarray], checkpoint_id: int) -> None:
-    count, latent = made["mean"].shape
+def _store_embeddings(session: Session, data: dict[str, np.ndarray], checkpoint_id: int) -> None:
+    count, latent = data["mean"].shape
     vector = np.dtype([("dim", "i2"), ("unused", "i2"), ("values", "f4", (latent,))])
     cell = np.dtype([("length", "i4"), ("value", "f4")])
     about: list[tuple[str, Any]] = [
@@ -158,14 +158,14 @@ def _store_embeddings(session: Session, made: dict[str, np.ndarray], checkpoint_
         ("condition", f"S{len(CONDITION)}"),
     ]
     rows = np.zeros(count, dtype=columns)
-    rows["glitch_id"], rows["checkpoint_id"], rows["ifo"] = made["id"], checkpoint_id, made["ifo"]
-    rows["is_reference"] = made["class_id"] > 0
-    rows["mean"]["dim"], rows["mean"]["values"] = latent, made["mean"]
+    rows["glitch_id"], rows["checkpoint_id"], rows["ifo"] = data["id"], checkpoint_id, data["ifo"]
+    rows["is_reference"] = data["class_id"] > 0
+    rows["mean"]["dim"], rows["mean"]["values"] = latent, data["mean"]
     variance = rows["log_variance"]
     variance["ndim"], variance["type"], variance["size"] = 1, FLOAT4_OID, latent
     variance["first"], variance["cells"]["length"], variance["cells"]["value"] = 1, 4, -2.0
     rows["reconstruction_error"], rows["kl"] = 100.0, 20.0
-    rows["novelty_score"], rows["p_value"] = 1 - made["p_value"], made["p_value"]
+    rows["novelty_score"], rows["p_value"] = 1 - data["p_value"], data["p_value"]
     rows["is_judged"] = True
     rows["condition"] = CONDITION
     write_rows(session, "embedding", rows)
@@ -205,8 +205,8 @@ def _store_views(session: Session, share: float) -> None:
     time_axis, frequency_axis = np.meshgrid(np.linspace(-1, 1, 128), np.linspace(-1, 1, 128))
     pictures = []
     for _ in range(PICTURES):
-        at, width, slope = rng.uniform(-0.5, 0.5), rng.uniform(0.02, 0.2), rng.uniform(-1, 1)
-        ridge = np.exp(-(((time_axis - at - slope * frequency_axis) / width) ** 2))
+        centre, width, slope = rng.uniform(-0.5, 0.5), rng.uniform(0.02, 0.2), rng.uniform(-1, 1)
+        ridge = np.exp(-(((time_axis - centre - slope * frequency_axis) / width) ** 2))
         blob = ridge * np.exp(-((frequency_axis - rng.uniform(-0.5, 0.5)) ** 2) / 0.3)
         pictures.append(pack_view((np.round(blob * 40) / 40).astype(np.float32)))
     session.execute(text("CREATE TEMPORARY TABLE picture (n int, packed bytea) ON COMMIT DROP"))
@@ -225,30 +225,30 @@ def _store_views(session: Session, share: float) -> None:
     )
 
 
-def _store_map(session: Session, made: dict[str, np.ndarray], checkpoint_id: int) -> None:
+def _store_map(session: Session, data: dict[str, np.ndarray], checkpoint_id: int) -> None:
     row = Projection(
         checkpoint_id=checkpoint_id, seed=0, n_laid_out=0, author="benchmark", is_ready=True
     )
     session.add(row)
     session.flush()
-    places = made["place"].astype(np.float32)
-    store_places(session, row.id, made["id"], places, is_anchor=False)
+    places = data["place"].astype(np.float32)
+    store_places(session, row.id, data["id"], places, is_anchor=False)
     count_points(session, row.id)
 
 
-def _groups(made: dict[str, np.ndarray]) -> list[list[UUID]]:
+def _groups(data: dict[str, np.ndarray]) -> list[list[UUID]]:
     """Return the first unlabelled glitches of each type, as a clustering might find them."""
     groups = []
     for kind in range(KINDS):
-        rows = np.flatnonzero((made["kind"] == kind) & (made["class_id"] == 0))[:LARGEST_CLUSTER]
-        groups.append([UUID(bytes=one.tobytes()) for one in made["id"][rows]])
+        rows = np.flatnonzero((data["kind"] == kind) & (data["class_id"] == 0))[:LARGEST_CLUSTER]
+        groups.append([UUID(bytes=one.tobytes()) for one in data["id"][rows]])
     return [group for group in groups if len(group) >= SMALLEST_CLUSTER]
 
 
-def _table(made: dict[str, np.ndarray], columns: dict[str, str]) -> np.ndarray:
-    rows = np.zeros(len(made["id"]), dtype=list(columns.items()))
+def _table(data: dict[str, np.ndarray], columns: dict[str, str]) -> np.ndarray:
+    rows = np.zeros(len(data["id"]), dtype=list(columns.items()))
     for name in columns:
-        rows[name] = made[name]
+        rows[name] = data[name]
     return rows
 
 
@@ -270,12 +270,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--glitches", type=int, default=100_000)
     parser.add_argument("--views", type=float, default=1.0, help="share of glitches with a view")
-    asked = parser.parse_args()
-    if asked.folder.exists() and any(asked.folder.iterdir()):
-        raise SystemExit(f"{asked.folder} is not empty: name a new folder, nothing is overwritten.")
-    server, engine = make_catalogue(asked.folder, asked.glitches, asked.views)
-    size = sum(path.stat().st_size for path in asked.folder.rglob("*") if path.is_file())
-    print(f"{asked.glitches:,} glitches in {asked.folder}, {size / 1e9:.2f} GB")
+    args = parser.parse_args()
+    if args.folder.exists() and any(args.folder.iterdir()):
+        raise SystemExit(f"{args.folder} is not empty: name a new folder, nothing is overwritten.")
+    server, engine = make_catalogue(args.folder, args.glitches, args.views)
+    size = sum(path.stat().st_size for path in args.folder.rglob("*") if path.is_file())
+    print(f"{args.glitches:,} glitches in {args.folder}, {size / 1e9:.2f} GB")
     engine.dispose()
     server.stop()
 

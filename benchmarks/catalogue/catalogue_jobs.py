@@ -45,7 +45,7 @@ def work(url: str, folder: Path, job_id: UUID) -> None:
     while runner.work(job_id):
         pass
     wall, cpu = time.perf_counter() - started, time.process_time() - used
-    most = most_memory_mb()
+    peak_mb = most_memory_mb()
     with sessions() as session:
         job = get_job(session, job_id)
     result = dict(job.result or {})
@@ -55,8 +55,8 @@ def work(url: str, folder: Path, job_id: UUID) -> None:
         if one in result
     )
     print(
-        f"{wall:7.1f} s wall {cpu:7.1f} s processor   peak {most:6.0f} MB "
-        f"(+{most - before:.0f} MB)   {job.state}: {row}",
+        f"{wall:7.1f} s wall {cpu:7.1f} s processor   peak {peak_mb:6.0f} MB "
+        f"(+{peak_mb - before:.0f} MB)   {job.state}: {row}",
         flush=True,
     )
 
@@ -88,13 +88,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--glitches", type=int, nargs="+", default=[20_000, 100_000])
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.work:
-        url, folder, job_id = asked.work
+    args = parser.parse_args()
+    if args.work:
+        url, folder, job_id = args.work
         work(url, Path(folder), UUID(job_id))
         return
     print(heading(), flush=True)
-    for count in asked.glitches:
+    for count in args.glitches:
         measure(count)
 
 

@@ -35,11 +35,11 @@ def catalogue(n: int, dimensions: int) -> np.ndarray:
 
 
 def labelling(vectors: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    found = clustering.find_clusters(vectors, MIN_SIZE, np.random.default_rng(1))
+    result = clustering.find_clusters(vectors, MIN_SIZE, np.random.default_rng(1))
     labels = np.full(len(vectors), -1)
-    for place, cluster in enumerate(found):
+    for place, cluster in enumerate(result):
         labels[cluster.members] = place
-    return labels, [cluster.stability for cluster in found]
+    return labels, [cluster.stability for cluster in result]
 
 
 def agreement(n: int, dimensions: int) -> None:

@@ -41,8 +41,8 @@ SETTINGS += ((100, "relaxed_order"), (200, "relaxed_order"), (400, "relaxed_orde
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     """Return the time in milliseconds, and the result."""
     started = time.perf_counter()
-    found = work()
-    return (time.perf_counter() - started) * 1e3, found
+    result = work()
+    return (time.perf_counter() - started) * 1e3, result
 
 
 def searches(session: Session) -> dict[str, GlitchFilters]:
@@ -68,7 +68,7 @@ def searches(session: Session) -> dict[str, GlitchFilters]:
 def find(
     session: Session, row: Row, checkpoint_id: int, filters: GlitchFilters, exact: bool
 ) -> set:
-    found = neighbours.find_neighbours(
+    result = neighbours.find_neighbours(
         session,
         vector=row[1],
         checkpoint_id=checkpoint_id,
@@ -78,48 +78,48 @@ def find(
         exact=exact,
     )
     session.rollback()
-    return {one.glitch.id for one in found}
+    return {one.glitch.id for one in result}
 
 
 def sampled(session: Session, checkpoint_id: int, count: int, *labels: str) -> list[Row]:
     """Draw stored glitches at random, only of these classes if any are given."""
-    wanted = select(Embedding.glitch_id, Embedding.mean, Embedding.ifo).where(
+    query = select(Embedding.glitch_id, Embedding.mean, Embedding.ifo).where(
         Embedding.checkpoint_id == checkpoint_id
     )
     if labels:
         of_class = select(Glitch.id).join(GlitchClass, Glitch.class_id == GlitchClass.id)
-        wanted = wanted.where(Embedding.glitch_id.in_(of_class.where(GlitchClass.name.in_(labels))))
+        query = query.where(Embedding.glitch_id.in_(of_class.where(GlitchClass.name.in_(labels))))
     return [
         (row[0], np.asarray(row[1], dtype=np.float32), row[2])
-        for row in session.execute(wanted.order_by(func.random()).limit(count))
+        for row in session.execute(query.order_by(func.random()).limit(count))
     ]
 
 
 def compare_searches(session: Session, anywhere: list[Row], checkpoint_id: int) -> None:
     """Run each search for random glitches, those with a class also for glitches of that class."""
     print(f"\n{'search':32} {'p50':>7} {'p90':>7} {'scan p50':>9} {'ratio':>6} {'recall@10':>9}")
-    asked = [(name, filters, anywhere) for name, filters in searches(session).items()]
-    asked += [
+    cases = [(name, filters, anywhere) for name, filters in searches(session).items()]
+    cases += [
         (f"{name}, from there", one, sampled(session, checkpoint_id, len(anywhere), *one.labels))
-        for name, one, _ in asked
+        for name, one, _ in cases
         if one.labels
     ]
-    for name, filters, rows in asked:
+    for name, filters, rows in cases:
         times: tuple[list[float], list[float]] = ([], [])
-        hits = wanted = 0
+        hits = n_true = 0
         for row in rows:
             sets = []
             for way, exact in enumerate((False, True)):
-                took, found = timed(
+                seconds, results = timed(
                     lambda r=row, e=exact, f=filters: find(session, r, checkpoint_id, f, e)
                 )
-                times[way].append(took)
-                sets.append(found)
+                times[way].append(seconds)
+                sets.append(results)
             hits += len(sets[0] & sets[1])
-            wanted += len(sets[1])
+            n_true += len(sets[1])
         p50, p90 = np.percentile(times[0], [50, 90])
         scan = float(np.median(times[1]))
-        recall = hits / max(wanted, 1)
+        recall = hits / max(n_true, 1)
         print(
             f"{name:32} {p50:7.1f} {p90:7.1f} {scan:9.1f} {scan / p50:6.1f} {recall:9.3f}",
             flush=True,
@@ -213,9 +213,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--queries", type=int, default=40)
     parser.add_argument("--settings", action="store_true")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(heading(), flush=True)
-    server = start_embedded(asked.folder / "database")
+    server = start_embedded(args.folder / "database")
     try:
         engine = make_engine(server.url())
         with make_session_factory(engine)() as session:
@@ -228,10 +228,10 @@ def main() -> None:
                 )
             )
             print(f"{count:,} glitches; index there after {took / 1e3:.0f} s", flush=True)
-            rows = sampled(session, checkpoint.id, asked.queries)
+            rows = sampled(session, checkpoint.id, args.queries)
             compare_searches(session, rows, checkpoint.id)
             compare_novelty(session, rows, checkpoint.id)
-            if asked.settings:
+            if args.settings:
                 compare_settings(session, rows, checkpoint.id)
             compare_memory(session, rows, checkpoint.id)
         engine.dispose()

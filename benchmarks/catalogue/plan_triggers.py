@@ -43,13 +43,13 @@ def write_table(path: Path, rows: int) -> None:
     with path.open("w") as file:
         file.write("event_time,ifo,snr,peak_frequency,ml_label\n")
         for place in places:
-            at = f"{START + place // 2 * STEP_S + (0.04 if place % 10 == 0 else 2.5):.4f}"
+            gps = f"{START + place // 2 * STEP_S + (0.04 if place % 10 == 0 else 2.5):.4f}"
             if place % 100 == 99:
-                at = "noon"
+                gps = "noon"
             elif place % 50 == 49:
-                at = f"{START - 100_000 - place}"
+                gps = f"{START - 100_000 - place}"
             ifo = ("H1", "L1")[place % 2]
-            file.write(f"{at},{ifo},{rng.uniform(7.5, 50):.2f},{rng.uniform(20, 900):.1f},Blip\n")
+            file.write(f"{gps},{ifo},{rng.uniform(7.5, 50):.2f},{rng.uniform(20, 900):.1f},Blip\n")
 
 
 def write_strain(folder: Path, rows: int) -> None:

@@ -73,44 +73,44 @@ def report(
 
 def compare(vectors: np.ndarray, labels: np.ndarray) -> None:
     order = np.random.default_rng(2).permutation(len(vectors))
-    kept, new = order[len(order) // 5 :], order[: len(order) // 5]
+    fitted, new = order[len(order) // 5 :], order[: len(order) // 5]
     started = time.perf_counter()
-    lay_out(vectors[kept[:200]], seed=SEED)
+    lay_out(vectors[fitted[:200]], seed=SEED)
     print(f"{'the first call compiles':44} {time.perf_counter() - started:8.2f} s")
     started = time.perf_counter()
-    places = lay_out(vectors[kept], seed=SEED)
+    places = lay_out(vectors[fitted], seed=SEED)
     seconds = time.perf_counter() - started
-    by_kin = KNeighborsClassifier(NEIGHBOURS).fit(places, labels[kept])
-    in_latent = KNeighborsClassifier(NEIGHBOURS).fit(unit_vectors(vectors[kept]), labels[kept])
+    by_kin = KNeighborsClassifier(NEIGHBOURS).fit(places, labels[fitted])
+    in_latent = KNeighborsClassifier(NEIGHBOURS).fit(unit_vectors(vectors[fitted]), labels[fitted])
     print(f"label by neighbours in the latent space itself, held out: "
           f"{in_latent.score(unit_vectors(vectors[new]), labels[new]):.3f}")  # fmt: skip
-    score = by_kin.score(places, labels[kept])
-    report(f"laid out, {len(kept):,} glitches", seconds, vectors[kept], places, score)
-    for count, near in ((1, 0.05), (3, 9), (5, 9), (10, 9), (5, 0.02), (5, 0.05), (10, 0.05)):
-        projection.PLACED_BY, projection.NEAR = count, near
+    score = by_kin.score(places, labels[fitted])
+    report(f"laid out, {len(fitted):,} glitches", seconds, vectors[fitted], places, score)
+    for count, min_dist in ((1, 0.05), (3, 9), (5, 9), (10, 9), (5, 0.02), (5, 0.05), (10, 0.05)):
+        projection.PLACED_BY, projection.NEAR = count, min_dist
         started = time.perf_counter()
-        placed = place(vectors[new], vectors[kept], places)
+        placed = place(vectors[new], vectors[fitted], places)
         seconds = time.perf_counter() - started
         score = by_kin.score(placed, labels[new])
-        which = f"mean of {count}" + (f" within {near}" if near < 1 and count > 1 else "")
+        which = f"mean of {count}" + (f" within {min_dist}" if min_dist < 1 and count > 1 else "")
         report(f"{len(new):,} newcomers, {which}", seconds, vectors[new], placed, score)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from umap import UMAP
 
         model = UMAP(n_neighbors=15, min_dist=0.1, random_state=SEED, n_jobs=1)
-        model.fit(unit_vectors(vectors[kept]).astype(np.float32))
+        model.fit(unit_vectors(vectors[fitted]).astype(np.float32))
         model.transform(unit_vectors(vectors[new[:50]]).astype(np.float32))  # compiles
         started = time.perf_counter()
-        moved = model.transform(unit_vectors(vectors[new]).astype(np.float32))
+        projected = model.transform(unit_vectors(vectors[new]).astype(np.float32))
         seconds = time.perf_counter() - started
-    score = KNeighborsClassifier(NEIGHBOURS).fit(model.embedding_, labels[kept])
+    score = KNeighborsClassifier(NEIGHBOURS).fit(model.embedding_, labels[fitted])
     report(
         f"{len(new):,} newcomers, umap transform",
         seconds,
         vectors[new],
-        moved,
-        score.score(moved, labels[new]),
+        projected,
+        score.score(projected, labels[new]),
     )
 
 
@@ -132,13 +132,13 @@ def main() -> None:
     parser.add_argument("pack", nargs="?")
     parser.add_argument("--most", type=int, default=MOST, help="glitches of the pack")
     parser.add_argument("--large", type=int, default=0)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(heading())
-    vectors, labels = from_pack(Path(asked.pack), asked.most) if asked.pack else mixture(asked.most)
+    vectors, labels = from_pack(Path(args.pack), args.most) if args.pack else mixture(args.most)
     print(f"{len(vectors):,} glitches, latent {vectors.shape[1]}, {len(set(labels))} classes")
     compare(vectors, labels)
-    if asked.large:
-        large(asked.large)
+    if args.large:
+        large(args.large)
 
 
 if __name__ == "__main__":

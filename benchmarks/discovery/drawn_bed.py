@@ -26,16 +26,16 @@ class DrawnBed:
         self._otherwise /= np.linalg.norm(self._otherwise, axis=1, keepdims=True)
 
     def means(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:
-        found = self._means[places].copy()
+        vectors = self._means[places].copy()
         for row, (place, one) in enumerate(zip(places.tolist(), variants, strict=True)):
             if one.copy:
-                noise = np.random.default_rng([place, one.copy]).normal(size=found.shape[1])
-                found[row] += 0.05 * noise
-            found[row] += 1.5 * self._otherwise[0] * (one.window_s is not None)
-            found[row] += 1.5 * self._otherwise[1] * (one.highest_hz is not None)
+                noise = np.random.default_rng([place, one.copy]).normal(size=vectors.shape[1])
+                vectors[row] += 0.05 * noise
+            vectors[row] += 1.5 * self._otherwise[0] * (one.window_s is not None)
+            vectors[row] += 1.5 * self._otherwise[1] * (one.highest_hz is not None)
             is_drawn_otherwise = one.power != 1 or one.black_hz is not None
-            found[row] += 1.5 * self._otherwise[0] * is_drawn_otherwise
-        return found
+            vectors[row] += 1.5 * self._otherwise[0] * is_drawn_otherwise
+        return vectors
 
     def brightness(self, places: np.ndarray) -> np.ndarray:
         return self._means[places] @ self._otherwise[1]

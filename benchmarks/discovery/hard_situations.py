@@ -136,16 +136,16 @@ def report(
             situation = SITUATIONS[name](plain(bed, rng, others, one), bed, rng)
             is_new = situation.is_hidden & situation.is_open
             for way, test in WAYS.items():
-                found = judge(situation, bed, test)
-                judged = np.isfinite(found.p_values)
+                result = judge(situation, bed, test)
+                judged = np.isfinite(result.p_values)
                 is_few = has_few_labels(situation, bed)
-                usual = found.p_values[judged & ~is_new & ~is_few]
+                usual = result.p_values[judged & ~is_new & ~is_few]
                 row = [judged.sum(), (situation.is_open & ~judged).sum()]
                 row.append(float((usual <= 0.05).mean()) if len(usual) else np.nan)
-                row += [found.slant.sigmas >= SIGMAS, found.aside.is_told]
-                row += [(found.flagged(0.1) & is_few).sum()]
+                row += [result.slant.sigmas >= SIGMAS, result.aside.is_told]
+                row += [(result.flagged(0.1) & is_few).sum()]
                 for rate in RATES:
-                    flagged = found.flagged(rate)
+                    flagged = result.flagged(rate)
                     wrong = (flagged & ~is_new & ~is_few).sum()
                     row += [
                         (flagged & is_new).sum() / max(1, is_new.sum()),
@@ -153,8 +153,8 @@ def report(
                         wrong,
                     ]
                 rows[way].append(row)
-    for way, found in rows.items():
-        values = np.array(found, dtype=float)
+    for way, result in rows.items():
+        values = np.array(result, dtype=float)
         sizes = values[:, 2][np.isfinite(values[:, 2])]
         print(
             f"{name:<36}{way:<12}{values[:, 0].mean():>7.0f}{values[:, 1].mean():>7.0f}"
@@ -177,25 +177,25 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--hidden", nargs="*", default=None)
     parser.add_argument("--situation", nargs="*", default=list(SITUATIONS))
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(heading())
-    checkpoint = load_checkpoint(asked.checkpoint or shipped_checkpoint())
-    pack = read_real_images(asked.folder, checkpoint.manifest.preprocessing)
-    bed = PicturedBed(pack, Encoder(checkpoint), asked.cache)
-    known = list(classes_with_groups(pack.labels, pack.groups, LEAST_GROUPS))
+    checkpoint = load_checkpoint(args.checkpoint or shipped_checkpoint())
+    pack = read_real_images(args.folder, checkpoint.manifest.preprocessing)
+    bed = PicturedBed(pack, Encoder(checkpoint), args.cache)
+    classes = list(classes_with_groups(pack.labels, pack.groups, LEAST_GROUPS))
     print(f"checkpoint {checkpoint.manifest.name} {checkpoint.digest[:12]}, {len(pack)} glitches")
-    each = known if asked.hidden is None else asked.hidden
+    each = classes if args.hidden is None else args.hidden
     for what, hidden in (("nothing", [None]), ("each class in turn", each)):
         if not hidden:
             continue
-        print(f"\nhidden: {what}; {asked.draws} draws")
+        print(f"\nhidden: {what}; {args.draws} draws")
         print(
             f"{'situation':<36}{'tested':<12}{'judged':>7}{'not':>7}{'p<.05':>8}{'slant':>7}"
             f"{'aside':>7}{'few':>5}  "
             + "  ".join(f"{f'at {rate:g}: recall (rate) known':<26}" for rate in RATES)
         )
-        for name in asked.situation:
-            report(bed, known, list(hidden), name, asked.draws)
+        for name in args.situation:
+            report(bed, classes, list(hidden), name, args.draws)
     bed.keep()
 
 

@@ -105,8 +105,8 @@ def simulated_cases(
             n_labelled = min(n_known, MOST_OF_CLASS)
             known.append(members[:n_labelled])
             tested.append(members[n_labelled : n_labelled + n_tested])
-        mine = rng.permutation(np.nonzero(labels == hidden)[0])[:HIDDEN]
-        yield Case(mine, np.concatenate(tested), np.concatenate(known))
+        hidden_places = rng.permutation(np.nonzero(labels == hidden)[0])[:HIDDEN]
+        yield Case(hidden_places, np.concatenate(tested), np.concatenate(known))
 
 
 def pool_of(pack: Pack, means: np.ndarray, case: Case) -> Pool:
@@ -143,27 +143,27 @@ def pool_of(pack: Pack, means: np.ndarray, case: Case) -> Pool:
 
 def tests_of(pool: Pool, case: Case) -> tuple[Found, ...]:
     """Run the tests of a case in the order of ``WAYS``, with the functions of the service."""
-    asked = slice(0, len(case.hidden) + len(case.tested))
-    is_hidden = np.arange(asked.stop) < len(case.hidden)
+    judged = slice(0, len(case.hidden) + len(case.tested))
+    is_hidden = np.arange(judged.stop) < len(case.hidden)
     calibrates = np.isfinite(pool.calibration)
-    scores = pool.judged[asked]
+    scores = pool.judged[judged]
     alone = np.full(len(scores), np.nan)
-    for place, (score, condition) in enumerate(zip(scores, pool.conditions[asked], strict=True)):
-        known = pool.calibration[calibrates & (pool.conditions == condition)]
+    for place, (score, condition) in enumerate(zip(scores, pool.conditions[judged], strict=True)):
+        references = pool.calibration[calibrates & (pool.conditions == condition)]
         if np.isfinite(score):
-            alone[place] = conformal_p_value(int((known >= score).sum()), len(known))
-    together = judge_pool(pool)
+            alone[place] = conformal_p_value(int((references >= score).sum()), len(references))
+    jointly = judge_pool(pool)
     crowds = crowds_of(directions(pool.means), pool.gps_times, pool.is_reference)
     as_a_crowd = crowds.scores(np.where(calibrates, pool.calibration, pool.judged))
-    p_values, of_test = np.full((2, len(scores)), np.nan), np.isfinite(as_a_crowd[asked])
+    p_values, of_test = np.full((2, len(scores)), np.nan), np.isfinite(as_a_crowd[judged])
     p_values[0, of_test] = weighted_p_values(
-        _alike(as_a_crowd[asked][of_test]), _alike(as_a_crowd[calibrates])
+        _alike(as_a_crowd[judged][of_test]), _alike(as_a_crowd[calibrates])
     )
-    p_values[1, together.places] = together.p_values
+    p_values[1, jointly.places] = jointly.p_values
     return (
         _found(is_hidden, scores, alone),
-        _found(is_hidden, as_a_crowd[asked], p_values[0]),
-        _found(is_hidden, as_a_crowd[asked], p_values[1]),
+        _found(is_hidden, as_a_crowd[judged], p_values[0]),
+        _found(is_hidden, as_a_crowd[judged], p_values[1]),
     )
 
 
@@ -193,18 +193,18 @@ def report_crowds(
     """Print AUROC, recall and realised rate of the tests, for every class or their means."""
     means = np.stack([one.mean for one in encodings])
     for mix in (EVEN,) if is_real else MIXES:
-        what = f"{SPLITS} splits by group"
+        title = f"{SPLITS} splits by group"
         if not is_real:
-            what = f"{SPLITS} draws, frequencies of widths {mix[0]:g} (labelled) and {mix[1]:g}"
-        print(f"\nmeans of {what}: AUROC; recall (realised rate) at nominal {RATES}")
+            title = f"{SPLITS} draws, frequencies of widths {mix[0]:g} (labelled) and {mix[1]:g}"
+        print(f"\nmeans of {title}: AUROC; recall (realised rate) at nominal {RATES}")
         print(f"{'hidden class':<21}" + "".join(f"{way:<49}" for way in WAYS))
         every: list[tuple[Found, ...]] = []
         for hidden in classes:
             cases = cases_of(pack, classes, hidden, mix, is_real=is_real)
-            found = [tests_of(pool_of(pack, means, case), case) for case in cases]
-            every += found
+            results = [tests_of(pool_of(pack, means, case), case) for case in cases]
+            every += results
             if mix == EVEN:
-                print(f"{hidden:<21}" + _row(found), flush=True)
+                print(f"{hidden:<21}" + _row(results), flush=True)
         print(f"{'mean':<21}" + _row(every), flush=True)
 
 
@@ -217,11 +217,11 @@ def cases_of(
     return simulated_cases(pack, classes, hidden, mix)
 
 
-def _row(found: list[tuple[Found, ...]]) -> str:
+def _row(results: list[tuple[Found, ...]]) -> str:
     return "".join(
         f"{np.mean([one.area for one in way]):.3f}; "
         + f"{', '.join(f'{recall:.2f} ({rate:.3f})' for recall, rate in _means(way)):<42}"
-        for way in zip(*found, strict=True)
+        for way in zip(*results, strict=True)
     )
 
 
@@ -242,24 +242,24 @@ def compare_scores(
     for hidden in classes:
         cases = cases_of(pack, classes, hidden, EVEN, is_real=is_real)
         for case in cases:
-            asked = np.concatenate([case.hidden, case.tested])
-            known = case.known[~np.isin(labels[case.known], list(CATCH_ALLS))]
-            angle = nth_nearest(units, asked, known, 5)
-            away = mahalanobis(units, asked, known, labels)
+            test = np.concatenate([case.hidden, case.tested])
+            train = case.known[~np.isin(labels[case.known], list(CATCH_ALLS))]
+            angle = nth_nearest(units, test, train, 5)
+            away = mahalanobis(units, test, train, labels)
             scores = {
-                f"angle to the nearest, k = {k}": nth_nearest(units, asked, known, k)
+                f"angle to the nearest, k = {k}": nth_nearest(units, test, train, k)
                 for k in NEAREST
             } | {
-                "distance to the 5th nearest": nth_nearest(wide, asked, known, 5),
-                "class-conditional Mahalanobis": mahalanobis(wide, asked, known, labels),
+                "distance to the 5th nearest": nth_nearest(wide, test, train, 5),
+                "class-conditional Mahalanobis": mahalanobis(wide, test, train, labels),
                 "the same of directions": away,
                 "angle + Mahalanobis of directions": angle / np.median(angle)
                 + away / np.median(away),
                 "angle + reconstruction error": angle / np.median(angle)
-                + error[asked] / np.median(error[asked]),
+                + error[test] / np.median(error[test]),
             }
             for name, score in scores.items():
-                is_hidden = np.arange(len(asked)) < len(case.hidden)
+                is_hidden = np.arange(len(test)) < len(case.hidden)
                 areas.setdefault(name, []).append(roc_auc_score(is_hidden, score))
     print("\nscores of a glitch alone, mean AUROC of the same cases")
     for name, values in areas.items():

@@ -30,11 +30,11 @@ def hidden_among_labels(share: float) -> Make:
     """Give a fraction of the hidden class the label of one known class, by mistake."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
-        taken = situation.is_hidden & (rng.random(len(situation.places)) < share)
-        if not taken.any():
+        is_mislabelled = situation.is_hidden & (rng.random(len(situation.places)) < share)
+        if not is_mislabelled.any():
             return situation
         classes = situation.classes.copy()
-        classes[taken] = rng.choice(np.unique(classes[~situation.is_open]))
+        classes[is_mislabelled] = rng.choice(np.unique(classes[~situation.is_open]))
         return replace(situation, classes=classes)
 
     return make
@@ -68,9 +68,9 @@ def faintest_unlabelled(share: float) -> Make:
         known = np.unique(labels[situation.is_open & ~situation.is_hidden])
         classes = np.where(situation.is_hidden, OPEN, numbers)
         for one in known:
-            mine = np.nonzero((labels == one) & ~situation.is_hidden)[0]
-            order = mine[np.argsort(bright[mine], kind="stable")]
-            classes[order[: round(share * len(mine))]] = OPEN
+            members = np.nonzero((labels == one) & ~situation.is_hidden)[0]
+            order = members[np.argsort(bright[members], kind="stable")]
+            classes[order[: round(share * len(members))]] = OPEN
         return replace(situation, classes=classes)
 
     return make

@@ -39,11 +39,11 @@ def report(bed: PicturedBed, known: list[str], n: int, draws: int) -> None:
                 is_one = np.array(bed.labels)[case.places] == one
                 if (is_one & ~case.is_open).sum() < n:
                     continue
-                found = judge(case, bed, way)
-                mine = is_one & case.is_open & np.isfinite(found.p_values)
-                tested[one] += int(mine.sum())
-                low[one] += int((found.p_values[mine] <= 0.05).sum())
-                flagged[one] += int(found.flagged(0.1)[mine].sum())
+                result = judge(case, bed, way)
+                is_tested = is_one & case.is_open & np.isfinite(result.p_values)
+                tested[one] += int(is_tested.sum())
+                low[one] += int((result.p_values[is_tested] <= 0.05).sum())
+                flagged[one] += int(result.flagged(0.1)[is_tested].sum())
         total = max(1, sum(tested.values()))
         each = ", ".join(f"{one} {flagged[one]}/{tested[one]}" for one in known if tested[one])
         print(
@@ -58,17 +58,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--draws", type=int, default=3)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(heading())
     checkpoint = load_checkpoint(shipped_checkpoint())
-    pack = read_real_images(asked.folder, checkpoint.manifest.preprocessing)
-    bed = PicturedBed(pack, Encoder(checkpoint), asked.cache)
+    pack = read_real_images(args.folder, checkpoint.manifest.preprocessing)
+    bed = PicturedBed(pack, Encoder(checkpoint), args.cache)
     classes = classes_with_groups(pack.labels, pack.groups, LEAST_GROUPS)
     known = [one for one in classes if one not in CATCH_ALLS]
     print(f"checkpoint {checkpoint.manifest.name} {checkpoint.digest[:12]}, {len(pack)} glitches")
     print(f"{'':<22}{'n':>5}{'p<.05':>7}{'at .1':>7}  flagged of each")
     for n in LABELS:
-        report(bed, known, n, asked.draws)
+        report(bed, known, n, args.draws)
     bed.keep()
 
 

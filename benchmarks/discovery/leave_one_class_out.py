@@ -97,19 +97,19 @@ def report(  # noqa: PLR0917
     flagged: list[np.ndarray],
     clusters: list[list[np.ndarray]],
 ) -> tuple[float, list[tuple[float, float]], list[tuple[int, float, float]]]:
-    asked = np.nonzero((is_hidden | is_tested) & np.isfinite(alone))[0]
-    area = float(roc_auc_score(is_hidden[asked], alone[asked]))
+    tested = np.nonzero((is_hidden | is_tested) & np.isfinite(alone))[0]
+    area = float(roc_auc_score(is_hidden[tested], alone[tested]))
     rates, best = [], []
-    for chosen, found in zip(flagged, clusters, strict=True):
-        mine = chosen[np.isin(chosen, asked)]
-        right = is_hidden[mine].sum()
-        rates.append((right / is_hidden.sum(), 1 - right / max(1, len(mine)) if len(mine) else 0.0))
-        members = max(found, key=lambda one: is_hidden[one].sum(), default=np.empty(0, dtype=int))
+    for chosen, parts in zip(flagged, clusters, strict=True):
+        valid = chosen[np.isin(chosen, tested)]
+        hits = is_hidden[valid].sum()
+        rates.append((hits / is_hidden.sum(), 1 - hits / max(1, len(valid)) if len(valid) else 0.0))
+        members = max(parts, key=lambda one: is_hidden[one].sum(), default=np.empty(0, dtype=int))
         share = is_hidden[members].sum()
         best.append((len(members), share / max(1, len(members)), share / is_hidden.sum()))
-    known = (~is_hidden[asked]).sum()
+    n_known = (~is_hidden[tested]).sum()
     print(
-        f"{hidden:<21}{is_hidden.sum():>4}{known:>6}{area:>12.3f}   "
+        f"{hidden:<21}{is_hidden.sum():>4}{n_known:>6}{area:>12.3f}   "
         + "   ".join(f"{recall:>22.2f}, {wrong:.3f}" for recall, wrong in rates)
         + "   "
         + "; ".join(
@@ -125,11 +125,11 @@ def summary(rows: list[Any]) -> None:
     for place in range(len(RATES)):
         recall, wrong = np.mean([row[1][place] for row in rows], axis=0)
         print(f"{recall:>22.2f}, {wrong:.3f}   ", end="")
-    found = [
+    counts = [
         sum(row[2][place][0] > 0 and row[2][place][1] >= 0.9 for row in rows)
         for place in range(len(RATES))
     ]
-    print("found with purity .9 or more: " + ", ".join(f"{n} of {len(rows)}" for n in found))
+    print("found with purity .9 or more: " + ", ".join(f"{n} of {len(rows)}" for n in counts))
 
 
 def over_http(service: Service, pack: Pack, hidden: str, classes: list[str], room: Any) -> Any:
@@ -137,10 +137,10 @@ def over_http(service: Service, pack: Pack, hidden: str, classes: list[str], roo
     is_hidden = labels == hidden
     is_tested = is_held_back(pack, 0) & np.isin(labels, classes) & ~is_hidden & (labels != UNKNOWN)
     ifo, origin = room
-    shown = ["" if o else name for o, name in zip(is_hidden | is_tested, pack.labels, strict=True)]
+    masked = ["" if o else name for o, name in zip(is_hidden | is_tested, pack.labels, strict=True)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{hidden}.h5"
-        write_stack(path, pack, ifo, shown, STARTS[origin])
+        write_stack(path, pack, ifo, masked, STARTS[origin])
         with path.open("rb") as file:
             batch = service.ask(
                 "POST", "/batches", files={"file": file}, data={"ifo": ifo, "origin": origin}
@@ -160,8 +160,8 @@ def over_http(service: Service, pack: Pack, hidden: str, classes: list[str], roo
             alone[index] = np.nan if score is None else score
     clusters = []
     for rate in RATES:
-        wanted = {"fdr": rate, "ifo": ifo, "simulated": origin == "simulated"}
-        job = service.wait(service.ask("POST", "/clusters/runs", json=wanted)["id"])
+        settings = {"fdr": rate, "ifo": ifo, "simulated": origin == "simulated"}
+        job = service.wait(service.ask("POST", "/clusters/runs", json=settings)["id"])
         run = job["result"]["run"]
         found = [
             np.array(
@@ -242,13 +242,13 @@ def in_services(
         ],
     )
     ids = dict(session.execute(select(GlitchClass.name, GlitchClass.id)).all())
-    labels, held = np.array(pack.labels), is_held_back(pack, 0)
+    labels, is_held_out = np.array(pack.labels), is_held_back(pack, 0)
     rows = []
     for hidden in hidden_classes:
-        mine = labels == hidden
-        is_hidden = mine if is_real else mine & (np.cumsum(mine) <= HIDDEN_SIMULATED)
-        is_tested = held & np.isin(labels, classes) & ~mine & (labels != UNKNOWN)
-        is_open = mine | is_tested
+        is_member = labels == hidden
+        is_hidden = is_member if is_real else is_member & (np.cumsum(is_member) <= HIDDEN_SIMULATED)
+        is_tested = is_held_out & np.isin(labels, classes) & ~is_member & (labels != UNKNOWN)
+        is_open = is_member | is_tested
         session.execute(
             _RELABEL,
             {
@@ -257,7 +257,7 @@ def in_services(
                     None if is_unlabelled else ids[str(name)]
                     for name, is_unlabelled in zip(labels, is_open, strict=True)
                 ],
-                "ifos": [None if gone else "L1" for gone in mine & ~is_hidden],
+                "ifos": [None if gone else "L1" for gone in is_member & ~is_hidden],
             },
         )
         rows.append(cluster_directly(session, published.id, keys, hidden, is_hidden, is_tested))
@@ -281,36 +281,36 @@ def cluster_directly(  # noqa: PLR0917
         if p_value is not None:
             alone[place[key]] = score
     tested = tested_as_crowds(session, checkpoint_id, ("L1", False), None, None)
-    at = np.array([place[key] for key in tested.ids(np.arange(len(tested.keys)))])
+    places = np.array([place[key] for key in tested.ids(np.arange(len(tested.keys)))])
     flagged, clusters = [], []
     for rate in RATES:
         run = run_clustering(
             session, ClusteringParameters(fdr=rate, min_cluster_size=5), author="benchmark"
         )
-        flagged.append(at[tested.p_values <= (run.p_threshold or -1)])
-        found: dict[Any, list[int]] = {}
+        flagged.append(places[tested.p_values <= (run.p_threshold or -1)])
+        members: dict[Any, list[int]] = {}
         for cluster, key in session.execute(
             select(ClusterMember.cluster_id, ClusterMember.glitch_id)
             .join(Cluster, Cluster.id == ClusterMember.cluster_id)
             .where(Cluster.run_id == run.id)
         ):
-            found.setdefault(cluster, []).append(place[key])
-        clusters.append([np.array(one) for one in found.values()])
+            members.setdefault(cluster, []).append(place[key])
+        clusters.append([np.array(one) for one in members.values()])
     return report(hidden, is_hidden, is_tested, alone, flagged, clusters)
 
 
 def encoded(pack: Pack, checkpoint: Checkpoint) -> list[Encoding]:
     recipe, encoder = checkpoint.manifest.preprocessing, Encoder(checkpoint)
-    found: list[Encoding] = []
+    encodings: list[Encoding] = []
     for start in range(0, len(pack), 256):
         rows = slice(start, start + 256)
-        found += encoder.encode(
+        encodings += encoder.encode(
             [
                 Views(values.astype(np.float32) / GREY_LEVELS, np.asarray(observed), recipe)
                 for values, observed in zip(pack.values[rows], pack.observed[rows], strict=True)
             ]
         )
-    return found
+    return encodings
 
 
 def read(folder: Path, recipe: Preprocessing, *, is_whole: bool) -> tuple[Pack, bool]:
@@ -348,16 +348,16 @@ def main() -> None:
         with own_database() as url:
             rows = []
             for name, model in encoders(pack, [Path(one) for one in sys.argv[3:]], hidden):
-                found = encoded(pack, replace(checkpoint, model=model))
+                codes = encoded(pack, replace(checkpoint, model=model))
                 with fresh_session(url, name) as session:
                     rows += in_services(
-                        session, pack, found, classes, hidden_classes=[name], is_real=True
+                        session, pack, codes, classes, hidden_classes=[name], is_real=True
                     )
             summary(rows)
         return
     with own_database() as url, fresh_session(url, "all") as session:
-        found = encoded(pack, checkpoint)
-        summary(in_services(session, pack, found, classes, hidden_classes=classes, is_real=is_real))
+        codes = encoded(pack, checkpoint)
+        summary(in_services(session, pack, codes, classes, hidden_classes=classes, is_real=is_real))
 
 
 @contextmanager

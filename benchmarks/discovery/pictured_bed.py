@@ -31,22 +31,22 @@ class PicturedBed:
         self._masked: dict[tuple[int, Variant, bytes], np.ndarray] = {}
         self._known: dict[tuple[int, Variant], np.ndarray] = {}
         if cache is not None and cache.exists():
-            with np.load(cache) as kept:
+            with np.load(cache) as stored:
                 for place, row, mean in zip(
-                    kept["places"], kept["variants"], kept["means"], strict=True
+                    stored["places"], stored["variants"], stored["means"], strict=True
                 ):
                     self._known[int(place), _variant(row)] = mean
 
     def means(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:
-        wanted = list(zip(places.tolist(), variants, strict=True))
-        lacking = [one for one in dict.fromkeys(wanted) if one not in self._known]
+        keys = list(zip(places.tolist(), variants, strict=True))
+        lacking = [one for one in dict.fromkeys(keys) if one not in self._known]
         for start in range(0, len(lacking), _BLOCK):
             block = lacking[start : start + _BLOCK]
             for key, one in zip(
                 block, self._encoder.encode([self._views(*key) for key in block]), strict=True
             ):
                 self._known[key] = one.mean
-        return np.stack([self._known[one] for one in wanted])
+        return np.stack([self._known[one] for one in keys])
 
     def conditions(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:
         seen = [

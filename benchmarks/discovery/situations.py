@@ -124,9 +124,9 @@ def plain(
     """
     labels = np.array(bed.labels)
     groups, of_group = np.unique(np.array(bed.groups), return_inverse=True)
-    held = rng.random(len(groups)) < 0.25
+    is_held_out = rng.random(len(groups)) < 0.25
     is_hidden = labels == hidden
-    is_open = is_hidden | (held[of_group] & np.isin(labels, list(known)))
+    is_open = is_hidden | (is_held_out[of_group] & np.isin(labels, list(known)))
     classes = np.unique(labels, return_inverse=True)[1].astype(np.int64)
     n = len(labels)
     return Situation(
@@ -158,11 +158,11 @@ def burst(of: str, size: int, step_s: float = STORM_S) -> Make:
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
         labels = np.array(bed.labels)[situation.places]
         usual = situation.is_open & ~situation.is_hidden
-        mine = usual & (
+        eligible = usual & (
             labels == of
         )  # empty if this is the hidden class: then any other class is used
-        mine = np.nonzero(mine if mine.any() else usual)[0]
-        return with_copies(situation, rng.choice(mine, 1), size - 1, step_s)
+        eligible = np.nonzero(eligible if eligible.any() else usual)[0]
+        return with_copies(situation, rng.choice(eligible, 1), size - 1, step_s)
 
     return make
 
@@ -209,16 +209,16 @@ def observed_otherwise(
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
         if windows == "one":
-            whole = np.array([len(bed.windows[place]) == 4 for place in situation.places])
-            situation = situation.chosen(whole)
+            is_complete = np.array([len(bed.windows[place]) == 4 for place in situation.places])
+            situation = situation.chosen(is_complete)
         variants = []
-        for place, variant, mine in zip(
+        for place, variant, is_changed in zip(
             situation.places, situation.variants, situation.is_open == is_open, strict=True
         ):
             one = variant
-            if mine and windows == "one":
+            if is_changed and windows == "one":
                 one = one._replace(window_s=float(rng.choice(bed.windows[place])))
-            if mine and highest_hz is not None:
+            if is_changed and highest_hz is not None:
                 one = one._replace(highest_hz=highest_hz)
             variants.append(one)
         return replace(situation, variants=tuple(variants))
@@ -251,10 +251,10 @@ def few_labels(least: int) -> Make:
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         order = rng.permutation(len(situation.places))
-        kept = situation.is_open.copy()
+        is_kept = situation.is_open.copy()
         for one in np.unique(situation.classes[~situation.is_open]):
-            kept[order[situation.classes[order] == one][:least]] = True
-        return situation.chosen(kept)
+            is_kept[order[situation.classes[order] == one][:least]] = True
+        return situation.chosen(is_kept)
 
     return make
 
@@ -263,10 +263,10 @@ def labels_of_class(name: str, n: int) -> Make:
     """Limit the number of labels of one class."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
-        mine = ~situation.is_open & (np.array(bed.labels)[situation.places] == name)
-        kept = ~mine
-        kept[rng.permutation(np.nonzero(mine)[0])[:n]] = True
-        return situation.chosen(kept)
+        is_labelled = ~situation.is_open & (np.array(bed.labels)[situation.places] == name)
+        is_kept = ~is_labelled
+        is_kept[rng.permutation(np.nonzero(is_labelled)[0])[:n]] = True
+        return situation.chosen(is_kept)
 
     return make
 
@@ -299,8 +299,8 @@ def uneven(width: float) -> Make:
         labels = np.array(bed.labels)[situation.places]
         names = np.unique(labels)
         shares = np.exp(width * rng.normal(size=len(names)))
-        kept = rng.random(len(labels)) < (shares / shares.max())[np.searchsorted(names, labels)]
-        return situation.chosen(kept | ~situation.is_open | situation.is_hidden)
+        is_kept = rng.random(len(labels)) < (shares / shares.max())[np.searchsorted(names, labels)]
+        return situation.chosen(is_kept | ~situation.is_open | situation.is_hidden)
 
     return make
 
@@ -310,8 +310,8 @@ def frequent(of: str, times: int) -> Make:
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
         labels = np.array(bed.labels)[situation.places]
-        kept = (rng.random(len(labels)) < 1 / times) | (labels == of)
-        return situation.chosen(kept | ~situation.is_open | situation.is_hidden)
+        is_kept = (rng.random(len(labels)) < 1 / times) | (labels == of)
+        return situation.chosen(is_kept | ~situation.is_open | situation.is_hidden)
 
     return make
 
@@ -341,8 +341,8 @@ def fewer_labels(share: float) -> Make:
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         groups = np.unique(situation.gps_times, return_inverse=True)[1]
-        taken = rng.random(groups.max() + 1) < share
-        return replace(situation, classes=np.where(taken[groups], OPEN, situation.classes))
+        is_removed = rng.random(groups.max() + 1) < share
+        return replace(situation, classes=np.where(is_removed[groups], OPEN, situation.classes))
 
     return make
 
@@ -362,13 +362,13 @@ def typical_labels(share: float) -> Make:
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         means = bed.means(situation.places, situation.variants).astype(np.float64)
         units = means / np.linalg.norm(means, axis=1, keepdims=True)
-        kept = situation.is_open.copy()
+        is_kept = situation.is_open.copy()
         for one in np.unique(situation.classes[~situation.is_open]):
-            mine = np.nonzero(situation.classes == one)[0]
-            middle = units[mine].mean(axis=0)
-            nearest = mine[np.argsort(-(units[mine] @ middle), kind="stable")]
-            kept[nearest[: max(1, round(share * len(mine)))]] = True
-        return situation.chosen(kept)
+            members = np.nonzero(situation.classes == one)[0]
+            middle = units[members].mean(axis=0)
+            nearest = members[np.argsort(-(units[members] @ middle), kind="stable")]
+            is_kept[nearest[: max(1, round(share * len(members)))]] = True
+        return situation.chosen(is_kept)
 
     return make
 
@@ -391,10 +391,10 @@ class Judged:
 
     def flagged(self, rate: float) -> np.ndarray:
         """Return the glitches flagged at a nominal false-discovery rate."""
-        known = np.isfinite(self.p_values)
-        values, at = np.unique(self.p_values[known], return_inverse=True)
-        threshold = flagging_threshold(values, np.bincount(at, self.weights[known]), rate)
-        return known & (np.nan_to_num(self.p_values, nan=2.0) <= (threshold or -1.0))
+        is_tested = np.isfinite(self.p_values)
+        values, inverse = np.unique(self.p_values[is_tested], return_inverse=True)
+        threshold = flagging_threshold(values, np.bincount(inverse, self.weights[is_tested]), rate)
+        return is_tested & (np.nan_to_num(self.p_values, nan=2.0) <= (threshold or -1.0))
 
 
 def pool_of(situation: Situation, bed: Bed) -> Pool:
@@ -439,11 +439,11 @@ def alone(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
     """Compute p-values and weights of unlabelled glitches from their own distance to the known."""
     p_values = np.full(len(pool.means), np.nan)
     for condition in np.unique(pool.conditions):
-        here = pool.conditions == condition
-        known = np.sort(pool.calibration[here & np.isfinite(pool.calibration)])
-        asked = np.nonzero(here & (pool.classes == UNLABELLED) & np.isfinite(pool.judged))[0]
-        as_novel = len(known) - np.searchsorted(known, pool.judged[asked], side="left")
-        p_values[asked] = [conformal_p_value(int(n), len(known)) for n in as_novel]
+        in_pool = pool.conditions == condition
+        references = np.sort(pool.calibration[in_pool & np.isfinite(pool.calibration)])
+        tested = np.nonzero(in_pool & (pool.classes == UNLABELLED) & np.isfinite(pool.judged))[0]
+        as_novel = len(references) - np.searchsorted(references, pool.judged[tested], side="left")
+        p_values[tested] = [conformal_p_value(int(n), len(references)) for n in as_novel]
     return Judged(p_values, np.ones(len(pool.means)))
 
 
@@ -457,10 +457,10 @@ def in_common(pool: Pool, seen: Seen) -> Judged:
     return _of_tests(pool, judge_seen_otherwise(pool, judge_pool(pool), seen))
 
 
-def _of_tests(pool: Pool, found: PoolTests) -> Judged:
+def _of_tests(pool: Pool, tests: PoolTests) -> Judged:
     p_values, weights = np.full(len(pool.means), np.nan), np.ones(len(pool.means))
-    p_values[found.places], weights[found.places] = found.p_values, found.weights
-    return Judged(p_values, weights, found.slant, found.aside)
+    p_values[tests.places], weights[tests.places] = tests.p_values, tests.weights
+    return Judged(p_values, weights, tests.slant, tests.aside)
 
 
 def judge(situation: Situation, bed: Bed, way: Way = as_a_crowd) -> Judged:
@@ -468,9 +468,9 @@ def judge(situation: Situation, bed: Bed, way: Way = as_a_crowd) -> Judged:
     p_values = np.full(len(situation.places), np.nan)
     weights, slant, aside = np.ones(len(situation.places)), NO_EXCESS, NO_NEIGHBOUR_EXCESS
     for detector in np.unique(situation.detectors):
-        here = np.nonzero(situation.detectors == detector)[0]
-        mine = situation.chosen(here)
-        found = way(pool_of(mine, bed), seen_of(mine, bed))
-        p_values[here], weights[here] = found.p_values, found.weights
-        slant, aside = slant.plus(found.slant), aside.plus(found.aside)
+        places = np.nonzero(situation.detectors == detector)[0]
+        subset = situation.chosen(places)
+        result = way(pool_of(subset, bed), seen_of(subset, bed))
+        p_values[places], weights[places] = result.p_values, result.weights
+        slant, aside = slant.plus(result.slant), aside.plus(result.aside)
     return Judged(p_values, weights, slant, aside)

@@ -57,13 +57,13 @@ def short_config(hidden: str | None) -> GuidedConfig:
 
 def looks_once(config: GuidedConfig, packs: dict[str, Pack]) -> dict[str, RawFeatures]:
     """Compute the features of augmented copies that all eight runs share once, and store them."""
-    kept = RUNS / "looks.npz"
-    if kept.exists():
-        with np.load(kept) as file:
+    cache = RUNS / "looks.npz"
+    if cache.exists():
+        with np.load(cache) as file:
             return {name: file[name] for name in packs}
     made = scattering_features(ScatteringVAE(config.architecture), packs, config.looks, config.seed)
     RUNS.mkdir(parents=True, exist_ok=True)
-    np.savez(kept, **made)
+    np.savez(cache, **made)
     return made
 
 

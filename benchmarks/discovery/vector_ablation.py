@@ -118,12 +118,12 @@ def scattering_pca(
     return scores(*(reduce.transform(one) for one in flat), sides)
 
 
-def _whole(train_pack: Pack, held: Pack) -> tuple[Pack]:
+def _whole(train_pack: Pack, held_out: Pack) -> tuple[Pack]:
     both = Pack(
         np.empty((0,)),
         np.empty((0,)),
-        train_pack.labels + held.labels,
-        train_pack.groups + held.groups,
+        train_pack.labels + held_out.labels,
+        train_pack.groups + held_out.groups,
     )
     return (both,)
 
@@ -144,29 +144,29 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--looks", type=Path, default=Path("runs/looks.npz"))
-    asked = parser.parse_args()
+    args = parser.parse_args()
 
     print(heading())
-    config = shipped(asked.steps)
-    real = read_real_images(asked.folder)
-    simulated = read_packs(asked.packs, Preprocessing())
-    seen = looks_once(asked.looks, config, {"real": real, "simulated": simulated})
+    config = shipped(args.steps)
+    real = read_real_images(args.folder)
+    simulated = read_packs(args.packs, Preprocessing())
+    looks = looks_once(args.looks, config, {"real": real, "simulated": simulated})
     folds = list(grouped_folds(real.labels, real.groups, 3, config.data.split_seed))
-    print(f"{asked.folds} of 3 folds, seeds {asked.seeds}, {config.optimiser.steps} steps")
+    print(f"{args.folds} of 3 folds, seeds {args.seeds}, {config.optimiser.steps} steps")
     probes = "linear, 12 | kNN, 12 | linear, 23 | kNN, 23"
     print(f"| variant | {probes} | error |")
     print("| --- |" + " --- |" * 5)
-    found: list[list[float]] = []
-    for fold in asked.folds:
-        sides = [(real.subset(part), seen["real"][part]) for part in folds[fold]]
-        found.append(scattering_pca(sides[0][1], sides[0][0], sides[1][1], sides[1][0]))
-    row("scattering PCA-32", found)
-    for name in asked.only:
-        found = []
-        for fold in asked.folds:
+    rows: list[list[float]] = []
+    for fold in args.folds:
+        sides = [(real.subset(part), looks["real"][part]) for part in folds[fold]]
+        rows.append(scattering_pca(sides[0][1], sides[0][0], sides[1][1], sides[1][0]))
+    row("scattering PCA-32", rows)
+    for name in args.only:
+        rows = []
+        for fold in args.folds:
             known, judged = (real.subset(part) for part in folds[fold])
-            looked = [seen["real"][part] for part in folds[fold]]
-            for seed in asked.seeds:
+            looked = [looks["real"][part] for part in folds[fold]]
+            for seed in args.seeds:
                 one = replace(VARIANTS[name](config), seed=seed)
                 with tempfile.TemporaryDirectory() as place:
                     train(
@@ -175,14 +175,14 @@ def main() -> None:
                         real_train=known,
                         validation=None,
                         simulated=simulated,
-                        seen={"real": looked[0], "simulated": seen["simulated"]},
+                        seen={"real": looked[0], "simulated": looks["simulated"]},
                     )
                     model = load_run(Path(place))[1]
                 if not isinstance(model, ScatteringVAE):
                     raise SystemExit("The run made another model.")
                 vectors = (lone_vectors(model, known), lone_vectors(model, judged))
-                found.append(scores(*vectors, sides_of(real, known, judged)))
-        row(name, found)
+                rows.append(scores(*vectors, sides_of(real, known, judged)))
+        row(name, rows)
 
 
 if __name__ == "__main__":

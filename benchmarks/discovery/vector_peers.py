@@ -92,13 +92,13 @@ def supervised(fold: Fold) -> Both:
     summed = np.zeros((len(asked.pack), len(names)))
     np.add.at(summed, asked.origin, logs)
     both: list[list[float]] = []
-    for given, truth in ((logs, asked.lone.labels), (summed, asked.pack.labels)):
-        found: list[float] = []
+    for scores, truth in ((logs, asked.lone.labels), (summed, asked.pack.labels)):
+        row: list[float] = []
         for classes in fold.sets:
             named, judged = np.isin(names, classes), np.isin(truth, classes)
-            answers = np.array(names)[named][given[judged][:, named].argmax(axis=1)]
-            found += [*marks(np.array(truth)[judged], answers), math.nan, math.nan]
-        both.append(found)
+            predicted = np.array(names)[named][scores[judged][:, named].argmax(axis=1)]
+            row += [*marks(np.array(truth)[judged], predicted), math.nan, math.nan]
+        both.append(row)
     return both[0], both[1]
 
 
@@ -119,8 +119,8 @@ def taught(known: Pack, view: np.ndarray, names: list[str]) -> tuple[Trunk, nn.L
         pictures = varied[:, 0].reshape(BATCH, SIDE, 2, SIDE, 2).mean(dim=(2, 4))
         level = NOISE * torch.rand(BATCH, 1, 1)
         pictures = (pictures + level * torch.rand_like(pictures)).clamp(0, 1)
-        answers = head(trunk(pictures, torch.from_numpy(view[drawn])))
-        loss = cross_entropy(answers, targets[torch.from_numpy(drawn)])
+        logits = head(trunk(pictures, torch.from_numpy(view[drawn])))
+        loss = cross_entropy(logits, targets[torch.from_numpy(drawn)])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -132,20 +132,20 @@ def components(fold: Fold, features_of: Callable[[np.ndarray], np.ndarray]) -> B
     sides = fold.train, fold.held_out
     one, other = (features_of(pixels_of(side.lone, side.shown)) for side in sides)
     means = np.stack([one[fold.train.shown[:, view]].mean(axis=0) for view in range(N_VIEWS)])
-    whole = windows_of(fold.train, one, means), windows_of(fold.held_out, other, means)
-    return fold.of_lone(*reduced(one, other)), fold.of_whole(*reduced(*whole))
+    inputs = windows_of(fold.train, one, means), windows_of(fold.held_out, other, means)
+    return fold.of_lone(*reduced(one, other)), fold.of_whole(*reduced(*inputs))
 
 
 def reduced(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    found = PCA(32, random_state=0).fit(known)
-    return found.transform(known), found.transform(asked)
+    pca = PCA(32, random_state=0).fit(known)
+    return pca.transform(known), pca.transform(asked)
 
 
 def windows_of(side: Side, features: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Concatenate features of single pictures by glitch: all windows, absent ones the mean."""
-    found = np.tile(means[None], (len(side.pack), 1, 1)).astype(np.float32)
-    found[side.origin, side.shown.argmax(axis=1)] = features
-    return np.asarray(found.reshape(len(side.pack), -1))
+    windows = np.tile(means[None], (len(side.pack), 1, 1)).astype(np.float32)
+    windows[side.origin, side.shown.argmax(axis=1)] = features
+    return np.asarray(windows.reshape(len(side.pack), -1))
 
 
 def flat(pixels: np.ndarray) -> np.ndarray:

@@ -73,11 +73,11 @@ class Sides:
 
 
 def sides_of(real: Pack, train: Pack, held_out: Pack) -> Sides:
-    known, known_views, _ = single_views(train)
-    asked, asked_views, _ = single_views(held_out)
+    train_lone, known_views, _ = single_views(train)
+    test_lone, asked_views, _ = single_views(held_out)
     sets = tuple(list(classes_with_groups(real.labels, real.groups, least)) for least in (8, 3))
-    labels = np.array(known.labels), np.array(asked.labels)
-    return Sides(known, asked, known_views, asked_views, *labels, (sets[0], sets[1]))
+    labels = np.array(train_lone.labels), np.array(test_lone.labels)
+    return Sides(train_lone, test_lone, known_views, asked_views, *labels, (sets[0], sets[1]))
 
 
 def scores(known: np.ndarray, asked: np.ndarray, sides: Sides) -> list[float]:
@@ -93,13 +93,13 @@ def probed(
     sets: Sequence[Sequence[str]],
 ) -> list[float]:
     """Return accuracy and balanced accuracy of both probes, for each set of classes."""
-    found: list[float] = []
+    row: list[float] = []
     for classes in sets:
         chosen, judged = np.isin(labels, classes), np.isin(asked_labels, classes)
         truth = asked_labels[judged]
-        for answers in answered(known[chosen], labels[chosen], asked[judged]):
-            found += marks(truth, answers)
-    return found
+        for predicted in answered(known[chosen], labels[chosen], asked[judged]):
+            row += marks(truth, predicted)
+    return row
 
 
 def answered(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> list[np.ndarray]:
@@ -133,23 +133,23 @@ def protocol_h(known: np.ndarray, asked: np.ndarray, sides: Sides) -> list[float
     )
     groups = np.array(sides.asked.groups)
     parts = list(grouped_folds(sides.asked.labels, sides.asked.groups, 10, 0))
-    found: list[float] = []
+    row: list[float] = []
     for classes in sides.sets:
-        truth, given = [], ([], [])
+        truth, by_probe = [], ([], [])
         for _, part in parts:
-            mine = np.isin(groups, groups[part])
-            learnt = np.concatenate([np.ones(len(known), bool), ~mine]) & np.isin(labels, classes)
-            judged = mine & np.isin(sides.asked_labels, classes)
+            test = np.isin(groups, groups[part])
+            learnt = np.concatenate([np.ones(len(known), bool), ~test]) & np.isin(labels, classes)
+            judged = test & np.isin(sides.asked_labels, classes)
             if not judged.any():
                 continue
             truth.append(sides.asked_labels[judged])
-            for kept, answers in zip(
-                given, answered(vectors[learnt], labels[learnt], asked[judged]), strict=True
+            for batches, predicted in zip(
+                by_probe, answered(vectors[learnt], labels[learnt], asked[judged]), strict=True
             ):
-                kept.append(answers)
-        for kept in given:
-            found += marks(np.concatenate(truth), np.concatenate(kept))
-    return found
+                batches.append(predicted)
+        for batches in by_probe:
+            row += marks(np.concatenate(truth), np.concatenate(batches))
+    return row
 
 
 def cells(found: list[float] | np.ndarray) -> str:
@@ -163,7 +163,7 @@ def by_distance(known: np.ndarray, asked: np.ndarray, sides: Sides) -> str:
     cells = []
     for one, other in ((known, asked), (scale.transform(known), scale.transform(asked))):
         for metric in ("euclidean", "cosine"):
-            found = []
+            row = []
             for classes in sides.sets:
                 chosen = np.isin(sides.labels, classes)
                 judged = np.isin(sides.asked_labels, classes)
@@ -171,8 +171,8 @@ def by_distance(known: np.ndarray, asked: np.ndarray, sides: Sides) -> str:
                     one[chosen], sides.labels[chosen]
                 )
                 right = model.predict(other[judged]) == sides.asked_labels[judged]
-                found.append(f"{right.mean():.3f}")
-            cells.append(" / ".join(found))
+                row.append(f"{right.mean():.3f}")
+            cells.append(" / ".join(row))
     return " | ".join(cells)
 
 
@@ -181,8 +181,8 @@ def neighbours_after(known: np.ndarray, asked: np.ndarray, sides: Sides) -> floa
     judged = np.isin(sides.asked_labels, sides.sets[0])
     scale = StandardScaler().fit(known[chosen])
     model = KNeighborsClassifier(5).fit(scale.transform(known[chosen]), sides.labels[chosen])
-    answers = model.predict(scale.transform(asked[judged]))
-    return float((answers == sides.asked_labels[judged]).mean())
+    predicted = model.predict(scale.transform(asked[judged]))
+    return float((predicted == sides.asked_labels[judged]).mean())
 
 
 def novelty(known: np.ndarray, asked: np.ndarray, sides: Sides) -> tuple[float, str]:
@@ -198,8 +198,8 @@ def novelty(known: np.ndarray, asked: np.ndarray, sides: Sides) -> tuple[float, 
 
 def pixels_of(pack: Pack, views: np.ndarray) -> np.ndarray:
     """Return the energy of single pictures, pooled by 2."""
-    shown = np.asarray(pack.values)[np.arange(len(pack)), views.argmax(axis=1)]
-    pooled = shown.astype(np.float32).reshape(len(pack), 64, 2, 64, 2).mean(axis=(2, 4)) / 255
+    pictures = np.asarray(pack.values)[np.arange(len(pack)), views.argmax(axis=1)]
+    pooled = pictures.astype(np.float32).reshape(len(pack), 64, 2, 64, 2).mean(axis=(2, 4)) / 255
     return np.asarray(pooled)
 
 
@@ -214,9 +214,9 @@ def linear_share(sides: Sides, known: np.ndarray, asked: np.ndarray) -> float:
     ]
     best = -np.inf
     for strength in (1.0, 10.0, 100.0):
-        found = Ridge(strength).fit(flat[0], known).predict(flat[1])
-        left = np.square(asked - found).sum() / np.square(asked - asked.mean(axis=0)).sum()
-        best = max(best, 1 - float(left))
+        fitted = Ridge(strength).fit(flat[0], known).predict(flat[1])
+        residual = np.square(asked - fitted).sum() / np.square(asked - asked.mean(axis=0)).sum()
+        best = max(best, 1 - float(residual))
     return best
 
 
@@ -228,7 +228,7 @@ def shifted(pack: Pack, columns: int) -> Pack:
 @torch.inference_mode()
 def painted_share(model: ViewsModel, sides: Sides, vectors: np.ndarray) -> float:
     """Return squared residuals over those of the window's mean picture, over held-out pictures."""
-    left = about_mean = 0.0
+    residual = about_mean = 0.0
     means = {
         view: pixels_of(sides.known, sides.known_views)[sides.known_views[:, view]].mean(axis=0)
         for view in range(4)
@@ -237,14 +237,14 @@ def painted_share(model: ViewsModel, sides: Sides, vectors: np.ndarray) -> float
     pixels = pixels_of(sides.asked, sides.asked_views)
     for start in range(0, len(pixels), 64):
         rows = slice(start, start + 64)
-        wanted = torch.from_numpy(sides.asked_views[rows])
-        painted = model.decode(torch.from_numpy(vectors[rows]), wanted).numpy()
+        is_target = torch.from_numpy(sides.asked_views[rows])
+        painted = model.decode(torch.from_numpy(vectors[rows]), is_target).numpy()
         for index in range(len(painted)):
             view = int(sides.asked_views[start + index].argmax())
             picture = np.clip(painted[index, view], 0, 1)
-            left += float(np.square(pixels[start + index] - picture).sum())
+            residual += float(np.square(pixels[start + index] - picture).sum())
             about_mean += float(np.square(pixels[start + index] - means[view]).sum())
-    return left / about_mean
+    return residual / about_mean
 
 
 @torch.inference_mode()
@@ -253,11 +253,11 @@ def named_by_simulation(model: ScatteringVAE, sides: Sides, known: np.ndarray) -
     if model.namer is None:
         return "no head"
     classes = np.array(model.architecture.classes)
-    answers = classes[model.namer(torch.from_numpy(known)).argmax(dim=1).numpy()]
+    predicted = classes[model.namer(torch.from_numpy(known)).argmax(dim=1).numpy()]
     judged = np.isin(sides.labels, classes)
-    right = answers == sides.labels
+    right = predicted == sides.labels
     whistle = sides.labels == "Whistle"
-    balanced = balanced_accuracy_score(sides.labels[judged], answers[judged])
+    balanced = balanced_accuracy_score(sides.labels[judged], predicted[judged])
     return f"all {right[judged].mean():.3f} / {balanced:.3f}, Whistle {right[whistle].mean():.3f}"
 
 
@@ -282,12 +282,12 @@ def on_tiles(model: ViewsModel, sides: Sides, known: np.ndarray, tiles: Pack) ->
     judged = np.isin(np.array(tiles.labels), sides.sets[1])
     truth = np.array(tiles.labels)[judged]
     scale = StandardScaler().fit(known[chosen])
-    asked = scale.transform(encode_pack(model, tiles).mean[judged])
-    found = []
+    vectors = scale.transform(encode_pack(model, tiles).mean[judged])
+    row = []
     for probe in (LogisticRegression(C=10, max_iter=500), KNeighborsClassifier(5)):
-        answers = probe.fit(scale.transform(known[chosen]), sides.labels[chosen]).predict(asked)
-        found.append(f"{(answers == truth).mean():.3f}")
-    return f"linear {found[0]}, kNN {found[1]} of {len(truth)} tiles"
+        predicted = probe.fit(scale.transform(known[chosen]), sides.labels[chosen]).predict(vectors)
+        row.append(f"{(predicted == truth).mean():.3f}")
+    return f"linear {row[0]}, kNN {row[1]} of {len(truth)} tiles"
 
 
 def scattered(pixels: np.ndarray) -> np.ndarray:
@@ -299,18 +299,18 @@ def scattered(pixels: np.ndarray) -> np.ndarray:
 
 
 def baselines(sides: Sides) -> None:
-    known, asked = (
+    train, test = (
         pixels_of(sides.known, sides.known_views),
         pixels_of(sides.asked, sides.asked_views),
     )
     for name, one, other in (
-        ("pixel PCA-32 of energy", known.reshape(len(known), -1), asked.reshape(len(asked), -1)),
+        ("pixel PCA-32 of energy", train.reshape(len(train), -1), test.reshape(len(test), -1)),
         (
             "pixel PCA-32 of amplitude",
-            np.sqrt(known).reshape(len(known), -1),
-            np.sqrt(asked).reshape(len(asked), -1),
+            np.sqrt(train).reshape(len(train), -1),
+            np.sqrt(test).reshape(len(test), -1),
         ),
-        ("scattering PCA-32", scattered(known), scattered(asked)),
+        ("scattering PCA-32", scattered(train), scattered(test)),
     ):
         reduce = PCA(32, random_state=0).fit(one)
         vectors = reduce.transform(one), reduce.transform(other)
@@ -325,9 +325,9 @@ def main() -> None:
     real = read_real_images(folder)
     print("| vector | linear, 12 | kNN, 12 | linear, 23 | kNN, 23 | novelty, mean (worst) |")
     print("| --- | --- | --- | --- | --- | --- |")
-    facts, distances, more, others = [], [], [], []
-    beside = folder.parent / "gravityspy_shifted"
-    tiles = shifted_tiles(beside) if beside.exists() else None
+    facts, distances, more, probes = [], [], [], []
+    shifted_folder = folder.parent / "gravityspy_shifted"
+    tiles = shifted_tiles(shifted_folder) if shifted_folder.exists() else None
     seen: set[tuple[str, ...]] = set()
     for place in models:
         judged = load_judged(place)
@@ -336,38 +336,38 @@ def main() -> None:
         if (key := tuple(sorted(set(held_out.groups)))) not in seen:
             seen.add(key)
             baselines(sides)
-        known = encode_pack(judged.model, sides.known, sides.known_views)
-        asked = encode_pack(judged.model, sides.asked, sides.asked_views)
-        mean, worst = novelty(known.mean, asked.mean, sides)
-        row = cells(scores(known.mean, asked.mean, sides))
+        train_z = encode_pack(judged.model, sides.known, sides.known_views)
+        test_z = encode_pack(judged.model, sides.asked, sides.asked_views)
+        mean, worst = novelty(train_z.mean, test_z.mean, sides)
+        row = cells(scores(train_z.mean, test_z.mean, sides))
         name = place.name
         if judged.config.data.split == "none":
             name += " (has seen these pictures, without labels)"
         print(f"| {name} | {row} | {mean:.3f} ({worst}) |", flush=True)
-        others.append(f"| {name} | {cells(protocol_h(known.mean, asked.mean, sides))} |")
-        moved = []
+        probes.append(f"| {name} | {cells(protocol_h(train_z.mean, test_z.mean, sides))} |")
+        after_shift = []
         for columns in SHIFTS:
-            there = encode_pack(judged.model, shifted(sides.asked, columns), sides.asked_views).mean
-            moved.append(f"{neighbours_after(known.mean, there, sides):.3f}")
-        distances.append(f"| {place.name} | {by_distance(known.mean, asked.mean, sides)} |")
+            moved = encode_pack(judged.model, shifted(sides.asked, columns), sides.asked_views).mean
+            after_shift.append(f"{neighbours_after(train_z.mean, moved, sides):.3f}")
+        distances.append(f"| {place.name} | {by_distance(train_z.mean, test_z.mean, sides)} |")
         if isinstance(judged.model, ScatteringVAE):
-            named = named_by_simulation(judged.model, sides, known.mean)
+            named = named_by_simulation(judged.model, sides, train_z.mean)
             more.append(f"{place.name}: named by simulated labels alone: {named}")
         if tiles is not None:
-            answer = on_tiles(judged.model, sides, known.mean, tiles)
+            answer = on_tiles(judged.model, sides, train_z.mean, tiles)
             more.append(f"{place.name}: tiles with stretched colours, 23 classes: {answer}")
         agreement = lone_view_agreement(judged.model, held_out)
         facts.append(
-            f"| {place.name} | {asked.rate.mean():.1f} | "
-            f"{(asked.mean.var(axis=0) > 0.01).sum()} of {asked.mean.shape[1]} | "
-            f"{linear_share(sides, known.mean, asked.mean):.3f} | "
-            f"{neighbours_after(known.mean, asked.mean, sides):.3f}, {', '.join(moved)} | "
+            f"| {place.name} | {test_z.rate.mean():.1f} | "
+            f"{(test_z.mean.var(axis=0) > 0.01).sum()} of {test_z.mean.shape[1]} | "
+            f"{linear_share(sides, train_z.mean, test_z.mean):.3f} | "
+            f"{neighbours_after(train_z.mean, test_z.mean, sides):.3f}, {', '.join(after_shift)} | "
             f"{agreement['distance']:.3f}, {agreement['retrieval']:.3f} | "
-            f"{painted_share(judged.model, sides, asked.mean):.3f} |"
+            f"{painted_share(judged.model, sides, test_z.mean):.3f} |"
         )
     print("\n| probes learn from all other groups | linear, 12 | kNN, 12 | linear, 23 | kNN, 23 |")
     print("| --- | --- | --- | --- | --- |")
-    print("\n".join(others))
+    print("\n".join(probes))
     print(
         "\n| vector | rate (nats) | active | linear in pixels | kNN after shifts 0, 1, 2, 4, 8 "
         "| lone view: distance, retrieval | painted: squares left |"

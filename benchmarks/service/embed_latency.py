@@ -97,8 +97,8 @@ def own_service(data: Path, tree: Path = ROOT) -> Iterator[Served]:
         "PYTHONPATH": str(tree),
     }
     environment.pop("DATABASE_URL", None)
-    said = data / "benchmark.log"
-    with said.open("w") as log:
+    log_path = data / "benchmark.log"
+    with log_path.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", "from app.cli import main; main()", "up"],
             env=environment,
@@ -111,7 +111,7 @@ def own_service(data: Path, tree: Path = ROOT) -> Iterator[Served]:
         lines = iter(process.stdout or ())
         ready = next((line for line in lines if line.startswith("ready ")), None)
         if ready is None:
-            why = "\n".join(said.read_text().splitlines()[-5:])
+            why = "\n".join(log_path.read_text().splitlines()[-5:])
             raise SystemExit(f"The service of {tree} did not start:\n{why}")
         token = (data / "admin-token").read_text().strip()
         yield Served(ready.split()[1], token, process.pid, data)
@@ -129,23 +129,23 @@ def own_services(before: str | None, glitches: int) -> Iterator[dict[str, Served
         subprocess.run(
             [*maker, "--glitches", str(glitches)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
         )
-        found = {}
+        services = {}
         if before:
             subprocess.run(["cp", "-a", folder / "now", folder / "before"], check=True)
             tree = folder / "tree"
             git = ["git", "-C", str(ROOT), "worktree"]
             subprocess.run([*git, "add", "-q", "--detach", tree, before], check=True)
             stack.callback(subprocess.run, [*git, "remove", "--force", tree], check=False)
-            found["before"] = stack.enter_context(own_service(folder / "before", tree))
-        found["now"] = stack.enter_context(own_service(folder / "now"))
-        yield found
+            services["before"] = stack.enter_context(own_service(folder / "before", tree))
+        services["now"] = stack.enter_context(own_service(folder / "now"))
+        yield services
 
 
 def spectrogram_request() -> Request:
     """Return requests with one omega scan with axes, 800 x 600, window of 1 s."""
     glitch = simulate_glitch("Koi_Fish", np.random.default_rng(1), ifo="H1", snr=30.0)
-    [seen] = views_from_strain([glitch.strain], [glitch.gps_time])
-    picture = render_omega_scan(seen.views.view(1.0), 1.0)
+    [views] = views_from_strain([glitch.strain], [glitch.gps_time])
+    picture = render_omega_scan(views.views.view(1.0), 1.0)
 
     def request(number: int) -> dict[str, object]:
         form = {"ifo": "H1", "gps_time": str(1_000_000_000 + number), "view_duration_s": "1.0"}

@@ -173,8 +173,8 @@ def _batch(client: httpx.Client, name: str, content: bytes) -> int:
         job = client.get(address).json()
         if job["state"] in {"succeeded", "failed"}:
             items = client.get(f"{address}/items", params={"state": "failed"}).json()["items"]
-            told = [job["detail"] or "", *(one["reason"] or "" for one in items)]
-            if any(word in one for one in told for word in ("Unforeseen", "mistake of this")):
+            reasons = [job["detail"] or "", *(one["reason"] or "" for one in items)]
+            if any(word in one for one in reasons for word in ("Unforeseen", "mistake of this")):
                 return 500
             return 200 if job["state"] == "succeeded" else 422
         time.sleep(0.1)
@@ -201,8 +201,8 @@ def _decode(path: Path, name: str, content: bytes, fields: dict[str, str]) -> in
             sample_rate_hz=float(rate) if rate else None,
         )
     except Exception as error:  # noqa: BLE001 - all are recorded
-        known = failure_of(error)
-        return known.status if known else 500
+        failure = failure_of(error)
+        return failure.status if failure else 500
     return 200 if read.kind else 415
 
 
@@ -223,7 +223,7 @@ def main() -> int:
     with (
         own_service(GLITCH_DEMO="false") as service,
         Memory(service) as memory,
-        Beside(service.url, service.headers) as beside,
+        Beside(service.url, service.headers) as watched,
         running_pool(children=arguments.clients, timeout_s=60),
         tempfile.TemporaryDirectory() as folder,
     ):
@@ -244,12 +244,12 @@ def main() -> int:
         def send(number: int) -> None:
             if time.monotonic() - started > 60 * arguments.minutes:
                 return
-            dice = np.random.default_rng([arguments.seed, number])
+            rng = np.random.default_rng([arguments.seed, number])
             kind = list(files)[number % len(files)]
-            name, content, fields = files[kind][int(dice.integers(len(files[kind])))]
-            content = mutant(kind, content, dice)
+            name, content, fields = files[kind][int(rng.integers(len(files[kind])))]
+            content = mutant(kind, content, rng)
             begun = time.monotonic()
-            if kind in ARCHIVES or dice.random() < arguments.by_http:
+            if kind in ARCHIVES or rng.random() < arguments.by_http:
                 status = by_http(kind, name, content, fields)
             else:
                 path = Path(folder) / str(threading.get_ident())
@@ -264,9 +264,9 @@ def main() -> int:
             for done, _ in enumerate(pool.map(send, range(arguments.mutants)), 1):
                 if done % 1000 == 0:
                     print(f"{done} after {time.monotonic() - started:.0f} s", file=sys.stderr)
-    _report(findings, beside, memory)
+    _report(findings, watched, memory)
     bound = TEXT_BOUND_MIB if "text" in files else CHILD_BOUND_MIB
-    return 1 if findings.bad or beside.errors or memory.largest["decoder"] > bound else 0
+    return 1 if findings.bad or watched.errors or memory.largest["decoder"] > bound else 0
 
 
 def _check_originals(url: str, token: str, files: Originals) -> None:
@@ -279,18 +279,18 @@ def _check_originals(url: str, token: str, files: Originals) -> None:
                     raise SystemExit(f"{name} is refused as it is ({status}).")
 
 
-def _report(findings: Findings, beside: Beside, memory: Memory) -> None:
+def _report(findings: Findings, watched: Beside, memory: Memory) -> None:
     count = sum(sum(statuses.values()) for statuses in findings.statuses.values())
     print(f"\n{count} mutants\nkind   slowest s  statuses")
     for kind, statuses in findings.statuses.items():
         row = "  ".join(f"{status}: {n}" for status, n in sorted(statuses.items()))
         print(f"{kind:<6} {findings.slowest_s[kind]:9.1f}  {row}")
-    waits = sorted(beside.waits_s)
+    waits = sorted(watched.waits_s)
     middle, late = waits[len(waits) // 2], waits[int(len(waits) * 0.99)]
     print(
         f"\nserver errors and hangs: {len(findings.bad)}"
         f"\nsecond client: {len(waits)} times GET /glitches, p50 {1000 * middle:.0f} ms, p99 "
-        f"{1000 * late:.0f} ms, longest {1000 * waits[-1]:.0f} ms, errors {dict(beside.errors)}"
+        f"{1000 * late:.0f} ms, longest {1000 * waits[-1]:.0f} ms, errors {dict(watched.errors)}"
         "\nlargest memory, MiB: " + ", ".join(f"{k} {v:.0f}" for k, v in memory.largest.items())
     )
     for line in findings.bad[:20]:

@@ -139,9 +139,9 @@ def run(
     with sessions() as session:
         ended = get_job(session, job.id)
     engine.dispose()
-    said = f"{ended.state}, {ended.result}"
+    outcome = f"{ended.state}, {ended.result}"
     server_cpu = server_cpu_s(server) - server_before
-    return Run(workers, planned, wall, server_cpu, ended.done, said, samples)
+    return Run(workers, planned, wall, server_cpu, ended.done, outcome, samples)
 
 
 def work(
@@ -177,10 +177,10 @@ def report(one: Run) -> None:
         if len(samples) > 1:
             marks = [0, *(round(len(samples) * share) - 1 for share in (0.1, 0.25, 0.5, 0.75, 1.0))]
             sizes = ", ".join(f"{samples[max(mark, 0)].rss_mb:.0f}" for mark in marks)
-            most = max(sample.rss_mb for sample in samples)
+            peak = max(sample.rss_mb for sample in samples)
             print(
                 f"  memory      worker {number}: {sizes} MB after the first chunk and after 10, "
-                f"25, 50, 75, 100 % of its {len(samples)}; at most {most:.0f}"
+                f"25, 50, 75, 100 % of its {len(samples)}; at most {peak:.0f}"
             )
             halves = samples[len(samples) // 2], samples[-1]
             first = halves[0].cpu_s / (len(samples) // 2 + 1)
@@ -232,14 +232,14 @@ def main() -> None:
                 f"{other.rate / runs[0].rate:.2f} times the rate"
             )
         if chosen.peer and strain is not None:
-            theirs = time_gravity_spy_route(frames, chosen.peer)
-            ours = (runs[0].worker_cpu_s + runs[0].server_cpu_s) / runs[0].done
+            peer_s = time_gravity_spy_route(frames, chosen.peer)
+            own_s = (runs[0].worker_cpu_s + runs[0].server_cpu_s) / runs[0].done
             print(f"\nGravity Spy's route, {chosen.peer} of these glitches on one core:")
-            for line in theirs.lines():
+            for line in peer_s.lines():
                 print(f"  {line}")
             print(
-                f"  ours takes {ours:.3f} s processor a glitch, stored and judged: "
-                f"{theirs.cpu_s / ours:.0f} times less"
+                f"  ours takes {own_s:.3f} s processor a glitch, stored and judged: "
+                f"{peer_s.cpu_s / own_s:.0f} times less"
             )
     finally:
         server.stop()

@@ -84,7 +84,7 @@ class Writers:
     def stored_after(self, moment: float) -> float | None:
         """Return when the first glitch was stored that was not yet stored at a moment."""
         with self._lock:
-            return next((then for then, _ in self.stored if then > moment), None)
+            return next((stored_at for stored_at, _ in self.stored if stored_at > moment), None)
 
 
 def _batch() -> bytes:
@@ -107,8 +107,8 @@ def _batch() -> bytes:
 
 def _kill(service: OwnService, part: str) -> None:
     """Kill the oldest process of the part, on which the others depend."""
-    found = [process for name, process in service.parts() if name == part]
-    min(found, key=psutil.Process.create_time).kill()
+    matching = [process for name, process in service.parts() if name == part]
+    min(matching, key=psutil.Process.create_time).kill()
 
 
 def _is_back(service: OwnService, part: str, killed_at: float) -> bool:
@@ -119,14 +119,14 @@ def _is_back(service: OwnService, part: str, killed_at: float) -> bool:
 
 
 def _stored_times(client: httpx.Client) -> list[Decimal]:
-    found, cursor = [], None
+    times, cursor = [], None
     while True:
         page = client.get("/glitches", params={"limit": 1000, "ifo": "H1", "cursor": cursor or ()})
         page.raise_for_status()
-        found += [Decimal(item["gps_time"]) for item in page.json()["items"]]
+        times += [Decimal(item["gps_time"]) for item in page.json()["items"]]
         cursor = page.json()["next"]
         if cursor is None:
-            return found
+            return times
 
 
 def main() -> int:
@@ -159,13 +159,13 @@ def main() -> int:
         while (state := client.get(f"/jobs/{job}").json())["state"] in ("queued", "running"):
             time.sleep(1)
         times = _stored_times(client)
-    wanted = {gps_time for _, gps_time in writers.stored}
-    lost, doubled = len(wanted - set(times)), len(times) - len(set(times))
+    stored = {gps_time for _, gps_time in writers.stored}
+    lost, repeated = len(stored - set(times)), len(times) - len(set(times))
     print(
-        f"\n{len(wanted)} glitches stored, {writers.failures} requests failed and were sent again; "
-        f"lost {lost}, stored twice {doubled}\nbatch of 300: {state['state']}, {state['progress']}"
+        f"\n{len(stored)} glitches stored, {writers.failures} requests failed and were sent again; "
+        f"lost {lost}, stored twice {repeated}\nbatch of 300: {state['state']}, {state['progress']}"
     )
-    return 1 if lost or doubled or state["state"] != "succeeded" else 0
+    return 1 if lost or repeated or state["state"] != "succeeded" else 0
 
 
 if __name__ == "__main__":

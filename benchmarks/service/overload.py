@@ -89,8 +89,8 @@ def _requests(service: OwnService) -> dict[str, bytes]:
     """Return the requests of each client, as bytes, by name."""
     spectrogram, strain = spectrogram_request(), strain_request()
     with httpx.Client(base_url=service.url, timeout=60) as client:
-        found = re.search(r'name="csrf" value="([^"]+)"', client.get("/ui/login").text)
-        form = {"csrf": found[1] if found else "", "token": service.token}
+        match = re.search(r'name="csrf" value="([^"]+)"', client.get("/ui/login").text)
+        form = {"csrf": match[1] if match else "", "token": service.token}
         client.post("/ui/login", data=form)  # leads on to the first page
         with httpx.Client(base_url=service.url, headers=service.headers, timeout=60) as api:
             stored = [api.post("/embed", **spectrogram(n)) for n in range(40)]  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ def _requests(service: OwnService) -> dict[str, bytes]:
 async def _crowd(
     service: OwnService, requests: Mapping[str, bytes], clients: int, seconds: float
 ) -> Seen:
-    seen = Seen()
+    counts = Seen()
     over_at = time.monotonic() + seconds
 
     async def ask(client: _Client, what: str) -> None:
@@ -129,18 +129,18 @@ async def _crowd(
                 status, head = await client.ask(requests[what])
         except (OSError, EOFError) as error:
             client.close()
-            seen.others[f"{what} {type(error).__name__}"] += 1
+            counts.others[f"{what} {type(error).__name__}"] += 1
         else:
-            seen.note(what, status, head, time.monotonic() - started)
+            counts.note(what, status, head, time.monotonic() - started)
 
     async def one(number: int) -> None:
         with contextlib.closing(_Client(httpx.URL(service.url))) as client:
-            for asked in count(
+            for turn in count(
                 number
             ):  # different starting points, so that clients do not send the same request together
                 if time.monotonic() > over_at:
                     return
-                await ask(client, _REQUEST_ORDER[asked % len(_REQUEST_ORDER)])
+                await ask(client, _REQUEST_ORDER[turn % len(_REQUEST_ORDER)])
 
     async def probe() -> None:
         with contextlib.closing(_Client(httpx.URL(service.url))) as client:
@@ -149,14 +149,14 @@ async def _crowd(
                 await asyncio.sleep(0.1)
 
     await asyncio.gather(probe(), *(one(n) for n in range(clients)))
-    seen.connections = _connections(httpx.URL(service.url).port)
-    return seen
+    counts.connections = _connections(httpx.URL(service.url).port)
+    return counts
 
 
 def _connections(port: int | None) -> list[int]:
     """Return the number of connections of each process that listens on this port."""
-    found = (one for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port)
-    counts = Counter(one.pid for one in found if one.pid and one.status == psutil.CONN_ESTABLISHED)
+    links = (one for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port)
+    counts = Counter(one.pid for one in links if one.pid and one.status == psutil.CONN_ESTABLISHED)
     return sorted(counts.values())
 
 
@@ -167,7 +167,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     chosen = parser.parse_args()
     print(heading())
-    others: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
     with own_service(GLITCH_DEMO="false") as service, Memory(service) as memory:
         requests = _requests(service)
         asyncio.run(_crowd(service, requests, 4, 5))  # warm
@@ -177,18 +177,18 @@ def main() -> int:
         )
         for clients in chosen.clients:
             seen = asyncio.run(_crowd(service, requests, clients, chosen.seconds))
-            for what in requests:
+            for kind in requests:
                 row = ""
                 for status in (200, 503):
-                    times = seen.times_s.get((what, status), [])
-                    p50, p99, most = np.percentile(times or [np.nan], [50, 99, 100]) * 1e3
-                    row += f" {len(times):>7} {p50:>5.0f} {p99:>5.0f} {most:>7.0f}"
-                print(f"{clients:>7} {what:<12} {row}  {os.getloadavg()[0]:>4.1f}", flush=True)
+                    times = seen.times_s.get((kind, status), [])
+                    p50, p99, longest = np.percentile(times or [np.nan], [50, 99, 100]) * 1e3
+                    row += f" {len(times):>7} {p50:>5.0f} {p99:>5.0f} {longest:>7.0f}"
+                print(f"{clients:>7} {kind:<12} {row}  {os.getloadavg()[0]:>4.1f}", flush=True)
             print(f"{clients:>7} connections of each process: {seen.connections}", flush=True)
-            others += seen.others
-    print(f"\nother answers: {dict(others) or 'none'}")
+            failures += seen.others
+    print(f"\nother answers: {dict(failures) or 'none'}")
     print("largest memory, MiB: " + ", ".join(f"{k} {v:.0f}" for k, v in memory.largest.items()))
-    return 1 if others else 0
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def pages(engine: Engine) -> dict[str, str]:
         name, key = session.execute(
             select(GlitchClass.name, GlitchClass.id).order_by(GlitchClass.id).limit(1)
         ).one()
-    found = {
+    paths = {
         "catalogue": "/ui/glitches",
         "catalogue, filtered": "/ui/glitches?ifo=H1&snr_min=20&novelty=novel",
         "catalogue, a class": f"/ui/glitches?label={name}",
@@ -116,8 +116,8 @@ def pages(engine: Engine) -> dict[str, str]:
         "search, a time": "/ui/search?q=1250000000",
     }
     if cluster is not None:
-        found["cluster"] = f"/ui/clusters/{cluster}"
-    return found
+        paths["cluster"] = f"/ui/clusters/{cluster}"
+    return paths
 
 
 def open_chromium() -> webdriver.Chrome:
@@ -132,8 +132,8 @@ def open_chromium() -> webdriver.Chrome:
 
 def log_in(client: httpx.Client, token: str) -> None:
     """Start a session of the pages, as the login form does."""
-    found = re.search(r'name="csrf" value="([^"]+)"', client.get("/ui/login").text)
-    csrf = found[1] if found else ""
+    match = re.search(r'name="csrf" value="([^"]+)"', client.get("/ui/login").text)
+    csrf = match[1] if match else ""
     client.post("/ui/login", data={"csrf": csrf, "token": token}).raise_for_status()
 
 
@@ -173,7 +173,7 @@ def measure_pages(
     service: psutil.Process,
     database: psutil.Process,
 ) -> None:
-    asked = pages(engine)
+    paths = pages(engine)
     with httpx.Client(base_url=address, follow_redirects=True, timeout=120) as client:
         log_in(client, token)
         driver = open_chromium()
@@ -184,7 +184,7 @@ def measure_pages(
                 f"{'page':22} {'p50':>8} {'p95':>8} {'mean':>9} {'p50':>8} {'p95':>8}   load",
                 flush=True,
             )
-            for name, path in asked.items():
+            for name, path in paths.items():
                 server, paint = [], []
                 answer = client.get(path)  # the first request fills caches
                 if answer.status_code != 200:
@@ -199,8 +199,8 @@ def measure_pages(
                 driver.get(f"{address}{path}")
                 for _ in range(max(3, rounds // 2)):
                     driver.get(f"{address}{path}")
-                    if (found := first_paint(driver)) is not None:
-                        paint.append(found)
+                    if (paint_ms := first_paint(driver)) is not None:
+                        paint.append(paint_ms)
                 load = os.getloadavg()[0]
                 print(
                     f"{name:22} {spread(server)} {cpu:9.0f} {spread(paint)}   {load:.0f}",
@@ -212,7 +212,7 @@ def measure_pages(
 
 def first_paint(driver: webdriver.Chrome) -> float | None:
     """Return milliseconds from the start of the navigation to the first contentful paint."""
-    found = driver.execute_async_script(
+    paint_ms = driver.execute_async_script(
         """
         const done = arguments[0];
         const seen = performance.getEntriesByName("first-contentful-paint");
@@ -226,7 +226,7 @@ def first_paint(driver: webdriver.Chrome) -> float | None:
         }
         """
     )
-    return None if found is None else float(found)
+    return None if paint_ms is None else float(paint_ms)
 
 
 def measure_points(address: str, token: str, process: psutil.Process, folder: Path) -> None:
@@ -259,20 +259,20 @@ def make_up_points(folder: Path, count: int) -> None:
 
     This measures the page with a million points without a database of a million glitches.
     """
-    kept = max((folder / FOLDER).glob("*.points.zst"), key=lambda path: path.stat().st_mtime)
-    version = kept.name.partition(".")[0]
-    header, columns = unpack(zstandard.ZstdDecompressor().decompress(kept.read_bytes()))
+    source = max((folder / FOLDER).glob("*.points.zst"), key=lambda path: path.stat().st_mtime)
+    version = source.name.partition(".")[0]
+    header, columns = unpack(zstandard.ZstdDecompressor().decompress(source.read_bytes()))
     rng = np.random.default_rng(1)
     rows = rng.integers(0, header["n_points"], count)
-    made = {name: column[rows] for name, column in columns.items()}
+    sampled = {name: column[rows] for name, column in columns.items()}
     for axis in ("x", "y"):
-        made[axis] = made[axis] + (0.01 * rng.standard_normal(count)).astype(np.float32)
+        sampled[axis] = sampled[axis] + (0.01 * rng.standard_normal(count)).astype(np.float32)
     for name, column in (("classes", "class"), ("ifos", "ifo"), ("clusters", "cluster")):
-        counts = np.bincount(made[column], minlength=len(header[name]))
+        counts = np.bincount(sampled[column], minlength=len(header[name]))
         for one, number in zip(header[name], counts, strict=True):
             one["count"] = int(number)
     header["n_points"] = count
-    kept.write_bytes(zstandard.ZstdCompressor(level=3).compress(pack(header, made)))
+    source.write_bytes(zstandard.ZstdCompressor(level=3).compress(pack(header, sampled)))
     ids = np.frombuffer((folder / FOLDER / f"{version}.ids").read_bytes(), dtype="V16")
     (folder / FOLDER / f"{version}.ids").write_bytes(ids[rows].tobytes())
     print(f"page with {count:,} points, made up from those of the catalogue", flush=True)
@@ -361,30 +361,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--map-only", action="store_true")
     parser.add_argument("--made-up", type=int, default=0, help="time the page with so many points")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(heading())
-    server = start_embedded(asked.folder / "database")
+    server = start_embedded(args.folder / "database")
     url = server.url()
     upgrade(url)
     engine = make_engine(url)
-    lock = asked.folder / "database" / "postgres" / "postmaster.pid"
+    lock = args.folder / "database" / "postgres" / "postmaster.pid"
     database = psutil.Process(int(lock.read_text().split()[0]))
     try:
         with make_session_factory(engine).begin() as session:
             total = session.scalar(text("SELECT count(*) FROM glitch"))
             token = create_token(session, f"benchmark-{uuid4().hex[:8]}", Role.REVIEWER).secret
         print(f"catalogue {total:,} glitches", flush=True)
-        with serving(asked.folder, url) as (address, process):
-            if not asked.map_only:
+        with serving(args.folder, url) as (address, process):
+            if not args.map_only:
                 measure_pages(
-                    address, token, engine, rounds=asked.rounds, service=process, database=database
+                    address, token, engine, rounds=args.rounds, service=process, database=database
                 )
-            measure_points(address, token, process, asked.folder)
+            measure_points(address, token, process, args.folder)
             measure_map_page(address, token)
-            if asked.made_up:
-                make_up_points(asked.folder, asked.made_up)
+            if args.made_up:
+                make_up_points(args.folder, args.made_up)
                 measure_map_page(address, token)
-                shutil.rmtree(asked.folder / FOLDER)
+                shutil.rmtree(args.folder / FOLDER)
     finally:
         engine.dispose()
         server.stop()

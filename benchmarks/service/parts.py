@@ -98,11 +98,11 @@ class Memory:
 
     def now(self) -> dict[str, float]:
         """Return the current memory of the largest process of each part."""
-        found: dict[str, float] = defaultdict(float)
+        memory: dict[str, float] = defaultdict(float)
         for name, process in self.service.parts():
             with contextlib.suppress(psutil.Error):
-                found[name] = max(found[name], process.memory_info().rss / 2**20)
-        return found
+                memory[name] = max(memory[name], process.memory_info().rss / 2**20)
+        return memory
 
     def __enter__(self) -> Memory:
         self._thread = threading.Thread(target=self._watch)
@@ -115,5 +115,5 @@ class Memory:
 
     def _watch(self) -> None:
         while not self._is_over.wait(0.2):
-            for name, held in self.now().items():
-                self.largest[name] = max(self.largest[name], held)
+            for name, memory in self.now().items():
+                self.largest[name] = max(self.largest[name], memory)

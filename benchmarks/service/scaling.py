@@ -79,8 +79,8 @@ def simulate(workers: int, costs: Costs, site: Site, rows: int, chunks: int) -> 
             started += 1
             if started > chunks + workers:
                 continue
-        at = heapq.heappop(free[station])
-        ends = max(now, at) + times[min(chunk, len(times) - 1), station]
+        begin = heapq.heappop(free[station])
+        ends = max(now, begin) + times[min(chunk, len(times) - 1), station]
         heapq.heappush(free[station], ends)
         busy[station] += times[min(chunk, len(times) - 1), station]
         heapq.heappush(events, (ends, worker, station + 1, chunk))
@@ -99,8 +99,8 @@ def hold_against_runs() -> None:
         # In sequence in each worker, because two workers on two cores leave none for PostgreSQL.
         costs = Costs(encode=encode, store=store, scan=0, claim=6.0, strain_mb=0)
         rate, _ = simulate(workers, costs, Site(database_cores=2), 0, 400)
-        off = rate / measured - 1
-        print(f"{workers:>7} {glitches:>9} {measured:>11.1f} {rate:>8.1f} {off:>+6.0%}")
+        error = rate / measured - 1
+        print(f"{workers:>7} {glitches:>9} {measured:>11.1f} {rate:>8.1f} {error:>+6.0%}")
 
 
 def predict(title: str, costs: Costs, site: Site, triggers: int, workers: Sequence[int]) -> None:
@@ -113,9 +113,9 @@ def predict(title: str, costs: Costs, site: Site, triggers: int, workers: Sequen
         seconds = np.trapezoid([1 / rate for rate, _ in rates], sizes)
         used = rates[-1][1]
         name = max(used, key=lambda one: used[one])
-        shown = ", ".join(f"{one} {share:.0%}" for one, share in used.items() if share >= 0.05)
+        loads = ", ".join(f"{one} {share:.0%}" for one, share in used.items() if share >= 0.05)
         first, last = rates[0][0], rates[-1][0]
-        print(f"{count:>7} {first:>8.1f} {last:>8.1f} {seconds / 3600:>8.1f}  {name} ({shown})")
+        print(f"{count:>7} {first:>8.1f} {last:>8.1f} {seconds / 3600:>8.1f}  {name} ({loads})")
 
 
 def main() -> None:
@@ -123,13 +123,13 @@ def main() -> None:
     parser.add_argument("--triggers", type=int, default=1_000_000)
     parser.add_argument("--database-cores", type=int, default=8)
     parser.add_argument("--link-gbit", type=float, default=10.0)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(heading())
     print("\nthe model against measured runs")
     hold_against_runs()
-    site = Site(asked.database_cores, asked.link_gbit)
+    site = Site(args.database_cores, args.link_gbit)
     costs = Costs()
-    all_of_it = (asked.triggers, WORKERS)
+    all_of_it = (args.triggers, WORKERS)
     predict("every newcomer judged by a scan", costs, site, *all_of_it)
     indexed = replace(costs, is_indexed=True)
     predict("judged by the vector index from 200,000 on", indexed, site, *all_of_it)

@@ -69,12 +69,12 @@ def main() -> None:
             step = max(1, chosen.requests // 12)
             took, started = [0.0], time.monotonic()
             for first in range(0, 12 * step + 1, step):
-                held = memory.now()
+                memory_mib = memory.now()
                 rate = len(took) / (time.monotonic() - started) if first else 0.0
                 print(
                     f"{first:>8} {rate:>9.1f} {1e3 * np.percentile(took, 50):>8.0f}"
                     f" {1e3 * np.percentile(took, 99):>7.0f}  "
-                    + " ".join(f"{held[name]:>{len(name) + 4}.0f}" for name in _PARTS)
+                    + " ".join(f"{memory_mib[name]:>{len(name) + 4}.0f}" for name in _PARTS)
                     + f" {os.getloadavg()[0]:>8.1f}",
                     flush=True,
                 )
@@ -82,7 +82,7 @@ def main() -> None:
                     break
                 started = time.monotonic()
                 took = [
-                    asked.result() for asked in sent_at(chosen.a_second, pool, ask, first, step)
+                    future.result() for future in sent_at(chosen.a_second, pool, ask, first, step)
                 ]
 
 
@@ -95,12 +95,12 @@ def sent_at(
 ) -> list[Future[float]]:
     """Send requests at their due times, or all at once without a rate."""
     started = time.monotonic()
-    asked: list[Future[float]] = []
+    futures: list[Future[float]] = []
     for number in range(count):
         if a_second is not None:
             time.sleep(max(0.0, started + number / a_second - time.monotonic()))
-        asked.append(pool.submit(ask, first + number))
-    return asked
+        futures.append(pool.submit(ask, first + number))
+    return futures
 
 
 if __name__ == "__main__":

@@ -153,8 +153,8 @@ def time_to_glitch(hand: Hand) -> str:
 
 
 def cluster_everything(client: httpx.Client) -> None:
-    asked = {"scope": "everything", "simulated": True}
-    answer = client.post("/clusters/runs", json=asked)
+    settings = {"scope": "everything", "simulated": True}
+    answer = client.post("/clusters/runs", json=settings)
     answer.raise_for_status()
     address = f"/jobs/{answer.json()['id']}"
     while (job := client.get(address).json())["state"] in {"queued", "running"}:

@@ -67,9 +67,9 @@ def knots_of(frequencies: np.ndarray, floor: np.ndarray) -> np.ndarray:
     log_asd = 0.5 * np.log(floor)
     values = []
     for knot in KNOTS_HZ:
-        near = np.abs(np.log(np.maximum(frequencies, 0.1) / knot)) <= step
+        in_band = np.abs(np.log(np.maximum(frequencies, 0.1) / knot)) <= step
         values.append(
-            log_asd[near].mean() if near.sum() >= 2 else np.interp(knot, frequencies, log_asd)
+            log_asd[in_band].mean() if in_band.sum() >= 2 else np.interp(knot, frequencies, log_asd)
         )
     return np.array(values)
 
@@ -80,7 +80,7 @@ def lines_of(
     """Return lines as [frequency Hz, ln of line power over (floor * 1 Hz)], strongest first."""
     floor = floor_of(frequencies, psd)
     ratio = psd / floor
-    found = []
+    lines = []
     for i in range(2, len(psd) - 2):
         if not low <= frequencies[i] < high or ratio[i] < least_ratio:
             continue
@@ -88,8 +88,8 @@ def lines_of(
             continue
         weights = np.maximum(ratio[i - 2 : i + 3] - 1, 0)
         centre = float((weights * frequencies[i - 2 : i + 3]).sum() / weights.sum())
-        found.append([round(centre, 2), round(float(np.log(weights.sum())), 2)])
-    return sorted(found, key=lambda line: -line[1])
+        lines.append([round(centre, 2), round(float(np.log(weights.sum())), 2)])
+    return sorted(lines, key=lambda line: -line[1])
 
 
 def fit_ligo(folder: Path, ifo: str) -> dict[str, object]:
@@ -119,12 +119,12 @@ def fit_ligo(folder: Path, ifo: str) -> dict[str, object]:
         2 * np.interp(np.log(950.0), np.log(design[:, 0]), np.log(design[:, 1]))
     )
     grid = np.concatenate([below, frequencies[24:1000], above])
-    whole = np.concatenate([scale * np.interp(below, low_f, low_floor), floor[24:1000], design_psd])
-    knots = knots_of(grid, whole)
+    joint = np.concatenate([scale * np.interp(below, low_f, low_floor), floor[24:1000], design_psd])
+    knots = knots_of(grid, joint)
     each = np.array([knots_of(frequencies[8:1000], one[8:1000]) for one in floors])
-    inside = (KNOTS_HZ > 24) & (KNOTS_HZ < 990)
-    spread = np.where(inside, each.std(axis=0), np.nan)
-    spread = np.interp(np.arange(48), np.flatnonzero(inside), spread[inside])
+    is_measured = (KNOTS_HZ > 24) & (KNOTS_HZ < 990)
+    spread = np.where(is_measured, each.std(axis=0), np.nan)
+    spread = np.interp(np.arange(48), np.flatnonzero(is_measured), spread[is_measured])
     lines = lines_of(frequencies, np.median(psds, axis=0), 24.0, 1020.0, LINE_RATIO)
     lines += lines_of(low_f, low, 24.0, 480.0, LINE_RATIO_SHORT)
     lines += lines_of(high_f, high, 1020.0, min(4090.0, 0.83 * high_f[-1]), LINE_RATIO_SHORT)

@@ -43,46 +43,46 @@ def main() -> int:
     clean: dict[int, StrainViews] = {}
     outcomes: Counter[str] = Counter()
     snr_off: list[float] = []
-    moved: list[float] = []
+    distances: list[float] = []
     faults: list[str] = []
     started = time.perf_counter()
     for _ in range(arguments.cases):
         case = draw(rng)
         strain = clean_strain(case.rate_hz)
         with tempfile.TemporaryDirectory() as folder:
-            made = views_of(write(case, strain, Path(folder)))
+            result = views_of(write(case, strain, Path(folder)))
             if case.rate_hz not in clean:
                 path = Path(folder) / "clean.npz"
                 np.savez(path, strain=strain, sample_rate_hz=case.rate_hz, gps_start="1187008860")
                 clean[case.rate_hz] = _taken(path)
-        if isinstance(made, str):
-            is_named = _INTERVAL.search(made) is not None
+        if isinstance(result, str):
+            is_named = _INTERVAL.search(result) is not None
             outcomes["refused, naming the interval" if is_named else "refused without one"] += 1
             if not is_named or room_s(case) >= 1.6:
-                faults.append(f"{case.named}: {made}")
+                faults.append(f"{case.named}: {result}")
             continue
         reference = clean[case.rate_hz]
-        snr_off.append(abs(made.snr / reference.snr - 1))
+        snr_off.append(abs(result.snr / reference.snr - 1))
         is_near = snr_off[-1] <= SNR_WITHIN
         outcomes["taken, SNR within 12 %" if is_near else "taken, SNR further off"] += 1
-        if not is_near or abs(made.peak_gps_time - reference.peak_gps_time) >= 0.01:
-            faults.append(f"{case.named}: SNR {made.snr:.2f} for {reference.snr:.2f}")
-        if made.views.durations_s == reference.views.durations_s:
-            one, other = encoder.encode([made.views, reference.views])
-            moved.append(float(np.linalg.norm(one.mean - other.mean)))
+        if not is_near or abs(result.peak_gps_time - reference.peak_gps_time) >= 0.01:
+            faults.append(f"{case.named}: SNR {result.snr:.2f} for {reference.snr:.2f}")
+        if result.views.durations_s == reference.views.durations_s:
+            one, other = encoder.encode([result.views, reference.views])
+            distances.append(float(np.linalg.norm(one.mean - other.mean)))
     scale = _scale(encoder, clean)
     print(f"took      {time.perf_counter() - started:.0f} s for {arguments.cases} files\n")
     for name, count in outcomes.most_common():
         print(f"{count:5d}  {name}")
-    off, far = np.array(snr_off), np.array(moved) / scale
+    errors, shift = np.array(snr_off), np.array(distances) / scale
     print(
-        f"\nSNR off by: median {np.median(off):.2%}, 95 % {np.quantile(off, 0.95):.2%}, "
-        f"greatest {off.max():.2%}"
+        f"\nSNR off by: median {np.median(errors):.2%}, 95 % {np.quantile(errors, 0.95):.2%}, "
+        f"greatest {errors.max():.2%}"
     )
     print(
         "vector moved, of the distance to the same burst in other noise: "
-        f"median {np.median(far):.1%}, 95 % {np.quantile(far, 0.95):.1%}, "
-        f"greatest {far.max():.1%} ({far.size} with the same windows)"
+        f"median {np.median(shift):.1%}, 95 % {np.quantile(shift, 0.95):.1%}, "
+        f"greatest {shift.max():.1%} ({shift.size} with the same windows)"
     )
     print(f"faults    {len(faults)}")
     for fault in faults[:20]:
@@ -91,23 +91,23 @@ def main() -> int:
 
 
 def _taken(path: Path) -> StrainViews:
-    made = views_of(path)
-    if isinstance(made, str):
-        sys.exit(f"The clean file was refused: {made}")
-    return made
+    result = views_of(path)
+    if isinstance(result, str):
+        sys.exit(f"The clean file was refused: {result}")
+    return result
 
 
 def _scale(encoder: Encoder, clean: dict[int, StrainViews]) -> float:
     """Return the distance of the same burst in other noise, the scale for the effect of a gap."""
     rate = min(clean)
-    made = [clean[rate]]
+    results = [clean[rate]]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "other.npz"
         for seed in range(1, NOISES):
             strain = clean_strain(rate, seed=seed)
             np.savez(path, strain=strain, sample_rate_hz=rate, gps_start="1187008860")
-            made.append(_taken(path))
-    vectors = [one.mean for one in encoder.encode([each.views for each in made])]
+            results.append(_taken(path))
+    vectors = [one.mean for one in encoder.encode([each.views for each in results])]
     return float(np.median([np.linalg.norm(a - b) for a, b in combinations(vectors, 2)]))
 
 

@@ -59,30 +59,30 @@ def time_gravity_spy_route(frames: Path, glitches: int) -> RouteTime:
     spent: dict[str, float] = defaultdict(float)
     cpu = 0.0
     for number, row in enumerate(rows):
-        at, ifo = float(row["event_time"]), row["ifo"]
+        gps_time, ifo = float(row["event_time"]), row["ifo"]
         path = frames / STRAIN / f"{ifo[0]}-{ifo}_SIM_4KHZ-{FIRST_GPS}-{FILE_S}.hdf5"
         times: dict[str, float] = defaultdict(float)
         started = time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # gwpy warns that it lowers the upper frequency
             with _timed(times, "read"):
-                first = round((at - 32 - FIRST_GPS) * RATE_HZ)
+                first = round((gps_time - 32 - FIRST_GPS) * RATE_HZ)
                 with h5py.File(path) as strain:
                     values = strain["strain/Strain"][first : first + 64 * RATE_HZ]
-                series = TimeSeries(values.astype(float), sample_rate=RATE_HZ, t0=at - 32)
+                series = TimeSeries(values.astype(float), sample_rate=RATE_HZ, t0=gps_time - 32)
             for window_s in WINDOWS_S:
                 with _timed(times, "four Q-transforms"):
                     spectrogram = series.q_transform(
                         qrange=(4, 64),
                         frange=(10, 2048),
-                        gps=at,
+                        gps=gps_time,
                         search=0.5,
                         tres=0.002,
                         fres=0.5,
-                        outseg=Segment(at - window_s / 2, at + window_s / 2),
+                        outseg=Segment(gps_time - window_s / 2, gps_time + window_s / 2),
                     )
                 with _timed(times, "four pictures"):
-                    png = _drawn(spectrogram, at)
+                    png = _drawn(spectrogram, gps_time)
                 with _timed(times, "read as input"):
                     _classifier_input(png)
         if number:  # the first one includes imports and FFT plans
@@ -99,7 +99,7 @@ def _timed(times: dict[str, float], name: str) -> Iterator[None]:
     times[name] += time.perf_counter() - started
 
 
-def _drawn(spectrogram: object, at: float) -> bytes:
+def _drawn(spectrogram: object, gps_time: float) -> bytes:
     from gwpy.plot import Plot
 
     plot = Plot(spectrogram, figsize=(8, 6), dpi=100, method="pcolormesh")
@@ -107,7 +107,7 @@ def _drawn(spectrogram: object, at: float) -> bytes:
     axes.set_position([0.125, 0.1, 0.775, 0.8])
     axes.set_yscale("log", base=2)
     axes.set_ylim(10, 2048)
-    axes.set_epoch(at)
+    axes.set_epoch(gps_time)
     axes.colorbar(cmap="viridis", clim=(0, 25.5), label="Normalized energy")
     buffer = io.BytesIO()
     plot.savefig(buffer, format="png")

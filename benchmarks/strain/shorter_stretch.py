@@ -36,20 +36,20 @@ def main() -> None:
     )
     for height in HEIGHTS:
         strains = [clean_strain(RATE_HZ, seed=seed, height=height) for seed in range(NOISES)]
-        whole = [_views(strain) for strain in strains]
-        vectors = _vectors(encoder, whole)
-        apart = np.median([np.linalg.norm(a - b) for a, b in combinations(vectors, 2)])
-        snr = np.median([one.snr for one in whole])
+        full = [_views(strain) for strain in strains]
+        vectors = _vectors(encoder, full)
+        scale = np.median([np.linalg.norm(a - b) for a, b in combinations(vectors, 2)])
+        snr = np.median([one.snr for one in full])
         for start, end in PARTS_S:
             part = slice(start * RATE_HZ, end * RATE_HZ)
-            cut = [_views(strain[part], START + start) for strain in strains]
+            shortened = [_views(strain[part], START + start) for strain in strains]
             holed = [_views(_with_holes(strain, start, end)) for strain in strains]
-            of_cut = _vectors(encoder, cut)
-            moved = np.median(np.linalg.norm(of_cut - vectors, axis=1)) / apart
-            by_hole = np.linalg.norm(_vectors(encoder, holed) - of_cut, axis=1).max() / apart
-            off = np.median([b.snr / a.snr - 1 for a, b in zip(whole, cut, strict=True)])
+            of_cut = _vectors(encoder, shortened)
+            shift = np.median(np.linalg.norm(of_cut - vectors, axis=1)) / scale
+            by_hole = np.linalg.norm(_vectors(encoder, holed) - of_cut, axis=1).max() / scale
+            error = np.median([b.snr / a.snr - 1 for a, b in zip(full, shortened, strict=True)])
             print(
-                f"{snr:5.0f}  {end - start:7d}   {moved:33.0%}   {off:7.1%}   {by_hole:24.1%}",
+                f"{snr:5.0f}  {end - start:7d}   {shift:33.0%}   {error:7.1%}   {by_hole:24.1%}",
                 flush=True,
             )
 
@@ -58,14 +58,14 @@ def _views(strain: np.ndarray, start: int = START) -> StrainViews:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.npz"
         np.savez(path, strain=strain, sample_rate_hz=RATE_HZ, gps_start=str(start), ifo="H1")
-        made = views_of(path)
-    if isinstance(made, str):
-        raise SystemExit(f"The stretch was refused: {made}")
-    return made
+        result = views_of(path)
+    if isinstance(result, str):
+        raise SystemExit(f"The stretch was refused: {result}")
+    return result
 
 
-def _vectors(encoder: Encoder, made: list[StrainViews]) -> np.ndarray:
-    return np.stack([one.mean for one in encoder.encode([each.views for each in made])])
+def _vectors(encoder: Encoder, views: list[StrainViews]) -> np.ndarray:
+    return np.stack([one.mean for one in encoder.encode([each.views for each in views])])
 
 
 def _with_holes(strain: np.ndarray, start: int, end: int) -> np.ndarray:

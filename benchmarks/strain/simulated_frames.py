@@ -61,8 +61,8 @@ def make_frames(folder: Path, glitches: int, *, waveforms: int = 220) -> None:
         if not path.exists():
             _write(path, ifo, start, drawn, np.random.default_rng([20_190_401, number]))
         for place, one in enumerate(drawn):
-            at = Decimal(start) + SPACING_S * place + SPACING_S // 2
-            rows.append((f"{at:f}", ifo, f"{one.snr:.3f}", one.label))
+            gps_time = Decimal(start) + SPACING_S * place + SPACING_S // 2
+            rows.append((f"{gps_time:f}", ifo, f"{one.snr:.3f}", one.label))
     with (folder / TRIGGERS).open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["event_time", "ifo", "snr", "ml_label"])
@@ -72,14 +72,14 @@ def make_frames(folder: Path, glitches: int, *, waveforms: int = 220) -> None:
 def _pool(waveforms: int) -> Iterator[_Waveform]:
     rng = np.random.default_rng(1)
     for number in range(waveforms):
-        made = simulate_glitch(
+        glitch = simulate_glitch(
             SIMULATED_CLASSES[number // len(_IFOS) % len(SIMULATED_CLASSES)],
             rng,
             ifo=_IFOS[number % len(_IFOS)],
             sample_rate_hz=float(RATE_HZ),
             duration_s=POOL_S,
         )
-        yield _Waveform(made.label, made.ifo, made.snr, made.glitch_only)
+        yield _Waveform(glitch.label, glitch.ifo, glitch.snr, glitch.glitch_only)
 
 
 def _write(

@@ -50,13 +50,13 @@ def strains(batch: int) -> tuple[list[Strain], str]:
         base = Strain(1e-22 * noise, float(RATE), GPS - DURATION_S // 2)
         source = "coloured noise"
     times = np.arange(base.values.size) / RATE - float(GPS - base.gps_start)
-    made = []
+    segments = []
     for index in range(batch):
         frequency, width_s = rng.uniform(40, 800), rng.uniform(0.002, 0.1)
         burst = np.exp(-((times / width_s) ** 2)) * np.sin(2 * np.pi * frequency * times)
         values = base.values + 1e-21 * (index % 4) * burst
-        made.append(Strain(values, base.sample_rate_hz, base.gps_start, base.ifo))
-    return made, source
+        segments.append(Strain(values, base.sample_rate_hz, base.gps_start, base.ifo))
+    return segments, source
 
 
 def timed(work) -> tuple[float, float]:
@@ -72,10 +72,10 @@ def main() -> None:
     gps = [GPS] * len(batch)
     recipe = Preprocessing()
     views_from_strain(batch, gps, device=arguments.device)  # plans, pages, clocks
-    ours, single, gwpy = [], [], []
+    batched, single, gwpy = [], [], []
     for number in range(arguments.rounds):
         gwpy.append(timed(lambda n=number: gwpy_spectrograms(batch[n], GPS, recipe)))
-        ours.append(timed(lambda: views_from_strain(batch, gps, device=arguments.device)))
+        batched.append(timed(lambda: views_from_strain(batch, gps, device=arguments.device)))
         single.append(timed(lambda: views_from_strain(batch[:1], gps[:1], device=arguments.device)))
     print(
         f"machine   {platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, "
@@ -84,12 +84,12 @@ def main() -> None:
     )
     print(f"strain    {source}: {RATE} Hz, {DURATION_S} s; four windows; batches of {len(batch)}")
     for name, index in (("wall", 0), ("CPU", 1)):
-        mine = min(each[index] for each in ours) / len(batch) * 1e3
+        own_ms = min(each[index] for each in batched) / len(batch) * 1e3
         alone = min(each[index] for each in single) * 1e3
-        theirs = min(each[index] for each in gwpy) * 1e3
+        gwpy_ms = min(each[index] for each in gwpy) * 1e3
         print(
-            f"{name:9s} ours {mine:7.1f} ms a glitch ({alone:.1f} ms alone)   "
-            f"gwpy {theirs:8.1f} ms   ratio {theirs / mine:6.1f} ({theirs / alone:.1f} alone)"
+            f"{name:9s} ours {own_ms:7.1f} ms a glitch ({alone:.1f} ms alone)   "
+            f"gwpy {gwpy_ms:8.1f} ms   ratio {gwpy_ms / own_ms:6.1f} ({gwpy_ms / alone:.1f} alone)"
         )
 
 

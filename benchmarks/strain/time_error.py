@@ -33,22 +33,22 @@ CLASSES = ("Blip", "Tomte", "Whistle", "Scattered_Light", "Light_Modulation")
 
 def segments(members: int) -> tuple[dict[str, list[np.ndarray]], str]:
     """Return strain of 14 s by class, with the glitch at 7 s."""
-    found: dict[str, list[np.ndarray]] = {}
+    by_label: dict[str, list[np.ndarray]] = {}
     if REAL.is_file():
         with h5py.File(REAL) as file:
             labels = [label.decode() for label in file["label"]]
             rows = np.asarray(file["strain"], dtype=np.float64)
         for label, row in zip(labels, rows, strict=True):
-            found.setdefault(label, []).append(row)
-        return {label: rows[:members] for label, rows in found.items()}, REAL.name
+            by_label.setdefault(label, []).append(row)
+        return {label: rows[:members] for label, rows in by_label.items()}, REAL.name
     for label in CLASSES:
-        found[label] = [
+        by_label[label] = [
             simulate_numbered(
                 label, 0, index, sample_rate_hz=float(RATE), duration_s=float(LENGTH_S)
             ).strain.values
             for index in range(members)
         ]
-    return found, "simulated glitches"
+    return by_label, "simulated glitches"
 
 
 def cut(values: np.ndarray, given: Decimal) -> Strain:
@@ -75,22 +75,22 @@ def main() -> None:
     print("| --- | --- | --- |" + " --- |" * (len(ERRORS_MS) - 1))
     for centre in (False, True):
         for label, rows in classes.items():
-            turned, true = [], []
+            rotated, true = [], []
             for row in rows:
                 times = [MIDDLE_S + Decimal(error) / 1000 for error in ERRORS_MS]
                 strains = [cut(row, time) for time in times]
-                made = views_from_strain(strains, times, encoder.preprocessing, centre=centre)
-                means = [one.mean for one in encoder.encode([one.views for one in made])]
+                shifted = views_from_strain(strains, times, encoder.preprocessing, centre=centre)
+                means = [one.mean for one in encoder.encode([one.views for one in shifted])]
                 true.append(means[0])
-                turned.append([cosine_distance(means[0], mean) for mean in means[1:]])
-            apart = [
+                rotated.append([cosine_distance(means[0], mean) for mean in means[1:]])
+            distances = [
                 cosine_distance(one, other)
                 for place, one in enumerate(true)
                 for other in true[:place]
             ]
-            cells = " | ".join(f"{value:.4f}" for value in np.median(turned, axis=0))
+            cells = " | ".join(f"{value:.4f}" for value in np.median(rotated, axis=0))
             name = "centred on the loudest tile" if centre else "around the given time"
-            print(f"| {name} | {label} | {np.median(apart):.3f} | {cells} |")
+            print(f"| {name} | {label} | {np.median(distances):.3f} | {cells} |")
 
 
 if __name__ == "__main__":

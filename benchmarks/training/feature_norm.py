@@ -95,16 +95,16 @@ def main() -> int:
     return 0
 
 
-def _line(name: str, these: list[Scored], without: list[Scored]) -> str:
+def _line(name: str, normalised: list[Scored], plain: list[Scored]) -> str:
     accuracy, balanced, rate, live = (
-        np.array([getattr(row, what) for row in these])
+        np.array([getattr(row, what) for row in normalised])
         for what in ("accuracy", "balanced_accuracy", "rate", "live_features")
     )
-    is_normalised = these is not without
+    is_normalised = normalised is not plain
     gains = "; ".join(
         " ".join(
             f"{100 * (getattr(row, what) - getattr(other, what)):+.1f}"
-            for row, other in zip(these, without, strict=True)
+            for row, other in zip(normalised, plain, strict=True)
         )
         for what in ("accuracy", "balanced_accuracy")
     )

@@ -62,11 +62,11 @@ def ratio_of(run: Path, real_images: Path) -> tuple[np.ndarray, float]:
         n_members += len(batch.values)
     squares = sum(part.squares for part in parts)
     pixels = sum(part.pixels for part in parts)
-    seen = pixels > 0
-    ratio = (model.likelihood.log_variance().exp() / (squares / pixels))[seen]
+    is_lit = pixels > 0
+    ratio = (model.likelihood.log_variance().exp() / (squares / pixels))[is_lit]
     # log r + 1/r - 1 is twice the loss of a pixel for a variance of r times the optimum
-    lost = 0.5 * pixels[seen] * (ratio.log() + 1 / ratio - 1)
-    nats = config.architecture.independent_share * float(lost.sum()) / n_members
+    nats_lost = 0.5 * pixels[is_lit] * (ratio.log() + 1 / ratio - 1)
+    nats = config.architecture.independent_share * float(nats_lost.sum()) / n_members
     return ratio.numpy(), nats
 
 
@@ -75,10 +75,10 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     pictures = Path("../shared/data/gravityspy_images")
     parser.add_argument("--real-images", type=Path, default=pictures)
-    given = parser.parse_args()
+    args = parser.parse_args()
     print(heading())
-    for run in given.runs:
-        ratio, nats = ratio_of(run, given.real_images)
+    for run in args.runs:
+        ratio, nats = ratio_of(run, args.real_images)
         low, middle, high = np.quantile(ratio, [0.1, 0.5, 0.9])
         print(
             f"{run.name:40s} mean {np.exp(np.log(ratio).mean()):.3f}  median {middle:.3f}  "

@@ -43,8 +43,8 @@ def of_views(batch_size: int, *, is_ours: bool) -> Built:
     pack = Pack(values, np.ones((n_glitches, 4, 128), dtype=np.bool_), names, names)
     settings = OptimiserConfig(batch_size=batch_size, is_half_precision=is_ours)
     config = TrainingConfig("benchmark", optimiser=settings)
-    owed = config.augmentation.owed_views if is_ours else 4
-    augmentation = AugmentationConfig(owed_views=owed)
+    n_owed = config.augmentation.owed_views if is_ours else 4
+    augmentation = AugmentationConfig(owed_views=n_owed)
     source = BatchSource(
         pack, None, real_share=1.0, batch_size=batch_size, augmentation=augmentation, seed=0
     )

@@ -89,10 +89,10 @@ def pythae_step(batch_size: int) -> Callable[[int], None]:
     )
     model = BetaVAE(settings, encoder=Encoder(), decoder=Decoder()).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-4)
-    held = pictures(4096)
+    data = pictures(4096)
     rng = np.random.default_rng(0)
     batches = [
-        {"data": torch.from_numpy(held.pictures(rng.integers(4096, size=batch_size)))}
+        {"data": torch.from_numpy(data.pictures(rng.integers(4096, size=batch_size)))}
         for _ in range(16)
     ]
 
