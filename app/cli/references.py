@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 
 from app.cli.options import ServiceUrl, store_session
+from app.core.wording import count
 
 if TYPE_CHECKING:
     from app.references.archives import Archive, PublishedFile
@@ -168,8 +169,8 @@ def _remove(archive: Archive) -> None:
     with store_session() as session:
         glitches, labels = remove_references(session, archive)
     typer.echo(
-        f"{glitches:,} glitches of {archive.title} were removed, and its labels from {labels:,} "
-        "others."
+        f"{count(glitches, 'glitch was', 'glitches were')} removed with {archive.title}, and its "
+        f"labels from {count(labels, 'other', 'others')}."
         if glitches or labels
         else f"Nothing of {archive.title} is loaded."
     )

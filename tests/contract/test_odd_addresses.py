@@ -162,8 +162,8 @@ def test_no_value_of_several_is_dropped(service: Service, target: str, status: i
         ("/ui/digest?day=3", "the parameters are days."),
         ("/ui/jobs?kinds=batch", "kind"),
         ("/ui/glitches/x/record.json?ifo=H1&ifo=L1", "it takes none."),
-        ("/ui/clusters?ifos=H1", "There is no filter “ifos” here"),
-        ("/ui/glitches?lable=Blip", "There is no filter “lable” here"),
+        ("/ui/clusters?ifos=H1", "There is no filter “ifos” on this page"),
+        ("/ui/glitches?lable=Blip", "There is no filter “lable” on this page"),
     ],
 )
 def test_no_unknown_parameter_is_dropped(service: Service, target: str, known: str) -> None:

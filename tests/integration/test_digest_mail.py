@@ -195,7 +195,7 @@ def test_a_server_that_does_not_encrypt_is_sent_nothing(
     service: Service, box: Box, serving: Callable[..., int]
 ) -> None:
     said = mailed(service, f"smtp://a:b@localhost:{serving()}")["sent"]
-    assert "does not offer what GLITCH_SMTP_URL asks" in said
+    assert "does not offer what GLITCH_SMTP_URL requires" in said
     assert box.mails == []
 
 

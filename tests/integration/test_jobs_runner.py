@@ -237,7 +237,7 @@ def test_what_is_unforeseen_is_tried_again_and_then_fails(
     ended = look(sessions, job)
     assert ended.state == "failed"
     assert ended.detail is not None
-    assert ended.detail.startswith("Unforeseen (KeyError)")
+    assert ended.detail.startswith("Unexpected error (KeyError)")
     assert "secret" not in ended.detail
 
 

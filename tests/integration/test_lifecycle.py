@@ -239,7 +239,7 @@ def test_exemplars_are_glitches_of_the_class(session: Session, store: Store) -> 
     assert get_class_named(session, "Blip").exemplar_ids == (mine,)
     with pytest.raises(InvalidRequestError, match="1 of these glitches"):
         change(session, "Blip", ChooseExemplars((mine, other)))
-    with pytest.raises(InvalidRequestError, match="At most 12"):
+    with pytest.raises(InvalidRequestError, match="at most 12 exemplars"):
         change(
             session, "Blip", ChooseExemplars(tuple(person(Role.READER).token_id for _ in range(13)))
         )

@@ -189,7 +189,7 @@ def test_the_training_set_is_fetched_in_pieces_chosen_labelled_and_taken_out_aga
     assert "2 of other detectors" not in said
     assert "1 of other detectors" in said
     assert "1 of other observing runs" in said
-    assert "1 beyond the 1 asked for" in said
+    assert "1 beyond the limit of 1" in said
     labels = (
         "SELECT g.gravityspy_id, l.source, l.author FROM label l JOIN glitch g"
         " ON g.id = l.glitch_id WHERE l.revoked_at IS NULL AND l.source LIKE 'Gravity Spy%'"
@@ -213,11 +213,11 @@ def test_the_training_set_is_fetched_in_pieces_chosen_labelled_and_taken_out_aga
     assert [one["id"] for one in tomtes] == [glitch]
     runs.append(stored_run(service))
     answer = CliRunner().invoke(cli.app, ["references", "training-set", "--remove"])
-    assert "1 glitches" in answer.output, answer.output
+    assert "1 glitch was removed" in answer.output, answer.output
     with make_session_factory(service.engine)() as session:  # one label was removed
         since = [labels_since(session, get_run(session, one)) for one in runs]
     assert [(one.went, one.changed) for one in since] == [(0, 0), (1, 0)]
-    assert "its labels on 1 others" in answer.output
+    assert "its labels from 1 other." in " ".join(answer.output.split())
     assert rows_of(service, labels) == []
     with service.client() as client:
         tomtes = client.get("/glitches", params={"label": "Tomte"}).json()["items"]
@@ -344,7 +344,7 @@ def test_classifications_bring_the_pictures_that_they_name(
     assert batch.result == {"stored": 1, "known": 0, "failed": 1}
     with make_session_factory(service.engine)() as session:
         items = {one.name: one.reason for one in list_items(session, batch.id, limit=9).items}
-    assert "answers 404" in str(items["ggggggggg3"])
+    assert "returned 404" in str(items["ggggggggg3"])
     assert "1 with a label of confidence below 0.9" in str(items["(the rest of the archive)"])
     stored = rows_of(
         service,

@@ -90,7 +90,7 @@ def test_life_of_a_server(folder: Path) -> None:
     assert psutil.wait_procs([silent], timeout=PATIENCE_S)[0] == [silent]
 
     (data / "postgres" / "PG_VERSION").write_text("15\n")
-    with pytest.raises(EmbeddedDatabaseError, match="are PostgreSQL 15's"):
+    with pytest.raises(EmbeddedDatabaseError, match="made by PostgreSQL 15"):
         start_embedded(data)
     (data / "postgres" / "PG_VERSION").write_text("18\n")
     (data / "postgres" / "postgresql.conf").write_text("nonsense = yes\n")

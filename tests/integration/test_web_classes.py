@@ -172,4 +172,4 @@ def test_checkpoints_are_switched_and_back(service: Service, admin: Walker) -> N
     assert "first" in page.text  # no glitch is embedded with it yet
     page = admin.submit(page, "/activate")
     assert page.path == "/ui/checkpoints?done=switching"
-    assert "A worker finds out" in page.text
+    assert "A worker is finding the glitches" in page.text

@@ -210,7 +210,7 @@ def test_truncated_files_are_a_clear_error(path: Path, keep: float) -> None:
     data = write(path, views=VIEWS).read_bytes()
     path.write_bytes(data[: int(keep if keep >= 1 else keep * len(data))])
     assert not holds_views(path)
-    with pytest.raises(FormatError, match=r"empty|no npy|truncated"):
+    with pytest.raises(FormatError, match=r"empty|is not an npy|truncated"):
         read_views(path, "views")
 
 

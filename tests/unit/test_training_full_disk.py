@@ -71,7 +71,7 @@ def test_the_last_good_state_survives_a_full_disk(tmp_path: Path) -> None:
         model.join.weight.add_(1.0)
     with (
         file_size_limit(len(good) // 2),
-        pytest.raises(CheckpointError, match=r"step 200 could not be saved .* make room"),
+        pytest.raises(CheckpointError, match=r"step 200 could not be saved .* free some space"),
     ):
         save_state(path, model, optimiser, 200, 0.6)
     assert path.read_bytes() == good
