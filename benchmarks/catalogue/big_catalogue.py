@@ -53,7 +53,7 @@ def fill(engine: Engine, folder: Path, count: int, share_with_views: float) -> N
     with make_session_factory(engine).begin() as session:
         seed_classes(session)
         checkpoint = publish_shipped(session, folder)
-        columns = _invent(session, count, checkpoint.latent_size)
+        columns = _generate(session, count, checkpoint.latent_size)
         _store_glitches(session, columns)
         _store_embeddings(session, columns, checkpoint.id)
         _store_labels(session)
@@ -65,7 +65,7 @@ def fill(engine: Engine, folder: Path, count: int, share_with_views: float) -> N
         connection.execute(text("VACUUM ANALYZE"))
 
 
-def _invent(session: Session, count: int, latent: int) -> dict[str, np.ndarray]:
+def _generate(session: Session, count: int, latent: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(7)
     class_ids = np.array(session.scalars(select(GlitchClass.id).order_by(GlitchClass.id)).all())
     # A few classes have most glitches, as in the observing runs.

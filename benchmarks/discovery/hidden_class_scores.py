@@ -157,23 +157,23 @@ def tests_of(pool: Pool, case: Case) -> tuple[Found, ...]:
     as_a_crowd = crowds.scores(np.where(calibrates, pool.calibration, pool.judged))
     p_values, of_test = np.full((2, len(scores)), np.nan), np.isfinite(as_a_crowd[judged])
     p_values[0, of_test] = weighted_p_values(
-        _alike(as_a_crowd[judged][of_test]), _alike(as_a_crowd[calibrates])
+        _one_class(as_a_crowd[judged][of_test]), _one_class(as_a_crowd[calibrates])
     )
     p_values[1, jointly.places] = jointly.p_values
     return (
-        _found(is_hidden, scores, alone),
-        _found(is_hidden, as_a_crowd[judged], p_values[0]),
-        _found(is_hidden, as_a_crowd[judged], p_values[1]),
+        _outcome(is_hidden, scores, alone),
+        _outcome(is_hidden, as_a_crowd[judged], p_values[0]),
+        _outcome(is_hidden, as_a_crowd[judged], p_values[1]),
     )
 
 
-def _alike(scores: np.ndarray) -> Scored:
+def _one_class(scores: np.ndarray) -> Scored:
     """Treat all as of one class and condition."""
     same = np.zeros(len(scores), dtype=int)
     return Scored(scores, same, same, np.ones(len(scores)))
 
 
-def _found(is_hidden: np.ndarray, scores: np.ndarray, p_values: np.ndarray) -> Found:
+def _outcome(is_hidden: np.ndarray, scores: np.ndarray, p_values: np.ndarray) -> Found:
     # A glitch that could not be tested counts as missed.
     judged = np.isfinite(p_values) & np.isfinite(scores)
     n_hidden, is_hidden = is_hidden.sum(), is_hidden[judged]

@@ -400,7 +400,7 @@ class Judged:
 def pool_of(situation: Situation, bed: Bed) -> Pool:
     """Build the service's pool for a situation of one detector."""
     means = bed.means(situation.places, situation.variants).astype(np.float32)
-    classes, is_reference, is_established = _known(situation, bed)
+    classes, is_reference, is_established = _references(situation, bed)
     return score_pool(
         means,
         situation.gps_times,
@@ -421,10 +421,10 @@ def seen_of(situation: Situation, bed: Bed) -> Seen:
         return bed.masked(situation.places[places], variants, mask).astype(np.float32)
 
     observed = [bed.observed(situation.places[at], situation.variants[at]) for at in firsts]
-    return Seen(np.array(observed), _known(situation, bed)[2], encode)
+    return Seen(np.array(observed), _references(situation, bed)[2], encode)
 
 
-def _known(situation: Situation, bed: Bed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _references(situation: Situation, bed: Bed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return classes, which glitches are references, and which of these are established."""
     names, classes = np.unique(np.array(bed.labels)), situation.classes
     is_reference = (classes != UNLABELLED) & ~np.isin(names, list(CATCH_ALLS))[classes]
@@ -449,15 +449,15 @@ def alone(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
 
 def as_a_crowd(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
     """Test jointly all glitches with enough references under the same conditions."""
-    return _of_tests(pool, judge_pool(pool))
+    return _to_judged(pool, judge_pool(pool))
 
 
 def in_common(pool: Pool, seen: Seen) -> Judged:
     """Test as a clustering does: jointly, and by common masks where conditions differ."""
-    return _of_tests(pool, judge_seen_otherwise(pool, judge_pool(pool), seen))
+    return _to_judged(pool, judge_seen_otherwise(pool, judge_pool(pool), seen))
 
 
-def _of_tests(pool: Pool, tests: PoolTests) -> Judged:
+def _to_judged(pool: Pool, tests: PoolTests) -> Judged:
     p_values, weights = np.full(len(pool.means), np.nan), np.ones(len(pool.means))
     p_values[tests.places], weights[tests.places] = tests.p_values, tests.weights
     return Judged(p_values, weights, tests.slant, tests.aside)

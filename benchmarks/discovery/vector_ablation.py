@@ -114,11 +114,11 @@ def scattering_pca(
         glitch, view = np.asarray(pack.observed).any(axis=2).nonzero()
         flat.append(looked[glitch, 0, view, :-1].astype(np.float32))
     reduce = PCA(32, random_state=0).fit(flat[0])
-    sides = sides_of(*_whole(train_pack, held), train_pack, held)
+    sides = sides_of(*_joined(train_pack, held), train_pack, held)
     return scores(*(reduce.transform(one) for one in flat), sides)
 
 
-def _whole(train_pack: Pack, held_out: Pack) -> tuple[Pack]:
+def _joined(train_pack: Pack, held_out: Pack) -> tuple[Pack]:
     both = Pack(
         np.empty((0,)),
         np.empty((0,)),

@@ -116,7 +116,7 @@ def _requests(service: OwnService) -> dict[str, bytes]:
             }
 
 
-async def _crowd(
+async def _overload(
     service: OwnService, requests: Mapping[str, bytes], clients: int, seconds: float
 ) -> Seen:
     counts = Seen()
@@ -170,13 +170,13 @@ def main() -> int:
     failures: Counter[str] = Counter()
     with own_service(GLITCH_DEMO="false") as service, Memory(service) as memory:
         requests = _requests(service)
-        asyncio.run(_crowd(service, requests, 4, 5))  # warm
+        asyncio.run(_overload(service, requests, 4, 5))  # warm
         print("\n                      answered in ms              refused in ms")
         print(
             "clients what           number   p50   p99  longest  number   p50   p99 longest  load"
         )
         for clients in chosen.clients:
-            seen = asyncio.run(_crowd(service, requests, clients, chosen.seconds))
+            seen = asyncio.run(_overload(service, requests, clients, chosen.seconds))
             for kind in requests:
                 row = ""
                 for status in (200, 503):

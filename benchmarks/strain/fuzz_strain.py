@@ -54,7 +54,7 @@ def main() -> int:
             if case.rate_hz not in clean:
                 path = Path(folder) / "clean.npz"
                 np.savez(path, strain=strain, sample_rate_hz=case.rate_hz, gps_start="1187008860")
-                clean[case.rate_hz] = _taken(path)
+                clean[case.rate_hz] = _clean_views(path)
         if isinstance(result, str):
             is_named = _INTERVAL.search(result) is not None
             outcomes["refused, naming the interval" if is_named else "refused without one"] += 1
@@ -90,7 +90,7 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def _taken(path: Path) -> StrainViews:
+def _clean_views(path: Path) -> StrainViews:
     result = views_of(path)
     if isinstance(result, str):
         sys.exit(f"The clean file was refused: {result}")
@@ -106,7 +106,7 @@ def _scale(encoder: Encoder, clean: dict[int, StrainViews]) -> float:
         for seed in range(1, NOISES):
             strain = clean_strain(rate, seed=seed)
             np.savez(path, strain=strain, sample_rate_hz=rate, gps_start="1187008860")
-            results.append(_taken(path))
+            results.append(_clean_views(path))
     vectors = [one.mean for one in encoder.encode([each.views for each in results])]
     return float(np.median([np.linalg.norm(a - b) for a, b in combinations(vectors, 2)]))
 

@@ -82,7 +82,7 @@ def time_gravity_spy_route(frames: Path, glitches: int) -> RouteTime:
                         outseg=Segment(gps_time - window_s / 2, gps_time + window_s / 2),
                     )
                 with _timed(times, "four pictures"):
-                    png = _drawn(spectrogram, gps_time)
+                    png = _render_png(spectrogram, gps_time)
                 with _timed(times, "read as input"):
                     _classifier_input(png)
         if number:  # the first one includes imports and FFT plans
@@ -99,7 +99,7 @@ def _timed(times: dict[str, float], name: str) -> Iterator[None]:
     times[name] += time.perf_counter() - started
 
 
-def _drawn(spectrogram: object, gps_time: float) -> bytes:
+def _render_png(spectrogram: object, gps_time: float) -> bytes:
     from gwpy.plot import Plot
 
     plot = Plot(spectrogram, figsize=(8, 6), dpi=100, method="pcolormesh")

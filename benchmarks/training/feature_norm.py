@@ -75,7 +75,7 @@ def main() -> int:
         )
         for _, _, config in runs
     ]
-    if not run_all(works, jobs=chosen.jobs, progress=_say):
+    if not run_all(works, jobs=chosen.jobs, progress=_print_progress):
         return 1
     rows: dict[tuple[str, bool], list[Scored]] = {}
     for name, is_normalised, config in runs:
@@ -115,7 +115,7 @@ def _line(name: str, normalised: list[Scored], plain: list[Scored]) -> str:
     )
 
 
-def _say(done: int, total: int | None, what: str) -> None:
+def _print_progress(done: int, total: int | None, what: str) -> None:
     if what:
         print(f"\r{done}/{total} {what}          ", end="", flush=True)
 

@@ -88,7 +88,7 @@ class PictureVAE(nn.Module):
             self.decoder.append(nn.ConvTranspose2d(n_in, n_out, 4, 2, 1)).append(nn.ReLU())
             n_in = n_out
         self.decoder.append(nn.ConvTranspose2d(n_in, architecture.n_channels, 4, 2, 1))
-        self.apply(_start)
+        self.apply(_initialise)
 
     def encode(self, pictures: PicturesTensor) -> Posterior:
         """Return the posterior of each picture; its mean is the representation."""
@@ -105,7 +105,7 @@ class PictureVAE(nn.Module):
         return torch.sigmoid(self.decode(latent))
 
 
-def _start(layer: nn.Module) -> None:
+def _initialise(layer: nn.Module) -> None:
     """Set Glorot uniform weights and zero biases, the default of the reference study's framework.
 
     With torch's smaller weights a picture changes the posterior mean ten times less at first, and

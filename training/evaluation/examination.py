@@ -111,7 +111,7 @@ def examine_into(
         "active_units": rates.active_units,
         "novelty_mean_auroc": float(np.mean([one.auroc for one in hidden])) if hidden else None,
         "sets": {
-            name: _of_classes(vectors[~is_known], held_out, at_least, real)
+            name: _agreement(vectors[~is_known], held_out, at_least, real)
             for name, at_least in CLASSES_BY_GROUPS.items()
             if len(classes_with_groups(real.labels, real.groups, at_least)) >= 2
         },
@@ -141,7 +141,7 @@ def examine_into(
     return measures
 
 
-def _of_classes(vectors: np.ndarray, held_out: Pack, at_least: int, real: Pack) -> dict[str, Any]:
+def _agreement(vectors: np.ndarray, held_out: Pack, at_least: int, real: Pack) -> dict[str, Any]:
     """Compute retrieval and clustering of held-out glitches in the classes with enough groups."""
     classes = classes_with_groups(real.labels, real.groups, at_least)
     chosen = np.nonzero(np.isin(np.asarray(held_out.labels), classes))[0]

@@ -116,12 +116,10 @@ def _reproduce(  # noqa: PLR0917 - the request, in its order
     return write_report(place, place.data_name, now)
 
 
-def _report_finished(
-    place: Workspace, order: Sequence[str], sources: Sources, wish: Budget
-) -> Path:
+def _report_finished(place: Workspace, order: Sequence[str], inputs: Sources, wish: Budget) -> Path:
     """Write the sections of finished runs, each listing what is missing; others stay unchanged."""
     for target in set(_REAL_TARGETS) & set(order):
-        text = _real_section(target, place, sources, wish, is_report_only=True)
+        text = _real_section(target, place, inputs, wish, is_report_only=True)
         if text is not None:
             keep_section(place, target, text)
     for target in order:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Row = dict[str, Any]
-_MERGED = 0.08  # points closer than 8 % in rate and distortion share a label
+_MERGE_WITHIN = 0.08  # points closer than 8 % in rate and distortion share a label
 
 
 def report_figure1(place: Workspace, runs: Sequence[Run]) -> str:
@@ -59,10 +59,8 @@ def _draw(place: Workspace, rows: list[Row]) -> None:
             ]
             rates, distortions = [r["rate"] for r in group], [r["distortion"] for r in group]
             plane.plot(rates, distortions, linestyle="none", label=label, markersize=5, **style)
-            collapsed = [row for row in group if row["is_collapsed"]]
-            plane.plot(
-                [r["rate"] for r in collapsed], [r["distortion"] for r in collapsed], "kx", ms=9
-            )
+            failed = [row for row in group if row["is_collapsed"]]
+            plane.plot([r["rate"] for r in failed], [r["distortion"] for r in failed], "kx", ms=9)
             _curve(plane, kind, group, style["color"])
             _by_hyperparameter(elbo, kind, group, "negative_elbo", style)
             _by_hyperparameter(distortion, kind, group, "distortion", style)
@@ -105,7 +103,7 @@ def _curve(axes: Axes, kind: str, rows: list[Row], colour: str) -> None:
     )
     axes.plot([p[0] for p in points], [p[1] for p in points], color=colour, linewidth=1)
     is_annealed = kind == "beta_annealed"
-    for rate, distortion, values in _named(points):
+    for rate, distortion, values in _merged(points):
         axes.annotate(
             f"{FAMILY_OF[kind].symbol} = {', '.join(f'{value:g}' for value in sorted(values))}",
             (rate, distortion),
@@ -117,17 +115,17 @@ def _curve(axes: Axes, kind: str, rows: list[Row], colour: str) -> None:
         )
 
 
-def _named(points: list[tuple[float, float, float]]) -> list[tuple[float, float, list[float]]]:
+def _merged(points: list[tuple[float, float, float]]) -> list[tuple[float, float, list[float]]]:
     """Group points for labelling, so that labels do not overlap."""
-    named: list[tuple[float, float, list[float]]] = []
+    groups: list[tuple[float, float, list[float]]] = []
     for rate, nats, value in points:
-        for other_rate, other_nats, values in named:
-            if max(abs(np.log(rate / other_rate)), abs(np.log(nats / other_nats))) < _MERGED:
+        for other_rate, other_nats, values in groups:
+            if max(abs(np.log(rate / other_rate)), abs(np.log(nats / other_nats))) < _MERGE_WITHIN:
                 values.append(value)
                 break
         else:
-            named.append((rate, nats, [value]))
-    return named
+            groups.append((rate, nats, [value]))
+    return groups
 
 
 def _by_hyperparameter(

@@ -21,7 +21,7 @@ from training.reproduction.traversals import (
 
 CHAIRS_SOURCE = "rendered_chairs.tar of Aubry et al. 2014 (Seeing 3D chairs, www.di.ens.fr/willow)"
 _SPAN = 2.0  # the paper traverses [-2, 2]
-_STAND_IN_PER_CLASS = {"smoke": 1, "reduced": 8, "paper": 40}
+_SIMULATED_PER_CLASS = {"smoke": 1, "reduced": 8, "paper": 40}
 
 
 def report_figure3(place: Workspace, runs: Sequence[Run]) -> str:
@@ -59,7 +59,7 @@ def report_figure4(
     tier = place.tier
     pictures: PictureSet
     if chairs is None:
-        pictures = _stand_in(place)
+        pictures = _simulated_pictures(place)
         words = (
             f"The 3D Chairs pictures were not given (`--chairs FOLDER`, from {CHAIRS_SOURCE}), so "
             f"the 0.5 s views of {len(pictures)} simulated glitches replace them."
@@ -91,16 +91,16 @@ def report_figure4(
     )
 
 
-def _stand_in(place: Workspace) -> GreyPictures:
+def _simulated_pictures(place: Workspace) -> GreyPictures:
     """Simulate glitches and store their shortest views, averaged to the tier's size."""
-    per_class = _STAND_IN_PER_CLASS[place.tier.name]
+    per_class = _SIMULATED_PER_CLASS[place.tier.name]
     path = place.folder / DATA_FOLDER / f"simulated-{place.tier.side}.npy"
     if not path.exists():
         labels = [label for _ in range(per_class) for label in SIMULATED_CLASSES]
         side = place.tier.side
         values = np.empty((len(labels), side, side), dtype=np.uint8)
-        for index, (_, found) in enumerate(simulate_views(labels, 0)):
-            view = found.views.values[0]
+        for index, (_, glitch) in enumerate(simulate_views(labels, 0)):
+            view = glitch.views.values[0]
             cell = view.shape[0] // side
             pooled = view.reshape(side, cell, side, cell).mean(axis=(1, 3))
             values[index] = np.rint(255 * np.sqrt(pooled))[::-1]  # frequency upward

@@ -143,7 +143,7 @@ def score_run(folder: Path, pictures: DSpritesPictures, tier: Tier) -> dict[str,
         if saved["step"] == step:
             if "live_channels" not in saved:  # scored by a version without this count
                 saved["live_channels"] = live_channels(model, pictures)
-                _keep(path, saved)
+                _save_scores(path, saved)
             return saved
     found = rate_and_distortion(model, pictures, tier.n_judged)
     grid = encode_grid(model, pictures, tier.grid_stride)
@@ -157,11 +157,11 @@ def score_run(folder: Path, pictures: DSpritesPictures, tier: Tier) -> dict[str,
         "live_channels": live_channels(model, pictures),
         "metrics": disentanglement(grid, tier.n_points),
     }
-    _keep(path, scores)
+    _save_scores(path, scores)
     return scores
 
 
-def _keep(path: Path, scores: dict[str, Any]) -> None:
+def _save_scores(path: Path, scores: dict[str, Any]) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)

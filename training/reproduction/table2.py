@@ -85,7 +85,7 @@ def _table(results: Mapping[Run, Mapping[str, Any]]) -> str:
     rows: list[list[str]] = []
     for family in FAMILIES:
         for value in family.values:
-            chosen = [run for run in results if _is(run, family.kind, value)]
+            chosen = [run for run in results if _matches(run, family.kind, value)]
             scores = [results[run]["metrics"] for run in chosen]
             if not scores:
                 continue
@@ -149,7 +149,7 @@ def _differences(place: Workspace, runs: Sequence[Run]) -> str:
     )
 
 
-def _is(run: Run, kind: str, value: float) -> bool:
+def _matches(run: Run, kind: str, value: float) -> bool:
     return run.kind == kind and run.value == value and run.gamma is None
 
 

@@ -220,7 +220,7 @@ class GuidedTask:
         """Select the looks of the complete packs that are used in training."""
         hidden = self._config.hidden_class
         return {
-            name: seen[name] if hidden is None else seen[name][_kept(pack, hidden)]
+            name: seen[name] if hidden is None else seen[name][_positions_without(pack, hidden)]
             for name, pack in self._whole.items()
         }
 
@@ -330,14 +330,14 @@ class GuidedTask:
         return loss
 
 
-def _kept(pack: Pack, hidden: str) -> Int[np.ndarray, " glitch"]:
+def _positions_without(pack: Pack, hidden: str) -> Int[np.ndarray, " glitch"]:
     """Return the positions of glitches that are not of the hidden class."""
     return np.nonzero(np.asarray(pack.labels) != hidden)[0]
 
 
 def _without(pack: Pack | None, hidden: str | None) -> Pack | None:
     """Remove the hidden class from a pack."""
-    return pack if pack is None or hidden is None else pack.subset(_kept(pack, hidden))
+    return pack if pack is None or hidden is None else pack.subset(_positions_without(pack, hidden))
 
 
 class _Positions:

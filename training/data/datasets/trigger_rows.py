@@ -175,10 +175,10 @@ class StrainCache:
         best = max(reach, key=lambda file: reach[file], default=None)
         if best is None or reach[best] <= 0:
             start = int(row.gps_time - margin)
-            best = self._keep(row, start, start + SEGMENT_S)
+            best = self._store(row, start, start + SEGMENT_S)
         return read_strain(best, file_name=best.name, gps_time=row.gps_time, ifo=row.ifo)
 
-    def _keep(self, row: Row, start: int, end: int) -> Path:
+    def _store(self, row: Row, start: int, end: int) -> Path:
         try:
             values, rate = self._fetch(row.ifo, start, end)
         except GlitchError:
