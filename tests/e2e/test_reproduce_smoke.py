@@ -19,6 +19,7 @@ from training.reproduction.plan import table2_runs
 from training.reproduction.tiers import TIERS
 
 N_RUNS = len(table2_runs(TIERS["smoke"]))
+N_STEPS = 12  # of 30 that the tier has
 TARGETS = ["table2", "fig1", "fig2", "fig3", "fig4", "lemma"]
 
 
@@ -28,7 +29,8 @@ def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     # A shell starts background jobs with SIGINT ignored; the command must stop nevertheless.
     ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
     program = f"{ignoring}; from training.cli import app; app()"
-    command = [sys.executable, "-c", program, "reproduce", *TARGETS, "--tier", "smoke"]
+    tier = ["--tier", "smoke", "--steps", str(N_STEPS)]
+    command = [sys.executable, "-c", program, "reproduce", *TARGETS, *tier]
     with told_in(folder).open("w") as said:
         process = subprocess.Popen(
             [*command, "--folder", str(folder), *options],
@@ -74,7 +76,7 @@ def test_the_smoke_tier_is_stopped_continued_and_reported(tmp_path: Path) -> Non
         assert process.wait(800) == 0, told_in(folder).read_text()
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())  # not repeated
     assert len(finished_steps(folder)) == N_RUNS
-    assert set(finished_steps(folder).values()) == {30}
+    assert set(finished_steps(folder).values()) == {N_STEPS}
     report = (folder / "report.md").read_text()
     assert "re-rendered" in report
     assert "its numbers mean nothing" in report
