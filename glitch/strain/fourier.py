@@ -3,8 +3,8 @@
 MKL, which torch uses on CPUs, has a setup cost per call as large as ten rows, and is slow for
 single rows of some lengths: a real float64 row of 131,072 samples takes 4.8 ms, two rows 1.3 ms,
 eight 3.8 ms. A single row is therefore transformed with a copy of itself, and callers batch many
-rows. NumPy has no such costs: it is faster for long real rows, and up to eight times slower for
-others. Which of the two works depends on the length alone.
+rows. NumPy has no such costs and is faster for long real rows, but slower for others. Which of the
+two is used depends on the length alone.
 """
 
 from __future__ import annotations
