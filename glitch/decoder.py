@@ -14,7 +14,7 @@ from glitch.types import LatentArray, ViewsArray
 from glitch.views import Views
 
 BATCH = 64  # vectors per batch: bounds memory; results do not depend on it
-LEAST_ACTIVE_VARIANCE = 0.01  # variance of the posterior mean over glitches (Burda et al. 2016)
+MIN_ACTIVE_VARIANCE = 0.01  # variance of the posterior mean over glitches (Burda et al. 2016)
 
 
 class Decoder(LoadedModel):
@@ -113,7 +113,7 @@ def active_units(variances: Float32[np.ndarray, " latent"]) -> Bool[np.ndarray, 
     Args:
         variances: variance of the posterior mean of each latent over many glitches.
     """
-    return np.asarray(variances > LEAST_ACTIVE_VARIANCE, dtype=np.bool_)
+    return np.asarray(variances > MIN_ACTIVE_VARIANCE, dtype=np.bool_)
 
 
 def traversal(

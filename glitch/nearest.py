@@ -1,6 +1,6 @@
 """Nearest neighbours within a set: exact for small sets, approximate for large ones.
 
-Above ``MOST_EXACT`` the graph is made by nearest-neighbour descent (Dong, Moses & Li 2011, as
+Above ``MAX_EXACT`` the graph is made by nearest-neighbour descent (Dong, Moses & Li 2011, as
 ``pynndescent`` implements it) with a fixed seed: the same vectors give the same graph.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-MOST_EXACT = 20_000
+MAX_EXACT = 20_000
 _SEED = 20_160_601
 _BLOCK_BYTES = 64 << 20
 Units = Float32[np.ndarray, "glitch latent"]  # of length one
 Graph = tuple[Int[np.ndarray, "glitch near"], Float[np.ndarray, "glitch near"]]
 
 
-def nearest_among(units: Units, k: int, most_exact: int = MOST_EXACT) -> Graph:
+def nearest_among(units: Units, k: int, most_exact: int = MAX_EXACT) -> Graph:
     """Find the k nearest other vectors of each vector.
 
     Args:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float32
 from glitch.clustering.distinction import mean_differences, spread_of
 from glitch.decoder import active_units
 
-MOST_UNITS = 4  # strips per glitch or cluster
+MAX_UNITS = 4  # strips per glitch or cluster
 STEPS = 7  # views in a strip
 _RANGE = (0.05, 0.95)  # quantiles, so that one outlier does not stretch a strip
 _PRIOR_REACH = 3.0  # standard deviations of the prior that a glitch's strips span
@@ -110,4 +110,4 @@ def _leading(
 ) -> list[int]:
     """Return the active latents of the largest weights."""
     order = np.argsort(-np.where(is_active, weights, -np.inf), kind="stable")
-    return [int(unit) for unit in order[:MOST_UNITS] if is_active[unit] and weights[unit] > 0]
+    return [int(unit) for unit in order[:MAX_UNITS] if is_active[unit] and weights[unit] > 0]

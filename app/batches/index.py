@@ -21,7 +21,7 @@ from glitch.files.archives import Refused, shown
 from glitch.images import parse_file_name
 from glitch.tables import Facts, TableRow
 
-MOST_ENTRIES = 10_000_000
+MAX_ENTRIES = 10_000_000
 _BLOCK = 1000
 _LONGEST_KEY = 200
 _MAX_ENTRIES_PER_KEY = 12  # entries considered under one key
@@ -82,9 +82,9 @@ class BatchIndex:
         """Add an entry; TooLargeError if there are too many."""
         self._waiting.append((kind, _bounded(key), json.dumps(content)))
         self._count += 1
-        if self._count > MOST_ENTRIES:
+        if self._count > MAX_ENTRIES:
             raise TooLargeError(
-                f"The batch has over {MOST_ENTRIES:,} members and rows: send it in several parts."
+                f"The batch has over {MAX_ENTRIES:,} members and rows: send it in several parts."
             )
         if len(self._waiting) >= _BLOCK:
             self.flush()

@@ -13,7 +13,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from app.batches import payload
-from app.batches.index import MOST_ENTRIES, BatchIndex, Manifest
+from app.batches.index import MAX_ENTRIES, BatchIndex, Manifest
 from app.batches.options import STRAIN, BatchOptions, Choice, key_at_random
 from app.batches.quality import Flags, SegmentDatabase, flags_named
 from app.batches.storage import upload_path
@@ -31,8 +31,8 @@ from glitch.images import is_image, npz_to_hdf5, parse_file_name
 from glitch.tables import Facts
 from glitch.tables.columns import plain_name
 
-MOST_PICTURES = 16  # of one glitch, including duplicates
-MOST_FILES = 20_000  # strain files and tables in one archive
+MAX_PICTURES = 16  # of one glitch, including duplicates
+MAX_FILES = 20_000  # strain files and tables in one archive
 GLITCHES = 32  # per chunk: seconds of work, which a killed worker loses
 # Kinds of entries in the index, which orders the glitches.
 PICTURES, VIEWS, TRIGGERS, REFUSED = "pictures", "views", "triggers", "refused"
@@ -147,9 +147,9 @@ class BatchPlanner:
                 "views itself, as arrays with one value per glitch."
             )
         stack = open_stack_file(path, self._options.name)
-        if stack.count > MOST_ENTRIES:  # a small HDF5 file can declare any number
+        if stack.count > MAX_ENTRIES:  # a small HDF5 file can declare any number
             raise TooLargeError(
-                f"The file holds over {MOST_ENTRIES:,} glitches: send it in several parts."
+                f"The file holds over {MAX_ENTRIES:,} glitches: send it in several parts."
             )
         columns = [name for name in stack.columns if plain_name(name) == "gravityspy_id"]
         for start in range(0, stack.count, _BLOCK):
@@ -207,9 +207,9 @@ class BatchPlanner:
                     has_glitches = True
                     continue
                 count += 1
-                if count > MOST_FILES:
+                if count > MAX_FILES:
                     raise FormatError(
-                        f"The archive has over {MOST_FILES:,} files besides pictures: send it in "
+                        f"The archive has over {MAX_FILES:,} files besides pictures: send it in "
                         "several parts."
                     )
                 name = shown(member.name)
@@ -290,10 +290,10 @@ class BatchPlanner:
             members: list[payload.Pictured] = []
             facts = Facts()
             for _, content in entries:
-                if len(members) >= MOST_PICTURES:
+                if len(members) >= MAX_PICTURES:
                     self._refuse(
                         shown(content["member"][0]),
-                        f"The glitch has over {MOST_PICTURES} pictures in this batch already.",
+                        f"The glitch has over {MAX_PICTURES} pictures in this batch already.",
                     )
                     continue
                 stated = Facts.from_json(content["facts"])

@@ -15,10 +15,10 @@ from app.core.errors import InvalidRequestError, NotReadyError
 from app.core.fetching import UNREACHED, AnswerTooLongError, as_json, fetch
 from app.decoding.files import segments_in
 from glitch.errors import FormatError, TooLargeError
-from glitch.tables.facts import LONGEST_FLAG, MOST_FLAGS, flag_name
+from glitch.tables.facts import LONGEST_FLAG, MAX_FLAGS, flag_name
 from glitch.tables.segments import Segments, is_text_of_segments, segments_of, text_segments
 
-MOST_NAMED = 20
+MAX_NAMED = 20
 _NAME = re.compile(r"[A-Z][0-9]:[A-Za-z0-9_.+-]+:[0-9]{1,5}", re.ASCII)
 _PATIENCE_S = 60.0  # for a complete response
 _MAX_BYTES = 1 << 25  # of a response; a flag of a whole run has a few 100 kB
@@ -34,8 +34,8 @@ def flags_named(text: str | None) -> tuple[str, ...]:
                 "as H1:DMT-ANALYSIS_READY:1.",
                 field="flags",
             )
-    if len(names) > MOST_NAMED:
-        raise InvalidRequestError(f"Give at most {MOST_NAMED} flags.", field="flags")
+    if len(names) > MAX_NAMED:
+        raise InvalidRequestError(f"Give at most {MAX_NAMED} flags.", field="flags")
     return names
 
 
@@ -178,7 +178,7 @@ class Flags:
             return None
         at = Decimal(gps_time)
         names = {flag_name(one.name) for one in self._of(ifo) if one.is_active(at)}
-        return " ".join(sorted(names)[:MOST_FLAGS]) or None
+        return " ".join(sorted(names)[:MAX_FLAGS]) or None
 
     def _of(self, ifo: str) -> list[Segments]:
         if self._database is not None and ifo in self._spans:

@@ -31,7 +31,7 @@ from app.core.fetching import (
     is_temporary_failure,
 )
 from glitch.errors import FormatError, StrainError, TooLargeError
-from glitch.files.archives import MOST_MEMBER_BYTES
+from glitch.files.archives import MAX_MEMBER_BYTES
 from glitch.strain import StrainFile
 
 _REACH_S = 32
@@ -209,7 +209,7 @@ class OpenData:
                 self._write(url, target)
             path.replace(self._folder / name)
         except AnswerTooLongError:
-            raise TooLargeError(f"{name} has over {MOST_MEMBER_BYTES:,} bytes.") from None
+            raise TooLargeError(f"{name} has over {MAX_MEMBER_BYTES:,} bytes.") from None
         finally:
             path.unlink(missing_ok=True)
 
@@ -220,7 +220,7 @@ class OpenData:
 
         def take(piece: bytes) -> bool:
             target.write(piece)
-            if target.tell() > MOST_MEMBER_BYTES:
+            if target.tell() > MAX_MEMBER_BYTES:
                 raise AnswerTooLongError
             return True
 
@@ -237,7 +237,7 @@ class OpenData:
         )
 
 
-MOST_PICTURE_BYTES = 5_000_000  # pictures of Gravity Spy have some 100 kB
+MAX_PICTURE_BYTES = 5_000_000  # pictures of Gravity Spy have some 100 kB
 _PATIENCE_S = 60.0
 
 
@@ -269,10 +269,10 @@ class PictureHost:
                 f"fetched only from {self._address.netloc}: give --picture-host if that is right."
             )
         try:
-            answer = self._fetcher.get(url, MOST_PICTURE_BYTES)
+            answer = self._fetcher.get(url, MAX_PICTURE_BYTES)
         except AnswerTooLongError:
             raise TooLargeError(
-                f"{url} has over {MOST_PICTURE_BYTES:,} bytes, more than any spectrogram."
+                f"{url} has over {MAX_PICTURE_BYTES:,} bytes, more than any spectrogram."
             ) from None
         except UNREACHED as error:
             raise self._unreachable(type(error).__name__) from error

@@ -95,7 +95,7 @@ def clear_work(data_dir: Path, job_id: UUID) -> None:
     storage_of(data_dir).remove(data_dir / FOLDER / "work" / str(job_id))
 
 
-MOST_LOOSE_FILES = 12
+MAX_LOOSE_FILES = 12
 
 
 @contextmanager
@@ -110,9 +110,9 @@ def packed(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[tuple[str, 
         raise InvalidRequestError(
             "Choose a file first: a tar or zip, views of many glitches, or a table of triggers."
         )
-    if len(members) > MOST_LOOSE_FILES:
+    if len(members) > MAX_LOOSE_FILES:
         raise InvalidRequestError(
-            f"These are {len(members)} files: pack more than {MOST_LOOSE_FILES} into a tar or zip."
+            f"These are {len(members)} files: pack more than {MAX_LOOSE_FILES} into a tar or zip."
         )
     names = [name for name, _ in members]
     if duplicate := next((name for name in names if names.count(name) > 1), None):

@@ -18,7 +18,7 @@ from app.glitches.labels import revoke_labels_of_source
 from app.glitches.tables import Glitch, Label
 from app.novelty.job import request_judging
 
-MOST_EXEMPLARS = 12
+MAX_EXEMPLARS = 12
 
 Values = dict[str, Any]
 
@@ -97,9 +97,9 @@ def _check_place(session: Session, known: GlitchClass, parent_id: int) -> None:
 
 def _exemplars(session: Session, known: GlitchClass, change: log.ExemplarsRequest) -> list[str]:
     ids = list(dict.fromkeys(change.glitch_ids))
-    if len(ids) > MOST_EXEMPLARS:
+    if len(ids) > MAX_EXEMPLARS:
         raise InvalidRequestError(
-            f"A class has at most {MOST_EXEMPLARS} exemplars, not {len(ids):,}: choose fewer."
+            f"A class has at most {MAX_EXEMPLARS} exemplars, not {len(ids):,}: choose fewer."
         )
     number = session.scalar(
         select(func.count())
@@ -114,7 +114,7 @@ def _exemplars(session: Session, known: GlitchClass, change: log.ExemplarsReques
     return [str(one) for one in ids]
 
 
-MOST_MERGED = 200_000  # glitches in one transaction
+MAX_MERGED = 200_000  # glitches in one transaction
 _ROWS = 5000
 
 Memory = dict[str, Any]
@@ -137,13 +137,13 @@ def merge_into(
             select(Glitch.id)
             .where(Glitch.class_id == known.id)
             .order_by(Glitch.id)
-            .limit(MOST_MERGED + 1)
+            .limit(MAX_MERGED + 1)
             .with_for_update(key_share=True)
         )
     )
-    if len(moved) > MOST_MERGED:
+    if len(moved) > MAX_MERGED:
         raise ConflictError(
-            f"More than {MOST_MERGED:,} glitches are labelled {known.name}, too many for one "
+            f"More than {MAX_MERGED:,} glitches are labelled {known.name}, too many for one "
             f"action: make {known.name} a sub-class of {into.name} instead."
         )
     for start in range(0, len(moved), _ROWS):

@@ -20,7 +20,7 @@ from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import active_checkpoint
 from glitch.clustering import describe_cluster, unit_vectors
 
-FEWEST, MOST = 2, 10_000  # members of a cluster made by hand
+MIN_MEMBERS, MAX_MEMBERS = 2, 10_000  # members of a cluster made by hand
 _ONE_AT_A_TIME = 4_202_611_291  # key of an advisory lock; arbitrary
 
 
@@ -37,9 +37,10 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
     """
     require_role(author, Role.REVIEWER)
     ids = sorted(set(glitch_ids))
-    if not FEWEST <= len(ids) <= MOST:
+    if not MIN_MEMBERS <= len(ids) <= MAX_MEMBERS:
         raise InvalidRequestError(
-            f"A cluster has {FEWEST} to {MOST:,} members, not {len(ids):,}: select others."
+            f"A cluster has {MIN_MEMBERS} to {MAX_MEMBERS:,} members, not {len(ids):,}: "
+            "select others."
         )
     origins = set(session.scalars(select(Glitch.origin).where(Glitch.id.in_(ids)).distinct()))
     is_simulated = "simulated" in origins

@@ -22,7 +22,7 @@ from app.glitches.service import stored_views
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import Population, in_population
 from glitch.clustering.dormancy import Recurrence, recurrences_in
-from glitch.novelty import LEAST_OF_CLASS
+from glitch.novelty import MIN_OF_CLASS
 from glitch.novelty.common_masks import Seen, judge_seen_otherwise
 from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
@@ -70,7 +70,7 @@ class Reencoding:
         _, numbers, counts = np.unique(pool.classes, return_inverse=True, return_counts=True)
         return Seen(
             np.stack([views[key].observed for key in examples]),
-            labelled & pool.is_reference & (counts[numbers] >= LEAST_OF_CLASS),
+            labelled & pool.is_reference & (counts[numbers] >= MIN_OF_CLASS),
             encode,
         )
 

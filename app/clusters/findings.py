@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.wording import count
-from glitch.novelty import LEAST_CALIBRATION, LEAST_OF_CLASS, LEAST_REFERENCES, WHICH_CALIBRATE
+from glitch.novelty import MIN_CALIBRATION, MIN_OF_CLASS, MIN_REFERENCES, WHICH_CALIBRATE
 
 Facts = Mapping[str, Any]
 FAINT_SNR = 7.5  # the lowest SNR of triggers in Gravity Spy
@@ -65,7 +65,7 @@ def _tested(facts: Facts) -> str:
 def _few_labels(facts: Facts) -> str:
     more = facts["n"] - len(facts["classes"])
     return (
-        f"A class is known in a detector from {LEAST_OF_CLASS} labelled glitches on. These have "
+        f"A class is known in a detector from {MIN_OF_CLASS} labelled glitches on. These have "
         f"fewer, so their own glitches may be flagged: {', '.join(facts['classes'])}"
         f"{f' and {more:,} more' if more else ''}."
     )
@@ -83,17 +83,17 @@ def _unjudged(facts: Facts) -> str:
 def _why_not(one: Facts) -> str:
     if one["ifo"] is None:
         return f"{one['n']:,} without a detector (send them again with its name, `ifo`)"
-    if one["n_references"] < LEAST_REFERENCES:
-        why = f"has {one['n_references']:,} labelled glitches, and needs {LEAST_REFERENCES}"
-    elif one["n_calibration"] < LEAST_CALIBRATION:
+    if one["n_references"] < MIN_REFERENCES:
+        why = f"has {one['n_references']:,} labelled glitches, and needs {MIN_REFERENCES}"
+    elif one["n_calibration"] < MIN_CALIBRATION:
         why = (
             f"has {one['n_calibration']:,} labelled glitches to calibrate with, and needs "
-            f"{LEAST_CALIBRATION}: {WHICH_CALIBRATE}"
+            f"{MIN_CALIBRATION}: {WHICH_CALIBRATE}"
         )
     else:
         why = (
             f"has {one['n_calibration']:,} labelled glitches to calibrate with, of which fewer "
-            f"than {LEAST_CALIBRATION} share windows and band with these{_seen(one)}, or too few "
+            f"than {MIN_CALIBRATION} share windows and band with these{_seen(one)}, or too few "
             "are of other events"
         )
     return f"{one['n']:,} of {one['ifo']}, which {why}"

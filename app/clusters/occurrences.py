@@ -16,7 +16,7 @@ from app.core.errors import ConflictError
 from app.glitches.tables import Embedding, Glitch
 from glitch.observing_runs import ERA_ENDS_S, ERAS
 
-MOST_BINS = 120
+MAX_BINS = 120
 # s: a minute, an hour, a day, a week, a month (a twelfth of a Julian year), a year
 WIDTHS_S = (60, 3_600, 86_400, 604_800, 2_629_800, 31_557_600)
 
@@ -107,11 +107,11 @@ def _over_time(
 
 
 def bin_width(span_s: float) -> int:
-    """Return the smallest calendar width (s) that divides a span into at most ``MOST_BINS`` bins.
+    """Return the smallest calendar width (s) that divides a span into at most ``MAX_BINS`` bins.
 
-    Spans of more than ``MOST_BINS`` years get bins of several years.
+    Spans of more than ``MAX_BINS`` years get bins of several years.
     """
     for width in WIDTHS_S:
-        if span_s // width + 1 <= MOST_BINS:
+        if span_s // width + 1 <= MAX_BINS:
             return width
-    return WIDTHS_S[-1] * int(span_s // (WIDTHS_S[-1] * (MOST_BINS - 1)) + 1)
+    return WIDTHS_S[-1] * int(span_s // (WIDTHS_S[-1] * (MAX_BINS - 1)) + 1)

@@ -12,12 +12,12 @@ from app.core.errors import InvalidRequestError
 from app.core.model import Model
 from app.glitches.records import GlitchRecord
 from app.glitches.selection import check_ifo
-from glitch.clustering import LEAST_CLUSTER_SIZE
+from glitch.clustering import MIN_CLUSTER_SIZE
 from glitch.novelty.false_discovery import check_fdr
 
 LARGEST_MIN_CLUSTER_SIZE = 10_000
 DORMANT_DAYS = 60
-MOST_DORMANT_DAYS = 10_000
+MAX_DORMANT_DAYS = 10_000
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class ClusteringParameters:
     def check(self) -> None:
         """Refuse parameters with which no clustering is possible."""
         check_fdr(self.fdr)
-        if not LEAST_CLUSTER_SIZE <= self.min_cluster_size <= LARGEST_MIN_CLUSTER_SIZE:
+        if not MIN_CLUSTER_SIZE <= self.min_cluster_size <= LARGEST_MIN_CLUSTER_SIZE:
             raise InvalidRequestError(
-                f"The minimum cluster size must lie between {LEAST_CLUSTER_SIZE} and "
+                f"The minimum cluster size must lie between {MIN_CLUSTER_SIZE} and "
                 f"{LARGEST_MIN_CLUSTER_SIZE}, not {self.min_cluster_size}."
             )
-        if not 1 <= self.dormant_days <= MOST_DORMANT_DAYS:
+        if not 1 <= self.dormant_days <= MAX_DORMANT_DAYS:
             raise InvalidRequestError(
-                f"dormant_days must lie between 1 and {MOST_DORMANT_DAYS}, not "
+                f"dormant_days must lie between 1 and {MAX_DORMANT_DAYS}, not "
                 f"{self.dormant_days}: 60 days with data are usual.",
                 field="dormant_days",
             )

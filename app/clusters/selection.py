@@ -26,7 +26,7 @@ from app.jobs.tables import Job
 from app.novelty.job import KIND as JUDGE
 from app.references.service import KIND as REFERENCES
 from glitch.clustering.dormancy import Recurrence
-from glitch.novelty import LEAST_OF_CLASS
+from glitch.novelty import MIN_OF_CLASS
 from glitch.novelty.fair_sample import SIGMAS
 from glitch.novelty.false_discovery import flagging_threshold, least_flaggable
 from glitch.types import LatentArray
@@ -75,8 +75,8 @@ def returned(
     )
 
 
-MOST_CLUSTERED = 1_500_000  # takes about 6 GB and 15 minutes
-MOST_NAMED = 8  # classes with few labels that one sentence names
+MAX_CLUSTERED = 1_500_000  # takes about 6 GB and 15 minutes
+MAX_NAMED = 8  # classes with few labels that one sentence names
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,13 +249,13 @@ def select_novel(
         n_chosen = _count(session, population)
     else:
         by_novelty = (tests.keys[flagged], -tests.scores[flagged], tests.p_values[flagged])
-        novel = tests.ids(flagged[np.lexsort(by_novelty)[:MOST_CLUSTERED]])
+        novel = tests.ids(flagged[np.lexsort(by_novelty)[:MAX_CLUSTERED]])
         waiting = set(waiting_members(session, parameters)).union(novel)
         chosen = [*population, is_any_of(Embedding.glitch_id, waiting)]
         n_chosen = n_flagged
-    rows = session.execute(_columns(chosen).limit(MOST_CLUSTERED)).all()
-    if n_chosen > MOST_CLUSTERED:
-        findings.append(found("too_many", most=MOST_CLUSTERED))
+    rows = session.execute(_columns(chosen).limit(MAX_CLUSTERED)).all()
+    if n_chosen > MAX_CLUSTERED:
+        findings.append(found("too_many", most=MAX_CLUSTERED))
     of_bursts = np.flatnonzero(tests.weights < 1)
     weights = dict(zip(tests.ids(of_bursts), tests.weights[of_bursts], strict=True))
     return Selection(
@@ -315,10 +315,10 @@ def _few_labels(
         f"{name} ({ifo}: {counts.get((name, ifo), 0)})"
         for name in sorted(most, key=lambda name: (-most[name], name))
         for ifo in sorted(ifos)
-        if counts.get((name, ifo), 0) < LEAST_OF_CLASS
-        and ((name, ifo) in counts or most[name] >= LEAST_OF_CLASS)
+        if counts.get((name, ifo), 0) < MIN_OF_CLASS
+        and ((name, ifo) in counts or most[name] >= MIN_OF_CLASS)
     ]
-    return [found("few_labels", classes=few[:MOST_NAMED], n=len(few))] if few else []
+    return [found("few_labels", classes=few[:MAX_NAMED], n=len(few))] if few else []
 
 
 def _count(session: Session, conditions: list[Any]) -> int:

@@ -209,7 +209,7 @@ def list_members(
     )
 
 
-MOST_EXEMPLARS = 3
+MAX_EXEMPLARS = 3
 _MAX_RUNS_SEARCHED = 100
 _MAX_GLITCHES_SEARCHED = 300
 
@@ -275,7 +275,7 @@ def _shown(filters: ClusterFilters) -> list[ColumnElement[bool]]:
 def exemplars_of(
     session: Session, cluster_ids: Sequence[UUID]
 ) -> dict[UUID, tuple[GlitchRecord, ...]]:
-    """Return up to ``MOST_EXEMPLARS`` exemplars of each cluster, the medoid first."""
+    """Return up to ``MAX_EXEMPLARS`` exemplars of each cluster, the medoid first."""
     ranked = (
         select(
             ClusterMember.cluster_id,
@@ -290,7 +290,7 @@ def exemplars_of(
     rows = session.execute(
         select_glitches(ranked.c.cluster_id)
         .join(ranked, ranked.c.glitch_id == Glitch.id)
-        .where(ranked.c.place <= MOST_EXEMPLARS)
+        .where(ranked.c.place <= MAX_EXEMPLARS)
         .order_by(ranked.c.cluster_id, ranked.c.place)
     )
     exemplars: dict[UUID, list[GlitchRecord]] = defaultdict(list)
@@ -299,7 +299,7 @@ def exemplars_of(
     return {cluster_id: tuple(records) for cluster_id, records in exemplars.items()}
 
 
-MOST_LABELS_COUNTED = 10_000
+MAX_LABELS_COUNTED = 10_000
 
 
 @dataclass(frozen=True)
@@ -314,7 +314,7 @@ class LabelsSince:
 def labels_since(session: Session, run: Run) -> LabelsSince:
     """Count the labels that changed since a run, because another run may flag other glitches.
 
-    Each number is at most ``MOST_LABELS_COUNTED``, plus references that were removed. All are zero
+    Each number is at most ``MAX_LABELS_COUNTED``, plus references that were removed. All are zero
     for a run of simulated glitches, where a million other labels might have to be skipped.
     """
     if run.is_simulated:
@@ -349,7 +349,7 @@ def labels_since(session: Session, run: Run) -> LabelsSince:
                 .join(Glitch, Glitch.id == Label.glitch_id)
                 .where(~Glitch.is_simulated, *which)
                 .distinct()
-                .limit(MOST_LABELS_COUNTED)
+                .limit(MAX_LABELS_COUNTED)
                 .subquery()
             )
         )

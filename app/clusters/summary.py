@@ -18,11 +18,11 @@ from app.clusters.selection import Selection
 from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster
-from glitch.novelty import LEAST_OF_CLASS
+from glitch.novelty import MIN_OF_CLASS
 from glitch.novelty.false_discovery import chance_of_as_many
 
 NEAREST_CLASSES = 5
-LEAST_SIMULATED = 3  # glitches of a simulated class near the medoid that make a hint
+MIN_SIMULATED = 3  # glitches of a simulated class near the medoid that make a hint
 HISTOGRAM_BINS = 20
 DAY_S = 86_400
 
@@ -90,7 +90,7 @@ def summarise(
             name
             for name, state, _, near, _, of_ifos in classes[:NEAREST_CLASSES]
             if near
-            and of_ifos >= LEAST_OF_CLASS
+            and of_ifos >= MIN_OF_CLASS
             # In scope "everything" a cluster may be the dormant class itself, labelled long ago.
             and ((state == "dormant" and parameters.scope == "novel") or name in returned)
         ],
@@ -124,7 +124,7 @@ def _simulated_look(
         .order_by(func.count().desc(), GlitchClass.name)
         .limit(1)
     ).first()
-    if match is None or match.n < LEAST_SIMULATED:
+    if match is None or match.n < MIN_SIMULATED:
         return None
     if nearest and nearest[0].nearest is not None and nearest[0].nearest <= match.nearest:
         return None

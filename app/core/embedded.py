@@ -30,7 +30,7 @@ from psycopg import errors, sql
 ROOTS_STAND_IN = "pgserver"
 SUPERUSER = "postgres"
 START_TIMEOUT_S = 120  # recovery after a crash replays the log first
-MOST_CONNECTIONS = 200  # for up to eight processes of the service, and the workers
+MAX_CONNECTIONS = 200  # for up to eight processes of the service, and the workers
 _SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 104 to 108
 CONFIGURATION = """
@@ -363,7 +363,7 @@ def _launch(folder: Path, socket_folder: Path) -> None:
     options = [
         *("-D", str(folder / "postgres")),
         *("-c", f"unix_socket_directories={listed}"),
-        *("-c", f"max_connections={MOST_CONNECTIONS}"),
+        *("-c", f"max_connections={MAX_CONNECTIONS}"),
     ]
     _run(
         folder,

@@ -31,7 +31,7 @@ CODE_LIFETIME = timedelta(minutes=15)
 LONGEST_CODE = 64
 LOGGED_IN, LOGGED_OUT, REFUSED = "log in", "log out", "log in refused"
 LOGINS_KEPT = timedelta(days=365)
-MOST_REFUSED_KEPT = 200
+MAX_REFUSED_KEPT = 200
 LONGEST_CLIENT = 100  # of a client's address, which a proxy may pass on unchecked
 _CODE_BYTES = 24
 _EXPIRED_KEPT = timedelta(days=7)  # how long expired rows are kept, to investigate logins
@@ -139,12 +139,12 @@ def _record(
 def note_refused_login(session: Session, client: str) -> None:
     """Record a refused login and the client's address, but nothing that was sent.
 
-    Anybody can cause refusals, so only the first ``MOST_REFUSED_KEPT`` of an hour are recorded. The
+    Anybody can cause refusals, so only the first ``MAX_REFUSED_KEPT`` of an hour are recorded. The
     log has all of them.
     """
     earliest = least_of(datetime.now(UTC) - timedelta(hours=1))
     of_hour = select(AuditEvent.id).where(AuditEvent.id >= earliest, AuditEvent.action == REFUSED)
-    if len(session.scalars(of_hour.limit(MOST_REFUSED_KEPT)).all()) < MOST_REFUSED_KEPT:
+    if len(session.scalars(of_hour.limit(MAX_REFUSED_KEPT)).all()) < MAX_REFUSED_KEPT:
         record_event(session, "unknown", REFUSED, "client", client[:LONGEST_CLIENT])
 
 

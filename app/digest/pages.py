@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from fastapi import APIRouter, Query, Request, Response
 
 from app.clusters.service import runs_that_wait
-from app.digest.service import MOST_DAYS, Digest, Sending, digest, last_sending
+from app.digest.service import MAX_DAYS, Digest, Sending, digest, last_sending
 from app.frame.contexts import PageContext
 from app.frame.deps import PageRoute, Reader
 from app.frame.render import render
@@ -40,7 +40,7 @@ def page(
     context = DigestPage(
         digest=summary,
         days=days,
-        spans=(1, 7, MOST_DAYS),
+        spans=(1, 7, MAX_DAYS),
         failed=tuple(
             (f"/ui/jobs/{one.id}", kind_text(one.kind), one.detail or "no reason is known")
             for one in summary.failed_jobs

@@ -26,7 +26,7 @@ from app.jobs.tables import Job
 
 KIND = "digest"
 AUTHOR = "scheduler"
-MOST_DAYS = 31
+MAX_DAYS = 31
 AGAIN_AFTER = timedelta(hours=1)  # wait before sending again to a receiver that failed
 _MAX_LISTED = 50
 _ACTS = {
@@ -154,9 +154,9 @@ class Digest(Model):
 
 def digest(session: Session, *, days: int = 1, since: datetime | None = None) -> Digest:
     """Collect what is new in the last days, or since a time."""
-    if not 1 <= days <= MOST_DAYS:
+    if not 1 <= days <= MAX_DAYS:
         raise InvalidRequestError(
-            f"days must be between 1 and {MOST_DAYS}, not {days}: 1 is since yesterday.",
+            f"days must be between 1 and {MAX_DAYS}, not {days}: 1 is since yesterday.",
             field="days",
         )
     until = datetime.now(UTC)
@@ -265,7 +265,7 @@ def unsent(session: Session, receiver: str) -> Digest:
     )
     day = now - timedelta(days=1)
     begins = day if begins is None else min(day, datetime.fromisoformat(begins))
-    return digest(session, since=max(begins, now - timedelta(days=MOST_DAYS)))
+    return digest(session, since=max(begins, now - timedelta(days=MAX_DAYS)))
 
 
 def _is_no_future(now: datetime) -> ColumnElement[bool]:

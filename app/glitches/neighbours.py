@@ -35,11 +35,11 @@ from app.glitches.records import GlitchFilters, Neighbour
 from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 
-MOST_NEIGHBOURS = 10_000
+MAX_NEIGHBOURS = 10_000
 EF_SEARCH = 400  # candidates of an index search, enough for high recall of the nearest
-MOST_CANDIDATES = 1000  # pgvector's own limit
+MAX_CANDIDATES = 1000  # pgvector's own limit
 SPARE = 1.5  # factor on the expected number of candidates needed
-LEAST_SHARE = 0.03  # fraction of the catalogue that must pass the filters for an index search
+MIN_SHARE = 0.03  # fraction of the catalogue that must pass the filters for an index search
 QUERY: BindParameter[Any] = bindparam("query", type_=Vector())
 _NO_FILTERS = GlitchFilters()
 NOBODY = UUID(int=0)
@@ -47,9 +47,9 @@ NOBODY = UUID(int=0)
 
 def check_neighbours(k: int) -> None:
     """Raise ``InvalidRequestError`` for a number of neighbours outside 0 to 10,000."""
-    if not 0 <= k <= MOST_NEIGHBOURS:
+    if not 0 <= k <= MAX_NEIGHBOURS:
         raise InvalidRequestError(
-            f"neighbours must lie between 0 and {MOST_NEIGHBOURS:,}, not {k}.", field="neighbours"
+            f"neighbours must lie between 0 and {MAX_NEIGHBOURS:,}, not {k}.", field="neighbours"
         )
 
 
@@ -89,7 +89,7 @@ def find_neighbours(
     if facts.is_indexed and not exact and not _is_few(filters):
         conditions = selection.glitch_conditions(session, filters)
         share = _share(session, conditions)
-    if share >= LEAST_SHARE and SPARE * k <= MOST_CANDIDATES * share:
+    if share >= MIN_SHARE and SPARE * k <= MAX_CANDIDATES * share:
         n_candidates = max(EF_SEARCH, ceil(SPARE * k / share))
         prepare_index_scan(session, n_candidates)
         statement = _nearest_of_all(facts.latent_size)

@@ -23,7 +23,7 @@ from app.jobs.tables import Job, JobItem
 from app.models.checkpoints import active_checkpoint
 
 IFO_PATTERN = re.compile(r"[A-Z][0-9]")
-MOST_NAMES = 100  # names in one filter
+MAX_NAMES = 100  # names in one filter
 
 _DURATIONS = func.array(
     select(View.duration)
@@ -118,8 +118,8 @@ def check_filters(filters: GlitchFilters) -> None:
             )
     flags = filters.data_quality, filters.not_data_quality
     for names in (filters.ifos, filters.labels, filters.origins, *flags):
-        if len(names) > MOST_NAMES:
-            raise InvalidRequestError(f"A filter takes at most {MOST_NAMES} names.")
+        if len(names) > MAX_NAMES:
+            raise InvalidRequestError(f"A filter takes at most {MAX_NAMES} names.")
         if any("\0" in name for name in names):
             raise InvalidRequestError("A name contains a NUL character: remove it.")
     ranges = (

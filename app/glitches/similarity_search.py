@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.core.errors import InvalidRequestError, NotFoundError
-from app.glitches.neighbours import MOST_NEIGHBOURS, find_neighbours
+from app.glitches.neighbours import MAX_NEIGHBOURS, find_neighbours
 from app.glitches.records import GlitchFilters, GlitchRecord
 from app.glitches.service import find_glitch, get_embedding
 from app.models import checkpoints
@@ -23,7 +23,7 @@ from glitch.views import VIEW_DURATIONS_S
 
 NO_SUBJECT = 1e20  # "no Zooniverse subject" in Gravity Spy's tables
 NO_PICTURE = "?"  # "no picture" in Gravity Spy's tables; gwpy's download() skips it
-MOST_IFOS = 10
+MAX_IFOS = 10
 EVERY_ERA = (Decimal(1126400000), Decimal(1584057618))  # s; sent by gwpy for "ALL"
 _NUMBER = r"[0-9]{1,10}(?:\.[0-9]{1,9})?"
 _ERA = re.compile(rf"event_time BETWEEN ({_NUMBER}) AND ({_NUMBER})", re.ASCII)
@@ -49,8 +49,8 @@ def parse_similarity_query(
     The era that gwpy calls "ALL" selects every glitch. Applied as numbers, its bounds would leave
     out the first days of September 2015 (with GW150914) and pictures of unknown time.
     """
-    if not _HOW_MANY.fullmatch(howmany) or not 1 <= int(howmany) <= MOST_NEIGHBOURS:
-        raise InvalidRequestError(f"howmany must be a whole number from 1 to {MOST_NEIGHBOURS:,}.")
+    if not _HOW_MANY.fullmatch(howmany) or not 1 <= int(howmany) <= MAX_NEIGHBOURS:
+        raise InvalidRequestError(f"howmany must be a whole number from 1 to {MAX_NEIGHBOURS:,}.")
     if not is_spelled_like_an_id(imageid):
         raise InvalidRequestError(
             "imageid must be a Gravity Spy id such as 8FHTgA8MEu, or an id of this service."
@@ -64,7 +64,7 @@ def parse_similarity_query(
     is_all = (start, end) == EVERY_ERA
     if start > end:
         raise InvalidRequestError("era must give the earlier GPS time first.")
-    if len(ifo) > 8 * MOST_IFOS or not _IFOS.fullmatch(ifo):
+    if len(ifo) > 8 * MAX_IFOS or not _IFOS.fullmatch(ifo):
         raise InvalidRequestError("ifo must read like \"'H1', 'L1'\": detectors in single quotes.")
     if not _DATABASE.fullmatch(database):
         raise InvalidRequestError("database must be a name such as similarity_index_o3.")

@@ -35,8 +35,8 @@ from glitch.strain import Strain, StrainViews
 from glitch.tables import refuse_unread
 from glitch.views import Preprocessing, Views
 
-MOST_FILES = 4  # Gravity Spy's windows
-MOST_PICTURE_BYTES = 32_000_000  # a Gravity Spy picture has 0.1 to 0.4 MB
+MAX_FILES = 4  # Gravity Spy's windows
+MAX_PICTURE_BYTES = 32_000_000  # a Gravity Spy picture has 0.1 to 0.4 MB
 
 _GPS_TIME = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
 # Channels, and names of series in HDF5 files, which may contain blanks, brackets and commas.
@@ -194,9 +194,9 @@ def clean_name(name: str | None) -> str:
 @contextmanager
 def spooled(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[list[SpooledFile]]:
     """Write 1 to 4 uploads (name, stream) to temporary files with generated names."""
-    if not 1 <= len(files) <= MOST_FILES:
+    if not 1 <= len(files) <= MAX_FILES:
         raise InvalidRequestError(
-            f"Send one file, or up to {MOST_FILES} pictures of one glitch; these are {len(files)}."
+            f"Send one file, or up to {MAX_FILES} pictures of one glitch; these are {len(files)}."
         )
     with ExitStack() as stack:
         spooled_files = []
@@ -329,9 +329,9 @@ def _from_pictures(
     images: dict[float, SpectrogramImage] = {}
     names: list[SpectrogramName] = []
     for index, file in enumerate(files):
-        if file.path.stat().st_size > MOST_PICTURE_BYTES:
+        if file.path.stat().st_size > MAX_PICTURE_BYTES:
             raise TooLargeError(
-                f"{file.name} has over {MOST_PICTURE_BYTES / 1e6:g} MB, which is too large for an "
+                f"{file.name} has over {MAX_PICTURE_BYTES / 1e6:g} MB, which is too large for an "
                 "omega scan: send the picture as Gravity Spy publishes it."
             )
         try:

@@ -23,7 +23,7 @@ from app.launch.errors import DataDirectoryBusyError, LaunchError
 TOKEN_FILE = "admin-token"  # noqa: S105 - a file name
 SECRETS = (TOKEN_FILE, "signing-key")
 LOGS = ("database/postgres.log", "redis/redis.log")
-MOST_LOG_BYTES = 16 << 20
+MAX_LOG_BYTES = 16 << 20
 _PROBE_BYTES = 64 * 1024
 _MIN_FREE_MB = 200  # an empty catalogue takes 60 MB, its write-ahead log as much again
 _SET_ANOTHER = "set GLITCH_DATA_DIR to a folder that you may write to."
@@ -80,7 +80,7 @@ def bound_logs(folder: Path) -> None:
     for name in LOGS:
         log = folder / name
         with contextlib.suppress(OSError):  # missing, or the disk is full
-            if log.stat().st_size > MOST_LOG_BYTES:
+            if log.stat().st_size > MAX_LOG_BYTES:
                 shutil.copyfile(log, log.with_name(f"{log.name}.1"))
                 os.truncate(log, 0)
 

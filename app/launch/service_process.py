@@ -119,7 +119,7 @@ def _answers(url: str, patience_s: float = 2.0) -> bool:
         return False
 
 
-MOST_FAILURES = 6
+MAX_FAILURES = 6
 _PAUSE_S = 1.0
 _PATIENCE_S = 5.0  # for one request; six failures take half a minute
 
@@ -142,7 +142,7 @@ class Watchdog:
     @property
     def is_silent(self) -> bool:
         """Whether so many requests in a row have failed that it must be considered stuck."""
-        return self._failures >= MOST_FAILURES
+        return self._failures >= MAX_FAILURES
 
     def close(self) -> None:
         """Stop polling."""

@@ -19,7 +19,7 @@ COUNTS = "counts.txt"  # in the data directory
 _PREFIX = "glitch-counts-"
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # defined by prometheus_client
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it has a secret name and mode 0700
-_LEAST_ROOM = 64 << 20
+_MIN_ROOM = 64 << 20
 _MAX_RESTARTS = 3  # per process
 _RESTART_WINDOW_S = 60.0
 
@@ -131,7 +131,7 @@ def _folder_in_memory(counts_file: Path) -> Path:
     It is in memory if there is room, because processes map its files.
     """
     try:
-        has_room = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _LEAST_ROOM
+        has_room = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _MIN_ROOM
         parent = _MEMORY if has_room else Path(tempfile.gettempdir())
         folder = parent / f"{_PREFIX}{secrets.token_hex(8)}"
         counts_file.write_text(str(folder))

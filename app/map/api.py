@@ -11,9 +11,9 @@ from pydantic import Field, model_validator
 from app.clusters.chosen import cluster_by_hand
 from app.core.model import ClassName, ListOf, Model
 from app.jobs import schemas as job_schemas
-from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
+from app.map.bulk import MAX_AT_ONCE, label_selection, list_bulk_labels, undo_selection
 from app.map.columns import map_files
-from app.map.records import LAID_OUT_AT_MOST, BulkLabel, Projection
+from app.map.records import MAX_LAID_OUT, BulkLabel, Projection
 from app.map.region import Region, resolve
 from app.map.service import map_state, start_drawing, start_placing
 from app.server.answers import map_answer, map_ids_answer
@@ -28,7 +28,7 @@ class MapOrder(Model):
         description="`draw`: lay everything out again; `place`: add newcomers, moving nothing.",
     )
     sample: int = Field(
-        default=LAID_OUT_AT_MOST,
+        default=MAX_LAID_OUT,
         ge=0,
         le=2_000_000_000,
         description="For `draw`: how many glitches UMAP lays out itself; the others join them.",
@@ -50,7 +50,7 @@ class State(Model):
 class Points(Model):
     """Glitches, by their ids or by a region of the map."""
 
-    glitch_ids: list[UUID] | None = Field(default=None, min_length=1, max_length=MOST_AT_ONCE)
+    glitch_ids: list[UUID] | None = Field(default=None, min_length=1, max_length=MAX_AT_ONCE)
     region: Region | None = Field(default=None, description="Alternative to ids.")
 
     @model_validator(mode="after")

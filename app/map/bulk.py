@@ -16,7 +16,7 @@ from app.glitches.labels import append_labels, revoke_labels
 from app.map import records
 from app.map.tables import BulkLabel
 
-MOST_AT_ONCE = 10_000  # glitches labelled in one transaction
+MAX_AT_ONCE = 10_000  # glitches labelled in one transaction
 _SOURCE = "map"
 
 
@@ -43,9 +43,9 @@ def label_selection(
     ids = set(glitch_ids)
     if not ids:
         raise InvalidRequestError("Nothing is selected: choose some glitches first.")
-    if len(ids) > MOST_AT_ONCE:
+    if len(ids) > MAX_AT_ONCE:
         raise InvalidRequestError(
-            f"{len(ids):,} glitches are more than the {MOST_AT_ONCE:,} that are labelled at "
+            f"{len(ids):,} glitches are more than the {MAX_AT_ONCE:,} that are labelled at "
             "once: choose fewer, for example by a time range."
         )
     if is_new:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import ConflictError
 from app.core.postgres.binary_copy import read_rows, write_rows
 from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
-from app.map.records import LAID_OUT_AT_MOST, SEED
+from app.map.records import MAX_LAID_OUT, SEED
 from app.map.service import DRAW, latest_projection
 from app.map.tables import MapPoint, Projection
 from app.models.checkpoints import search_facts
@@ -217,7 +217,7 @@ def _lay_out(session: Session, job: JobRecord, context: JobContext) -> int:
     from glitch.projection import lay_out
 
     checkpoint_id = job.parameters["checkpoint_id"]
-    most = job.parameters.get("sample", LAID_OUT_AT_MOST)
+    most = job.parameters.get("sample", MAX_LAID_OUT)
     size = search_facts(session, checkpoint_id).latent_size
     ids, vectors = sample_vectors(session, checkpoint_id, most, size)
 

@@ -12,8 +12,8 @@ from app.jobs.records import JobRecord
 
 KIND = "project"
 SEED = 20_160_601  # of UMAP, so that equal catalogues give equal maps
-LAID_OUT_AT_MOST = 50_000  # glitches that UMAP lays out; the others are placed among them
-FEWEST = 3  # glitches that a map needs
+MAX_LAID_OUT = 50_000  # glitches that UMAP lays out; the others are placed among them
+MIN_GLITCHES = 3  # glitches that a map needs
 
 
 class Projection(Model):

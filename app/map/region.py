@@ -17,7 +17,7 @@ from app.core.model import Model
 from app.map.columns import CATEGORIES, files_of_version, unpack
 from glitch.projection import inside
 
-MOST_CORNERS = 2000
+MAX_CORNERS = 2000
 
 
 class Region(Model):
@@ -26,7 +26,7 @@ class Region(Model):
     version: str = Field(max_length=64, description="`version` of the points' header.")
     polygon: list[tuple[float, float]] = Field(
         min_length=3,
-        max_length=MOST_CORNERS,
+        max_length=MAX_CORNERS,
         description="Its corners in the map's own coordinates, as the columns x and y have them.",
     )
     leave_out: dict[str, list[str | None]] = Field(

@@ -11,7 +11,7 @@ from app.jobs.records import OPEN_STATES, JobRecord
 from app.jobs.service import create_job, latest_job
 from app.jobs.tables import Job
 from app.map import records
-from app.map.records import FEWEST, KIND, LAID_OUT_AT_MOST, MapState
+from app.map.records import KIND, MAX_LAID_OUT, MIN_GLITCHES, MapState
 from app.map.tables import Projection
 from app.models import checkpoints
 
@@ -21,7 +21,7 @@ _SCHEDULER = "scheduler"
 
 
 def start_drawing(
-    session: Session, *, principal: Principal, sample: int = LAID_OUT_AT_MOST
+    session: Session, *, principal: Principal, sample: int = MAX_LAID_OUT
 ) -> JobRecord:
     """Start a job that draws the whole map again; the old map is used until the new one is ready.
 
@@ -39,9 +39,9 @@ def start_drawing(
             f"The sample must be from {SMALLEST_SAMPLE} to {LARGEST_SAMPLE:,} glitches."
         )
     checkpoint = checkpoints.active_checkpoint(session)
-    if not has_rows(session, checkpoint.id, FEWEST):
+    if not has_rows(session, checkpoint.id, MIN_GLITCHES):
         raise ConflictError(
-            f"A map needs {FEWEST} glitches at least: upload some first, then draw it."
+            f"A map needs {MIN_GLITCHES} glitches at least: upload some first, then draw it."
         )
     return _start(session, DRAW, checkpoint.id, principal.name, sample=sample)
 
@@ -68,7 +68,7 @@ def redraw_after_removal(session: Session, author: str) -> None:
     checkpoint_id = checkpoints.active_id(session)
     if checkpoint_id is None or latest_projection(session, checkpoint_id) is None:
         return
-    if has_rows(session, checkpoint_id, FEWEST):
+    if has_rows(session, checkpoint_id, MIN_GLITCHES):
         _start(session, DRAW, checkpoint_id, author)
     else:
         session.execute(delete(Projection).where(Projection.checkpoint_id == checkpoint_id))
@@ -89,7 +89,7 @@ def request_due_job(session: Session) -> JobRecord | None:
     has_map = session.scalar(select(Projection.id).where(Projection.is_ready).limit(1))
     key = _key(DRAW, checkpoint_id)
     is_tried = session.scalar(select(Job.id).where(Job.kind == KIND, Job.key == key).limit(1))
-    if has_map is None or is_tried or not has_rows(session, checkpoint_id, FEWEST):
+    if has_map is None or is_tried or not has_rows(session, checkpoint_id, MIN_GLITCHES):
         return None
     return _start(session, DRAW, checkpoint_id, _SCHEDULER)
 

@@ -23,7 +23,7 @@ from app.models.records import Plane, Point
 from glitch.clustering.distinction import principal_plane
 from glitch.traversals import UnitRange, UnitRanges, cluster_ranges, glitch_ranges
 
-MOST_MEMBERS = 5_000  # of a cluster, used for its ranges and its plane
+MAX_MEMBERS = 5_000  # of a cluster, used for its ranges and its plane
 _SAMPLE_PAGES = 200  # of the embeddings' partition: about 4,000 glitches of 32 latents
 _MAX_SAMPLED = 8_000
 _SEED = 5  # fixed, so that the same catalogue gives the same sample
@@ -113,7 +113,7 @@ def _members(session: Session, cluster_id: UUID) -> tuple[Sequence[Row[*tuple[An
         )
         .where(ClusterMember.cluster_id == cluster_id)
         .order_by(ClusterMember.distance, Glitch.id)
-        .limit(MOST_MEMBERS)
+        .limit(MAX_MEMBERS)
     ).all()
     if not rows:
         raise NotFoundError(

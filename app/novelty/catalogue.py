@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import Population, in_population, is_established, is_of_a_class
-from app.novelty.single import MOST_CALIBRATION, NO_DETECTOR
+from app.novelty.single import MAX_CALIBRATION, NO_DETECTOR
 from glitch.novelty import Judgement, References, directions, novelty_scores
 from glitch.novelty.episodes import Times, one_an_episode
 from glitch.novelty.known import Known, Stored
@@ -59,7 +59,7 @@ def set_references(session: Session, checkpoint_id: int) -> None:
 def recalibrate(session: Session, checkpoint_id: int) -> int:
     """Recompute the references and calibration scores of a checkpoint; call after a bulk load.
 
-    In each population, observing run and condition, the ``MOST_CALIBRATION`` glitches with the
+    In each population, observing run and condition, the ``MAX_CALIBRATION`` glitches with the
     lowest content digests (a random choice) are candidates, and one for each episode of a class
     calibrates (``glitch.novelty.episodes``). A catalogue of at most ``REJUDGED_AT_ONCE`` glitches
     is judged again too; call ``rejudge`` in batches for a larger one.
@@ -242,7 +242,7 @@ def _calibrating(checkpoint_id: int) -> Select[*tuple[Any, ...]]:
             ranked.c.class_id,
         )
         .join(ranked, ranked.c.id == Embedding.glitch_id)
-        .where(Embedding.checkpoint_id == checkpoint_id, ranked.c.place <= MOST_CALIBRATION)
+        .where(Embedding.checkpoint_id == checkpoint_id, ranked.c.place <= MAX_CALIBRATION)
         # Fixed order, so that the same glitch always represents its episode or its copies.
         .order_by(Embedding.glitch_id)
     )

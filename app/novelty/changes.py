@@ -13,7 +13,7 @@ from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import in_population, is_established, is_of_a_class
 from app.novelty.job import request_judging
-from app.novelty.single import MOST_CALIBRATION, ReferenceScope, score_against
+from app.novelty.single import MAX_CALIBRATION, ReferenceScope, score_against
 from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S
 from glitch.observing_runs import observing_run
 
@@ -75,10 +75,10 @@ def _calibrate(session: Session, glitch_id: UUID) -> None:
                 Embedding.calibration_run.is_not_distinct_from(run),
                 Embedding.condition == condition,
             )
-            .limit(MOST_CALIBRATION)
+            .limit(MAX_CALIBRATION)
             .subquery()
         )
-        if session.scalar(select(func.count()).select_from(of_run)) == MOST_CALIBRATION:
+        if session.scalar(select(func.count()).select_from(of_run)) == MAX_CALIBRATION:
             continue
         if _is_represented(session, alike, mean, glitch.gps_time, glitch.class_id):
             continue

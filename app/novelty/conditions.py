@@ -5,7 +5,7 @@ from sqlalchemy.orm import aliased
 
 from app.classes.tables import GlitchClass
 from app.glitches.tables import Embedding, Glitch
-from glitch.novelty import LEAST_OF_CLASS
+from glitch.novelty import MIN_OF_CLASS
 from glitch.taxonomy import CATCH_ALLS
 
 Population = tuple[str, bool]  # detector, is simulated; only compared within a population
@@ -50,7 +50,7 @@ def is_established() -> ColumnElement[bool]:
             peer.ifo == Glitch.ifo,
             peer.is_simulated == Glitch.is_simulated,
         )
-        .offset(LEAST_OF_CLASS - 1)
+        .offset(MIN_OF_CLASS - 1)
         .limit(1)
         .correlate(Glitch)
         .exists()

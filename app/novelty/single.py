@@ -21,13 +21,13 @@ from app.glitches.neighbours import NOBODY, QUERY, check_vector, distance_to, pr
 from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 from app.novelty.conditions import angle
-from glitch.novelty import LEAST_REFERENCES, NEAREST, TIE, Calibration, Judgement, judge
+from glitch.novelty import MIN_REFERENCES, NEAREST, TIE, Calibration, Judgement, judge
 from glitch.novelty.episodes import same_event
 from glitch.observing_runs import observing_run
 
-MOST_CALIBRATION = 2000  # per detector, origin and run; finer p-values change no decision
+MAX_CALIBRATION = 2000  # per detector, origin and run; finer p-values change no decision
 EXACT_BELOW = 0.1  # p-values that may lead to a flag never come from the index
-_FETCHED = LEAST_REFERENCES  # more than needed, because some may be of the same event
+_FETCHED = MIN_REFERENCES  # more than needed, because some may be of the same event
 NO_DETECTOR = Judgement(
     None,
     None,
@@ -91,7 +91,7 @@ def judge_novelty(
         )
 
     def judged(score: float | None, n_references: int) -> Judgement:
-        if score is None or n_references < LEAST_REFERENCES:
+        if score is None or n_references < MIN_REFERENCES:
             return judge(score, n_references, Calibration(0, 0), ifo=stated_ifo)
         counts = _calibration(session, scope, score, condition)
         total = Calibration(
@@ -133,7 +133,7 @@ def score_against(
 
     The distance is the same as in ``glitch.novelty.novelty_scores``: if the glitch is a reference,
     its copies do not count. It is None if there are too few references. The number of references
-    is counted only up to ``LEAST_REFERENCES`` or a little more. With the vector index
+    is counted only up to ``MIN_REFERENCES`` or a little more. With the vector index
     (``index_size`` is the latent size) a reference may be missed, so the distance is never less
     than by a scan.
     """

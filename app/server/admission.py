@@ -27,7 +27,7 @@ WAIT_S = 1.0  # for reading requests; users reload a page rather than wait longe
 UPLOAD_PLACES = 16  # uploads mostly wait for decoders and the encoder
 LOOK_UP_THREADS = 8  # for brief connections: authentication, news of a job
 EVENT_STREAMS = 200  # each polls twice a second, in the look-up threads
-MOST_WAITING = 1000  # for the places of one ``Admission``
+MAX_WAITING = 1000  # for the places of one ``Admission``
 _PACE_SHARE = 0.1  # weight of the latest interval in the moving average of the pace
 SPARE_THREADS = 24  # for files and other work without a connection
 _SHARE = 0.7  # of the connections; uploads and look-ups use the rest
@@ -38,7 +38,7 @@ class Admission:
     """A limited number of places, for which requests wait in order for a short time.
 
     A request that would wait too long at the recent pace is refused as early as a reading request.
-    If ``MOST_WAITING`` requests wait, it is refused at once.
+    If ``MAX_WAITING`` requests wait, it is refused at once.
     """
 
     def __init__(self, places: int, wait_s: float) -> None:
@@ -69,7 +69,7 @@ class Admission:
             self._free.release()
 
     async def _acquire_place(self, waited_s: float) -> None:
-        if self.waiting >= MOST_WAITING:
+        if self.waiting >= MAX_WAITING:
             self._refuse()
         if not self._free.locked():
             self._freed_at = time.monotonic()

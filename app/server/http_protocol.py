@@ -25,9 +25,9 @@ HEAD_WITHIN_S = 15.0
 READ_WITHIN_S = 120  # limit on a client that reads nothing of a response
 _DESCRIPTORS, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 _MAX_IDLE = 4096  # connections without a current request
-MOST_IDLE = min(_MAX_IDLE, _DESCRIPTORS // 2) if _DESCRIPTORS > 0 else _MAX_IDLE
-MOST_PIPELINED = 50  # requests sent before the first response; hardly any client pipelines
-MOST_HEAD_BYTES = 1 << 16  # browsers' cookies and addresses are far shorter
+MAX_IDLE = min(_MAX_IDLE, _DESCRIPTORS // 2) if _DESCRIPTORS > 0 else _MAX_IDLE
+MAX_PIPELINED = 50  # requests sent before the first response; hardly any client pipelines
+MAX_HEAD_BYTES = 1 << 16  # browsers' cookies and addresses are far shorter
 _TOO_LONG_BODY = b"The head of the request is over 64 KiB: send fewer or shorter header fields."
 _TOO_LONG = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n"
@@ -67,12 +67,12 @@ class _LateClosing(asyncio.Transport):
 
 
 class TimedHttpProtocol(HttpToolsProtocol):
-    """Closes a connection whose request head takes over HEAD_WITHIN_S or MOST_HEAD_BYTES.
+    """Closes a connection whose request head takes over HEAD_WITHIN_S or MAX_HEAD_BYTES.
 
     The same limits apply to the rest of a body that arrives after the response, and to the data
     between two parts of a body (chunk extensions, trailers). All of that is discarded.
 
-    If more than MOST_IDLE connections are idle, the one that has been idle longest is closed.
+    If more than MAX_IDLE connections are idle, the one that has been idle longest is closed.
 
     If several processes share a socket, one of them may accept all clients that connect at the same
     moment. So connections are closed after LONGEST_CONNECTION_S; a client that reconnects is
@@ -81,7 +81,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
 
     head_within_s = HEAD_WITHIN_S
     longest_s = LONGEST_CONNECTION_S
-    most_idle = MOST_IDLE
+    most_idle = MAX_IDLE
     _idle: ClassVar[dict[TimedHttpProtocol, None]] = {}  # of this process, longest idle first
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -98,7 +98,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._empty_bytes > MOST_HEAD_BYTES:
+        if self._empty_bytes > MAX_HEAD_BYTES:
             if self._is_in_head and self._is_answered:
                 self.transport.write(_TOO_LONG)
             self.transport.close()
@@ -154,7 +154,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise ValueError("not one host")  # a proxy might use the other one
-        if len(self.pipeline) >= MOST_PIPELINED:
+        if len(self.pipeline) >= MAX_PIPELINED:
             self.transport.close()
             raise ValueError("too many requests before an answer")  # also stops the parser
         self._stop_waiting()

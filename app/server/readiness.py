@@ -22,7 +22,7 @@ from app.models.inference import Encoders
 from glitch.errors import GlitchError
 
 OK = "ok"
-LEAST_DISK_BYTES = 200_000_000  # with less, uploads may fail at any moment
+MIN_DISK_BYTES = 200_000_000  # with less, uploads may fail at any moment
 _PATIENCE_S = 3.0
 _UPLOADS_NEED = ("database", "disk", "model")  # in the order in which they are checked
 
@@ -154,7 +154,7 @@ def _state_of(folder: Path, what: str) -> str:
             "user): correct that; uploads may be refused with 507 until then."
         )
     free = disk_free_bytes(folder)
-    if free is None or free >= LEAST_DISK_BYTES:
+    if free is None or free >= MIN_DISK_BYTES:
         return OK
     return (
         f"Only {free / 1e6:.0f} MB are left on the disk of {what}: make room; uploads may be "

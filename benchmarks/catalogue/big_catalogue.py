@@ -31,7 +31,7 @@ from app.core.postgres.binary_copy import write_rows
 from app.launch.publish import publish_shipped
 from app.map.job import count_points, store_places
 from app.map.tables import Projection
-from app.novelty.single import MOST_CALIBRATION
+from app.novelty.single import MAX_CALIBRATION
 from benchmarks.catalogue.big_clusters import store_clusters
 from glitch.codec import pack_view
 from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
@@ -186,7 +186,7 @@ def _calibrate(session: Session, checkpoint_id: int) -> None:
             " WHERE glitch_id = chosen.id AND checkpoint_id = :checkpoint"
             " AND chosen.place <= :most"
         ),
-        {"checkpoint": checkpoint_id, "most": MOST_CALIBRATION},
+        {"checkpoint": checkpoint_id, "most": MAX_CALIBRATION},
     )
 
 

@@ -46,7 +46,7 @@ def agreement(n: int, dimensions: int) -> None:
     vectors = catalogue(n, dimensions)
     ways = []
     for many in (n, 0):
-        clustering.MANY = many
+        clustering.MAX_COMPARED = many
         ways.append(labelling(vectors)[0])
     pairs, graph = ways
     both = (pairs >= 0) & (graph >= 0)

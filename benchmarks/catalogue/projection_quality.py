@@ -26,7 +26,7 @@ from glitch.clustering import unit_vectors
 from glitch.projection import lay_out, place
 
 SEED = 20_160_601
-MOST = 6000
+MAX_GLITCHES = 6000
 NEIGHBOURS = 12
 
 
@@ -130,7 +130,7 @@ def large(count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("pack", nargs="?")
-    parser.add_argument("--most", type=int, default=MOST, help="glitches of the pack")
+    parser.add_argument("--most", type=int, default=MAX_GLITCHES, help="glitches of the pack")
     parser.add_argument("--large", type=int, default=0)
     args = parser.parse_args()
     print(heading())

@@ -66,7 +66,7 @@ from glitch.taxonomy import CATCH_ALLS
 from training.data.real_images import read_real_images
 from training.evaluation.probe import classes_with_groups
 
-LEAST_GROUPS = 12
+MIN_GROUPS = 12
 OF_4_KHZ, OF_2_KHZ = 1291.0, 646.0  # Hz: the highest row that strain of this sample rate fills
 SITUATIONS: dict[str, Make] = {
     "as it is": unchanged,
@@ -182,7 +182,7 @@ def main() -> None:
     checkpoint = load_checkpoint(args.checkpoint or shipped_checkpoint())
     pack = read_real_images(args.folder, checkpoint.manifest.preprocessing)
     bed = PicturedBed(pack, Encoder(checkpoint), args.cache)
-    classes = list(classes_with_groups(pack.labels, pack.groups, LEAST_GROUPS))
+    classes = list(classes_with_groups(pack.labels, pack.groups, MIN_GROUPS))
     print(f"checkpoint {checkpoint.manifest.name} {checkpoint.digest[:12]}, {len(pack)} glitches")
     each = classes if args.hidden is None else args.hidden
     for what, hidden in (("nothing", [None]), ("each class in turn", each)):

@@ -20,8 +20,8 @@ from sklearn.metrics import roc_auc_score
 from glitch.clustering import unit_vectors
 from glitch.encoder import Encoding
 from glitch.novelty import (
-    LEAST_CALIBRATION,
-    LEAST_OF_CLASS,
+    MIN_CALIBRATION,
+    MIN_OF_CLASS,
     References,
     conformal_p_value,
     directions,
@@ -38,7 +38,7 @@ from training.data.pack import Pack
 RATES = (0.05, 0.1, 0.2)
 SPLITS = 5
 LABELLED, TESTED, HIDDEN = 1000, 500, 40
-MOST_OF_CLASS = 160  # labelled glitches, of 240 in a pack; the others are tested
+MAX_OF_CLASS = 160  # labelled glitches, of 240 in a pack; the others are tested
 # Widths of the log-normal frequencies among the labelled, and among the unlabelled.
 MIXES = ((0.0, 0.0), (0.0, 0.36), (0.0, 1.2), (0.8, 0.8), (1.2, 1.2))
 EVEN = MIXES[0]
@@ -102,7 +102,7 @@ def simulated_cases(
             counts.append(np.maximum(1, np.round(total * shares / shares.sum())).astype(int))
         for name, n_known, n_tested in zip(others, *counts, strict=True):
             members = rng.permutation(np.nonzero(labels == name)[0])
-            n_labelled = min(n_known, MOST_OF_CLASS)
+            n_labelled = min(n_known, MAX_OF_CLASS)
             known.append(members[:n_labelled])
             tested.append(members[n_labelled : n_labelled + n_tested])
         hidden_places = rng.permutation(np.nonzero(labels == hidden)[0])[:HIDDEN]
@@ -122,7 +122,7 @@ def pool_of(pack: Pack, means: np.ndarray, case: Case) -> Pool:
     own[is_reference] = places
     scores = novelty_scores(means[chosen], times, own, references)
     counts = np.bincount(classes[classes != UNLABELLED], minlength=len(names))
-    calibrates = is_reference & (counts[classes] >= LEAST_OF_CLASS)
+    calibrates = is_reference & (counts[classes] >= MIN_OF_CLASS)
     stands = np.nonzero(calibrates)[0]
     calibrates[stands] = one_an_episode(
         directions(means[chosen[stands]]), times[stands], classes[stands]
@@ -136,7 +136,7 @@ def pool_of(pack: Pack, means: np.ndarray, case: Case) -> Pool:
         is_reference=is_reference,
         classes=classes,
         conditions=conditions,
-        judged=np.where((enough >= LEAST_CALIBRATION)[conditions], scores, np.nan),
+        judged=np.where((enough >= MIN_CALIBRATION)[conditions], scores, np.nan),
         calibration=np.where(calibrates, scores, np.nan),
     )
 

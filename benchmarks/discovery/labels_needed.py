@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.discovery.hard_situations import LEAST_GROUPS
+from benchmarks.discovery.hard_situations import MIN_GROUPS
 from benchmarks.discovery.pictured_bed import PicturedBed
 from benchmarks.discovery.situations import alone, as_a_crowd, judge, labels_of_class, plain
 from benchmarks.machine import heading
@@ -63,7 +63,7 @@ def main() -> None:
     checkpoint = load_checkpoint(shipped_checkpoint())
     pack = read_real_images(args.folder, checkpoint.manifest.preprocessing)
     bed = PicturedBed(pack, Encoder(checkpoint), args.cache)
-    classes = classes_with_groups(pack.labels, pack.groups, LEAST_GROUPS)
+    classes = classes_with_groups(pack.labels, pack.groups, MIN_GROUPS)
     known = [one for one in classes if one not in CATCH_ALLS]
     print(f"checkpoint {checkpoint.manifest.name} {checkpoint.digest[:12]}, {len(pack)} glitches")
     print(f"{'':<22}{'n':>5}{'p<.05':>7}{'at .1':>7}  flagged of each")

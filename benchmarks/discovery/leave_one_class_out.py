@@ -70,7 +70,7 @@ from training.data.pack import GREY_LEVELS, Pack, read_pack
 from training.data.real_images import read_real_images
 from training.evaluation.probe import classes_with_groups
 
-LEAST_GROUPS = 12
+MIN_GROUPS = 12
 UNKNOWN = "None_of_the_Above"  # a catch-all class: never a reference, but hidden like any other
 # Real and simulated glitches never calibrate each other, so each detector is used for two cases.
 DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1", "H2")
@@ -330,7 +330,7 @@ def main() -> None:
     print(heading())
     checkpoint = load_checkpoint(shipped_checkpoint())
     pack, is_real = read(folder, checkpoint.manifest.preprocessing, is_whole=how == "scores")
-    classes = sorted(classes_with_groups(pack.labels, pack.groups, LEAST_GROUPS))
+    classes = sorted(classes_with_groups(pack.labels, pack.groups, MIN_GROUPS))
     print(f"checkpoint {checkpoint.manifest.name} {checkpoint.digest[:12]}, {len(pack)} glitches")
     if how == "scores":
         encodings = encoded(pack, checkpoint)

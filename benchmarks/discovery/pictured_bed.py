@@ -12,7 +12,7 @@ from glitch.encoder import Encoder
 from glitch.views import Preprocessing, Views
 from training.data.pack import GREY_LEVELS, Pack
 
-MOST_SHIFT = 4  # columns of 128
+MAX_SHIFT = 4  # columns of 128
 SCALED_BY = 0.1
 _BLOCK = 256
 
@@ -114,7 +114,7 @@ class PicturedBed:
         observed = self.observed(place, variant) if mask is None else mask
         if variant.copy:
             rng = np.random.default_rng([place, variant.copy])
-            shift = int(rng.integers(-MOST_SHIFT, MOST_SHIFT + 1))
+            shift = int(rng.integers(-MAX_SHIFT, MAX_SHIFT + 1))
             values = np.roll(values, shift, axis=2) * rng.uniform(1 - SCALED_BY, 1 + SCALED_BY)
             values = np.clip(values, 0, 1)
         values = values**variant.power

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from glitch.novelty import LEAST_OF_CLASS, conformal_p_value
+from glitch.novelty import MIN_OF_CLASS, conformal_p_value
 from glitch.novelty.common_masks import Seen, judge_seen_otherwise, score_pool
 from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess
 from glitch.novelty.false_discovery import flagging_threshold
@@ -288,7 +288,7 @@ def has_few_labels(situation: Situation, bed: Bed) -> np.ndarray:
     """Select the unlabelled glitches of classes with too few labels to calibrate."""
     names, numbers = np.unique(np.array(bed.labels)[situation.places], return_inverse=True)
     counts = np.bincount(numbers[~situation.is_open], minlength=len(names))
-    is_few = situation.is_open & ~situation.is_hidden & (counts < LEAST_OF_CLASS)[numbers]
+    is_few = situation.is_open & ~situation.is_hidden & (counts < MIN_OF_CLASS)[numbers]
     return np.asarray(is_few)
 
 
@@ -429,7 +429,7 @@ def _references(situation: Situation, bed: Bed) -> tuple[np.ndarray, np.ndarray,
     names, classes = np.unique(np.array(bed.labels)), situation.classes
     is_reference = (classes != UNLABELLED) & ~np.isin(names, list(CATCH_ALLS))[classes]
     counts = np.bincount(classes[classes != UNLABELLED], minlength=len(names))
-    return classes, is_reference, is_reference & (counts[classes] >= LEAST_OF_CLASS)
+    return classes, is_reference, is_reference & (counts[classes] >= MIN_OF_CLASS)
 
 
 Way = Callable[[Pool, Seen], Judged]

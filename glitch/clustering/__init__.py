@@ -2,7 +2,7 @@
 
 from glitch.clustering.density import (
     EXEMPLARS,
-    LEAST_CLUSTER_SIZE,
+    MIN_CLUSTER_SIZE,
     SAME_FROM,
     FoundCluster,
     Match,
@@ -15,7 +15,7 @@ from glitch.clustering.density import (
 
 __all__ = [
     "EXEMPLARS",
-    "LEAST_CLUSTER_SIZE",
+    "MIN_CLUSTER_SIZE",
     "SAME_FROM",
     "FoundCluster",
     "Match",

@@ -22,18 +22,18 @@ from glitch.clustering.many import clusters_of_graph, neighbour_graph, without
 from glitch.errors import GlitchError
 from glitch.types import LatentArray
 
-LEAST_CLUSTER_SIZE = 3
+MIN_CLUSTER_SIZE = 3
 EXEMPLARS = 8
 SAME_FROM = 0.3  # Jaccard index from which two clusters of different runs count as the same
 EXACT_MEDOID = 2000  # members up to which all pairs are compared for the medoid
 MIN_SAMPLES = 3  # HDBSCAN's min_samples
 REACH = 1.5  # of the core's median spacing: glitches within it join; chosen on real glitches
-WIDEST = 1.25  # largest 90 % quantile of the chord (77 degrees) to the centre of a lone cluster
+MAX_CHORD = 1.25  # largest 90 % quantile of the chord (77 degrees) to the centre of a lone cluster
 SUBSAMPLES = 10  # subsamples for the stability
 SUBSAMPLE = 0.8
-FEW = 3000  # above, fewer subsamples: each needs another clustering
-MANY = 6000  # above, a nearest-neighbour graph replaces all pairs
-VERY_MANY = 100_000  # above, one subsample
+MAX_FULLY_SAMPLED = 3000  # above, fewer subsamples: each needs another clustering
+MAX_COMPARED = 6000  # above, a nearest-neighbour graph replaces all pairs
+MAX_SAMPLED_THRICE = 100_000  # above, one subsample
 
 Unit = Float[np.ndarray, "glitch latent"]
 Kept = Bool[np.ndarray, " glitch"]
@@ -79,9 +79,9 @@ def find_clusters(
 ) -> list[FoundCluster]:
     """Find clusters of glitches by the direction of their latent vectors, largest first.
 
-    Deterministic for a given generator state; only the stability depends on ``rng``. Up to ``MANY``
-    glitches every pair is compared; beyond, time grows little faster than their number
-    (``glitch.clustering.many``).
+    Deterministic for a given generator state; only the stability depends on ``rng``. Up to
+    ``MAX_COMPARED`` glitches every pair is compared; beyond, time grows little faster than their
+    number (``glitch.clustering.many``).
 
     Args:
         vectors: Posterior means, shape (glitch, latent), finite.
@@ -95,10 +95,9 @@ def find_clusters(
     Raises:
         GlitchError: if there are fewer glitches than one cluster needs, or the size is too small.
     """
-    if min_cluster_size < LEAST_CLUSTER_SIZE:
+    if min_cluster_size < MIN_CLUSTER_SIZE:
         raise GlitchError(
-            f"A cluster needs a minimum size of {LEAST_CLUSTER_SIZE} or more, "
-            f"not {min_cluster_size}."
+            f"A cluster needs a minimum size of {MIN_CLUSTER_SIZE} or more, not {min_cluster_size}."
         )
     if len(vectors) < min_cluster_size:
         raise GlitchError(
@@ -107,7 +106,7 @@ def find_clusters(
             "false-discovery rate."
         )
     units = unit_vectors(vectors)
-    fit = _fit_many(units) if len(units) > MANY else _fit_few(units)
+    fit = _fit_many(units) if len(units) > MAX_COMPARED else _fit_few(units)
     every_glitch = np.ones(len(units), dtype=np.bool_)
     labels, probabilities = fit(every_glitch, min_cluster_size)
     groups = _groups(labels)
@@ -171,7 +170,7 @@ def _hdbscan(
     labels, probabilities = _grow(units, labels, probabilities)
     members = units[labels == 0]
     middle = members[int((members @ members.mean(axis=0)).argmax())]
-    if np.quantile(np.linalg.norm(members - middle, axis=1), 0.9) <= WIDEST:
+    if np.quantile(np.linalg.norm(members - middle, axis=1), 0.9) <= MAX_CHORD:
         return labels, probabilities
     return _fit(units, min_cluster_size, may_be_lone=False)
 
@@ -242,7 +241,7 @@ def _fit_many(units: Unit) -> Fit:
     graph = neighbour_graph(narrow)
     # All may be one cluster only if they are similar, as in _hdbscan.
     middle = narrow[int((narrow @ narrow.mean(axis=0)).argmax())]
-    is_one_look = bool(np.quantile(np.linalg.norm(narrow - middle, axis=1), 0.9) <= WIDEST)
+    is_one_look = bool(np.quantile(np.linalg.norm(narrow - middle, axis=1), 0.9) <= MAX_CHORD)
 
     def fit(is_kept: Kept, min_cluster_size: int) -> Labelling:
         is_complete = bool(is_kept.all())
@@ -273,7 +272,7 @@ def _stabilities(
 ) -> list[float]:
     """Average over subsamples the Jaccard index of each cluster with its most similar one."""
     n, n_clusters = len(labels), int(labels.max()) + 1
-    rounds = SUBSAMPLES if n <= FEW else 3 if n <= VERY_MANY else 1
+    rounds = SUBSAMPLES if n <= MAX_FULLY_SAMPLED else 3 if n <= MAX_SAMPLED_THRICE else 1
     sums = np.zeros(n_clusters)
     for _ in range(rounds if n_clusters else 0):
         if heartbeat is not None:
@@ -282,7 +281,7 @@ def _stabilities(
         is_kept[rng.choice(n, max(1, round(SUBSAMPLE * n)), replace=False)] = True
         if is_kept.sum() < min_cluster_size:
             continue
-        refit, _ = fit(is_kept, max(LEAST_CLUSTER_SIZE, round(SUBSAMPLE * min_cluster_size)))
+        refit, _ = fit(is_kept, max(MIN_CLUSTER_SIZE, round(SUBSAMPLE * min_cluster_size)))
         sums += _best_overlaps(labels[is_kept], refit, n_clusters)
     return [float(value) for value in np.clip(sums / rounds, 0.0, 1.0)]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from glitch.novelty import LEAST_OF_CLASS
+from glitch.novelty import MIN_OF_CLASS
 from glitch.novelty.pool import Pool
 
 DAY_S = 86_400
@@ -97,7 +97,7 @@ def recurrences_in(
     for class_id in np.unique(pool.classes[np.isfinite(pool.calibration)]).tolist():
         of_class = pool.classes == class_id
         scores = pool.calibration[of_class & np.isfinite(pool.calibration)]
-        if of_class.sum() < LEAST_OF_CLASS:
+        if of_class.sum() < MIN_OF_CLASS:
             continue
         alike = is_unlabelled & is_sure & (predicted == class_id)
         alike &= pool.judged <= np.quantile(scores, AS_NEAR)

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from glitch.errors import FormatError, TooLargeError
-from glitch.files.compressed import MOST_RATIO, RATIO_FROM_BYTES
+from glitch.files.compressed import MAX_RATIO, RATIO_FROM_BYTES
 
-MOST_MEMBERS = 4_000_000  # for a tar: Gravity Spy's whole catalogue has 2.5 million pictures
-MOST_ZIP_MEMBERS = 300_000  # a zip's table of contents is held in memory while it is read
-MOST_ZIP_CONTENTS_BYTES = 100_000_000
-MOST_MEMBER_BYTES = 1_000_000_000  # 4096 s of strain at 16 kHz take half of that
+MAX_MEMBERS = 4_000_000  # for a tar: Gravity Spy's whole catalogue has 2.5 million pictures
+MAX_ZIP_MEMBERS = 300_000  # a zip's table of contents is held in memory while it is read
+MAX_ZIP_CONTENTS_BYTES = 100_000_000
+MAX_MEMBER_BYTES = 1_000_000_000  # 4096 s of strain at 16 kHz take half of that
 LONGEST_NAME = 1000
 
 PLAIN, STORED, DEFLATED = "plain", "stored", "deflated"
@@ -87,9 +87,9 @@ def list_members(path: Path, most_bytes: int) -> Iterator[Member | Refused]:
         is_zip = file.read(2) == b"PK"
     total = 0
     for count, member in enumerate(_zip_members(path) if is_zip else _tar_members(path), 1):
-        if count > MOST_MEMBERS:
+        if count > MAX_MEMBERS:
             raise TooLargeError(
-                f"The archive has over {MOST_MEMBERS:,} members: send it in several parts."
+                f"The archive has over {MAX_MEMBERS:,} members: send it in several parts."
             )
         if isinstance(member, Member):
             total += member.size
@@ -160,13 +160,13 @@ def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a
         return Refused(label, "An archive within the archive is not opened: unpack it first.")
     if member.size == 0:
         return Refused(label, "It is empty: pack it again.")
-    if member.size > MOST_MEMBER_BYTES:
+    if member.size > MAX_MEMBER_BYTES:
         return Refused(
             label,
-            f"It declares {member.size:,} bytes; at most {MOST_MEMBER_BYTES:,} are read: cut it "
+            f"It declares {member.size:,} bytes; at most {MAX_MEMBER_BYTES:,} are read: cut it "
             "to a smaller file.",
         )
-    if member.size > RATIO_FROM_BYTES and member.size > MOST_RATIO * member.stored:
+    if member.size > RATIO_FROM_BYTES and member.size > MAX_RATIO * member.stored:
         return Refused(
             label,
             f"It would unpack to {member.size:,} bytes from {member.stored:,}, far more than any "
@@ -329,7 +329,7 @@ def _measured(file: BufferedIOBase, begin: int) -> tuple[int, int, int, int] | N
                 read += len(data)
             unpacked = unpacker.decompress(data, _CHUNK_BYTES)
             size, crc = size + len(unpacked), zlib.crc32(unpacked, crc)
-            if size > MOST_MEMBER_BYTES or not (data or unpacked):
+            if size > MAX_MEMBER_BYTES or not (data or unpacked):
                 return None
     except zlib.error:
         return None
@@ -369,9 +369,9 @@ def _has_zip_contents(path: Path, length: int) -> bool:
             count, contents = struct.unpack_from("<2Q", record, 32)
         elif begin + contents != length - tail_length + at:
             return False
-    if count > MOST_ZIP_MEMBERS or contents > MOST_ZIP_CONTENTS_BYTES:
+    if count > MAX_ZIP_MEMBERS or contents > MAX_ZIP_CONTENTS_BYTES:
         raise TooLargeError(
-            f"The zip has over {MOST_ZIP_MEMBERS:,} members: pack so many as a tar, which is read "
+            f"The zip has over {MAX_ZIP_MEMBERS:,} members: pack so many as a tar, which is read "
             "without holding its table of contents in memory."
         )
     return True

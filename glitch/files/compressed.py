@@ -16,7 +16,7 @@ import zstandard
 
 from glitch.errors import FormatError, TooLargeError
 
-MOST_RATIO = 200  # pictures and strain compress by a factor of 1 to 10
+MAX_RATIO = 200  # pictures and strain compress by a factor of 1 to 10
 RATIO_FROM_BYTES = 10_000_000  # a high ratio is harmless in smaller files
 _PIECE = 1 << 20
 _ZSTD, _ZSTD_HEAD = b"\x28\xb5\x2f\xfd", 18  # bytes of the longest frame header
@@ -101,9 +101,9 @@ def _copy(
             raise TooLargeError(
                 f"The file unpacks to over {most_bytes / 1e9:g} GB: send it in several parts."
             )
-        if length > RATIO_FROM_BYTES and length > MOST_RATIO * packed:
+        if length > RATIO_FROM_BYTES and length > MAX_RATIO * packed:
             raise TooLargeError(
-                f"The file unpacks to over {MOST_RATIO} times its size, far more than pictures or "
+                f"The file unpacks to over {MAX_RATIO} times its size, far more than pictures or "
                 "strain do, so it is not read. If this is correct, send it uncompressed."
             )
         target.write(piece)

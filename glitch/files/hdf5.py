@@ -18,10 +18,10 @@ from jaxtyping import Shaped
 
 from glitch.errors import FormatError, TooLargeError
 
-MOST_CHUNK_BYTES = 1 << 26  # a chunk is decoded whole even if only a part is read
-MOST_SCALAR_BYTES = 1 << 16
+MAX_CHUNK_BYTES = 1 << 26  # a chunk is decoded whole even if only a part is read
+MAX_SCALAR_BYTES = 1 << 16
 LONGEST_TEXT = 1000  # characters per table value
-MOST_OBJECTS = 4_000  # objects visited in one file
+MAX_OBJECTS = 4_000  # objects visited in one file
 DEEPEST = 32  # levels of groups; lookups slow down with each
 
 Array = Shaped[np.ndarray, "..."]
@@ -50,10 +50,10 @@ def dataset_names(group: h5py.Group) -> list[str]:
     """Return the names of the datasets directly in a group, in the file's order.
 
     Raises:
-        TooLargeError: if the group has over ``MOST_OBJECTS`` members.
+        TooLargeError: if the group has over ``MAX_OBJECTS`` members.
     """
-    if len(group) > MOST_OBJECTS:
-        raise TooLargeError(f"The file holds over {MOST_OBJECTS:,} objects: send fewer.")
+    if len(group) > MAX_OBJECTS:
+        raise TooLargeError(f"The file holds over {MAX_OBJECTS:,} objects: send fewer.")
     return [name for name in _names(group) if isinstance(_find(group, name), h5py.Dataset)]
 
 
@@ -77,9 +77,9 @@ def walk_datasets(file: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
         below: list[tuple[str, h5py.Group | None]] = []
         for name in group:
             n_visited += 1
-            if n_visited > MOST_OBJECTS:
+            if n_visited > MAX_OBJECTS:
                 raise TooLargeError(
-                    f"The file holds over {MOST_OBJECTS:,} objects: send the strain alone."
+                    f"The file holds over {MAX_OBJECTS:,} objects: send the strain alone."
                 )
             node = _find(group, str(name))
             if isinstance(node, h5py.Dataset):
@@ -163,7 +163,7 @@ def read_scalar(dataset: h5py.Dataset) -> object:
     """
     if prod(dataset_shape(dataset)) != 1:
         return None
-    _check_size(dataset, 1, MOST_SCALAR_BYTES, allows_text=True)
+    _check_size(dataset, 1, MAX_SCALAR_BYTES, allows_text=True)
     return _one(dataset[()])
 
 
@@ -175,7 +175,7 @@ def read_cell(dataset: h5py.Dataset, index: int) -> object:
         TooLargeError: if it is longer than any text that is read here.
     """
     check_stays_inside(dataset)
-    _check_size(dataset, 1, MOST_SCALAR_BYTES, allows_text=True)
+    _check_size(dataset, 1, MAX_SCALAR_BYTES, allows_text=True)
     return dataset[index]
 
 
@@ -236,10 +236,10 @@ def read_attribute(node: h5py.Dataset | h5py.Group, name: str) -> object:
     attribute = node.attrs.get_id(name)
     if prod(attribute.shape) != 1:
         return None
-    if attribute.dtype.itemsize > MOST_SCALAR_BYTES:
+    if attribute.dtype.itemsize > MAX_SCALAR_BYTES:
         raise TooLargeError(
             f"The attribute {name!r} declares {attribute.dtype.itemsize:,} bytes; at most "
-            f"{MOST_SCALAR_BYTES:,} are read. Save the file without it."
+            f"{MAX_SCALAR_BYTES:,} are read. Save the file without it."
         )
     return _one(node.attrs[name])
 
@@ -258,7 +258,7 @@ def read_pair(group: h5py.Dataset | h5py.Group, name: str) -> tuple[object, ...]
     dataset = find_dataset(group, name) if isinstance(group, h5py.Group) else None
     if dataset is None or dataset.dtype.kind not in "fiu" or prod(dataset_shape(dataset)) != 2:
         return None
-    return tuple(read_whole(dataset, most_bytes=MOST_SCALAR_BYTES).flat)
+    return tuple(read_whole(dataset, most_bytes=MAX_SCALAR_BYTES).flat)
 
 
 def is_one_row(shape: tuple[int, ...]) -> bool:
@@ -311,11 +311,11 @@ def _check_size(
             "are read. Save only the part around the glitch."
         )
     chunk_bytes = prod(dataset.chunks) * dtype.itemsize if dataset.chunks else 0
-    if chunk_bytes > MOST_CHUNK_BYTES:
+    if chunk_bytes > MAX_CHUNK_BYTES:
         raise TooLargeError(
             f"The dataset {str(dataset.name)!r} is stored in chunks of {prod(dataset.chunks):,} "
             "values, which would have to be decoded whole. Rewrite it in chunks under "
-            f"{MOST_CHUNK_BYTES >> 20} MiB."
+            f"{MAX_CHUNK_BYTES >> 20} MiB."
         )
 
 
@@ -335,4 +335,4 @@ def _check_filters(dataset: h5py.Dataset) -> None:
 def _one(value: object) -> object:
     """Return one value; a text, which a file may make arbitrarily long, is cut."""
     one = value.flat[0] if isinstance(value, np.ndarray) and value.size == 1 else value
-    return one[:MOST_SCALAR_BYTES] if isinstance(one, str | bytes) else one
+    return one[:MAX_SCALAR_BYTES] if isinstance(one, str | bytes) else one

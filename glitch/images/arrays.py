@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float64
 
 from glitch.errors import FormatError
 from glitch.images.containers import Array, Container, open_container
-from glitch.images.grid import LEAST_COVER, cell_means
+from glitch.images.grid import MIN_COVER, cell_means
 from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views
 
@@ -176,7 +176,7 @@ def _on_grid(
     row_grid = np.linspace(0, 1, recipe.n_frequency + 1)
     column_grid = (np.linspace(0, 1, recipe.n_time + 1) - 0.5) * duration_s
     uncovered = max(columns[0] - column_grid[0], column_grid[-1] - columns[-1])
-    if uncovered > (1 - LEAST_COVER) * duration_s / recipe.n_time:
+    if uncovered > (1 - MIN_COVER) * duration_s / recipe.n_time:
         raise FormatError(
             f"'time_s' covers {columns[0]:.4g} to {columns[-1]:.4g} s; the view of "
             f"{duration_s:g} s needs {column_grid[0]:g} to {column_grid[-1]:g} s around the GPS "

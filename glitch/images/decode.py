@@ -20,8 +20,8 @@ from glitch.files.foreign import foreign_kind
 
 MAX_PIXELS = 6_500_000  # Gravity Spy's have 480,000; 12 x 6 inches at 300 dpi have 6,480,000
 MAX_BYTES = 16 * 2**20
-MOST_CHUNKS = 10_000  # chunks of a PNG or segments of a JPEG; even an empty one takes time
-MOST_SCANS = 100  # scans of a JPEG; each may cover the whole picture; encoders make ten
+MAX_CHUNKS = 10_000  # chunks of a PNG or segments of a JPEG; even an empty one takes time
+MAX_SCANS = 100  # scans of a JPEG; each may cover the whole picture; encoders make ten
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
@@ -171,12 +171,12 @@ def _is_in_pieces(data: bytes) -> bool:
     B.2.3).
     """
     if not data.startswith(_PNG):
-        return data.count(b"\xff\xda") > MOST_SCANS or len(_jpeg_segments(data)) > MOST_CHUNKS
+        return data.count(b"\xff\xda") > MAX_SCANS or len(_jpeg_segments(data)) > MAX_CHUNKS
     count, at = 0, len(_PNG)
-    while at + 8 <= len(data) and count <= MOST_CHUNKS:
+    while at + 8 <= len(data) and count <= MAX_CHUNKS:
         count += 1
         at += 12 + int.from_bytes(data[at : at + 4], "big")
-    return count > MOST_CHUNKS
+    return count > MAX_CHUNKS
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:
@@ -199,7 +199,7 @@ def _jpeg_segments(data: bytes) -> list[tuple[int, int]]:
     """Return marker and offset of each segment, and each fill byte, before the first scan."""
     segments: list[tuple[int, int]] = []
     at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and len(segments) <= MOST_CHUNKS:
+    while at + 4 <= len(data) and data[at] == 0xFF and len(segments) <= MAX_CHUNKS:
         marker = data[at + 1]
         segments.append((marker, at))
         if marker in (0xD9, 0xDA):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
-LEAST_COVER = 0.5  # least measured share of a cell for its mean to count as observed
+MIN_COVER = 0.5  # least measured share of a cell for its mean to count as observed
 
 
 def shares(are_true: Bool[np.ndarray, "row column"], axis: int) -> Float64[np.ndarray, " line"]:
@@ -46,7 +46,7 @@ def cell_means(
 
     Returns:
         The means over the measured lines, and which new cells are covered: those of which at least
-            LEAST_COVER (half) was measured. The mean of the others is 0.
+            MIN_COVER (half) was measured. The mean of the others is 0.
     """
     widths = np.diff(from_edges) * is_measured
     position = np.interp(to_edges, from_edges, np.arange(len(from_edges), dtype=np.float64))
@@ -67,7 +67,7 @@ def cell_means(
         else:
             sums[cells] += part
     measured = np.diff(np.interp(to_edges, from_edges, np.concatenate([[0.0], np.cumsum(widths)])))
-    is_covered = np.asarray(measured >= LEAST_COVER * np.diff(to_edges), dtype=np.bool_)
+    is_covered = np.asarray(measured >= MIN_COVER * np.diff(to_edges), dtype=np.bool_)
     weight = np.divide(1, measured, out=np.zeros_like(measured), where=is_covered)
     sums *= weight[:, None].astype(values.dtype)
     return sums, is_covered

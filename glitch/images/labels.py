@@ -18,8 +18,8 @@ _GAP = 0.3  # fraction of a label's height: the name of the axis is further away
 _OVERHANG = 0.015  # fraction of the axis: how far a label at its end extends beyond it
 _MIN_HEIGHT = 4  # pixels
 # fraction of the picture's height: anything lower is a tick, in enlarged pictures
-_LEAST_SHARE = 0.006
-LEAST_LABELS = 3  # the fewest whose spacing can be checked
+_MIN_SHARE = 0.006
+MIN_LABELS = 3  # the fewest whose spacing can be checked
 _EVEN = 0.06  # fraction of a spacing: largest deviation of labels of one axis
 # pixels: positions and widths of smaller labels are too uncertain to contradict the caller
 _LEGIBLE = 8
@@ -86,7 +86,7 @@ def _up_to_gap(columns: Int[np.ndarray, " filled"], max_gap: float) -> Int[np.nd
 def _label_rows(is_dark: Bool[np.ndarray, "height band"], box: Box) -> list[tuple[int, int]]:
     """Return first and end row of each label, from the top."""
     margin = _OVERHANG * box.height
-    least = max(_MIN_HEIGHT, _LEAST_SHARE * len(is_dark))
+    least = max(_MIN_HEIGHT, _MIN_SHARE * len(is_dark))
     return [
         (start, stop)
         for start, stop in runs_of(np.any(is_dark, axis=1))
@@ -111,7 +111,7 @@ def are_legible(labels: list[Label]) -> bool:
 
 def even_spacing(places: list[float]) -> float | None:
     """Return the distance between labels; None if they are too few or not evenly spaced."""
-    if len(places) < LEAST_LABELS:
+    if len(places) < MIN_LABELS:
         return None
     steps = np.diff(places)
     spacing = float((places[-1] - places[0]) / (len(places) - 1))

@@ -19,7 +19,7 @@ from glitch.images.colormap import (
     shift,
 )
 from glitch.images.decode import decode_picture
-from glitch.images.grid import LEAST_COVER, cell_means, even_edges, shares
+from glitch.images.grid import MIN_COVER, cell_means, even_edges, shares
 from glitch.images.grid_lines import without_grid
 from glitch.images.labels import are_legible, labels_right
 from glitch.images.names import SpectrogramName, parse_file_name
@@ -288,7 +288,7 @@ def _drawn_rows(colored: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "
     If hardly any row is coloured, all rows count, so that the distance to the colour map is
     measured on the white page and refuses it.
     """
-    is_drawn = np.asarray(shares(colored, 1) >= LEAST_COVER, dtype=np.bool_)
+    is_drawn = np.asarray(shares(colored, 1) >= MIN_COVER, dtype=np.bool_)
     return is_drawn if is_drawn.mean() >= _MIN_DRAWN else np.ones_like(is_drawn)
 
 

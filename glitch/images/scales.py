@@ -17,7 +17,7 @@ from glitch.errors import ImageError
 from glitch.images.axis import is_axis_known
 from glitch.images.grid import even_edges
 from glitch.images.labels import (
-    LEAST_LABELS,
+    MIN_LABELS,
     Label,
     are_legible,
     even_spacing,
@@ -165,7 +165,7 @@ def _may_be_bar(labels: list[Label], top: float | None, usual: float) -> bool:
     if top is not None and not are_legible(labels):
         return True
     places = [label.place for label in labels]
-    if len(labels) < LEAST_LABELS:
+    if len(labels) < MIN_LABELS:
         # One or two labels give no spacing. With a given maximum they must begin at 0, or be one
         # label at either end.
         is_at_end = abs(places[0]) <= _END_OFF or abs(places[0] - 1) <= _END_OFF

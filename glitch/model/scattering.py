@@ -31,7 +31,7 @@ Scattered = Float[Tensor, "picture path cell patch"]
 BANDWIDTH = 0.8  # standard deviation of the finest envelope, pixels
 CENTRE = 0.75 * math.pi  # wave number of the finest wavelet, radians per pixel
 NEGLIGIBLE = 1e-9  # smaller values of a filter, whose maximum is near 1, are set to 0
-LEAST_OBSERVED = 0.5  # fraction of the rows of a frequency cell
+MIN_OBSERVED = 0.5  # fraction of the rows of a frequency cell
 AT_ONCE = {"cpu": 2, "cuda": 64}  # pictures per batch: their moduli, 1 MB each, stay in the cache
 FAINTEST = 1e-6  # least length of a feature vector, which avoids a division by zero
 Plane = Float64[np.ndarray, "freq time"]
@@ -209,7 +209,7 @@ class ScatteringFeatures(nn.Module):
             pooled = torch.cat([patches.mean(dim=3), patches.amax(dim=3)], dim=1).sqrt()
             rows = observed.float().reshape(len(observed), self.scattering.n_cells, -1)
             cells = rows.mean(dim=2)
-            valid = (cells >= LEAST_OBSERVED).float()[:, None]  # (N, 1, cell)
+            valid = (cells >= MIN_OBSERVED).float()[:, None]  # (N, 1, cell)
             n_valid = valid.sum(dim=2, keepdim=True) * pooled.shape[1]
             mean = (pooled * valid).sum(dim=(1, 2), keepdim=True) / n_valid.clamp_min(1)
             centred = ((pooled - mean) * valid).flatten(1)

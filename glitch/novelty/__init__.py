@@ -1,9 +1,9 @@
 """Novelty: conformal p-values of one glitch and of a catalogue, and the false-discovery rate."""
 
 from glitch.novelty.conformal import (
-    LEAST_CALIBRATION,
-    LEAST_OF_CLASS,
-    LEAST_REFERENCES,
+    MIN_CALIBRATION,
+    MIN_OF_CLASS,
+    MIN_REFERENCES,
     NEAREST,
     TIE,
     WHICH_CALIBRATE,
@@ -19,9 +19,9 @@ from glitch.novelty.conformal import (
 )
 
 __all__ = [
-    "LEAST_CALIBRATION",
-    "LEAST_OF_CLASS",
-    "LEAST_REFERENCES",
+    "MIN_CALIBRATION",
+    "MIN_OF_CLASS",
+    "MIN_REFERENCES",
     "NEAREST",
     "TIE",
     "WHICH_CALIBRATE",

@@ -21,20 +21,14 @@ from operator import attrgetter
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from glitch.novelty import (
-    LEAST_CALIBRATION,
-    LEAST_REFERENCES,
-    References,
-    directions,
-    novelty_scores,
-)
+from glitch.novelty import MIN_CALIBRATION, MIN_REFERENCES, References, directions, novelty_scores
 from glitch.novelty.episodes import Times, one_an_episode
 from glitch.novelty.kinds import Classes
 from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
 from glitch.types import LatentArray, ObservedArray
 
-MOST_MASKS = 4  # masks per condition: one for each window if every reference has a single window
-MOST_ENCODED = 20_000  # glitches encoded under one mask: some minutes; masks of more are skipped
+MAX_MASKS = 4  # masks per condition: one for each window if every reference has a single window
+MAX_ENCODED = 20_000  # glitches encoded under one mask: some minutes; masks of more are skipped
 # Returns the vectors of the glitches at these positions, encoded from the masked views alone.
 Encode = Callable[[Int[np.ndarray, " glitch"], ObservedArray], LatentArray]
 Conditions = Bool[np.ndarray, "condition view freq"]  # the rows observed in each condition
@@ -81,7 +75,7 @@ def score_pool(
     counts = np.bincount(
         conditions[np.isfinite(calibration)], minlength=int(conditions.max(initial=0)) + 1
     )
-    testable = (counts >= LEAST_CALIBRATION)[conditions] & (is_reference.sum() >= LEAST_REFERENCES)
+    testable = (counts >= MIN_CALIBRATION)[conditions] & (is_reference.sum() >= MIN_REFERENCES)
     return Pool(
         means=means,
         gps_times=gps_times,
@@ -104,14 +98,14 @@ def common_masks(
         n_calibration: The number of calibrating references of each condition.
 
     Returns:
-        At most ``MOST_MASKS``; empty if no mask is shared with ``LEAST_CALIBRATION`` of them.
+        At most ``MAX_MASKS``; empty if no mask is shared with ``MIN_CALIBRATION`` of them.
     """
     shared = [own & one for one, n in zip(seen, n_calibration, strict=True) if n]
     candidates = list({one.tobytes(): one for one in shared if one.any()}.values())
     covers = [(seen | ~mask).all(axis=(1, 2)) for mask in candidates]
     uncovered = np.asarray(n_calibration).copy()
     masks: list[ObservedArray] = []
-    while len(masks) < MOST_MASKS and candidates:
+    while len(masks) < MAX_MASKS and candidates:
         gains = [
             (int(uncovered[cover].sum()), int(mask.sum()))
             for cover, mask in zip(covers, candidates, strict=True)
@@ -120,7 +114,7 @@ def common_masks(
         if not gains[best][0]:
             break
         uncovered[covers[best]] = 0
-        if n_calibration[covers[best]].sum() >= LEAST_CALIBRATION:
+        if n_calibration[covers[best]].sum() >= MIN_CALIBRATION:
             masks.append(candidates[best])
         del candidates[best], covers[best]
     return masks
@@ -149,7 +143,7 @@ def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
     slants, asides, n_tested = [tests.slant], [tests.aside], int(np.isfinite(tests.p_values).sum())
     for mask, conditions in requests.values():
         shows = (seen.observed | ~mask).all(axis=(1, 2))[pool.conditions]
-        if shows.sum() > MOST_ENCODED:
+        if shows.sum() > MAX_ENCODED:
             continue
         masked = judge_pool(_under(pool, mask, shows, seen))
         new = np.isin(masked.places, np.nonzero(lacking & np.isin(pool.conditions, conditions))[0])

@@ -31,14 +31,14 @@ from glitch.types import LatentArray
 NEAREST = 5  # the k of "distance to the k-th nearest reference"
 # Scores closer than this are equal: rounding in single precision can differ by as much.
 TIE = 1e-6
-LEAST_REFERENCES = 50
-LEAST_CALIBRATION = 20
+MIN_REFERENCES = 50
+MIN_CALIBRATION = 20
 # An observing run with this many calibration scores calibrates alone; its smallest p-value is 1 /
 # 301.
-LEAST_OF_RUN = 300
+MIN_OF_RUN = 300
 # Members of smaller classes cannot be distinguished from novel glitches.
-LEAST_OF_CLASS = 12
-WHICH_CALIBRATE = f"of classes with {LEAST_OF_CLASS} or more, at least {EPISODE_S:g} s apart"
+MIN_OF_CLASS = 12
+WHICH_CALIBRATE = f"of classes with {MIN_OF_CLASS} or more, at least {EPISODE_S:g} s apart"
 _BLOCK_BYTES = 64 << 20  # of distances in memory at a time
 
 Positions = Int[np.ndarray, " glitch"]
@@ -68,7 +68,7 @@ class Judgement:
             )
         return (
             "Calibrated by the known glitches of its detector, seen in the same windows and band, "
-            f"in all observing runs, because fewer than {LEAST_OF_RUN} of its own run calibrate or "
+            f"in all observing runs, because fewer than {MIN_OF_RUN} of its own run calibrate or "
             "its time is not known."
         )
 
@@ -222,18 +222,18 @@ def judge(
         ifo: The detector, if published glitches of it can be loaded; None for simulated ones.
 
     Returns:
-        A judgement by the run if at least ``LEAST_OF_RUN`` glitches of it calibrate, else by all
+        A judgement by the run if at least ``MIN_OF_RUN`` glitches of it calibrate, else by all
         runs. With too few references or calibration scores it is not judged, and gives the reason.
     """
-    if n_references < LEAST_REFERENCES or score is None:
+    if n_references < MIN_REFERENCES or score is None:
         return _not_judged(
             score,
-            f"this needs {LEAST_REFERENCES} labelled glitches of this detector and origin, and "
+            f"this needs {MIN_REFERENCES} labelled glitches of this detector and origin, and "
             f"{_so_few(n_references)}.{_published(ifo)}",
         )
-    if whole.n < LEAST_CALIBRATION:
+    if whole.n < MIN_CALIBRATION:
         return _not_judged(score, too_few_calibrate(whole.n, condition) + _published(ifo))
-    if run is not None and run.n >= LEAST_OF_RUN:
+    if run is not None and run.n >= MIN_OF_RUN:
         return Judgement(score, conformal_p_value(run.n_as_novel, run.n), True, None, run_name)
     return Judgement(score, conformal_p_value(whole.n_as_novel, whole.n), True, None)
 
@@ -244,7 +244,7 @@ def too_few_calibrate(n: int, condition: str | None = None) -> str:
     helps = " A clustering can judge it by what both show, if they share a window."
     both = "" if condition is None else helps
     return (
-        f"this needs {LEAST_CALIBRATION} labelled glitches of this detector and origin to "
+        f"this needs {MIN_CALIBRATION} labelled glitches of this detector and origin to "
         f"calibrate with, {WHICH_CALIBRATE}{seen}, and {_so_few(n)}.{both}"
     )
 

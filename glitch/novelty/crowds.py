@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from glitch.nearest import MOST_EXACT, nearest_among, nearest_to
+from glitch.nearest import MAX_EXACT, nearest_among, nearest_to
 from glitch.novelty.conformal import NEAREST
 from glitch.novelty.episodes import (
     COPY_DISTANCE,
@@ -150,7 +150,7 @@ def crowds_of(
 def _nearest(units: LatentArray, stands: Int[np.ndarray, " glitch"]) -> tuple[Places, Distances]:
     """Find the nearest representatives of each glitch; each may find itself."""
     index = np.unique(stands)
-    if len(units) <= MOST_EXACT or len(index) <= _N_SEARCHED:
+    if len(units) <= MAX_EXACT or len(index) <= _N_SEARCHED:
         nearest, chords = nearest_to(units, units[index], min(_N_SEARCHED, len(index)))
         return index[nearest], chords**2 / 2
     nearest, chords = nearest_among(units[index], _N_SEARCHED)

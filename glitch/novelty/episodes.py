@@ -25,8 +25,8 @@ STORM_S = 86_400.0  # s; one source may repeat itself for hours
 # 0.007; one real glitch in ten has another event within 0.01.
 COPY_DISTANCE = 0.01
 # Representatives of one interval of ``EPISODE_S`` in the search for neighbours.
-MOST_OF_EPISODE = 16
-MOST_HEADS = 256  # heads of a day, so that the time is linear in the number of glitches
+MAX_OF_EPISODE = 16
+MAX_HEADS = 256  # heads of a day, so that the time is linear in the number of glitches
 
 Times = Float[np.ndarray, " glitch"]  # s; NaN if not known
 
@@ -107,7 +107,7 @@ def standing_for(units: LatentArray, gps_times: Times) -> Int[np.ndarray, " glit
     """Find the representative of each glitch for the search of neighbours; most represent
     themselves.
 
-    Each interval of ``EPISODE_S`` has at most ``MOST_OF_EPISODE`` representatives, chosen as
+    Each interval of ``EPISODE_S`` has at most ``MAX_OF_EPISODE`` representatives, chosen as
     dissimilar as possible (farthest first: Gonzalez 1985). Every other glitch is represented by the
     nearest of them. A burst of any length therefore takes linear time and adds few neighbours.
 
@@ -120,7 +120,7 @@ def standing_for(units: LatentArray, gps_times: Times) -> Int[np.ndarray, " glit
     bins = np.floor(gps_times[timed] / EPISODE_S).astype(np.int64)
     order = np.argsort(bins, kind="stable")
     _, firsts, counts = np.unique(bins[order], return_index=True, return_counts=True)
-    for at in np.nonzero(counts > MOST_OF_EPISODE)[0]:
+    for at in np.nonzero(counts > MAX_OF_EPISODE)[0]:
         first, count = firsts[at], counts[at]
         members = timed[order[first : first + count]]
         representatives[members] = members[_farthest_first(units[members])]
@@ -130,7 +130,7 @@ def standing_for(units: LatentArray, gps_times: Times) -> Int[np.ndarray, " glit
 def are_heads(units: LatentArray, gps_times: Times) -> Bool[np.ndarray, " glitch"]:
     """Drop near-copies within a day, or among glitches without a time.
 
-    The first ``MOST_HEADS`` remaining glitches of a day, in the order given, each remove later
+    The first ``MAX_HEADS`` remaining glitches of a day, in the order given, each remove later
     near-copies, so few remain of a source that repeats thousands of times.
 
     Args:
@@ -145,7 +145,7 @@ def are_heads(units: LatentArray, gps_times: Times) -> Bool[np.ndarray, " glitch
     order = np.argsort(days, kind="stable")
     for members in np.split(order, np.nonzero(np.diff(days[order]))[0] + 1):
         remaining = members
-        for _ in range(MOST_HEADS):
+        for _ in range(MAX_HEADS):
             if len(remaining) < 2:
                 break
             is_copy = units[remaining] @ units[remaining[0]] >= 1 - COPY_DISTANCE
@@ -159,7 +159,7 @@ def _farthest_first(units: LatentArray) -> Int[np.ndarray, " batch"]:
     """Return the representative of each."""
     nearest = units @ units[0]
     owner = np.zeros(len(units), dtype=np.int64)
-    for _ in range(MOST_OF_EPISODE - 1):
+    for _ in range(MAX_OF_EPISODE - 1):
         at = int(nearest.argmin())
         cosines = units @ units[at]
         is_nearer = cosines > nearest

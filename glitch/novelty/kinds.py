@@ -20,10 +20,10 @@ from glitch.novelty.conformal import NEAREST
 from glitch.novelty.episodes import EPISODE_S, Times, same_event
 from glitch.types import LatentArray
 
-MOST_OF_RARE = (
+MAX_OF_RARE = (
     1  # most references of too small classes among the nearest of a glitch with ``is_told``
 )
-MOST_REFERENCES = 5_000  # references compared with
+MAX_REFERENCES = 5_000  # references compared with
 _MIN_DISTANCES = 3  # distances needed to estimate the radius of a class
 
 Classes = Int[np.ndarray, " glitch"]
@@ -36,7 +36,7 @@ class Kinds(NamedTuple):
     is_sure: Bool[np.ndarray, " glitch"]  # whether more than half of them have it
     is_told: Bool[
         np.ndarray, " glitch"
-    ]  # whether at most MOST_OF_RARE is of a class too small to calibrate
+    ]  # whether at most MAX_OF_RARE is of a class too small to calibrate
 
 
 def kinds_of(
@@ -62,7 +62,7 @@ def kinds_of(
     references = _thinned(np.nonzero(is_reference)[0])
     kinds, is_sure, nearest_classes = _commonest(units, classes, references, np.arange(len(units)))
     rare = np.setdiff1d(classes[is_reference], classes[calibrates])
-    is_told = np.isin(nearest_classes, rare).sum(axis=1) <= MOST_OF_RARE
+    is_told = np.isin(nearest_classes, rare).sum(axis=1) <= MAX_OF_RARE
     established = references[np.isin(classes[references], rare, invert=True)]
     if not len(rare) or len(established) <= NEAREST:
         return Kinds(kinds, is_sure, is_told)
@@ -79,7 +79,7 @@ def kinds_of(
 
 def _thinned(references: Int[np.ndarray, " reference"]) -> Int[np.ndarray, " reference"]:
     # They are in the order of ids, which grow with time, so a regular subset is representative.
-    return references[:: max(1, -(-len(references) // MOST_REFERENCES))]
+    return references[:: max(1, -(-len(references) // MAX_REFERENCES))]
 
 
 def _commonest(

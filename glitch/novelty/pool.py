@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from glitch.novelty.conformal import LEAST_CALIBRATION, LEAST_OF_RUN, directions
+from glitch.novelty.conformal import MIN_CALIBRATION, MIN_OF_RUN, directions
 from glitch.novelty.crowds import Crowds, crowds_of
 from glitch.novelty.episodes import Times
 from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess, selection_excess
@@ -53,8 +53,8 @@ def judge_pool(pool: Pool) -> PoolTests:
     """Test jointly every unlabelled glitch that could be tested alone.
 
     A glitch is compared with the calibration scores of its observing run if there are
-    ``LEAST_OF_RUN``, of which ``LEAST_CALIBRATION`` were observed under its conditions; otherwise
-    with those of all runs. If fewer than ``LEAST_CALIBRATION`` of all runs were observed under its
+    ``MIN_OF_RUN``, of which ``MIN_CALIBRATION`` were observed under its conditions; otherwise
+    with those of all runs. If fewer than ``MIN_CALIBRATION`` of all runs were observed under its
     conditions, it is not tested.
     """
     is_test = (pool.classes == UNLABELLED) & np.isfinite(pool.judged)
@@ -76,10 +76,10 @@ def judge_pool(pool: Pool) -> PoolTests:
     known = known[np.isfinite(scores[known])]
     for run in np.unique(runs[tests]):
         known_of_run = known[runs[known] == run]
-        own_run = [known_of_run] if run and len(known_of_run) >= LEAST_OF_RUN else []
+        own_run = [known_of_run] if run and len(known_of_run) >= MIN_OF_RUN else []
         for chosen in (*own_run, known):
             counts = np.bincount(pool.conditions[chosen], minlength=pool.conditions.max() + 1)
-            is_enough = (counts >= LEAST_CALIBRATION)[pool.conditions]
+            is_enough = (counts >= MIN_CALIBRATION)[pool.conditions]
             is_judged = (runs[tests] == run) & is_enough[tests] & np.isnan(p_values)
             judged = np.nonzero(is_judged & np.isfinite(scores[tests]))[0]
             if len(judged):

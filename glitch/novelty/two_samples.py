@@ -26,8 +26,8 @@ from glitch.types import LatentArray
 
 NEIGHBOURS = 5
 USUAL = 0.9  # quantile of the distances of labelled glitches up to which glitches are compared
-LEAST_OF_SIDE = 5  # glitches of a class needed on either side
-MOST_OF_SIDE = 500  # glitches of a class on either side; larger groups are thinned regularly
+MIN_OF_SIDE = 5  # glitches of a class needed on either side
+MAX_OF_SIDE = 500  # glitches of a class on either side; larger groups are thinned regularly
 # An excess is reported from this many standard deviations and this fraction of neighbours. In a
 # large catalogue even a tiny, harmless difference is significant.
 SIGMAS, EXCESS = 3.0, 0.05
@@ -87,7 +87,7 @@ def neighbour_excess(
         usual = np.quantile(to_known[known], USUAL) if len(known) else -np.inf
         tests = np.nonzero((kinds == kind) & is_test & (to_known <= usual))[0]
         known = known[to_known[known] <= usual]
-        if min(len(tests), len(known)) >= LEAST_OF_SIDE:
+        if min(len(tests), len(known)) >= MIN_OF_SIDE:
             # Shuffled, because ties in distance go to the first.
             mixed = rng.permutation(np.concatenate([_thinned(tests), _thinned(known)]))
             nearest, exists = _neighbours(units[mixed], gps_times[mixed])
@@ -96,7 +96,7 @@ def neighbour_excess(
 
 
 def _thinned(indices: Int[np.ndarray, " side"]) -> Int[np.ndarray, " kept"]:
-    return indices[:: max(1, -(-len(indices) // MOST_OF_SIDE))]
+    return indices[:: max(1, -(-len(indices) // MAX_OF_SIDE))]
 
 
 def _neighbours(

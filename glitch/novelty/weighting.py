@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-LEAST_OF_GROUP = 5  # known glitches needed to find the ordinary ones among the tested
+MIN_OF_GROUP = 5  # known glitches needed to find the ordinary ones among the tested
 ORDINARY = 0.5  # glitches with a p-value within their group above this count towards its frequency
 
 
@@ -71,7 +71,7 @@ def _weights_by(
     frequent group.
     """
     n_groups = int(max(groups.max(initial=0), known_groups.max())) + 1
-    has_enough = np.bincount(known_groups, minlength=n_groups) >= LEAST_OF_GROUP
+    has_enough = np.bincount(known_groups, minlength=n_groups) >= MIN_OF_GROUP
     if not has_enough.any():
         return _Weights(np.ones(len(groups)), np.ones(len(known_groups)))
     ordinary = 1 + np.bincount(groups, weights=tested.weights, minlength=n_groups)

@@ -16,7 +16,7 @@ from glitch.simulate.population import BlipParameters
 from glitch.simulate.scene import Repeat, Scene, Waveform
 
 UNNAMED = "Unnamed"
-MOST_PARTS = 3
+MAX_PARTS = 3
 
 
 def _packets(scene: Scene) -> SpectrumArray:
@@ -101,7 +101,7 @@ PARTS: tuple[Callable[[Scene], SpectrumArray], ...] = (_packets, _curve, _band, 
 
 def unnamed(scene: Scene) -> Waveform:
     """One to three random parts, the first in the middle and strongest."""
-    n_parts = scene.count(1, MOST_PARTS)
+    n_parts = scene.count(1, MAX_PARTS)
     spectrum = np.zeros(len(scene.grid.frequencies_hz), dtype=np.complex128)
     for index in range(n_parts):
         part = PARTS[scene.count(0, len(PARTS) - 1)](scene)

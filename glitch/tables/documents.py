@@ -27,7 +27,7 @@ from glitch.tables.columns import (
 )
 from glitch.tables.layout import are_of_series
 
-MOST_BYTES = 1 << 23  # the whole file is held in memory
+MAX_BYTES = 1 << 23  # the whole file is held in memory
 _MAX_DEPTH = 4  # levels of nested objects
 _BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*[\[{][\[{\s]*["\]}\d-]')
 _SAMPLES = 200  # rows examined to tell a series from triggers
@@ -46,13 +46,13 @@ def may_be_document(head: bytes) -> bool:
 def document_rows(stream: BufferedIOBase) -> list[Row | str]:
     """Return the rows of a JSON document; a row may be the description of a problem instead.
 
-    Empty if the document is damaged as a whole, or larger than ``MOST_BYTES``.
+    Empty if the document is damaged as a whole, or larger than ``MAX_BYTES``.
 
     Raises:
         FormatError: if it holds several lists of events, or samples of strain.
     """
-    data = stream.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
+    data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
         return []
     text = data.decode(encoding_of(data[:1024]), "replace").lstrip("\ufeff")
     try:

@@ -45,7 +45,7 @@ _MIN_KNOWN = 0.0  # values such as -999 mean unknown
 _MAX_TEXT = 1000
 _GLITCH_COLUMNS = ("gps_time", "ifo", "label", "snr")  # on which all rows about one must agree
 _SAME_TIME_S, _SAME_SNR = Decimal("0.001"), 1e-3  # rounding in tables; a share of the SNR
-MOST_FLAGS = 20  # per glitch
+MAX_FLAGS = 20  # per glitch
 LONGEST_FLAG = 100
 ORIGINS = ("upload", "simulated", "gravityspy", "omicron")
 
@@ -292,7 +292,7 @@ def flag_name(text: str) -> str:
 
 def _flags(cells: Mapping[str, str]) -> str | None:
     names = (_first(cells, "data_quality") or "").split()
-    return " ".join(map(flag_name, names[:MOST_FLAGS])) or None
+    return " ".join(map(flag_name, names[:MAX_FLAGS])) or None
 
 
 def _is_uuid(text: str) -> bool:

@@ -25,8 +25,8 @@ from glitch.tables.ligolw import is_ligolw, ligolw_rows
 
 Span = tuple[Decimal, Decimal]  # start and end in s, end excluded
 
-MOST_SEGMENTS = 500_000  # a flag of a whole run has several thousand
-_MAX_BYTES = 32 * MOST_SEGMENTS
+MAX_SEGMENTS = 500_000  # a flag of a whole run has several thousand
+_MAX_BYTES = 32 * MAX_SEGMENTS
 _HEAD_BYTES = 1 << 14
 _MAX_JSON_BYTES = 1 << 23  # the whole file is held in memory
 _SEGWIZARD = re.compile(r"\s*#\s*seg\s+start\s+(stop|end)\s+duration", re.IGNORECASE)
@@ -152,7 +152,7 @@ def _from_lines(path: Path, name: str) -> Segments:
             except (ValueError, InvalidOperation):
                 raise FormatError(f"{name}: line {number} is not a segment: correct it.") from None
             spans.append((start, end))
-            if len(spans) > MOST_SEGMENTS:
+            if len(spans) > MAX_SEGMENTS:
                 raise _too_many(name)
     return segments_of("", spans, name)
 
@@ -190,7 +190,7 @@ def _from_ligolw(path: Path, name: str) -> list[Segments]:
     }
     spans: dict[str, list[Span]] = {key: [] for key in flags}
     for count, row in enumerate(rows("segment"), 1):
-        if count > MOST_SEGMENTS:
+        if count > MAX_SEGMENTS:
             raise _too_many(name)
         try:
             start, start_ns, end, end_ns = (int(row.get(field) or 0) for field in _FIELDS)
@@ -217,7 +217,7 @@ def segments_of(flag: str, spans: list[Span], file: str = "", *, is_good: bool =
     Raises:
         TooLargeError: if there are more segments than any flag has.
     """
-    if len(spans) > MOST_SEGMENTS:
+    if len(spans) > MAX_SEGMENTS:
         raise _too_many(flag or file)
     joined: list[Span] = []
     for start, end in sorted(one for one in spans if one[1] > one[0]):
@@ -230,4 +230,4 @@ def segments_of(flag: str, spans: list[Span], file: str = "", *, is_good: bool =
 
 
 def _too_many(name: str) -> TooLargeError:
-    return TooLargeError(f"{name} holds over {MOST_SEGMENTS:,} segments: cut it.")
+    return TooLargeError(f"{name} holds over {MAX_SEGMENTS:,} segments: cut it.")

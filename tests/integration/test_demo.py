@@ -31,7 +31,7 @@ from app.glitches.tables import Glitch
 from app.jobs.records import JobRecord
 from app.jobs.service import list_jobs
 from app.launch.publish import publish_folder
-from app.map.records import FEWEST
+from app.map.records import MIN_GLITCHES
 from app.map.service import map_state
 from glitch.checkpoint import shipped_checkpoint
 from glitch.encoder import Encoder
@@ -123,7 +123,7 @@ def test_it_fills_an_empty_catalogue_once_and_goes_without_a_trace(
     with Client(service.url, token=service.tokens["admin"]) as client:
         assert Counter(one.label for one in client.glitches()) == by_label
         mine = []
-        for number in range(FEWEST):
+        for number in range(MIN_GLITCHES):
             path = tmp_path / f"{number}.png"
             path.write_bytes(picture(7 + number))
             sent = client.embed(path, ifo="H1", view_duration_s=[1], label="Blip")
@@ -159,7 +159,7 @@ def test_it_fills_an_empty_catalogue_once_and_goes_without_a_trace(
     with session_of(service) as session:  # the remaining glitches have a map again
         drawn = map_state(session).projection
         assert drawn is not None
-        assert drawn.n_points == FEWEST
+        assert drawn.n_points == MIN_GLITCHES
 
 
 def load_what_is_missing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from mutants import ARCHIVES, MUTATIONS, archives, mutant
 from pace import is_within
 
 REFUSED_WITHIN_S = 12.0  # under two seconds on an idle machine; tests share cores
-MOST_GROWTH = 900 << 20  # two children of 512 MiB, less what they share
+MAX_GROWTH = 900 << 20  # two children of 512 MiB, less what they share
 SERVED_WITHIN_S = 5.0
 FIELDS = {"gps_time": str(hostile_files.GPS_START + 16), "ifo": "H1", "store": "false"}
 
@@ -77,7 +77,7 @@ def assert_refused(service: Service, name: str, content: bytes) -> None:
     assert is_within(took_s, REFUSED_WITHIN_S)
     assert watch.statuses == {200}
     assert is_within(watch.longest_s, SERVED_WITHIN_S)
-    assert watch.most_bytes - before < MOST_GROWTH
+    assert watch.most_bytes - before < MAX_GROWTH
 
 
 @pytest.mark.parametrize("name", sorted(hostile_files.EMBEDDABLE))
@@ -103,7 +103,7 @@ def test_hostile_files_of_every_kind(service: Service) -> None:
         assert client.post("/embed", files={"file": good}, data=FIELDS).status_code == 200
     assert watch.statuses == {200}
     assert is_within(watch.longest_s, SERVED_WITHIN_S)
-    assert watch.most_bytes - before < MOST_GROWTH
+    assert watch.most_bytes - before < MAX_GROWTH
 
 
 @pytest.mark.real_data

@@ -17,7 +17,7 @@ from store_helpers import LATENT, person
 
 from app.classes.tables import GlitchClass
 from app.clusters.job import HANDLER, run_clustering
-from app.clusters.occurrences import MOST_BINS, bin_width, seen_before
+from app.clusters.occurrences import MAX_BINS, bin_width, seen_before
 from app.clusters.records import ClusteringParameters, Run
 from app.clusters.service import (
     ClusterFilters,
@@ -278,7 +278,7 @@ def test_a_dormant_class_that_comes_back_is_named(
     session.execute(update(GlitchClass).where(GlitchClass.name == "Helix").values(state="dormant"))
     fill(4, NOVEL, "Helix", spread=0.05)  # too few to make them known
     assert "is back" not in run(session).detail
-    monkeypatch.setattr("app.clusters.summary.LEAST_OF_CLASS", 4)  # otherwise they are not novel
+    monkeypatch.setattr("app.clusters.summary.MIN_OF_CLASS", 4)  # otherwise they are not novel
     found = run(session)
     clusters = list_clusters(session).items
     assert clusters
@@ -470,4 +470,4 @@ def test_how_often_a_look_occurred_is_counted_over_time(
 
 @pytest.mark.parametrize("span_s", [0.0, 59.0, 7_200.0, 9e6, 3e8, 4e9, 1e12])
 def test_bins_are_never_too_many(span_s: float) -> None:
-    assert span_s // bin_width(span_s) + 1 <= MOST_BINS
+    assert span_s // bin_width(span_s) + 1 <= MAX_BINS

@@ -25,9 +25,9 @@ from app.novelty import single
 from app.novelty.catalogue import recalibrate, rejudge
 from app.novelty.single import judge_novelty
 from glitch.novelty import (
-    LEAST_CALIBRATION,
-    LEAST_OF_CLASS,
-    LEAST_REFERENCES,
+    MIN_CALIBRATION,
+    MIN_OF_CLASS,
+    MIN_REFERENCES,
     NEAREST,
     Judgement,
     conformal_p_value,
@@ -89,8 +89,8 @@ def test_agrees_with_the_formulas(
         novelty_score(mean, np.delete(references, place, axis=0))
         for place, mean in enumerate(references)
     ]
-    assert len(references) >= LEAST_REFERENCES
-    assert len(calibration) >= LEAST_CALIBRATION
+    assert len(references) >= MIN_REFERENCES
+    assert len(calibration) >= MIN_CALIBRATION
     for query in rng.normal(size=(5, LATENT)).astype(np.float32):
         score = novelty_score(query, references)
         as_novel = sum(other >= score for other in calibration)
@@ -178,14 +178,14 @@ def test_a_catch_all_is_no_known_kind(
     session: Session, checkpoint: CheckpointRecord, store: Store
 ) -> None:
     times = itertools.count(1)
-    glitches = [store(gps_time=GPS + 600 * next(times)).glitch.id for _ in range(LEAST_OF_CLASS)]
+    glitches = [store(gps_time=GPS + 600 * next(times)).glitch.id for _ in range(MIN_OF_CLASS)]
     append_labels(session, glitches, "None_of_the_Above", author=AUTHOR)
     recalibrate(session, checkpoint.id)
     assert means(session, Embedding.is_reference).size == 0
     append_labels(session, glitches, "Helix", author=AUTHOR)
-    assert len(means(session, Embedding.is_reference)) == LEAST_OF_CLASS
+    assert len(means(session, Embedding.is_reference)) == MIN_OF_CLASS
     recalibrate(session, checkpoint.id)
-    assert len(means(session, Embedding.calibration_score.is_not(None))) == LEAST_OF_CLASS
+    assert len(means(session, Embedding.calibration_score.is_not(None))) == MIN_OF_CLASS
 
 
 def test_glitches_of_one_episode_do_not_vouch_for_each_other(
@@ -293,7 +293,7 @@ def test_an_observing_run_with_enough_calibrates_alone(
 
     o3a, o2 = Decimal(1240000000), Decimal(1180000000)
     assert judged(o3a).observing_run is None
-    monkeypatch.setattr("glitch.novelty.conformal.LEAST_OF_RUN", 40)
+    monkeypatch.setattr("glitch.novelty.conformal.MIN_OF_RUN", 40)
     within = judged(o3a)
     assert within.observing_run == "O3a"
     assert within.p_value is not None
@@ -315,7 +315,7 @@ def test_recalibrating_judges_what_came_first_too(
     labelled()
     assert not get_embedding(session, early).novelty.is_judged
     n_calibration = recalibrate(session, checkpoint.id)
-    assert n_calibration >= LEAST_CALIBRATION
+    assert n_calibration >= MIN_CALIBRATION
     assert recalibrate(session, checkpoint.id) == n_calibration
     for glitch in (early, far):
         stored = get_embedding(session, glitch)
@@ -372,7 +372,7 @@ def test_members_of_a_small_class_do_not_calibrate(
     labelled()
     few = [
         store(origin="simulated", gps_time=GPS - 600 * index).glitch.id
-        for index in range(LEAST_OF_CLASS)
+        for index in range(MIN_OF_CLASS)
     ]
     for glitch in few[1:]:
         append_label(session, glitch, "Whistle", author=AUTHOR)
@@ -383,7 +383,7 @@ def test_members_of_a_small_class_do_not_calibrate(
     assert session.scalar(calibrating) == 0
     append_label(session, few[0], "Whistle", author=AUTHOR)
     recalibrate(session, checkpoint.id)
-    assert session.scalar(calibrating) == LEAST_OF_CLASS
+    assert session.scalar(calibrating) == MIN_OF_CLASS
 
 
 def test_vectors_of_another_size(session: Session, checkpoint: CheckpointRecord) -> None:

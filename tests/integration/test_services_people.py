@@ -43,7 +43,7 @@ from app.core.sign_on import (
     LOGGED_OUT,
     LOGINS_KEPT,
     LONGEST_CLIENT,
-    MOST_REFUSED_KEPT,
+    MAX_REFUSED_KEPT,
     REFUSED,
     create_login_code,
     note_refused_login,
@@ -343,11 +343,11 @@ def test_logins_are_forgotten_after_a_year_and_nothing_else(session: Session) ->
 
 
 def test_refused_logins_fill_no_disk(session: Session) -> None:
-    for _ in range(MOST_REFUSED_KEPT + 5):
+    for _ in range(MAX_REFUSED_KEPT + 5):
         note_refused_login(session, "2001:db8::1" * 50)
         session.flush()
     kept = session.scalars(select(AuditEvent).where(AuditEvent.action == REFUSED)).all()
-    assert len(kept) == MOST_REFUSED_KEPT
+    assert len(kept) == MAX_REFUSED_KEPT
     assert {len(one.subject_id) for one in kept} == {LONGEST_CLIENT}
     an_hour_ago = least_of(datetime.now(UTC) - timedelta(hours=1, minutes=1))
     session.execute(delete(AuditEvent).where(AuditEvent.id == kept[0].id))

@@ -16,7 +16,7 @@ from store_helpers import Store, make_views, person
 from app.core.access import Role
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.glitches.labels import append_label
-from app.glitches.neighbours import MOST_NEIGHBOURS
+from app.glitches.neighbours import MAX_NEIGHBOURS
 from app.glitches.records import GlitchFilters
 from app.glitches.similarity_search import (
     SimilarityQuery,
@@ -104,7 +104,7 @@ def test_whatever_is_accepted_holds_no_sql(name: str, parts: list[str]) -> None:
     except InvalidRequestError:
         return
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", query.image_id)
-    assert 1 <= query.how_many <= MOST_NEIGHBOURS
+    assert 1 <= query.how_many <= MAX_NEIGHBOURS
     if query.filters.gps_start is not None and query.filters.gps_end is not None:
         assert 0 <= query.filters.gps_start <= query.filters.gps_end < 10**10
     assert all(re.fullmatch(r"[A-Z][0-9]", ifo, re.ASCII) for ifo in query.filters.ifos)

@@ -31,7 +31,7 @@ from app.core.storage import PREFIXES, clean_up_leftovers
 from app.glitches.exports.service import filters_from_json
 from app.main import create_app
 from app.server import http_protocol, readiness
-from app.server.http_protocol import MOST_HEAD_BYTES, TimedHttpProtocol
+from app.server.http_protocol import MAX_HEAD_BYTES, TimedHttpProtocol
 
 
 def test_json_that_is_none_is_answered_as_json(service: Service) -> None:
@@ -241,7 +241,7 @@ def test_a_head_that_does_not_come_ends_the_connection(begin: bytes) -> None:
             client.sendall(begin)
             assert client.recv(100) == b""
         with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
-            client.sendall(_long_head()[: MOST_HEAD_BYTES + 100_000])
+            client.sendall(_long_head()[: MAX_HEAD_BYTES + 100_000])
             assert client.recv(12) == b"HTTP/1.1 431"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.batches.storage import MOST_LOOSE_FILES, packed
+from app.batches.storage import MAX_LOOSE_FILES, packed
 from app.core.errors import InvalidRequestError
 from glitch_discovery.packing import as_archive, files_in
 from glitch_discovery.transport import opened
@@ -43,7 +43,7 @@ def test_several_are_packed_the_same_in_any_order() -> None:
     [
         ((), "Choose a file first"),
         (("a.csv", "x/a.csv"), "Two files are called a.csv"),
-        (tuple(f"{index}.gwf" for index in range(MOST_LOOSE_FILES + 1)), "into a tar or zip"),
+        (tuple(f"{index}.gwf" for index in range(MAX_LOOSE_FILES + 1)), "into a tar or zip"),
     ],
 )
 def test_what_cannot_be_packed_is_said(names: tuple[str, ...], sentence: str) -> None:

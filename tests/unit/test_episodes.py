@@ -9,8 +9,8 @@ from glitch.novelty import directions
 from glitch.novelty.conditions import condition_of
 from glitch.novelty.episodes import (
     EPISODE_S,
-    MOST_HEADS,
-    MOST_OF_EPISODE,
+    MAX_HEADS,
+    MAX_OF_EPISODE,
     STORM_S,
     are_heads,
     one_an_episode,
@@ -59,7 +59,7 @@ def test_few_stand_for_a_burst_and_the_strange_among_them() -> None:
     times = 1200.0 + rng.uniform(0, 100, 500)
     times[400:] += 1e6 * np.arange(100)
     stands = standing_for(directions(means.astype(np.float32)), times)
-    assert len(np.unique(stands[:400])) == MOST_OF_EPISODE
+    assert len(np.unique(stands[:400])) == MAX_OF_EPISODE
     assert stands[321] == 321
     assert (stands == 321).sum() == 1
     assert (stands[401:] == np.arange(401, 500)).all()
@@ -81,11 +81,11 @@ def test_what_repeats_itself_within_a_day_has_one_head() -> None:
 
 
 def test_the_last_of_a_day_is_compared_too_and_only_so_many_look_for_others() -> None:
-    units = np.eye(MOST_HEADS + 3, dtype=np.float32)
+    units = np.eye(MAX_HEADS + 3, dtype=np.float32)
     twice = np.concatenate([units, units])
     heads = are_heads(twice, np.full(len(twice), 1e9))
     assert heads[: len(units)].all()
-    assert heads[len(units) :].tolist() == [False] * MOST_HEADS + [True] * 3
+    assert heads[len(units) :].tolist() == [False] * MAX_HEADS + [True] * 3
     pair = are_heads(units[[0, 0]], np.array([1e9, 1e9]))
     assert pair.tolist() == [True, False]
 

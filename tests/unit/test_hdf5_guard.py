@@ -13,7 +13,7 @@ import pytest
 from app.batches.table_files import read_table
 from glitch.errors import FormatError, GlitchError, TooLargeError
 from glitch.files.hdf5 import (
-    MOST_SCALAR_BYTES,
+    MAX_SCALAR_BYTES,
     find_dataset,
     find_group,
     read_attribute,
@@ -203,8 +203,8 @@ def test_what_is_read_is_bounded_before_it_is_read(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "upload.h5", "w") as file:
         big = file.create_dataset("big", (1 << 40,), "f8", chunks=(1 << 10,))
         chunk = file.create_dataset("chunk", (4,), "f8", maxshape=(None,), chunks=(1 << 27,))
-        text = file.create_dataset("text", (), f"S{MOST_SCALAR_BYTES + 1}")
-        texts = file.create_dataset("texts", (3,), f"S{MOST_SCALAR_BYTES + 1}")
+        text = file.create_dataset("text", (), f"S{MAX_SCALAR_BYTES + 1}")
+        texts = file.create_dataset("texts", (3,), f"S{MAX_SCALAR_BYTES + 1}")
         file["numbers"] = np.arange(5)
         file["free"] = np.array(["a", "b"], h5py.string_dtype())
         file.create_dataset("ragged", (2,), h5py.vlen_dtype(np.int64))
@@ -233,5 +233,5 @@ def test_what_is_read_is_bounded_before_it_is_read(tmp_path: Path) -> None:
         assert read_attribute(file, "absent") is None
         assert read_attribute(file, "one") == 3
         assert read_attribute(file["numbers"], "long") == "x" * 60_000
-        assert read_scalar(file["endless"]) == b"H1" * (MOST_SCALAR_BYTES // 2)
-        assert read_attribute(file, "endless") == "H1" * (MOST_SCALAR_BYTES // 2)
+        assert read_scalar(file["endless"]) == b"H1" * (MAX_SCALAR_BYTES // 2)
+        assert read_attribute(file, "endless") == "H1" * (MAX_SCALAR_BYTES // 2)

@@ -23,7 +23,7 @@ from app.launch.address import address_of, reachable_host, take_address
 from app.launch.child import Child, Ends
 from app.launch.data_directory import (
     LOGS,
-    MOST_LOG_BYTES,
+    MAX_LOG_BYTES,
     STOPPING,
     TOKEN_FILE,
     bound_logs,
@@ -367,11 +367,11 @@ def test_long_logs_begin_again_and_the_last_of_them_is_kept(tmp_path: Path) -> N
     bound_logs(tmp_path)
     assert log.read_text() == "short\n"
     with log.open("a") as program:  # like the standard error of PostgreSQL
-        program.truncate(MOST_LOG_BYTES + 1)
+        program.truncate(MAX_LOG_BYTES + 1)
         bound_logs(tmp_path)
         program.write("later\n")
     assert log.read_text() == "later\n"
-    assert log.with_name("postgres.log.1").stat().st_size == MOST_LOG_BYTES + 1
+    assert log.with_name("postgres.log.1").stat().st_size == MAX_LOG_BYTES + 1
 
 
 def test_at_a_terminal_requests_do_not_hide_the_login_link(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from glitch.novelty.conformal import (
-    LEAST_CALIBRATION,
-    LEAST_OF_RUN,
+    MIN_CALIBRATION,
+    MIN_OF_RUN,
     Calibration,
     References,
     judge,
@@ -17,7 +17,7 @@ from glitch.novelty.conformal import (
 )
 from glitch.novelty.false_discovery import benjamini_hochberg
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
-from glitch.novelty.weighting import LEAST_OF_GROUP, Scored, weighted_p_values
+from glitch.novelty.weighting import MIN_OF_GROUP, Scored, weighted_p_values
 
 WEEK_S = 604_800.0
 O3B_START = 1_256_655_618.0
@@ -62,7 +62,7 @@ def test_what_is_rare_in_its_run_is_judged_by_all_runs() -> None:
     This is the same as for a glitch tested alone.
     """
     rng = np.random.default_rng(5)
-    n_run, n_before, n_tests = LEAST_OF_RUN, LEAST_CALIBRATION, 10
+    n_run, n_before, n_tests = MIN_OF_RUN, MIN_CALIBRATION, 10
     n = n_run + n_before + n_tests
     means = rng.normal(size=(n, 4)).astype(np.float32)
     classes = np.where(np.arange(n) < n_run + n_before, 0, UNLABELLED)
@@ -72,7 +72,7 @@ def test_what_is_rare_in_its_run_is_judged_by_all_runs() -> None:
     pool = pool_of(means, classes, gps_times=times, conditions=conditions)
     found = judge_pool(pool)
     assert np.isfinite(found.p_values).all()
-    least = 1 / (LEAST_CALIBRATION + 1)
+    least = 1 / (MIN_CALIBRATION + 1)
     assert found.p_values.min() >= 0.5 * least  # calibrated by twenty, not by three hundred
     fewer = pool_of(
         means[1:],
@@ -85,13 +85,13 @@ def test_what_is_rare_in_its_run_is_judged_by_all_runs() -> None:
 
 def test_an_observing_run_calibrates_alone_from_its_least_number_on() -> None:
     whole = Calibration(1000, 500)
-    alone = judge(1.0, 1000, whole, Calibration(LEAST_OF_RUN, 0), "O3b")
-    assert (alone.p_value, alone.observing_run) == (1 / (LEAST_OF_RUN + 1), "O3b")
-    by_all = judge(1.0, 1000, whole, Calibration(LEAST_OF_RUN - 1, 0), "O3b")
+    alone = judge(1.0, 1000, whole, Calibration(MIN_OF_RUN, 0), "O3b")
+    assert (alone.p_value, alone.observing_run) == (1 / (MIN_OF_RUN + 1), "O3b")
+    by_all = judge(1.0, 1000, whole, Calibration(MIN_OF_RUN - 1, 0), "O3b")
     assert (by_all.p_value, by_all.observing_run) == (501 / 1001, None)
 
 
-@pytest.mark.parametrize(("n_run", "is_alone"), [(LEAST_OF_RUN, True), (LEAST_OF_RUN - 1, False)])
+@pytest.mark.parametrize(("n_run", "is_alone"), [(MIN_OF_RUN, True), (MIN_OF_RUN - 1, False)])
 def test_so_it_does_as_a_crowd(n_run: int, is_alone: bool) -> None:
     n_before, n_tests = 30, 5
     n = n_run + n_before + n_tests
@@ -110,7 +110,7 @@ def test_few_of_a_condition_count_for_no_other() -> None:
     n = 100
     means = np.random.default_rng(9).normal(size=(n, 4)).astype(np.float32)
     classes = np.where(np.arange(n) < 90, 0, UNLABELLED)
-    is_rare = np.arange(n) < LEAST_CALIBRATION - 1
+    is_rare = np.arange(n) < MIN_CALIBRATION - 1
     pool = pool_of(means, classes, conditions=is_rare.astype(np.int64))
     without = replace(pool, calibration=np.where(is_rare, np.nan, pool.calibration))
     assert judge_pool(pool).p_values == pytest.approx(judge_pool(without).p_values)
@@ -130,7 +130,7 @@ def by_formula(tested: Scored, known: Scored) -> np.ndarray:
     w, r = known.weights.astype(float).copy(), np.ones(len(tested.scores))
     for groups, theirs in ((tested.kinds, known.kinds), (tested.conditions, known.conditions)):
         c, o = w.copy(), {}
-        told = [g for g in np.unique(theirs) if (theirs == g).sum() >= LEAST_OF_GROUP]
+        told = [g for g in np.unique(theirs) if (theirs == g).sum() >= MIN_OF_GROUP]
         if not told:
             continue
         for g in told:

@@ -52,7 +52,7 @@ def test_many_are_clustered_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
         [centres[crowd] + rng.normal(scale=0.35, size=(300, 8)), rng.normal(scale=2, size=(100, 8))]
     ).astype(np.float32)
     few = find_clusters(vectors, 10, np.random.default_rng(1))
-    monkeypatch.setattr("glitch.clustering.density.MANY", 50)
+    monkeypatch.setattr("glitch.clustering.density.MAX_COMPARED", 50)
     many = find_clusters(vectors, 10, np.random.default_rng(1))
     again = find_clusters(vectors, 10, np.random.default_rng(1))
     labels = [labelled(found, len(vectors)) for found in (few, many)]

@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from glitch.model.scattering import (
-    BANDWIDTH,
-    LEAST_OBSERVED,
-    Scattering,
-    ScatteringFeatures,
-    morlet,
-)
+from glitch.model.scattering import BANDWIDTH, MIN_OBSERVED, Scattering, ScatteringFeatures, morlet
 
 SIZE, SCALES, DIRECTIONS = 32, 2, 4
 PATCH = 2**SCALES
@@ -144,7 +138,7 @@ def test_absent_rows_add_nothing(features: ScatteringFeatures) -> None:
     assert not cells[..., -2:].any()
     assert cells[..., :-2].any()
     # A cell counts if at least half of it was observed.
-    rows = round(LEAST_OBSERVED * PATCH)
+    rows = round(MIN_OBSERVED * PATCH)
     seen[:, -2 * PATCH : -2 * PATCH + rows] = True
     assert features(picture, seen)[0].reshape(2, -1, SIZE // PATCH)[..., -2].any()
 

@@ -10,8 +10,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from glitch.errors import GlitchError
 from glitch.novelty import (
-    LEAST_CALIBRATION,
-    LEAST_REFERENCES,
+    MIN_CALIBRATION,
+    MIN_REFERENCES,
     NEAREST,
     Calibration,
     References,
@@ -85,20 +85,20 @@ def test_counts_that_contradict_each_other(as_novel: int, n: int) -> None:
 
 
 def test_too_few_is_its_own_answer() -> None:
-    few_references = judge(1.0, LEAST_REFERENCES - 1, Calibration(100, 0))
+    few_references = judge(1.0, MIN_REFERENCES - 1, Calibration(100, 0))
     assert (few_references.is_judged, few_references.p_value) == (False, None)
     assert few_references.score == 1.0
     assert "needs 50 labelled glitches of this detector and origin, and there are only 49." in (
         few_references.reason or ""
     )
-    few_calibration = judge(1.0, LEAST_REFERENCES, Calibration(LEAST_CALIBRATION - 1, 0))
+    few_calibration = judge(1.0, MIN_REFERENCES, Calibration(MIN_CALIBRATION - 1, 0))
     assert (few_calibration.is_judged, few_calibration.p_value) == (False, None)
     assert few_calibration.reason == (
         "Could not be judged: this needs 20 labelled glitches of this detector and origin to "
         "calibrate with, of classes with 12 or more, at least 120 s apart, and there are only 19."
     )
     assert not judge(None, 1000, Calibration(1000, 0)).is_judged
-    enough = judge(1.0, LEAST_REFERENCES, Calibration(LEAST_CALIBRATION, 0))
+    enough = judge(1.0, MIN_REFERENCES, Calibration(MIN_CALIBRATION, 0))
     assert (enough.is_judged, enough.reason) == (True, None)
     assert enough.p_value == pytest.approx(1 / 21)
 

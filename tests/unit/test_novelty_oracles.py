@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from glitch.novelty import (
-    LEAST_CALIBRATION,
-    LEAST_REFERENCES,
+    MIN_CALIBRATION,
+    MIN_REFERENCES,
     Calibration,
     References,
     directions,
@@ -193,13 +193,13 @@ def test_three_members_say_how_wide_their_class_is() -> None:
 @pytest.mark.parametrize(
     ("n_references", "n", "is_judged"),
     [
-        (LEAST_REFERENCES, LEAST_CALIBRATION, True),
-        (LEAST_REFERENCES - 1, LEAST_CALIBRATION, False),
-        (LEAST_REFERENCES, LEAST_CALIBRATION - 1, False),
+        (MIN_REFERENCES, MIN_CALIBRATION, True),
+        (MIN_REFERENCES - 1, MIN_CALIBRATION, False),
+        (MIN_REFERENCES, MIN_CALIBRATION - 1, False),
     ],
 )
 def test_so_many_must_be_there_to_judge_by(n_references: int, n: int, is_judged: bool) -> None:
-    assert (LEAST_REFERENCES, LEAST_CALIBRATION) == (50, 20)  # as in the documentation
+    assert (MIN_REFERENCES, MIN_CALIBRATION) == (50, 20)  # as in the documentation
     found = judge(0.5, n_references, Calibration(n, 3))
     assert found.is_judged == is_judged
     assert found.p_value == (pytest.approx(4 / 21) if is_judged else None)

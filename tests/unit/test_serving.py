@@ -74,7 +74,7 @@ def test_counts_go_elsewhere_where_memory_takes_none(
     with small_file_system(Path("/tmp")) as memory:  # noqa: S108 - a folder of its own
         if trouble == "read-only":
             subprocess.run(["mount", "-o", "remount,ro", str(memory)], check=True)
-            monkeypatch.setattr(serving, "_LEAST_ROOM", 0)
+            monkeypatch.setattr(serving, "_MIN_ROOM", 0)
         monkeypatch.setattr(serving, "_MEMORY", memory / "no" if trouble == "missing" else memory)
         serving_, [first] = started(tmp_path / "counts.txt", 2)
         assert first.folder is not None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from glitch.traversals import MOST_UNITS, STEPS, cluster_ranges, glitch_ranges, steps_between
+from glitch.traversals import MAX_UNITS, STEPS, cluster_ranges, glitch_ranges, steps_between
 
 RNG = np.random.default_rng(8)
 LATENTS, DEAD = 8, 5
@@ -20,7 +20,7 @@ def test_what_lies_far_from_the_prior_says_most_about_a_glitch() -> None:
     mean[2], mean[6], mean[DEAD] = -1.5, 4.2, 9
     found = glitch_ranges(mean, np.full(LATENTS, -2.0, dtype=np.float32), vectors(500))
     assert [one.unit for one in found.ranges[:2]] == [6, 2]
-    assert (len(found.ranges), found.n_active, found.dead) == (MOST_UNITS, LATENTS - 1, (DEAD,))
+    assert (len(found.ranges), found.n_active, found.dead) == (MAX_UNITS, LATENTS - 1, (DEAD,))
     first, second = found.ranges[:2]
     # extended to its own value
     assert (first.low, first.high, second.low, second.high) == (-3, 5, -3, 3)

@@ -8,7 +8,7 @@ import pytest
 
 from glitch.novelty.two_samples import (
     EXCESS,
-    LEAST_OF_SIDE,
+    MIN_OF_SIDE,
     NEIGHBOURS,
     NO_NEIGHBOUR_EXCESS,
     SIGMAS,
@@ -98,11 +98,11 @@ def test_neighbours_are_of_other_events() -> None:
 
 
 def test_few_on_either_side_say_nothing() -> None:
-    for n_tests, n_known in ((LEAST_OF_SIDE - 1, 20), (20, LEAST_OF_SIDE - 1)):
+    for n_tests, n_known in ((MIN_OF_SIDE - 1, 20), (20, MIN_OF_SIDE - 1)):
         is_test = np.arange(n_tests + n_known) < n_tests
         assert compared(drawn(len(is_test)), is_test) == NO_NEIGHBOUR_EXCESS
-    is_test = np.arange(2 * LEAST_OF_SIDE) < LEAST_OF_SIDE
-    assert compared(drawn(len(is_test)), is_test).n == LEAST_OF_SIDE * NEIGHBOURS
+    is_test = np.arange(2 * MIN_OF_SIDE) < MIN_OF_SIDE
+    assert compared(drawn(len(is_test)), is_test).n == MIN_OF_SIDE * NEIGHBOURS
 
 
 def test_what_lies_far_from_the_known_is_left_out_on_both_sides() -> None:

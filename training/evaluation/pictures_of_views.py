@@ -18,7 +18,7 @@ from training.evaluation.measures.rates import ACTIVE_VARIANCE, Rates
 
 SPAN = 2.0  # largest values of a traversal, in standard deviations of the prior
 N_STEPS = 7
-MOST_LATENTS = 12
+MAX_LATENTS = 12
 TOP = 0.6
 
 
@@ -91,7 +91,7 @@ def draw_traversals(path: Path, model: ViewsModel, rates: Rates, *, view: int = 
         rates: of held-out glitches; they order the latents.
         view: index of the window.
     """
-    order = np.argsort(-rates.rate_of_latents, kind="stable")[:MOST_LATENTS]
+    order = np.argsort(-rates.rate_of_latents, kind="stable")[:MAX_LATENTS]
     steps = np.linspace(-SPAN, SPAN, N_STEPS)
     latents = torch.zeros(len(order), N_STEPS, model.architecture.latent)
     for row, latent in enumerate(order):

@@ -21,7 +21,7 @@ PENALTIES = (
     1e-2,
 )  # ridge penalties of the weights, in units of the regressors' mean square
 LEFT_OUT = 5  # every LEFT_OUT-th glitch is used to choose focus and penalty
-MOST_EACH = 2_500  # glitches of each part
+MAX_EACH = 2_500  # glitches of each part
 REAL_COUNTS = 4  # weight of real pictures, which are fewer than simulated ones and matter more
 BATCH = 128
 
@@ -42,7 +42,7 @@ def fit_painter(model: ScatteringVAE, parts: Mapping[str, AugmentedFeatures], se
     rows: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
     for name, looks in parts.items():
         times = REAL_COUNTS if name == "real" else 1
-        chosen = np.sort(rng.permutation(len(looks.present))[:MOST_EACH])
+        chosen = np.sort(rng.permutation(len(looks.present))[:MAX_EACH])
         for start in range(0, len(chosen), BATCH):
             for view, latent, pixels, is_held_out in _samples(model, looks, chosen, start):
                 rows.setdefault(view, []).extend([(latent, pixels, is_held_out)] * times)

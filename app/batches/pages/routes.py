@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.batches.options import MERGE_WINDOW_S, keep_batch, stated_options
 from app.batches.quality import FILTER, MARK
-from app.batches.storage import MOST_LOOSE_FILES, packed
+from app.batches.storage import MAX_LOOSE_FILES, packed
 from app.core.access import Principal
 from app.core.errors import PermissionDeniedError, ServiceError
 from app.frame.contexts import PageContext
@@ -145,7 +145,7 @@ def _page(runtime: Runtime, typed: BatchForm, *, error: str | None = None) -> Ba
         has_segment_server=runtime.settings.segment_server is not None,
         typed=typed,
         has_options=typed != BatchForm(),
-        most_files=MOST_LOOSE_FILES,
+        most_files=MAX_LOOSE_FILES,
         limit=f"{megabytes / 1000:g} GB" if megabytes >= 1000 else f"{megabytes:g} MB",
         limit_bytes=runtime.settings.max_batch_bytes,
     )

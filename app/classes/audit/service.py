@@ -26,7 +26,7 @@ from app.models.tables import Checkpoint
 
 KIND = "label_audit"
 VOTERS = 10
-MOST_VOTERS = 50
+MAX_VOTERS = 50
 KEPT = "audit"  # source of a label that confirms the existing one
 LARGEST_PAGE = 200
 
@@ -42,8 +42,8 @@ def start_audit(session: Session, *, principal: Principal, n_voters: int = VOTER
         NotReadyError: if no checkpoint is active.
     """
     require_role(principal, Role.SUBMITTER)
-    if not 1 <= n_voters <= MOST_VOTERS:
-        raise InvalidRequestError(f"An audit uses 1 to {MOST_VOTERS} neighbours, not {n_voters}.")
+    if not 1 <= n_voters <= MAX_VOTERS:
+        raise InvalidRequestError(f"An audit uses 1 to {MAX_VOTERS} neighbours, not {n_voters}.")
     active = checkpoints.active_checkpoint(session)
     parameters = {"n_voters": n_voters, "checkpoint_id": active.id, "checkpoint": active.name}
     return create_job(session, KIND, parameters, principal.name, key=f"{active.id} {n_voters}")

@@ -93,7 +93,7 @@ class ClassPage(PageContext):
 
 
 MEMBERS_SHOWN = 24
-LEAST_IFOS = ("H1", "L1", "V1")
+MIN_IFOS = ("H1", "L1", "V1")
 
 
 def class_href(class_id: int) -> str:
@@ -108,7 +108,7 @@ def classes_page_of(
     known = list_classes(session)
     tally = occurrences(session)
     measured_ifos = {ifo for one in tally.values() for ifo in one.by_ifo if ifo != "?"}
-    ifos = tuple(sorted(measured_ifos | set(LEAST_IFOS)))
+    ifos = tuple(sorted(measured_ifos | set(MIN_IFOS)))
     most = max((one.total for class_id, one in tally.items() if class_id is not None), default=0)
     shown = exemplars(session)
     rows = []

@@ -19,7 +19,7 @@ STATE_TEXTS = {
     "dismissed": "dismissed",
     "split": "split",
 }
-_LEAST_CHANCE = 1e-12
+_MIN_CHANCE = 1e-12
 
 
 def cluster_href(cluster_id: UUID) -> str:
@@ -119,8 +119,8 @@ class ClusterInWords:
             return "not tested"
         # The test is about the whole cluster that was found; a split does not change that.
         whole = " for the whole" if self._is_part else ""
-        if significance < _LEAST_CHANCE:
-            return f"p < {_LEAST_CHANCE:.0e}{whole}"
+        if significance < _MIN_CHANCE:
+            return f"p < {_MIN_CHANCE:.0e}{whole}"
         return f"p = {significance:.2g}{whole}"
 
     @property

@@ -230,7 +230,7 @@ def cluster_page_of(
     since = service.labels_since(session, run)
     changes = ((since.came, "added"), (since.went, "removed"), (since.changed, "changed class"))
     labels = ", ".join(
-        f"{n:,}{' or more' * (n >= service.MOST_LABELS_COUNTED)} {how}" for n, how in changes if n
+        f"{n:,}{' or more' * (n >= service.MAX_LABELS_COUNTED)} {how}" for n, how in changes if n
     )
     return ClusterPage(
         href=cluster_href(cluster.id),

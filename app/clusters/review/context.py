@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.classes.service import Merged, standing_merges
 from app.classes.tables import GlitchClass
 from app.clusters.identities import current_cluster
-from app.clusters.review.log import MOST_MEMBERS, Log, replay
+from app.clusters.review.log import MAX_MEMBERS, Log, replay
 from app.clusters.tables import Cluster, ClusterMember, LabelSuggestion, ReviewEvent
 from app.core.access import Principal
 from app.core.database import is_any_of
@@ -67,8 +67,8 @@ def set_state(context: ReviewContext, state: str) -> None:
 def members_named(session: Session, cluster: Cluster, member_ids: Sequence[UUID]) -> list[UUID]:
     """Check that these are members; return them sorted by id, without duplicates."""
     ids = sorted(set(member_ids))
-    if not 1 <= len(ids) <= MOST_MEMBERS:
-        raise InvalidRequestError(f"Name 1 to {MOST_MEMBERS:,} members, not {len(ids):,}.")
+    if not 1 <= len(ids) <= MAX_MEMBERS:
+        raise InvalidRequestError(f"Name 1 to {MAX_MEMBERS:,} members, not {len(ids):,}.")
     n_found = session.scalar(
         select(func.count())
         .select_from(ClusterMember)

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from app.core import events
 
-MOST_MEMBERS = 10_000  # in one action
-_Members = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_MEMBERS)]
+MAX_MEMBERS = 10_000  # in one action
+_Members = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MAX_MEMBERS)]
 
 
 class PromoteRequest(events.ActRequest):
@@ -55,7 +55,7 @@ class AcceptRequest(events.ActRequest):
     """Turn suggestions into labels, for these members or for all."""
 
     action: Literal["accept"]
-    member_ids: Annotated[tuple[UUID, ...], Field(max_length=MOST_MEMBERS)] = ()
+    member_ids: Annotated[tuple[UUID, ...], Field(max_length=MAX_MEMBERS)] = ()
 
 
 class CommentRequest(events.ActRequest):

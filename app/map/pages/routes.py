@@ -27,7 +27,7 @@ from app.glitches.selection import glitches_in_order
 from app.glitches.service import judgements_of
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.records import JobRecord
-from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
+from app.map.bulk import MAX_AT_ONCE, label_selection, list_bulk_labels, undo_selection
 from app.map.columns import map_files
 from app.map.records import BulkLabel, MapState, Projection
 from app.map.region import read_region, resolve
@@ -100,7 +100,7 @@ def map_page(request: Request, session: SessionDep, _: Reader) -> Response:
         colours=json.dumps({name: class_colour(name) for name in everything}),
         words=json.dumps({"states": STATE_TEXTS, "origins": ORIGIN_TEXTS}),
         classes=names,
-        most_at_once=MOST_AT_ONCE,
+        most_at_once=MAX_AT_ONCE,
         acts=list_bulk_labels(session),
     )
     response = render(request, page)

@@ -4,7 +4,7 @@ import { LISTS } from "./map-data.js";
 
 const VIRIDIS = ["#440154", "#482878", "#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const STEPS = 64;
-const LEAST_P = 1e-4;
+const MIN_P = 1e-4;
 const GREY = "#838d97";
 
 // Categories: index i of the column has colour i.
@@ -39,7 +39,7 @@ export function steps(catalogue, by) {
 // Ends of the ramp, and what is shown of a value: novelty by the power of ten of its p, and what
 // spans powers of ten by its logarithm.
 export function range(catalogue, by) {
-  if (by === "p_value") return [0, -Math.log10(LEAST_P), (p) => -Math.log10(Math.max(p, LEAST_P))];
+  if (by === "p_value") return [0, -Math.log10(MIN_P), (p) => -Math.log10(Math.max(p, MIN_P))];
   const of = by === "gps_time" ? (value) => value : Math.log10;
   let low = Infinity;
   let high = -Infinity;

@@ -5,7 +5,7 @@ const TYPES = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Ar
 // A column of categories -> the header's list that it is an index into; 0 is nobody's.
 export const LISTS = { class: "classes", ifo: "ifos", origin: "origins", run: "runs", cluster: "clusters" };
 export const RANGES = ["gps_time", "snr", "peak_frequency", "p_value"];
-const MOST_CORNERS = 1000;
+const MAX_CORNERS = 1000;
 
 export class Catalogue {
   static async load(address, idsAddress) {
@@ -79,7 +79,7 @@ export class Catalogue {
   // What the service is asked for: a polygon of this version, and what the filters let pass.
   region(polygon) {
     const name = (one) => one.id ?? one.name;
-    const every = Math.ceil(polygon.length / MOST_CORNERS);
+    const every = Math.ceil(polygon.length / MAX_CORNERS);
     return {
       version: this.header.version,
       polygon: polygon.filter((_, index) => index % every === 0),

@@ -1,7 +1,7 @@
 // Names on the sheet: one for each category that is shown, where most of it lies; none covers another.
 
 const CELLS = 24; // of the grid, along each side, in which the densest place is sought
-const FEWEST = 3; // points that are worth a name
+const MIN_NAMED = 3; // points that are worth a name
 const [HEIGHT, WIDTH] = [16, 8]; // px: of a line, and of a letter of the widest font
 const ABOVE = 15; // px: the points themselves stay in sight
 
@@ -36,7 +36,7 @@ export class Names {
       if (one.n > (densest.get(one.of)?.n ?? 0)) densest.set(one.of, one);
     }
     this.places = [...densest.values()]
-      .filter((one) => totals.get(one.of) >= FEWEST)
+      .filter((one) => totals.get(one.of) >= MIN_NAMED)
       .sort((a, b) => totals.get(b.of) - totals.get(a.of))
       .map((one) => ({ text: names[one.of], x: one.x / one.n, y: one.y / one.n }));
     this.draw();

@@ -4,7 +4,7 @@ import { dateText } from "./map-time-text.js";
 
 const BINS = 100;
 const [WIDTH, HEIGHT] = [600, 60];
-const LEAST_DRAG = 0.01; // of the width: anything shorter is a click, which drops the stretch
+const MIN_DRAG = 0.01; // of the width: anything shorter is a click, which drops the stretch
 
 export class Times {
   constructor(root, catalogue) {
@@ -26,7 +26,7 @@ export class Times {
     });
     this.figure.addEventListener("pointerup", (event) => {
       const end = at(event);
-      if (Math.abs(end - start) < LEAST_DRAG) this.onChoose?.(null, null);
+      if (Math.abs(end - start) < MIN_DRAG) this.onChoose?.(null, null);
       else this.onChoose?.(this.#time(Math.min(start, end)), this.#time(Math.max(start, end)));
       start = null;
     });

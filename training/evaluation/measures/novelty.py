@@ -19,7 +19,7 @@ from glitch.novelty import NEAREST, novelty_score
 from training.evaluation.probe import classes_with_groups
 
 Vectors = Float[np.ndarray, "glitch latent"]
-LEAST_GROUPS = 9  # least number of groups of a class that is hidden
+MIN_GROUPS = 9  # least number of groups of a class that is hidden
 # A mixture of unrelated glitches: never among the references, but hidden like any other class.
 MIXED = "None_of_the_Above"
 
@@ -40,7 +40,7 @@ def leave_one_class_out(
     groups: Sequence[str],
     is_reference: Bool[np.ndarray, " glitch"],
     *,
-    least_groups: int = LEAST_GROUPS,
+    least_groups: int = MIN_GROUPS,
 ) -> list[Hidden]:
     """Compute the AUROC of each class with enough groups when it is hidden.
 
