@@ -54,11 +54,7 @@ def _chance(significance: float | None) -> str:
 
 
 def format_of(path: Path, named: str | None) -> str:
-    """Return the format given by name, or else by the file's suffix.
-
-    Raises:
-        LaunchError: if neither gives one.
-    """
+    """Return the format given by name, or else by the file's suffix."""
     format_name = named or FORMAT_OF.get(path.suffix.lower())
     if format_name is None:
         raise LaunchError(

@@ -216,12 +216,7 @@ def replay_events(
 
 
 def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
-    """Refuse an action whose author has not seen the last event other than remarks.
-
-    Raises:
-        InvalidRequestError: if the event id is not in this history.
-        ConflictError: if there were later actions; the message names them.
-    """
+    """Refuse an action whose author has not seen the last event other than remarks."""
     if last_event_id and last_event_id not in log.root_of:
         raise InvalidRequestError(
             f"Event {last_event_id} is not in this {log.thing}'s history: give the id of the last "
@@ -244,12 +239,7 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
 
 
 def act_to_turn(log: EventLog[EventT], wanted: UndoRequest | RedoRequest) -> EventT:
-    """Return the action that a request undoes or redoes.
-
-    Raises:
-        NotFoundError: if the event is not in this history.
-        ConflictError: if it is not its turn to be undone or redone.
-    """
+    """Return the action that a request undoes or redoes."""
     if wanted.event_id not in log.root_of:
         raise NotFoundError(f"There is no event {wanted.event_id} in this {log.thing}'s history.")
     root = log.event(log.root_of[wanted.event_id])
@@ -260,11 +250,7 @@ def act_to_turn(log: EventLog[EventT], wanted: UndoRequest | RedoRequest) -> Eve
 
 
 def check_remark(text: str) -> str:
-    """Return a remark without surrounding white space.
-
-    Raises:
-        InvalidRequestError: if it is empty, too long or contains NUL.
-    """
+    """Return a remark without surrounding white space."""
     trimmed = text.strip()
     if not trimmed:
         raise InvalidRequestError("The comment is empty: write one.")

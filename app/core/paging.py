@@ -45,11 +45,7 @@ def wrong_cursor() -> InvalidRequestError:
 
 
 def cursor_id(cursor: str) -> UUID:
-    """Return the id in a cursor.
-
-    Raises:
-        InvalidRequestError: if the cursor is invalid.
-    """
+    """Return the id in a cursor."""
     try:
         return UUID(cursor)
     except ValueError:

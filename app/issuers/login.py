@@ -32,11 +32,7 @@ class LoginProvider:
         self._roles = {group: parse_role(role) for group, role in settings.oidc_roles.items()}
 
     def begin(self, come_back_to: str) -> tuple[str, Attempt]:
-        """Return the provider's address for the browser, and the attempt for the browser to keep.
-
-        Raises:
-            IssuerUnreachableError: if the provider cannot be reached.
-        """
+        """Return the provider's address for the browser, and the attempt that it keeps."""
         attempt = Attempt(generate_token(32), generate_token(32), generate_token(64))
         parameters = {
             "response_type": "code",
