@@ -80,7 +80,11 @@ class StrainFiles:
 def frame_span(name: str) -> tuple[Decimal, Decimal] | None:
     """GPS start and end from a file name in the form of LIGO-T050017; None for other names."""
     parts = parse_frame_name(name)
-    if parts is None or parts.suffix not in _SUFFIXES or "." in parts.start + parts.length:
+    if (
+        parts is None
+        or parts.suffix.removesuffix(".gz") not in _SUFFIXES
+        or "." in parts.start + parts.length
+    ):
         return None
     start = Decimal(parts.start)
     return start, start + int(parts.length)

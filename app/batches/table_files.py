@@ -13,6 +13,7 @@ from app.decoding.files import kinds_of, open_triggers
 from app.glitches.tables import Glitch
 from glitch.detectors import detector_of_channel, detector_of_file_name
 from glitch.errors import FormatError, TooLargeError
+from glitch.files.compressed import content_head
 from glitch.tables import (
     Facts,
     TableRow,
@@ -56,9 +57,8 @@ def holds_binary_table(path: Path) -> bool:
     if is_root(path):
         return True
     # Only at offset 0: HDF5's own search would also find a file that is first in a tar.
-    with path.open("rb") as file:
-        if file.read(len(_HDF5)) != _HDF5:
-            return False
+    if not content_head(path).startswith(_HDF5):
+        return False
     return kinds_of(path, path.name).holds_triggers
 
 

@@ -12,8 +12,9 @@ from typing import Any, TypedDict, Unpack
 from app.decoding.operations import ARRAY, STRAIN
 from app.decoding.pool import error_of, shared_pool
 from glitch.errors import GlitchError
+from glitch.files.compressed import content_head, format_of
 from glitch.files.confinement import Limits
-from glitch.strain.formats.text import is_numeric_text, text_head
+from glitch.strain.formats.text import is_numeric_text
 from glitch.strain.joining import StrainFile, join_pieces, read_piece
 from glitch.strain.reading import StrainSpan, read_strain, strain_span
 from glitch.strain.series import Strain
@@ -29,7 +30,6 @@ _HDF5_LIMITS = Limits(cpu_s=1.5, wall_s=8, memory_bytes=512 * _MIB)
 _NUMPY_LIMITS = Limits(cpu_s=3, wall_s=12, memory_bytes=512 * _MIB)
 _ROOT_LIMITS = Limits(cpu_s=20, wall_s=60, memory_bytes=1024 * _MIB)  # uproot loads in 1 s
 _TEXT_LIMITS = Limits(cpu_s=30, wall_s=60, memory_bytes=1536 * _MIB)
-_FRAME = b"IGWD\0"
 _NUMPY = (b"\x93NUMPY", b"PK\x03\x04")
 _GZIP = b"\x1f\x8b"
 
@@ -253,7 +253,7 @@ def _limits(file: Path) -> Limits:
 
 
 def _is_frame(file: Path) -> bool:
-    return text_head(file).startswith(_FRAME)
+    return format_of(content_head(file)) == "gwf"
 
 
 def _views(content: Mapping[str, Any], recipe: Preprocessing) -> Views:

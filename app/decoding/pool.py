@@ -24,6 +24,7 @@ from app.decoding.messages import (
     unpack,
 )
 from glitch import errors as science
+from glitch.files.compressed import gunzipped
 from glitch.files.confinement import Limits
 
 _GRACE_S = 5.0  # beyond the child's time limit, for its response to arrive
@@ -74,13 +75,13 @@ class DecoderPool:
             GlitchError: the operation's error, or ``FormatError`` if the child was killed.
             DecodersBusyError: if too many files wait.
         """
-        request = {
-            "do": do,
-            "file": str(file.resolve()),
-            "with": pack({"name": name, **arguments}).value,
-            "limits": asdict(limits),
-        }
-        with self.turn():
+        with self.turn(), gunzipped(file, repr(name)) as plain:
+            request = {
+                "do": do,
+                "file": str(plain.resolve()),
+                "with": pack({"name": name, **arguments}).value,
+                "limits": asdict(limits),
+            }
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     return _result(unpack(self._exchange(request, limits, name)), name)

@@ -1,13 +1,17 @@
-"""Unpack files that are compressed as a whole (gzip, bzip2, xz, zstd), within limits."""
+"""Unpack files that are compressed as a whole (gzip, bzip2, xz, zstd), within limits.
+
+Readers of text unpack gzip themselves, line by line; files of binary formats are unpacked first.
+"""
 
 import bz2
 import enum
 import gzip
 import lzma
 import os
+import tempfile
 import zlib
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -18,6 +22,18 @@ from glitch.errors import FormatError, TooLargeError
 
 MAX_RATIO = 200  # pictures and strain compress by a factor of 1 to 10
 RATIO_FROM_BYTES = 10_000_000  # a high ratio is harmless in smaller files
+# Binary formats that are read in place, and unpacked first where they are gzipped.
+FORMATS = (
+    (b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (b"MATLAB 7.3 MAT-", "hdf5"),  # its HDF5 follows after 512 bytes
+    (b"IGWD\0", "gwf"),
+    (b"\x93NUMPY", "npy"),
+    (b"PK\x03\x04", "npz"),
+)
+MAX_GUNZIPPED_BYTES = 1 << 29  # a frame of 4096 s at 16 kHz
+_MAX_GZIP_MEMBERS = 10_000  # bgzip packs 64 KiB per member
+_GZIP = b"\x1f\x8b\x08"
+_HEAD_BYTES = 1 << 16
 _PIECE = 1 << 20
 _ZSTD, _ZSTD_HEAD = b"\x28\xb5\x2f\xfd", 18  # bytes of the longest frame header
 
@@ -42,6 +58,72 @@ class Unpacked(enum.Enum):
 
 
 CUT_SHORT = "The compressed file is truncated: send it again."
+
+
+def content_head(path: Path) -> bytes:
+    """Return the beginning of a file, unpacked if it is gzipped; empty if that is damaged."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return b""
+    if not head.startswith(_GZIP):
+        return head
+    try:  # only the first member: there may be a million empty ones
+        return zlib.decompressobj(31).decompress(head, _HEAD_BYTES)
+    except zlib.error:
+        return b""
+
+
+def format_of(head: bytes) -> str | None:
+    """Return which of ``FORMATS`` a file is in, judged by its ``content_head``."""
+    return next((name for magic, name in FORMATS if head.startswith(magic)), None)
+
+
+def check_gzip_members(packed: bytes, shown_name: str) -> None:
+    """Refuse gzipped data of too many members: each takes time, even an empty one.
+
+    Raises:
+        TooLargeError: if there are too many.
+    """
+    # The magic bytes rarely occur by chance.
+    if packed.count(_GZIP) > _MAX_GZIP_MEMBERS:
+        raise TooLargeError(
+            f"{shown_name} is gzipped in over {_MAX_GZIP_MEMBERS:,} pieces: gzip it as one."
+        )
+
+
+@contextmanager
+def gunzipped(path: Path, shown_name: str) -> Iterator[Path]:
+    """Unpack a gzipped file of one of ``FORMATS`` to a temporary one; others are left as they are.
+
+    Raises:
+        FormatError: if the gzipped data are truncated or damaged.
+        TooLargeError: if they unpack to over 512 MiB.
+    """
+    with path.open("rb") as packed:
+        if packed.read(len(_GZIP)) != _GZIP or format_of(content_head(path)) is None:
+            yield path
+            return
+        packed.seek(0)
+        while block := packed.read(_PIECE << 5):
+            check_gzip_members(block, shown_name)
+    with tempfile.NamedTemporaryFile(prefix="glitch-upload-") as target:
+        try:
+            with gzip.open(path) as source:
+                while block := source.read(_PIECE):
+                    target.write(block)
+                    if target.tell() > MAX_GUNZIPPED_BYTES:
+                        raise TooLargeError(
+                            f"{shown_name} holds over {MAX_GUNZIPPED_BYTES >> 20} MiB once "
+                            "unpacked: cut it to the minutes around the glitch."
+                        )
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise FormatError(
+                f"{shown_name} is gzipped, and truncated or damaged: send it again."
+            ) from error
+        target.flush()
+        yield Path(target.name)
 
 
 def unpack_whole(

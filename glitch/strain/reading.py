@@ -13,12 +13,13 @@ import h5py
 
 from glitch.detectors import detector_of_file_name
 from glitch.errors import FormatError, GlitchError, StrainError
+from glitch.files.compressed import content_head, format_of, gunzipped
 from glitch.files.damage import DAMAGE
 from glitch.files.npy import open_npz_archive, read_npy_header
 from glitch.strain.formats.arrays import npz_strain_names, open_npy, open_npz
 from glitch.strain.formats.gwf import open_gwf
 from glitch.strain.formats.hdf5 import open_hdf5, strain_names
-from glitch.strain.formats.text import is_numeric_text, open_text, text_head
+from glitch.strain.formats.text import is_numeric_text, open_text
 from glitch.strain.series import LONGEST_SEGMENT_S, Strain, check_gps_time, check_sample_rate
 from glitch.strain.source import (
     Request,
@@ -31,18 +32,9 @@ from glitch.strain.source import (
 )
 from glitch.views import Preprocessing
 
-_HEAD_BYTES = 16
 _ROUNDED = 1e-3  # relative rounding error of a rate from a spacing of three digits
 _MAX_AXES = 2  # more axes: views; two axes: strain of a wrong shape, which gets its own message
 _Opener = Callable[[Path, Request], AbstractContextManager[Source]]
-_MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\x89HDF\r\n\x1a\n", "hdf5"),
-    (b"MATLAB 7.3 MAT-", "hdf5"),  # its HDF5 follows after 512 bytes
-    (b"IGWD\0", "gwf"),
-    (b"\x93NUMPY", "npy"),
-    (b"PK\x03\x04", "npz"),
-)
-_PACKED = {"hdf5": "HDF5", "npy": "npy", "npz": "npz"}  # gzipped frames are read directly
 _OPENERS: dict[str, _Opener] = {
     "hdf5": open_hdf5,
     "gwf": open_gwf,
@@ -114,7 +106,8 @@ def open_strain(path: Path, request: Request) -> Iterator[tuple[Source, float]]:
     Raises:
         GlitchError: as ``read_strain``.
     """
-    with _OPENERS[_kind(path, request)](path, request) as source:
+    opened = _OPENERS[_kind(path, request)]
+    with gunzipped(path, request.shown_name) as plain, opened(plain, request) as source:
         rate = _sample_rate(source, request)
         check_sample_rate(rate)
         if source.n_samples == 0:
@@ -200,7 +193,7 @@ def is_strain_file(path: Path, file_name: str) -> bool:
     try:
         kind = _kind(path, Request(file_name))
     except FormatError:
-        return _packed_kind(path) is not None  # reading it says to unpack it
+        return False
     if kind not in _HOLDS_STRAIN:
         return True
     try:
@@ -236,32 +229,16 @@ _HOLDS_STRAIN: dict[str, Callable[[Path], bool]] = {
 
 
 def _kind(path: Path, request: Request) -> str:
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    if not head:
+    if not path.stat().st_size:
         raise FormatError(f"{request.shown_name} is empty.")
-    for magic, kind in _MAGIC:
-        if head.startswith(magic):
-            return kind
-    if (packed := _packed_kind(path)) == "gwf":
-        return packed
-    if packed is not None:
-        raise FormatError(
-            f"{request.shown_name} is gzipped {_PACKED[packed]}: unpack it with gunzip and send "
-            "that."
-        )
-    if is_numeric_text(text_head(path)):
-        return "text"
+    head = content_head(path)
+    kind = format_of(head) or ("text" if is_numeric_text(head) else None)
+    if kind is not None:
+        return kind
     raise FormatError(
         f"{request.shown_name} is not a strain file in a supported format: send HDF5 (GWOSC, "
         "gwpy), GWF, npy, npz, or text with one column of strain or two of GPS time and strain."
     )
-
-
-def _packed_kind(path: Path) -> str | None:
-    """Return the format inside a gzipped file, if it is strain in another format than text."""
-    inside = text_head(path)
-    return next((name for magic, name in _MAGIC if inside.startswith(magic)), None)
 
 
 def why_no_strain(path: Path, file_name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import threading
@@ -49,6 +50,8 @@ def test_files_that_abut_are_joined_and_a_gap_is_told(
 ) -> None:
     for first_s, last_s in ((0, 32), (32, 48), (50, 64)):
         name, content = frame(first_s, last_s)
+        if first_s == 32:
+            name, content = f"{name}.gz", gzip.compress(content)
         (tmp_path / name).write_bytes(content)
     monkeypatch.setattr(service.settings, "strain_dir", tmp_path)
     job, items = ingest(service, table(f"{MIDDLE}.25", f"{MIDDLE + 15}.5"))
@@ -90,8 +93,13 @@ def test_strain_without_a_detector_says_what_to_give(service: Service) -> None:
     files = {"a.hdf5": gwpy_hdf5(part, channel="STRAIN"), "t.csv": table(f"{GPS_TIME}")}
     _, items = sent_batches.ingest(service, sent_batches.tar(files))
     assert "its detector: begin its name with it (H1_…), or give ifo" in str(items[0].reason)
-    for name, said in (("H1_a.hdf5", {}), ("a.hdf5", {"ifo": "H1"})):
-        renamed = {name: files["a.hdf5"], "t.csv": files["t.csv"]}
+    packed = gzip.compress(files["a.hdf5"])
+    for name, content, said in (
+        ("H1_a.hdf5", files["a.hdf5"], {}),
+        ("H1_a.hdf5.gz", packed, {}),
+        ("a.hdf5", files["a.hdf5"], {"ifo": "H1"}),
+    ):
+        renamed = {name: content, "t.csv": files["t.csv"]}
         _, [item] = sent_batches.ingest(service, sent_batches.tar(renamed), **said)
         assert item.state != "failed", item
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import signal
@@ -26,7 +27,7 @@ from app.decoding.errors import DecodersBusyError
 from app.decoding.messages import BrokenMessageError, Message, pack, unpack
 from app.decoding.pool import DecoderPool
 from glitch.errors import FormatError, GlitchError, StrainError, TooLargeError
-from glitch.files import confinement
+from glitch.files import compressed, confinement
 from glitch.files.confinement import Limits
 from glitch.strain import StrainFile, read_joined_strain, read_strain, strain_span
 from glitch.views import Preprocessing
@@ -64,6 +65,45 @@ def test_views_come_as_the_reader_gives_them(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.views.values, values, atol=1e-6)
     assert found.views.observed.all()
     assert upload(path, is_array_wanted=False).views is None
+
+
+def _gzipped(path: Path) -> Path:
+    packed = path.with_name(path.name + ".gz")
+    packed.write_bytes(gzip.compress(path.read_bytes(), 1))
+    return packed
+
+
+def test_gzipped_files_are_read_as_the_files_in_them(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).normal(size=32 * 4096)
+    np.savez(tmp_path / "a.npz", strain=values, sample_rate_hz=4096, gps_start=int(GPS_TIME) - 16)
+    np.save(tmp_path / "a.npy", values)
+    hdf5 = hostile_files.good_strain(tmp_path / "a.h5")
+    for path in (hdf5, tmp_path / "a.npz", tmp_path / "a.npy"):
+        packed, rate = _gzipped(path), 4096.0 if path.suffix == ".npy" else None
+        assert files.kinds_of(packed, packed.name) == files.kinds_of(path, path.name)
+        assert files.kinds_of(packed, packed.name).is_strain
+        plain, found = (upload(one, sample_rate_hz=rate).strain for one in (path, packed))
+        assert plain is not None
+        assert found is not None
+        np.testing.assert_array_equal(found.values, plain.values)
+        assert found.gps_start == plain.gps_start
+    packed = _gzipped(hdf5)
+    assert files.span_of(packed, packed.name) == files.span_of(hdf5, hdf5.name)
+    packed.write_bytes(packed.read_bytes()[:-5000])
+    with pytest.raises(FormatError, match=r"'a\.h5\.gz' is gzipped, and truncated or damaged"):
+        upload(packed)
+    np.savez(tmp_path / "views.npz", views=np.ones((4, 128, 128), np.float32))
+    assert upload(_gzipped(tmp_path / "views.npz")).kind == "array"
+
+
+def test_gzip_of_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _gzipped(hostile_files.good_strain(tmp_path / "a.h5"))
+    monkeypatch.setattr(compressed, "MAX_GUNZIPPED_BYTES", 1 << 18)
+    with pytest.raises(TooLargeError, match=r"'a\.h5\.gz' holds over 0 MiB once unpacked"):
+        upload(path)
+    path.write_bytes(path.read_bytes() + gzip.compress(b"") * 20_000)
+    with pytest.raises(TooLargeError, match="gzipped in over 10,000 pieces: gzip it as one"):
+        upload(path)
 
 
 def test_files_that_abut_are_joined(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import gwframe
 import numpy as np
 import pytest
 
-from glitch.errors import FormatError, StrainError
+from glitch.errors import FormatError, StrainError, TooLargeError
 from glitch.files.confinement import landlock_version
 from glitch.strain import Strain, read_strain, views_from_strain
 from glitch.strain.formats import gwf
@@ -190,23 +190,24 @@ def test_gwf_decoder_opens_its_file_and_no_other(tmp_path: Path) -> None:
 def test_gwf_decoder_gets_no_secret_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The decoder has no secrets, and its unpacked file is deleted even if it is killed."""
+    """The decoder has no secrets, and an unpacked file is deleted even if the decoder is killed."""
     seen: dict[str, str] = {}
 
     def ended(command: list[str], *, env: dict[str, str], **_: object) -> None:
         seen.update(env)
-        folder = Path(json.loads(command[-1])["scratch"])
-        (folder / "whole.gwf").write_bytes(b"x")
-        seen["folder"] = str(folder)
+        seen["path"] = json.loads(command[-1])["path"]
+        assert Path(seen["path"]).read_bytes() == frames
         raise subprocess.TimeoutExpired("decode", 60)
 
-    path = _frames(tmp_path / "a.gwf")
+    frames = _frames(tmp_path / "a.gwf").read_bytes()
+    path = tmp_path / "a.gwf.gz"
+    path.write_bytes(gzip.compress(frames))
     monkeypatch.setenv("DATABASE_URL", "postgresql://user:secret@host/db")
     monkeypatch.setattr("subprocess.run", ended)
     with pytest.raises(FormatError, match="truncated or damaged GWF"):
         _read(path)
     assert "DATABASE_URL" not in seen
-    assert not Path(seen["folder"]).exists()
+    assert not Path(seen["path"]).exists()
 
 
 def test_gzipped_frames_are_read_within_bounds(tmp_path: Path) -> None:
@@ -214,11 +215,11 @@ def test_gzipped_frames_are_read_within_bounds(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(frames.read_bytes()))
     np.testing.assert_array_equal(_read(path, START + 16.5).values, NOISE)
     path.write_bytes(path.read_bytes()[:-5000])
-    with pytest.raises(FormatError, match="truncated or damaged GWF"):
+    with pytest.raises(FormatError, match=r"'a\.gwf\.gz' is gzipped, and truncated or damaged"):
         _read(path, START + 16.5)
     bomb = b"IGWD\0" + bytes((1 << 29) + 1)
     path.write_bytes(gzip.compress(bomb, 1))
-    with pytest.raises(FormatError, match="holds over 512 MiB once unpacked: cut it"):
+    with pytest.raises(TooLargeError, match="holds over 512 MiB once unpacked: cut it"):
         _read(path, START + 16.5)
 
 

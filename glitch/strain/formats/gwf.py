@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,17 +67,16 @@ def _decode(path: Path, request: Request) -> tuple[dict[str, Any], bytes]:
         "cpu_s": _CPU_S,
     }
     script = Path(__file__).with_name("gwf_decode.py")
-    with tempfile.TemporaryDirectory(prefix="glitch-upload-") as scratch:
-        try:
-            done = subprocess.run(  # noqa: S603 - our own script, no shell, arguments as JSON
-                [sys.executable, str(script), json.dumps({**arguments, "scratch": scratch})],
-                capture_output=True,
-                check=False,
-                timeout=_TIMEOUT_S,
-                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-            )
-        except subprocess.TimeoutExpired as error:
-            raise _damaged(request) from error
+    try:
+        done = subprocess.run(  # noqa: S603 - our own script, no shell, arguments as JSON
+            [sys.executable, str(script), json.dumps(arguments)],
+            capture_output=True,
+            check=False,
+            timeout=_TIMEOUT_S,
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _damaged(request) from error
     if done.returncode:
         raise _damaged(request)
     line, _, data = done.stdout.partition(b"\n")

@@ -11,8 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_GZIP = b"\x1f\x8b"
-_MAX_UNPACKED = 1 << 29  # bytes; a frame of 4096 s at 16 kHz
 _LOWEST_RATE_HZ = 256  # slower channels are masks or states, not strain
 
 
@@ -22,23 +20,7 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * _MAX_UNPACKED, 2 * _MAX_UNPACKED))
-
-
-def _unpacked(path: str, scratch: str) -> str:
-    """Return the path of the file, or of its unpacked copy if it is gzipped."""
-    import gzip
-
-    with Path(path).open("rb") as file:
-        if file.read(len(_GZIP)) != _GZIP:
-            return path
-    whole_path = Path(scratch) / "whole.gwf"
-    with gzip.open(path) as packed, whole_path.open("wb") as unpacked:
-        while block := packed.read(1 << 20):
-            unpacked.write(block)
-            if unpacked.tell() > _MAX_UNPACKED:
-                raise _UnusableError(f"over {_MAX_UNPACKED >> 20} MiB once unpacked: cut it")
-    return str(whole_path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def _choose(details: list[Any], request: dict[str, Any]) -> tuple[Any, dict[str, str]]:
@@ -108,7 +90,7 @@ def main() -> None:
 
     from glitch.files.confinement import shut_in
 
-    path = _unpacked(request["path"], request["scratch"])
+    path = request["path"]
     shut_in([Path(path)])
     with gwframe.FrameReader(path) as reader:
         spans = [(span.start, span.start + span.duration) for span in reader.frame_spans]

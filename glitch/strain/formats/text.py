@@ -22,6 +22,7 @@ import numpy as np
 from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, TooLargeError
 from glitch.files.channels import is_strain_channel, listed
+from glitch.files.compressed import check_gzip_members
 from glitch.files.text import encoding_of
 from glitch.gps import utc_as_gps
 from glitch.strain.placing import place_samples
@@ -39,7 +40,6 @@ from glitch.strain.stated import OF_FILES, Said, placed_by
 MAX_TEXT_BYTES = 1 << 27
 _HEAD_BYTES = 1 << 16
 _GZIP = b"\x1f\x8b\x08"
-_MAX_GZIP_MEMBERS = 4_000  # bgzip packs 64 KiB per member
 _LINES_FOR_STEP = 200
 _NUMBER = r"(?<![\w.])(\d++(?:\.\d+)?)\s*+"
 _RATES = tuple(  # in comments, most certain first
@@ -119,21 +119,6 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
     )
 
 
-def text_head(path: Path) -> bytes:
-    """Return the beginning of a file, unpacked if it is gzipped; empty if that is damaged."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError:
-        return b""
-    if not head.startswith(_GZIP):
-        return head
-    try:  # only the first member: there may be a million empty ones
-        return zlib.decompressobj(31).decompress(head, _HEAD_BYTES)
-    except zlib.error:
-        return b""
-
-
 def is_numeric_text(head: bytes) -> bool:
     """Return whether the beginning of a file reads as one or two columns of numbers."""
     text = _with_gps_times(head.decode(encoding_of(head), "replace"))
@@ -149,14 +134,9 @@ def is_numeric_text(head: bytes) -> bool:
 def _text(path: Path, request: Request) -> str:
     with path.open("rb") as file:
         packed = file.read(MAX_TEXT_BYTES + 1)
-    # Each member takes time, even an empty one. The magic bytes rarely occur by chance.
-    if packed.startswith(_GZIP) and packed.count(_GZIP) > _MAX_GZIP_MEMBERS:
-        raise TooLargeError(
-            f"{request.shown_name} is gzipped in over {_MAX_GZIP_MEMBERS:,} pieces: gzip the "
-            "text as one."
-        )
     try:
         if packed.startswith(_GZIP):
+            check_gzip_members(packed, request.shown_name)
             with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
                 data = file.read(MAX_TEXT_BYTES + 1)
         else:
