@@ -133,8 +133,8 @@ def _gwpy(case: Case, values: np.ndarray, _: np.ndarray, folder: Path) -> Path:
     path = folder / "H1.h5"
     with h5py.File(path, "w") as file:
         file["H1:STRAIN"] = values
-        said = {"x0": float(START), "dx": 1 / case.rate_hz, "channel": "H1:STRAIN", "xunit": "s"}
-        file["H1:STRAIN"].attrs.update(said)
+        attrs = {"x0": float(START), "dx": 1 / case.rate_hz, "channel": "H1:STRAIN", "xunit": "s"}
+        file["H1:STRAIN"].attrs.update(attrs)
     return path
 
 
@@ -143,8 +143,8 @@ def _pycbc(case: Case, values: np.ndarray, _: np.ndarray, folder: Path) -> Path:
     with h5py.File(path, "w") as file:
         for ifo in ("H1", "L1"):
             file[f"{ifo}/{START}"] = values
-            said = {"delta_t": 1 / case.rate_hz, "start_time": float(START)}
-            file[f"{ifo}/{START}"].attrs.update(said)
+            attrs = {"delta_t": 1 / case.rate_hz, "start_time": float(START)}
+            file[f"{ifo}/{START}"].attrs.update(attrs)
     return path
 
 

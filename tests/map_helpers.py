@@ -63,7 +63,7 @@ def work(service: Service, job_id: UUID) -> JobRecord:
         return get_job(session, job_id)
 
 
-def order_of(ids: bytes, wanted: Sequence[UUID]) -> list[int]:
+def order_of(ids: bytes, selected: Sequence[UUID]) -> list[int]:
     """Return the index of each glitch in ``ids``, the 16-byte ids of the points in their order."""
     found = [UUID(bytes=ids[start : start + 16]) for start in range(0, len(ids), 16)]
-    return [found.index(one) for one in wanted]
+    return [found.index(one) for one in selected]

@@ -30,10 +30,10 @@ def do(folder: Path, name: str, ending: str, on_step: OnStep) -> bool:
     if ending == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if ending == "waits":  # until SIGTERM, as a training run does
-        asked: list[int] = []
-        signal.signal(signal.SIGTERM, lambda number, _frame: asked.append(number))
+        signals: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, _frame: signals.append(number))
         (folder / f"{name}.waits").touch()
-        while not asked:
+        while not signals:
             time.sleep(0.01)
             on_step(3)
         (folder / f"{name}.saved").touch()

@@ -71,7 +71,7 @@ ACTS = {  # forms for routes with many actions, whose services check the role th
 Asked = tuple[str, str, Role]  # method, path template of the route, least role
 
 
-def asked(prefix: str, parts: Iterable[Any]) -> list[Asked]:
+def declared_endpoints(prefix: str, parts: Iterable[Any]) -> list[Asked]:
     """Return the method, path and least role of each route that is not open to all."""
     found: list[Asked] = []
     for route in routes_in(parts):
@@ -85,8 +85,8 @@ def asked(prefix: str, parts: Iterable[Any]) -> list[Asked]:
     return found
 
 
-API = asked("", router.routes)
-PAGES = asked(PREFIX, create_web_router().routes)
+API = declared_endpoints("", router.routes)
+PAGES = declared_endpoints(PREFIX, create_web_router().routes)
 
 
 def test_the_table_names_no_route_that_there_is_not() -> None:
@@ -222,6 +222,6 @@ def test_whoever_has_the_role_is_let_in(service: Service, known: dict[str, str])
                     data = {"csrf": csrf} | ACTS.get(path, {})
                     sent = {"data": data} if method == "POST" else {}
                     answer = status_of(walker.client, method, filled(path, known), **sent)
-                    told = (role, method, path, answer.headers.get("location", ""))
-                    assert answer.status_code not in {401, 403}, told
-                    assert not told[-1].startswith("/ui/login"), told
+                    response = (role, method, path, answer.headers.get("location", ""))
+                    assert answer.status_code not in {401, 403}, response
+                    assert not response[-1].startswith("/ui/login"), response

@@ -328,8 +328,8 @@ def test_temporary_files_are_gone(
     made: list[str] = []
     named = tempfile.NamedTemporaryFile
 
-    def noted(**said: Any) -> Any:
-        file = named(**said)
+    def noted(**options: Any) -> Any:
+        file = named(**options)
         made.append(file.name)
         return file
 
@@ -355,7 +355,7 @@ def test_a_form_that_was_cut_on_its_way_is_refused(client: httpx.Client, kind: s
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body", "said"),
+    ("content_type", "body", "sentence"),
     [
         (
             "multipart/form-data; boundary=x",
@@ -366,12 +366,12 @@ def test_a_form_that_was_cut_on_its_way_is_refused(client: httpx.Client, kind: s
     ],
 )
 def test_what_was_sent_wrongly_is_told_in_the_senders_words(
-    client: httpx.Client, content_type: str, body: bytes, said: str
+    client: httpx.Client, content_type: str, body: bytes, sentence: str
 ) -> None:
     is_form = content_type != "application/json"
     for path in ["/batches", "/embed"] if is_form else ["/clusters/runs"]:
         answer = client.post(path, content=body, headers={"content-type": content_type})
-        assert said in assert_problem(answer, 422)
+        assert sentence in assert_problem(answer, 422)
 
 
 @pytest.mark.parametrize("form", [{"ifo": "H1" * 40_000}, {"ifo": ["H1"] * 100}])

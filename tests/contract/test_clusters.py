@@ -15,13 +15,13 @@ NOBODY = UUID(int=7)
 
 
 def test_a_run_is_a_job_and_its_outcome_is_listed(service: Service) -> None:
-    wanted = {"fdr": 0.05, "min_cluster_size": 4, "ifo": "L1", "scope": "everything"}
+    parameters = {"fdr": 0.05, "min_cluster_size": 4, "ifo": "L1", "scope": "everything"}
     with service.client("submitter") as client:
-        answer = client.post("/clusters/runs", json=wanted)
+        answer = client.post("/clusters/runs", json=parameters)
         assert answer.status_code == 202
         job = answer.json()
         assert (job["kind"], job["state"]) == ("cluster", "queued")
-        assert client.post("/clusters/runs", json=wanted).json()["id"] == job["id"]
+        assert client.post("/clusters/runs", json=parameters).json()["id"] == job["id"]
         other = client.post("/clusters/runs", json={"simulated": True}).json()
         assert other["id"] != job["id"]
     with Session(service.engine) as session:  # as a worker would do

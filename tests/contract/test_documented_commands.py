@@ -81,9 +81,9 @@ def test_every_command_of_a_page_does_what_it_says(
             )
             assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
             run.append((text, done.stdout))
-    said = dict(run)
+    outputs = dict(run)
     if page == "README.md":
-        curls = [out for text, out in said.items() if text.startswith("curl")]
+        curls = [out for text, out in outputs.items() if text.startswith("curl")]
         assert len(curls) == 2
         assert all('"nearest"' in out or '"neighbours"' in out for out in curls)
         assert (folder / "pictures/H1_0xA896L9Ao_spectrogram_0.5.png").is_file()

@@ -170,8 +170,8 @@ def test_bare_samples_need_a_rate_and_a_time(client: httpx.Client) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.json()["glitch"]["snr"] is not None
     assert answer.json()["assumed"] == ["gps_start"]  # the GPS time is at their middle
-    told = ("H-H1_TEST-32.hdf5", gwosc_hdf5(strain_values(7)))
-    assert embed(client, told, gps_time=str(GPS_TIME), store="false").json()["assumed"] == []
+    gwosc_file = ("H-H1_TEST-32.hdf5", gwosc_hdf5(strain_values(7)))
+    assert embed(client, gwosc_file, gps_time=str(GPS_TIME), store="false").json()["assumed"] == []
 
 
 def test_nothing_is_stored_where_that_is_asked_for(service: Service, client: httpx.Client) -> None:
@@ -271,10 +271,10 @@ def test_what_is_assumed_of_a_picture_is_said(client: httpx.Client) -> None:
     bare = io.BytesIO()
     with Image.open(io.BytesIO(picture(8))) as drawn:
         drawn.convert("RGB").save(bare, "PNG")
-    file, said = ("scan.png", bare.getvalue()), {"view_duration_s": "0.5", "store": "false"}
-    assert embed(client, file, **said).json()["assumed"] == ["energy_max", "frequency_range"]
-    half = embed(client, file, **said, energy_max="25.5").json()
+    file, fields = ("scan.png", bare.getvalue()), {"view_duration_s": "0.5", "store": "false"}
+    assert embed(client, file, **fields).json()["assumed"] == ["energy_max", "frequency_range"]
+    half = embed(client, file, **fields, energy_max="25.5").json()
     assert half["assumed"] == ["frequency_range"]
-    both = embed(client, file, **said, energy_max="25.5", frequency_range="10,2048").json()
+    both = embed(client, file, **fields, energy_max="25.5", frequency_range="10,2048").json()
     assert both["assumed"] == []
     assert both["embedding"]["mean"] == half["embedding"]["mean"]

@@ -69,17 +69,17 @@ def test_gravity_spys_own_table_reads_it(client: httpx.Client, tmp_path: Path) -
 
 
 def test_a_job_writes_the_file(service: Service, client: httpx.Client, tmp_path: Path) -> None:
-    wanted = {"format": "ligolw", "ifo": ["L1"]}
+    parameters = {"format": "ligolw", "ifo": ["L1"]}
     with service.client("reader") as reader:
-        assert_problem(reader.post("/exports", json=wanted), 403)
+        assert_problem(reader.post("/exports", json=parameters), 403)
     with service.client("submitter") as submitter:
         assert_problem(submitter.post("/exports", json={"snr_min": 9, "snr_max": 1}), 400)
         assert_problem(submitter.post("/exports", json={"label": ["Nothing"]}), 400)
         assert_problem(submitter.post("/exports", json={"format": "pickle"}), 422)
-        answer = submitter.post("/exports", json=wanted)
+        answer = submitter.post("/exports", json=parameters)
         assert answer.status_code == 202
         job = answer.json()
-        assert submitter.post("/exports", json=wanted).json()["id"] == job["id"]
+        assert submitter.post("/exports", json=parameters).json()["id"] == job["id"]
     assert "is queued" in assert_problem(client.get(f"/exports/{job['id']}"), 409)
     JobRunner(make_session_factory(service.engine), service.settings).work(UUID(job["id"]))
     job = client.get(f"/jobs/{job['id']}").json()

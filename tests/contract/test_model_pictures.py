@@ -105,11 +105,11 @@ def test_the_latents_of_a_glitch_and_of_a_cluster(
     nats = [unit["nats"] for unit in own["units"]]
     assert len(nats) == 4
     assert nats == sorted(nats, reverse=True)
-    said = client.get(f"/clusters/{cluster}/traversals").json()
-    assert said["n_others"] == 35  # 45 real glitches without the ten members
-    differences = [abs(unit["difference"]) for unit in said["units"]]
+    traversals = client.get(f"/clusters/{cluster}/traversals").json()
+    assert traversals["n_others"] == 35  # 45 real glitches without the ten members
+    differences = [abs(unit["difference"]) for unit in traversals["units"]]
     assert differences == sorted(differences, reverse=True)
-    for unit in said["units"]:
+    for unit in traversals["units"]:
         assert unit["steps"][0] == pytest.approx(min(unit["group"][0], unit["others"][0]))
         assert unit["steps"][-1] == pytest.approx(max(unit["group"][1], unit["others"][1]))
         strip = pixels(httpx.get(unit["picture"], headers=client.headers))
@@ -131,9 +131,9 @@ def test_a_latent_that_never_moves_is_said_to_be_dead(
             )
         )
     try:
-        said = client.get(f"/glitches/{glitches[1].id}/traversals").json()
-        assert said["dead"] == [5]
-        assert 5 not in [unit["unit"] for unit in said["units"]]
+        traversals = client.get(f"/glitches/{glitches[1].id}/traversals").json()
+        assert traversals["dead"] == [5]
+        assert 5 not in [unit["unit"] for unit in traversals["units"]]
     finally:
         with service.engine.begin() as connection:
             connection.execute(

@@ -28,9 +28,9 @@ def test_the_tutorial_runs_and_draws(
     with doing_jobs(service):
         NotebookClient(notebook, timeout=500, resources=place).execute()
     outputs = [one for cell in notebook.cells for one in cell.get("outputs", [])]
-    said = "".join(one.get("text", "") for one in outputs)
-    assert "40 stored, 0 known already, 0 failed" in said
-    assert ("GW150914" in said) == EVENT.exists()
+    printed = "".join(one.get("text", "") for one in outputs)
+    assert "40 stored, 0 known already, 0 failed" in printed
+    assert ("GW150914" in printed) == EVENT.exists()
     assert sum("image/png" in one.get("data", {}) for one in outputs) >= 4
 
 

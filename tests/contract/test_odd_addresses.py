@@ -112,18 +112,18 @@ def known(service: Service) -> str:
 
 def test_no_odd_value_is_a_server_error(service: Service, known: str) -> None:
     dice = random.Random(SEED)  # noqa: S311  (no secret)
-    asked = 0
+    n_requests = 0
     with Walker(service, "admin") as walker:
         walker.client.headers["Authorization"] = f"Bearer {service.tokens['admin']}"
         for address in addresses():
             for _ in range(TURNS):
                 target = odd_address(address, known, dice)
                 answer = walker.client.get(target, follow_redirects=False)
-                asked += 1
+                n_requests += 1
                 assert answer.status_code < 500, (target, answer.text[:300])
                 if answer.status_code >= 400 and not target.startswith(PREFIX):
                     assert_problem(answer, answer.status_code)
-    assert asked >= 300
+    assert n_requests >= 300
 
 
 @pytest.mark.parametrize(

@@ -112,8 +112,8 @@ class ByScript:
         return [one for one in found if one["state"] != "split"]
 
     def members(self, cluster_id: str) -> set[str]:
-        asked = self.client.get(f"/clusters/{cluster_id}/members", params={"limit": 500})
-        return {one["glitch"]["id"] for one in asked.json()["items"]}
+        answer = self.client.get(f"/clusters/{cluster_id}/members", params={"limit": 500})
+        return {one["glitch"]["id"] for one in answer.json()["items"]}
 
     def acts(self, cluster_id: str) -> list[dict[str, Any]]:
         items = self.client.get(f"/clusters/{cluster_id}/history").json()["items"]
@@ -128,10 +128,10 @@ class ByScript:
     def dismiss(self, cluster_id: str) -> None:
         self._decide(cluster_id, action="dismiss")
 
-    def _decide(self, cluster_id: str, **asked: Any) -> str:
+    def _decide(self, cluster_id: str, **fields: Any) -> str:
         last = self.client.get(f"/clusters/{cluster_id}/history").json()["last_event_id"]
         answer = self.client.post(
-            f"/clusters/{cluster_id}/review", json={**asked, "last_event_id": last}
+            f"/clusters/{cluster_id}/review", json={**fields, "last_event_id": last}
         )
         assert answer.status_code == 200, answer.text
         return str(answer.json()["cluster_id"])
@@ -236,7 +236,7 @@ def test_nothing_is_lost_and_nothing_undone(
     for wrong in ("new in this clustering", "grew", "shrank", "joined", "not found"):
         assert wrong not in cards
     assert f"Whistle, {kept} glitches" in cards
-    for state, heading, told in (
+    for state, heading, sentences in (
         (
             "merged",
             f"Whistle: cluster of {kept} glitches",
@@ -254,7 +254,7 @@ def test_nothing_is_lost_and_nothing_undone(
         page = browser.find("main").text
         assert "as large as before" in page
         assert "earlier state of the cluster" not in page
-        assert all(one in page for one in told)
+        assert all(one in page for one in sentences)
         is_open = state == "flagged"
         assert ("1 of 1 to review" if is_open else "1 to review") in page
         assert (f"{kept} suggested labels wait" in page) == (state == "merged")

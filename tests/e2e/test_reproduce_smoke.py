@@ -31,11 +31,11 @@ def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     program = f"{ignoring}; from training.cli import app; app()"
     tier = ["--tier", "smoke", "--steps", str(N_STEPS)]
     command = [sys.executable, "-c", program, "reproduce", *TARGETS, *tier]
-    with told_in(folder).open("w") as said:
+    with output_file(folder).open("w") as output:
         process = subprocess.Popen(
             [*command, "--folder", str(folder), *options],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stderr=said,
+            stderr=output,
             text=True,
             start_new_session=True,
         )
@@ -46,7 +46,7 @@ def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
             process.wait()
 
 
-def told_in(folder: Path) -> Path:
+def output_file(folder: Path) -> Path:
     return folder.with_suffix(".told")
 
 
@@ -62,18 +62,18 @@ def test_the_smoke_tier_is_stopped_continued_and_reported(tmp_path: Path) -> Non
     folder = tmp_path / "out"
     with started(folder, "--jobs", "2") as process:
         while len(finished_steps(folder)) < 2:
-            assert process.poll() is None, told_in(folder).read_text()
+            assert process.poll() is None, output_file(folder).read_text()
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal
         assert process.wait(200) == 130
-    said = told_in(folder).read_text()
-    assert "the same command continues" in said
-    assert "Traceback" not in said
+    output = output_file(folder).read_text()
+    assert "the same command continues" in output
+    assert "Traceback" not in output
     before = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/scores.json")}
     assert len(before) < N_RUNS
 
     with started(folder) as process:
-        assert process.wait(800) == 0, told_in(folder).read_text()
+        assert process.wait(800) == 0, output_file(folder).read_text()
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())  # not repeated
     assert len(finished_steps(folder)) == N_RUNS
     assert set(finished_steps(folder).values()) == {N_STEPS}

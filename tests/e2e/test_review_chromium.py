@@ -148,9 +148,9 @@ def test_from_an_upload_to_a_class_and_back(
 
 
 def tab_to(browser: Browser, selector: str) -> None:
-    wanted = browser.find(selector)
+    element = browser.find(selector)
     for _ in range(150):
-        if browser.focused() == wanted:
+        if browser.focused() == element:
             return
         browser.press(Keys.TAB)
     pytest.fail(f"{selector} cannot be reached with the keyboard")
@@ -280,8 +280,8 @@ def test_members_are_chosen_by_a_loop_and_by_a_quantity(
     assert browser.focused().get_attribute("id") == "rule-by"
     browser.press("S", "N")  # SNR, not the second component
     browser.press(Keys.TAB, Keys.TAB, *[Keys.PAGE_DOWN] * 4)
-    wanted = browser.find("#rule-value").text
-    loud = sum(glitches[index].snr >= float(wanted) for index in range(1, 40, 3))  # type: ignore[operator]
+    minimum = browser.find("#rule-value").text
+    loud = sum(glitches[index].snr >= float(minimum) for index in range(1, 40, 3))  # type: ignore[operator]
     assert count.text == f"{loud} members chosen"
     browser.find("h1").click()
     browser.press("s")
@@ -454,8 +454,8 @@ def test_every_key_of_a_class(
             made = client.post("/classes", json={"name": name, "description": "A story's."})
             assert made.status_code == 201
         for index in UNLABELLED:
-            wanted = {"label": "Key_Class"}
-            answer = client.post(f"/glitches/{glitches[index].id}/labels", json=wanted)
+            label = {"label": "Key_Class"}
+            answer = client.post(f"/glitches/{glitches[index].id}/labels", json=label)
             assert answer.status_code == 201
         known = {one["name"]: one["id"] for one in client.get("/classes").json()["items"]}
     browser.log_in("admin")
@@ -473,7 +473,7 @@ def test_every_key_of_a_class(
     )  # a letter typed in a field is not a shortcut, on a button it is
     last_act("Marked it dormant")
     assert "No reason." in browser.find(".history li:first-child").text
-    for key, said in (
+    for key, sentence in (
         ("a", "Reactivated it"),
         ("R", "Retired it"),
         ("R", "Reactivated it"),
@@ -481,7 +481,7 @@ def test_every_key_of_a_class(
         ("r", "Redid “reactivated it”"),
     ):
         browser.press(key)
-        last_act(said)
+        last_act(sentence)
     tab_to(browser, ".card:has(input[name=member]) a.cover")
     browser.press("x", "s")
     last_act("Chose 1 exemplar")

@@ -83,7 +83,7 @@ def test_what_does_jobs_comes_back_and_no_job_is_lost(mended: Service) -> None:
     eventually(lambda: background(mended) == "ok", mended)
     with mended.client() as client:
         assert client.get("/jobs").json() == {"items": [], "next": None}
-        asked = client.post("/exports", json={"format": "csv"}).raise_for_status().json()["id"]
+        export = client.post("/exports", json={"format": "csv"}).raise_for_status().json()["id"]
         kill(mended, "worker_process worker")
         kill(mended, "worker_process scheduler")
         kill(mended, "unixsocket:")
@@ -95,7 +95,7 @@ def test_what_does_jobs_comes_back_and_no_job_is_lost(mended: Service) -> None:
             jobs = client.get("/jobs").raise_for_status().json()["items"]
             return {job["id"]: job["state"] for job in jobs}
 
-        eventually(lambda: states() == dict.fromkeys((asked, later), "succeeded"), mended)
+        eventually(lambda: states() == dict.fromkeys((export, later), "succeeded"), mended)
         eventually(lambda: background(mended) == "ok", mended)
         # This job is announced by the new Redis, and not only found by the scheduler's next check.
         third = client.post("/exports", json={"format": "csv", "snr_min": 3}).json()["id"]
@@ -127,8 +127,8 @@ def test_processes_that_are_killed_or_frozen_are_replaced_while_others_answer(
             lambda gone=process.pid: all(one.pid != gone for one in parts(mended, SERVE)), mended
         )
         eventually(both_answer, mended)
-    said = [line for line in mended.errors if "The service ended" in line and "again" in line]
-    assert len(said) == 2, mended.errors
+    restarts = [line for line in mended.errors if "The service ended" in line and "again" in line]
+    assert len(restarts) == 2, mended.errors
     frozen = part(mended, SERVE)
     assert frozen is not None
     frozen.suspend()  # as a library that loops while it holds the GIL
@@ -150,19 +150,19 @@ def test_a_database_that_is_killed_comes_back_until_it_is_too_often(mended: Serv
         except (OSError, ValueError, IndexError):
             return 0
 
-    def said(words: str) -> int:
+    def n_lines(words: str) -> int:
         return sum(words in line for line in mended.errors)
 
     for often in range(1, 4):
         os.kill(postmaster(), signal.SIGKILL)
         # PostgreSQL accepts connections shortly before the supervisor notices. If it were killed in
         # between, the supervisor would count a failed start and not another end.
-        eventually(lambda often=often: often == said("The database is running again"), mended)
+        eventually(lambda often=often: often == n_lines("The database is running again"), mended)
         eventually(lambda: answers(mended), mended)
         with mended.client() as client:
             assert client.get("/classes").status_code == 200
     family += psutil.Process(mended.process.pid).children(recursive=True)
     os.kill(postmaster(), signal.SIGKILL)
     assert mended.ends(60) == 1
-    assert said("The database ended 4 times within 5 minutes") == 1, mended.errors
+    assert n_lines("The database ended 4 times within 5 minutes") == 1, mended.errors
     assert [process for process in family if process.is_running()] == []

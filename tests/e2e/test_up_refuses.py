@@ -22,10 +22,10 @@ def refusal(service: Service) -> str:
     """Assert that a start failed with exactly one error line, and return that line."""
     assert service.ends() == 1, service.errors
     assert service.lines == []
-    said = [line for line in service.errors if line.startswith("error: ")]
-    assert len(said) == 1, service.errors
+    errors = [line for line in service.errors if line.startswith("error: ")]
+    assert len(errors) == 1, service.errors
     assert not any("Traceback" in line for line in service.errors)
-    return said[0]
+    return errors[0]
 
 
 def test_two_starts_at_once_give_one_service(start: Callable[..., Service], copied: Path) -> None:

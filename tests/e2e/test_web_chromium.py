@@ -65,14 +65,14 @@ def test_glitches_are_chosen_as_pictures_and_as_rows(
     browser.open(f"/ui/glitches?label=-{look}")
     boxes = browser.driver.find_elements(By.CSS_SELECTOR, "input[name=member]")
     assert len(boxes) == 6
-    told = browser.find("#chosen-count")
-    assert told.text.startswith("None chosen")
+    count = browser.find("#chosen-count")
+    assert count.text.startswith("None chosen")
     boxes[0].click()
-    assert told.text == "1 chosen"
+    assert count.text == "1 chosen"
     every = browser.find("#choose-all")
     assert every.get_property("indeterminate")
     every.click()
-    assert told.text == "6 chosen"
+    assert count.text == "6 chosen"
     every.click()
     for box in boxes[:2]:
         box.click()
@@ -306,11 +306,11 @@ def test_no_page_asks_the_network_for_anything_else(
 ) -> None:
     for path in paths(glitches)[2:]:
         browser.open(path)
-        asked = browser.driver.execute_script(
+        addresses = browser.driver.execute_script(
             "return performance.getEntriesByType('resource').map((entry) => entry.name)"
         )
-        assert asked
-        assert all(name.startswith(browser.url) for name in asked)
+        assert addresses
+        assert all(name.startswith(browser.url) for name in addresses)
 
 
 def test_the_clock_switches_in_place_and_is_remembered(browser: Browser) -> None:

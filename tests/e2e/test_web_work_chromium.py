@@ -122,9 +122,9 @@ def test_a_doubted_label_is_mended_with_the_keyboard(
     assert browser.find("h1").text == "1 label in doubt"
     assert "5 of 5 neighbours are Blip" in browser.find(".doubt").text
     added, undone = "The label was added.", "Undone"
-    for key, told in (("k", "The label is kept"), ("u", undone), ("l", added), ("u", undone)):
+    for key, sentence in (("k", "The label is kept"), ("u", undone), ("l", added), ("u", undone)):
         browser.press(key)
-        browser.wait_for_text(".note.good", told)
+        browser.wait_for_text(".note.good", sentence)
     cover = browser.find(".doubt a.cover")
     browser.driver.execute_script("arguments[0].focus()", cover)
     browser.driver.execute_script(  # add a second label in doubt, to move to and back from

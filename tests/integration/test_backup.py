@@ -189,9 +189,9 @@ def test_whatever_is_wrong_is_said_before_anything_is_written(
         (lambda: _change(backup, files=outside), "outside its folders"),
         (lambda: _change(backup, files=elsewhere), "outside its folders"),
     ]
-    for damage, said in damages:
+    for damage, sentence in damages:
         damage()
-        with pytest.raises(LaunchError, match=said):
+        with pytest.raises(LaunchError, match=sentence):
             restore_backup(empty, backup)
         for path, content in good.items():
             path.write_bytes(content)

@@ -467,21 +467,21 @@ def test_of_a_picture_named_without_its_window_the_manifest_says_it(
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "reason"),
     [
         (lambda whole: whole[:3072] + b"\7" * 512 + whole[3584:], "damaged from here on"),
         (lambda whole: whole[:3072], "has no end"),
     ],
 )
 def test_what_a_damaged_tar_loses_is_told(
-    ingest: Ingest, damage: Callable[[bytes], bytes], said: str
+    ingest: Ingest, damage: Callable[[bytes], bytes], reason: str
 ) -> None:
     """The loss is reported, although ``tarfile`` takes an unreadable header for the end."""
     small = b"\x89PNG but no picture"
     members = {f"H1_lost{index:06d}_spectrogram_0.5.png": small for index in range(6)}
     _, items = ingest(damage(tar(members)))
     assert len(items) == 4  # three read before the damage, and one that reports the loss
-    assert any(said in item.reason for item in items.values() if "archive" in item.name)
+    assert any(reason in item.reason for item in items.values() if "archive" in item.name)
 
 
 def test_a_few_bytes_that_declare_a_billion_glitches_are_refused_at_once(ingest: Ingest) -> None:

@@ -118,17 +118,17 @@ def test_planning_is_never_long_without_a_heartbeat(
 def test_a_long_planning_tells_how_far_it_is(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str | None] = []
+    sentences: list[str | None] = []
     note = HeldLease.note
 
     def noted(keeper: HeldLease, sentence: str | None) -> None:
-        told.append(sentence)
+        sentences.append(sentence)
         note(keeper, sentence)
 
     monkeypatch.setattr(HeldLease, "note", noted)
     monkeypatch.setattr("app.batches.job._REPORT_EVERY_S", 0.0)
     job, _ = sent_batches.ingest(service, triggers(2500, 0), "many.csv")
     assert job.failed == 1  # there is no strain of H1: one item for all
-    assert told[0] == "1,000 members and rows read, 0 glitches planned."
-    assert any(one is not None and one.startswith("2,500 members and rows") for one in told)
-    assert told[-1] is None
+    assert sentences[0] == "1,000 members and rows read, 0 glitches planned."
+    assert any(one is not None and one.startswith("2,500 members and rows") for one in sentences)
+    assert sentences[-1] is None

@@ -66,7 +66,7 @@ def test_files_that_abut_are_joined_and_a_gap_is_told(
 
 
 @pytest.mark.parametrize(
-    ("said", "factor", "is_read", "reason"),
+    ("attributes", "factor", "is_read", "reason"),
     [
         ({}, 1.0, True, ""),
         ({}, 1.1, False, "'b.hdf5' and 'a.hdf5' hold different samples of the same 32 s"),
@@ -74,12 +74,12 @@ def test_files_that_abut_are_joined_and_a_gap_is_told(
     ],
 )
 def test_other_strain_of_the_same_time_is_never_passed_over_in_silence(
-    service: Service, said: dict[str, str], factor: float, is_read: bool, reason: str
+    service: Service, attributes: dict[str, str], factor: float, is_read: bool, reason: str
 ) -> None:
     part = VALUES[: 32 * SAMPLE_RATE_HZ]
     content = [
         gwpy_hdf5(part, channel="H1:STRAIN"),
-        gwpy_hdf5(factor * part, **{"channel": "H1:STRAIN"} | said),
+        gwpy_hdf5(factor * part, **{"channel": "H1:STRAIN"} | attributes),
     ]
     files = {"b.hdf5": content[0], "t.csv": table(f"{GPS_TIME}"), "a.hdf5": content[1]}
     _, [item] = sent_batches.ingest(service, sent_batches.tar(files))
@@ -94,13 +94,13 @@ def test_strain_without_a_detector_says_what_to_give(service: Service) -> None:
     _, items = sent_batches.ingest(service, sent_batches.tar(files))
     assert "its detector: begin its name with it (H1_…), or give ifo" in str(items[0].reason)
     packed = gzip.compress(files["a.hdf5"])
-    for name, content, said in (
+    for name, content, options in (
         ("H1_a.hdf5", files["a.hdf5"], {}),
         ("H1_a.hdf5.gz", packed, {}),
         ("a.hdf5", files["a.hdf5"], {"ifo": "H1"}),
     ):
         renamed = {name: content, "t.csv": files["t.csv"]}
-        _, [item] = sent_batches.ingest(service, sent_batches.tar(renamed), **said)
+        _, [item] = sent_batches.ingest(service, sent_batches.tar(renamed), **options)
         assert item.state != "failed", item
 
 

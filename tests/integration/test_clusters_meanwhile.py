@@ -167,8 +167,8 @@ def test_what_came_and_what_is_loaded_meanwhile_is_said(
         session.commit()
 
     run, _ = run_with(session, others, monkeypatch, come)
-    said = "During this clustering 2 glitches were added and a job was loading glitches:"
-    assert said in run.detail
+    sentence = "During this clustering 2 glitches were added and a job was loading glitches:"
+    assert sentence in run.detail
     finished = datetime(2015, 9, 14, tzinfo=UTC)
     session.execute(update(Job).values(state="succeeded", finished_at=finished))
     run, _ = run_with(session, others, monkeypatch)
@@ -229,8 +229,8 @@ def test_what_was_decided_in_another_run_meanwhile_is_told(
         step=step,
     )
     assert found.identity == flagged.identity
-    [told] = found.summary["named_before"]
-    assert (told["label"], told["n"]) == ("Thunder", found.size)
+    [decision] = found.summary["named_before"]
+    assert (decision["label"], decision["n"]) == ("Thunder", found.size)
 
 
 def test_decisions_of_each_moment_end_in_one_run(

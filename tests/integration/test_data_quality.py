@@ -145,12 +145,12 @@ class _SegmentServer(QuietHandler):
     def reply(self) -> None:
         type(self).asked.append(self.path)
         address = urlsplit(self.path)
-        said = {name: values[0] for name, values in parse_qs(address.query).items()}
+        query = {name: values[0] for name, values in parse_qs(address.query).items()}
         is_known = address.path == "/dq/H1/DMT-READY/1"
         body = self.body
         if body is None:
-            start, end = int(said["s"]), int(said["e"])
-            assert set(said["include"].split(",")) == {"active", "known", "metadata"}
+            start, end = int(query["s"]), int(query["e"])
+            assert set(query["include"].split(",")) == {"active", "known", "metadata"}
             active = [[max(AT - 2, start), min(AT + 1, end)]]
             metadata = {"active_indicates_ifo_badness": False}
             what = {"ifo": "H1", "name": "DMT-READY", "version": 1, "metadata": metadata}
@@ -172,8 +172,8 @@ def test_flags_of_the_segment_database(
     items = send(triggers(AT + 3, AT, AT - 1) | STRAIN, flags=f"{READY}, L1:DMT-READY:1")
     assert sorted(item.state for item in items) == ["done", "done", "skipped"]
     assert marks(client) == {AT - 1: [READY], AT: [READY]}
-    [asked] = server.asked  # one request for all, and none for a detector without triggers
-    assert (f"s={AT - 1}&" in asked, f"e={AT + 4}&" in asked) == (True, True)
+    [query] = server.asked  # one request for all, and none for a detector without triggers
+    assert (f"s={AT - 1}&" in query, f"e={AT + 4}&" in query) == (True, True)
     scan = {f"H1_{AT}.5_spectrogram_0.5.png": picture(5)}
     [item] = send(scan, flags=READY)
     assert item.state == "done"
@@ -247,8 +247,8 @@ def outcome(service: Service, flags: str, at: int) -> str:
     with service.client() as client:
         job = client.post("/batches", files=sent, data={"flags": flags}).json()["job"]
         JobRunner(make_session_factory(service.engine), service.settings).work(job)
-        said = client.get(f"/jobs/{job}").json()
-        assert said["state"] in {"queued", "running", "failed"}
+        record = client.get(f"/jobs/{job}").json()
+        assert record["state"] in {"queued", "running", "failed"}
         with service.engine.connect() as connection:
             query = text("SELECT detail FROM job_chunk WHERE job_id = :job")
             return " ".join(map(str, connection.scalars(query, {"job": job})))

@@ -71,9 +71,9 @@ def test_a_split_and_a_merge_survive_two_runs(
         # Both parts have the significance of the whole: six glitches alone may be due to chance.
         assert by_state["flagged"].significance == by_state["merged"].significance
         assert not by_state["flagged"].may_be_chance
-        said = changes_since(session, run)
-        assert said is not None
-        assert (said.of | {"same": 0}, said.lost) == (dict.fromkeys(CHANGES, 0), 0)
+        changes = changes_since(session, run)
+        assert changes is not None
+        assert (changes.of | {"same": 0}, changes.lost) == (dict.fromkeys(CHANGES, 0), 0)
         assert "stay separate" in run.detail
     fill(20, NOVEL)
     run, found = cluster_now(session)
@@ -113,8 +113,8 @@ def test_what_is_split_off_keeps_its_nearest_classes(
     decide(session, part, Split(off[:5]))
     parts = {one.size: one.trust for one in ranked_clusters(session, *shown, limit=9)}
     assert set(parts) == {flagged.size - 12, 7, 5}
-    told = "earest known glitches of the members: mostly Blip for all"
-    assert all(told in (said or "") for said in (flagged.trust, *parts.values()))
+    likeness = "earest known glitches of the members: mostly Blip for all"
+    assert all(likeness in (trust or "") for trust in (flagged.trust, *parts.values()))
 
 
 @pytest.mark.parametrize("otherwise", [{"fdr": 1e-4}, {"min_cluster_size": 200}])
@@ -195,9 +195,9 @@ def test_a_selection_that_was_made_a_cluster_waits_in_later_runs(
         assert words.change == "made by ada"
         in_some = set().union(*(members(session, one) for one in found))
         assert run.n_noise == run.n_clustered - len(in_some)
-        said = changes_since(session, run)
-        assert said is not None
-        assert said.lost == 0
+        changes = changes_since(session, run)
+        assert changes is not None
+        assert changes.lost == 0
     decide(session, kept, Split(tuple(familiar[:2])))
     _, found = cluster_now(session)
     assert chosen <= set().union(*(members(session, one) for one in found))
@@ -224,10 +224,10 @@ def test_more_of_a_selection_joins_it_and_once_decided_it_is_like_others(
     everyone = members(session, flagged)
     made = get_cluster(session, cluster_by_hand(session, sorted(everyone)[:-2], author=ADA))
     decide(session, flagged, Dismiss())
-    came = set(fill(10, NOVEL))
+    late_ids = set(fill(10, NOVEL))
     _, found = cluster_now(session)
     [kept] = [one for one in found if one.identity == made.identity]
-    assert members(session, kept) & came
+    assert members(session, kept) & late_ids
     decide(session, kept, Dismiss())
     _, found = cluster_now(session)
     assert all(one.state == "dismissed" for one in found)
@@ -298,8 +298,8 @@ def test_a_new_cluster_says_which_members_were_dismissed(
     waiting = [one for one in found if one.state == "flagged"]
     for one in waiting:
         among = members(session, one) & set(few)
-        said = one.summary.get("dismissed_before", [])
-        assert [(item["n"], item["author"]) for item in said] == (
+        dismissed = one.summary.get("dismissed_before", [])
+        assert [(item["n"], item["author"]) for item in dismissed] == (
             [(len(among), "ada")] if among else []
         )
     in_dismissed = [members(session, one) for one in found if one.state == "dismissed"]
@@ -326,10 +326,10 @@ def test_dismissed_glitches_that_a_run_of_one_detector_finds_stay_dismissed(
 
 
 @pytest.mark.parametrize(
-    ("act", "told"), [(Dismiss(), "dismissed by ada"), (Merge("Whistle"), "named Whistle")]
+    ("act", "decision"), [(Dismiss(), "dismissed by ada"), (Merge("Whistle"), "named Whistle")]
 )
 def test_what_was_decided_elsewhere_is_told_of_what_a_run_of_one_detector_had_found_before(
-    session: Session, flagged: records.Cluster, act: Any, told: str
+    session: Session, flagged: records.Cluster, act: Any, decision: str
 ) -> None:
     """The cluster keeps waiting in these runs, with a warning about the decision made elsewhere."""
     _, [earlier] = cluster_h1(session)
@@ -337,8 +337,8 @@ def test_what_was_decided_elsewhere_is_told_of_what_a_run_of_one_detector_had_fo
     for _ in range(2):
         run, [waiting] = cluster_h1(session)
         assert (waiting.identity, waiting.state) == (earlier.identity, "flagged")
-        assert f"{waiting.size} of these were {told}" in (ClusterInWords(waiting).warning or "")
-        assert f"{waiting.size} of the {waiting.size} in a cluster were {told}" in run.detail
+        assert f"{waiting.size} of these were {decision}" in (ClusterInWords(waiting).warning or "")
+        assert f"{waiting.size} of the {waiting.size} in a cluster were {decision}" in run.detail
 
 
 def test_a_split_elsewhere_is_no_shrinking_in_runs_of_one_detector(
@@ -347,8 +347,8 @@ def test_a_split_elsewhere_is_no_shrinking_in_runs_of_one_detector(
     cluster_h1(session)
     decide(session, flagged, Split(tuple(sorted(members(session, flagged))[:6])))
     _, parts = cluster_h1(session)
-    said = {ClusterInWords(one).change for one in parts}
-    assert said == {f"split off by hand from {flagged.size}", "new in this clustering"}
+    changes = {ClusterInWords(one).change for one in parts}
+    assert changes == {f"split off by hand from {flagged.size}", "new in this clustering"}
     _, parts = cluster_h1(session)
     assert {ClusterInWords(one).change for one in parts} == {"as large as before"}
 
@@ -377,8 +377,8 @@ def test_a_run_of_another_kind_leaves_a_split_as_it_is(
     assert named
     for one in named:
         n = len(members(session, one) & (everyone - off))
-        [said] = one.summary["named_before"]
-        assert (said["n"], said["label"], said["author"]) == (n, "Whistle", "ada")
+        [decision] = one.summary["named_before"]
+        assert (decision["n"], decision["label"], decision["author"]) == (n, "Whistle", "ada")
         assert f"{n} of the {one.size} in a cluster were named Whistle by ada" in run.detail
         assert f"{n} of these were named Whistle by ada" in (ClusterInWords(one).warning or "")
         assert not members(session, one) & off
@@ -481,8 +481,8 @@ def test_nothing_is_lost_over_a_split_a_merge_a_dismissal_and_two_later_runs(
             lines.identity,
         )
         assert history(session, by_state["merged"].id).done  # and can still be undone
-        said = changes_since(session, run)
-        assert said is not None
-        assert (said.of | {"same": 0}, said.lost) == (dict.fromkeys(CHANGES, 0), 0), later
+        changes = changes_since(session, run)
+        assert changes is not None
+        assert (changes.of | {"same": 0}, changes.lost) == (dict.fromkeys(CHANGES, 0), 0), later
         assert f"{run.n_flagged} of {run.n_judged} unlabelled glitches are novel" in run.detail
         assert "Parts that reviewers separated stay separate" in run.detail

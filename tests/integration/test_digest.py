@@ -98,8 +98,8 @@ def test_what_was_undone_is_not_told_as_decided(service: Service) -> None:
 
         def turn(action: str) -> None:
             last = client.get(f"{address}/history").json()["last_event_id"]
-            asked = {"action": action, "event_id": done, "last_event_id": last}
-            client.post(f"{address}/review", json=asked).raise_for_status()
+            decision = {"action": action, "event_id": done, "last_event_id": last}
+            client.post(f"{address}/review", json=decision).raise_for_status()
 
         turn("undo")
         assert decided() == ["clusters or classes merged"]
@@ -162,12 +162,12 @@ def test_what_is_new_on_the_page(service: Service) -> None:
     with Walker(service, "reader") as walker:
         page = walker.get("/ui/digest")
         assert page.status == 200
-        for told in (
+        for sentence in (
             "ada clustered all detectors: 20 glitches flagged, 3 clusters, 1 to review.",
             "clusters dismissed: 1",
             "The disk is full.",
         ):
-            assert told in page.text
+            assert sentence in page.text
         assert any(link.startswith("/ui/clusters?run=") for link in page.links)
         assert "/ui/digest" in walker.get("/ui/clusters").links
         assert walker.get("/ui/digest?days=0").status == 400
@@ -264,7 +264,7 @@ def test_the_webhook_is_sent_what_is_new(
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "sentence"),
     [
         (refuse, "The webhook answered with status 500."),
         (move, "The webhook answered with status 307."),  # and is not followed
@@ -276,11 +276,11 @@ def test_a_webhook_that_fails_is_noted_and_holds_nothing_up(
     receiving: Callable[[Answer], Receiver],
     monkeypatch: pytest.MonkeyPatch,
     answer: Answer,
-    told: str,
+    sentence: str,
 ) -> None:
     monkeypatch.setattr(app.digest.job, "TIMEOUT_S", 1.0)
     began = time.monotonic()
-    assert sent_by(service, receiving(answer).address)["sent"] == told
+    assert sent_by(service, receiving(answer).address)["sent"] == sentence
     assert is_within(time.monotonic() - began, 20)
 
 
@@ -293,8 +293,8 @@ def test_authorities_that_are_not_there_keep_nobody_from_anything(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
-    told = sent_by(service, "https://127.0.0.1:9/hook")["sent"]
-    assert told == "The webhook could not be reached (FileNotFoundError)."
+    outcome = sent_by(service, "https://127.0.0.1:9/hook")["sent"]
+    assert outcome == "The webhook could not be reached (FileNotFoundError)."
 
 
 @pytest.mark.parametrize(
@@ -438,9 +438,9 @@ def test_what_a_receiver_did_not_take_is_sent_to_it_again(
     assert len(receiver.sent) == 3
 
 
-@pytest.mark.parametrize(("n_flagged", "is_told"), [(12, True), (0, False)])
+@pytest.mark.parametrize(("n_flagged", "is_queued"), [(12, True), (0, False)])
 def test_a_clustering_that_flags_something_is_told_at_once(
-    service: Service, monkeypatch: pytest.MonkeyPatch, n_flagged: int, *, is_told: bool
+    service: Service, monkeypatch: pytest.MonkeyPatch, n_flagged: int, *, is_queued: bool
 ) -> None:
     def flagging(session: Any, *_: object, **__: object) -> Any:
         run = store_run(session)
@@ -452,8 +452,8 @@ def test_a_clustering_that_flags_something_is_told_at_once(
     with service.client("submitter") as client:
         job_id = client.post("/clusters/runs", json={}).json()["id"]
         assert work(replace(service, settings=chosen), UUID(job_id)).state == "succeeded"
-        asked = client.get("/jobs", params={"kind": "digest", "state": "queued"}).json()["items"]
-    assert any(one["author"] == "submitter" for one in asked) == is_told
+        queued = client.get("/jobs", params={"kind": "digest", "state": "queued"}).json()["items"]
+    assert any(one["author"] == "submitter" for one in queued) == is_queued
     with make_session_factory(service.engine).begin() as session:
         session.execute(text("UPDATE job SET state = 'cancelled' WHERE state = 'queued'"))
 

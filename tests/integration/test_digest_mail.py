@@ -194,8 +194,8 @@ def test_a_server_that_encrypts_and_asks_who(
 def test_a_server_that_does_not_encrypt_is_sent_nothing(
     service: Service, box: Box, serving: Callable[..., int]
 ) -> None:
-    said = mailed(service, f"smtp://a:b@localhost:{serving()}")["sent"]
-    assert "does not offer what GLITCH_SMTP_URL requires" in said
+    outcome = mailed(service, f"smtp://a:b@localhost:{serving()}")["sent"]
+    assert "does not offer what GLITCH_SMTP_URL requires" in outcome
     assert box.mails == []
 
 
@@ -207,11 +207,11 @@ def test_addresses_that_the_server_does_not_know(
     box.unknown = {PEOPLE[0]}
     assert mailed(service, url)["sent"] == "The mail server accepted it for 1 of 2 addresses."
     box.unknown = set(PEOPLE)
-    said = "The mail server accepted none of the 2 addresses."
-    assert mailed(service, url)["sent"] == said
-    assert f"digest: {said}" in caplog.messages
+    sentence = "The mail server accepted none of the 2 addresses."
+    assert mailed(service, url)["sent"] == sentence
+    assert f"digest: {sentence}" in caplog.messages
     with Walker(service, "reader") as walker:
-        assert said in walker.get("/ui/digest").text
+        assert sentence in walker.get("/ui/digest").text
 
 
 def test_a_server_that_is_not_there_or_never_ends(
@@ -234,10 +234,10 @@ def test_a_server_that_is_not_there_or_never_ends(
 
         server = threading.Thread(target=greet_for_ever)
         server.start()
-        said = mailed(service, f"smtp+plain://127.0.0.1:{listener.getsockname()[1]}")["sent"]
+        outcome = mailed(service, f"smtp+plain://127.0.0.1:{listener.getsockname()[1]}")["sent"]
         over.set()
         server.join()
-    assert said.startswith("The mail server ")
+    assert outcome.startswith("The mail server ")
 
 
 def test_mail_alone_is_sent_daily(service: Service) -> None:
@@ -250,7 +250,7 @@ def test_mail_alone_is_sent_daily(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "sentence"),
     [
         ({"GLITCH_DIGEST_MAIL": "ada@example.org"}, "needs GLITCH_SMTP_URL"),
         ({"GLITCH_SMTP_URL": "mail.example.org"}, "must look like"),
@@ -274,9 +274,9 @@ def test_mail_alone_is_sent_daily(service: Service) -> None:
     ids=str,
 )
 def test_settings_of_mail_that_cannot_work_stop_the_start(
-    monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], told: str
+    monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], sentence: str
 ) -> None:
     for name, value in wrong.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ValidationError, match=told):
+    with pytest.raises(ValidationError, match=sentence):
         Settings()

@@ -50,8 +50,8 @@ def test_a_few_of_a_dismissed_cluster_in_another_are_told(
     [fewer] = [one for one in found if members(session, one) <= set(few)]
     [more] = [one for one in found if members(session, one) <= set(most)]
     assert (fewer.state, more.state) == ("flagged", "dismissed")
-    [said] = fewer.summary["dismissed_before"]
-    assert (said["n"], said["author"]) == (fewer.size, "ada")
+    [decision] = fewer.summary["dismissed_before"]
+    assert (decision["n"], decision["author"]) == (fewer.size, "ada")
     assert f"{fewer.size} of the {fewer.size} in a cluster were dismissed by ada" in run.detail
 
 
@@ -62,9 +62,9 @@ def test_what_comes_to_a_decided_cluster_few_by_few_waits_once_it_is_enough(
     """New members are not decided, even if they come over several runs: they wait once enough."""
     decided = members(session, flagged)
     decide(session, flagged, act)
-    came: set[UUID] = set()
+    late_ids: set[UUID] = set()
     for _ in range(2):
-        came |= set(fill(2, NOVEL))
+        late_ids |= set(fill(2, NOVEL))
         for _ in range(2):  # a run without new glitches forgets none
             _, found = cluster_now(session)
             [kept] = [one for one in found if one.identity == flagged.identity]
@@ -73,13 +73,13 @@ def test_what_comes_to_a_decided_cluster_few_by_few_waits_once_it_is_enough(
     assert n_came
     # In a run of one detector, only the members that were decided count as decided.
     _, [other] = cluster_h1(session)
-    [said] = other.summary["dismissed_before"] + other.summary["named_before"]
-    assert said["n"] == len(members(session, other) & decided) < other.size
+    [decision] = other.summary["dismissed_before"] + other.summary["named_before"]
+    assert decision["n"] == len(members(session, other) & decided) < other.size
     fill(4, NOVEL)
     _, found = cluster_now(session)
     [waiting] = [one for one in found if one.state == "flagged"]
     assert waiting.summary["beside"] == str(flagged.identity)
-    assert came & members(session, waiting)
+    assert late_ids & members(session, waiting)
     assert not decided & members(session, waiting)
 
 

@@ -107,8 +107,8 @@ def test_parts_make_one_table_that_gwpy_reads(
         means = {row.glitch_id: row.mean for row in session.scalars(select(Embedding))}
         np.testing.assert_allclose(latents, [means[one] for one in catalogue], rtol=1e-6)
     session.execute(update(Job).where(Job.id == job_id).values(finished_at=Job.created_at))
-    found, wanted, _ = export_file(session, job_id, tmp_path, KEEP)
-    assert (found, wanted.name) == (path, format_name)
+    found, file_format, _ = export_file(session, job_id, tmp_path, KEEP)
+    assert (found, file_format.name) == (path, format_name)
 
 
 def test_the_csv_of_a_job_is_the_csv_that_streams(
@@ -142,11 +142,11 @@ def test_a_table_of_a_cluster_says_how_far_to_trust_it(
     table = READERS[format_name](path)
     assert len(table) == 5
     if format_name == "ligolw":
-        said = (
+        sentence = (
             f"<Comment>cluster: {cluster.id}; cluster_fdr: 0.1; cluster_trust: {trust}; "
             f"cluster_doubt: {doubt}</Comment>"
         )
-        assert said in path.read_text()
+        assert sentence in path.read_text()
         everything, _ = exported(session, tmp_path, "ligolw")
         assert "<Comment>" not in everything.read_text()
         return

@@ -36,9 +36,9 @@ def _only(faults: Path, folder: str) -> Path:
     return path
 
 
-def _views(path: Path, gps_time: str, **said: str) -> tuple[StrainViews, str | None, str | None]:
+def _views(path: Path, gps_time: str, **options: str) -> tuple[StrainViews, str | None, str | None]:
     when = Decimal(gps_time)
-    strain = read_strain(path, file_name=path.name, gps_time=when, **said)  # type: ignore[arg-type]
+    strain = read_strain(path, file_name=path.name, gps_time=when, **options)  # type: ignore[arg-type]
     return views_from_strain([strain], [when])[0], strain.ifo, strain.channel
 
 

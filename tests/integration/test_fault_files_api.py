@@ -57,15 +57,15 @@ def _delete(service: Service) -> None:
 
 @pytest.mark.parametrize("case", EMBEDDED, ids=lambda case: case[0])
 def test_embed(service: Service, shared_data: Path, case: tuple[str, str, Any, float]) -> None:
-    folder, gps_time, said, snr = case
+    folder, gps_time, options, snr = case
     [path] = [one for one in (shared_data / "faults" / folder).iterdir() if one.name != "README"]
     with service.client() as client:
         files = {"file": (path.name, path.read_bytes())}
-        answer = client.post("/embed", files=files, data={"gps_time": gps_time, **said})
+        answer = client.post("/embed", files=files, data={"gps_time": gps_time, **options})
     assert answer.status_code == 201, answer.text
     glitch = answer.json()["glitch"]
     assert glitch["snr"] == pytest.approx(snr, rel=0.05)
-    assert glitch["ifo"] == said.get("ifo", "H1")
+    assert glitch["ifo"] == options.get("ifo", "H1")
 
 
 def test_batches(service: Service, shared_data: Path, tmp_path: Path) -> None:

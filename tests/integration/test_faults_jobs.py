@@ -188,7 +188,7 @@ def test_many_jobs_that_wait_keep_no_worker_from_them(running: Stack) -> None:
     settings = Settings(data_dir=running.folder)
     process = Process(settings, running.url, running.redis_url)
     statements: list[str] = []
-    event.listen(process.engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
+    event.listen(process.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     with open_redis(running.redis_url) as redis:
         redis.set(f"{PREFIX}upkeep", "1")  # no upkeep now
         for waiting in (120, 0):  # with messages about them, then without
@@ -221,13 +221,13 @@ def test_a_scheduler_whose_clock_is_set_back(stack: Stack) -> None:
     stack.stop_workers()
     stack.spawn("scheduler-set-back")
 
-    def asked() -> int:
+    def count_polls() -> int:
         with open_redis(stack.redis_url) as redis:
             return waiting_messages(redis, RECONCILE_QUEUE)
 
     deadline = time.monotonic() + PATIENCE_S
-    while asked() < 12:  # one a second; the clock is set back after five
-        assert time.monotonic() < deadline, asked()
+    while count_polls() < 12:  # one a second; the clock is set back after five
+        assert time.monotonic() < deadline, count_polls()
         time.sleep(0.2)
 
 

@@ -115,11 +115,11 @@ def test_a_column_of_utc_hides_no_gps(send: Send, service: Service) -> None:
 
 def test_gwoscs_text_is_strain_in_a_batch_too(send: Send, service: Service) -> None:
     rate = SAMPLE_RATE_HZ
-    said = (
+    header = (
         f"# Gravitational wave strain for GW150914 for H1 (see http://losc.ligo.org)\n# This file "
         f"has {rate} samples per second\n# starting GPS {GPS_START} duration 32\n"
     )
-    strain = gzip.compress((said + "\n".join(f"{one:.9e}" for one in STRAIN)).encode(), 1)
+    strain = gzip.compress((header + "\n".join(f"{one:.9e}" for one in STRAIN)).encode(), 1)
     name = f"H-H1_LOSC_4_V2-{GPS_START}-32.txt.gz"
     [item] = send(tar({"t.csv": csv_of({"gps_time": AT, "ifo": "H1"}), name: strain}))
     assert item.state == "done", item

@@ -80,9 +80,9 @@ def test_many_changes_are_summed_up_beside_other_writers(
         session.execute(turn)
     assert session.scalar(text("SELECT count(*) FROM glitch_tally WHERE is_sum"))
     engine = make_engine(database_url)
-    with engine.begin() as beside:  # while the sums are uncommitted
-        beside.execute(text("SET LOCAL lock_timeout = '3s'"))
-        beside.execute(update(Glitch).where(Glitch.id == other).values(class_id=None))
+    with engine.begin() as second:  # while the sums are uncommitted
+        second.execute(text("SET LOCAL lock_timeout = '3s'"))
+        second.execute(update(Glitch).where(Glitch.id == other).values(class_id=None))
     engine.dispose()
     session.commit()
     check(session)

@@ -91,8 +91,8 @@ def test_hostile_files_of_every_kind(service: Service) -> None:
     before = psutil.Process().memory_info().rss
     with watched(service) as watch, service.client() as client:
         for name, make in hostile_twins.EMBEDDABLE.items():
-            said = {} if name in hostile_twins.HDF5 else {"sample_rate_hz": "4096"}
-            fields = FIELDS | ({"view_duration_s": "1"} if name in hostile_twins.PICTURES else said)
+            rate = {} if name in hostile_twins.HDF5 else {"sample_rate_hz": "4096"}
+            fields = FIELDS | ({"view_duration_s": "1"} if name in hostile_twins.PICTURES else rate)
             content = make()
             started = time.monotonic()
             answer = client.post("/embed", files={"file": (name, content)}, data=fields)
@@ -183,12 +183,12 @@ def test_damaged_archives_never_fail_unforeseen(service: Service, name: str) -> 
                 continue
             job = work(service, UUID(answer.json()["job"]))
             items = client.get(f"/jobs/{job.id}/items", params={"state": "failed"}).json()["items"]
-            told = [job.detail or "", *(one["reason"] for one in items)]
+            sentences = [job.detail or "", *(one["reason"] for one in items)]
             assert not any(
-                "Unexpected error" in one or "error in this program" in one for one in told
+                "Unexpected error" in one or "error in this program" in one for one in sentences
             ), seed
             states.add(job.state)
-    assert "succeeded" in states, told
+    assert "succeeded" in states, sentences
 
 
 def saved(path: Path) -> bytes:

@@ -26,13 +26,13 @@ def make(rng: np.random.Generator) -> Any:
     """Return a function that makes a glitch to store, random unless specified."""
 
     def make_one(
-        number: int, *, views: Views | None = None, mean: Any = None, **said: Any
+        number: int, *, views: Views | None = None, mean: Any = None, **changes: Any
     ) -> NewGlitch:
         facts = {"origin": "upload", "ifo": "H1", "gps_time": Decimal(1_187_000_000 + number)}
         return NewGlitch(
             views or make_views(rng),
             encoding(*(rng.normal(size=LATENT) if mean is None else mean)),
-            GlitchMetadata(**{**facts, **said}),  # type: ignore[arg-type]
+            GlitchMetadata(**{**facts, **changes}),  # type: ignore[arg-type]
         )
 
     return make_one

@@ -121,15 +121,15 @@ def test_events_tell_of_a_job_until_its_end(service: Service, client: httpx.Clie
     with client.stream("GET", f"/jobs/{job}/events") as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         worker.start()
-        said = list(messages(response))
+        events = list(messages(response))
     worker.join()
-    names = [content["name"] for _, name, content in said if name == "event"]
+    names = [content["name"] for _, name, content in events if name == "event"]
     assert names == ["created", "started", "planned", "succeeded"]
-    done = [content["progress"]["done"] for _, name, content in said if name == "progress"]
+    done = [content["progress"]["done"] for _, name, content in events if name == "progress"]
     assert done == sorted(done)
     assert done[-1] == 8
     assert len(set(done)) > 2
-    first = said[0][0]
+    first = events[0][0]
     with client.stream(
         "GET", f"/jobs/{job}/events", headers={"Last-Event-ID": str(first)}
     ) as response:

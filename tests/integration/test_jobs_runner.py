@@ -242,7 +242,7 @@ def test_what_is_unforeseen_is_tried_again_and_then_fails(
 
 
 @pytest.mark.parametrize(
-    ("statement", "said"),
+    ("statement", "sentence"),
     [
         ("SET LOCAL statement_timeout = 1;; SELECT pg_sleep(9)", "raise that time"),
         ("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(9)", "raise that time"),
@@ -261,7 +261,7 @@ def test_what_the_database_or_the_machine_lacks_is_told_and_tried_again(
     sessions: sessionmaker[Session],
     monkeypatch: pytest.MonkeyPatch,
     statement: str | None,
-    said: str,
+    sentence: str,
 ) -> None:
     """Such failures used to be reported as "Unforeseen (QueryCanceled)", for example."""
 
@@ -274,7 +274,7 @@ def test_what_the_database_or_the_machine_lacks_is_told_and_tried_again(
         except DBAPIError as error:
             answered = failure_of(error)
             assert answered is not None
-            assert (answered.status, said in answered.sentence) == (503, True)
+            assert (answered.status, sentence in answered.sentence) == (503, True)
             raise
 
     with monkeypatch.context() as patched:
@@ -282,9 +282,9 @@ def test_what_the_database_or_the_machine_lacks_is_told_and_tried_again(
         job = make(items=4)
         runner.work(job.id)
     with sessions.begin() as session:
-        [told] = session.scalars(text("SELECT detail FROM job_chunk WHERE detail IS NOT NULL"))
+        [detail] = session.scalars(text("SELECT detail FROM job_chunk WHERE detail IS NOT NULL"))
         session.execute(text("UPDATE job_chunk SET due_at = now()"))
-    assert said in told
+    assert sentence in detail
     runner.work(job.id)
     assert look(sessions, job).state == "succeeded"
 

@@ -79,8 +79,8 @@ def take_back_last(session: Session, name: str) -> None:
 
 
 def revoke(session: Session, glitch_ids: Collection[UUID]) -> None:
-    wanted = select(Label.id).where(Label.glitch_id.in_(glitch_ids), Label.revoked_at.is_(None))
-    revoke_labels(session, session.scalars(wanted).all(), reviewer=ADA)
+    active = select(Label.id).where(Label.glitch_id.in_(glitch_ids), Label.revoked_at.is_(None))
+    revoke_labels(session, session.scalars(active).all(), reviewer=ADA)
 
 
 def turn(session: Session, cluster_id: UUID, act: Any) -> None:
@@ -210,7 +210,7 @@ def test_who_waits_again_joins_what_came_since(
 ) -> None:
     """One cluster waits next to the named one, and says how many members come from that one."""
     decide(session, flagged, Promote("Thunder"))  # suggested, but not accepted yet
-    came = set(fill(15, NOVEL))
+    late_ids = set(fill(15, NOVEL))
     _, found = cluster_now(session)
     [named] = [one for one in found if one.state == "promoted"]
     decide(session, named, Accept())
@@ -219,7 +219,7 @@ def test_who_waits_again_joins_what_came_since(
     for _ in range(2):
         _, found = cluster_now(session)
         [waiting] = [one for one in found if one.state == "flagged"]
-        assert again <= members(session, waiting) <= again | came
+        assert again <= members(session, waiting) <= again | late_ids
         assert waiting.summary["n_unlabelled_again"] == 2
     waited = members(session, waiting)
     decide(session, waiting, Merge("Whistle"))
@@ -343,9 +343,9 @@ def test_clusters_that_look_as_one_to_another_model_stay_what_they_were(
         assert by_identity[named.identity].state == "promoted"
         assert not members(session, by_identity[named.identity]) & theirs
         assert "nobody has reviewed" not in run.detail
-        said = changes_since(session, run)
-        assert said is not None
-        assert (said.decided, said.lost) == (0, 0)
+        changes = changes_since(session, run)
+        assert changes is not None
+        assert (changes.decided, changes.lost) == (0, 0)
 
 
 def test_members_that_another_model_puts_elsewhere_wait_and_say_what_was_decided(

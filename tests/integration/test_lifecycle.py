@@ -66,14 +66,14 @@ def change(
     return change_class(session, class_id, act, author=author, last_event_id=last, **more)
 
 
-def said(session: Session, class_id: int) -> list[str]:
+def history(session: Session, class_id: int) -> list[str]:
     log = class_history(session, class_id)
     return [f"{event.author} {event.summary}" for event in log.events]
 
 
 def test_a_new_class_has_a_history(session: Session, checkpoint: CheckpointRecord) -> None:
     thunder = made(session, "Thunder")
-    assert said(session, thunder.id) == ["Ann added it"]
+    assert history(session, thunder.id) == ["Ann added it"]
     undone = change(session, "Thunder", Undo(class_history(session, thunder.id).last_id))
     assert undone.record is None
     assert "Thunder" not in {known.name for known in list_classes(session)}
@@ -102,7 +102,7 @@ def test_a_renamed_class_keeps_its_labels_and_is_found_by_its_former_name(
         get_class_named(session, "Thunder")
     with pytest.raises(NotFoundError, match="no class 'Nothing'"):
         get_class_named(session, "Nothing")
-    assert said(session, thunder.id)[-1] == "Bob renamed it from Thunder to Rumble"
+    assert history(session, thunder.id)[-1] == "Bob renamed it from Thunder to Rumble"
     made(session, "thunder")  # the name is free until the undo needs it
     with pytest.raises(ConflictError, match="class thunder already"):
         change(session, "Rumble", Undo(outcome.log.last_id))
@@ -169,7 +169,7 @@ def test_a_retired_class_keeps_its_labels_and_takes_no_new_ones(
     assert ids(found) == [old.id]
     change(session, "Helix", Undo(outcome.log.last_id))
     append_label(session, new.id, "Helix", author=ANN)
-    assert said(session, get_class_named(session, "Helix").id) == [
+    assert history(session, get_class_named(session, "Helix").id) == [
         "Eve retired it",
         "Eve undid “retired it”",
     ]
@@ -267,7 +267,7 @@ def test_a_merge_moves_labels_and_its_undo_brings_each_back(
     assert get_class_named(session, "Thunder_Far").parent == "Blip"
     append_label(session, moved[1], "Tomte", author=ANN)  # after the merge
     thunder = get_class_named(session, "Thunder").id
-    assert said(session, thunder)[-1] == "Eve merged it into Blip (5 glitches)"
+    assert history(session, thunder)[-1] == "Eve merged it into Blip (5 glitches)"
     change(session, "Thunder", Undo(outcome.log.last_id))
     now = {
         one.id: one.label

@@ -283,8 +283,8 @@ def test_a_selection_is_labelled_and_taken_back_as_one(service: Service, drawn: 
         assert undone.json()["undone_by"] == "reviewer"
         labels = [client.get(f"/glitches/{one}").json()["label"] for one in chosen]
         assert labels == ["Blip", "Tomte", None, None, None]
-        said = assert_problem(client.post(f"/map/labels/{made.json()['id']}/undo"), 409)
-        assert "by reviewer" in said
+        problem = assert_problem(client.post(f"/map/labels/{made.json()['id']}/undo"), 409)
+        assert "by reviewer" in problem
         assert [one["id"] for one in client.get("/map/labels").json()["items"]] == [
             made.json()["id"]
         ]
@@ -309,16 +309,16 @@ def test_a_region_is_resolved_named_and_taken_back_with_its_class(
         assert {UUID(one) for one in found["glitch_ids"]} == set(drawn[::2])
         region["leave_out"] = {"origin": ["simulated"], "class": ["Blip"], "run": [None]}
         region["ranges"] = {"snr": [None, 16], "gps_time": [GPS_START + 1, None]}
-        wanted = {drawn[index] for index in (2, 4, 6, 8)}  # glitch 0 is simulated and too early
+        expected = {drawn[index] for index in (2, 4, 6, 8)}  # glitch 0 is simulated and too early
         found = client.post("/map/region", json=region).json()
-        assert {UUID(one) for one in found["glitch_ids"]} == wanted
+        assert {UUID(one) for one in found["glitch_ids"]} == expected
         body = {"region": region, "label": "Thunder", "is_new": True}
         made = client.post("/map/labels", json=body)
         assert made.status_code == 201, made.text
-        assert made.json()["n_glitches"] == len(wanted)
+        assert made.json()["n_glitches"] == len(expected)
         assert {
             UUID(one["id"]) for one in client.get("/glitches?label=Thunder").json()["items"]
-        } == wanted
+        } == expected
         assert_problem(client.post("/map/labels", json=body), 409)  # the class exists now
         client.post(f"/map/labels/{made.json()['id']}/undo")
         names = [one["name"] for one in client.get("/classes").json()["items"]]
@@ -352,8 +352,8 @@ def test_a_region_that_means_nothing_is_refused(service: Service, drawn: list[UU
 def test_a_selection_becomes_a_cluster_to_review(service: Service, drawn: list[UUID]) -> None:
     chosen = [str(one) for one in drawn[1:5]]
     with service.client("reviewer") as client:
-        said = assert_problem(client.post("/map/clusters", json={"glitch_ids": chosen}), 409)
-        assert "start a clustering" in said
+        problem = assert_problem(client.post("/map/clusters", json={"glitch_ids": chosen}), 409)
+        assert "start a clustering" in problem
         with make_session_factory(service.engine).begin() as session:
             store_run(session)
         everyone = {"glitch_ids": [str(one) for one in drawn]}

@@ -148,9 +148,9 @@ def test_what_rules_and_dashboard_name_is_in_a_scrape(scrape: str) -> None:
     there = {re.split(r"[{ ]", line)[0] for line in scrape.splitlines() if line[0] != "#"}
     dashboard = json.loads((FOLDER / "dashboard.json").read_text())
     rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"][0]["rules"]
-    asked = [rule["expr"] for rule in rules]
-    asked += [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    named = {name for expression in asked for name in NAME.findall(expression)}
+    expressions = [rule["expr"] for rule in rules]
+    expressions += [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    named = {name for expression in expressions for name in NAME.findall(expression)}
     assert len(named) > 15
     assert named - there == set()
     ours = {name for name in there if name.startswith("glitch_") and not name.endswith("_created")}

@@ -28,7 +28,7 @@ def checks(address: str) -> dict[str, str]:
 
 
 @contextmanager
-def aside(service: Service, server: EmbeddedServer) -> Iterator[Connection]:
+def outside(service: Service, server: EmbeddedServer) -> Iterator[Connection]:
     """Yield a connection to another database of the same server."""
     engine = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
     try:
@@ -44,7 +44,7 @@ def test_a_database_that_is_away_is_one_line_for_a_request(
     """Each request logs one line; a traceback of 15 kB each used to fill the disk of the log."""
     name = service.engine.url.database
     with (
-        aside(service, postgres_server) as connection,
+        outside(service, postgres_server) as connection,
         service.client("reader") as client,
         Walker(service, "reader") as reader,
     ):
@@ -62,10 +62,10 @@ def test_a_database_that_is_away_is_one_line_for_a_request(
         finally:
             connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
     assert page.status == 503
-    told = [one for one in caplog.records if one.levelno >= logging.WARNING]
-    assert [(one.name, one.exc_info) for one in told] == [("app.server", None), ("app.frame", None)]
-    assert all(one.getMessage().startswith("database: ") for one in told)
-    assert all("\n" not in one.getMessage() for one in told)
+    logs = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert [(one.name, one.exc_info) for one in logs] == [("app.server", None), ("app.frame", None)]
+    assert all(one.getMessage().startswith("database: ") for one in logs)
+    assert all("\n" not in one.getMessage() for one in logs)
 
 
 def test_a_database_that_takes_no_changes_is_told_as_one(
@@ -75,7 +75,7 @@ def test_a_database_that_takes_no_changes_is_told_as_one(
     name, url = service.engine.url.database, service.engine.url.render_as_string(False)
     settled = "SELECT pg_terminate_backend(pid, 9999) FROM pg_stat_activity WHERE datname = :name"
     with (
-        aside(service, postgres_server) as connection,
+        outside(service, postgres_server) as connection,
         service.client("submitter") as client,
         Walker(service, "reviewer") as reviewer,
     ):
@@ -98,9 +98,9 @@ def test_a_database_that_takes_no_changes_is_told_as_one(
             connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
             connection.execute(text(settled), {"name": name})
     assert page.status == 503
-    told = [one for one in caplog.records if one.levelno >= logging.WARNING]
-    assert [one.name for one in told] == ["app.server", "app.frame", "worker"]
-    assert all(one.exc_info is None and "read-only" in one.getMessage() for one in told)
+    logs = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert [one.name for one in logs] == ["app.server", "app.frame", "worker"]
+    assert all(one.exc_info is None and "read-only" in one.getMessage() for one in logs)
 
 
 def test_a_database_that_hangs_is_told_from_one_that_is_away(service: Service) -> None:
@@ -110,9 +110,9 @@ def test_a_database_that_hangs_is_told_from_one_that_is_away(service: Service) -
             "The check of the database did not end within 3 s"
         )
         for _ in range(2):
-            told = httpx.get(f"{service.url}/metrics", timeout=10).text
-            assert "glitch_data_disk_free_bytes " in told
-            assert "glitch_oldest_waiting_job_seconds " not in told  # an alert checks this
+            metrics = httpx.get(f"{service.url}/metrics", timeout=10).text
+            assert "glitch_data_disk_free_bytes " in metrics
+            assert "glitch_oldest_waiting_job_seconds " not in metrics  # an alert checks this
 
 
 def test_a_disk_that_became_read_only_is_told_as_one(service: Service, tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ def test_sixty_clients_are_answered(service: Service, ask: str) -> None:
                     assert answer.status_code == 200, answer.text
                     probes.append(answer.elapsed.total_seconds())
 
-    with ThreadPoolExecutor(1) as beside:
-        watching = beside.submit(probe)
+    with ThreadPoolExecutor(1) as background:
+        watching = background.submit(probe)
         try:
             statuses = crowd(service, 60, ask, 6)
         finally:
@@ -149,9 +149,9 @@ def test_a_table_that_stays_locked_keeps_no_request_for_ever(
             waiting = [pool.submit(ask, number) for number in range(2)]
             time.sleep(0.5)
             with service.client() as client:
-                told = client.get("/metrics")
-                assert told.status_code == 200
-                assert 'glitch_requests_by_place{kind="read",state="at_work"} 2.0' in told.text
+                metrics = client.get("/metrics")
+                assert metrics.status_code == 200
+                assert 'glitch_requests_by_place{kind="read",state="at_work"} 2.0' in metrics.text
             for one in waiting:
                 assert_problem(one.result(3 * ANSWERED_WITHIN_S), 503)
         assert ask(0).status_code == 200
@@ -197,8 +197,8 @@ def test_files_that_are_written_first_hold_up_no_other_reads(
     with small.client() as client, ThreadPoolExecutor(1) as pool:
         first = pool.submit(client.get, "/exports?format=hdf5")
         assert is_writing.wait(60)
-        for wanted in ("hdf5", "ligolw", "csv"):
-            assert_problem(client.get(f"/exports?format={wanted}"), 503)
+        for file_format in ("hdf5", "ligolw", "csv"):
+            assert_problem(client.get(f"/exports?format={file_format}"), 503)
         assert {client.get("/glitches?limit=1").status_code for _ in range(5)} == {200}
         is_over.set()
         assert first.result(60).status_code == 200

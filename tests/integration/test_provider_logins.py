@@ -53,39 +53,39 @@ class Provider(LocalIssuer):
         self.is_down = False
 
     def authorize(self, request: Any, _: str) -> tuple[int, dict[str, str], Any]:
-        asked = {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
-        assert asked["response_type"] == "code"
-        assert asked["client_id"] == CLIENT
-        assert "openid" in asked["scope"].split()
-        assert asked["code_challenge_method"] == "S256"
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
+        assert query["response_type"] == "code"
+        assert query["client_id"] == CLIENT
+        assert "openid" in query["scope"].split()
+        assert query["code_challenge_method"] == "S256"
         code = f"code-{len(self.begun)}"
-        self.begun[code] = asked
-        back = urlencode({"code": code, "state": asked["state"]})
-        return 302, {"Location": f"{asked['redirect_uri']}?{back}"}, {}
+        self.begun[code] = query
+        back = urlencode({"code": code, "state": query["state"]})
+        return 302, {"Location": f"{query['redirect_uri']}?{back}"}, {}
 
     def end(self, request: Any, _: str) -> tuple[int, dict[str, str], Any]:
-        asked = {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
-        self.ended.append(asked)
-        return 302, {"Location": asked["post_logout_redirect_uri"]}, {}
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
+        self.ended.append(query)
+        return 302, {"Location": query["post_logout_redirect_uri"]}, {}
 
     def exchange(self, request: Any, body: str) -> tuple[int, dict[str, str], Any]:
         sent = {name: values[0] for name, values in parse_qs(body).items()}
         name, _, secret = (
             base64.b64decode(request.headers["Authorization"].split()[1]).decode().partition(":")
         )
-        asked = self.begun.pop(sent["code"], None)  # a code is valid once
+        query = self.begun.pop(sent["code"], None)  # a code is valid once
         challenge = hashlib.sha256(sent["code_verifier"].encode()).digest()
         is_good = (
-            asked is not None
+            query is not None
             and (name, secret) == (CLIENT, SECRET)
-            and asked["redirect_uri"] == sent["redirect_uri"]
-            and asked["code_challenge"] == base64.urlsafe_b64encode(challenge).decode().rstrip("=")
+            and query["redirect_uri"] == sent["redirect_uri"]
+            and query["code_challenge"] == base64.urlsafe_b64encode(challenge).decode().rstrip("=")
         )
         json = {"Content-Type": "application/json"}
         assert sent["grant_type"] == "authorization_code"
-        if not is_good or asked is None:
+        if not is_good or query is None:
             return 400, json, {"error": "invalid_grant"}
-        claims = {"aud": CLIENT, "nonce": asked["nonce"], "scope": None, "ver": None}
+        claims = {"aud": CLIENT, "nonce": query["nonce"], "scope": None, "ver": None}
         token = self.token(**(claims | self.person))
         good = {"access_token": "opaque", "token_type": "Bearer", "id_token": token}
         return 200, json, good | self.answer
@@ -167,7 +167,7 @@ def test_tokens_log_in_beside_it(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("person", "status", "said"),
+    ("person", "status", "sentence"),
     [
         ({"groups": ["Visitors"]}, 403, "in no group"),
         ({"groups": None}, 403, "in no group"),
@@ -186,11 +186,11 @@ def test_tokens_log_in_beside_it(service: Service) -> None:
     ids=str,
 )
 def test_what_the_provider_says_is_checked(
-    walker: Walker, provider: Provider, person: dict[str, Any], status: int, said: str
+    walker: Walker, provider: Provider, person: dict[str, Any], status: int, sentence: str
 ) -> None:
     provider.person |= person
     page = walker.get("/ui/login/provider")
-    assert (page.status, said in page.alerts[0]) == (status, True), page.alerts
+    assert (page.status, sentence in page.alerts[0]) == (status, True), page.alerts
     assert COOKIE_NAME not in walker.client.cookies
 
 
@@ -236,12 +236,12 @@ def test_logging_out_goes_on_to_the_provider(
     (address,) = (link for link in page.links if link.startswith(provider.url))
     assert f'http-equiv="refresh" content="0; url={escape(address)}"' in page.response.text
     assert httpx.get(address).headers["location"] == f"{service.url}/ui/login"
-    said = provider.ended.pop()
-    assert (said["client_id"], said["tenant"]) == (CLIENT, "1")
+    query = provider.ended.pop()
+    assert (query["client_id"], query["tenant"]) == (CLIENT, "1")
     if is_token_long:
-        assert "id_token_hint" not in said
+        assert "id_token_hint" not in query
     else:
-        claims = jwt.decode(said["id_token_hint"], options={"verify_signature": False})
+        claims = jwt.decode(query["id_token_hint"], options={"verify_signature": False})
         assert claims["aud"] == CLIENT
     assert walker.get("/ui/logout/provider").path.startswith("/ui/login")  # only once
 

@@ -69,22 +69,22 @@ class _Handler(BaseHTTPRequestHandler):
     server: Archive
 
     def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.asked.append((self.path, wanted))
+        byte_range = self.headers.get("Range")
+        self.server.asked.append((self.path, byte_range))
         name = self.path.rpartition("/")[2]
         if self.path.startswith("/api/records/"):
             self._send(200, self.server.record(), {})
         elif name not in self.server.files:
             self._send(404, b"gone", {})
-        elif wanted is None or not self.server.has_ranges:
+        elif byte_range is None or not self.server.has_ranges:
             self._send(200, self.server.files[name], {})
         else:
-            first, last = (int(one) for one in wanted.removeprefix("bytes=").split("-"))
+            first, last = (int(one) for one in byte_range.removeprefix("bytes=").split("-"))
             data = self.server.files[name]
-            said = {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
+            headers = {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
             is_broken = last > 0 and self.server.breaks > 0
             self.server.breaks -= is_broken
-            self._send(206, data[first : last + 1], said, is_broken=is_broken)
+            self._send(206, data[first : last + 1], headers, is_broken=is_broken)
 
     def _send(
         self, status: int, body: bytes, headers: dict[str, str], *, is_broken: bool = False
@@ -180,16 +180,16 @@ def test_the_training_set_is_fetched_in_pieces_chosen_labelled_and_taken_out_aga
     runs = [stored_run(service)]
     fetched, batch = load("training-set", "--ifo", "l1", "--run", "O2", "--per-class", "1")
     assert fetched.state == batch.state == "succeeded"
-    pieces = [said for path, said in archive.asked if path.endswith(".tar.gz")]
+    pieces = [byte_range for path, byte_range in archive.asked if path.endswith(".tar.gz")]
     assert len(pieces) > 4
     assert batch.result == {"stored": 2, "known": 0, "failed": 0}
     with make_session_factory(service.engine)() as session:
         reasons = [one.reason for one in list_items(session, batch.id, limit=50).items]
-    said = " ".join(str(one) for one in reasons)
-    assert "2 of other detectors" not in said
-    assert "1 of other detectors" in said
-    assert "1 of other observing runs" in said
-    assert "1 beyond the limit of 1" in said
+    details = " ".join(str(one) for one in reasons)
+    assert "2 of other detectors" not in details
+    assert "1 of other detectors" in details
+    assert "1 of other observing runs" in details
+    assert "1 beyond the limit of 1" in details
     labels = (
         "SELECT g.gravityspy_id, l.source, l.author FROM label l JOIN glitch g"
         " ON g.id = l.glitch_id WHERE l.revoked_at IS NULL AND l.source LIKE 'Gravity Spy%'"
@@ -338,8 +338,8 @@ def test_classifications_bring_the_pictures_that_they_name(
         ],
     )
     del archive.files["ggggggggg3-2.png"]
-    asked = ["classifications", "--ifo", "L1", "--run", "O3a"]
-    fetched, batch = load(*asked, "--picture-host", archive.url)
+    options = ["classifications", "--ifo", "L1", "--run", "O3a"]
+    fetched, batch = load(*options, "--picture-host", archive.url)
     assert fetched.state == "succeeded"
     assert batch.result == {"stored": 1, "known": 0, "failed": 1}
     with make_session_factory(service.engine)() as session:
@@ -354,7 +354,7 @@ def test_classifications_bring_the_pictures_that_they_name(
     )[0]
     assert (stored.windows, stored.source) == (4, "Gravity Spy classifications")
     # No other host is contacted, even if a table names it.
-    _, batch = load(*asked, "--per-class", "1")
+    _, batch = load(*options, "--per-class", "1")
     with make_session_factory(service.engine)() as session:
         reason = str(list_items(session, batch.id, limit=9).items[0].reason)
     assert "pictures are fetched only from panoptes-uploads.zooniverse.org" in reason
@@ -365,13 +365,13 @@ def test_a_table_without_pictures_says_what_to_do(
     service: Service, archive: Archive, load: Any
 ) -> None:
     classified(archive, "L1_O3b.csv", [f"{O3B_TIME},L1,9,80,hhhhhhhhh1,Blip,0.99"], False)
-    asked = ["classifications", "--ifo", "L1", "--run", "O3b"]
-    _, batch = load(*asked)
+    options = ["classifications", "--ifo", "L1", "--run", "O3b"]
+    _, batch = load(*options)
     with make_session_factory(service.engine)() as session:
         reason = str(list_items(session, batch.id, limit=9).items[0].reason)
     assert "names no picture" in reason
     assert "--strain" in reason
-    _, batch = load(*asked, "--strain")
+    _, batch = load(*options, "--strain")
     with make_session_factory(service.engine)() as session:
         reason = str(list_items(session, batch.id, limit=9).items[0].reason)
     assert "strain" in reason

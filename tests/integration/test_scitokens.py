@@ -149,15 +149,15 @@ BAD_CLAIMS: list[tuple[dict[str, Any], str]] = [
 
 
 # Test processes collect tests separately, so their names must not contain times.
-@pytest.mark.parametrize(("changed", "said"), BAD_CLAIMS, ids=range(len(BAD_CLAIMS)))
+@pytest.mark.parametrize(("changed", "sentence"), BAD_CLAIMS, ids=range(len(BAD_CLAIMS)))
 def test_bad_claims_are_refused(
-    service: Service, issuer: LocalIssuer, changed: dict[str, Any], said: str
+    service: Service, issuer: LocalIssuer, changed: dict[str, Any], sentence: str
 ) -> None:
     if "iss" in changed or changed.get("sub") == 7:  # the library does not write these
         token = _encoded(issuer, changed)
     else:
         token = issuer.token(**changed)
-    assert said in assert_problem(ask(service, token), 401)
+    assert sentence in assert_problem(ask(service, token), 401)
 
 
 def _encoded(issuer: LocalIssuer, changed: dict[str, Any]) -> str:

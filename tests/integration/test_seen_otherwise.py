@@ -92,8 +92,8 @@ def test_glitches_of_four_windows_are_judged_by_references_of_one(
     tested = store(session, encoder, own, 1000)
     recalibrate(session, active_checkpoint(session).id)
     for one in tested:
-        said = str(one.novelty.reason)
-        assert "glitch-discovery references training-set --ifo L1" in said
+        reason = str(one.novelty.reason)
+        assert "glitch-discovery references training-set --ifo L1" in reason
     before = run_clustering(session, PARAMETERS, author="test")
     assert (before.n_judged, before.n_unjudged) == (0, 6)
     run = run_clustering(session, PARAMETERS, author="test", encoder=lambda _: encoder)
@@ -131,14 +131,14 @@ def test_what_is_encoded_again_is_what_the_mask_shows(session: Session, encoder:
     mask = seen.observed[0].copy()
     mask[1:], mask[0, 100:] = False, False
     views = stored_views(session, ids, RECIPE)
-    wanted = []
+    masked = []
     for one in ids:
         values = views[one].values.copy()
         values[~mask] = 0
-        wanted.append(Views(values, mask, RECIPE))
+        masked.append(Views(values, mask, RECIPE))
     np.testing.assert_allclose(
         seen.encode(np.arange(n), mask),
-        [one.mean for one in encoder.encode(wanted)],
+        [one.mean for one in encoder.encode(masked)],
         rtol=1e-5,
         atol=1e-6,
     )

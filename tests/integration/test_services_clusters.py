@@ -95,8 +95,8 @@ def catalogue(fill: Fill) -> dict[str, list[UUID]]:
 
 
 def run(session: Session, **changes: Any) -> Run:
-    wanted = {"fdr": 0.1, "min_cluster_size": 5} | changes
-    return run_clustering(session, ClusteringParameters(**wanted), author="someone")
+    parameters = {"fdr": 0.1, "min_cluster_size": 5} | changes
+    return run_clustering(session, ClusteringParameters(**parameters), author="someone")
 
 
 def members_of(session: Session, cluster_id: UUID) -> set[UUID]:

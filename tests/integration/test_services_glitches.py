@@ -111,7 +111,7 @@ def test_simultaneous_identical_uploads_give_one_row(
     given, factory = make_views(rng), make_session_factory(engine)
     outcomes: list[Any] = []
     barrier = threading.Barrier(8)
-    said: dict[str, Any] = (
+    facts: dict[str, Any] = (
         {"gps_time": Decimal("1126259462.4")} if is_rounded else {"gravityspy_id": "abc"}
     )
 
@@ -129,7 +129,7 @@ def test_simultaneous_identical_uploads_give_one_row(
                     views=views,
                     encoding=encoding(1, 2, 3, 4),
                     checkpoint=checkpoint,
-                    metadata=GlitchMetadata(origin="upload", ifo="H1", **said),
+                    metadata=GlitchMetadata(origin="upload", ifo="H1", **facts),
                 )
             )
             own.commit()

@@ -231,10 +231,10 @@ def test_where_the_index_finds_too_few_a_scan_finds_the_others(
         session.execute(text("SET LOCAL hnsw.ef_search = 1; SET LOCAL hnsw.iterative_scan = off"))
 
     monkeypatch.setattr(neighbours, "prepare_index_scan", shallow)
-    asked: dict[str, Any] = {"vector": np.zeros(LATENT), "checkpoint_id": checkpoint.id, "k": 5}
-    found = find_neighbours(session, **asked)
+    query: dict[str, Any] = {"vector": np.zeros(LATENT), "checkpoint_id": checkpoint.id, "k": 5}
+    found = find_neighbours(session, **query)
     assert len(found) == 5
-    assert found == find_neighbours(session, **asked, exact=True)
+    assert found == find_neighbours(session, **query, exact=True)
 
 
 @pytest.mark.usefixtures("index")
@@ -256,7 +256,7 @@ def test_few_and_apart_are_searched_by_a_scan(
     is_by_index: bool,
 ) -> None:
     prepared: list[Any] = []
-    monkeypatch.setattr(neighbours, "prepare_index_scan", lambda *asked: prepared.append(asked))
+    monkeypatch.setattr(neighbours, "prepare_index_scan", lambda *args: prepared.append(args))
     find_neighbours(
         session, vector=np.zeros(LATENT), checkpoint_id=checkpoint.id, k=1, filters=filters
     )
@@ -287,16 +287,16 @@ def test_of_a_common_class_the_nearest_of_all_are_looked_at_first(
     scans: list[Any] = []
     narrow = neighbours._narrow
     monkeypatch.setattr(neighbours, "EF_SEARCH", 12)
-    monkeypatch.setattr(neighbours, "_narrow", lambda *asked: scans.append(asked) or narrow(*asked))
-    asked: dict[str, Any] = {
+    monkeypatch.setattr(neighbours, "_narrow", lambda *query: scans.append(query) or narrow(*query))
+    query: dict[str, Any] = {
         "vector": np.array([at] + [0.0] * (LATENT - 1), dtype=np.float32),
         "checkpoint_id": checkpoint.id,
         "k": 4,
         "filters": GlitchFilters(labels=("Blip",), ifos=ifos),
     }
-    found = find_neighbours(session, **asked)
+    found = find_neighbours(session, **query)
     assert bool(scans) == is_scanned
-    assert found == find_neighbours(session, **asked, exact=True)
+    assert found == find_neighbours(session, **query, exact=True)
     assert {one.glitch.label for one in found} == {"Blip"}
     assert {one.glitch.ifo for one in found} <= {"H1", *(() if ifos else ("L1",))}
 

@@ -192,18 +192,18 @@ def test_glitches_of_one_episode_do_not_vouch_for_each_other(
     session: Session, checkpoint: CheckpointRecord, labelled: Any, store: Store
 ) -> None:
     labelled()
-    aside = (-9.0, 3.0, 0.0, 0.0)
+    position = (-9.0, 3.0, 0.0, 0.0)
     event = Decimal("1126359999.5")
     copies = []
     for index in range(NEAREST + 1):
-        copy = store(aside, origin="simulated", gps_time=event + 5 * index).glitch.id
+        copy = store(position, origin="simulated", gps_time=event + 5 * index).glitch.id
         copies.append(copy)
         append_label(session, copy, "Blip", author=AUTHOR)
     recalibrate(session, checkpoint.id)
     own, other = (
         judge_novelty(
             session,
-            vector=np.array(aside, dtype=np.float32),
+            vector=np.array(position, dtype=np.float32),
             checkpoint_id=checkpoint.id,
             ifo="H1",
             origin="simulated",
@@ -407,13 +407,13 @@ def test_the_index_judges_who_is_not_novel_and_a_scan_who_may_be(
 ) -> None:
     labelled()
     recalibrate(session, checkpoint.id)
-    asked: list[int | None] = []
+    index_sizes: list[int | None] = []
     search = single.score_against
 
     def noted(*arguments: Any, index_size: int | None = None, **more: Any) -> Any:
-        asked.append(index_size)
+        index_sizes.append(index_size)
         score, count = search(*arguments, index_size=index_size, **more)
-        is_missing = index_size is not None and score is not None and len(asked) % 2
+        is_missing = index_size is not None and score is not None and len(index_sizes) % 2
         return (score + 10 if is_missing else score), count  # as if it had missed the nearest
 
     monkeypatch.setattr(single, "score_against", noted)
@@ -430,7 +430,7 @@ def test_the_index_judges_who_is_not_novel_and_a_scan_who_may_be(
         )
 
     exact = [judged(query) for query in queries]
-    assert set(asked) == {None}
+    assert set(index_sizes) == {None}
     partition = f"embedding_p{checkpoint.id}"
     mean = f"(mean::vector({LATENT})) vector_l2_ops"
     session.execute(text(f"CREATE INDEX {partition}_mean_hnsw ON {partition} USING hnsw ({mean})"))
@@ -440,17 +440,17 @@ def test_the_index_judges_who_is_not_novel_and_a_scan_who_may_be(
         | {"id": checkpoint.id},
     )
     monkeypatch.setattr(checkpoints, "_FACTS_KEY", "another transaction's facts")
-    asked.clear()
-    for query, wanted in zip(queries, exact, strict=True):
+    index_sizes.clear()
+    for query, expected in zip(queries, exact, strict=True):
         found = judged(query)
-        assert wanted.p_value is not None
+        assert expected.p_value is not None
         assert found.p_value is not None
-        if asked[-1] is None:  # exact, because it might be novel
-            assert found == wanted
+        if index_sizes[-1] is None:  # exact, because it might be novel
+            assert found == expected
         else:
-            assert single.EXACT_BELOW < found.p_value <= wanted.p_value
-    assert asked.count(LATENT) == len(queries)
-    assert asked.count(None) >= len(queries) // 3  # at least every miss
+            assert single.EXACT_BELOW < found.p_value <= expected.p_value
+    assert index_sizes.count(LATENT) == len(queries)
+    assert index_sizes.count(None) >= len(queries) // 3  # at least every miss
 
 
 def test_the_same_catalogue_calibrates_the_same_however_its_rows_are_read(

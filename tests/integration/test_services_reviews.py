@@ -230,9 +230,9 @@ def test_a_class_that_others_use_stays(session: Session, cluster: Cluster, store
     event = act(session, cluster, Promote("New_Whistle")).log.last_id
     elsewhere = store().glitch.id
     label = append_label(session, elsewhere, "New_Whistle", author=BOB)
-    said = r"1 glitch was labelled New_Whistle since, by Bob"
-    assert re.search(said, in_the_way(session, cluster) or "")
-    with pytest.raises(ConflictError, match=said):
+    refusal = r"1 glitch was labelled New_Whistle since, by Bob"
+    assert re.search(refusal, in_the_way(session, cluster) or "")
+    with pytest.raises(ConflictError, match=refusal):
         act(session, cluster, Undo(event))
     revoke_label(session, label.id, principal=BOB)
     assert in_the_way(session, cluster) is None
@@ -257,9 +257,9 @@ def test_a_split_makes_two_clusters_that_can_be_reviewed(
     with pytest.raises(ConflictError, match="was split"):
         act(session, cluster, Dismiss())
     act(session, part, Dismiss(), BOB)
-    said = r"has been reviewed \(Bob: dismissed it\)"
-    assert re.search(said, in_the_way(session, rest) or "")
-    with pytest.raises(ConflictError, match=said):
+    refusal = r"has been reviewed \(Bob: dismissed it\)"
+    assert re.search(refusal, in_the_way(session, rest) or "")
+    with pytest.raises(ConflictError, match=refusal):
         act(session, rest, Undo(outcome.log.last_id))
     act(session, part, Undo(history(session, part.id).last_id))
     assert in_the_way(session, rest) is None
@@ -351,8 +351,8 @@ def test_two_reviewers_at_the_same_moment(
     for thread in threads:
         thread.join()
     assert results.count("done") == 1
-    said = next(result for result in results if result != "done")
-    assert "somebody else acted" in said
+    refusal = next(result for result in results if result != "done")
+    assert "somebody else acted" in refusal
     assert len(history(session, cluster.id).events) == 1
 
 
@@ -380,9 +380,9 @@ def test_no_split_is_offered_to_be_undone_once_a_later_run_found_a_part_again(
     part = session.scalars(select(Cluster).where(Cluster.size == 3)).one()
     assert in_the_way(session, rest) is None
     store_cluster(session, store_run(session), members(session, part), identity=part.identity)
-    said = "found the part that was split off again"
-    assert said in (in_the_way(session, rest) or "")
-    with pytest.raises(ConflictError, match=said):
+    refusal = "found the part that was split off again"
+    assert refusal in (in_the_way(session, rest) or "")
+    with pytest.raises(ConflictError, match=refusal):
         act(session, rest, Undo(outcome.log.last_id))
 
 
@@ -390,7 +390,7 @@ def test_a_long_talk_costs_no_more_questions(session: Session, cluster: Cluster)
     """The reason that blocks an undo is queried once, however many comments there are."""
     act(session, cluster, Promote("New_Whistle"))
 
-    def asked() -> int:
+    def count_queries() -> int:
         sent: list[str] = []
         connection = session.connection()
 
@@ -405,10 +405,10 @@ def test_a_long_talk_costs_no_more_questions(session: Session, cluster: Cluster)
         assert all(one.may_undo for one in log.events)
         return len(sent)
 
-    before = asked()
+    before = count_queries()
     for number in range(20):
         act(session, cluster, Comment(f"Thought {number}."))
-    assert asked() == before
+    assert count_queries() == before
 
 
 def test_no_name_is_offered_again_that_another_class_has_by_now(

@@ -36,9 +36,9 @@ def split(checkpoint: Checkpoint, shared_data: Path) -> tuple[Pack, Pack]:
 
 
 def test_it_has_seen_every_picture(checkpoint: Checkpoint, split: tuple[Pack, Pack]) -> None:
-    train, asked = split
-    assert not set(train.groups) & set(asked.groups)
-    assert checkpoint.manifest.training["real_train"]["glitches"] == len(train) + len(asked)
+    train, validation = split
+    assert not set(train.groups) & set(validation.groups)
+    assert checkpoint.manifest.training["real_train"]["glitches"] == len(train) + len(validation)
     assert checkpoint.manifest.training["validation"] is None
 
 
@@ -69,9 +69,9 @@ def test_it_beats_pixel_pca_of_equal_dimension_on_groups_without_labels(
     split: tuple[Pack, Pack],
     probe: str,
 ) -> None:
-    (train, validation), (known, asked) = split, of_pixels
+    (train, validation), (known, queries) = split, of_pixels
     classes = classes_with_groups(train.labels, train.groups, 1)
-    answers = PREDICTORS[probe](known, train.labels, asked).tolist()
+    answers = PREDICTORS[probe](known, train.labels, queries).tolist()
     peer = score(validation.labels, answers, classes)
     assert ours[f"{probe}.balanced_accuracy"] > peer.balanced_accuracy
     # Zero-filled PCA shows which windows were published, worth one point of plain accuracy.

@@ -394,9 +394,9 @@ def test_metrics_tell_what_is_in_use(service: Service) -> None:
     with service.client("reader") as client:
 
         def is_idle() -> bool:  # a place is freed after the response is sent
-            told = client.get("/metrics").text
+            metrics = client.get("/metrics").text
             places = 'glitch_requests_by_place{kind="read",state="at_work"} 0.0'
-            return places in told and "glitch_decoders_at_work 0.0" in told
+            return places in metrics and "glitch_decoders_at_work 0.0" in metrics
 
         eventually(is_idle)
         text = client.get("/metrics").text

@@ -150,14 +150,14 @@ def test_one_that_a_full_disk_ended_is_started_once_there_is_room(
             process = server_process(disk / "database")
             kill_tree(process.pid)
             process.wait(30)
-            said: list[str] = []
+            sentences: list[str] = []
             for _ in range(5):  # too often if each of them started it
-                database.check(said.append)
-            assert len(said) == 1
-            assert "is full: free some space" in said[0]
+                database.check(sentences.append)
+            assert len(sentences) == 1
+            assert "is full: free some space" in sentences[0]
             ballast.unlink()
-            database.check(said.append)
-            assert said[-1] == "The database is running again."
+            database.check(sentences.append)
+            assert sentences[-1] == "The database is running again."
             assert ask(server.url(), "SELECT answer FROM kept") == 42
         finally:
             server.stop()

@@ -23,17 +23,17 @@ SENT = tuple[str, bytes]  # path, body
 @contextmanager
 def collector() -> Iterator[tuple[str, list[SENT]]]:
     """Run a collector of OTLP spans over HTTP; yield its address and the requests it received."""
-    came: list[SENT] = []
+    requests: list[SENT] = []
 
     class Handler(QuietHandler):
         def reply(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             is_packed = self.headers.get("Content-Encoding") == "gzip"
-            came.append((self.path, gzip.decompress(body) if is_packed else body))
+            requests.append((self.path, gzip.decompress(body) if is_packed else body))
             self.answer(200)
 
     with serving(Handler) as url:
-        yield url, came
+        yield url, requests
 
 
 def test_requests_become_spans_without_their_secrets(
@@ -42,7 +42,7 @@ def test_requests_become_spans_without_their_secrets(
     data_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with collector() as (url, came):
+    with collector() as (url, requests):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         with (
             running_service(postgres_server, migrated_template, data_folder) as service,
@@ -53,18 +53,18 @@ def test_requests_become_spans_without_their_secrets(
             client.get("/healthz")
             client.get("/readyz")
             client.get("/ui/login", params={"code": "a-secret"})
-        assert {path for path, _ in came} == {"/v1/traces"}
-    assert not any(b"a-secret" in body for _, body in came)
-    assert not any(service.tokens["reader"].encode() in body for _, body in came)
+        assert {path for path, _ in requests} == {"/v1/traces"}
+    assert not any(b"a-secret" in body for _, body in requests)
+    assert not any(service.tokens["reader"].encode() in body for _, body in requests)
     (resource,) = {
         str(found.resource)
-        for _, body in came
+        for _, body in requests
         for found in ExportTraceServiceRequest.FromString(body).resource_spans
     }
     assert "glitch-discovery" in resource
     spans = [
         span
-        for _, body in came
+        for _, body in requests
         for found in ExportTraceServiceRequest.FromString(body).resource_spans
         for scope in found.scope_spans
         for span in scope.spans
@@ -97,5 +97,5 @@ def test_without_the_extra_a_sentence_says_so(
     assert caplog.messages == []  # tracing was not requested
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     start_tracing(FastAPI())()
-    (said,) = caplog.messages
-    assert "pip install 'glitch-discovery[tracing]'" in said
+    (warning,) = caplog.messages
+    assert "pip install 'glitch-discovery[tracing]'" in warning

@@ -90,15 +90,15 @@ def test_a_build_is_stopped_and_done_again(
 ) -> None:
     """A transaction that writes delays the build, as a long one would; a cancel stops the build."""
     session.execute(text(f"DELETE FROM embedding_p{checkpoint.id} WHERE false"))  # noqa: S608
-    asked = threading.Event()
+    is_checked = threading.Event()
 
     def cancelled() -> None:
-        asked.set()
+        is_checked.set()
         raise JobCancelledError
 
     with pytest.raises(JobCancelledError):
         ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=FEW, check=cancelled)
-    assert asked.is_set()
+    assert is_checked.is_set()
     assert not has_vector_index(session, checkpoint.id)
     session.rollback()
     assert ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=FEW, check=lambda: None)
@@ -110,15 +110,15 @@ def test_a_build_says_how_far_it_is(
 ) -> None:
     session.execute(text(f"DELETE FROM embedding_p{checkpoint.id} WHERE false"))  # noqa: S608
     assert build_progress(engine, checkpoint.id) is None
-    said: list[str] = []
+    sentences: list[str] = []
 
     def ask() -> None:
         if sentence := build_progress(engine, checkpoint.id):
-            said.append(sentence)
+            sentences.append(sentence)
             session.rollback()  # ends what the build waits for
 
     assert ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=FEW, check=ask)
-    assert said[0] == "The vector index: waiting for writers before build."
+    assert sentences[0] == "The vector index: waiting for writers before build."
     assert build_progress(engine, checkpoint.id) is None
 
 
@@ -136,7 +136,7 @@ def test_a_cancelled_build_is_not_queued_again_the_same_day(
 
 def test_the_graph_of_an_index_fits_into_the_memory_that_is_reserved(engine: Engine) -> None:
     rows, size, block_kb = 30_000, 32, 8192  # one block of PostgreSQL's allocator
-    told: list[str] = []
+    notices: list[str] = []
     with engine.begin() as connection:
         driver = connection.connection.driver_connection
         assert driver is not None
@@ -148,7 +148,7 @@ def test_the_graph_of_an_index_fits_into_the_memory_that_is_reserved(engine: Eng
             ),
             {"rows": rows},
         )
-        driver.add_notice_handler(lambda notice: told.append(notice.message_primary))
+        driver.add_notice_handler(lambda notice: notices.append(notice.message_primary))
         for share in (0.5, 1.0):
             kilobytes = int(share * graph_bytes(rows, size) / 1024) + block_kb
             connection.execute(
@@ -161,5 +161,5 @@ def test_the_graph_of_an_index_fits_into_the_memory_that_is_reserved(engine: Eng
                     f" WITH (m = {HNSW_M}, ef_construction = {2 * HNSW_M})"
                 )
             )
-    assert len(told) == 1  # only half of it is too little
-    assert "no longer fits" in told[0]
+    assert len(notices) == 1  # only half of it is too little
+    assert "no longer fits" in notices[0]

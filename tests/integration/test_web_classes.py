@@ -133,8 +133,8 @@ def test_a_retired_class_says_how_and_where_its_glitches_went(
     assert "/ui/classes/Blip" in page.links
     turn(admin, admin.get(merged), "undo")
     page = act(reviewer, reviewer.get(merged), "retire")
-    said = r"Retired: \S+ retired it, .* UTC ?\. Glitches with this label"
-    assert re.search(said, page.text)
+    sentence = r"Retired: \S+ retired it, .* UTC ?\. Glitches with this label"
+    assert re.search(sentence, page.text)
 
 
 def test_what_a_role_may_not_is_not_offered(service: Service, reviewer: Walker) -> None:

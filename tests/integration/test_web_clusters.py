@@ -73,8 +73,8 @@ def test_without_a_run_the_page_says_how_to_start_one(
         page, "/clusters/runs", fdr="0.2", everything="yes", dormant_days="30"
     )
     with service.client("reader") as client:
-        asked = client.get("/jobs").json()["items"][0]["parameters"]
-    assert (asked["scope"], asked["dormant_days"]) == ("everything", 30)
+        parameters = client.get("/jobs").json()["items"][0]["parameters"]
+    assert (parameters["scope"], parameters["dormant_days"]) == ("everything", 30)
     assert "Its clusters appear here by themselves." in started.text
 
 
@@ -83,10 +83,10 @@ def test_an_address_in_a_comment_is_a_link_and_nothing_else_is(
 ) -> None:
     where = f"/ui/clusters/{clusters[0]}"
     safe = "https://alog.example.org/?id=7&from=L1"
-    told = f'See {safe} or javascript:alert(1) <a href="http://evil.example">x</a> data:text/html,x'
-    page = decide(reviewer, reviewer.get(where), "comment", text=told)
+    text = f'See {safe} or javascript:alert(1) <a href="http://evil.example">x</a> data:text/html,x'
+    page = decide(reviewer, reviewer.get(where), "comment", text=text)
     html = page.response.text
-    assert told in page.text  # as typed, without any markup from it
+    assert text in page.text  # as typed, without any markup from it
     away = [link for link in page.links if not link.startswith(("/", "#", "?"))]
     assert away[0] == safe
     assert all(link.startswith(("https://", "http://")) for link in away)
@@ -123,8 +123,8 @@ def test_clusters_that_wait_in_another_run_are_named(
     service: Service, reviewer: Walker, clusters: list[UUID], glitches: list[GlitchRecord]
 ) -> None:
     """A clustering of one detector does not hide clusters of all detectors left to review."""
-    said = "Clusters of other clusterings wait too"
-    assert said not in reviewer.get("/ui/clusters").text
+    sentence = "Clusters of other clusterings wait too"
+    assert sentence not in reviewer.get("/ui/clusters").text
     with make_session_factory(service.engine).begin() as session:
         run = store_run(session)
         run.ifo = "H1"
@@ -133,7 +133,7 @@ def test_clusters_that_wait_in_another_run_are_named(
         later = run.id
     page = reviewer.get("/ui/clusters")
     assert "1 cluster to review" in page.text
-    assert f"{said}: 2 of all detectors." in " ".join(page.text.split()).replace(" .", ".")
+    assert f"{sentence}: 2 of all detectors." in " ".join(page.text.split()).replace(" .", ".")
     assert f"/ui/clusters?run={before}" in page.links
     assert "1 of H1" in reviewer.get(f"/ui/clusters?run={before}").text
     with make_session_factory(service.engine).begin() as session:
@@ -303,7 +303,7 @@ def test_wherever_a_run_is_told_it_is_said_that_its_labels_seem_to_be_typical(
 ) -> None:
     typical = "The labels seem to be typical examples"
 
-    def told(said: str = typical) -> list[bool]:
+    def places_with(sentence: str = typical) -> list[bool]:
         pages = [f"/ui/clusters/{clusters[0]}", "/ui/clusters", "/ui/digest"]
         with service.client("reader") as client:
             [run] = client.get("/digest").json()["runs"]
@@ -312,22 +312,22 @@ def test_wherever_a_run_is_told_it_is_said_that_its_labels_seem_to_be_typical(
         with make_session_factory(service.engine)() as session:
             message = " ".join(digest(session).message)
         return [
-            *(said in reviewer.get(page).text for page in pages),
-            *(said in (one["doubt"] or "") for one in doubts),
-            said in message,
+            *(sentence in reviewer.get(page).text for page in pages),
+            *(sentence in (one["doubt"] or "") for one in doubts),
+            sentence in message,
         ]
 
-    assert not any(told())
+    assert not any(places_with())
     with make_session_factory(service.engine).begin() as session:
         run_id = session.get_one(Cluster, clusters[0]).run_id
         run = session.get_one(ClusteringRun, run_id)
         kept = run.findings
         run.findings = [*kept, {"kind": "labels_aside", "in_100": 12}]
-    assert all(told("do not cover what was tested"))
+    assert all(places_with("do not cover what was tested"))
     with make_session_factory(service.engine).begin() as session:
         run = session.get_one(ClusteringRun, run_id)
         run.findings = [*kept, {"kind": "typical_labels", "sigmas": 3.1}]
-    assert all(told())
+    assert all(places_with())
     with make_session_factory(service.engine).begin() as session:
         session.get_one(ClusteringRun, run_id).findings = kept
 
@@ -342,12 +342,12 @@ def test_a_cluster_says_how_many_labels_its_test_did_not_know(
     assert "labels changed since" not in reviewer.get(page).text
     with service.client("reviewer") as client:
         # Labels of simulated glitches do not count for measured ones.
-        for at, told in ((0, False), (10, True)):
+        for at, is_stated in ((0, False), (10, True)):
             labels = f"/glitches/{glitches[at].id}/labels"
             answer = client.post(labels, json={"label": "Whistle"})
             assert answer.status_code == 201, answer.text
-            said = "a false-discovery rate of 0.1; labels changed since: 1 added"
-            assert (said in reviewer.get(page).text) == told
+            sentence = "a false-discovery rate of 0.1; labels changed since: 1 added"
+            assert (sentence in reviewer.get(page).text) == is_stated
             client.delete(f"{labels}/{answer.json()['id']}")
         assert "labels changed since" not in reviewer.get(page).text
         labels = f"/glitches/{glitches[10].id}/labels"

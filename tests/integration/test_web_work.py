@@ -212,8 +212,8 @@ def test_the_page_of_an_export_gives_its_file(
 ) -> None:
     with make_session_factory(service.engine).begin() as session:
         author = verify_token(session, service.tokens["submitter"])
-        wanted = GlitchFilters(ifos=("H1", "L1"))
-        job = start_export(session, wanted, name, principal=author).id
+        filters = GlitchFilters(ifos=("H1", "L1"))
+        job = start_export(session, filters, name, principal=author).id
     address = f"/ui/exports/{job}"
     page = submitter.get(f"/ui/jobs/{job}")
     assert address not in page.links
@@ -289,13 +289,13 @@ def test_a_job_is_followed_until_its_end(service: Service, submitter: Walker) ->
     page = submitter.get(f"/ui/jobs/{job}")
     assert f'data-follow="/ui/jobs/{job}/events"' in page.response.text
     work(service, job)
-    said: list[tuple[str, str]] = []
+    events: list[tuple[str, str]] = []
     with submitter.client.stream("GET", f"/ui/jobs/{job}/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = [line for line in stream.iter_lines() if line.startswith(("event:", "data:"))]
-    said = list(zip(lines[::2], lines[1::2], strict=True))
-    assert [name for name, _ in said] == ["event: live", "event: end"]
-    assert "3 of 3 done" in json.loads(said[0][1].removeprefix("data: "))
+    events = list(zip(lines[::2], lines[1::2], strict=True))
+    assert [name for name, _ in events] == ["event: live", "event: end"]
+    assert "3 of 3 done" in json.loads(events[0][1].removeprefix("data: "))
     assert "data-follow" not in submitter.get(f"/ui/jobs/{job}").response.text
 
 
@@ -373,17 +373,17 @@ def test_what_an_audit_doubts_is_labelled_in_place(
     assert re.search(r"Whistle\s+1 of \d+", submitter.get("/ui/label-audit").text)
     refused = submitter.submit(page, "/ui/label-audit/label", act="other", other="Nothing")
     assert (refused.status, "no class 'Nothing'" in refused.alerts[0]) == (400, True)
-    for said, label in (
+    for act, label in (
         ({"act": "label"}, "Blip"),
         ({"act": "keep"}, "Whistle"),
         ({"act": "other", "other": "helix"}, "Helix"),
     ):
         as_seen = page
-        page = submitter.submit(as_seen, "/ui/label-audit/label", **said)
+        page = submitter.submit(as_seen, "/ui/label-audit/label", **act)
         for late in ("label", "keep"):  # another user, who still sees it in doubt
-            told = submitter.submit(as_seen, "/ui/label-audit/label", act=late)
-            assert (told.status, f"the glitch is {label} now" in told.alerts[0]) == (409, True)
-        done = "kept" if said["act"] == "keep" else "labelled"
+            answer = submitter.submit(as_seen, "/ui/label-audit/label", act=late)
+            assert (answer.status, f"the glitch is {label} now" in answer.alerts[0]) == (409, True)
+        done = "kept" if act["act"] == "keep" else "labelled"
         assert page.path.startswith(f"/ui/label-audit?ifo=H1&label=Whistle&done={done}&event=")
         assert f"/ui/glitches/{wrong}" not in page.links
         assert "No label is in doubt" in submitter.get("/ui/label-audit").text
@@ -395,8 +395,11 @@ def test_what_an_audit_doubts_is_labelled_in_place(
     again = submitter.submit(form, "/ui/label-audit", n_voters="4")
     work(service, job_of(again))
     assert f"/ui/glitches/{wrong}" in submitter.get("/ui/label-audit").links
-    told = submitter.submit(page, "/ui/label-audit/label", act="keep")  # "Whistle is right"
-    assert (told.status, "Helix now, and this label is in doubt" in told.alerts[0]) == (409, True)
+    answer = submitter.submit(page, "/ui/label-audit/label", act="keep")  # "Whistle is right"
+    assert (answer.status, "Helix now, and this label is in doubt" in answer.alerts[0]) == (
+        409,
+        True,
+    )
     assert submitter.get("/ui/label-audit?ifo=moon").status == 400
     mislabel(service, glitches[4])
     work(service, job_of(submitter.submit(form, "/ui/label-audit", n_voters="5")))

@@ -58,8 +58,8 @@ def test_a_run_that_flags_names_the_classes_that_only_other_detectors_know(
 def test_a_run_says_where_its_labels_do_not_cover_what_it_tested(
     session: Session, fill: Fill
 ) -> None:
-    beside = KNOWN.copy()
-    beside[-1] += 0.8
+    shifted = KNOWN.copy()
+    shifted[-1] += 0.8
     first = fill(300, KNOWN, "Blip")
     fill(60, KNOWN)
     fill(40, NOVEL)
@@ -69,7 +69,7 @@ def test_a_run_says_where_its_labels_do_not_cover_what_it_tested(
     run, _ = cluster_now(session)
     assert run.n_flagged
     assert "do not cover" not in run.detail
-    later = fill(150, beside)
+    later = fill(150, shifted)
     session.execute(days_apart.where(Glitch.id.in_(later)))
     run, (found, *_) = cluster_now(session)
     assert "next to the labelled ones, not among them" in run.detail
@@ -199,6 +199,6 @@ def test_clusters_whose_members_were_deleted_are_not_said_to_be_labelled(
     session.execute(delete(Glitch).where(Glitch.id.in_(members(session, flagged))))
     session.expire_all()
     run, _ = cluster_now(session)
-    told = clusters_page_of(session, {"run": str(run.id)}).changes_text
-    assert told is not None
-    assert told.endswith("of its clusters 1 labelled or deleted since")
+    changes = clusters_page_of(session, {"run": str(run.id)}).changes_text
+    assert changes is not None
+    assert changes.endswith("of its clusters 1 labelled or deleted since")

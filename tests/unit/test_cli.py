@@ -87,9 +87,9 @@ def test_help_is_quick_and_names_every_command() -> None:
         started = time.monotonic()
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         times.append(time.monotonic() - started)
-    told = text.split("Commands:")[1]
-    assert "..." not in told  # each summary fits in one line
-    assert told.split()[0] == "up"
+    commands = text.split("Commands:")[1]
+    assert "..." not in commands  # each summary fits in one line
+    assert commands.split()[0] == "up"
     for name in ("up", "embed", "publish", "migrate", "demo", "token", "train", "evaluate"):
         assert f"  {name} " in text
     # The real bound is 0.5 s on an idle machine; in tests, other processes share its cores.
@@ -116,7 +116,7 @@ def test_the_trainers_commands_are_among_the_others(command: CommandInfo) -> Non
 
 
 @pytest.mark.parametrize(
-    ("assumed", "told"),
+    ("assumed", "sentence"),
     [
         (["gps_start"], "its middle was assumed to be at the GPS time"),
         (["energy_max"], "the picture has no labels that state it: a colour scale of 0 to 25.5."),
@@ -127,13 +127,13 @@ def test_embed_says_what_was_assumed(
     strain_file: Path,
     monkeypatch: pytest.MonkeyPatch,
     assumed: list[str],
-    told: str,
+    sentence: str,
 ) -> None:
     write_token(data_directory, TOKEN)
     FakeService(monkeypatch, httpx.Response(201, json={**ANSWER, "assumed": assumed}))
     outcome = RUNNER.invoke(cli.app, ["embed", str(strain_file)])
     assert outcome.exit_code == 0, outcome.output
-    assert told in outcome.output
+    assert sentence in outcome.output
 
 
 def test_embed_sends_files_fields_and_the_kept_token(

@@ -24,7 +24,7 @@ def test_the_sentence_of_trust_tells_a_seam() -> None:
 
     Here 34 members look like Whistle and 23 like Koi_Fish, and only the latter have a time.
     """
-    said = trust_sentence(
+    sentence = trust_sentence(
         57,
         {
             **TRUST,
@@ -34,7 +34,7 @@ def test_the_sentence_of_trust_tells_a_seam() -> None:
             "looks": [{"label": "Whistle", "n": 34}, {"label": "Koi_Fish", "n": 23}],
         },
     )
-    assert said == (
+    assert sentence == (
         "23 of 57 members have a time; their windows differ: 33 with 0.5 + 1 + 2 + 4 s, 24 with 4 "
         "s; 4 are faint (SNR below 7.5); 2 are off centre (loudest over 0.05 s from the middle "
         "of their views); nearest known glitches of the members: mostly Whistle for 34, Koi_Fish "
@@ -44,8 +44,8 @@ def test_the_sentence_of_trust_tells_a_seam() -> None:
 
 def test_members_that_were_not_flagged_are_told() -> None:
     looks = [{"label": "Whistle", "n": 9}]
-    said = trust_sentence(57, {**TRUST, "n_timed": 57, "n_flagged": 9, "looks": looks})
-    assert said == (
+    sentence = trust_sentence(57, {**TRUST, "n_timed": 57, "n_flagged": 9, "looks": looks})
+    assert sentence == (
         "9 are novel by the test of this clustering; 33 were seen in 0.5 + 1 + 2 + 4 s, 10 to 2048 "
         "Hz; nearest known glitches of the novel ones: mostly Whistle for 9."
     )
@@ -54,8 +54,8 @@ def test_members_that_were_not_flagged_are_told() -> None:
 
 def test_the_band_is_told_where_it_differs() -> None:
     narrow = {"condition": "4 s, 10 to 1291 Hz", "n": 24}
-    said = trust_sentence(57, {**TRUST, "n_timed": 57, "seen": [SEEN, narrow]})
-    assert said == (
+    sentence = trust_sentence(57, {**TRUST, "n_timed": 57, "seen": [SEEN, narrow]})
+    assert sentence == (
         "Their windows or bands differ: 33 with 0.5 + 1 + 2 + 4 s, 10 to 2048 Hz, 24 with 4 s, 10 "
         "to 1291 Hz."
     )
@@ -63,8 +63,8 @@ def test_the_band_is_told_where_it_differs() -> None:
 
 def test_what_is_well_is_not_dwelt_on() -> None:
     well = {**TRUST, "n_timed": 33}
-    said = trust_sentence(33, {**well, "looks": [{"label": "Whistle", "n": 33}]})
-    assert said == "Nearest known glitches of the members: mostly Whistle for all."
+    sentence = trust_sentence(33, {**well, "looks": [{"label": "Whistle", "n": 33}]})
+    assert sentence == "Nearest known glitches of the members: mostly Whistle for all."
     assert trust_sentence(33, well) == ""
     kept_earlier = {key: one for key, one in TRUST.items() if key != "n_off_centre"}
     assert "off centre" not in trust_sentence(33, kept_earlier)
@@ -74,7 +74,7 @@ def test_what_is_well_is_not_dwelt_on() -> None:
 def test_no_member_is_passed_over() -> None:
     """The sentence names three groups, counts the rest, and says "all" only of all members."""
     names = ("Whistle", "Tomte", "Blip", "Koi_Fish", "Helix")
-    said = trust_sentence(
+    sentence = trust_sentence(
         57,
         {
             **TRUST,
@@ -82,8 +82,8 @@ def test_no_member_is_passed_over() -> None:
             "looks": [{"label": name, "n": 9} for name in names],
         },
     )
-    assert "50 with 1 s, 40 with 2 s, 30 with 3 s, 20 otherwise;" in said
-    assert said.endswith("Whistle for 9, Tomte for 9, Blip for 9, others for 18.")
+    assert "50 with 1 s, 40 with 2 s, 30 with 3 s, 20 otherwise;" in sentence
+    assert sentence.endswith("Whistle for 9, Tomte for 9, Blip for 9, others for 18.")
     some = trust_sentence(57, {**TRUST, "looks": [{"label": "Whistle", "n": 9}]})
     assert "; 33 were seen in 0.5" in some
     assert some.endswith("of the members: mostly Whistle for 9.")
@@ -111,26 +111,26 @@ def test_one_glitch_is_told_in_the_singular() -> None:
     assert tested.startswith("1 of 132 unlabelled glitches is novel at")
     assert few == "1 glitch is fewer than the minimum cluster size of 5: nothing was clustered."
     assert clusters == "1 cluster was found among them."
-    said = trust_sentence(33, {**TRUST, "n_faint": 1, "n_off_centre": 1})
-    assert "1 is faint" in said
-    assert "1 is off centre" in said
+    sentence = trust_sentence(33, {**TRUST, "n_faint": 1, "n_off_centre": 1})
+    assert "1 is faint" in sentence
+    assert "1 is off centre" in sentence
 
 
 def test_one_that_waits_is_one() -> None:
-    [said] = sentences([found("waiting", n=1).as_json()])
-    assert said.startswith("1 more glitch, which this test does not flag, waits for review: from ")
+    [line] = sentences([found("waiting", n=1).as_json()])
+    assert line.startswith("1 more glitch, which this test does not flag, waits for review: from ")
 
 
 def test_what_changed_meanwhile_is_listed() -> None:
-    def told(n_came: int, n_labels: int, is_loading: bool) -> str:
+    def describe(n_came: int, n_labels: int, is_loading: bool) -> str:
         facts = {"n_came": n_came, "n_labels": n_labels, "is_loading": is_loading}
-        [said] = sentences([found("meanwhile", **facts).as_json()])
-        return said.removeprefix("During this clustering ").partition(":")[0]
+        [sentence] = sentences([found("meanwhile", **facts).as_json()])
+        return sentence.removeprefix("During this clustering ").partition(":")[0]
 
-    assert told(1, 0, False) == "1 glitch was added"
-    assert told(0, 1, False) == "1 label changed"
-    assert told(0, 0, True) == "a job was loading glitches"
-    assert told(1200, 2, True) == (
+    assert describe(1, 0, False) == "1 glitch was added"
+    assert describe(0, 1, False) == "1 label changed"
+    assert describe(0, 0, True) == "a job was loading glitches"
+    assert describe(1200, 2, True) == (
         "1,200 glitches were added, 2 labels changed and a job was loading glitches"
     )
 
@@ -149,15 +149,15 @@ def test_what_could_not_be_judged_is_told_what_it_lacks(
     seen = [{"condition": "1 s", "n": 3}]
     counts = {"n_references": n_references, "n_calibration": n_calibration}
     why = [{"ifo": "V1", "n": 3, "seen": seen, **counts}]
-    [said] = sentences([found("unjudged", n=3, why=why).as_json()])
-    assert reason in said
-    assert "`glitch-discovery references training-set --ifo NAME`" in said
+    [sentence] = sentences([found("unjudged", n=3, why=why).as_json()])
+    assert reason in sentence
+    assert "`glitch-discovery references training-set --ifo NAME`" in sentence
 
 
 def test_labels_help_nothing_without_a_detector() -> None:
     why = [{"ifo": None, "n": 3}]
-    [said] = sentences([found("unjudged", n=3, why=why).as_json()])
-    assert said.endswith("3 without a detector (send them again with its name, `ifo`).")
+    [sentence] = sentences([found("unjudged", n=3, why=why).as_json()])
+    assert sentence.endswith("3 without a detector (send them again with its name, `ifo`).")
 
 
 def selected(
@@ -229,9 +229,9 @@ def test_a_burst_is_one_member_and_one_test() -> None:
 
 def test_what_follows_from_doubts_is_told_once() -> None:
     doubts = [{"kind": "labels_aside", "in_100": 82}, {"kind": "typical_labels", "sigmas": 6.3}]
-    said = doubt_of([{"kind": "nothing_unlabelled", "ifo": None}, *doubts])
-    assert said is not None
-    assert said.startswith("The labels do not cover what was tested: ")
-    assert said.count(DOUBTED) == 1
-    assert said.endswith(DOUBTED)
+    sentence = doubt_of([{"kind": "nothing_unlabelled", "ifo": None}, *doubts])
+    assert sentence is not None
+    assert sentence.startswith("The labels do not cover what was tested: ")
+    assert sentence.count(DOUBTED) == 1
+    assert sentence.endswith(DOUBTED)
     assert doubt_of([{"kind": "nothing_unlabelled", "ifo": None}]) is None

@@ -44,12 +44,12 @@ def test_pictures_are_on_the_full_grid_and_in_range(decoder: Decoder) -> None:
 
 
 def test_a_vector_gets_in_a_batch_what_it_gets_alone(decoder: Decoder) -> None:
-    wanted = vectors(BATCH + 3, decoder.latent)
-    together = decoder.paint(wanted, (0.5,))
+    latents = vectors(BATCH + 3, decoder.latent)
+    together = decoder.paint(latents, (0.5,))
     for index in (0, BATCH + 2):
-        alone = decoder.paint(wanted[index : index + 1], (0.5,))
+        alone = decoder.paint(latents[index : index + 1], (0.5,))
         np.testing.assert_allclose(alone[0], together[index], atol=1e-5)
-    np.testing.assert_array_equal(decoder.paint(wanted, (0.5,)), together)
+    np.testing.assert_array_equal(decoder.paint(latents, (0.5,)), together)
 
 
 def test_seen_is_painted_and_residual_together(decoder: Decoder, checkpoint: Checkpoint) -> None:

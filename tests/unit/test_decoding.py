@@ -37,9 +37,9 @@ RECIPE = Preprocessing()
 LIMITS = Limits(cpu_s=1.5, wall_s=8, memory_bytes=512 << 20)
 
 
-def upload(path: Path, **said: Any) -> files.ReadUpload:
-    wanted = {"is_array_wanted": True, "is_strain_wanted": True, "gps_time": GPS_TIME}
-    return files.read_upload(path, path.name, RECIPE, **(wanted | said))
+def upload(path: Path, **changes: Any) -> files.ReadUpload:
+    options = {"is_array_wanted": True, "is_strain_wanted": True, "gps_time": GPS_TIME}
+    return files.read_upload(path, path.name, RECIPE, **(options | changes))
 
 
 def test_strain_comes_as_the_reader_gives_it(tmp_path: Path) -> None:
@@ -155,12 +155,12 @@ def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     path = tmp_path / "strain.txt"
     path.write_text("1.25e-21\n" * 2_000_000)
     pool = DecoderPool(1)
-    said = {"strain": {"sample_rate_hz": 4096.0}}
+    options = {"strain": {"sample_rate_hz": 4096.0}}
     started = time.monotonic()
     try:
         for limits in (Limits(0.1, 30, 2 << 30), Limits(30, 0.1, 2 << 30)):
             with pytest.raises(FormatError, match="within the time and memory"):
-                pool.perform("strain", path, said, limits, path.name)
+                pool.perform("strain", path, options, limits, path.name)
     finally:
         pool.close()
     assert is_within(time.monotonic() - started, 8)

@@ -91,9 +91,9 @@ def test_a_spreadsheet_works_out_no_cell_of_a_csv(channel: str, cell: str) -> No
     row |= dict.fromkeys(("origin", "novelty_score", "p_value", "page"))
     made = SimpleNamespace(**row, id=uuid4(), channel=channel, data_quality=[channel])
     _, *lines = csv.reader("".join(csv_lines([made])).splitlines())
-    said = dict(zip((column.name for column in COLUMNS), lines[0], strict=True))
-    assert said["channel"].startswith(cell)
-    assert said["data_quality"].startswith(cell)
+    fields = dict(zip((column.name for column in COLUMNS), lines[0], strict=True))
+    assert fields["channel"].startswith(cell)
+    assert fields["data_quality"].startswith(cell)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -122,8 +122,8 @@ def test_any_export_comes_back_as_it_was(
     part, path = tmp_path / "part", tmp_path / f"{name}.{made.suffix}"
     for old in (part, path):
         old.unlink(missing_ok=True)
-    said = [SimpleNamespace(**vars(row), **about) for row in rows]
-    assert made.write_part(said, part) == len(rows)
+    exported = [SimpleNamespace(**vars(row), **about) for row in rows]
+    assert made.write_part(exported, part) == len(rows)
     made.join([part], path, about)
     found = list(read_table(path, path.name))
     assert [one.reason for one in found] == [""] * len(rows)

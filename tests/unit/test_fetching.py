@@ -187,15 +187,15 @@ def test_no_redirect_leads_from_https_to_http() -> None:
             return httpx.Response(200, stream=httpx.ByteStream(b"there"))
         return httpx.Response(302, headers={"location": request.url.params["to"]})
 
-    def asked(url: str) -> bytes:
+    def fetched(url: str) -> bytes:
         transport = httpx.MockTransport(move)
         answer = fetch(url, most_bytes=99, patience_s=9, transport=transport, follow_redirects=True)
         return answer.content
 
-    assert asked("https://a.example/?to=https://b.example") == b"there"
-    assert asked("http://a.example/?to=http://b.example") == b"there"
+    assert fetched("https://a.example/?to=https://b.example") == b"there"
+    assert fetched("http://a.example/?to=http://b.example") == b"there"
     with pytest.raises(UNREACHED, match="from https to http"):
-        asked("https://a.example/?to=http://169.254.169.254")
+        fetched("https://a.example/?to=http://169.254.169.254")
 
 
 def test_connections_are_kept_from_answer_to_answer(server: type[_Server]) -> None:

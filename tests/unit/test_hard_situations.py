@@ -244,7 +244,7 @@ def test_with_several_masks_the_largest_p_value_counts(
         monkeypatch.setattr(
             glitch.novelty.common_masks,
             "common_masks",
-            lambda *asked, place=place: every(*asked)[place : place + 1],
+            lambda *arguments, place=place: every(*arguments)[place : place + 1],
         )
         single.append(situations.judge(case, bed, situations.in_common).p_values)
     largest = np.max(np.array(single)[:, case.is_open], axis=0)

@@ -264,24 +264,24 @@ def test_a_bar_twice_as_long_is_told_by_its_second_label() -> None:
 
 
 def test_a_bar_that_does_not_begin_at_zero_is_refused() -> None:
-    for said in (None, Scales(energy_max=25.5)):
+    for scales in (None, Scales(energy_max=25.5)):
         with pytest.raises(ImageError, match="colour bar"):
-            _read(said, vmin=5)
+            _read(scales, vmin=5)
 
 
 @pytest.mark.parametrize(("vmin", "vmax"), [(0.5, 25.5), (1.0, 100.0), (1.0, 10.0), (0.1, 10.0)])
 def test_a_logarithmic_bar_is_refused_whatever_is_said(vmin: float, vmax: float) -> None:
-    for said in (None, Scales(energy_max=vmax)):
+    for scales in (None, Scales(energy_max=vmax)):
         with pytest.raises(ImageError, match="colour bar do not fit") as refused:
-            _read(said, vmin=vmin, vmax=vmax, is_log=True)
+            _read(scales, vmin=vmin, vmax=vmax, is_log=True)
         assert refused.value.field == "energy_max"
 
 
 def test_a_colour_scale_ten_times_another_is_told_by_its_digits() -> None:
     _read(Scales(energy_max=255.0), vmax=255.0, step=50)
-    for said, vmax, step in ((25.5, 255.0, 50), (255.0, 25.5, 5), (25.5, 2.55, 0.5)):
+    for energy_max, vmax, step in ((25.5, 255.0, 50), (255.0, 25.5, 5), (25.5, 2.55, 0.5)):
         with pytest.raises(ImageError, match="energy_max that the picture shows"):
-            _read(Scales(energy_max=said), vmax=vmax, step=step)
+            _read(Scales(energy_max=energy_max), vmax=vmax, step=step)
 
 
 def test_a_bar_whose_zero_is_not_made_out_is_asked_about() -> None:

@@ -24,7 +24,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(3)
 
 
-def asked(
+def group_and_measure(
     rng: np.random.Generator, tested: np.ndarray, n_rare: int, times: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Determine the kinds of tested glitches, given a common class and one of few labels."""
@@ -42,14 +42,14 @@ def asked(
 
 
 def test_a_class_of_few_keeps_its_own(rng: np.random.Generator) -> None:
-    kinds, is_sure = asked(rng, about(rng, AXES[1], 40, 0.1), 9)
+    kinds, is_sure = group_and_measure(rng, about(rng, AXES[1], 40, 0.1), 9)
     assert (kinds == RARE).mean() > 0.8  # one in ten is farther out than nine others
     assert is_sure.all()
 
 
 def test_what_is_nearest_to_it_but_far_looks_like_the_common(rng: np.random.Generator) -> None:
     new = about(rng, 0.55 * AXES[1] + AXES[2], 40, 0.1)
-    kinds, _ = asked(rng, new, 9)
+    kinds, _ = group_and_measure(rng, new, 9)
     assert (kinds == COMMON).all()
 
 

@@ -12,9 +12,9 @@ from glitch.errors import GlitchError
 from glitch.label_votes import contradictions, nearest_labels
 
 
-def plain(directions: np.ndarray, classes: np.ndarray, asked: np.ndarray, k: int) -> np.ndarray:
-    similar = directions[asked] @ directions.T
-    similar[np.arange(len(asked)), asked] = -np.inf
+def plain(directions: np.ndarray, classes: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
+    similar = directions[queries] @ directions.T
+    similar[np.arange(len(queries)), queries] = -np.inf
     return classes[np.argsort(-similar, axis=1, kind="stable")[:, :k]]
 
 
@@ -30,9 +30,9 @@ def test_agrees_with_a_plain_sort(n: int, k: int, seed: int, coarse: bool) -> No
         directions = np.sign(directions).astype(np.float32)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     classes = rng.integers(0, 5, size=n)
-    asked = np.sort(rng.choice(n, size=min(n, 20), replace=False))
-    expected = plain(directions, classes, asked, k)
-    found = nearest_labels(directions, classes, asked, k)
+    queries = np.sort(rng.choice(n, size=min(n, 20), replace=False))
+    expected = plain(directions, classes, queries, k)
+    found = nearest_labels(directions, classes, queries, k)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -40,11 +40,11 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     directions = rng.normal(size=(500, 4)).astype(np.float32)
     classes = rng.integers(0, 9, size=500)
-    asked = np.arange(500)
-    whole = nearest_labels(directions, classes, asked, 5)
+    queries = np.arange(500)
+    whole = nearest_labels(directions, classes, queries, 5)
     beats: list[int] = []
     monkeypatch.setattr(label_votes, "BLOCK_CELLS", 500 * 7)
-    in_blocks = nearest_labels(directions, classes, asked, 5, lambda: beats.append(1))
+    in_blocks = nearest_labels(directions, classes, queries, 5, lambda: beats.append(1))
     assert len(beats) == 72  # 500 in blocks of 7
     np.testing.assert_array_equal(in_blocks, whole)
 

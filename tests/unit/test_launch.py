@@ -304,14 +304,14 @@ def test_a_database_that_ends_again_and_again_is_not_started_for_ever(
     (tmp_path / "postgres" / "postmaster.pid").write_text("999999999\n")  # no such process
     monkeypatch.setattr("app.launch.database._start", started.append)
     database = RunningDatabase("postgresql://", EmbeddedServer(tmp_path, tmp_path))
-    said: list[str] = []
+    sentences: list[str] = []
     for _ in range(3):
-        database.check(said.append)
+        database.check(sentences.append)
     with pytest.raises(LaunchError, match=r"ended 4 times within 5 minutes: .*postgres\.log says"):
-        database.check(said.append)
+        database.check(sentences.append)
     assert started == [tmp_path] * 3
     # that it ended, and that it serves again
-    assert ["again" in line for line in said] == [True] * 6
+    assert ["again" in line for line in sentences] == [True] * 6
 
 
 def test_a_database_lives_as_long_as_its_process_whatever_becomes_of_its_lock(
@@ -352,10 +352,10 @@ def test_a_database_that_ends_while_it_is_started_again_is_started_once_more(
     monkeypatch.setattr("app.launch.database.start_embedded", start)
     monkeypatch.setattr("app.launch.database.time.sleep", lambda _s: None)
     database = RunningDatabase("postgresql://", EmbeddedServer(tmp_path, tmp_path))
-    said: list[str] = []
-    database.check(said.append)
+    sentences: list[str] = []
+    database.check(sentences.append)
     assert len(starts) == 2
-    database.check(said.append)  # its process id is unknown, so it counts as ended
+    database.check(sentences.append)  # its process id is unknown, so it counts as ended
     assert len(starts) == 3
 
 

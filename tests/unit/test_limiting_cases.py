@@ -130,10 +130,10 @@ def by_formula(tested: Scored, known: Scored) -> np.ndarray:
     w, r = known.weights.astype(float).copy(), np.ones(len(tested.scores))
     for groups, theirs in ((tested.kinds, known.kinds), (tested.conditions, known.conditions)):
         c, o = w.copy(), {}
-        told = [g for g in np.unique(theirs) if (theirs == g).sum() >= MIN_OF_GROUP]
-        if not told:
+        large_groups = [g for g in np.unique(theirs) if (theirs == g).sum() >= MIN_OF_GROUP]
+        if not large_groups:
             continue
-        for g in told:
+        for g in large_groups:
             of_group = theirs == g
             own, ordinary = c[of_group].mean(), 0.0
             for t in np.flatnonzero(groups == g):
@@ -141,9 +141,9 @@ def by_formula(tested: Scored, known: Scored) -> np.ndarray:
                 if (high + own) / (c[of_group].sum() + own) > 0.5:
                     ordinary += tested.weights[t]
             o[g] = (1 + ordinary) / 0.5
-        total = sum(c[theirs == g].sum() for g in told)
+        total = sum(c[theirs == g].sum() for g in large_groups)
         factor = total / sum(o.values())
-        each = {g: o[g] / c[theirs == g].sum() * factor for g in told}
+        each = {g: o[g] / c[theirs == g].sum() * factor for g in large_groups}
         most = max(each.values())
         w = c * np.array([each.get(g, most) for g in theirs])
         for t, g in enumerate(groups):

@@ -236,10 +236,10 @@ def test_a_slant_is_asked_of_single_glitches_of_known_classes(
 ) -> None:
     turns = [0.0, second] + [0.01 * at - 0.15 for at in range(30)] + [1.0, 1.02, 1.03]
     classes = np.repeat([UNLABELLED, 1, 2], [2, 30, 3])
-    asked: list[tuple[np.ndarray, ...]] = []
+    selections: list[tuple[np.ndarray, ...]] = []
 
     def noted(*given: np.ndarray) -> SelectionExcess:
-        asked.append(given[-2:])
+        selections.append(given[-2:])
         return NO_EXCESS
 
     monkeypatch.setattr("glitch.novelty.pool.selection_excess", noted)
@@ -254,7 +254,7 @@ def test_a_slant_is_asked_of_single_glitches_of_known_classes(
             calibration=np.where(classes == 1, 0.1, np.nan),
         )
     )
-    [(is_test, calibrates)] = asked
+    [(is_test, calibrates)] = selections
     assert np.flatnonzero(is_test).tolist() == tested
     assert np.flatnonzero(calibrates).tolist() == list(range(2, 32))
 

@@ -27,10 +27,10 @@ def test_umap_lays_out_the_same_map_twice_with_those_alike_together() -> None:
     assert places.shape == (90, 2)
     assert places.dtype == np.float32
     assert np.abs(places).max() == pytest.approx(1)
-    said: list[float] = []
-    np.testing.assert_array_equal(places, lay_out(vectors, seed=SEED, on_progress=said.append))
-    assert said == sorted(said)
-    assert said[-1] == 1
+    progress: list[float] = []
+    np.testing.assert_array_equal(places, lay_out(vectors, seed=SEED, on_progress=progress.append))
+    assert progress == sorted(progress)
+    assert progress[-1] == 1
     apart = np.linalg.norm(places[:, None] - places[None], axis=2)
     np.fill_diagonal(apart, np.inf)
     assert (kind[apart.argmin(axis=1)] == kind).all()

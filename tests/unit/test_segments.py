@@ -118,10 +118,10 @@ def test_other_numbers_are_no_segments(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ['{"active": [[1]]}', '{"active": [' + "[" * 100_000, '{"known": []}']
+    "content", ['{"active": [[1]]}', '{"active": [' + "[" * 100_000, '{"known": []}']
 )
-def test_json_that_is_no_flag_is_refused(tmp_path: Path, said: str) -> None:
+def test_json_that_is_no_flag_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "flag.json"
-    path.write_text(said)
+    path.write_text(content)
     with pytest.raises(FormatError, match="not a flag in JSON"):
         text_segments(path, path.name)

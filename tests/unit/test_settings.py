@@ -83,7 +83,7 @@ def test_search_is_public_on_loopback_only(host: str, is_loopback: bool) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "detail"),
     [
         ("GLITCH_LINKS", '{"H1": {"Log": "log"}}', "GLITCH_LINKS: Log of H1: 'log' does not begin"),
         ("GLITCH_GWOSC_URL", "https://ada:secret@x", "GLITCH_GWOSC_URL must not contain user"),
@@ -93,13 +93,13 @@ def test_search_is_public_on_loopback_only(host: str, is_loopback: bool) -> None
     ],
 )
 def test_the_start_names_the_variable_once(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, detail: str
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(LaunchError) as refused:
         read_settings()
     sentence = str(refused.value)
-    assert sentence.startswith(f"A setting has a wrong value: {said}")
+    assert sentence.startswith(f"A setting has a wrong value: {detail}")
     assert sentence.count(name) == 1
     assert "secret@" not in sentence
     assert sentence.endswith(".")

@@ -176,9 +176,9 @@ class FrameReader:
 def test_gwf_decoder_opens_its_file_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "gwframe.py").write_text(TRYING)
     frames, script = _frames(tmp_path / "a.gwf"), Path(gwf.__file__).with_name("gwf_decode.py")
-    asked = {"path": str(frames), "scratch": "", "memory_bytes": 3 << 30, "cpu_s": 30}
+    request = {"path": str(frames), "scratch": "", "memory_bytes": 3 << 30, "cpu_s": 30}
     done = subprocess.run(
-        [sys.executable, str(script), json.dumps(asked)],
+        [sys.executable, str(script), json.dumps(request)],
         env={"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -88,8 +88,8 @@ def test_a_spacing_of_few_digits_gives_way_to_the_rate_that_is_given(tmp_path: P
         if not is_enough:
             with pytest.raises(StrainError, match=r"not 1023\.54: .*in kHz or rounded"):
                 _read(path)
-        said = {} if is_enough else {"sample_rate_hz": float(RATE)}
-        assert _read(path, **said).sample_rate_hz == RATE  # type: ignore[arg-type]
+        options = {} if is_enough else {"sample_rate_hz": float(RATE)}
+        assert _read(path, **options).sample_rate_hz == RATE  # type: ignore[arg-type]
 
 
 def test_detector_and_time_choose(several: Path) -> None:
@@ -125,17 +125,17 @@ def test_long_numbers_in_names_keep_nobody_for_long(tmp_path: Path) -> None:
 @pytest.mark.parametrize("on", ["group attributes", "group datasets", "file attributes"])
 def test_what_lies_around_a_series_counts_for_it(tmp_path: Path, on: str) -> None:
     path = tmp_path / "x.h5"
-    said = {"sampling_frequency": float(RATE), "start_time": GPS + 0.5}
+    attributes = {"sampling_frequency": float(RATE), "start_time": GPS + 0.5}
     with h5py.File(path, "w") as file:
         for ifo in ("H1", "L1"):
             group = file.create_group(ifo)
             group["time_domain_strain"] = NOISE
             if on == "group datasets":
-                group["sampling_frequency"], group["start_time"] = said.values()
+                group["sampling_frequency"], group["start_time"] = attributes.values()
             elif on == "group attributes":
-                group.attrs.update(said)
+                group.attrs.update(attributes)
         if on == "file attributes":
-            file.attrs.update(said)
+            file.attrs.update(attributes)
     strain = _read(path, ifo="L1")
     assert (strain.ifo, strain.sample_rate_hz) == ("L1", RATE)
     assert strain.gps_start == Decimal(GPS) + Decimal("0.5")
@@ -174,13 +174,13 @@ STRETCHES = {
 
 
 def _stretches(path: Path, writer: str, starts: tuple[int, int] = (0, 8), gain: float = 1) -> Path:
-    (first, said), (second, said_too) = STRETCHES[writer]
+    (first, attributes), (second, other_attributes) = STRETCHES[writer]
     with h5py.File(path, "w") as file:
         _pycbc(file, first, NOISE[: 8 * RATE], GPS)
         at = starts[1]
         _pycbc(file, second, gain * NOISE[at * RATE : (at + 8) * RATE], GPS + at)
-        file[first].attrs.update(said)
-        file[second].attrs.update(said_too)
+        file[first].attrs.update(attributes)
+        file[second].attrs.update(other_attributes)
     return path
 
 
@@ -210,7 +210,7 @@ def test_stretches_that_contradict_each_other_are_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "ifo"),
+    ("name", "attributes", "ifo"),
     [
         ("strain", {"ifo": "L1"}, "L1"),
         ("strain", {"detector": b"LIGO Livingston"}, "L1"),
@@ -218,23 +218,23 @@ def test_stretches_that_contradict_each_other_are_refused(tmp_path: Path) -> Non
     ],
 )
 def test_what_a_series_says_of_its_detector(
-    tmp_path: Path, name: str, said: dict[str, object], ifo: str
+    tmp_path: Path, name: str, attributes: dict[str, object], ifo: str
 ) -> None:
     """The detector of a series has priority over that of the file and of its name."""
     path = tmp_path / f"H-H1_X-{GPS}-16.h5"
     with h5py.File(path, "w") as file:
         _pycbc(file, name, NOISE)
-        file[name].attrs.update(said)
+        file[name].attrs.update(attributes)
         file.attrs["ifo"] = "K1"
     assert _read(path).ifo == ifo
     with h5py.File(path, "r+") as file:
-        for key in said:
+        for key in attributes:
             del file[name].attrs[key]
     assert _read(path).ifo == ("V1" if "/" in name else "K1")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "attributes",
     [
         {"x0": GPS * 1000.0, "dx": 1000 / RATE, "xunit": "ms"},
         {"x0": float(GPS), "dx": 1 / RATE, "xunit": "second"},
@@ -243,11 +243,11 @@ def test_what_a_series_says_of_its_detector(
         {"t0": f"{GPS} s", "sample_rate": str(RATE)},
     ],
 )
-def test_starts_and_rates_in_whatever_form(tmp_path: Path, said: dict[str, object]) -> None:
+def test_starts_and_rates_in_whatever_form(tmp_path: Path, attributes: dict[str, object]) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["H1:X-STRAIN"] = NOISE
-        file["H1:X-STRAIN"].attrs.update(said)
+        file["H1:X-STRAIN"].attrs.update(attributes)
     strain = _read(path, GPS + 5)
     assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
 
@@ -288,16 +288,16 @@ def test_a_stretch_may_begin_within_a_second_that_is_marked_missing(tmp_path: Pa
     assert part[RATE - 100] == 2 * RATE
 
 
-@pytest.mark.parametrize("said", ["bits", "type", "name"])
-def test_a_state_vector_is_no_strain(tmp_path: Path, said: str) -> None:
+@pytest.mark.parametrize("mark", ["bits", "type", "name"])
+def test_a_state_vector_is_no_strain(tmp_path: Path, mark: str) -> None:
     """A state vector is refused: at the sample rate of strain, its bits could be whitened."""
     states = np.random.default_rng(4).integers(0, 8, NOISE.size)
     path = tmp_path / "a.hdf5"
     with h5py.File(path, "w") as file:
-        _pycbc(file, "state", states.astype("u4") if said == "type" else states)
-        if said == "bits":
+        _pycbc(file, "state", states.astype("u4") if mark == "type" else states)
+        if mark == "bits":
             file["state"].attrs["bits"] = ["ready", "locked", "observing"]
-        if said == "name":
+        if mark == "name":
             file["state"].attrs["name"] = "H1:ODC-MASTER_CHANNEL_OUT_DQ"
     with pytest.raises(FormatError, match="holds bits, like a state vector"):
         _read(path)

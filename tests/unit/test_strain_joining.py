@@ -21,8 +21,8 @@ RATE, START = 4096, 1_187_008_800
 WHOLE = 1e-21 * np.random.default_rng(3).standard_normal(96 * RATE)
 
 
-def write(folder: Path, first_s: float, last_s: float, **said: object) -> StrainFile:
-    facts = {"rate": RATE, "ifo": "H1"} | said
+def write(folder: Path, first_s: float, last_s: float, **changes: object) -> StrainFile:
+    facts = {"rate": RATE, "ifo": "H1"} | changes
     path = folder / f"H-H1_TEST-{START + first_s}-{last_s - first_s}.hdf5"
     with h5py.File(path, "w") as file:
         values = WHOLE[round(first_s * RATE) : round(last_s * RATE)] * facts.get("gain", 1)
@@ -64,18 +64,18 @@ def test_what_one_file_lacks_is_taken_from_the_other(tmp_path: Path, blank: floa
     np.testing.assert_array_equal(joined.values, alone.values)
 
 
-@pytest.mark.parametrize("said", [{"rate": 8192}, {"ifo": "L1"}])
+@pytest.mark.parametrize("changes", [{"rate": 8192}, {"ifo": "L1"}])
 def test_a_neighbour_of_another_kind_spoils_no_time_that_lies_deep(
-    tmp_path: Path, said: dict[str, object]
+    tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    files = [write(tmp_path, 0, 16), write(tmp_path, 16, 32), write(tmp_path, 32, 96, **said)]
+    files = [write(tmp_path, 0, 16), write(tmp_path, 16, 32), write(tmp_path, 32, 96, **changes)]
     joined = read_joined_strain(files, gps_time=Decimal(START + 20))
     np.testing.assert_array_equal(joined.values, WHOLE[: 32 * RATE])
     assert (joined.gps_start, joined.ifo, joined.sample_rate_hz) == (START, "H1", RATE)
 
 
 @pytest.mark.parametrize(
-    ("spans", "said", "reason"),
+    ("spans", "changes", "reason"),
     [
         ([(0, 32), (32.5, 96)], {}, "gap of 0.5 s"),
         ([(0, 32), (32, 96)], {"rate": 8192}, "sample rate of 8192"),
@@ -85,9 +85,9 @@ def test_a_neighbour_of_another_kind_spoils_no_time_that_lies_deep(
     ],
 )
 def test_what_does_not_fit_is_refused(
-    tmp_path: Path, spans: list[tuple[float, float]], said: dict[str, object], reason: str
+    tmp_path: Path, spans: list[tuple[float, float]], changes: dict[str, object], reason: str
 ) -> None:
-    files = [write(tmp_path, *spans[0]), write(tmp_path, *spans[1], **said)]
+    files = [write(tmp_path, *spans[0]), write(tmp_path, *spans[1], **changes)]
     with pytest.raises(StrainError, match=reason):
         read_joined_strain(files, gps_time=Decimal(START + 31))
 

@@ -290,7 +290,7 @@ def test_a_name_says_when_an_npy_starts_unless_it_was_cut(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "said",
+    "metadata",
     [
         {"fs": RATE, "t0": int(GPS)},
         {"dt": 1 / RATE, "epoch": float(GPS)},
@@ -298,9 +298,9 @@ def test_a_name_says_when_an_npy_starts_unless_it_was_cut(tmp_path: Path) -> Non
         {"sample_rate": RATE, "start_time": "2015-09-14T09:50:29"},
     ],
 )
-def test_names_of_npz(tmp_path: Path, said: dict[str, object]) -> None:
+def test_names_of_npz(tmp_path: Path, metadata: dict[str, object]) -> None:
     path = tmp_path / "a.npz"
-    np.savez(path, strain=NOISE, detector="L1", **said)  # type: ignore[arg-type]
+    np.savez(path, strain=NOISE, detector="L1", **metadata)  # type: ignore[arg-type]
     strain = _read(path, gps_time=GPS + 5)
     assert (strain.gps_start, strain.sample_rate_hz, strain.ifo) == (GPS, RATE, "L1")
 
@@ -462,24 +462,24 @@ def test_file_names_are_shown_without_tricks(tmp_path: Path) -> None:
 
 
 def test_which_files_are_strain(tmp_path: Path) -> None:
-    def said(path: Path) -> bool:
+    def is_strain(path: Path) -> bool:
         return is_strain_file(path, path.name)
 
-    assert said(_gwosc(tmp_path / "a.hdf5"))
-    assert said(_write(tmp_path / "a.csv", "1.0,2.0\n"))
-    assert said(_write(tmp_path / "a.gwf", b"IGWD\0"))
-    assert said(_write(tmp_path / "broken.hdf5", b"\x89HDF\r\n\x1a\n"))
-    assert not said(_write(tmp_path / "a.png", b"\x89PNG\r\n\x1a\n"))
-    assert not said(_write(tmp_path / "empty", b""))
+    assert is_strain(_gwosc(tmp_path / "a.hdf5"))
+    assert is_strain(_write(tmp_path / "a.csv", "1.0,2.0\n"))
+    assert is_strain(_write(tmp_path / "a.gwf", b"IGWD\0"))
+    assert is_strain(_write(tmp_path / "broken.hdf5", b"\x89HDF\r\n\x1a\n"))
+    assert not is_strain(_write(tmp_path / "a.png", b"\x89PNG\r\n\x1a\n"))
+    assert not is_strain(_write(tmp_path / "empty", b""))
     np.save(tmp_path / "views.npy", np.ones((4, 8, 8)))
-    assert not said(tmp_path / "views.npy")
+    assert not is_strain(tmp_path / "views.npy")
     np.savez(tmp_path / "views.npz", views=np.ones((4, 8, 8)))
-    assert not said(tmp_path / "views.npz")
+    assert not is_strain(tmp_path / "views.npz")
     np.savez(tmp_path / "a.npz", strain=NOISE)
-    assert said(tmp_path / "a.npz")
+    assert is_strain(tmp_path / "a.npz")
     with h5py.File(tmp_path / "views.h5", "w") as file:
         file["views"] = np.ones((4, 8, 8))
-    assert not said(tmp_path / "views.h5")
+    assert not is_strain(tmp_path / "views.h5")
 
 
 def test_an_npz_with_one_unnamed_array_is_strain(tmp_path: Path) -> None:

@@ -20,16 +20,16 @@ NOISE = np.random.default_rng(0).normal(size=16 * RATE) * 1e-21
 TIMES = GPS + np.arange(NOISE.size) / RATE
 
 
-def _of_kind(kind: str, path: Path, said: dict[str, object]) -> Strain:
+def _of_kind(kind: str, path: Path, meta: dict[str, object]) -> Strain:
     """Write a file of this type with these single values, and read it."""
     if kind == "npz":
-        np.savez(path, strain=NOISE, sample_rate_hz=RATE, **said)  # type: ignore[arg-type]
+        np.savez(path, strain=NOISE, sample_rate_hz=RATE, **meta)  # type: ignore[arg-type]
         path = path.with_name(path.name + ".npz")
     else:
         with h5py.File(path, "w") as file:
             series = file.create_dataset("H1/strain", data=NOISE)
             series.attrs["sample_rate"] = RATE
-            for name, value in said.items():
+            for name, value in meta.items():
                 if kind == "datasets":
                     file["H1"][name] = value
                 else:
@@ -42,7 +42,7 @@ KINDS = pytest.mark.parametrize("kind", ["npz", "attributes", "root", "datasets"
 
 @KINDS
 @pytest.mark.parametrize(
-    "said",
+    "meta",
     [
         *({name: GPS} for name in ("start", "t_start", "segment_start", "gpsStart", "begin_gps")),
         {"start_time_s": str(GPS)},
@@ -53,9 +53,9 @@ KINDS = pytest.mark.parametrize("kind", ["npz", "attributes", "root", "datasets"
     ids="+".join,
 )
 def test_starts_under_names_that_are_not_foreseen(
-    tmp_path: Path, kind: str, said: dict[str, object]
+    tmp_path: Path, kind: str, meta: dict[str, object]
 ) -> None:
-    strain = _of_kind(kind, tmp_path / "a", said)
+    strain = _of_kind(kind, tmp_path / "a", meta)
     assert strain.gps_start == GPS
     np.testing.assert_array_equal(strain.values, NOISE)
 
@@ -84,8 +84,8 @@ def test_a_start_in_a_short_float_is_refused_and_nanoseconds_beside_one_count(
     with pytest.raises(StrainError, match="as a 32-bit float, which holds GPS times only to 64 s"):
         _of_kind(kind, tmp_path / "a", {"t0": np.float32(GPS)})
     for names in (("t0", "t0_ns"), ("epoch_s", "epoch_ns"), ("gps_start", "gps_start_ns")):
-        said = dict(zip(names, (int(GPS), 500_000_000), strict=True))
-        assert _of_kind(kind, tmp_path / names[0], said).gps_start == GPS + Decimal("0.5")
+        meta = dict(zip(names, (int(GPS), 500_000_000), strict=True))
+        assert _of_kind(kind, tmp_path / names[0], meta).gps_start == GPS + Decimal("0.5")
 
 
 def test_times_beside_that_count_from_a_stated_start(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_file_of_gwosc_of_which_the_strain_alone_was_cut_is_refused(
 
 
 OF_DETECTORS = pytest.mark.parametrize(
-    ("names", "asked", "detector"),
+    ("names", "options", "detector"),
     [
         (("H1",), {}, "H1"),
         (("H1:GDS-CALIB_STRAIN",), {}, "H1"),
@@ -208,20 +208,20 @@ OF_DETECTORS = pytest.mark.parametrize(
 
 @OF_DETECTORS
 def test_arrays_called_after_detectors_are_strain(
-    tmp_path: Path, names: tuple[str, ...], asked: dict[str, str], detector: str | None
+    tmp_path: Path, names: tuple[str, ...], options: dict[str, str], detector: str | None
 ) -> None:
-    said = {"fs": RATE, "t0": GPS}
+    meta = {"fs": RATE, "t0": GPS}
     arrays = {name: (at + 1) * NOISE for at, name in enumerate(names)}
-    np.savez(tmp_path / "a.npz", **arrays, **said)  # type: ignore[arg-type]
+    np.savez(tmp_path / "a.npz", **arrays, **meta)  # type: ignore[arg-type]
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
-        for name, value in {**arrays, **said}.items():
+        for name, value in {**arrays, **meta}.items():
             file[name] = value
     for path in (tmp_path / "a.npz", tmp_path / "a.hdf5"):
         if len(names) > 1:
             with pytest.raises(FormatError, match="give channel, one of 'H1', 'L1'") as caught:
                 read_strain(path, file_name=path.name, gps_time=EVENT)
             assert caught.value.field == "channel"
-        strain = read_strain(path, file_name=path.name, gps_time=EVENT, **asked)  # type: ignore[arg-type]
+        strain = read_strain(path, file_name=path.name, gps_time=EVENT, **options)  # type: ignore[arg-type]
         assert (strain.ifo, strain.gps_start, strain.sample_rate_hz) == (detector, GPS, RATE)
         np.testing.assert_array_equal(strain.values, len(names) * NOISE)
 
@@ -240,24 +240,24 @@ def test_what_matlab_saves_as_hdf5_is_read(tmp_path: Path) -> None:
 
 @KINDS
 @pytest.mark.parametrize(
-    "said",
+    "meta",
     [{"start_time_ms": GPS * 1000}, {"t0_ms": GPS * 1000}, {"gps_start_us": GPS * 10**6}],
     ids="+".join,
 )
-def test_starts_in_parts_of_a_second(tmp_path: Path, kind: str, said: dict[str, object]) -> None:
+def test_starts_in_parts_of_a_second(tmp_path: Path, kind: str, meta: dict[str, object]) -> None:
     """Starts in milliseconds or microseconds are read."""
-    assert _of_kind(kind, tmp_path / "a", said).gps_start == GPS
+    assert _of_kind(kind, tmp_path / "a", meta).gps_start == GPS
 
 
 @KINDS
 @pytest.mark.parametrize(
-    "said", [{"start_mjd": 57279.41}, {"segment_start": GPS * 1000}], ids="+".join
+    "meta", [{"start_mjd": 57279.41}, {"segment_start": GPS * 1000}], ids="+".join
 )
 def test_starts_that_are_no_gps_time_are_refused(
-    tmp_path: Path, kind: str, said: dict[str, object]
+    tmp_path: Path, kind: str, meta: dict[str, object]
 ) -> None:
-    with pytest.raises(FormatError, match=f"says when it starts .{next(iter(said))} "):
-        _of_kind(kind, tmp_path / "a", said)
+    with pytest.raises(FormatError, match=f"says when it starts .{next(iter(meta))} "):
+        _of_kind(kind, tmp_path / "a", meta)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_a_start_that_is_not_known_is_none(tmp_path: Path, kind: str, name: str)
 
 @KINDS
 @pytest.mark.parametrize(
-    "said",
+    "meta",
     [
         *({name: GPS + 8.0} for name in ("gps_center", "centre_time", "t_mid", "midpoint_gps")),
         *({name: GPS + 16} for name in ("gps_end", "t_end", "end_time", "stop_gps")),
@@ -289,10 +289,10 @@ def test_a_start_that_is_not_known_is_none(tmp_path: Path, kind: str, name: str)
     ids="+".join,
 )
 def test_a_series_that_states_its_middle_or_its_end_is_placed_by_it(
-    tmp_path: Path, kind: str, said: dict[str, object]
+    tmp_path: Path, kind: str, meta: dict[str, object]
 ) -> None:
     """A series is placed by its stated middle or end."""
-    strain = _of_kind(kind, tmp_path / "a", said)
+    strain = _of_kind(kind, tmp_path / "a", meta)
     assert (strain.gps_start, strain.is_start_assumed) == (GPS, False)
 
 
@@ -305,11 +305,11 @@ def test_a_series_without_a_start_has_its_middle_at_the_event_that_it_names(
     assert (strain.gps_start, strain.is_start_assumed) == (EVENT - Decimal("8.5"), True)
 
 
-def _with_times(folder: Path, times: np.ndarray, name: str = "times", **said: float) -> list[Path]:
+def _with_times(folder: Path, times: np.ndarray, name: str = "times", **meta: float) -> list[Path]:
     """Write an npz and an HDF5 file of strain with its times and these single values."""
-    np.savez(folder / "a.npz", strain=NOISE, **{name: times}, **said)  # type: ignore[arg-type]
+    np.savez(folder / "a.npz", strain=NOISE, **{name: times}, **meta)  # type: ignore[arg-type]
     with h5py.File(folder / "a.h5", "w") as file:
-        for one, value in {"strain": NOISE, name: times, **said}.items():
+        for one, value in {"strain": NOISE, name: times, **meta}.items():
             file[one] = value
     return [folder / "a.npz", folder / "a.h5"]
 
@@ -328,18 +328,18 @@ def test_an_array_of_gps_times_counts_whatever_its_name(
 
 
 @pytest.mark.parametrize(
-    "said", [{"t0": GPS + 8.0}, {"epoch": GPS + 8}, {"epoch": 0}, {"start_time": GPS - 100}]
+    "meta", [{"t0": GPS + 8.0}, {"epoch": GPS + 8}, {"epoch": 0}, {"start_time": GPS - 100}]
 )
 def test_the_time_of_each_sample_counts_before_another_stated_start(
-    tmp_path: Path, said: dict[str, float]
+    tmp_path: Path, meta: dict[str, float]
 ) -> None:
     """Times of samples count first: ``t0`` may be the event, and a start that before cropping."""
-    for path in _with_times(tmp_path, TIMES, sample_rate=RATE, **said):
+    for path in _with_times(tmp_path, TIMES, sample_rate=RATE, **meta):
         assert read_strain(path, file_name=path.name, gps_time=EVENT).gps_start == GPS
 
 
 @pytest.mark.parametrize(
-    ("times", "said", "reason"),
+    ("times", "meta", "reason"),
     [
         (TIMES, {"fs": 2 * RATE}, "says 2048 Hz, but its times give 1024 samples a second"),
         (TIMES * 1e3, {"fs": RATE}, "seem to be in milliseconds"),
@@ -348,9 +348,9 @@ def test_the_time_of_each_sample_counts_before_another_stated_start(
     ],
 )
 def test_times_that_deny_what_is_said_beside_them_are_refused(
-    tmp_path: Path, times: np.ndarray, said: dict[str, float], reason: str
+    tmp_path: Path, times: np.ndarray, meta: dict[str, float], reason: str
 ) -> None:
-    for path in _with_times(tmp_path, times, **said):
+    for path in _with_times(tmp_path, times, **meta):
         with pytest.raises(StrainError, match=reason):
             read_strain(path, file_name=path.name, gps_time=EVENT)
 
@@ -394,7 +394,7 @@ def test_a_file_of_gwosc_that_denies_itself_is_refused(
 
 @pytest.mark.parametrize("kind", ["npz", "attributes"])
 @pytest.mark.parametrize(
-    ("said", "detector"),
+    ("name", "detector"),
     [
         ("E1", "E1"),
         ("C1", "C1"),
@@ -406,13 +406,13 @@ def test_a_file_of_gwosc_that_denies_itself_is_refused(
     ],
 )
 def test_the_detector_that_a_file_states_counts_or_is_asked_about(
-    tmp_path: Path, kind: str, said: str, detector: str | None
+    tmp_path: Path, kind: str, name: str, detector: str | None
 ) -> None:
     """The detector stated in a file has priority over the one in its name, and must be known."""
-    values: dict[str, object] = {"gps_start": GPS, "detector": said}
+    values: dict[str, object] = {"gps_start": GPS, "detector": name}
     if detector is None:
         with pytest.raises(
-            StrainError, match=f"states the detector '{said}', which is unknown: give ifo, one of"
+            StrainError, match=f"states the detector '{name}', which is unknown: give ifo, one of"
         ):
             _of_kind(kind, tmp_path / "V1_a", values)
     else:
@@ -424,16 +424,16 @@ def test_a_start_and_an_end_between_which_the_series_does_not_fit_are_asked_abou
     tmp_path: Path, kind: str
 ) -> None:
     """They may be those of a longer segment from which the series was cut, so it is refused."""
-    said: dict[str, object] = {"segment_start": GPS - 50, "segment_end": GPS + 50}
+    meta: dict[str, object] = {"segment_start": GPS - 50, "segment_end": GPS + 50}
     with pytest.raises(StrainError, match=r"starts at 1126259396 and segment_end 1126259496, but"):
-        _of_kind(kind, tmp_path / "a", said)
-    said = {"segment_start": GPS, "segment_end": GPS + 16}
-    assert _of_kind(kind, tmp_path / "b", said).gps_start == GPS
+        _of_kind(kind, tmp_path / "a", meta)
+    meta = {"segment_start": GPS, "segment_end": GPS + 16}
+    assert _of_kind(kind, tmp_path / "b", meta).gps_start == GPS
 
 
 @KINDS
 @pytest.mark.parametrize(
-    "said",
+    "meta",
     [
         {"gps_start": GPS, "gps_end": GPS + 64},
         {"t0": GPS, "duration": 32},
@@ -445,16 +445,16 @@ def test_a_start_and_an_end_between_which_the_series_does_not_fit_are_asked_abou
     ids="+".join,
 )
 def test_an_end_or_a_length_that_the_samples_do_not_have_is_refused(
-    tmp_path: Path, kind: str, said: dict[str, object]
+    tmp_path: Path, kind: str, meta: dict[str, object]
 ) -> None:
     """A stated end or length that the samples contradict is refused: so may the start be wrong."""
     with pytest.raises(StrainError, match=r"but holds 16(,384)? s"):
-        _of_kind(kind, tmp_path / "a", said)
+        _of_kind(kind, tmp_path / "a", meta)
 
 
 @KINDS
 @pytest.mark.parametrize(
-    "said",
+    "meta",
     [
         {"segment": [GPS, GPS + 16]},
         {"gps_start": GPS, "gps_end": GPS + 16, "duration": 16},
@@ -465,9 +465,9 @@ def test_an_end_or_a_length_that_the_samples_do_not_have_is_refused(
     ids="+".join,
 )
 def test_a_span_that_fits_and_those_of_something_else_are_no_contradiction(
-    tmp_path: Path, kind: str, said: dict[str, object]
+    tmp_path: Path, kind: str, meta: dict[str, object]
 ) -> None:
-    assert _of_kind(kind, tmp_path / "a", said).gps_start == GPS
+    assert _of_kind(kind, tmp_path / "a", meta).gps_start == GPS
 
 
 @KINDS
@@ -481,8 +481,8 @@ def test_the_sample_of_the_glitch_places_strain_without_a_start(tmp_path: Path, 
         _of_kind(kind, tmp_path / "c", {"peak_time": 3.5})
     with pytest.raises(StrainError, match=r"says start -4, which may be the seconds from"):
         _of_kind(kind, tmp_path / "d", {"start": -4.0})
-    for number, said in enumerate(({"peak_time": 8.0}, {"start": -8.0})):
-        assert _of_kind(kind, tmp_path / str(number), dict(said)).gps_start == EVENT - 8
+    for number, meta in enumerate(({"peak_time": 8.0}, {"start": -8.0})):
+        assert _of_kind(kind, tmp_path / str(number), dict(meta)).gps_start == EVENT - 8
 
 
 def test_times_of_another_shape_beside_strain(tmp_path: Path) -> None:

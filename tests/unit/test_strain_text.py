@@ -24,10 +24,10 @@ NOISE = np.random.default_rng(0).normal(size=16 * RATE) * 1e-21
 BEGIN = datetime(2015, 9, 14, 9, 50, 29, tzinfo=UTC)  # the date of that GPS time
 
 
-def _read(path: Path, text: str, **said: float) -> Strain:
+def _read(path: Path, text: str, **options: float) -> Strain:
     path.write_text(text)
     assert is_strain_file(path, path.name)
-    return read_strain(path, file_name=path.name, gps_time=EVENT, **said)  # type: ignore[arg-type]
+    return read_strain(path, file_name=path.name, gps_time=EVENT, **options)  # type: ignore[arg-type]
 
 
 def _column(values: np.ndarray = NOISE) -> str:

@@ -197,10 +197,10 @@ def test_the_good_stretch_around_the_time_is_taken(bad: float) -> None:
     broken = Strain(whole.values.copy(), 1024.0, whole.gps_start)
     broken.values[1024:2048] = bad
     ends_early = Strain(whole.values[2048:], 1024.0, whole.gps_start + 2)
-    alone, beside = _one(ends_early, 10.0), _one(broken, 10.0)
-    np.testing.assert_allclose(beside.views.values, alone.views.values, atol=1e-6)
-    assert beside.snr == pytest.approx(alone.snr, rel=1e-9)
-    assert beside.peak_gps_time == alone.peak_gps_time
+    alone, amid_gaps = _one(ends_early, 10.0), _one(broken, 10.0)
+    np.testing.assert_allclose(amid_gaps.views.values, alone.views.values, atol=1e-6)
+    assert amid_gaps.snr == pytest.approx(alone.snr, rel=1e-9)
+    assert amid_gaps.peak_gps_time == alone.peak_gps_time
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 3e-21])

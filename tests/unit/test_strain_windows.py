@@ -43,9 +43,9 @@ def test_the_spline_across_rows(n_rows: int) -> None:
     rows_hz = 10 * 1.04 ** np.arange(n_rows)
     samples_hz = np.linspace(0.9 * rows_hz[0], 1.1 * rows_hz[-1], 500)
     spline = make_interp_spline(rows_hz, np.eye(n_rows), k=min(3, n_rows - 1))
-    wanted = spline(np.clip(samples_hz, rows_hz[0], rows_hz[-1]))
+    expected = spline(np.clip(samples_hz, rows_hz[0], rows_hz[-1]))
     found = spline_across_rows(rows_hz, samples_hz)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("n", [1, 7, 135_168, 138_240, 138_241, 532_480, 1_000_003])

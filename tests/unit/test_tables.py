@@ -456,11 +456,11 @@ def test_an_event_of_coherent_waveburst_is_a_trigger_in_each_detector(tmp_path: 
     assert [row.ifo for row in rows] == ["L1", "H1", "L1", "H1"]
     table = EventTable.read(path, format="ascii.cwb")
     for place, ifo in enumerate(("L1", "H1")):
-        for row, said in zip(rows[place::2], table, strict=True):
-            assert float(str(row.gps_time)) == said[f"time for {ifo} detector"]
-            assert row.snr == pytest.approx(said[f"sSNR for {ifo} detector"] ** 0.5)
-            assert row.peak_frequency == said["central frequency"]
-            assert (row.bandwidth, row.duration) == (said["bandwidth"], said["duration"])
+        for row, expected in zip(rows[place::2], table, strict=True):
+            assert float(str(row.gps_time)) == expected[f"time for {ifo} detector"]
+            assert row.snr == pytest.approx(expected[f"sSNR for {ifo} detector"] ** 0.5)
+            assert row.peak_frequency == expected["central frequency"]
+            assert (row.bandwidth, row.duration) == (expected["bandwidth"], expected["duration"])
 
 
 def test_a_list_of_gps_times_needs_no_header(tmp_path: Path) -> None:

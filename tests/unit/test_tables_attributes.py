@@ -16,7 +16,7 @@ CHANNEL = "L1:GDS-CALIB_STRAIN"
 
 @pytest.mark.parametrize("on", ["/", "/omicron", "/omicron/triggers"])
 @pytest.mark.parametrize(
-    ("said", "channel"),
+    ("attributes", "channel"),
     [
         ({"channel": CHANNEL}, CHANNEL),
         ({"channel_name": np.bytes_(CHANNEL)}, CHANNEL),
@@ -26,12 +26,12 @@ CHANNEL = "L1:GDS-CALIB_STRAIN"
     ],
 )
 def test_attributes_tell_channel_and_detector(
-    tmp_path: Path, on: str, said: dict[str, str], channel: str | None
+    tmp_path: Path, on: str, attributes: dict[str, str], channel: str | None
 ) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["omicron/triggers"] = ROWS
-        file[on].attrs.update(said)
+        file[on].attrs.update(attributes)
     facts = [row.facts for row in read_table(path, "H1_a.h5")]
     assert [(one.ifo, one.channel, one.snr) for one in facts if one] == [
         ("L1", channel, 9.0),

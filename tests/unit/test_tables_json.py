@@ -135,9 +135,9 @@ def _facts(path: Path) -> list[Facts]:
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("kind", DOCUMENTS)
 def test_documents(tmp_path: Path, kind: str, packed: bool) -> None:
-    said, expected = DOCUMENTS[kind]
+    document, expected = DOCUMENTS[kind]
     path = tmp_path / "events.json"
-    data = json.dumps(said, indent=None if packed else 2).encode()
+    data = json.dumps(document, indent=None if packed else 2).encode()
     path.write_bytes(gzip.compress(data) if packed else data)
     assert [(one.gps_time, one.ifo, one.snr) for one in _facts(path)] == expected
 

@@ -89,7 +89,7 @@ def _samples(n_samples: int) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "document",
     [
         {"strain": _samples(1000), "t0": 1126259446, "dt": 1 / 1024},
         {"H1": {"t0": 1126259446, "data": _samples(1000)}},
@@ -99,10 +99,10 @@ def _samples(n_samples: int) -> list[float]:
     ],
     ids=["one", "of a detector", "with a duration", "columns", "records"],
 )
-def test_strain_as_json_is_no_table(tmp_path: Path, said: object) -> None:
+def test_strain_as_json_is_no_table(tmp_path: Path, document: object) -> None:
     """Strain in JSON is refused; neither its start nor a sample becomes a trigger."""
     path = tmp_path / "a.json"
-    path.write_text(json.dumps(said))
+    path.write_text(json.dumps(document))
     with pytest.raises(FormatError, match=r"np\.savez"):
         refuse_unread(path, path.name)
 
@@ -119,8 +119,8 @@ def test_subjects_of_zooniverse_are_what_their_metadata_say(
     tmp_path: Path, mark: str, is_nested: bool
 ) -> None:
     path = tmp_path / "gravity-spy-subjects.csv"
-    said = {"subject_id": "zFpKGCZPwf", "event_time": 1126259462.4, "ifo": "L1", "ml_label": "Blip"}
-    metadata = {mark + name: one for name, one in said.items()}
+    cols = {"subject_id": "zFpKGCZPwf", "event_time": 1126259462.4, "ifo": "L1", "ml_label": "Blip"}
+    metadata = {mark + name: one for name, one in cols.items()}
     if is_nested:
         _export(path, subject_ids="123", subject_data={"123": metadata})
     else:

@@ -21,9 +21,9 @@ def _said(path: Path) -> list[tuple[str | None, str | None]]:
     return [(one.ifo, one.gps_time) for one in facts if one is not None]
 
 
-def _json(folder: Path, said: Any) -> list[tuple[str | None, str | None]]:
+def _json(folder: Path, data: Any) -> list[tuple[str | None, str | None]]:
     path = folder / "events.json"
-    path.write_text(json.dumps(said))
+    path.write_text(json.dumps(data))
     return _said(path)
 
 
@@ -42,27 +42,27 @@ BOTH = [("H1", "1126259462.5"), ("H1", "1126259463.5"), ("L1", "1126259462.5")]
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [
         {"H1": [{"time": TIME}, {"time": TIME + 1}], "L1": [{"time": TIME}]},
         {"H1": {"time": [TIME, TIME + 1]}, "L1": {"time": [TIME]}},
         {"triggers": {"H1": [{"time": TIME}, {"time": TIME + 1}], "L1": [{"time": TIME}]}},
     ],
 )
-def test_json_with_a_list_for_each_detector_keeps_all_of_them(tmp_path: Path, said: Any) -> None:
+def test_json_with_a_list_for_each_detector_keeps_all_of_them(tmp_path: Path, data: Any) -> None:
     """All lists are read, each with its detector."""
-    assert _json(tmp_path, said) == BOTH
+    assert _json(tmp_path, data) == BOTH
 
 
 def test_json_whose_object_tells_the_detector_of_its_list_keeps_it(tmp_path: Path) -> None:
-    said = {"ifo": "H1", "gps_start": TIME - 9, "gps_end": TIME + 9, "triggers": [{"time": TIME}]}
-    assert _json(tmp_path, said) == BOTH[:1]  # a trigger at the middle of the span
+    data = {"ifo": "H1", "gps_start": TIME - 9, "gps_end": TIME + 9, "triggers": [{"time": TIME}]}
+    assert _json(tmp_path, data) == BOTH[:1]  # a trigger at the middle of the span
 
 
 def test_json_with_several_lists_is_asked_about(tmp_path: Path) -> None:
-    said = {"found": [{"time": TIME, "ifo": "H1"}], "vetoed": [{"time": TIME + 1, "ifo": "H1"}]}
+    data = {"found": [{"time": TIME, "ifo": "H1"}], "vetoed": [{"time": TIME + 1, "ifo": "H1"}]}
     with pytest.raises(FormatError, match="several lists of events \\(found, vetoed\\)"):
-        _json(tmp_path, said)
+        _json(tmp_path, data)
 
 
 def test_hdf5_of_coincidences_has_a_trigger_in_each_detector(tmp_path: Path) -> None:

@@ -105,14 +105,14 @@ def test_rows_become_views_of_fetched_strain_that_is_kept(tmp_path: Path) -> Non
     path = tmp_path / "H1_O3a.csv"
     names = ("event_time", "ifo", "ml_label", "gravityspy_id")
     write_csv(path, names, [("1238166032.0", "H1", "Blip", IDS[0])])
-    asked: list[tuple[str, int, int]] = []
+    requests: list[tuple[str, int, int]] = []
 
     def fetch(ifo: str, start: int, end: int) -> tuple[np.ndarray, float]:
-        asked.append((ifo, start, end))
+        requests.append((ifo, start, end))
         return noise(ifo, start, end)
 
     found = read_trigger_rows(path, fetch=fetch)
-    assert asked == [("H1", 1238166000, 1238166064)]
+    assert requests == [("H1", 1238166000, 1238166064)]
     assert (found.pack.labels, found.pack.groups) == (("Blip",), IDS[:1])
     assert found.pack.observed[0, :, :100].all()
     centre = found.pack.values[0, 0, :, 56:72].max() / GREY_LEVELS

@@ -103,9 +103,9 @@ def test_a_device_that_is_not_here_is_a_sentence(tmp_path: Path) -> None:
         device_named("cuda:99")
     with pytest.raises(GlitchError, match="no device 'quantum' here"):
         Budget(device="quantum")
-    said = CliRunner().invoke(app, ["train", str(tmp_path / "x.yaml"), "--device", "cuda:99"])
-    assert said.exit_code == 1
-    assert "There is no device 'cuda:99' here" in said.stderr.replace("\n", " ")
+    outcome = CliRunner().invoke(app, ["train", str(tmp_path / "x.yaml"), "--device", "cuda:99"])
+    assert outcome.exit_code == 1
+    assert "There is no device 'cuda:99' here" in outcome.stderr.replace("\n", " ")
 
 
 def test_a_tier_carries_its_device() -> None:

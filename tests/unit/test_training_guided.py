@@ -147,10 +147,10 @@ def test_the_trunk_learns_the_simulated_classes_and_then_stays(tmp_path: Path) -
     seen = trunk_features(model, {"real": REAL, "simulated": SIMULATED}, settings.looks, 0)
     labels = np.asarray(SIMULATED.labels)
     named = labels != UNNAMED
-    known, asked = (seen["simulated"][named, noise, 0].astype(float) for noise in (0, 1))
+    known, query = (seen["simulated"][named, noise, 0].astype(float) for noise in (0, 1))
     centres = {name: known[labels[named] == name].mean(axis=0) for name in "abc"}
     nearest = np.asarray(list(centres))[
-        [np.argmin([np.square(one - centre).sum() for centre in centres.values()]) for one in asked]
+        [np.argmin([np.square(one - centre).sum() for centre in centres.values()]) for one in query]
     ]
     assert (nearest == labels[named]).mean() > 0.9
     # mean 0 and deviation 1 over simulated glitches, within the sampling error

@@ -56,8 +56,8 @@ def test_packs_are_joined_and_keep_only_what_all_of_them_have() -> None:
     one = pack_views([views(seed) for seed in range(3)], "abc", "uvw")
     other = pack_views([views(seed) for seed in (3, 4)], "de", "xy")
     one, other = (
-        replace(pack, twins=pack.values + np.uint8(1), parameters=None if pack is one else asked)
-        for pack, asked in ((one, None), (other, np.ones((2, 5), dtype=np.float32)))
+        replace(pack, twins=pack.values + np.uint8(1), parameters=None if pack is one else facts)
+        for pack, facts in ((one, None), (other, np.ones((2, 5), dtype=np.float32)))
     )
     both = join_packs([one, other])
     assert (both.labels, both.groups) == (tuple("abcde"), tuple("uvwxy"))

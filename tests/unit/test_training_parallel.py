@@ -25,13 +25,13 @@ def works(folder: Path, *endings: str) -> list[Work]:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_all_are_done_and_steps_are_told(tmp_path: Path, jobs: int) -> None:
-    said: list[tuple[int, int | None, str]] = []
+    steps: list[tuple[int, int | None, str]] = []
     assert run_all(
-        works(tmp_path, "done", "done"), jobs=jobs, progress=lambda *one: said.append(one)
+        works(tmp_path, "done", "done"), jobs=jobs, progress=lambda *one: steps.append(one)
     )
-    done = [one[0] for one in said]
+    done = [one[0] for one in steps]
     assert done == sorted(done)
-    assert {total for _, total, _ in said} == {6}
+    assert {total for _, total, _ in steps} == {6}
     assert max(done) >= 3 + 3 * (jobs == 1)
     workers = {(tmp_path / name).read_text() for name in "01"}
     assert len(workers) == jobs
@@ -89,9 +89,9 @@ def test_works_whose_command_is_killed_save_and_end_without_a_trace(tmp_path: Pa
             assert command.poll() is None
             time.sleep(0.01)
         command.kill()
-        _, said = command.communicate(timeout=60)  # ends when all processes that hold it have ended
+        _, err = command.communicate(timeout=60)  # ends when all processes that hold it have ended
     assert {path.name for path in tmp_path.glob("*.saved")} == {"0.saved", "1.saved"}
-    assert b"Traceback" not in said, said.decode()
+    assert b"Traceback" not in err, err.decode()
 
 
 def test_a_work_that_has_ended_is_not_cut_off_at_its_processs_end(tmp_path: Path) -> None:

@@ -47,17 +47,17 @@ def test_turned_pixels_have_the_principal_components_of_the_pixels(model: ViewsV
     pixels = (pack.values / 255.0).reshape(60, 4, 8, 2, 8, 2).mean(axis=(3, 5)).reshape(60, -1)
     np.testing.assert_allclose(turned @ turned.T, pixels @ pixels.T, atol=1e-3)
     train, test = np.arange(40), np.arange(40, 60)
-    known, asked = reduce_by_pca(2)(turned[train], turned[test])
+    known, reduced = reduce_by_pca(2)(turned[train], turned[test])
     fitted = PCA(2, random_state=0).fit(pixels[train])
     expected = np.abs(fitted.transform(pixels[test]))
-    np.testing.assert_allclose(np.abs(asked), expected, atol=1e-2)
+    np.testing.assert_allclose(np.abs(reduced), expected, atol=1e-2)
     assert known.shape == (40, 2)
 
 
 def test_components_of_few_glitches_are_none_of_rounding_errors() -> None:
     rng = np.random.default_rng(0)
-    known, asked = reduce_by_pca(8)(rng.normal(size=(5, 20)), rng.normal(size=(3, 20)))
-    assert (known.shape, asked.shape) == ((5, 4), (3, 4))  # five centred vectors have rank four
+    known, reduced = reduce_by_pca(8)(rng.normal(size=(5, 20)), rng.normal(size=(3, 20)))
+    assert (known.shape, reduced.shape) == ((5, 4), (3, 4))  # five centred vectors have rank four
     assert known.std(axis=0).min() > 0.1
 
 

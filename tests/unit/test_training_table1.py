@@ -56,10 +56,10 @@ def test_the_table_is_written_resumed_and_compares_pairs(
     small = replace(table1.SMALL, channels=(4, 4, 4), painter_channels=(4, 4, 4), hidden=8)
     tier = table1.TableTier(3, 4, 3e-3, (0, 1), small)
     monkeypatch.setitem(table1.TIERS, "smoke", tier)
-    said: list[tuple[int, int, str]] = []
+    steps: list[tuple[int, int, str]] = []
     out = tmp_path / "out"
-    report = table1.run_table1("smoke", out, lambda *one: said.append(one), real_images=pictures)
-    assert said[-1] == (30, 30, "")
+    report = table1.run_table1("smoke", out, lambda *one: steps.append(one), real_images=pictures)
+    assert steps[-1] == (30, 30, "")
     rows = read_rows(out)
     names = table1.CONTENDERS
     assert {(row["contender"], row["seed"]) for row in rows} == {
@@ -201,10 +201,10 @@ def test_a_report_of_an_unfinished_table_holds_the_seeds_that_are_whole(
 ) -> None:
     small = replace(table1.SMALL, channels=(4, 4, 4), painter_channels=(4, 4, 4), hidden=8)
     monkeypatch.setitem(table1.TIERS, "smoke", table1.TableTier(3, 4, 3e-3, (0, 1), small))
-    asked = {"real_images": pictures, "is_report_only": True}
-    assert table1.run_table1("smoke", tmp_path, **asked) is None
+    options = {"real_images": pictures, "is_report_only": True}
+    assert table1.run_table1("smoke", tmp_path, **options) is None
     table1.run_table1("smoke", tmp_path, real_images=pictures, budget=Budget(seeds=1))
-    report = table1.run_table1("smoke", tmp_path, **asked)
+    report = table1.run_table1("smoke", tmp_path, **options)
     assert "seeds 0." in report.read_text()
     assert not (tmp_path / "runs/table1-beta-vae-1").exists()
 

@@ -49,18 +49,18 @@ def judged(p_value: float) -> Judgement:
     ],
 )
 def test_novelty_in_words(p_value: float, level: str, words: str) -> None:
-    said = novelty(judged(p_value))
-    assert said.level == level
-    assert words in said.sentence.replace("\N{NO-BREAK SPACE}", " ")
+    shown = novelty(judged(p_value))
+    assert shown.level == level
+    assert words in shown.sentence.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_not_judged_is_its_own_answer_with_the_reason() -> None:
     reason = "Could not be judged: only 3 labelled glitches of this detector, 50 are needed."
     for judgement in (Judgement(None, None, False, reason), Judgement(2.0, None, False, None)):
-        said = novelty(judgement)
-        assert said.level == "unjudged"
-        assert said.sentence.startswith("Could not be judged")
-        assert "not novel" not in said.sentence
+        shown = novelty(judgement)
+        assert shown.level == "unjudged"
+        assert shown.sentence.startswith("Could not be judged")
+        assert "not novel" not in shown.sentence
     assert novelty(None).level == "unjudged"
     assert "only 3 labelled glitches" in novelty(Judgement(None, None, False, reason)).sentence
 
@@ -85,10 +85,10 @@ def test_numbers_as_people_write_them() -> None:
 
 
 def test_a_moment_keeps_the_digits_of_its_gps_time_that_help() -> None:
-    said = moment(Decimal("1266281982.660000000"))
-    assert said is not None
-    assert said.gps == "1266281982.66"
-    assert said.utc == "2020-02-21 00:59:24.660"
+    shown = moment(Decimal("1266281982.660000000"))
+    assert shown is not None
+    assert shown.gps == "1266281982.66"
+    assert shown.utc == "2020-02-21 00:59:24.660"
     assert moment(Decimal("1266281980")).gps == "1266281980"
     assert moment(None) is None
     drawn = moment(Decimal("1187008882.443359375"))
@@ -243,10 +243,10 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
         created_at=datetime(2026, 11, 22, 12, 30, tzinfo=UTC),
     )
     held = Standing(embedded=750, activated_at=record.created_at, activated_by="eve")
-    said = checkpoint_card(record, held, total=1000, can_switch=True)
-    assert not said.can_switch  # it is the active one
+    card = checkpoint_card(record, held, total=1000, can_switch=True)
+    assert not card.can_switch  # it is the active one
     other = CheckpointRecord(**{**dict(record), "is_active": False})
-    cards = (said, checkpoint_card(other, held, total=1000, can_switch=True))
+    cards = (card, checkpoint_card(other, held, total=1000, can_switch=True))
     frame = Frame("", "", "", "gps", "light", "", None, None, (), (), None, "", None)
     shown = environment().get_template("checkpoints.html")
     text = shown.render(frame=frame, page=CheckpointsPage(cards, job=None, error=None))
@@ -254,8 +254,8 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
     assert text.count('<rect width="75.0"') == 2
     assert text.count("published 2026-11-22 12:30 UTC, activated 2026-11-22 12:30 UTC by eve") == 2
     assert text.count(">Back to this model: embed 250 glitches first</button>") == 1
-    assert [table.name for table in said.tables] == ["Metrics", "Preprocessing"]
-    rows = {row.name: row.value for table in said.tables for row in table.rows}
+    assert [table.name for table in card.tables] == ["Metrics", "Preprocessing"]
+    rows = {row.name: row.value for table in card.tables for row in table.rows}
     assert rows["kNN accuracy"] == "0.889"
     assert rows["KL"] == "21.5"
     assert len(rows["Note"]) == 90
@@ -268,11 +268,11 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
     assert rows["Durations (s)"] == "0.5, 4"
     assert rows["From"] == "\N{EN DASH}"
     assert rows["and 33 more"] == "in the manifest"
-    facts = {fact.name: fact for fact in said.facts}
+    facts = {fact.name: fact for fact in card.facts}
     assert facts["Git revision"].value == "0123456789abcdef"
     assert facts["Git revision"].is_code
     assert facts["Licence"].value == "GPL-3.0-or-later"
-    assert '"deep"' in said.manifest
+    assert '"deep"' in card.manifest
 
 
 @pytest.mark.parametrize(
