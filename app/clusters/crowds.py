@@ -23,7 +23,7 @@ from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import Population, in_population
 from glitch.clustering.dormancy import Recurrence, recurrences_in
 from glitch.novelty import MIN_OF_CLASS
-from glitch.novelty.common_masks import Seen, judge_seen_otherwise
+from glitch.novelty.common_masks import Seen, judge_under_common_masks
 from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
 from glitch.novelty.two_samples import NO_NEIGHBOUR_EXCESS, NeighbourExcess
@@ -87,8 +87,8 @@ class Tested:
     scores: Float[np.ndarray, " test"]
     weights: Float[np.ndarray, " test"]  # the glitches of one burst sum to 1
     predicted: Int[np.ndarray, " test"]  # ids of the predicted classes
-    slant: SelectionExcess = NO_EXCESS  # are the labels only typical examples?
-    aside: NeighbourExcess = NO_NEIGHBOUR_EXCESS  # do the labels cover what was tested?
+    selection_excess: SelectionExcess = NO_EXCESS  # are the labels only typical examples?
+    neighbour_excess: NeighbourExcess = NO_NEIGHBOUR_EXCESS  # do the labels cover what was tested?
     # Unlabelled glitches that could not be tested: condition (windows and band) and number.
     unjudged: Sequence[tuple[str, int]] = ()
     n_otherwise: int = 0  # tested by the pixels that they share with the references
@@ -120,8 +120,12 @@ def joined(parts: Sequence[Tested]) -> Tested:
     }
     return Tested(
         **columns,
-        slant=reduce(SelectionExcess.plus, (one.slant for one in parts), NO_EXCESS),
-        aside=reduce(NeighbourExcess.plus, (one.aside for one in parts), NO_NEIGHBOUR_EXCESS),
+        selection_excess=reduce(
+            SelectionExcess.plus, (one.selection_excess for one in parts), NO_EXCESS
+        ),
+        neighbour_excess=reduce(
+            NeighbourExcess.plus, (one.neighbour_excess for one in parts), NO_NEIGHBOUR_EXCESS
+        ),
         unjudged=[seen for one in parts for seen in one.unjudged],
         n_otherwise=sum(one.n_otherwise for one in parts),
     )
@@ -154,7 +158,7 @@ def tested_as_crowds(
     n_alike = int(np.isfinite(tests.p_values).sum())
     if again is not None and n_alike < n_tests and pool.is_reference.any():
         seen = again.seen(session, lambda places: _ids(keys, places), pool)
-        tests = judge_seen_otherwise(pool, tests, seen)
+        tests = judge_under_common_masks(pool, tests, seen)
     recurrences = (
         {} if dormancy is None else recurrences_in(pool, tests.predicted, tests.is_sure, *dormancy)
     )
@@ -167,8 +171,8 @@ def tested_as_crowds(
         tests.scores[is_tested],
         tests.weights[is_tested],
         tests.predicted[tests.places[is_tested]],
-        tests.slant,
-        tests.aside,
+        tests.selection_excess,
+        tests.neighbour_excess,
         counts.most_common(),
         int(is_tested.sum()) - n_alike,
         recurrences,

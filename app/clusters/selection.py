@@ -227,10 +227,10 @@ def select_novel(
     ]
     findings = _about_tests(parameters, n_judged, n_unjudged, n_flagged, causes)
     # Placed directly after the finding "tested", because they qualify it.
-    if tests.slant.sigmas >= SIGMAS:
-        findings.insert(1, found("typical_labels", sigmas=round(tests.slant.sigmas, 1)))
-    if tests.aside.is_told:
-        findings.insert(1, found("labels_aside", in_100=round(100 * tests.aside.excess)))
+    if tests.selection_excess.sigmas >= SIGMAS:
+        findings.insert(1, found("typical_labels", sigmas=round(tests.selection_excess.sigmas, 1)))
+    if tests.neighbour_excess.is_significant:
+        findings.insert(1, found("labels_aside", in_100=round(100 * tests.neighbour_excess.excess)))
     if tests.n_otherwise:
         findings.append(found("seen_otherwise", n=tests.n_otherwise))
     if n_judged and threshold is None:

@@ -142,7 +142,10 @@ def report(
                 usual = result.p_values[judged & ~is_new & ~is_few]
                 row = [judged.sum(), (situation.is_open & ~judged).sum()]
                 row.append(float((usual <= 0.05).mean()) if len(usual) else np.nan)
-                row += [result.slant.sigmas >= SIGMAS, result.aside.is_told]
+                row += [
+                    result.selection_excess.sigmas >= SIGMAS,
+                    result.neighbour_excess.is_significant,
+                ]
                 row += [(result.flagged(0.1) & is_few).sum()]
                 for rate in RATES:
                     flagged = result.flagged(rate)

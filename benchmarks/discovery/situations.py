@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from glitch.novelty import MIN_OF_CLASS, conformal_p_value
-from glitch.novelty.common_masks import Seen, judge_seen_otherwise, score_pool
+from glitch.novelty.common_masks import Seen, judge_under_common_masks, score_pool
 from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess
 from glitch.novelty.false_discovery import flagging_threshold
 from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
@@ -384,8 +384,8 @@ class Judged:
 
     p_values: np.ndarray  # NaN if a glitch could not be tested or is labelled
     weights: np.ndarray  # weight of each test
-    slant: SelectionExcess = NO_EXCESS  # check whether the labels are a fair sample
-    aside: NeighbourExcess = (
+    selection_excess: SelectionExcess = NO_EXCESS  # check whether the labels are a fair sample
+    neighbour_excess: NeighbourExcess = (
         NO_NEIGHBOUR_EXCESS  # check whether glitches that look known resemble labelled ones
     )
 
@@ -454,23 +454,24 @@ def as_a_crowd(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
 
 def in_common(pool: Pool, seen: Seen) -> Judged:
     """Test as a clustering does: jointly, and by common masks where conditions differ."""
-    return _to_judged(pool, judge_seen_otherwise(pool, judge_pool(pool), seen))
+    return _to_judged(pool, judge_under_common_masks(pool, judge_pool(pool), seen))
 
 
 def _to_judged(pool: Pool, tests: PoolTests) -> Judged:
     p_values, weights = np.full(len(pool.means), np.nan), np.ones(len(pool.means))
     p_values[tests.places], weights[tests.places] = tests.p_values, tests.weights
-    return Judged(p_values, weights, tests.slant, tests.aside)
+    return Judged(p_values, weights, tests.selection_excess, tests.neighbour_excess)
 
 
 def judge(situation: Situation, bed: Bed, way: Way = as_a_crowd) -> Judged:
     """Test a situation, one detector after the other."""
     p_values = np.full(len(situation.places), np.nan)
-    weights, slant, aside = np.ones(len(situation.places)), NO_EXCESS, NO_NEIGHBOUR_EXCESS
+    weights, selection, neighbours = np.ones(len(situation.places)), NO_EXCESS, NO_NEIGHBOUR_EXCESS
     for detector in np.unique(situation.detectors):
         places = np.nonzero(situation.detectors == detector)[0]
         subset = situation.chosen(places)
         result = way(pool_of(subset, bed), seen_of(subset, bed))
         p_values[places], weights[places] = result.p_values, result.weights
-        slant, aside = slant.plus(result.slant), aside.plus(result.aside)
-    return Judged(p_values, weights, slant, aside)
+        selection = selection.plus(result.selection_excess)
+        neighbours = neighbours.plus(result.neighbour_excess)
+    return Judged(p_values, weights, selection, neighbours)

@@ -120,7 +120,7 @@ def common_masks(
     return masks
 
 
-def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
+def judge_under_common_masks(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
     """Add p-values under common masks for the unlabelled glitches that have no p-value yet.
 
     Args:
@@ -140,7 +140,11 @@ def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
     for condition in np.unique(pool.conditions[lacking]):
         for mask in common_masks(seen.observed[condition], seen.observed, n_calibration):
             requests.setdefault(mask.tobytes(), (mask, []))[1].append(int(condition))
-    slants, asides, n_tested = [tests.slant], [tests.aside], int(np.isfinite(tests.p_values).sum())
+    selection_excesses, neighbour_excesses, n_tested = (
+        [tests.selection_excess],
+        [tests.neighbour_excess],
+        int(np.isfinite(tests.p_values).sum()),
+    )
     for mask, conditions in requests.values():
         shows = (seen.observed | ~mask).all(axis=(1, 2))[pool.conditions]
         if shows.sum() > MAX_ENCODED:
@@ -149,8 +153,8 @@ def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
         new = np.isin(masked.places, np.nonzero(lacking & np.isin(pool.conditions, conditions))[0])
         new &= np.isfinite(masked.p_values)
         if new.sum() > n_tested:  # masks that test fewer say little about the whole run
-            slants.append(masked.slant)
-            asides.append(masked.aside)
+            selection_excesses.append(masked.selection_excess)
+            neighbour_excesses.append(masked.neighbour_excess)
         places = masked.places[new]
         is_larger = ~(masked.p_values[new] <= p_values[places])  # NaN: none so far
         places = places[is_larger]
@@ -165,8 +169,8 @@ def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
         scores=scores[places],
         weights=weights[places],
         # Masks share glitches, so the excesses are not independent and must not be added.
-        slant=max(slants, key=attrgetter("sigmas")),
-        aside=max(asides, key=attrgetter("is_told", "excess")),
+        selection_excess=max(selection_excesses, key=attrgetter("sigmas")),
+        neighbour_excess=max(neighbour_excesses, key=attrgetter("is_significant", "excess")),
     )
 
 

@@ -32,17 +32,17 @@ SIGMAS = 2.0  # reported from here on; by chance alone once in 40 times
 class SelectionExcess(NamedTuple):
     """Excess of unlabelled glitches among the farthest from the known, over a fair sample."""
 
-    more: float = 0.0
+    n_excess: float = 0.0
     variance: float = 0.0  # variance of that number, for a fair sample
 
     def plus(self, other: SelectionExcess) -> SelectionExcess:
         """Add two independent excesses, such as those of two detectors."""
-        return SelectionExcess(self.more + other.more, self.variance + other.variance)
+        return SelectionExcess(self.n_excess + other.n_excess, self.variance + other.variance)
 
     @property
     def sigmas(self) -> float:
         """The excess in standard deviations; 0 if nothing could be compared."""
-        return float(self.more / np.sqrt(self.variance)) if self.variance else 0.0
+        return float(self.n_excess / np.sqrt(self.variance)) if self.variance else 0.0
 
 
 NO_EXCESS = SelectionExcess()  # nothing to compare

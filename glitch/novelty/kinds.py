@@ -21,7 +21,7 @@ from glitch.novelty.episodes import EPISODE_S, Times, same_event
 from glitch.types import LatentArray
 
 MAX_OF_RARE = (
-    1  # most references of too small classes among the nearest of a glitch with ``is_told``
+    1  # most references of too small classes among the nearest of a glitch with ``is_calibrated``
 )
 MAX_REFERENCES = 5_000  # references compared with
 _MIN_DISTANCES = 3  # distances needed to estimate the radius of a class
@@ -34,7 +34,7 @@ class Kinds(NamedTuple):
 
     classes: Classes  # the most common among its nearest references
     is_sure: Bool[np.ndarray, " glitch"]  # whether more than half of them have it
-    is_told: Bool[
+    is_calibrated: Bool[
         np.ndarray, " glitch"
     ]  # whether at most MAX_OF_RARE is of a class too small to calibrate
 
@@ -62,10 +62,10 @@ def kinds_of(
     references = _thinned(np.nonzero(is_reference)[0])
     kinds, is_sure, nearest_classes = _commonest(units, classes, references, np.arange(len(units)))
     rare = np.setdiff1d(classes[is_reference], classes[calibrates])
-    is_told = np.isin(nearest_classes, rare).sum(axis=1) <= MAX_OF_RARE
+    is_calibrated = np.isin(nearest_classes, rare).sum(axis=1) <= MAX_OF_RARE
     established = references[np.isin(classes[references], rare, invert=True)]
     if not len(rare) or len(established) <= NEAREST:
-        return Kinds(kinds, is_sure, is_told)
+        return Kinds(kinds, is_sure, is_calibrated)
     members = {int(rare_id): np.nonzero(is_reference & (classes == rare_id))[0] for rare_id in rare}
     radii = _radii(units, gps_times, members)
     for rare_id, references_of_class in members.items():
@@ -74,7 +74,7 @@ def kinds_of(
         cosines[resembling[:, None] == references_of_class[None]] = -np.inf
         distant = resembling[1.0 - cosines.max(axis=1, initial=-np.inf) > radii[rare_id]]
         kinds[distant], is_sure[distant], _ = _commonest(units, classes, established, distant)
-    return Kinds(kinds, is_sure, is_told)
+    return Kinds(kinds, is_sure, is_calibrated)
 
 
 def _thinned(references: Int[np.ndarray, " reference"]) -> Int[np.ndarray, " reference"]:

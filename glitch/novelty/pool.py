@@ -43,8 +43,8 @@ class PoolTests:
     weights: Float[np.ndarray, " test"]  # weight of each test, in (0, 1]
     predicted: Classes  # for every glitch of the pool: the class that it resembles
     is_sure: Bool[np.ndarray, " glitch"]  # whether most of its nearest references have it
-    slant: SelectionExcess = NO_EXCESS  # check whether the labels are a fair sample
-    aside: NeighbourExcess = (
+    selection_excess: SelectionExcess = NO_EXCESS  # check whether the labels are a fair sample
+    neighbour_excess: NeighbourExcess = (
         NO_NEIGHBOUR_EXCESS  # check whether glitches that look known resemble labelled ones
     )
 
@@ -61,7 +61,7 @@ def judge_pool(pool: Pool) -> PoolTests:
     calibrates = np.isfinite(pool.calibration)
     tests, known = np.nonzero(is_test)[0], np.nonzero(calibrates)[0]
     units = directions(pool.means)
-    predicted, is_sure, is_told = kinds_of(
+    predicted, is_sure, is_calibrated = kinds_of(
         units, pool.gps_times, pool.classes, pool.is_reference, calibrates
     )
     if not len(tests) or not len(known):
@@ -93,20 +93,25 @@ def judge_pool(pool: Pool) -> PoolTests:
     # Repeated glitches are left out on both sides; otherwise the remaining tests would be atypical.
     is_single = is_test & (crowds.weights == 1) & ~crowds.repeats
     is_fair = calibrates & ~crowds.repeats
-    slant = selection_excess(
-        to_known, crowds.unlabelled, kinds, is_single & is_told, is_fair & is_told
-    )
-    aside = neighbour_excess(
-        units,
-        pool.gps_times,
-        to_known=to_known,
-        kinds=kinds,
-        conditions=pool.conditions,
-        is_test=is_single,
-        calibrates=is_fair,
-    )
     return PoolTests(
-        tests, scores[tests], p_values, crowds.weights[tests], predicted, is_sure, slant, aside
+        tests,
+        scores[tests],
+        p_values,
+        crowds.weights[tests],
+        predicted,
+        is_sure,
+        selection_excess(
+            to_known, crowds.unlabelled, kinds, is_single & is_calibrated, is_fair & is_calibrated
+        ),
+        neighbour_excess(
+            units,
+            pool.gps_times,
+            to_known=to_known,
+            kinds=kinds,
+            conditions=pool.conditions,
+            is_test=is_single,
+            calibrates=is_fair,
+        ),
     )
 
 

@@ -37,7 +37,7 @@ _N_EXCHANGES, _SEED = 200, 19_860_901
 class NeighbourExcess(NamedTuple):
     """Excess of unlabelled glitches among the neighbours of unlabelled ones, over chance."""
 
-    more: float = 0.0  # neighbours
+    n_excess: float = 0.0  # neighbours
     variance: float = 0.0  # variance of that number under permutation
     n: float = 0.0  # total number of neighbours
 
@@ -48,12 +48,12 @@ class NeighbourExcess(NamedTuple):
     @property
     def excess(self) -> float:
         """The excess as a fraction of all their neighbours, -1 to 1."""
-        return self.more / self.n if self.n else 0.0
+        return self.n_excess / self.n if self.n else 0.0
 
     @property
-    def is_told(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether the excess is significant and large enough to matter."""
-        return self.excess >= EXCESS and self.more >= SIGMAS * math.sqrt(self.variance)
+        return self.excess >= EXCESS and self.n_excess >= SIGMAS * math.sqrt(self.variance)
 
 
 NO_NEIGHBOUR_EXCESS = NeighbourExcess()  # nothing to compare

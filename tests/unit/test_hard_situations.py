@@ -152,8 +152,8 @@ def told_of(judged: Judged) -> tuple[list[float], int]:
 
     The finding is that the labels cover too little of their classes.
     """
-    return [found.slant.sigmas for _, found in judged], sum(
-        found.aside.is_told for _, found in judged
+    return [found.selection_excess.sigmas for _, found in judged], sum(
+        found.neighbour_excess.is_significant for _, found in judged
     )
 
 

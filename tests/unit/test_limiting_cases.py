@@ -52,8 +52,8 @@ def test_glitches_of_one_vector_are_all_known(length: float, is_first: bool, n_t
     is_test = is_test if is_first else is_test[::-1]
     found = judge_pool(pool_of(means, np.where(is_test, UNLABELLED, 0)))
     assert (found.p_values == 1.0).all()
-    assert not found.aside.is_told
-    assert found.slant.sigmas == 0.0
+    assert not found.neighbour_excess.is_significant
+    assert found.selection_excess.sigmas == 0.0
 
 
 def test_what_is_rare_in_its_run_is_judged_by_all_runs() -> None:

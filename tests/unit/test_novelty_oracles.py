@@ -152,9 +152,11 @@ def test_copies_without_a_time_share_a_test(is_timed: bool, n_known: int, weight
     assert found.repeats[20:].all() == (not is_timed)
 
 
-@pytest.mark.parametrize(("n_near", "is_told"), [(0, True), (1, True), (2, False), (3, False)])
+@pytest.mark.parametrize(
+    ("n_near", "is_calibrated"), [(0, True), (1, True), (2, False), (3, False)]
+)
 def test_a_glitch_is_told_where_at_most_one_of_five_is_of_a_class_of_few(
-    n_near: int, is_told: bool
+    n_near: int, is_calibrated: bool
 ) -> None:
     rng = np.random.default_rng(7)
     common = np.array([1.0, 0, 0]) + 0.02 * rng.normal(size=(30, 3))
@@ -164,7 +166,7 @@ def test_a_glitch_is_told_where_at_most_one_of_five_is_of_a_class_of_few(
     classes = np.concatenate([[UNLABELLED], [2] * 3, [1] * 30])
     is_reference = classes != UNLABELLED
     kinds = kinds_of(directions(means), 1e6 * np.arange(34.0), classes, is_reference, classes == 1)
-    assert bool(kinds.is_told[0]) == is_told
+    assert bool(kinds.is_calibrated[0]) == is_calibrated
 
 
 @pytest.mark.parametrize(("near", "is_sure"), [([1, 1, 2, 2, 3], False), ([1, 1, 1, 2, 3], True)])
@@ -316,6 +318,6 @@ def test_the_slant_is_that_of_the_farthest_twentieth(seed: int) -> None:
     n_far = round(0.05 * size)
     far = here & (distances > np.sort(distances[here])[-n_far - 1])
     assert far.sum() == n_far
-    assert found.more == pytest.approx((far & is_test).sum() - n_far * n_tests / size)
+    assert found.n_excess == pytest.approx((far & is_test).sum() - n_far * n_tests / size)
     expected = n_far * n_tests / size * (1 - n_tests / size) * (size - n_far) / (size - 1)
     assert found.variance == pytest.approx(expected)

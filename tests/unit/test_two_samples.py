@@ -60,10 +60,10 @@ def test_it_is_the_excess_over_all_exchanges_of_labels(seed: int) -> None:
     more, variance = exactly(units, is_test)
     found = compared(units, is_test)
     # 200 of 924 permutations: five standard errors of their mean and of their variance.
-    assert found.more == pytest.approx(more, abs=5 * np.sqrt(variance / 200))
+    assert found.n_excess == pytest.approx(more, abs=5 * np.sqrt(variance / 200))
     assert found.variance == pytest.approx(variance, rel=0.5)
     assert found.n == 6 * NEIGHBOURS
-    assert not found.is_told
+    assert not found.is_significant
 
 
 def test_sides_that_lie_apart_have_all_neighbours_alike() -> None:
@@ -73,15 +73,15 @@ def test_sides_that_lie_apart_have_all_neighbours_alike() -> None:
     # Every glitch is one event; otherwise similar ones would be copies of one within a day.
     found = compared(units, is_test)
     assert found.n == 20 * NEIGHBOURS
-    assert found.more == pytest.approx(found.n * (1 - 19 / 49), abs=2)
-    assert found.is_told
+    assert found.n_excess == pytest.approx(found.n * (1 - 19 / 49), abs=2)
+    assert found.is_significant
 
 
 def test_labels_are_exchanged_only_among_what_was_seen_alike() -> None:
     units, is_test = drawn(40), np.arange(40) % 2 == 0
     apart = compared(units, is_test, conditions=is_test.astype(np.int64))
-    assert (apart.more, apart.variance) == (0, 0)
-    assert not apart.is_told
+    assert (apart.n_excess, apart.variance) == (0, 0)
+    assert not apart.is_significant
     # Each condition keeps its number of tests, at any positions of the list.
     crossed = compared(units, is_test, conditions=np.where(np.arange(40) < 36, 0, 1))
     assert crossed.variance > 0
@@ -92,7 +92,7 @@ def test_neighbours_are_of_other_events() -> None:
     at_once = np.where(is_test, 1e9, 1e9 + 7 * 24 * HOUR_S * np.arange(30))
     found = compared(units, is_test, gps_times=at_once)
     assert found.n == 15 * NEIGHBOURS  # all neighbours are labelled
-    assert found.more < 0
+    assert found.n_excess < 0
     alone = compared(units, is_test, gps_times=np.full(30, 1e9))
     assert alone == NeighbourExcess(0, 0, 0)
 
@@ -125,7 +125,7 @@ def test_kinds_are_compared_apart_and_added() -> None:
     first = compared(units[:40], is_test[:40])
     second = compared(units[40:], is_test[40:])
     spread = 5 * np.sqrt((first.variance + second.variance) / 200)
-    assert together.more == pytest.approx(first.more + second.more, abs=spread)
+    assert together.n_excess == pytest.approx(first.n_excess + second.n_excess, abs=spread)
     nobody = compared(units, is_test, kinds=np.where(is_test, 0, 1))
     assert nobody == NO_NEIGHBOUR_EXCESS
 
@@ -137,14 +137,14 @@ def test_of_many_every_so_many_th_is_compared() -> None:
 
 
 def test_it_is_told_from_three_standard_deviations_and_five_in_a_hundred_on() -> None:
-    assert NeighbourExcess(SIGMAS, 1.0, SIGMAS / EXCESS).is_told
-    assert not NeighbourExcess(SIGMAS - 0.01, 1.0, SIGMAS / EXCESS - 10).is_told
-    assert not NeighbourExcess(SIGMAS, 1.0, SIGMAS / EXCESS + 1).is_told
+    assert NeighbourExcess(SIGMAS, 1.0, SIGMAS / EXCESS).is_significant
+    assert not NeighbourExcess(SIGMAS - 0.01, 1.0, SIGMAS / EXCESS - 10).is_significant
+    assert not NeighbourExcess(SIGMAS, 1.0, SIGMAS / EXCESS + 1).is_significant
     assert NeighbourExcess(3.0, 2.0, 60.0).plus(NeighbourExcess(1.0, 2.0, 20.0)) == NeighbourExcess(
         4.0, 4.0, 80.0
     )
     assert NO_NEIGHBOUR_EXCESS.excess == 0
-    assert not NO_NEIGHBOUR_EXCESS.is_told
+    assert not NO_NEIGHBOUR_EXCESS.is_significant
 
 
 @pytest.mark.parametrize("n_tests", [40, 100, 160])
@@ -154,4 +154,4 @@ def test_of_glitches_that_are_all_alike_none_lies_aside(n_tests: int) -> None:
     for is_test in (np.arange(200) < n_tests, np.arange(200) >= 200 - n_tests):
         found = compared(units, is_test)
         assert found.n == n_tests * NEIGHBOURS
-        assert not found.is_told
+        assert not found.is_significant
