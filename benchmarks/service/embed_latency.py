@@ -1,4 +1,6 @@
-"""Time of `POST /embed`: one spectrogram, and 32 s of 4 kHz strain; 1 client and 16.
+"""Time of `POST /embed`: a spectrogram, one as Gravity Spy draws it, and 32 s of 4 kHz strain.
+
+Each with 1 client and 16.
 
     python -m benchmarks.service.embed_latency [--before REVISION] [--glitches 2000]
     python -m benchmarks.service.embed_latency --url URL  measures a running one (GLITCH_TOKEN)
@@ -44,7 +46,9 @@ from glitch.images import render_omega_scan
 from glitch.simulate import simulate_glitch
 from glitch.strain import views_from_strain
 
-GWOSC = Path(__file__).parents[3] / "shared/data/strain/H-H1_LOSC_4_V2-1126259446-32.hdf5"
+SHARED = Path(__file__).parents[3] / "shared/data"
+GWOSC = SHARED / "strain/H-H1_LOSC_4_V2-1126259446-32.hdf5"
+ORIGINAL = SHARED / "gravityspy_originals/Blip/H1_0Sug0tqkoL_spectrogram_1.0.png"
 Request = Callable[[int], dict[str, object]]
 
 
@@ -147,6 +151,15 @@ def spectrogram_request() -> Request:
     [views] = views_from_strain([glitch.strain], [glitch.gps_time])
     picture = render_omega_scan(views.views.view(1.0), 1.0)
 
+    return picture_request(picture)
+
+
+def original_request() -> Request:
+    """Return requests with a picture of Gravity Spy, whose panel and axes must be found."""
+    return picture_request(ORIGINAL.read_bytes())
+
+
+def picture_request(picture: bytes) -> Request:
     def request(number: int) -> dict[str, object]:
         form = {"ifo": "H1", "gps_time": str(1_000_000_000 + number), "view_duration_s": "1.0"}
         return {"files": {"file": ("scan.png", picture)}, "data": form}
@@ -224,7 +237,12 @@ def compare(services: dict[str, Served], requests: int, turns: int) -> None:
     # Numbers from the clock, so that glitches of another run on the same service are new: no run
     # sends a hundred per second.
     first = int(100 * time.time()) % 10**8
-    for name, make in (("spectrogram", spectrogram_request), ("strain", strain_request)):
+    kinds = {"spectrogram": spectrogram_request, "strain": strain_request}
+    if ORIGINAL.is_file():
+        kinds["original"] = original_request
+    else:
+        print(f"\nNo picture of Gravity Spy is measured: {ORIGINAL} is absent.")
+    for name, make in kinds.items():
         request = make()
         print(f"\n{name}\ncode   clients requests   p50 ms   p99 ms requests/s  cpu ms", flush=True)
         for service in services.values():

@@ -42,6 +42,8 @@ _DECODER_ERRORS = (
     Image.DecompressionBombWarning,
 )
 
+_OPAQUE = 0xFF000000  # words of pixels with full alpha are not smaller
+
 CELLS_KEY = "Glitch-Discovery-Cells"  # PNG text in which our own pictures declare grid and panel
 
 RgbPixels = UInt8[np.ndarray, "height width 3"]
@@ -140,18 +142,19 @@ def _refuse_grey(picture: Image.Image) -> None:
 def _words(picture: Image.Image) -> Words:
     if picture.mode == "P" and "transparency" in picture.info:
         picture = picture.convert("RGBA")
-    if picture.mode in ("RGBA", "PA", "RGBa"):
-        picture = picture.convert("RGBA")
-        lowest, _ = picture.getchannel("A").getextrema()
-        if lowest != 255:
-            page = Image.new("RGBA", picture.size, "white")
-            picture = Image.alpha_composite(page, picture)
     # Pillow holds four bytes per pixel: taking them unchanged is twice as fast as packing them.
-    if picture.mode == "RGBA":
-        packed = picture.tobytes()
-    else:
+    if picture.mode not in ("RGBA", "PA", "RGBa"):
         colored = picture if picture.mode == "RGB" else picture.convert("RGB")  # convert() copies
-        packed = colored.tobytes("raw", "RGBX")
+        return _as_words(colored, colored.tobytes("raw", "RGBX"))
+    colored = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+    words = _as_words(colored, colored.tobytes())
+    if words.min() < _OPAQUE:
+        page = Image.new("RGBA", colored.size, "white")
+        words = _as_words(colored, Image.alpha_composite(page, colored).tobytes())
+    return words
+
+
+def _as_words(picture: Image.Image, packed: bytes) -> Words:
     return np.frombuffer(packed, dtype="<u4").reshape(picture.height, picture.width)
 
 

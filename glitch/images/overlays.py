@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from glitch.images.decode import Words
+from glitch.images.grid import shares
 
 _LEAST = 0.04  # fraction of the panel's height: shorter lines belong to letters, marks and dashes
 # fraction of the panel's height: how far a tick at the corner of a frame extends beyond it
@@ -107,6 +108,7 @@ def _has_bar(fractions: Fractions) -> bool:
     steps = [max(1, side // _BAR_SAMPLES) for side in fractions.shape]
     sampled = fractions[:: steps[0], :: steps[1]]
     smooth = (sampled[:, :-2] + sampled[:, 1:-1] + sampled[:, 2:]) / 3
+    smooth = smooth[np.ptp(smooth, axis=1) >= _RISE]
     for ramps in (smooth, smooth[:, ::-1]):
         rises = np.diff(ramps, axis=1) > _MIN_STEP
         ends = np.diff(np.pad(rises, ((0, 0), (1, 1))).view(np.int8), axis=1)
@@ -132,11 +134,12 @@ def _has_frame(
     least, slack = max(16, round(_LEAST * height)), max(2, round(_TICK * height))
     if np.count_nonzero(is_bare) < 4 * least:
         return False
-    ends = np.diff(np.pad(is_bare.T, ((0, 0), (1, 1))).view(np.int8), axis=1)
+    tall = np.flatnonzero(shares(is_bare, 0) >= least / height)  # other columns hold no line
+    ends = np.diff(np.pad(is_bare[:, tall].T, ((0, 0), (1, 1))).view(np.int8), axis=1)
     columns, starts = np.nonzero(ends == 1)
     stops = np.nonzero(ends == -1)[1]
     are_lines = (stops - starts >= least) & (starts > 0) & (stops < height)
-    lines = np.stack([columns, starts, stops - 1], axis=1)[are_lines]
+    lines = np.stack([tall[columns], starts, stops - 1], axis=1)[are_lines]
     lines = lines[:: len(lines) // _MAX_LINES + 1]
     one, other = np.triu_indices(len(lines), 1)
     steps = lines[other] - lines[one]

@@ -113,7 +113,7 @@ def read_spectrogram(
     inside = np.s_[box.top : box.bottom, box.left : box.right]
     is_drawn = _drawn_rows(colored[inside])
     fractions, distance = invert(pixels[inside], nearest[inside], is_drawn)
-    _refuse_other_colors(pixels[inside][is_drawn], nearest[inside][is_drawn], distance)
+    _refuse_other_colors(pixels[inside], nearest[inside], is_drawn, distance)
     if panel.has_rival:
         raise ImageError(
             "The picture holds several spectrograms. Send each window as a file of its own."
@@ -153,6 +153,7 @@ def read_spectrogram(
 def _refuse_other_colors(
     pixels: UInt8[np.ndarray, "height width 3"],
     nearest: UInt8[np.ndarray, "height width"],
+    is_drawn: Bool[np.ndarray, " height"],
     distance: float,
 ) -> None:
     """Refuse a panel that is not in viridis, or whose colours were changed afterwards."""
@@ -162,7 +163,7 @@ def _refuse_other_colors(
             f"are {distance:.0f} away from the map (RGB distance, limit "
             f"{MAX_COLORMAP_DISTANCE:.0f}). Send Gravity Spy's original PNG or JPEG."
         )
-    if shift(pixels, nearest) > _MAX_SHIFT:
+    if shift(pixels, nearest, is_drawn) > _MAX_SHIFT:
         raise ImageError(
             "The colours of the picture are all shifted from viridis in one direction, as after a "
             "change of brightness, contrast or colours, so its energies cannot be read: send the "
