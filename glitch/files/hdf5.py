@@ -62,6 +62,20 @@ def group_names(group: h5py.Group) -> list[str]:
     return [name for name in _names(group) if isinstance(_find(group, name), h5py.Group)]
 
 
+def paths_of_each(file: h5py.File, paths: Sequence[str]) -> list[list[str]]:
+    """Group the paths of datasets that are one dataset, and add soft links in the file's root."""
+    grouped: dict[int, list[str]] = {}
+    for path in paths:
+        if (dataset := find_dataset(file, path)) is not None:
+            grouped.setdefault(h5py.h5o.get_info(dataset.id).addr, []).append(path)
+    for name in list(file)[:MAX_OBJECTS]:
+        link = file.get(name, getlink=True)
+        if isinstance(link, h5py.SoftLink):
+            target = link.path.strip("/")
+            next((one for one in grouped.values() if target in one), []).append(str(name))
+    return list(grouped.values())
+
+
 def walk_datasets(file: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
     """Yield every dataset in the file itself with its path, in the file's order, each group once.
 

@@ -19,14 +19,17 @@ from glitch.files.hdf5 import is_one_row
 from glitch.gps import EARLIEST_GPS_TIME, ONLY_NANOSECONDS, is_utc_date, parse_utc
 
 # Names of attributes, datasets or arrays that give these values of a series.
-STEP_NAMES = ("Xspacing", "dx", "delta_t", "dt")
+STEP_NAMES = ("Xspacing", "dx", "delta_t", "deltaT", "dt")
 RATE_NAMES = ("sample_rate_hz", "sample_rate", "sampling_frequency", "sampling_rate", "fs", "srate")
-START_NAMES = ("Xstart", "x0", "start_time", "gps_start", "GPSstart", "t0", "epoch")
+START_NAMES = (
+    *("Xstart", "x0", "start_time", "gps_start", "GPSstart", "t0", "epoch", "gpsSeconds"),
+)
 IFO_NAMES = ("ifo", "detector", "Detector", "instrument")
 # names of an origin from which the times of a series may count
 ORIGIN_NAMES = ("x0", "t0", "epoch")
 TIMES_NAMES = ("times", "time", "gps_times", "gps_time", "gps", "t")  # one value per sample
 
+_LAL_TIME = ("gpsSeconds", "gpsNanoSeconds")  # a compound value
 _ROUNDED = 1e-4  # relative error of a rate from rounded times
 # Rates of detectors and of data products; used only to choose if times allow several rates.
 USUAL_RATES_HZ = (*(2**n for n in range(10, 19)), 10_000, 20_000)
@@ -263,7 +266,7 @@ def number_of(value: object) -> float | None:
 def decimal_seconds(value: object) -> Decimal | None:
     """Return a GPS time from a number or text in a file; None if it is not a time.
 
-    UTC as text, and whole nanoseconds, are accepted too.
+    UTC as text, whole nanoseconds, and LAL's pair of seconds and nanoseconds are accepted too.
 
     Raises:
         StrainError: for a float that is too short to hold a GPS time.
@@ -275,6 +278,8 @@ def decimal_seconds(value: object) -> Decimal | None:
             f"It says the time {value:.0f} as a 32-bit float, which holds GPS times only to 64 "
             "s: save it as float64."
         )
+    if isinstance(value, np.void) and value.dtype.names == _LAL_TIME:
+        value = f"{value[0]}.{value[1]:09d}"
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -295,7 +300,8 @@ def decimal_seconds(value: object) -> Decimal | None:
 
 def nanoseconds_beside(name: str) -> tuple[str, ...]:
     """Return possible names of the nanoseconds that belong to a start of this name."""
-    return (f"{name}_ns", f"{name}NS", f"{name}_nsec")
+    of_lal = f"{name.removesuffix('Seconds')}NanoSeconds"
+    return (f"{name}_ns", f"{name}NS", f"{name}_nsec", of_lal)
 
 
 def with_nanoseconds(start: Decimal | None, said: object) -> Decimal | None:

@@ -304,3 +304,41 @@ def test_a_state_vector_is_no_strain(tmp_path: Path, mark: str) -> None:
     with h5py.File(path, "a") as file:
         _pycbc(file, "h", NOISE)
     np.testing.assert_array_equal(_read(path).values, NOISE)
+
+
+_LAL_TIME = np.dtype([("gpsSeconds", "<i4"), ("gpsNanoSeconds", "<i4")])
+_LAL_EPOCHS: tuple[dict[str, object], ...] = (
+    {"epoch": np.array((GPS, 500_000_000), _LAL_TIME)[()]},
+    {"gpsSeconds": GPS, "gpsNanoSeconds": 500_000_000},
+)
+
+
+@pytest.mark.parametrize("is_group", [False, True])
+@pytest.mark.parametrize("epoch", _LAL_EPOCHS)
+def test_series_of_lal(tmp_path: Path, epoch: dict[str, object], *, is_group: bool) -> None:
+    """LAL writes the start as seconds and nanoseconds, with attributes of its own names."""
+    path = tmp_path / "lal.h5"
+    with h5py.File(path, "w") as file:
+        for number, name in enumerate(("H1:GDS-CALIB_STRAIN", "L1:GDS-CALIB_STRAIN"), 1):
+            file[f"{number}/data"] = number * NOISE
+            node = file[f"{number}"] if is_group else file[f"{number}/data"]
+            node.attrs.update({"deltaT": 1 / RATE, "f0": 0.0, "name": name, **epoch})
+    for number, ifo in enumerate(("H1", "L1"), 1):
+        strain = _read(path, ifo=ifo)
+        assert (strain.gps_start, strain.sample_rate_hz) == (Decimal(f"{GPS}.5"), RATE)
+        assert (strain.ifo, strain.channel) == (ifo, f"{ifo}:GDS-CALIB_STRAIN")
+        np.testing.assert_array_equal(strain.values, number * NOISE)
+
+
+@pytest.mark.parametrize("link", ["hard", "soft"])
+def test_a_series_of_two_names_is_one_series(tmp_path: Path, link: str) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        _pycbc(file, "data/strain", NOISE)
+        file["V1:STRAIN"] = file["data/strain"] if link == "hard" else h5py.SoftLink("/data/strain")
+        file["loop"] = h5py.SoftLink("/loop")
+    assert _read(path).ifo == "V1"
+    for channel in ("V1:STRAIN", "data/strain"):
+        strain = _read(path, channel=channel)
+        assert strain.ifo == "V1"
+        np.testing.assert_array_equal(strain.values, NOISE)

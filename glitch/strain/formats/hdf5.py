@@ -18,18 +18,28 @@ from glitch.errors import FormatError, StrainError
 from glitch.files.channels import STRAIN_NAMES, choose_channel, listed, may_be_strain
 from glitch.files.damage import damage_as
 from glitch.files.hdf5 import (
-    dataset_names,
     dataset_shape,
     find_dataset,
     find_group,
     is_one_row,
+    paths_of_each,
     read_attribute,
-    read_pair,
     read_rows,
     read_samples,
-    read_scalar,
     read_whole,
     walk_datasets,
+)
+from glitch.strain.formats.hdf5_stated import (
+    GWOSC_START,
+    all_stated,
+    channel_of,
+    ends_of_times,
+    name_of,
+    rate_of,
+    scalar_at,
+    start_of,
+    stated_value,
+    x_unit,
 )
 from glitch.strain.missing import joined_overlap
 from glitch.strain.placing import pair_source
@@ -40,7 +50,6 @@ from glitch.strain.source import (
     RATE_NAMES,
     START_NAMES,
     STEP_NAMES,
-    TIMES_NAMES,
     Request,
     Samples,
     Source,
@@ -49,30 +58,18 @@ from glitch.strain.source import (
     check_size,
     decimal_seconds,
     is_of_bits,
-    is_of_gps,
     is_pair,
-    nanoseconds_beside,
     no_start,
     number_of,
-    one_rate,
-    rate_from_step,
     start_and_rate,
     stated_ifo,
-    with_nanoseconds,
 )
-from glitch.strain.stated import Said, placed_by
+from glitch.strain.stated import placed_by
 
 _GWOSC = "strain/Strain"
-_STARTS_IN_X_UNIT = ("Xstart", "x0")  # in the unit of the sample spacing
-_GWOSC_START = "meta/GPSstart"
 _GWOSC_MASK = "quality/simple/DQmask"
 _LOWEST_RATE_HZ = 256  # slower series are masks or states, not strain
 _MAX_MASK_BYTES = 1 << 20
-_MAX_SEARCHED = 200  # attributes of a node, and values in a group, that are searched for a time
-_TIME_UNITS = {  # as written by gwpy and by users, in s
-    **dict.fromkeys(("", "s", "sec", "second", "seconds"), Decimal(1)),
-    **{"ms": Decimal("1e-3"), "us": Decimal("1e-6"), "ns": Decimal("1e-9")},
-}
 _LAST_NUMBER = re.compile(r"[/_-]?+(?<!\d)\d++(?:\.\d++)?+\Z", re.ASCII)
 _ALIGNED = 0.01  # fraction of a sample: largest offset between the sample times of two stretches
 
@@ -109,6 +106,7 @@ class _Series:
     """A dataset that looks like strain, and the metadata of it and its surroundings."""
 
     path: str
+    aliases: tuple[str, ...]  # further links to it in the file
     dataset: h5py.Dataset
     name: str | None  # its own stated name
     rate_hz: float | None
@@ -131,19 +129,16 @@ class _Series:
     @property
     def names(self) -> set[str]:
         """The names by which a channel may be requested, in capitals."""
-        last = self.path.rpartition("/")[2]
-        return {text.upper() for text in (self.path, "/" + self.path, last, self.name) if text}
+        names = [self.name] if self.name else []
+        for path in (self.path, *self.aliases):
+            names += [path, "/" + path, path.rpartition("/")[2]]
+        return {text.upper() for text in names}
 
     @property
     def is_of_bits(self) -> bool:
         """Whether its samples are a state or a mask, like gwpy's StateVector."""
         is_said = "bits" in self.dataset.attrs or self.dataset.dtype.kind == "u"
         return is_said or any(map(is_of_bits, self.names))
-
-    @property
-    def shown(self) -> str:
-        """The name in messages, which is accepted as channel."""
-        return self.path
 
     def holds(self, gps_time: Decimal) -> bool:
         """Return whether the series may contain a time."""
@@ -166,17 +161,17 @@ def strain_names(file: h5py.File) -> list[str]:
 
 def _looks_like_strain(file: h5py.File, path: str, dataset: h5py.Dataset) -> bool:
     if any(key in dataset.attrs for key in (*STEP_NAMES, *RATE_NAMES)):
-        return _x_unit(dataset) is not None
+        return x_unit(dataset) is not None
     last = path.lower().rpartition("/")[2]
     is_named = may_be_strain(last) or any(word in last for word in ("data", "values", "h(t)"))
     if dataset.dtype.kind not in "fi" or not is_named:
         return False
-    has_rate = _rate(file, path, dataset) is not None
-    return has_rate or _ends_of_times(file, path, dataset) is not None
+    has_rate = rate_of(file, path, dataset) is not None
+    return has_rate or ends_of_times(file, path, dataset) is not None
 
 
 def _chosen(file: h5py.File, request: Request) -> list[_Series]:
-    found = [_series(file, name, request) for name in strain_names(file)]
+    found = [_series(file, names, request) for names in paths_of_each(file, strain_names(file))]
     if request.channel and [one.path for one in found] != [_GWOSC]:
         wanted = request.channel.strip().upper()
         found = [one for one in found if wanted in one.names] or _bare_matches(found, wanted)
@@ -204,7 +199,7 @@ def _chosen(file: h5py.File, request: Request) -> list[_Series]:
         return _unbroken(groups[names.index(chosen)], request.gps_time)
     raise FormatError(
         f"{request.shown_name} holds several series: give channel, one of "
-        f"{listed([one.shown for group in groups for one in group])}.",
+        f"{listed([one.path for group in groups for one in group])}.",
         field="channel",
     )
 
@@ -241,59 +236,35 @@ def _bare_matches(series: list[_Series], channel: str) -> list[_Series]:
     ]
 
 
-def _series(file: h5py.File, path: str, request: Request) -> _Series:
+def _series(file: h5py.File, paths: list[str], request: Request) -> _Series:
+    path, *aliases = paths
     dataset = find_dataset(file, path)
     if dataset is None:  # the path was found a moment ago
         raise FormatError("The HDF5 file changed while it was read: send it again.")
-    name = _name(dataset)
+    name = name_of(dataset) or channel_of(find_group(file, path.rpartition("/")[0]))
     ifo = (
         stated_ifo((read_attribute(dataset, key) for key in IFO_NAMES), request)
-        or detector_of_text(name, path.replace("/", " "), *path.split("/"))
-        or stated_ifo((_stated_value(file, path, dataset, key) for key in IFO_NAMES), request)
+        or detector_of_text(name, path.replace("/", " "), *path.split("/"), *aliases)
+        or stated_ifo((stated_value(file, path, dataset, key) for key in IFO_NAMES), request)
     )
-    rate, (start, start_name) = _rate(file, path, dataset), _start(file, path, dataset)
-    if (times := _ends_of_times(file, path, dataset)) is not None:
+    rate, (start, start_name) = rate_of(file, path, dataset), start_of(file, path, dataset)
+    if (times := ends_of_times(file, path, dataset)) is not None:
         n_samples, is_origin = max(dataset_shape(dataset), default=0), start_name in ORIGIN_NAMES
         start, rate = start_and_rate((start, rate), times, n_samples, is_origin=is_origin)
-    return _Series(path, dataset, name, rate, start, ifo)
-
-
-def _ends_of_times(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[float, float] | None:
-    """Return the first and last value of a column of times stored with a series; None if none.
-
-    It has a known name or holds GPS times: one for each sample, or one more if they are edges.
-    """
-    parent, _, own_name = path.rpartition("/")
-    node = find_group(file, parent) if parent else file
-    n_samples = max(dataset_shape(dataset), default=0)
-    if node is None or not n_samples:
-        return None
-    for name in sorted(dataset_names(node)[:_MAX_SEARCHED], key=lambda one: one not in TIMES_NAMES):
-        times = find_dataset(node, name)
-        if name == own_name or times is None or times.dtype.kind not in "fiu":
-            continue
-        shape = dataset_shape(times)
-        if not is_one_row(shape) or max(shape) - n_samples not in (0, 1):
-            continue
-        first, last = (
-            float(read_samples(times, at, at + 1, most_bytes=64)[0]) for at in (0, n_samples - 1)
-        )
-        if name in TIMES_NAMES or is_of_gps(first):
-            return first, last
-    return None
+    return _Series(path, tuple(aliases), dataset, name, rate, start, ifo)
 
 
 def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
     """Combine the stretches of one series, possibly only one, into one source."""
     if (first := parts[0]).start is None:
         _refuse_odd_start(file, first, request)
-    values_stated = _stated(file, first) if len(parts) == 1 else ()
+    values_stated = all_stated(file, first.path, first.dataset) if len(parts) == 1 else ()
     if first.path == _GWOSC:
         _refuse_cut(file, first, request)
     placed = placed_by(first.start, values_stated, request, first.length, first.rate_hz)
     parts = [first := replace(first, start=placed.start), *parts[1:]]
     offsets = [_place(first, one, request) for one in parts]
-    stated = stated_ifo([_scalar_at(file, "meta/Detector")], request)
+    stated = stated_ifo([scalar_at(file, "meta/Detector")], request)
 
     def read(start: int, stop: int) -> Samples:
         if len(parts) == 1:
@@ -310,7 +281,7 @@ def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
                 raise FormatError(
                     f"{request.shown_name}: {one.path!r} and another part hold different samples "
                     "of the same time. Give channel, one of "
-                    f"{listed([part.shown for part in parts])}.",
+                    f"{listed([part.path for part in parts])}.",
                     field="channel",
                 )
             values[low - start : high - start] = joined
@@ -336,7 +307,7 @@ def _place(first: _Series, one: _Series, request: Request) -> int:
     if abs(at - round(at)) > _ALIGNED:
         raise FormatError(
             f"{request.shown_name}: {one.path!r} does not start on a sample of {first.path!r}. "
-            f"Give channel, one of {listed([first.shown, one.shown])}.",
+            f"Give channel, one of {listed([first.path, one.path])}.",
             field="channel",
         )
     return round(at)
@@ -362,8 +333,8 @@ def _refuse_odd_start(file: h5py.File, series: _Series, request: Request) -> Non
     """
     names = (name for name in START_NAMES if name in series.dataset.attrs)
     stated = next(names, None)
-    if stated is None and find_dataset(file, _GWOSC_START) is not None:
-        stated = _GWOSC_START
+    if stated is None and find_dataset(file, GWOSC_START) is not None:
+        stated = GWOSC_START
     if stated is not None:
         raise no_start(stated, request)
 
@@ -377,7 +348,7 @@ def _refuse_cut(file: h5py.File, series: _Series, request: Request) -> None:
     mask = find_dataset(file, _GWOSC_MASK)
     n_samples = number_of(read_attribute(series.dataset, "Npoints"))
     stated_durations = {
-        "meta/Duration": number_of(_scalar_at(file, "meta/Duration")),
+        "meta/Duration": number_of(scalar_at(file, "meta/Duration")),
         "Npoints": None if not rate_hz else (n_samples or 0) / rate_hz,
         _GWOSC_MASK: None if mask is None else float(max(dataset_shape(mask), default=0)),
     }
@@ -388,10 +359,10 @@ def _refuse_cut(file: h5py.File, series: _Series, request: Request) -> None:
                 f"is of {stated_s:g} s, as if only the strain was cut, so its start is unknown. "
                 "Cut it with gwpy (TimeSeries.crop), which keeps the time, and send that."
             )
-    started = decimal_seconds(_scalar_at(file, _GWOSC_START))
+    started = decimal_seconds(scalar_at(file, GWOSC_START))
     if None not in (started, series.start) and started != series.start:
         raise StrainError(
-            f"{request.shown_name} says that it starts at {series.start} and, as {_GWOSC_START}, "
+            f"{request.shown_name} says that it starts at {series.start} and, as {GWOSC_START}, "
             f"at {started}: correct one of them."
         )
 
@@ -413,86 +384,3 @@ def _without_missing(
         start, end = (math.ceil(at * rate_hz) - first for at in (second, second + 1))
         values[max(0, start) : end] = np.nan
     return values
-
-
-def _rate(file: h5py.File, path: str, dataset: h5py.Dataset) -> float | None:
-    for name in STEP_NAMES:
-        step = number_of(_stated_value(file, path, dataset, name))
-        if step is not None and step > 0:
-            stated = (number_of(read_attribute(dataset, one)) for one in RATE_NAMES)
-            rate = next((one for one in stated if one is not None), None)
-            return one_rate(rate_from_step(step * float(_x_unit(dataset) or 1)), rate, path)
-    for name in RATE_NAMES:
-        rate = number_of(_stated_value(file, path, dataset, name))
-        if rate is not None:
-            return rate
-    return None
-
-
-def _start(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[Decimal | None, str]:
-    """Return the stated start of a series, and the name under which it is stated."""
-    for name in START_NAMES:
-        value = _stated_value(file, path, dataset, name)
-        is_scaled = name in _STARTS_IN_X_UNIT and (_x_unit(dataset) or 1) != 1
-        start = _scaled(value, _x_unit(dataset)) if is_scaled else decimal_seconds(value)
-        if start is not None:
-            parts = (_stated_value(file, path, dataset, one) for one in nanoseconds_beside(name))
-            nanoseconds = next((one for one in parts if one is not None), None)
-            return with_nanoseconds(start, nanoseconds), name
-    return decimal_seconds(_scalar_at(file, _GWOSC_START)), ""
-
-
-def _stated_value(file: h5py.File, path: str, dataset: h5py.Dataset, name: str) -> object:
-    """Return a value of this name: of the dataset, else beside it, else of an enclosing group."""
-    value = read_attribute(dataset, name)
-    group = path
-    while value is None and "/" in "/" + group:
-        group = group.rpartition("/")[0]
-        node = find_group(file, group) if group else file
-        if node is not None:
-            value = read_attribute(node, name)
-            value = _scalar_at(node, name) if value is None else value
-        if not group:
-            break
-    return value
-
-
-def _scalar_at(group: h5py.Group, path: str) -> object:
-    dataset = find_dataset(group, path)
-    return None if dataset is None else read_scalar(dataset)
-
-
-def _stated(file: h5py.File, series: _Series) -> Iterator[Said]:
-    """Yield names and values stated about a series: its own, then those of the groups around it."""
-    path, nodes = series.path, [series.dataset]
-    while path:
-        path = path.rpartition("/")[0]
-        nodes.append(find_group(file, path) if path else file)
-    for node in filter(None, nodes):
-        for name in list(node.attrs)[:_MAX_SEARCHED]:
-            yield name, read_attribute(node, name) or read_pair(node, name)
-    for node in filter(None, nodes[1:]):
-        for name in dataset_names(node)[:_MAX_SEARCHED]:
-            yield name, _scalar_at(node, name) or read_pair(node, name)
-
-
-def _name(dataset: h5py.Dataset) -> str | None:
-    texts = (_text(read_attribute(dataset, key)) for key in ("channel", "name"))
-    return next(filter(None, texts), None)
-
-
-def _x_unit(dataset: h5py.Dataset) -> Decimal | None:
-    """Return the unit in s of a series' steps and starts; None if it is not a unit of time."""
-    return _TIME_UNITS.get((_text(read_attribute(dataset, "xunit")) or "").strip().lower())
-
-
-def _scaled(value: object, unit: Decimal | None) -> Decimal | None:
-    if (number := number_of(value)) is None or unit is None:
-        return None
-    return decimal_seconds(str(Decimal(repr(number)) * unit))
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else None
