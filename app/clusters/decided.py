@@ -141,9 +141,9 @@ def _hold_splits(
     identities = list(latest)
     number = {identity: at for at, identity in enumerate(identities)}
     waits_beside = {
-        number[beside]: number[identity]
+        number[decided_identity]: number[identity]
         for identity, row in latest.items()
-        if row.state == "flagged" and (beside := beside_of(row.summary)) in number
+        if row.state == "flagged" and (decided_identity := identity_in(row.summary)) in number
     }
     parts = np.full(len(ids), -1, dtype=np.int64)
     rows = session.execute(
@@ -269,10 +269,10 @@ def waiting_elsewhere(session: Session, parameters: ClusteringParameters) -> set
     )
 
 
-def beside_of(summary: Mapping[str, Any]) -> UUID | None:
+def identity_in(summary: Mapping[str, Any]) -> UUID | None:
     """Return the identity of the decided cluster whose later members wait in this one, if any."""
-    beside = summary.get("beside")
-    return None if beside is None else UUID(beside)
+    decided_identity = summary.get("beside")
+    return None if decided_identity is None else UUID(decided_identity)
 
 
 def unjudged(

@@ -248,10 +248,10 @@ def _store(
         heartbeat()
         reported += store.add(draft)
     reported += store.finish()
-    if store.held:
-        reported.insert(0, found("held_apart", sizes=sorted(store.held, reverse=True)))
+    if store.sizes_apart:
+        reported.insert(0, found("held_apart", sizes=sorted(store.sizes_apart, reverse=True)))
     run.n_clusters = store.n_stored
-    run.n_noise = len(selection.ids) - len(store.in_some)
+    run.n_noise = len(selection.ids) - len(store.clustered)
     total = {"of": run.n_clustered} if run.scope == "everything" else {}
     counted = found("clusters", n=store.n_stored, **total)  # separated parts included
     if run.n_clustered < parameters.min_cluster_size and not store.n_stored:

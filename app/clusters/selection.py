@@ -164,7 +164,7 @@ def not_seen(session: Session, run: Run, *, is_judged_now: bool) -> list[Finding
     changes = labels_since(session, run)
     facts = {
         "n_came": session.scalar(select(func.count()).select_from(Glitch).where(*is_new)),
-        "n_labels": changes.came + changes.went + changes.changed,
+        "n_labels": changes.added + changes.removed + changes.changed,
         "is_loading": bool(n_loading),
     }
     findings = [found("meanwhile", **facts)] if any(facts.values()) else []

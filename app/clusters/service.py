@@ -306,8 +306,8 @@ MAX_LABELS_COUNTED = 10_000
 class LabelsSince:
     """Numbers of measured glitches whose labels changed since a run was made."""
 
-    came: int  # had no label then
-    went: int  # have no label now
+    added: int  # had no label then
+    removed: int  # have no label now
     changed: int  # are of another class now, for example by a merge of classes
 
 
@@ -335,8 +335,8 @@ def labels_since(session: Session, run: Run) -> LabelsSince:
     is_new = Label.id >= least_of(run.created_at)
     is_revoked = ~is_new, Label.revoked_at >= run.created_at
     conditions = {
-        "came": (is_new, Label.revoked_at.is_(None), then.is_(None)),
-        "went": (*is_revoked, Glitch.class_id.is_(None)),
+        "added": (is_new, Label.revoked_at.is_(None), then.is_(None)),
+        "removed": (*is_revoked, Glitch.class_id.is_(None)),
         "changed": (
             (is_new & Label.revoked_at.is_(None)) | and_(*is_revoked),
             Glitch.class_id != then,
@@ -356,7 +356,7 @@ def labels_since(session: Session, run: Run) -> LabelsSince:
         or 0
         for name, which in conditions.items()
     }
-    counts["went"] += removed_since(session, run.created_at)
+    counts["removed"] += removed_since(session, run.created_at)
     return LabelsSince(**counts)
 
 
@@ -445,7 +445,7 @@ CHANGES = ("new", "grown", "shrunk", "same")
 class Changes:
     """The differences between a run and the previous one."""
 
-    previous_made: datetime
+    previous_created_at: datetime
     of: dict[str, int]  # number of its clusters for each of ``CHANGES``
     # Clusters of the previous run that this one did not find again:
     labelled: int  # all their members are labelled now, or were deleted

@@ -45,12 +45,12 @@ class ClusterStore:
     selection: Selection
     units: Unit
     # Earlier clusters that no found cluster continues, and their members in this run.
-    left: list[tuple[Cluster, set[object]]] = field(default_factory=list)
+    unmatched: list[tuple[Cluster, set[object]]] = field(default_factory=list)
     continued: dict[UUID, str] = field(default_factory=dict)  # states of earlier clusters, by id
     n_stored: int = 0
-    in_some: set[int] = field(default_factory=set)  # positions in the selection of all members
-    held: list[int] = field(default_factory=list)  # sizes of the parts that are kept apart
-    _again: dict[UUID, decided.Decision] = field(default_factory=dict, init=False)
+    clustered: set[int] = field(default_factory=set)  # positions in the selection of all members
+    sizes_apart: list[int] = field(default_factory=list)  # sizes of the parts that are kept apart
+    _revoked: dict[UUID, decided.Decision] = field(default_factory=dict, init=False)
     _lost: dict[int, Cluster] = field(default_factory=dict, init=False)  # by selection position
     _decisions: list[decided.Decision] = field(default_factory=list, init=False)
 
@@ -61,14 +61,14 @@ class ClusterStore:
         contain; ``add`` and ``finish`` store the others in clusters to review.
         """
         self._decisions = decided.standing_decisions(self.session, self.parameters)
-        self._again = decided.unlabelled_again(self.session, self._decisions)
+        self._revoked = decided.unlabelled_again(self.session, self._decisions)
         undecided = [one for one in drafts if not _is_decided(one)]
-        in_some = {position for one in undecided for position in one.part.cluster.members.tolist()}
+        shown = {position for one in undecided for position in one.part.cluster.members.tolist()}
         waiting_in_others = decided.waiting_elsewhere(self.session, self.parameters)
         self._lost = {
-            position: self._again[key].cluster
+            position: self._revoked[key].cluster
             for position, key in enumerate(self.selection.ids)
-            if key in self._again and key not in waiting_in_others and position not in in_some
+            if key in self._revoked and key not in waiting_in_others and position not in shown
         }
         return [*undecided, *filter(_is_decided, drafts)]
 
@@ -82,8 +82,8 @@ class ClusterStore:
         if before is not None:
             self.continued[before.id] = before.state
         if before is None or not _is_decided(draft):
-            decided_identity = None if before is None else decided.beside_of(before.summary)
-            lost = self._take_lost(decided_identity)
+            identity = None if before is None else decided.identity_in(before.summary)
+            lost = self._take_lost(identity)
             return self._store(self._with(cluster, lost), draft)
         is_new = decided.unjudged(self.session, before, self.selection.ids, cluster.members)
         is_lost = np.isin(cluster.members, list(self._lost))
@@ -104,11 +104,11 @@ class ClusterStore:
     def _left_like(self, cluster: FoundCluster) -> tuple[Cluster, Match] | None:
         """Find an unmatched earlier cluster with a Jaccard index of at least ``ALIKE``."""
         own = {self.selection.ids[index] for index in cluster.members}
-        overlaps = [len(own & others) / len(own | others) for _, others in self.left]
+        overlaps = [len(own & others) / len(own | others) for _, others in self.unmatched]
         if not overlaps or max(overlaps) < decided.ALIKE:
             return None
         best = int(np.argmax(overlaps))
-        return self.left.pop(best)[0], Match(best, overlaps[best])
+        return self.unmatched.pop(best)[0], Match(best, overlaps[best])
 
     def finish(self) -> list[Finding]:
         """Store clusters to review of the remaining members whose labels were revoked."""
@@ -148,13 +148,13 @@ class ClusterStore:
     def _decisions_of(self, cluster: FoundCluster) -> list[decided.Decision]:
         """Return the decision about each member whose label was revoked."""
         keys = (self.selection.ids[index] for index in cluster.members)
-        return [self._again[key] for key in keys if key in self._again]
+        return [self._revoked[key] for key in keys if key in self._revoked]
 
     def _store_apart(
-        self, cluster: FoundCluster, beside: UUID, whole: FoundCluster
+        self, cluster: FoundCluster, identity: UUID, whole: FoundCluster
     ) -> list[Finding]:
         draft = Draft(decided.Part(cluster, None, whole=whole), None, None)
-        return self._store(cluster, draft, beside=beside)
+        return self._store(cluster, draft, identity=identity)
 
     def _subset(self, cluster: FoundCluster, is_chosen: np.ndarray) -> FoundCluster:
         return describe_cluster(
@@ -170,12 +170,12 @@ class ClusterStore:
         draft: Draft,
         *,
         n_unjudged: int = 0,
-        beside: UUID | None = None,
+        identity: UUID | None = None,
     ) -> list[Finding]:
         before, cluster_id, size = draft.before, uuid7(), len(cluster.members)
-        is_part = draft.part.n_parts > 1 or beside is not None
+        is_part = draft.part.n_parts > 1 or identity is not None
         if draft.part.n_parts > 1:
-            self.held.append(len(cluster.members))
+            self.sizes_apart.append(len(cluster.members))
         summary = summarise(
             self.session, self.run.checkpoint_id, self.parameters, self.selection, cluster
         )
@@ -184,16 +184,16 @@ class ClusterStore:
             summary["is_part"] = True  # stability and significance are those of the whole
             if draft.match and before and "is_part" not in before.summary:
                 summary["split_from"] = before.size  # it was whole in the previous run of this kind
-        if beside is None and before is not None and before.state == "flagged":
-            beside = decided.beside_of(before.summary)
+        if identity is None and before is not None and before.state == "flagged":
+            identity = decided.identity_in(before.summary)
         revoked = [] if _is_decided(draft) else self._decisions_of(cluster)
         if revoked:
             summary["n_unlabelled_again"] = len(revoked)
             identities = {one.cluster.identity for one in revoked}
-            if beside is None and before is None and len(revoked) == size and len(identities) == 1:
-                [beside] = identities
-        if beside is not None:
-            summary["beside"] = str(beside)
+            if not (identity or before) and len(revoked) == size and len(identities) == 1:
+                [identity] = identities
+        if identity is not None:
+            summary["beside"] = str(identity)
         if n_unjudged:
             summary["n_unjudged"] = n_unjudged
         by_hand = before.summary.get("by_hand") if before and before.state == "flagged" else None
@@ -232,7 +232,7 @@ class ClusterStore:
             self._dismiss(cluster_id, *dismissed_with)
         store_members(self.session, cluster_id, self.selection, cluster)
         self.n_stored += 1
-        self.in_some |= set(cluster.members.tolist())
+        self.clustered |= set(cluster.members.tolist())
         return findings
 
     def _notes(self, cluster: FoundCluster, draft: Draft, summary: dict[str, Any]) -> list[Finding]:

@@ -34,7 +34,7 @@ class Demonstration:
     """The state of the demonstration."""
 
     job: JobRecord | None  # the latest load; None: never, or by an earlier version of the program
-    is_there: bool  # whether the catalogue has any of its glitches
+    is_loaded: bool  # whether the catalogue has any of its glitches
 
     @property
     def is_loading(self) -> bool:

@@ -147,7 +147,7 @@ def test_it_fills_an_empty_catalogue_once_and_goes_without_a_trace(
         assert client._transport.ask("DELETE", "/demonstration")["glitches"] == 0
     assert "Never_Seen" not in class_names(service)
     with session_of(service) as session:
-        assert not demonstration(session).is_there
+        assert not demonstration(session).is_loaded
         assert start_at_first(session, FEW) is None  # the next start does not load it again
         own = session.get_one(Cluster, own_id)
         assert [run.id for run in list_runs(session).items] == [own.run_id]

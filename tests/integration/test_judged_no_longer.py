@@ -299,7 +299,7 @@ def test_a_merge_of_classes_brings_no_labels(session: Session, flagged: records.
     """As many glitches have a label as before; those of the merged class count as changed."""
     decide(session, flagged, Promote("Thunder"))
     decide(session, flagged, Accept())
-    assert labels_since(session, get_run(session, flagged.run_id)).came == flagged.size
+    assert labels_since(session, get_run(session, flagged.run_id)).added == flagged.size
     session.get_one(ClusteringRun, flagged.run_id).created_at = datetime.now(UTC)
     session.flush()
     run = get_run(session, flagged.run_id)

@@ -70,7 +70,7 @@ UNTYPED = ClusteringForm()
 class DemoNote:
     """The state of the demonstration, for the note on the page."""
 
-    is_there: bool  # or being loaded
+    is_loaded: bool  # or being loaded
     to_review: str | None  # address of one of its clusters that waits for review
     hidden_class: str | None  # class whose labels it hides, once all its clusters are reviewed
 
@@ -86,7 +86,7 @@ class ClustersPage(PageContext):
     run: tuple[str, ...]  # its findings, in sentences
     run_more: tuple[str, ...]  # further ones, folded away
     doubt: str | None  # why its false-discovery rate may not hold
-    run_made: str | None
+    run_created: str | None
     changes: tuple[ClassCount, ...]  # since the previous run, each with a link to its clusters
     changes_text: str | None
     cards: tuple[ClusterCard, ...]
@@ -94,7 +94,7 @@ class ClustersPage(PageContext):
     elsewhere: tuple[tuple[str, str], ...]  # other runs whose clusters wait: address and text
     runs: Mapping[str, str]  # run ids and their texts in the selection list
     run_id: str
-    asked: Mapping[str, str]  # query parameters of the address
+    query: Mapping[str, str]  # query parameters of the address
     state: str
     is_narrowed: bool
     errors: tuple[str, ...]
@@ -155,7 +155,7 @@ def clusters_page_of(
         doubt=doubt_of(findings),
         changes=changes,
         changes_text=changes_text,
-        run_made=None if run is None else f"{stamp(run.created_at)}, by {run.author}",
+        run_created=None if run is None else f"{stamp(run.created_at)}, by {run.author}",
         cards=cluster_cards(session, clusters, is_simulated=run is not None and run.is_simulated),
         elsewhere=tuple(
             (f"/ui/clusters?run={one.id}", f"{number:,} of {_kind(one)}")
@@ -178,7 +178,7 @@ def clusters_page_of(
             for one in runs
         },
         run_id=str(run.id) if run else "",
-        asked={**dict.fromkeys(_FIELDS, ""), **values},
+        query={**dict.fromkeys(_FIELDS, ""), **values},
         state=chosen_state,
         is_narrowed=bool(set(values) - {"run", "state", "page"}),
         errors=tuple(errors),
@@ -195,14 +195,14 @@ def clusters_page_of(
 
 def _demo_note(session: Session, demo: Demonstration, runs: Sequence[Run]) -> DemoNote:
     """Describe the demonstration, from the latest run of simulated glitches that found clusters."""
-    is_there = demo.is_there or demo.is_loading
+    is_loaded = demo.is_loaded or demo.is_loading
     run = next((one for one in runs if one.is_simulated and one.n_clusters), None)
-    if run is None or not is_there:
-        return DemoNote(is_there=is_there, to_review=None, hidden_class=None)
+    if run is None or not is_loaded:
+        return DemoNote(is_loaded=is_loaded, to_review=None, hidden_class=None)
     flagged = service.ClusterFilters(state="flagged")
     first = next(iter(service.ranked_clusters(session, run.id, flagged, limit=1)), None)
     return DemoNote(
-        is_there=True,
+        is_loaded=True,
         to_review=cluster_href(first.id) if first else None,
         hidden_class=None if first else HIDDEN_CLASS,
     )
@@ -235,9 +235,8 @@ def _changes(
     ]
     gone = ", ".join(f"{number:,} {outcome}" for number, outcome in outcomes if number)
     # The previous cluster may be from an earlier run than the previous one.
-    before = (
-        f"since they were last found; the previous clustering is of {stamp(changed.previous_made)}"
-    )
+    previous = stamp(changed.previous_created_at)
+    before = f"since they were last found; the previous clustering is of {previous}"
     return links, f"{before}; of its clusters {gone}" if gone else before
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import class_named, current_name, list_classes, usable_class_names
 from app.clusters import service
-from app.clusters.decided import beside_of, count_unlabelled_again
+from app.clusters.decided import count_unlabelled_again, identity_in
 from app.clusters.identities import current_cluster
 from app.clusters.pages.display import ClusterInWords, chord, cluster_href
 from app.clusters.pages.model import Comparison, comparison_of, model_note, strips_of
@@ -90,12 +90,12 @@ class UndoOffer:
 
 
 @dataclass(frozen=True)
-class Beside:
+class DecidedCluster:
     """The decided cluster that this cluster's members joined later, or belonged to."""
 
     href: str
     text: str
-    n_again: int  # members that belonged to it and whose labels were revoked
+    n_unlabelled: int  # members that belonged to it and whose labels were revoked
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class ClusterPage(PageContext):
     window: str  # in which the medoid and the classes are shown
     windows: tuple[ClassCount, ...]  # of the medoid
     medoid: str | None
-    is_medoid_there: bool  # if not, another exemplar is shown
+    has_medoid: bool  # if not, another exemplar is shown
     n_deleted: int  # members that were deleted from the catalogue
     likenesses: tuple[Likeness, ...]
     model_note: str | None  # says that another model is active now
@@ -129,7 +129,7 @@ class ClusterPage(PageContext):
     pages: Pages
     log: Log
     elsewhere: tuple[tuple[str, str], ...]  # address and text of the clusters that replace it
-    beside: Beside | None
+    decided: DecidedCluster | None
     unlabelled_again: int  # members of a named cluster whose labels were revoked
     queue: service.Queue
     undo: UndoOffer | None
@@ -228,7 +228,7 @@ def cluster_page_of(
     words = ClusterInWords(cluster, reported_decisions(session, [cluster]).get(cluster.id))
     ends = words.ends
     since = service.labels_since(session, run)
-    changes = ((since.came, "added"), (since.went, "removed"), (since.changed, "changed class"))
+    changes = ((since.added, "added"), (since.removed, "removed"), (since.changed, "changed class"))
     labels = ", ".join(
         f"{n:,}{' or more' * (n >= service.MAX_LABELS_COUNTED)} {how}" for n, how in changes if n
     )
@@ -248,7 +248,7 @@ def cluster_page_of(
             for one in windows
         ),
         medoid=None if medoid is None else card(medoid, wanted_s=window).picture,
-        is_medoid_there=cluster.medoid_id is not None,
+        has_medoid=cluster.medoid_id is not None,
         n_deleted=cluster.size - len(facts),
         likenesses=_likenesses(session, cluster, window, is_simulated=is_simulated),
         model_note=model_note(session, cluster),
@@ -271,7 +271,7 @@ def cluster_page_of(
         ),
         log=log,
         elsewhere=elsewhere,
-        beside=_decided_cluster(session, cluster),
+        decided=_decided_cluster(session, cluster),
         unlabelled_again=0 if elsewhere else count_unlabelled_again(session, cluster.id),
         queue=service.queue_of(session, cluster),
         undo=undo,
@@ -335,16 +335,16 @@ def _likenesses(
     )
 
 
-def _decided_cluster(session: Session, cluster: Cluster) -> Beside | None:
-    identity = beside_of(cluster.summary)
+def _decided_cluster(session: Session, cluster: Cluster) -> DecidedCluster | None:
+    identity = identity_in(cluster.summary)
     decided = None if identity is None else current_cluster(session, identity)
     if decided is None or decided.state == "flagged":  # the decision was undone
         return None
     name = class_names_of(session, [decided.identity]).get(decided.identity)
     state = "was dismissed" if decided.state == "dismissed" else f"is {name}"
     text = f"the cluster of {count(decided.size, 'glitch', 'glitches')} that {state}"
-    n_again = cluster.summary.get("n_unlabelled_again", 0)
-    return Beside(cluster_href(decided.id), text, n_again)
+    n_unlabelled = cluster.summary.get("n_unlabelled_again", 0)
+    return DecidedCluster(cluster_href(decided.id), text, n_unlabelled)
 
 
 def _replacements(session: Session, cluster: Cluster) -> tuple[tuple[str, str], ...]:
