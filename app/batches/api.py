@@ -72,6 +72,13 @@ class BatchFields:
             "H1:DMT-ANALYSIS_READY:1."
         ),
     ] = None
+    labels_from_folders: Annotated[
+        bool,
+        Form(
+            description="Pictures and arrays of views: the name of the folder that holds a file "
+            "in the archive is its label, as in Gravity Spy's training set."
+        ),
+    ] = False
     energy_max: EnergyMax = None
     frequency_range: FrequencyRange = None
 

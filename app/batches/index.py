@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app.batches.table_files import read_table
+from app.classes.naming import plain_class_name, usable_class_names
 from glitch.errors import TooLargeError
 from glitch.files.archives import Refused, shown
 from glitch.images import parse_file_name
@@ -150,15 +151,21 @@ def _bounded(key: str) -> str:
 
 _ROW, _ROW_OF_ID = "row by path", "row by Gravity Spy id"
 _ROW_BY_END = "row by the end of its path"
+_MAX_FOLDERS_NOTED = 1000
 _MAX_FOLDERS = 4  # of a picture's path, with which the end of a row's path is compared
 _NO_KEY = ""  # key of rows that name no glitch; never searched for
 
 
 class Manifest:
-    """Rows of one or more tables about the members of an archive, kept in the batch index."""
+    """Rows of one or more tables about the members of an archive, kept in the batch index.
 
-    def __init__(self, index: BatchIndex) -> None:
+    If ``folders_are_labels``, the folder of a member says its label too.
+    """
+
+    def __init__(self, index: BatchIndex, *, folders_are_labels: bool) -> None:
         self._index = index
+        self._folders_are_labels = folders_are_labels
+        self._unlabelled: set[str] = set()  # folders of members without a label
         self._name = ""
         self._n_rows = 0
 
@@ -210,16 +217,39 @@ class Manifest:
         used = (_plain_path(row["path"]) for matches in by_end.values() for row in matches)
         self._index.mark(_ROW, [*by_path, *used])
         self._index.mark(_ROW_OF_ID, list(by_id))
-        return {
-            name: reduce(
-                Facts.over,
-                map(Facts.from_json, [*about, *by_id.get(ids.get(name, ""), [])]),
-                Facts(),
-            )
-            for name, about in rows.items()
-        }
+        stated: dict[str, Facts] = {}
+        for name, about in rows.items():
+            matched = map(Facts.from_json, [*about, *by_id.get(ids.get(name, ""), [])])
+            facts = reduce(Facts.over, matched, Facts())
+            folder = _plain_path(name).rpartition("/")[0].rpartition("/")[2]
+            if folder and self._folders_are_labels:
+                facts = facts.over(Facts(label=folder))
+            if facts.label is None and len(self._unlabelled) < _MAX_FOLDERS_NOTED:
+                self._unlabelled.add(folder)
+            stated[name] = facts
+        return stated
 
-    def unused(self) -> Refused | None:
+    def notes(self, session: Session) -> Iterator[Refused]:
+        """Refusals for rows that match no member, and notes on folders that give no label."""
+        if (rows := self._unused()) is not None:
+            yield rows
+        classes = {plain_class_name(name) for name in usable_class_names(session)}
+        named = sorted(one for one in self._unlabelled if plain_class_name(one) in classes)
+        if named:
+            names = ", ".join([*named[:3], *(["…"] if len(named) > 3 else [])])
+            reason = (
+                f"They are named as classes ({names}), which was not taken as labels. If they are "
+                "the labels, send it again with labels_from_folders (--labels-from-folders)."
+            )
+            yield Refused("(the folders)", reason, is_harmless=True)
+        elif self._folders_are_labels and "" in self._unlabelled:
+            reason = (
+                "Some glitches lie in no folder, so they got no label: send the folder or archive "
+                "that holds the folders of the classes."
+            )
+            yield Refused("(the folders)", reason, is_harmless=True)
+
+    def _unused(self) -> Refused | None:
         """Refusal for the manifest rows that match no member; None if there are none.
 
         Such rows are harmless if others matched: the table may cover a whole run.

@@ -121,6 +121,7 @@ class BatchOptions:
     origin: str | None = None  # of the glitches; None: inferred from the files
     energy_max: float | None = None  # of the pictures; see ``parse_scales``
     frequency_range: str | None = None
+    labels_from_folders: bool = False  # of pictures and views in an archive
     centre: bool = True  # strain: centre on the loudest tile, otherwise on the trigger
     wanted: Mapping[str, Any] | None = None  # of a published archive, as JSON of ``Wanted``
     # FILTER: skip triggers that data-quality flags exclude; MARK: keep them.

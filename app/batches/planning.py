@@ -61,7 +61,7 @@ class BatchPlanner:
         self._most_bytes = context.settings.max_batch_unpacked_bytes
         self._session = session
         self._index = BatchIndex(session, context.heartbeat)
-        self._manifest = Manifest(self._index)
+        self._manifest = Manifest(self._index, folders_are_labels=options.labels_from_folders)
         self._strain = StrainIndex()
         server = context.settings.segment_server
         self._flags = Flags(
@@ -189,8 +189,8 @@ class BatchPlanner:
                     waiting = []
         self._add_pictures(waiting)
         yield from self._cut(payload.PicturesChunk, self._chosen(self._pictures()))
-        if (rows := self._manifest.unused()) is not None:
-            self._refuse(rows.name, rows.reason, is_harmless=rows.is_harmless)
+        for note in self._manifest.notes(self._session):
+            self._refuse(note.name, note.reason, is_harmless=note.is_harmless)
         yield from self._triggers()
 
     def _unpack_files(self, source: Path) -> tuple[list[tuple[Path, str]], bool]:

@@ -97,6 +97,10 @@ def ingest(
     origin: Annotated[
         str | None, typer.Option(help="upload, simulated, gravityspy or omicron.")
     ] = None,
+    labels_from_folders: Annotated[
+        bool,
+        typer.Option("--labels-from-folders", help="Folders' names are labels: Blip/H1_….png."),
+    ] = False,
     centre: Annotated[
         bool, typer.Option(help="Centre strain on the loudest moment within 0.25 s of a trigger.")
     ] = True,
@@ -123,6 +127,7 @@ def ingest(
         "energy_max": energy_max,
         "frequency_range": frequency_range,
         "origin": origin,
+        "labels_from_folders": labels_from_folders,
         "centre": centre,
         "segments": segments,
         "flags": flags,

@@ -110,8 +110,8 @@ class Facts:
             if name == "snr" and math.isclose(one, second, rel_tol=_SAME_SNR):
                 continue
             return (
-                f"Two rows about it say {name} {one} and {second}: keep the right one, or name "
-                "each picture by its whole path."
+                f"Two rows or folders about it say {name} {one} and {second}: keep the right one, "
+                "or name each picture by its whole path."
             )
         return None
 

@@ -380,3 +380,34 @@ def test_rows_that_contradict_one_another_are_asked_about(
         [item] = send(tar(members | tables))
         assert (item.name, item.state) == ("denied4800", "failed")
         assert f"say {column} {one} and {other}" in (item.reason or "")
+
+
+def test_folders_are_labels_only_if_the_sender_says_so(send: Send, client: httpx.Client) -> None:
+    """As Gravity Spy's training set is laid out, four windows of a glitch in its class's folder."""
+
+    def sent(members: dict[str, bytes], **fields: Any) -> dict[str, JobItem]:
+        return {item.name: item for item in send(tar(members), **fields)}
+
+    first = {
+        f"H1_fffffffff1_spectrogram_{window}.png": picture(number)
+        for number, window in enumerate(("0.5", "1.0", "2.0", "4.0"), 5)
+    }
+    members = {f"TrainingSet/Koi_Fish/{name}": data for name, data in first.items()}
+    members["TrainingSet/nonesuch/L1_fffffffff2_spectrogram_1.0.png"] = picture(15)
+    items = sent(members)
+    assert [item.state for item in items.values()] == ["done", "done", "skipped"]
+    assert "named as classes (Koi_Fish)" in items["(the folders)"].reason
+    assert "--labels-from-folders" in items["(the folders)"].reason
+    path = f"/glitches/{items['fffffffff1'].glitch_id}"
+    assert client.get(path).json()["label"] is None
+    items = sent(members, labels_from_folders="true")  # known, and labelled
+    assert [item.state for item in items.values()] == ["skipped", "skipped"]
+    assert client.get(path).json()["label"] == "Koi_Fish"
+    [label] = client.get(f"{path}/labels").json()["items"]
+    assert (label["author"], label["source"]) == ("submitter", "batch")
+    assert "no class 'nonesuch'" in items["fffffffff2"].reason
+    rows = b"gravityspy_id,label\nfffffffff1,Blip\n"
+    items = sent(members, manifest=rows, labels_from_folders="true")
+    assert "say label Blip and Koi_Fish" in items["fffffffff1"].reason
+    items = sent(first, labels_from_folders="true")
+    assert "send the folder or archive that holds the folders" in items["(the folders)"].reason

@@ -36,6 +36,7 @@ class BatchForm:
     flags: Annotated[str, Form()] = ""
     energy_max: Annotated[str, Form()] = ""
     frequency_range: Annotated[str, Form()] = ""
+    folder_labels: Annotated[str, Form()] = ""  # if set, folders' names are labels
     keep_time: Annotated[str, Form()] = ""  # if set, centre the views on the triggers' times
 
 
@@ -111,6 +112,7 @@ def _submit(
         sample_rate_hz=parse_number(typed.sample_rate_hz, "The sample rate"),
         energy_max=parse_number(typed.energy_max, "The top of the colour scale"),
         frequency_range=typed.frequency_range,
+        labels_from_folders=bool(typed.folder_labels),
         centre=not typed.keep_time,
     )
     files, manifests = files_chosen(sent[0]), files_chosen([sent[1]])
