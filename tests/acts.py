@@ -34,60 +34,60 @@ def _as_of(act: ActRequest, last_event_id: int, remark: str) -> Any:
 
 
 def Undo(event_id: int) -> UndoRequest:  # noqa: N802
-    return UndoRequest.made(event_id=event_id)
+    return UndoRequest.unchecked(event_id=event_id)
 
 
 def Redo(event_id: int) -> RedoRequest:  # noqa: N802
-    return RedoRequest.made(event_id=event_id)
+    return RedoRequest.unchecked(event_id=event_id)
 
 
 def Rename(name: str) -> classes.RenameRequest:  # noqa: N802
-    return classes.RenameRequest.made(name=name)
+    return classes.RenameRequest.unchecked(name=name)
 
 
 def Describe(description: str) -> classes.DescribeRequest:  # noqa: N802
-    return classes.DescribeRequest.made(description=description)
+    return classes.DescribeRequest.unchecked(description=description)
 
 
 def SetState(state: str) -> classes.StateRequest:  # noqa: N802
-    return classes.StateRequest.made(state=state)
+    return classes.StateRequest.unchecked(state=state)
 
 
 def Move(parent: str | None) -> classes.MoveRequest:  # noqa: N802
-    return classes.MoveRequest.made(parent=parent)
+    return classes.MoveRequest.unchecked(parent=parent)
 
 
 def ChooseExemplars(glitch_ids: tuple[UUID, ...]) -> classes.ExemplarsRequest:  # noqa: N802
-    return classes.ExemplarsRequest.made(glitch_ids=glitch_ids)
+    return classes.ExemplarsRequest.unchecked(glitch_ids=glitch_ids)
 
 
 def MergeInto(into: str) -> classes.MergeClassRequest:  # noqa: N802
-    return classes.MergeClassRequest.made(into=into)
+    return classes.MergeClassRequest.unchecked(into=into)
 
 
 def Promote(class_name: str, description: str = "") -> clusters.PromoteRequest:  # noqa: N802
-    return clusters.PromoteRequest.made(class_name=class_name, description=description)
+    return clusters.PromoteRequest.unchecked(class_name=class_name, description=description)
 
 
 def Merge(class_name: str) -> clusters.MergeRequest:  # noqa: N802
-    return clusters.MergeRequest.made(class_name=class_name)
+    return clusters.MergeRequest.unchecked(class_name=class_name)
 
 
 def Dismiss(is_of_look: bool = False) -> clusters.DismissRequest:  # noqa: N802
-    return clusters.DismissRequest.made(is_of_look=is_of_look)
+    return clusters.DismissRequest.unchecked(is_of_look=is_of_look)
 
 
 def Split(member_ids: tuple[UUID, ...]) -> clusters.SplitRequest:  # noqa: N802
-    return clusters.SplitRequest.made(member_ids=member_ids)
+    return clusters.SplitRequest.unchecked(member_ids=member_ids)
 
 
 def Assign(class_name: str, member_ids: tuple[UUID, ...]) -> clusters.AssignRequest:  # noqa: N802
-    return clusters.AssignRequest.made(class_name=class_name, member_ids=member_ids)
+    return clusters.AssignRequest.unchecked(class_name=class_name, member_ids=member_ids)
 
 
 def Accept(member_ids: tuple[UUID, ...] = ()) -> clusters.AcceptRequest:  # noqa: N802
-    return clusters.AcceptRequest.made(member_ids=member_ids)
+    return clusters.AcceptRequest.unchecked(member_ids=member_ids)
 
 
 def Comment(text: str) -> clusters.CommentRequest:  # noqa: N802
-    return clusters.CommentRequest.made(text=text)
+    return clusters.CommentRequest.unchecked(text=text)

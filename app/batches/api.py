@@ -101,14 +101,14 @@ def new_batch(
         UploadFile | None,
         File(description="CSV that describes the pictures: path or gravityspy_id, label, ifo, …"),
     ] = None,
-    said: Annotated[BatchFields, Depends()],
+    fields: Annotated[BatchFields, Depends()],
 ) -> Batch:
     """202 with the job that reads, encodes and stores the glitches. Needs the role submitter.
 
     Sending a batch again is cheap: the file is stored once, and known glitches are skipped.
     """
     server = runtime.settings.segment_server
-    options = stated_options(clean_name(file.filename), segment_server=server, **vars(said))
+    options = stated_options(clean_name(file.filename), segment_server=server, **vars(fields))
     rows = None if manifest is None else manifest.file
     sent = keep_batch(
         session, runtime.settings.data_dir, options, file.file, rows, author=principal

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.batches import payload, reading
-from app.batches.options import BatchOptions, Wanted
+from app.batches.options import ArchiveSelection, BatchOptions
 from app.batches.planning import CONTENT, BatchPlanner
 from app.batches.remote import DataFind, OpenData, open_data_folder
 from app.batches.storage import clear_work, upload_path, work_folder
@@ -241,7 +241,7 @@ def _results_of(
     session: Session,
     outcomes: Sequence[_Outcome],
     author_name: str,
-    references: Wanted | None = None,
+    references: ArchiveSelection | None = None,
 ) -> Iterator[ItemResult]:
     """Add labels and flags to the stored glitches, and yield the result for each."""
     refused = _label(session, outcomes, author_name, references)
@@ -263,14 +263,14 @@ def _results_of(
 
 
 def _label(
-    session: Session, outcomes: Sequence[_Outcome], author_name: str, references: Wanted | None
+    session: Session, outcomes: Sequence[_Outcome], author: str, references: ArchiveSelection | None
 ) -> dict[str, str]:
     """Add the labels of the batch, class by class; return reasons for refused labels, by class.
 
     Labels of a published archive are added only to glitches without a label.
     """
     source = LABEL_SOURCE if references is None else references.source
-    author = Principal(UUID(int=0), author_name, Role.SUBMITTER)
+    principal = Principal(UUID(int=0), author, Role.SUBMITTER)
     by_class: dict[str, dict[UUID, float | None]] = {}
     for _, facts, _, stored in outcomes:
         if not isinstance(stored, StoredGlitch) or facts.label is None:
@@ -284,7 +284,7 @@ def _label(
         try:
             with session.begin_nested():
                 append_labels(
-                    session, list(stated), name, author=author, source=source, confidences=stated
+                    session, list(stated), name, author=principal, source=source, confidences=stated
                 )
         except (InvalidRequestError, ConflictError) as error:
             refused[name] = f"Stored without its label: {error}"

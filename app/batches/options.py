@@ -29,7 +29,7 @@ PICTURES, STRAIN = "pictures", "strain"  # sources of the views for a table's ro
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ArchiveSelection:
     """Selection of glitches to load from a published archive."""
 
     source: str  # source of its labels; labels by persons have other sources
@@ -41,7 +41,7 @@ class Wanted:
     picture_host: str = ""  # scheme and host from which pictures are fetched
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Wanted:
+    def from_json(cls, values: Mapping[str, Any]) -> ArchiveSelection:
         """Read the selection from the parameters of a job."""
         lists = {name: tuple(values[name]) for name in ("ifos", "runs")}
         return cls(**{**values, **lists})
@@ -56,8 +56,8 @@ def key_at_random(facts: Facts) -> str:
 class Choice:
     """Selects glitches of an archive one by one, and counts them."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self.wanted = wanted
+    def __init__(self, selection: ArchiveSelection) -> None:
+        self.selection = selection
         self._taken: Counter[tuple[str, str | None]] = Counter()
         self._passed_over: Counter[str] = Counter()
 
@@ -84,21 +84,21 @@ class Choice:
         return "Not selected: " + ", ".join(parts) + "."
 
     def _why_not(self, facts: Facts) -> str | None:
-        wanted = self.wanted
+        selection = self.selection
         time = None if facts.gps_time is None else float(facts.gps_time)
         confidence = 1.0 if facts.confidence is None else facts.confidence
-        if wanted.ifos and facts.ifo not in wanted.ifos:
+        if selection.ifos and facts.ifo not in selection.ifos:
             return "of other detectors"
-        if wanted.runs and observing_run(time) not in wanted.runs:
+        if selection.runs and observing_run(time) not in selection.runs:
             return "of other observing runs, or without a time"
         if facts.label is None:
             return "without a label"
-        if confidence < wanted.least_confidence:
-            return f"with a label of confidence below {wanted.least_confidence:g}"
-        if wanted.per_class is not None and (
-            self._taken[facts.label, facts.ifo] >= wanted.per_class
+        if confidence < selection.least_confidence:
+            return f"with a label of confidence below {selection.least_confidence:g}"
+        if selection.per_class is not None and (
+            self._taken[facts.label, facts.ifo] >= selection.per_class
         ):
-            return f"beyond the limit of {wanted.per_class:,} for their class and detector"
+            return f"beyond the limit of {selection.per_class:,} for their class and detector"
         return None
 
 
@@ -123,15 +123,15 @@ class BatchOptions:
     frequency_range: str | None = None
     labels_from_folders: bool = False  # of pictures and views in an archive
     centre: bool = True  # strain: centre on the loudest tile, otherwise on the trigger
-    wanted: Mapping[str, Any] | None = None  # of a published archive, as JSON of ``Wanted``
+    wanted: Mapping[str, Any] | None = None  # of a published archive, as JSON
     # FILTER: skip triggers that data-quality flags exclude; MARK: keep them.
     segments: str = FILTER
     flags: str | None = None  # names of flags to query from the segment database
 
     @property
-    def references(self) -> Wanted | None:
+    def references(self) -> ArchiveSelection | None:
         """Selection from a published archive; None for other batches."""
-        return None if self.wanted is None else Wanted.from_json(self.wanted)
+        return None if self.wanted is None else ArchiveSelection.from_json(self.wanted)
 
 
 def stated_options(name: str, *, segment_server: str | None = None, **stated: Any) -> BatchOptions:

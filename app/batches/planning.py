@@ -351,7 +351,7 @@ class BatchPlanner:
             (str(facts.gravityspy_id or facts.gps_time), payload.OfTable(facts=facts))
             for facts in (Facts.from_json(one) for _, one in self._index.ordered(FETCHED))
         )
-        if choice.wanted.rows_from == STRAIN:
+        if choice.selection.rows_from == STRAIN:
             for name, entry in rows:
                 self._add_trigger(name, entry.facts)
         else:

@@ -23,7 +23,7 @@ MAX_EXEMPLARS = 12
 Values = dict[str, Any]
 
 
-def wanted_values(
+def requested_values(
     session: Session, known: GlitchClass, change: log.Simple
 ) -> tuple[Values, Values]:
     """Return the columns that a change sets, and further values for the history."""

@@ -181,7 +181,7 @@ def _do(
         memory = changes.merge_into(session, known, change.into, author=author, event_id=row.id)
         values: dict[str, Any] = {"state": "retired"}
     else:
-        values, memory = changes.wanted_values(session, known, change)
+        values, memory = changes.requested_values(session, known, change)
     before = changes.current_values(known, values)
     if before == values:
         raise ConflictError(f"{known.name} is like that already: nothing was changed.")
@@ -279,10 +279,10 @@ def _add(
     return row
 
 
-def refuse_used(session: Session, known: GlitchClass, *, beside: UUID | None = None) -> None:
+def refuse_used(session: Session, known: GlitchClass, *, exempt: UUID | None = None) -> None:
     """Refuse to withdraw a class that others use.
 
-    Suggestions by the cluster with the identity ``beside`` do not count.
+    Suggestions by the cluster with the identity ``exempt`` do not count.
     """
     labels = session.execute(
         select(func.count(), func.max(Label.author)).where(
@@ -296,8 +296,8 @@ def refuse_used(session: Session, known: GlitchClass, *, beside: UUID | None = N
             f"{'' if labels[0] == 1 else ' among others'}: revoke those labels first."
         )
     waiting = select(func.count()).where(LabelSuggestion.class_id == known.id)
-    if beside is not None:
-        waiting = waiting.where(LabelSuggestion.identity != beside)
+    if exempt is not None:
+        waiting = waiting.where(LabelSuggestion.identity != exempt)
     if session.scalar(waiting):
         raise ConflictError(
             f"Another cluster was merged into {known.name} since: undo that merge first."

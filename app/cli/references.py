@@ -85,7 +85,7 @@ def references(
     The workers of the service fetch and store them in the background, and resume interrupted
     transfers. Labels carry the archive's name and never replace a person's.
     """
-    from app.batches.options import PICTURES, STRAIN, Wanted
+    from app.batches.options import PICTURES, STRAIN, ArchiveSelection
     from app.core.errors import InvalidRequestError
     from app.core.settings import check_address
     from app.references.archives import archive_named
@@ -103,7 +103,7 @@ def references(
     if remove:
         _remove(chosen)
         return
-    wanted = Wanted(
+    selection = ArchiveSelection(
         chosen.source,
         tuple(one.upper() for one in ifo or ()),
         tuple(run or ()),
@@ -120,7 +120,7 @@ def references(
         job_id = start_references(
             session,
             chosen,
-            wanted,
+            selection,
             kept=pictures,
             url=from_url,
             checksum=checksum,
@@ -158,7 +158,7 @@ def _list(zenodo: str) -> None:
 
 
 def _line(archive: Archive, file: PublishedFile) -> str:
-    is_read = not archive.has_pictures or file.name in archive.wanted_files((), ())
+    is_read = not archive.has_pictures or file.name in archive.selected_files((), ())
     note = "" if is_read else "  (not read here)"
     return f"{file.name}  {(file.size or 0) / 1e6:,.1f} MB  {file.checksum}{note}"
 

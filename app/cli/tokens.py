@@ -78,12 +78,12 @@ def link(
 
     settings = read_settings()
     address = url or settings.public_url or address_of(settings.host, settings.port)
-    wanted = name or FIRST_RUN_TOKEN
+    title = name or FIRST_RUN_TOKEN
     with store_session() as session:
-        tokens = [one for one in list_tokens(session) if one.name == wanted and not one.revoked_at]
+        tokens = [one for one in list_tokens(session) if one.name == title and not one.revoked_at]
         if not tokens:
             raise NotFoundError(
-                f"There is no token named {wanted!r}: `token list` shows all tokens."
+                f"There is no token named {title!r}: `token list` shows all tokens."
             )
         code = create_login_code(session, tokens[0].id)
     typer.echo(f"{address.rstrip('/')}/ui/login?code={code}")

@@ -17,11 +17,11 @@ from glitch_discovery.tables import FORMAT_OF
 from glitch_discovery.transport import Transport
 
 
-def cluster(url: str | None, wanted: Mapping[str, Any]) -> int:
+def cluster(url: str | None, parameters: Mapping[str, Any]) -> int:
     """Start a clustering, wait for it, print the clusters, and return the exit code."""
     console = plain_console()
     with service_at(url) as service:
-        result = _result(service, console, "/clusters/runs", wanted)
+        result = _result(service, console, "/clusters/runs", parameters)
         if result is None:
             return FAILED
         clusters = service.ask("GET", "/clusters", params={"run": result["run"], "limit": 500})
@@ -64,12 +64,12 @@ def format_of(path: Path, named: str | None) -> str:
     return format_name
 
 
-def export_catalogue(url: str | None, path: Path, wanted: Mapping[str, Any]) -> int:
+def export_catalogue(url: str | None, path: Path, parameters: Mapping[str, Any]) -> int:
     """Start an export, wait for it, download the file, and return the exit code."""
     if not path.parent.is_dir():
         raise LaunchError(f"{path.parent} is not a folder: create it, or choose another.")
     console = plain_console()
-    body = {name: value for name, value in wanted.items() if value not in (None, [], False)}
+    body = {name: value for name, value in parameters.items() if value not in (None, [], False)}
     with service_at(url) as service:
         result = _result(service, console, "/exports", body)
         if result is None:

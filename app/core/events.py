@@ -38,21 +38,21 @@ class ActRequest(Model):
     remark: Remark = Field(default="", description="Reason, stored with the event.")
 
     @classmethod
-    def made(cls, **values: Any) -> Self:
+    def unchecked(cls, **values: Any) -> Self:
         """Make a request for a page or a job without validation; the services check the values."""
         (action,) = get_args(cls.model_fields["action"].annotation)
         fields: dict[str, Any] = {"action": action, **values}
         return cast("Self", cls.model_construct(**fields))
 
-    def asked(self) -> dict[str, Any]:
+    def own_fields(self) -> dict[str, Any]:
         """Return the request's own fields as JSON, without those common to all requests."""
         return self.model_dump(mode="json", exclude={"action", "last_event_id", "remark"})
 
 
 def request_of(requests: Any, action: str, **values: Any) -> Any:
-    """Make (see ``made``) the request of a union of request types that has this action."""
+    """Make (see ``unchecked``) the request of a union of request types that has this action."""
     types = {get_args(one.model_fields["action"].annotation)[0]: one for one in get_args(requests)}
-    return types[action].made(**values)
+    return types[action].unchecked(**values)
 
 
 class UndoRequest(ActRequest):
@@ -238,12 +238,12 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
         )
 
 
-def act_to_turn(log: EventLog[EventT], wanted: UndoRequest | RedoRequest) -> EventT:
+def act_to_turn(log: EventLog[EventT], request: UndoRequest | RedoRequest) -> EventT:
     """Return the action that a request undoes or redoes."""
-    if wanted.event_id not in log.root_of:
-        raise NotFoundError(f"There is no event {wanted.event_id} in this {log.thing}'s history.")
-    root = log.event(log.root_of[wanted.event_id])
-    is_undo = isinstance(wanted, UndoRequest)
+    if request.event_id not in log.root_of:
+        raise NotFoundError(f"There is no event {request.event_id} in this {log.thing}'s history.")
+    root = log.event(log.root_of[request.event_id])
+    is_undo = isinstance(request, UndoRequest)
     if not (root.may_undo if is_undo else root.may_redo):
         raise ConflictError(_refusal_reason(log, root, is_undo=is_undo))
     return root

@@ -49,9 +49,9 @@ class DigestHandler(OneTransaction):
         first = next(iter(digests.values()), None) or digest(session)
         return {
             **_as_json(first),
-            "sent": " ".join(one.told for one in sent.values()) or failure,
-            "taken": [name for name, one in sent.items() if one.is_taken],
-            "refused": [name for name, one in sent.items() if not one.is_taken],
+            "sent": " ".join(one.sentence for one in sent.values()) or failure,
+            "taken": [name for name, one in sent.items() if one.is_accepted],
+            "refused": [name for name, one in sent.items() if not one.is_accepted],
         }
 
 
@@ -73,7 +73,7 @@ def _send(address: str, page: str, made: Digest) -> Sent:
     except UNREACHED as error:
         return _failed(f"The webhook could not be reached ({type(error).__name__}).")
     if 200 <= statuses[0] < 300:
-        return Sent(f"The webhook accepted it (status {statuses[0]}).", is_taken=True)
+        return Sent(f"The webhook accepted it (status {statuses[0]}).", is_accepted=True)
     return _failed(f"The webhook answered with status {statuses[0]}.")
 
 
@@ -95,7 +95,7 @@ def send_mail(settings: Settings, made: Digest, key: str) -> Sent:
     taken = f"The mail server accepted it for {number - len(refused)} of {number} addresses."
     if refused:  # not sent again, because the other addresses have it
         _log.warning("digest: %s", taken)
-    return Sent(taken, is_taken=True)
+    return Sent(taken, is_accepted=True)
 
 
 def _message(settings: Settings, made: Digest, key: str) -> EmailMessage:
@@ -187,7 +187,7 @@ def _reason(error: OSError | ValueError) -> str:
 
 def _failed(sentence: str) -> Sent:
     _log.warning("digest: %s", sentence)
-    return Sent(sentence, is_taken=False)
+    return Sent(sentence, is_accepted=False)
 
 
 HANDLER = DigestHandler()

@@ -241,8 +241,8 @@ def _decided(
 class Sent:
     """The result of sending a digest to a receiver."""
 
-    told: str
-    is_taken: bool  # by at least one address; if not, it is sent again
+    sentence: str
+    is_accepted: bool  # by at least one address; if not, it is sent again
 
 
 def unsent(session: Session, receiver: str) -> Digest:

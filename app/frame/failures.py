@@ -114,11 +114,11 @@ def _return_page(request: Request) -> str | None:
     return None if path is None or urlsplit(path).path in nowhere else local_path(path)
 
 
-def see_other(path: str, **said: str) -> RedirectResponse:
+def see_other(path: str, **query: str) -> RedirectResponse:
     """Redirect after a form, so that reloading does not send the form again.
 
-    ``said`` adds query parameters, from which the page reports what was done.
+    ``query`` adds query parameters, from which the page reports what was done.
     """
-    if said:
-        path += f"{'&' if '?' in path else '?'}{urlencode(said)}"
+    if query:
+        path += f"{'&' if '?' in path else '?'}{urlencode(query)}"
     return RedirectResponse(path, status_code=303)

@@ -37,7 +37,7 @@ class Archive:
     size: str  # description of its size, for users
     has_pictures: bool  # with one table; otherwise one table per detector and observing run
 
-    def wanted_files(self, ifos: Iterable[str], runs: Iterable[str]) -> list[str]:
+    def selected_files(self, ifos: Iterable[str], runs: Iterable[str]) -> list[str]:
         """Names of its files for these detectors and runs; a picture archive's table comes last."""
         if self.has_pictures:
             return ["trainingsetv1d1.tar.gz", "trainingset_v1d1_metadata.csv"]

@@ -233,7 +233,7 @@ def _files(parameters: Mapping[str, Any]) -> list[PublishedFile]:
     selection = parameters["wanted"]
     listed = published_files(archive, parameters["zenodo"])
     files = []
-    for name in archive.wanted_files(selection["ifos"], selection["runs"]):
+    for name in archive.selected_files(selection["ifos"], selection["runs"]):
         if name not in listed:
             raise InvalidRequestError(
                 f"{archive.name} has no file {name}; it has {', '.join(sorted(listed))}."

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.batches.options import AUTHOR, BatchOptions, Wanted, create_batch
+from app.batches.options import AUTHOR, ArchiveSelection, BatchOptions, create_batch
 from app.batches.options import KIND as BATCH
 from app.core.access import REMOVED, record_event
 from app.core.errors import ConflictError
@@ -28,7 +28,7 @@ KIND = "references"
 def start_references(
     session: Session,
     archive: Archive,
-    wanted: Wanted,
+    selection: ArchiveSelection,
     *,
     kept: Mapping[str, str],
     url: str | None,
@@ -43,12 +43,12 @@ def start_references(
     if it is not at Zenodo. ``manifest`` is the digest of a kept table that describes the pictures.
     """
     active_checkpoint(session)
-    check_selection(wanted.ifos, wanted.runs)
-    parameters = {"archive": archive.name, "wanted": asdict(wanted), "manifest": manifest}
+    check_selection(selection.ifos, selection.runs)
+    parameters = {"archive": archive.name, "wanted": asdict(selection), "manifest": manifest}
     if kept:
         return start_batches(session, parameters, kept, AUTHOR)[0]
     if url is None:
-        archive.wanted_files(wanted.ifos, wanted.runs)
+        archive.selected_files(selection.ifos, selection.runs)
     parameters |= {"url": url, "checksum": checksum, "zenodo": zenodo}
     key = f"{archive.name} {url or ''}"
     return str(create_job(session, KIND, parameters, AUTHOR, key=key).id)

@@ -29,22 +29,22 @@ from app.server.runtime import Runtime
 from glitch.tables.exports.formats import Format, csv_lines
 
 
-def write_export(session: Session, filters: GlitchFilters, wanted: Format, base: str) -> Path:
+def write_export(session: Session, filters: GlitchFilters, file_format: Format, base: str) -> Path:
     """Write the glitches that pass the filters to a temporary file, which the caller removes.
 
     ``base`` is the address of the service, for links to the glitches' pages.
     """
-    refuse_large(session, filters, wanted)
+    refuse_large(session, filters, file_format)
     with tempfile.TemporaryDirectory(prefix="glitch-export-") as folder:
         part = Path(folder) / "part"
         with closing(
-            export_rows(session, filters, base=base, with_latents=wanted.has_latents)
+            export_rows(session, filters, base=base, with_latents=file_format.has_latents)
         ) as rows:
-            wanted.write_part(rows, part)
+            file_format.write_part(rows, part)
         with tempfile.NamedTemporaryFile(prefix="glitch-export-", delete=False) as file:
             path = Path(file.name)
         try:
-            wanted.join([part], path, about_cluster(session, filters))
+            file_format.join([part], path, about_cluster(session, filters))
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -66,14 +66,14 @@ def painted_answer(request: Request, plan: PicturePlan) -> Response:
 
 
 def export_answer(
-    runtime: Runtime, session: Session, filters: GlitchFilters, wanted: Format, name: str
+    runtime: Runtime, session: Session, filters: GlitchFilters, file_format: Format, name: str
 ) -> Response:
     """Return a file download of the glitches that pass the filters.
 
     CSV is streamed in constant memory for any number of rows; other formats are written first.
     """
-    file_name = f"{name}.{wanted.suffix}"
-    if wanted.is_streamed:
+    file_name = f"{name}.{file_format.suffix}"
+    if file_format.is_streamed:
         count_rows(session, filters, most=1)  # refuses invalid filters before the response begins
         return AdmittedStream(
             runtime.admissions.tables,
@@ -81,10 +81,10 @@ def export_answer(
             media_type="text/csv",
             headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
         )
-    path = write_export(session, filters, wanted, runtime.settings.base_url)
+    path = write_export(session, filters, file_format, runtime.settings.base_url)
     return FileResponse(
         path,
-        media_type=wanted.media_type,
+        media_type=file_format.media_type,
         filename=file_name,
         background=BackgroundTask(path.unlink, missing_ok=True),
     )

@@ -159,7 +159,7 @@ def refuse_to_withdraw(session: Session, cluster: Cluster, memory: Mapping[str, 
     row = _class_of(session, memory)
     if row is not None:
         _refuse_changed(session, row)
-        refuse_used(session, row, beside=cluster.identity)
+        refuse_used(session, row, exempt=cluster.identity)
 
 
 def merge(context: ReviewContext, action: requests.MergeRequest) -> Memory:

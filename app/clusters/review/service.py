@@ -75,7 +75,7 @@ def review(
         else:
             row = _add(session, cluster, action.action, author)
             memory = ACTS[action.action].do(ReviewContext(session, cluster, author, row.id), action)
-            row.payload = {"asked": action.asked(), **memory, **noted}
+            row.payload = {"asked": action.own_fields(), **memory, **noted}
     session.flush()
     record_event(session, author.name, row.kind, "cluster", identity, event=row.id)
     shown = current_cluster(session, identity)
@@ -103,7 +103,7 @@ def _obstacle(
     """Say why the next undo or redo of an event is not possible, if so."""
     turn = UndoRequest if event.may_undo else RedoRequest
     try:
-        _refuse_superseded(cluster, latest, turn.made(event_id=event.id))
+        _refuse_superseded(cluster, latest, turn.unchecked(event_id=event.id))
         if ACTS[event.kind].request is CommentRequest:  # may be many; nothing hinders their undo
             return None
         if event.may_undo:

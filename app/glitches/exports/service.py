@@ -57,13 +57,13 @@ def format_named(name: str) -> Format:
     return FORMATS[name]
 
 
-def refuse_large(session: Session, filters: GlitchFilters, wanted: Format) -> None:
+def refuse_large(session: Session, filters: GlitchFilters, file_format: Format) -> None:
     """Raise ConflictError for a selection that is too large to be written directly."""
     if count_rows(session, filters, most=DIRECT_ROWS + 1) > DIRECT_ROWS:
         raise ConflictError(
             f"This export has more than {DIRECT_ROWS:,} rows: start a job for it (POST /exports, "
             "or glitch-discovery export-catalogue), or narrow the filters. CSV has no such limit, "
-            f"but {wanted.title} does."
+            f"but {file_format.title} does."
         )
 
 
@@ -98,9 +98,9 @@ def folder_of(data_dir: Path, job_id: UUID) -> Path:
     return data_dir / FOLDER / str(job_id)
 
 
-def result_path(data_dir: Path, job_id: UUID, wanted: Format) -> Path:
+def result_path(data_dir: Path, job_id: UUID, file_format: Format) -> Path:
     """Path of the file of an export."""
-    return folder_of(data_dir, job_id) / f"glitches.{wanted.suffix}"
+    return folder_of(data_dir, job_id) / f"glitches.{file_format.suffix}"
 
 
 def outdated_folders(session: Session, data_dir: Path, keep: timedelta) -> list[Path]:

@@ -97,7 +97,7 @@ class CataloguePage(PageContext):
     ids: tuple[str, ...]  # of the glitches on this page
     cards: tuple[Card, ...]
     table: CatalogueTable | None
-    here: str  # address of this page
+    address: str  # address of this page
     class_names: tuple[str, ...]
     undo: str | None  # id of the labelling that can be undone
     refused: Refused | None  # a failed labelling
@@ -162,7 +162,7 @@ def _shown(
             for text, view in (("Pictures", None), ("Table", "table"))
         ),
         table=catalogue_table(query, page.items, judgements) if query.is_table else None,
-        here=query.href(),
+        address=query.href(),
         class_names=usable_class_names(session),
         undo=None if undo is None else str(undo),
         refused=refused,

@@ -84,7 +84,7 @@ class JobLive:
     progress: Progress | None
     detail: str | None
     is_stopping: bool  # cancel requested, but the job still runs
-    took: str | None
+    run_time: str | None
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def live_of(job: JobRecord, now: datetime) -> JobLive:
         progress=_progress(job, now),
         detail=job.detail,
         is_stopping=is_stopping,
-        took=None if worked is None else duration(worked.total_seconds()),
+        run_time=None if worked is None else duration(worked.total_seconds()),
     )
 
 

@@ -53,7 +53,7 @@ class MapPage(PageContext):
     colours: str  # JSON: name of a class -> its colour; "" for no label
     words: str  # JSON: display names of cluster states and origins
     classes: tuple[str, ...]  # that may be used to label a selection
-    most_at_once: int
+    max_selected: int
     acts: tuple[BulkLabel, ...]
 
 
@@ -100,7 +100,7 @@ def map_page(request: Request, session: SessionDep, _: Reader) -> Response:
         colours=json.dumps({name: class_colour(name) for name in everything}),
         words=json.dumps({"states": STATE_TEXTS, "origins": ORIGIN_TEXTS}),
         classes=names,
-        most_at_once=MAX_AT_ONCE,
+        max_selected=MAX_AT_ONCE,
         acts=list_bulk_labels(session),
     )
     response = render(request, page)

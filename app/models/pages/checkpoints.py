@@ -39,7 +39,7 @@ class CheckpointCard:
     """One published model, and its coverage of the catalogue."""
 
     record: CheckpointRecord
-    held: Standing
+    standing: Standing
     total: int  # glitches of the catalogue
     audit: IndexAudit | None
     can_switch: bool
@@ -100,7 +100,7 @@ def checkpoints_page_of(
 
 def checkpoint_card(
     record: CheckpointRecord,
-    held: Standing,
+    standing: Standing,
     *,
     total: int,
     can_switch: bool,
@@ -124,7 +124,7 @@ def checkpoint_card(
             facts.append(Fact(_title(name), text, is_code=is_digest))
     return CheckpointCard(
         record=record,
-        held=held,
+        standing=standing,
         total=total,
         audit=audit,
         can_switch=can_switch and not record.is_active,

@@ -42,7 +42,7 @@ class AuditPage(PageContext):
     classes: tuple[ClassCount, ...]  # in doubt, the most doubted first
     class_names: tuple[str, ...]
     undo: str | None  # id of the label just added
-    asked: Mapping[str, str]  # query parameters of the address
+    query: Mapping[str, str]  # query parameters of the address
     is_narrowed: bool
     errors: tuple[str, ...]
     back: str  # address of this page with its filters, to return to after labelling
@@ -55,7 +55,7 @@ Word = Annotated[str, Query(max_length=100)]
 
 
 @dataclass(frozen=True)
-class Asked:
+class AuditFilters:
     """The filters in the address."""
 
     ifo: Word = ""
@@ -77,12 +77,12 @@ def label_audit(
     request: Request,
     session: SessionDep,
     _: Reader,
-    asked: Annotated[Asked, Depends()],
+    query: Annotated[AuditFilters, Depends()],
     page: PageNumber = 1,
     event: UUID | None = None,
 ) -> Response:
     """The findings of the latest audit; ``event`` is the id of the label just added."""
-    shown = _page(session, vars(asked), page, undo=event)
+    shown = _page(session, vars(query), page, undo=event)
     return render(request, shown, status=400 if shown.errors else 200)
 
 
@@ -182,7 +182,7 @@ def _page(
         doubts=doubts.items,
         rare=service.too_few_to_win(session, doubts.items),
         clusters=clusters.items,
-        asked=chosen,
+        query=chosen,
         classes=tuple(
             ClassCount(
                 text=one.name,
