@@ -1,8 +1,12 @@
-"""Recognise the encoding of a text by its first bytes."""
+"""Recognise the encoding of a text, and parse JSON without losing values."""
 
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
+from typing import Any
+
+from glitch.errors import FormatError
 
 _MAX_ZERO_SHARE = 0.02  # share of the bytes: in UTF-16, every second byte of Latin text is zero
 
@@ -26,3 +30,19 @@ def encoding_of(head: bytes) -> str:
     except UnicodeDecodeError:
         return "cp1252"
     return "utf-8-sig"
+
+
+def unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; to be used as ``object_pairs_hook``.
+
+    Raises:
+        FormatError: if it has a key twice with different values, of which Python keeps the last.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if found.setdefault(key, value) != value:
+            raise FormatError(
+                f"An object in it has the key {key[:40]!r} twice, with different values: keep the "
+                "right one."
+            )
+    return found

@@ -149,6 +149,7 @@ _CLOCK = re.compile(
     r"|d(ays?)?|h|hours?|min|minutes|(utc|gmt)\s*[+-]\s*\d+(:\d+)?)\b",
     re.IGNORECASE,
 )
+_CLOCK_IN_NAME = re.compile(r"(?:.*_)?(?:mjd|jd|tai|tdb|tcb|julian)(?:_.*)?")
 # For a time or a measure: the unit that we keep, or a type as written by RDB, IPAC and FITS.
 _PLAIN = re.compile(
     r"(gps\s*)?(s|secs?|seconds?)|gps|utc|hz|hertz|n|double|float|float64|f8", re.IGNORECASE
@@ -285,7 +286,11 @@ def _by_its_clock(column: str, unit: str) -> tuple[str, str]:
 
 def other_clock(names: Iterable[str]) -> str | None:
     """Return the first column in an unsupported time system, else None."""
-    return next((name for name in names if plain_name(name).endswith(")")), None)
+    for name in names:
+        plain = plain_name(name)
+        if plain.endswith(")") or _CLOCK_IN_NAME.fullmatch(plain):
+            return name
+    return None
 
 
 def plain_number(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from glitch.detectors import DETECTORS, parse_detector
 from glitch.errors import FormatError
-from glitch.files.text import encoding_of
+from glitch.files.text import encoding_of, unique_keys
 from glitch.tables.columns import (
     ENDS,
     SPELLINGS,
@@ -49,26 +49,31 @@ def document_rows(stream: BufferedIOBase) -> list[Row | str]:
     Empty if the document is damaged as a whole, or larger than ``MAX_BYTES``.
 
     Raises:
-        FormatError: if it holds several lists of events, or samples of strain.
+        FormatError: if it holds several lists of events, a key twice, or samples of strain.
     """
     data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         return []
     text = data.decode(encoding_of(data[:1024]), "replace").lstrip("\ufeff")
+    rows: list[Row | str]
     try:
         content = _parsed(text)
     except RecursionError:
         return []
+    except FormatError:
+        if not (rows := _rows_of_lines(text)):
+            raise
+        return rows
     except ValueError:
         return _rows_of_lines(text)
-    rows: list[Row | str] = [row for one in _list_rows(content) for row in _rows_of_event(one)]
+    rows = [row for one in _list_rows(content) for row in _rows_of_event(one)]
     _refuse_samples(rows)
     return rows
 
 
 def _parsed(text: str) -> Any:
     """Parse JSON, keeping numbers as text."""
-    return json.loads(text, parse_float=str, parse_int=str)
+    return json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=unique_keys)
 
 
 def _rows_of_lines(text: str) -> list[Row | str]:
@@ -80,6 +85,8 @@ def _rows_of_lines(text: str) -> list[Row | str]:
     for number, line in enumerate(text.split("\n"), 1):
         try:
             rows += [row for one in _list_rows([_parsed(line)]) for row in _rows_of_event(one)]
+        except FormatError as error:
+            rows.append(f"Line {number}: {error}")
         except (ValueError, RecursionError):
             if not rows:
                 return []

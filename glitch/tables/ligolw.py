@@ -140,7 +140,7 @@ class _Document:
             self._columns.append(plain_name(attributes.get("Name", "")[:LONGEST_NAME]))
         elif tag == "Stream" and self._table and self._columns:
             self.found = self._table
-            self._tokens = _Tokens(attributes.get("Delimiter") or ",")
+            self._tokens = _Tokens(self._name, attributes.get("Delimiter") or ",")
             self._row = []
 
     def _text(self, text: str) -> None:
@@ -186,7 +186,8 @@ def _table_name(name: str) -> str:
 class _Tokens:
     """Splits a stream into its values: quoted ones may hold anything, a backslash escapes."""
 
-    def __init__(self, delimiter: str) -> None:
+    def __init__(self, name: str, delimiter: str) -> None:
+        self._name = name
         # XML normalises a tab in the Delimiter attribute to a blank.
         plain, mark = (r"\s*[^\s\"]+", r"\s") if delimiter.isspace() else ("", re.escape(delimiter))
         plain = plain or rf'[^"{mark}]*+'
@@ -212,7 +213,9 @@ class _Tokens:
         """Return the last value, which needs no delimiter."""
         values = self.feed(self._delimiter) if self.rest.strip() else []
         if self.rest.strip():
-            raise FormatError("Its table is not separated by its stated delimiter: write it again.")
+            raise FormatError(
+                f"{self._name}: its table is not separated by its stated delimiter: write it again."
+            )
         return values
 
 

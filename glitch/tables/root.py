@@ -79,7 +79,7 @@ def _tree(path: Path, name: str) -> Iterator[tuple[Any, tuple[str, ...]]]:
         with uproot.open(path, handler=uproot.MultithreadedFileSource, num_workers=1) as file:
             names = file.keys(recursive=True, cycle=False, filter_classname=_CLASSES)
             trees = {one: file[one] for one in list(dict.fromkeys(names))[:_MAX_TREES]}
-            yield _chosen({one: (tree, _columns(tree)) for one, tree in trees.items()}, name)
+            yield _chosen({one: (tree, _columns(tree, name)) for one, tree in trees.items()}, name)
     except (GlitchError, MemoryError):
         raise
     except Exception as error:  # uproot's errors have no common base class
@@ -109,16 +109,16 @@ def _chosen(
     )
 
 
-def _columns(tree: Any) -> tuple[str, ...]:
+def _columns(tree: Any, name: str) -> tuple[str, ...]:
     """Return the branches or fields that hold one number per row.
 
     Raises:
         FormatError: if the triggers' times are stored only as 32-bit floats.
     """
     types = _types(tree)
-    fine = tuple(name for name, dtype in types.items() if not is_coarse(name, dtype))
+    fine = tuple(one for one, dtype in types.items() if not is_coarse(one, dtype))
     if has_times(types) and not has_times(fine) and not all(map(is_time, types)):
-        raise FormatError(why_coarse(next(name for name in types if name not in fine)))
+        raise FormatError(f"{name}: {why_coarse(next(one for one in types if one not in fine))}")
     return fine
 
 

@@ -19,7 +19,7 @@ from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, TooLargeError
 from glitch.files.damage import damage_as
 from glitch.files.hdf5 import find_dataset, read_attribute, read_fields, walk_datasets
-from glitch.files.text import encoding_of
+from glitch.files.text import encoding_of, unique_keys
 from glitch.gps import EARLIEST_GPS_TIME
 from glitch.tables.ligolw import is_ligolw, ligolw_rows
 
@@ -161,11 +161,13 @@ def _from_json(path: Path, name: str) -> Segments:
     if path.stat().st_size > _MAX_JSON_BYTES:
         raise TooLargeError(f"{name} has over {_MAX_JSON_BYTES:,} bytes of JSON: cut it.")
     try:
-        flag_json = json.loads(path.read_bytes())
+        flag_json = json.loads(path.read_bytes(), object_pairs_hook=unique_keys)
         pairs = flag_json["active"] if "active" in flag_json else flag_json["segments"]
         spans = [(Decimal(str(start)), Decimal(str(end))) for start, end in pairs]
         parts = [flag_json.get(one) for one in ("ifo", "name", "version")]
         is_bad = bool((flag_json.get("metadata") or {}).get("active_indicates_ifo_badness", False))
+    except FormatError as error:
+        raise FormatError(f"{name}: {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise FormatError(
             f"{name} is not a flag in JSON as written by gwpy, a segment database or GWOSC: send "

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from glitch.errors import FormatError
+from glitch.files.text import unique_keys
 from glitch.tables.columns import plain_name
 
 _SUBJECTS = frozenset(("subject_id", "subject_ids"))
@@ -26,12 +28,18 @@ def are_of_volunteers(names: Iterable[str]) -> bool:
     return _ANSWERS in plain and bool(plain & _SUBJECTS)
 
 
-def with_metadata(row: dict[str, str]) -> dict[str, Any]:
-    """Return a subject's row with the fields of its JSON cells, which replace equal columns."""
+def with_metadata(row: dict[str, str]) -> dict[str, Any] | str:
+    """Return a subject's row with the fields of its JSON cells, which replace equal columns.
+
+    A cell that contradicts itself gives the sentence that says so.
+    """
     metadata: dict[str, Any] = {}
     for name, cell in row.items():
         if plain_name(name) in _CELLS:
-            metadata |= {key.lstrip(_HIDDEN): one for key, one in _object(cell).items()}
+            try:
+                metadata |= {key.lstrip(_HIDDEN): one for key, one in _object(cell).items()}
+            except FormatError as error:
+                return f"{name}: {error}"
     replaced = {plain_name(name) for name in metadata}
     return {name: cell for name, cell in row.items() if plain_name(name) not in replaced} | metadata
 
@@ -39,7 +47,9 @@ def with_metadata(row: dict[str, str]) -> dict[str, Any]:
 def _object(cell: str) -> dict[str, Any]:
     """Return the plain values of an object, or of the only object in it, as text."""
     try:
-        content = json.loads(cell, parse_float=str, parse_int=str)
+        content = json.loads(cell, parse_float=str, parse_int=str, object_pairs_hook=unique_keys)
+    except FormatError:
+        raise
     except (ValueError, RecursionError):
         return {}
     if not isinstance(content, dict):

@@ -57,7 +57,7 @@ def test_times_as_short_floats_are_refused(tmp_path: Path, make: str) -> None:
     columns = {"time": TIMES.astype("f4"), "snr": np.float32([8, 9, 10])}
     with uproot.recreate(path) as file:
         getattr(file, make)("triggers", columns)
-    with pytest.raises(FormatError, match="'time' are 32-bit floats"):
+    with pytest.raises(FormatError, match=r"x\.root: The times in 'time' are 32-bit floats"):
         root_table(path, "x.root")
 
 

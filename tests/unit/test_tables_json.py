@@ -11,6 +11,7 @@ import pytest
 
 from app.batches.table_files import is_table, read_table
 from app.decoding.files import kinds_of
+from glitch.errors import FormatError
 from glitch.tables import Facts
 
 TIME = 1240215503.011549
@@ -186,3 +187,20 @@ def test_lines_of_json_that_are_cut_or_damaged_are_named_and_the_others_read(
     assert [row.facts.gps_time for row in rows if row.facts] == [str(TIME), "1240215504.011549"]
     reasons = [row.reason for row in rows if row.facts is None]
     assert [reason.partition(" is truncated")[0] for reason in reasons] == ["Line 2", "Line 5"]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_key_that_an_object_has_twice_is_asked_about(tmp_path: Path, indent: int | None) -> None:
+    """Python would keep the last value, without a word."""
+    path = tmp_path / "triggers.json"
+    text = json.dumps([{"gps_time": TIME, "snr": 8, "SNR": 8}], indent=indent)
+    path.write_text(text.replace("SNR", "snr"))
+    assert [facts.snr for facts in _facts(path)] == [8]
+    path.write_text(text.replace("SNR", "gps_time"))
+    why = "has the key 'gps_time' twice, with different values"
+    if indent:
+        with pytest.raises(FormatError, match=why):
+            list(read_table(path, path.name))
+    else:
+        [row] = read_table(path, path.name)
+        assert why in row.reason

@@ -131,6 +131,21 @@ def test_subjects_of_zooniverse_are_what_their_metadata_say(
     )
 
 
+def test_metadata_of_a_subject_that_contradict_themselves_are_asked_about(tmp_path: Path) -> None:
+    path = tmp_path / "gravity-spy-subjects.csv"
+    _export(path, subject_id="123", metadata='{"event_time": 1126259462.4, "event_time": 1}')
+    (row,) = read_table(path, path.name)
+    assert "metadata: An object in it has the key 'event_time' twice" in row.reason
+
+
+@pytest.mark.parametrize("column", ["jd", "mjd", "time_mjd", "tai", "Julian date"])
+def test_a_column_of_another_clock_is_named(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{column},snr\n2457279.9,12\n")
+    with pytest.raises(FormatError, match=f"the time system of the column '{column}' is not"):
+        refuse_unread(path, path.name)
+
+
 def test_classifications_of_zooniverse_are_named(tmp_path: Path) -> None:
     path = tmp_path / "gravity-spy-classifications.csv"
     answers = [{"task": "T1", "value": [{"choice": "BLIP"}]}]
