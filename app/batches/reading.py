@@ -31,7 +31,7 @@ from glitch.files.channels import is_strain_channel
 from glitch.images import Scales, is_image, parse_file_name
 from glitch.strain import Strain, StrainFile, StrainViews, views_from_strain
 from glitch.strain.joining import other_of_same_time
-from glitch.tables import Facts, facts_of, wanted_columns
+from glitch.tables import Facts, facts_of, needed_columns
 from glitch.views import VIEW_DURATIONS_S, Preprocessing, Views
 
 GlitchT = TypeVar("GlitchT")
@@ -169,7 +169,7 @@ def read_stack(
     """Read glitches from one HDF5 file of many."""
     stack = open_stack_file(path, path.name)
     indices = [start + position for position in positions]
-    content = stack.glitches(indices, wanted_columns(stack.columns), preprocessing)
+    content = stack.glitches(indices, needed_columns(stack.columns), preprocessing)
 
     def read(one: tuple[dict[str, Any], Views] | GlitchError) -> ReadGlitch:
         if isinstance(one, GlitchError):

@@ -18,10 +18,10 @@ from glitch.tables import (
     Facts,
     TableRow,
     is_text_table,
+    needed_columns,
     read_text_table,
     refuse_unread,
     table_row,
-    wanted_columns,
 )
 from glitch.tables.coherent import of_each_detector
 from glitch.tables.columns import NOT_TRIGGERS, are_parameters, may_be_segments
@@ -110,7 +110,7 @@ def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
         )
     _refuse_segments(table.columns, name)
     ifo = table.ifo or detector_of_channel(table.channel) or detector_of_file_name(name)
-    columns = wanted_columns(table.columns)
+    columns = needed_columns(table.columns)
     origin = origin_of(list(table.columns)) or ("omicron" if table.is_omicron else None)
     size = _ROOT_ROWS if is_root(path) else _ROWS
     for start in range(0, table.count, size):

@@ -37,21 +37,21 @@ def may_be_strain(name: str) -> bool:
 
 
 def choose_channel(
-    names: Sequence[str], wanted: str | None, ifo: str | None, preferred: str | None = None
+    names: Sequence[str], requested: str | None, ifo: str | None, preferred: str | None = None
 ) -> str | None:
     """Return the one matching channel, or None if there is none or more than one.
 
     Args:
         names: channels that could be strain by their rate and type.
-        wanted: the requested channel; matched exactly if possible, else ignoring case and, if it
+        requested: the requested channel; matched exactly if possible, else ignoring case and, if it
             names no detector, ignoring the detector.
         ifo: the requested detector; chooses among the channels of several detectors.
-        preferred: used like ``wanted`` if such a channel exists, otherwise ignored.
+        preferred: used like ``requested`` if such a channel exists, otherwise ignored.
     """
-    if wanted:
-        exact = [name for name in names if name == wanted]
-        key = _bare if detector_of_channel(wanted) is None else str.upper
-        found = exact or [name for name in names if key(name) == wanted.strip().upper()]
+    if requested:
+        exact = [name for name in names if name == requested]
+        key = _bare if detector_of_channel(requested) is None else str.upper
+        found = exact or [name for name in names if key(name) == requested.strip().upper()]
         return _one_of(found, ifo)
     if preferred and (found_preferred := choose_channel(names, preferred, ifo)):
         return found_preferred

@@ -38,7 +38,7 @@ _GIVEN = _Bound(0.1, 0.2, is_digit_needed=False)  # given by the caller: labels 
 
 def is_axis_known(
     labels: Sequence[Label],
-    said_hz: tuple[float, float] | None,
+    given_hz: tuple[float, float] | None,
     usual_hz: tuple[float, float],
     *,
     n_pixels: int,
@@ -49,7 +49,7 @@ def is_axis_known(
 
     Args:
         labels: labels of the axis, from the bottom up.
-        said_hz: the range that the caller gives.
+        given_hz: the range that the caller gives.
         usual_hz: the range that is assumed if the caller gives none.
         n_pixels: height of the panel.
         line: width of the frame around it in pixels, 0 if none is visible.
@@ -64,7 +64,7 @@ def is_axis_known(
     Raises:
         ImageError: if the labels contradict the range.
     """
-    low, high = said_hz or usual_hz
+    low, high = given_hz or usual_hz
     extent = n_pixels + line  # the axis ends in the middle of the frame's lines
     positions = [(label.place * n_pixels + line / 2) / extent for label in labels]
     spacing = even_spacing(positions)
@@ -87,7 +87,7 @@ def is_axis_known(
         return None
 
     is_older = may_be_older and step_on(usual_hz, _OLDER) is not None
-    if said_hz is None:
+    if given_hz is None:
         step = step_on(usual_hz, _EXACT if line else _UNFRAMED)
         # Gravity Spy's axes never have only one or two labels.
         if not labels or step is not None:
@@ -100,7 +100,7 @@ def is_axis_known(
             field="frequency_range",
         )
     # Unevenly spaced labels such as 20, 50, 100 cannot be checked; the caller is trusted.
-    if spacing is None or step_on(said_hz, _GIVEN) or (is_older and said_hz == usual_hz):
+    if spacing is None or step_on(given_hz, _GIVEN) or (is_older and given_hz == usual_hz):
         return True
     raise ImageError(
         f"The labels of the frequency axis do not fit a logarithmic range of {low:g} to {high:g} "

@@ -116,28 +116,28 @@ def read_colors(words: Words) -> Colors:
     return colors
 
 
-def is_text(colors: Colors, beside: Strips) -> Bool[np.ndarray, "height width"]:
+def is_text(colors: Colors, page_strips: Strips) -> Bool[np.ndarray, "height width"]:
     """Return the pixels of text, ticks and frames: dark, or bright on a dark page.
 
     Args:
         colors: classification of the whole picture.
-        beside: parts of the picture that are mostly page or coloured.
+        page_strips: parts of the picture that are mostly page or coloured.
     """
     _, is_colored, is_dark = colors
-    page = np.concatenate([is_dark[strip][~is_colored[strip]] for strip in beside])
+    page = np.concatenate([is_dark[strip][~is_colored[strip]] for strip in page_strips])
     is_dark_page = page.size > 0 and bool(page.mean() > 0.5)
     return ~is_dark & ~is_colored if is_dark_page else is_dark
 
 
 def is_faint_text(
-    pixels: UInt8[np.ndarray, "height width 3"], colors: Colors, beside: Strips
+    pixels: UInt8[np.ndarray, "height width 3"], colors: Colors, page_strips: Strips
 ) -> Bool[np.ndarray, "height width"]:
     """Like ``is_text``, for text neither dark nor bright: pixels that differ from the page."""
     # five times as fast as mean
     brightness = np.add(pixels[..., 0], pixels[..., 1], dtype=np.float32)
     brightness += pixels[..., 2]
     brightness /= 3
-    page = np.concatenate([brightness[strip][~colors.is_colored[strip]] for strip in beside])
+    page = np.concatenate([brightness[strip][~colors.is_colored[strip]] for strip in page_strips])
     shade = np.median(page) if page.size else np.float32(255)
     return np.asarray(~colors.is_colored & (np.abs(brightness - shade) > _FAINT), dtype=np.bool_)
 

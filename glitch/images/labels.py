@@ -45,13 +45,13 @@ def labels_right(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[La
 
 
 def _nearest_labels(
-    beside: Bool[np.ndarray, "height band"], box: Box, shape: tuple[int, ...]
+    band: Bool[np.ndarray, "height band"], box: Box, shape: tuple[int, ...]
 ) -> list[Label]:
     """Return the labels nearest to the axis, not its name.
 
-    ``beside`` is the part of the picture beside the axis, its columns ordered away from the axis.
+    ``band`` is the part of the picture beside the axis, its columns ordered away from the axis.
     """
-    strip = beside[:, : max(_MIN_STRIP, round(_STRIP * shape[1])) - _CLEAR]
+    strip = band[:, : max(_MIN_STRIP, round(_STRIP * shape[1])) - _CLEAR]
     margin = round(_OVERHANG * box.height)
     is_filled = strip[max(0, box.top - margin) : box.bottom + margin].any(axis=0)
     columns = np.flatnonzero(is_filled)
@@ -68,7 +68,7 @@ def _nearest_labels(
             return [
                 Label(
                     (box.bottom - (start + stop) / 2) / box.height,
-                    _width(beside[start:stop, first:]),
+                    _width(band[start:stop, first:]),
                     stop - start,
                 )
                 for start, stop in reversed(_label_rows(strip[:, first : block[-1] + 1], box))

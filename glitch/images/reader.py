@@ -133,7 +133,7 @@ def read_spectrogram(
         fractions = without_marks(words, fractions, is_drawn)
         fractions, is_filled = without_grid(pixels[inside], fractions)
         is_drawn |= is_filled
-        assumed = _assumed(pixels, colors, text, box, said=stated, recipe=recipe)
+        assumed = _assumed(pixels, colors, text, box, given=stated, recipe=recipe)
         of_time = time_axis(time_labels(text, box))
         _refuse_mostly_high(fractions[is_drawn])
         _refuse_stacked(fractions, box, pixels.shape[:2])
@@ -177,7 +177,7 @@ def _assumed(
     text: Bool[np.ndarray, "height width"],
     box: Box,
     *,
-    said: Scales,
+    given: Scales,
     recipe: Preprocessing,
 ) -> tuple[str, ...]:
     """Return the scales that neither the caller nor labels give.
@@ -188,10 +188,10 @@ def _assumed(
     bar = find_bar(colors.is_colored, box)
     own_range = (recipe.lowest_frequency_hz, recipe.highest_frequency_hz)
     check = partial(
-        check_scales, said=said, frequency_range_hz=own_range, energy_max=recipe.energy_clip
+        check_scales, given=given, frequency_range_hz=own_range, energy_max=recipe.energy_clip
     )
     if bar is None:
-        if said.energy_max is None:
+        if given.energy_max is None:
             refuse_bar_elsewhere(colors.is_colored, box)
         return check(text, None, box)
     _refuse_turned(pixels, colors.nearest, bar)
@@ -202,7 +202,7 @@ def _assumed(
     try:
         return check(text, bar, box)
     except ImageError:
-        if not labels or are_legible(labels) or said != Scales():
+        if not labels or are_legible(labels) or given != Scales():
             raise
         # Text in reduced pictures is fainter, so some of it may have been missed.
         return check(faint(), bar, box)

@@ -69,7 +69,7 @@ def check_scales(
     is_text: Bool[np.ndarray, "height width"],
     bar: Box | None,
     box: Box,
-    said: Scales,
+    given: Scales,
     *,
     frequency_range_hz: tuple[float, float],
     energy_max: float,
@@ -80,7 +80,7 @@ def check_scales(
         is_text: pixels of the whole picture that belong to text and ticks.
         bar: the colour bar, if there is one.
         box: the panel.
-        said: the scales that the caller gives.
+        given: the scales that the caller gives.
         frequency_range_hz: the range that is assumed if the caller gives none.
         energy_max: the maximum that is assumed if the caller gives none.
 
@@ -99,21 +99,21 @@ def check_scales(
     height, width = is_text.shape
     is_axis_sure = is_axis_known(
         of_axis,
-        said.frequency_range_hz,
+        given.frequency_range_hz,
         frequency_range_hz,
         n_pixels=box.height,
         line=_line_width(is_text, box),
         may_be_older=is_published_layout(box, width, height),
     )
-    _check_bar(of_bar, said.energy_max, energy_max)
+    _check_bar(of_bar, given.energy_max, energy_max)
     if bar is not None:
         _ask_for_unseen(
-            is_axis_unseen=not of_axis and said.frequency_range_hz is None and box.left > MARGIN,
-            is_bar_unseen=not of_bar and said.energy_max is None,
+            is_axis_unseen=not of_axis and given.frequency_range_hz is None and box.left > MARGIN,
+            is_bar_unseen=not of_bar and given.energy_max is None,
         )
     is_sure = {
         "frequency_range": is_axis_sure,
-        "energy_max": said.energy_max is not None or bool(of_bar),
+        "energy_max": given.energy_max is not None or bool(of_bar),
     }
     return tuple(field for field, is_one_sure in is_sure.items() if not is_one_sure)
 

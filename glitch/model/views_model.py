@@ -67,14 +67,14 @@ class ViewsModel(nn.Module, ABC):
     def encode(self, pixels: PooledTensor, observed: PooledRows) -> Posterior:
         """Return the posterior of prepared views; absent views add nothing."""
 
-    def decode(self, latent: LatentTensor, wanted: Bool[Tensor, "batch view"]) -> PooledTensor:
+    def decode(self, latent: LatentTensor, views: Bool[Tensor, "batch view"]) -> PooledTensor:
         """Return the expected pixels of the selected views, zero in the others.
 
         Args:
             latent: one vector for each member of the batch.
-            wanted: the views to decode.
+            views: the views to decode.
         """
-        member, view = wanted.nonzero(as_tuple=True)
+        member, view = views.nonzero(as_tuple=True)
         painted = self.paint(latent, member, view)  # (N, F, T)
         pictures = painted.new_zeros(latent.shape[0], self.architecture.n_views, *painted.shape[1:])
         return pictures.index_put((member, view), painted)

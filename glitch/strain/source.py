@@ -203,15 +203,15 @@ def rate_from_step(step_s: float) -> float:
     return float(round(rate)) if isclose(rate, round(rate), rel_tol=1e-5) else rate
 
 
-def one_rate(of_step: float, said: float | None, name: str) -> float:
-    """Return the rate in Hz that a series' spacing and stated rate agree on.
+def one_rate(of_step: float, rate: float | None, name: str) -> float:
+    """Return the rate in Hz that a series' spacing and rate rate agree on.
 
     Raises:
         StrainError: if they contradict each other.
     """
-    if said is not None and not isclose(of_step, said, rel_tol=1e-4):
+    if rate is not None and not isclose(of_step, rate, rel_tol=1e-4):
         raise StrainError(
-            f"{name} says {said:g} Hz and a spacing that gives {of_step:g} Hz: correct one of them."
+            f"{name} says {rate:g} Hz and a spacing that gives {of_step:g} Hz: correct one of them."
         )
     return of_step
 
@@ -304,40 +304,40 @@ def nanoseconds_beside(name: str) -> tuple[str, ...]:
     return (f"{name}_ns", f"{name}NS", f"{name}_nsec", of_lal)
 
 
-def with_nanoseconds(start: Decimal | None, said: object) -> Decimal | None:
+def with_nanoseconds(start: Decimal | None, value: object) -> Decimal | None:
     """Add separately stated nanoseconds to a start in whole seconds; else return it unchanged."""
-    nanoseconds = number_of(said)
+    nanoseconds = number_of(value)
     if start is None or nanoseconds is None or start % 1 or not 0 <= nanoseconds < 1e9:
         return start
     return start + Decimal(round(nanoseconds)).scaleb(-9)
 
 
-def no_start(said: str, request: Request) -> FormatError:
+def no_start(value: str, request: Request) -> FormatError:
     """Return the error for a file that states its start in an unreadable way.
 
     Such a file must not be treated as centred on the glitch, like one that states no start.
     """
     return FormatError(
-        f"{request.shown_name} says when it starts ({said}), but that is not a GPS time. Save it "
+        f"{request.shown_name} says when it starts ({value}), but that is not a GPS time. Save it "
         "with the GPS time of its first sample in seconds, or without any."
     )
 
 
-def started_at(said: Decimal | None, first: Decimal) -> Decimal:
+def started_at(stated: Decimal | None, first: Decimal) -> Decimal:
     """Return the GPS start of a series that has both a stated start and times.
 
     The times may count from the stated start, as from the middle of a cut-out. If both are GPS
     times, those of the samples take precedence.
     """
-    if said is None:
+    if stated is None:
         return first
     if abs(first) <= LONGEST_OFFSET_S:
-        return said + first
-    return said if abs(said - first) <= _SAME_START else first  # which may be more precise
+        return stated + first
+    return stated if abs(stated - first) <= _SAME_START else first  # which may be more precise
 
 
 def start_and_rate(
-    said: tuple[Decimal | None, float | None],
+    stated: tuple[Decimal | None, float | None],
     times: tuple[float, float],
     n_samples: int,
     *,
@@ -346,7 +346,7 @@ def start_and_rate(
     """Return GPS start in s and rate in Hz, as stated or completed by the first and last time.
 
     Args:
-        said: stated start and rate.
+        stated: start and rate that the file states.
         times: times of the first and the last sample.
         n_samples: number of samples.
         is_origin: whether the stated start may be the origin that the times count from.
@@ -355,19 +355,19 @@ def start_and_rate(
         StrainError: if a value is not stated and the times do not form an even series, or if they
             contradict the stated values.
     """
-    start, rate = said
+    start, rate = stated
     first, last = times
     # the values are sample numbers, not times
     is_counting = first == 0 and last == n_samples - 1 and rate != 1
     if is_counting and rate is not None:
-        return said
+        return stated
     try:
         own_start, own_rate = series_of_times(first, last, n_samples)
     except StrainError:
         is_coarse = start is not None and abs(Decimal(first) - start) <= _COARSE_S
         if start is None or rate is None or not (first == 0 or is_coarse):
             raise
-        return said  # times in, say, 32-bit floats add nothing
+        return stated  # times in, say, 32-bit floats add nothing
     if rate is not None and not isclose(rate, own_rate, rel_tol=_ROUNDED):
         raise StrainError(
             f"It says {rate:g} Hz, but its times give {own_rate:g} samples a second: correct one "

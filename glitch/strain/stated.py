@@ -44,7 +44,7 @@ _GPS_IN_TEXT = re.compile(r"(?<![\w.])\d{9,10}(?:\.\d+)?(?![\w.])", re.ASCII)
 _FAR = Decimal(1)
 _NEAR = Decimal("0.1")  # s; an event this close to the middle of its series is in its middle
 
-Said = tuple[str, object]  # name and value of an entry in a file; the value may be a pair
+Entry = tuple[str, object]  # name and value of an entry in a file; the value may be a pair
 
 
 class Placed(NamedTuple):
@@ -57,7 +57,7 @@ class Placed(NamedTuple):
 
 def placed_by(
     start: Decimal | None,
-    said: Iterable[Said],
+    entries: Iterable[Entry],
     request: Request,
     n_samples: int,
     rate_hz: float | None,
@@ -66,7 +66,7 @@ def placed_by(
 
     Args:
         start: GPS time in s, if a usual name states it.
-        said: names and values in the file; a pair of values may be a start and an end.
+        entries: names and values in the file; a pair of values may be a start and an end.
         request: gives the time of the glitch.
         n_samples: number of samples.
         rate_hz: sample rate; None if the file does not state it.
@@ -76,7 +76,7 @@ def placed_by(
         StrainError: if end, length or number of samples contradict start and samples; or if the
             file states another time whose name does not say whether the series starts then.
     """
-    pairs = list(said)
+    pairs = list(entries)
     length = length_s(n_samples, rate_hz, request)
     spans = [(name, *span) for name, one in pairs if (span := _span(one)) is not None]
     for name, one in pairs:
@@ -147,7 +147,7 @@ def _start_of_spans(
     return None
 
 
-def _event_sample(pairs: list[Said], request: Request, n_samples: int) -> int | None:
+def _event_sample(pairs: list[Entry], request: Request, n_samples: int) -> int | None:
     """Return the sample of the glitch that the file states."""
     numbers = {name: _number(one) for name, one in pairs if _IS_SAMPLE.search(name)}
     samples = {name: one for name, one in numbers.items() if one is not None}
@@ -161,7 +161,7 @@ def _event_sample(pairs: list[Said], request: Request, n_samples: int) -> int | 
     return next((int(one) for one in samples.values()), None)
 
 
-def _refuse_offset(pairs: list[Said], request: Request, length: Decimal) -> None:
+def _refuse_offset(pairs: list[Entry], request: Request, length: Decimal) -> None:
     """Refuse a series that seems to state its glitch's offset from its start, except the middle."""
     for name, value in pairs:
         number = _number(value)
@@ -179,7 +179,7 @@ def _refuse_offset(pairs: list[Said], request: Request, length: Decimal) -> None
 
 def _refuse_contradiction(
     start: Decimal,
-    pairs: list[Said],
+    pairs: list[Entry],
     spans: list[tuple[str, Decimal, Decimal]],
     request: Request,
     length: Decimal,
@@ -217,7 +217,7 @@ def _contradiction(claim: str, start: Decimal, request: Request, length: Decimal
     )
 
 
-def _under_other_names(pairs: list[Said], request: Request, length: Decimal | None) -> Placed:
+def _under_other_names(pairs: list[Entry], request: Request, length: Decimal | None) -> Placed:
     """Find a start under an unusual name, or from a stated middle or end.
 
     If there is none, return the stated time of the glitch, on which the series is then assumed to

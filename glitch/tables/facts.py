@@ -116,7 +116,7 @@ class Facts:
         return None
 
 
-def wanted_columns(names: Iterable[str]) -> list[str]:
+def needed_columns(names: Iterable[str]) -> list[str]:
     """Return the columns of a table that are used here."""
     return [name for name in names if is_known(name)]
 

@@ -216,17 +216,17 @@ def _joined(tables: list[_Table]) -> _Table:
     """Concatenate the tables of several detectors, with the detector as a column."""
     columns = dict.fromkeys([name for one in tables for name in one.columns] + [_IFO])
 
-    def read(start: int, stop: int, wanted: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-        values: dict[str, list[Any]] = {name: [] for name in wanted}
+    def read(start: int, stop: int, selected: Sequence[str]) -> Mapping[str, Sequence[Any]]:
+        values: dict[str, list[Any]] = {name: [] for name in selected}
         before = 0
         for one in tables:
             first, last = max(start - before, 0), min(stop - before, one.count)
             before += one.count
             if first >= last:
                 continue
-            part = one.read(first, last, [name for name in wanted if name in one.columns])
+            part = one.read(first, last, [name for name in selected if name in one.columns])
             missing = {_IFO: [one.ifo] * (last - first)}
-            for name in wanted:
+            for name in selected:
                 values[name] += part.get(name) or missing.get(name) or [None] * (last - first)
         return values
 
@@ -269,8 +269,8 @@ def _pandas_as_table(path: str, frame: PandasTable) -> _Table:
         if is_coarse(name, dataset.dtype[field].base if field else dataset.dtype)
     )
 
-    def read(start: int, stop: int, wanted: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-        return frame.read(start, stop, wanted, max(stop - start, 1) * _MAX_ROW_BYTES)
+    def read(start: int, stop: int, selected: Sequence[str]) -> Mapping[str, Sequence[Any]]:
+        return frame.read(start, stop, selected, max(stop - start, 1) * _MAX_ROW_BYTES)
 
     fine = tuple(name for name in frame.columns if name not in coarse)
     is_posterior = are_of_posterior(frame.columns)
@@ -343,11 +343,11 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
         return None
     coarse = tuple(name for name, one in columns.items() if is_coarse(name, one.dtype))
 
-    def read(start: int, stop: int, wanted: Sequence[str]) -> Mapping[str, Sequence[Any]]:
+    def read(start: int, stop: int, selected: Sequence[str]) -> Mapping[str, Sequence[Any]]:
         most_bytes = max(stop - start, 1) * _MAX_ROW_BYTES
         return {
             name: read_fields(columns[name], start, stop, (), most_bytes=most_bytes)[""]
-            for name in wanted
+            for name in selected
         }
 
     row_bytes = sum(one.dtype.itemsize for one in columns.values())

@@ -54,7 +54,7 @@ _AMBIGUOUS_TIMES = ("time", "gps", *_STRETCH_STARTS)  # may be the time of the f
 _SAME_MOMENT = Decimal("1e-5")  # s; a float64 holds GPS times to 1e-7; printed ones are coarser
 
 
-def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
+def gps_time_of(fields: Mapping[str, str]) -> Decimal | None:
     """Return the GPS time of a row in s, rounded to the nanosecond; None if no column holds one.
 
     Nanoseconds belong only to the column that they are named after: ``peak_time_ns`` to
@@ -63,15 +63,15 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     seconds.
 
     Args:
-        said: values as text by ``plain_name``; unknown values are left out.
+        fields: values as text by ``plain_name``; unknown values are left out.
 
     Raises:
         ValueError: with the value, if there are times but none is valid.
         TableError: if columns contradict each other, or the fraction of a second is unclear.
     """
-    time, name = _time_and_column(said)
+    time, name = _time_and_column(fields)
     if time is not None and time >= EARLIEST_GPS_TIME:
-        _refuse_contradiction(time, name, said)
+        _refuse_contradiction(time, name, fields)
     return time
 
 
@@ -238,9 +238,9 @@ def _refuse_count_from_origin(cells: Mapping[str, str], times: list[str]) -> Non
             raise ValueError(cells[name])
 
 
-def span_of(said: Mapping[str, str]) -> Decimal | None:
+def span_of(fields: Mapping[str, str]) -> Decimal | None:
     """Return the duration in s of a row with start and end, or with a duration."""
-    return _span(said, moments_of(said))[1]
+    return _span(fields, moments_of(fields))[1]
 
 
 def is_coarse(column: str, dtype: np.dtype) -> bool:

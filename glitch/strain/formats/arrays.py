@@ -39,7 +39,7 @@ from glitch.strain.source import (
     stated_ifo,
     with_nanoseconds,
 )
-from glitch.strain.stated import Said, placed_by
+from glitch.strain.stated import Entry, placed_by
 
 _MAX_BYTES = 1 << 28  # decoded size of one array
 _MAX_SCALAR_BYTES = 4096
@@ -205,7 +205,7 @@ def _first(archive: zipfile.ZipFile, names: tuple[str, ...], request: Request) -
     return next((one for one in values if one is not None), None)
 
 
-def _stated(archive: zipfile.ZipFile, request: Request) -> Iterator[Said]:
+def _stated(archive: zipfile.ZipFile, request: Request) -> Iterator[Entry]:
     """Yield every single value in the file with its name, and every pair of numbers."""
     for info in archive.infolist():
         if info.filename.endswith(".npy") and info.file_size <= _MAX_SCALAR_BYTES:

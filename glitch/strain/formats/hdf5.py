@@ -173,8 +173,8 @@ def _looks_like_strain(file: h5py.File, path: str, dataset: h5py.Dataset) -> boo
 def _chosen(file: h5py.File, request: Request) -> list[_Series]:
     found = [_series(file, names, request) for names in paths_of_each(file, strain_names(file))]
     if request.channel and [one.path for one in found] != [_GWOSC]:
-        wanted = request.channel.strip().upper()
-        found = [one for one in found if wanted in one.names] or _bare_matches(found, wanted)
+        name = request.channel.strip().upper()
+        found = [one for one in found if name in one.names] or _bare_matches(found, name)
     if not found:
         raise FormatError(
             f"{request.shown_name} holds no strain"

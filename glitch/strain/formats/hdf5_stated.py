@@ -32,7 +32,7 @@ from glitch.strain.source import (
     rate_from_step,
     with_nanoseconds,
 )
-from glitch.strain.stated import Said
+from glitch.strain.stated import Entry
 
 GWOSC_START = "meta/GPSstart"
 _STARTS_IN_X_UNIT = ("Xstart", "x0")  # in the unit of the sample spacing
@@ -115,7 +115,7 @@ def stated_value(file: h5py.File, path: str, dataset: h5py.Dataset, name: str) -
     return value
 
 
-def all_stated(file: h5py.File, path: str, dataset: h5py.Dataset) -> Iterator[Said]:
+def all_stated(file: h5py.File, path: str, dataset: h5py.Dataset) -> Iterator[Entry]:
     """Yield names and values stated about a series: its own, then those of the groups around it."""
     nodes: list[h5py.Dataset | h5py.Group | None] = [dataset]
     while path:

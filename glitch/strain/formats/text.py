@@ -35,7 +35,7 @@ from glitch.strain.source import (
     decimal_seconds,
     started_at,
 )
-from glitch.strain.stated import OF_FILES, Said, placed_by
+from glitch.strain.stated import OF_FILES, Entry, placed_by
 
 MAX_TEXT_BYTES = 1 << 27
 _HEAD_BYTES = 1 << 16
@@ -177,7 +177,7 @@ def _stated_rate(comments: str) -> float | None:
     return None
 
 
-def _stated(comments: str) -> Iterator[Said]:
+def _stated(comments: str) -> Iterator[Entry]:
     """Yield times, a duration and a number of samples from comments, named by preceding text."""
     for line in comments.splitlines():
         if not OF_FILES.search(line):
