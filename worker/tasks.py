@@ -116,9 +116,9 @@ class Process:
         for job_id in self._due() if is_quiet else ():
             self._notify(job_id)
         if is_my_turn:
-            self.look_after()
+            self.maintain()
 
-    def look_after(self) -> None:
+    def maintain(self) -> None:
         """Run the regular maintenance, each step in its own transaction."""
         for step, act in UPKEEP.items():
             try:

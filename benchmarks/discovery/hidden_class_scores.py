@@ -266,18 +266,18 @@ def compare_scores(
         print(f"{name:<36}{np.mean(values):.3f}")
 
 
-def nth_nearest(points: np.ndarray, asked: np.ndarray, known: np.ndarray, k: int) -> np.ndarray:
-    """Return the distance of each of ``asked`` to the k-th nearest of ``known``."""
+def nth_nearest(points: np.ndarray, queries: np.ndarray, known: np.ndarray, k: int) -> np.ndarray:
+    """Return the distance of each of ``queries`` to the k-th nearest of ``known``."""
     squares = (
-        (points[asked] ** 2).sum(1)[:, None]
+        (points[queries] ** 2).sum(1)[:, None]
         + (points[known] ** 2).sum(1)[None]
-        - 2 * points[asked] @ points[known].T
+        - 2 * points[queries] @ points[known].T
     )
     return np.sort(np.sqrt(np.maximum(squares, 0)), axis=1)[:, k - 1]
 
 
 def mahalanobis(
-    points: np.ndarray, asked: np.ndarray, known: np.ndarray, labels: np.ndarray
+    points: np.ndarray, queries: np.ndarray, known: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
     """Return the distance to the nearest class mean, by the covariance within classes."""
     means = {
@@ -288,5 +288,5 @@ def mahalanobis(
     size = len(covariance)
     shrunk = 0.9 * covariance + 0.1 * np.trace(covariance) / size * np.eye(size)
     precision = np.linalg.inv(shrunk)
-    away = [points[asked] - mean for mean in means.values()]
+    away = [points[queries] - mean for mean in means.values()]
     return np.sqrt(np.min([np.einsum("ij,jk,ik->i", one, precision, one) for one in away], axis=0))

@@ -80,17 +80,17 @@ class PicturedBed:
     ) -> np.ndarray:
         """Return posterior means under a mask that each of them contains; cached in memory."""
         key = mask.tobytes()
-        wanted = [
+        requested = [
             (place, one._replace(window_s=None, highest_hz=None), key)
             for place, one in zip(places.tolist(), variants, strict=True)
         ]
-        lacking = [one for one in dict.fromkeys(wanted) if one not in self._masked]
+        lacking = [one for one in dict.fromkeys(requested) if one not in self._masked]
         for start in range(0, len(lacking), _BLOCK):
             block = lacking[start : start + _BLOCK]
             views = [self._views(place, one, mask) for place, one, _ in block]
             for known, encoding in zip(block, self._encoder.encode(views), strict=True):
                 self._masked[known] = encoding.mean
-        return np.stack([self._masked[one] for one in wanted])
+        return np.stack([self._masked[one] for one in requested])
 
     def keep(self) -> None:
         """Write the encodings to the file, for the next run."""

@@ -63,15 +63,15 @@ class Fold:
     held_out: Side
     sets: list[list[str]]
 
-    def of_lone(self, known: np.ndarray, asked: np.ndarray) -> list[float]:
+    def of_lone(self, known: np.ndarray, queries: np.ndarray) -> list[float]:
         """Return scores of vectors of single pictures."""
         labels, truth = np.array(self.train.lone.labels), np.array(self.held_out.lone.labels)
-        return probed(known, labels, asked, truth, self.sets)
+        return probed(known, labels, queries, truth, self.sets)
 
-    def of_whole(self, known: np.ndarray, asked: np.ndarray) -> list[float]:
+    def of_whole(self, known: np.ndarray, queries: np.ndarray) -> list[float]:
         """Return scores of vectors of glitches."""
         labels, truth = np.array(self.train.pack.labels), np.array(self.held_out.pack.labels)
-        return probed(known, labels, asked, truth, self.sets)
+        return probed(known, labels, queries, truth, self.sets)
 
 
 def side_of(pack: Pack) -> Side:
@@ -84,15 +84,15 @@ def supervised(fold: Fold) -> Both:
     chosen = np.flatnonzero(np.isin(fold.train.lone.labels, names))
     known, view = fold.train.lone.subset(chosen), fold.train.shown[chosen].argmax(axis=1)
     trunk, head = taught(known, view, names)
-    asked = fold.held_out
+    queries = fold.held_out
     with torch.inference_mode():
-        windows = torch.from_numpy(asked.shown.argmax(axis=1))
-        features = trunk(torch.from_numpy(pixels_of(asked.lone, asked.shown)), windows)
+        windows = torch.from_numpy(queries.shown.argmax(axis=1))
+        features = trunk(torch.from_numpy(pixels_of(queries.lone, queries.shown)), windows)
         logs = head(features).log_softmax(dim=1).numpy()
-    summed = np.zeros((len(asked.pack), len(names)))
-    np.add.at(summed, asked.origin, logs)
+    summed = np.zeros((len(queries.pack), len(names)))
+    np.add.at(summed, queries.origin, logs)
     both: list[list[float]] = []
-    for scores, truth in ((logs, asked.lone.labels), (summed, asked.pack.labels)):
+    for scores, truth in ((logs, queries.lone.labels), (summed, queries.pack.labels)):
         row: list[float] = []
         for classes in fold.sets:
             named, judged = np.isin(names, classes), np.isin(truth, classes)
@@ -136,9 +136,9 @@ def components(fold: Fold, features_of: Callable[[np.ndarray], np.ndarray]) -> B
     return fold.of_lone(*reduced(one, other)), fold.of_whole(*reduced(*inputs))
 
 
-def reduced(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def reduced(known: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pca = PCA(32, random_state=0).fit(known)
-    return pca.transform(known), pca.transform(asked)
+    return pca.transform(known), pca.transform(queries)
 
 
 def windows_of(side: Side, features: np.ndarray, means: np.ndarray) -> np.ndarray:

@@ -64,48 +64,48 @@ class Sides:
     """Single pictures that probes learn from, and held-out ones."""
 
     known: Pack
-    asked: Pack
+    queries: Pack
     known_views: np.ndarray
-    asked_views: np.ndarray
+    query_views: np.ndarray
     labels: np.ndarray
-    asked_labels: np.ndarray
+    query_labels: np.ndarray
     sets: tuple[list[str], list[str]]
 
 
 def sides_of(real: Pack, train: Pack, held_out: Pack) -> Sides:
     train_lone, known_views, _ = single_views(train)
-    test_lone, asked_views, _ = single_views(held_out)
+    test_lone, query_views, _ = single_views(held_out)
     sets = tuple(list(classes_with_groups(real.labels, real.groups, least)) for least in (8, 3))
     labels = np.array(train_lone.labels), np.array(test_lone.labels)
-    return Sides(train_lone, test_lone, known_views, asked_views, *labels, (sets[0], sets[1]))
+    return Sides(train_lone, test_lone, known_views, query_views, *labels, (sets[0], sets[1]))
 
 
-def scores(known: np.ndarray, asked: np.ndarray, sides: Sides) -> list[float]:
+def scores(known: np.ndarray, queries: np.ndarray, sides: Sides) -> list[float]:
     """Return accuracy and balanced accuracy of both probes, for 12 and for 23 classes."""
-    return probed(known, sides.labels, asked, sides.asked_labels, sides.sets)
+    return probed(known, sides.labels, queries, sides.query_labels, sides.sets)
 
 
 def probed(
     known: np.ndarray,
     labels: np.ndarray,
-    asked: np.ndarray,
-    asked_labels: np.ndarray,
+    queries: np.ndarray,
+    query_labels: np.ndarray,
     sets: Sequence[Sequence[str]],
 ) -> list[float]:
     """Return accuracy and balanced accuracy of both probes, for each set of classes."""
     row: list[float] = []
     for classes in sets:
-        chosen, judged = np.isin(labels, classes), np.isin(asked_labels, classes)
-        truth = asked_labels[judged]
-        for predicted in answered(known[chosen], labels[chosen], asked[judged]):
+        chosen, judged = np.isin(labels, classes), np.isin(query_labels, classes)
+        truth = query_labels[judged]
+        for predicted in answered(known[chosen], labels[chosen], queries[judged]):
             row += marks(truth, predicted)
     return row
 
 
-def answered(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> list[np.ndarray]:
+def answered(known: np.ndarray, labels: np.ndarray, queries: np.ndarray) -> list[np.ndarray]:
     """Return the predictions of the linear probe and of five nearest neighbours."""
     scale = StandardScaler().fit(known)
-    learnt, questions = scale.transform(known), scale.transform(asked)
+    learnt, questions = scale.transform(known), scale.transform(queries)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [
@@ -120,7 +120,7 @@ def marks(truth: np.ndarray, answers: np.ndarray) -> list[float]:
         return [float((answers == truth).mean()), float(balanced_accuracy_score(truth, answers))]
 
 
-def protocol_h(known: np.ndarray, asked: np.ndarray, sides: Sides) -> list[float]:
+def protocol_h(known: np.ndarray, queries: np.ndarray, sides: Sides) -> list[float]:
     """Score as `scores` does, with probes that learn from all groups except those predicted.
 
     The encoder was not trained on the held-out third. That third is split into ten by group, and
@@ -128,23 +128,23 @@ def protocol_h(known: np.ndarray, asked: np.ndarray, sides: Sides) -> list[float
     many labels as a user has who classifies own pictures with all of FOLDER as reference.
     """
     vectors, labels = (
-        np.concatenate([known, asked]),
-        np.concatenate([sides.labels, sides.asked_labels]),
+        np.concatenate([known, queries]),
+        np.concatenate([sides.labels, sides.query_labels]),
     )
-    groups = np.array(sides.asked.groups)
-    parts = list(grouped_folds(sides.asked.labels, sides.asked.groups, 10, 0))
+    groups = np.array(sides.queries.groups)
+    parts = list(grouped_folds(sides.queries.labels, sides.queries.groups, 10, 0))
     row: list[float] = []
     for classes in sides.sets:
         truth, by_probe = [], ([], [])
         for _, part in parts:
             test = np.isin(groups, groups[part])
             learnt = np.concatenate([np.ones(len(known), bool), ~test]) & np.isin(labels, classes)
-            judged = test & np.isin(sides.asked_labels, classes)
+            judged = test & np.isin(sides.query_labels, classes)
             if not judged.any():
                 continue
-            truth.append(sides.asked_labels[judged])
+            truth.append(sides.query_labels[judged])
             for batches, predicted in zip(
-                by_probe, answered(vectors[learnt], labels[learnt], asked[judged]), strict=True
+                by_probe, answered(vectors[learnt], labels[learnt], queries[judged]), strict=True
             ):
                 batches.append(predicted)
         for batches in by_probe:
@@ -157,41 +157,41 @@ def cells(found: list[float] | np.ndarray) -> str:
     return " | ".join(f"{accuracy:.3f} / {balanced:.3f}" for accuracy, balanced in pairs)
 
 
-def by_distance(known: np.ndarray, asked: np.ndarray, sides: Sides) -> str:
+def by_distance(known: np.ndarray, queries: np.ndarray, sides: Sides) -> str:
     """Return accuracy of five nearest neighbours by distance and angle, plain and standardised."""
     scale = StandardScaler().fit(known)
     cells = []
-    for one, other in ((known, asked), (scale.transform(known), scale.transform(asked))):
+    for one, other in ((known, queries), (scale.transform(known), scale.transform(queries))):
         for metric in ("euclidean", "cosine"):
             row = []
             for classes in sides.sets:
                 chosen = np.isin(sides.labels, classes)
-                judged = np.isin(sides.asked_labels, classes)
+                judged = np.isin(sides.query_labels, classes)
                 model = KNeighborsClassifier(5, metric=metric).fit(
                     one[chosen], sides.labels[chosen]
                 )
-                right = model.predict(other[judged]) == sides.asked_labels[judged]
+                right = model.predict(other[judged]) == sides.query_labels[judged]
                 row.append(f"{right.mean():.3f}")
             cells.append(" / ".join(row))
     return " | ".join(cells)
 
 
-def neighbours_after(known: np.ndarray, asked: np.ndarray, sides: Sides) -> float:
+def neighbours_after(known: np.ndarray, queries: np.ndarray, sides: Sides) -> float:
     chosen = np.isin(sides.labels, sides.sets[0])
-    judged = np.isin(sides.asked_labels, sides.sets[0])
+    judged = np.isin(sides.query_labels, sides.sets[0])
     scale = StandardScaler().fit(known[chosen])
     model = KNeighborsClassifier(5).fit(scale.transform(known[chosen]), sides.labels[chosen])
-    predicted = model.predict(scale.transform(asked[judged]))
-    return float((predicted == sides.asked_labels[judged]).mean())
+    predicted = model.predict(scale.transform(queries[judged]))
+    return float((predicted == sides.query_labels[judged]).mean())
 
 
-def novelty(known: np.ndarray, asked: np.ndarray, sides: Sides) -> tuple[float, str]:
+def novelty(known: np.ndarray, queries: np.ndarray, sides: Sides) -> tuple[float, str]:
     areas = {}
     for name in EIGHT:
         references = known[sides.labels != name]
         search = NearestNeighbors(n_neighbors=5, metric="cosine").fit(references)
-        fifth = search.kneighbors(asked)[0][:, -1]
-        areas[name] = float(roc_auc_score(sides.asked_labels == name, fifth))
+        fifth = search.kneighbors(queries)[0][:, -1]
+        areas[name] = float(roc_auc_score(sides.query_labels == name, fifth))
     worst = min(areas, key=lambda name: areas[name])
     return float(np.mean(list(areas.values()))), f"{worst} {areas[worst]:.3f}"
 
@@ -203,19 +203,21 @@ def pixels_of(pack: Pack, views: np.ndarray) -> np.ndarray:
     return np.asarray(pooled)
 
 
-def linear_share(sides: Sides, known: np.ndarray, asked: np.ndarray) -> float:
-    window = [views.astype(np.float32) for views in (sides.known_views, sides.asked_views)]
+def linear_share(sides: Sides, known: np.ndarray, queries: np.ndarray) -> float:
+    window = [views.astype(np.float32) for views in (sides.known_views, sides.query_views)]
     flat = [
         np.concatenate([pixels_of(pack, views).reshape(len(pack), -1), 10 * one], axis=1)
         for pack, views, one in (
             (sides.known, sides.known_views, window[0]),
-            (sides.asked, sides.asked_views, window[1]),
+            (sides.queries, sides.query_views, window[1]),
         )
     ]
     best = -np.inf
     for strength in (1.0, 10.0, 100.0):
         fitted = Ridge(strength).fit(flat[0], known).predict(flat[1])
-        residual = np.square(asked - fitted).sum() / np.square(asked - asked.mean(axis=0)).sum()
+        residual = (
+            np.square(queries - fitted).sum() / np.square(queries - queries.mean(axis=0)).sum()
+        )
         best = max(best, 1 - float(residual))
     return best
 
@@ -234,13 +236,13 @@ def painted_share(model: ViewsModel, sides: Sides, vectors: np.ndarray) -> float
         for view in range(4)
         if sides.known_views[:, view].any()
     }
-    pixels = pixels_of(sides.asked, sides.asked_views)
+    pixels = pixels_of(sides.queries, sides.query_views)
     for start in range(0, len(pixels), 64):
         rows = slice(start, start + 64)
-        is_target = torch.from_numpy(sides.asked_views[rows])
+        is_target = torch.from_numpy(sides.query_views[rows])
         painted = model.decode(torch.from_numpy(vectors[rows]), is_target).numpy()
         for index in range(len(painted)):
-            view = int(sides.asked_views[start + index].argmax())
+            view = int(sides.query_views[start + index].argmax())
             picture = np.clip(painted[index, view], 0, 1)
             residual += float(np.square(pixels[start + index] - picture).sum())
             about_mean += float(np.square(pixels[start + index] - means[view]).sum())
@@ -301,7 +303,7 @@ def scattered(pixels: np.ndarray) -> np.ndarray:
 def baselines(sides: Sides) -> None:
     train, test = (
         pixels_of(sides.known, sides.known_views),
-        pixels_of(sides.asked, sides.asked_views),
+        pixels_of(sides.queries, sides.query_views),
     )
     for name, one, other in (
         ("pixel PCA-32 of energy", train.reshape(len(train), -1), test.reshape(len(test), -1)),
@@ -337,7 +339,7 @@ def main() -> None:
             seen.add(key)
             baselines(sides)
         train_z = encode_pack(judged.model, sides.known, sides.known_views)
-        test_z = encode_pack(judged.model, sides.asked, sides.asked_views)
+        test_z = encode_pack(judged.model, sides.queries, sides.query_views)
         mean, worst = novelty(train_z.mean, test_z.mean, sides)
         row = cells(scores(train_z.mean, test_z.mean, sides))
         name = place.name
@@ -347,7 +349,9 @@ def main() -> None:
         probes.append(f"| {name} | {cells(protocol_h(train_z.mean, test_z.mean, sides))} |")
         after_shift = []
         for columns in SHIFTS:
-            moved = encode_pack(judged.model, shifted(sides.asked, columns), sides.asked_views).mean
+            moved = encode_pack(
+                judged.model, shifted(sides.queries, columns), sides.query_views
+            ).mean
             after_shift.append(f"{neighbours_after(train_z.mean, moved, sides):.3f}")
         distances.append(f"| {place.name} | {by_distance(train_z.mean, test_z.mean, sides)} |")
         if isinstance(judged.model, ScatteringVAE):

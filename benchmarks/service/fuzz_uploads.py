@@ -121,7 +121,7 @@ class Findings:
         return is_bad
 
 
-class Beside:
+class SecondClient:
     """A second client, and its waiting times."""
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
@@ -131,7 +131,7 @@ class Beside:
         self.errors: Counter[str] = Counter()
         self._thread = threading.Thread(target=self._watch)
 
-    def __enter__(self) -> Beside:
+    def __enter__(self) -> SecondClient:
         self._thread.start()
         return self
 
@@ -223,7 +223,7 @@ def main() -> int:
     with (
         own_service(GLITCH_DEMO="false") as service,
         Memory(service) as memory,
-        Beside(service.url, service.headers) as watched,
+        SecondClient(service.url, service.headers) as watched,
         running_pool(children=arguments.clients, timeout_s=60),
         tempfile.TemporaryDirectory() as folder,
     ):
@@ -279,7 +279,7 @@ def _check_originals(url: str, token: str, files: Originals) -> None:
                     raise SystemExit(f"{name} is refused as it is ({status}).")
 
 
-def _report(findings: Findings, watched: Beside, memory: Memory) -> None:
+def _report(findings: Findings, watched: SecondClient, memory: Memory) -> None:
     count = sum(sum(statuses.values()) for statuses in findings.statuses.values())
     print(f"\n{count} mutants\nkind   slowest s  statuses")
     for kind, statuses in findings.statuses.items():

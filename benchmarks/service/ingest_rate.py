@@ -92,7 +92,7 @@ class Run:
     wall_s: float
     server_cpu_s: float
     done: int
-    said: str
+    job_outcome: str
     samples: list[list[Sample]]
 
     @property
@@ -169,7 +169,7 @@ def work(
 def report(one: Run) -> None:
     per_glitch = one.worker_cpu_s / one.done * 1e3
     sql = one.server_cpu_s / one.done * 1e3
-    print(f"\n{one.workers} worker{'s' * (one.workers > 1)}: {one.said}")
+    print(f"\n{one.workers} worker{'s' * (one.workers > 1)}: {one.job_outcome}")
     print(f"  wall        {one.wall_s:.1f} s, of which planning {one.planned_s:.1f} s")
     print(f"  rate        {one.rate:.1f} glitches/s")
     print(f"  processor   {per_glitch:.1f} ms a glitch in workers, {sql:.1f} ms in PostgreSQL")

@@ -37,7 +37,7 @@ _ARGUMENTS = (
 
 
 @dataclass
-class Hand:
+class Reviewer:
     """A simulated reviewer, whose clicks and keys are counted."""
 
     driver: webdriver.Chrome
@@ -78,77 +78,77 @@ class Hand:
         return str(found)
 
 
-def review_clusters(hand: Hand) -> str:
+def review_clusters(reviewer: Reviewer) -> str:
     """Review with the keyboard from the first cluster on; a decision opens the next."""
-    hand.open("/ui/clusters")
-    hand.click(".group a.cover")
+    reviewer.open("/ui/clusters")
+    reviewer.click(".group a.cover")
     for number in range(REVIEWED):
-        before = hand.driver.current_url
-        hand.wait(lambda: hand.text("h1").startswith("Cluster of"))
+        before = reviewer.driver.current_url
+        reviewer.wait(lambda: reviewer.text("h1").startswith("Cluster of"))
         if number % 2:
-            hand.press("d")
+            reviewer.press("d")
         else:
-            hand.press("n")
-            hand.type(f"Story_{int(time.time())}_{number}")
-            hand.press(Keys.ENTER)
-            hand.wait(lambda: hand.text("h1").startswith("Story_"))
-            hand.press("A")  # the suggested name, for every member
-        WebDriverWait(hand.driver, PATIENCE_S, poll_frequency=0.02).until(url_changes(before))
-    hand.wait(lambda: hand.text("h1").startswith("Cluster of"))
+            reviewer.press("n")
+            reviewer.type(f"Story_{int(time.time())}_{number}")
+            reviewer.press(Keys.ENTER)
+            reviewer.wait(lambda: reviewer.text("h1").startswith("Story_"))
+            reviewer.press("A")  # the suggested name, for every member
+        WebDriverWait(reviewer.driver, PATIENCE_S, poll_frequency=0.02).until(url_changes(before))
+    reviewer.wait(lambda: reviewer.text("h1").startswith("Cluster of"))
     return (
         f"{REVIEWED} clusters: each second one a new class of all its members, the rest dismissed"
     )
 
 
-def table_of_whistles(hand: Hand) -> str:
+def table_of_whistles(reviewer: Reviewer) -> str:
     """Export rows from the catalogue."""
-    hand.open("/ui/glitches")
-    hand.driver.find_element(By.LINK_TEXT, "Table").click()
-    hand.clicks += 1
-    hand.wait(lambda: bool(hand.text("table")))
-    hand.click("input[name=ifo][value=L1]")
-    hand.choose("#label", "Whistle")
-    hand.click("input[name=snr_min]")
-    hand.type("8")
-    hand.press(Keys.ENTER)
-    hand.wait(lambda: "snr_min=8" in hand.driver.current_url)
-    rows = hand.driver.find_elements(By.CSS_SELECTOR, "tbody tr")
+    reviewer.open("/ui/glitches")
+    reviewer.driver.find_element(By.LINK_TEXT, "Table").click()
+    reviewer.clicks += 1
+    reviewer.wait(lambda: bool(reviewer.text("table")))
+    reviewer.click("input[name=ifo][value=L1]")
+    reviewer.choose("#label", "Whistle")
+    reviewer.click("input[name=snr_min]")
+    reviewer.type("8")
+    reviewer.press(Keys.ENTER)
+    reviewer.wait(lambda: "snr_min=8" in reviewer.driver.current_url)
+    rows = reviewer.driver.find_elements(By.CSS_SELECTOR, "tbody tr")
     return f"{len(rows)} Whistles of L1 with SNR over 8, as a table (a run: two clicks more)"
 
 
-def label_by_lasso(hand: Hand) -> str:
+def label_by_lasso(reviewer: Reviewer) -> str:
     """Label glitches on the map."""
-    hand.open("/ui/map")
-    hand.wait(lambda: bool(hand.driver.find_elements(By.CSS_SELECTOR, "#map[data-ready]")))
-    hand.click("#mode-lasso")
-    sheet = hand.driver.find_element(By.CSS_SELECTOR, "#points")
+    reviewer.open("/ui/map")
+    reviewer.wait(lambda: bool(reviewer.driver.find_elements(By.CSS_SELECTOR, "#map[data-ready]")))
+    reviewer.click("#mode-lasso")
+    sheet = reviewer.driver.find_element(By.CSS_SELECTOR, "#points")
     half = (sheet.size["width"] // 2 - 4, sheet.size["height"] // 2 - 4)
     corners = [(-half[0], -half[1]), (0, -half[1]), (0, 0), (-half[0], 0), (-half[0], -half[1])]
-    loop = webdriver.ActionChains(hand.driver, duration=20)
+    loop = webdriver.ActionChains(reviewer.driver, duration=20)
     loop.move_to_element_with_offset(sheet, *corners[0]).click_and_hold()
     for x, y in corners[1:]:
         loop.move_to_element_with_offset(sheet, x, y)
     loop.release().perform()
-    hand.clicks += 1
-    hand.wait(lambda: "selected" in hand.text("#selection-heading"))
-    chosen = hand.text("#selection-heading")
-    hand.click("#class_name")
-    hand.type("Whistle")
-    hand.click("#bulk button[value=label]")
-    hand.wait(lambda: "labelled" in hand.text("#bulk-status"))
+    reviewer.clicks += 1
+    reviewer.wait(lambda: "selected" in reviewer.text("#selection-heading"))
+    chosen = reviewer.text("#selection-heading")
+    reviewer.click("#class_name")
+    reviewer.type("Whistle")
+    reviewer.click("#bulk button[value=label]")
+    reviewer.wait(lambda: "labelled" in reviewer.text("#bulk-status"))
     return f"{chosen}, labelled"
 
 
-def time_to_glitch(hand: Hand) -> str:
+def time_to_glitch(reviewer: Reviewer) -> str:
     """Open the page of the glitch at a GPS time, which links to the logbook of the day."""
-    hand.open("/ui/glitches")
-    gps_time = hand.driver.execute_script(
+    reviewer.open("/ui/glitches")
+    gps_time = reviewer.driver.execute_script(
         "return document.body.innerText.match(/\\b1[0-4]\\d{8}\\b/)[0]"
     )
-    hand.press("/")
-    hand.type(gps_time)
-    hand.press(Keys.ENTER)
-    hand.wait(lambda: "/ui/glitches/" in hand.driver.current_url)
+    reviewer.press("/")
+    reviewer.type(gps_time)
+    reviewer.press(Keys.ENTER)
+    reviewer.wait(lambda: "/ui/glitches/" in reviewer.driver.current_url)
     return f"the page of the glitch at {gps_time}"
 
 
@@ -178,14 +178,14 @@ def main() -> None:
     try:
         driver.get(f"{url}/ui/login")
         driver.find_element(By.ID, "token").send_keys(token + "\n")
-        first = Hand(driver, url)
+        first = Reviewer(driver, url)
         first.wait(lambda: "/ui/login" not in driver.current_url)
         print(f"{'clicks':>6} {'keys':>5} {'s':>6}  story")
         for story in (review_clusters, table_of_whistles, label_by_lasso, time_to_glitch):
-            hand, start = Hand(driver, url), time.perf_counter()
-            done = story(hand)
+            reviewer, start = Reviewer(driver, url), time.perf_counter()
+            done = story(reviewer)
             seconds = time.perf_counter() - start
-            print(f"{hand.clicks:6} {hand.keys:5} {seconds:6.1f}  {done}")
+            print(f"{reviewer.clicks:6} {reviewer.keys:5} {seconds:6.1f}  {done}")
     finally:
         driver.quit()
 

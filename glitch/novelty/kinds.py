@@ -86,8 +86,8 @@ def _commonest(
     units: LatentArray,
     classes: Classes,
     references: Int[np.ndarray, " reference"],
-    query: Int[np.ndarray, " asked"],
-) -> tuple[Int[np.ndarray, " asked"], Bool[np.ndarray, " asked"], Int[np.ndarray, "asked near"]]:
+    query: Int[np.ndarray, " query"],
+) -> tuple[Int[np.ndarray, " query"], Bool[np.ndarray, " query"], Int[np.ndarray, "query near"]]:
     """Return the most common class of the nearest references, if it is a majority, all votes."""
     names, numbers = np.unique(classes, return_inverse=True)
     n_near = min(NEAREST, len(references) - 1)

@@ -130,17 +130,17 @@ def config_to_mapping(config: object) -> dict[str, object]:
     )
 
 
-def differing_keys(saved: object, wanted: object) -> list[str]:
+def differing_keys(saved: object, requested: object) -> list[str]:
     """Describe the differences between two configurations of one type, by dotted name.
 
     An objective's parameters are compared with their defaults, like all other keys: leaving a
     parameter out is the same as giving its default.
     """
-    saved_leaves, wanted_leaves = (dict(_leaves(_completed(one), "")) for one in (saved, wanted))
+    saved_leaves, new_leaves = (dict(_leaves(_completed(one), "")) for one in (saved, requested))
     return [
-        f"{name} is {saved_leaves.get(name)} there and {wanted_leaves.get(name)} here"
-        for name in {**saved_leaves, **wanted_leaves}
-        if saved_leaves.get(name) != wanted_leaves.get(name)
+        f"{name} is {saved_leaves.get(name)} there and {new_leaves.get(name)} here"
+        for name in {**saved_leaves, **new_leaves}
+        if saved_leaves.get(name) != new_leaves.get(name)
     ]
 
 

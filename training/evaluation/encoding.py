@@ -145,7 +145,7 @@ def _probe(  # noqa: PLR0917 - two sides, each a pack and its vectors
     train: Pack,
     train_vectors: Float32[np.ndarray, "train latent"],
     test: Pack,
-    vectors: Float32[np.ndarray, "asked latent"],
+    vectors: Float32[np.ndarray, "query latent"],
 ) -> list[float]:
     """Add both probes' scores to ``metrics``, and return them as a list."""
     labels = classes_with_groups(train.labels, train.groups, 1)

@@ -70,7 +70,7 @@ class Ladder:
     """A sequence of points, in the order of rising rate according to the lemma."""
 
     check: str  # "exact", "trained" or "ladder"
-    knob: str  # "beta" or "capacity"
+    parameter: str  # "beta" or "capacity"
     values: tuple[float, ...]
     points: tuple[Point, ...]
 
@@ -93,7 +93,7 @@ def trained_ladder(case: LinearCase, n_steps: int, seed: int = 0) -> Ladder:
 
 
 def picture_ladder(
-    place: Workspace, knob: str, steps: LadderSteps, on_rung: Callable[[str], None]
+    place: Workspace, parameter: str, steps: LadderSteps, on_rung: Callable[[str], None]
 ) -> Ladder:
     """Train the paper's network on 256 dSprites pictures, each rung started from the previous
     weights.
@@ -123,17 +123,17 @@ def picture_ladder(
         first.parent.mkdir(parents=True, exist_ok=True)
         step = steps.first
         save_state(first, task.model, optimiser, step, 0.0)
-    ordered = BETAS if knob == "beta" else LADDER_CAPACITIES
+    ordered = BETAS if parameter == "beta" else LADDER_CAPACITIES
     points: list[Point] = []
     for value in reversed(ordered):
-        on_rung(f"{knob} {value:g}")
-        objective = BetaVAE(value) if knob == "beta" else Bottleneck(value, LADDER_GAMMA, 1)
+        on_rung(f"{parameter} {value:g}")
+        objective = BetaVAE(value) if parameter == "beta" else Bottleneck(value, LADDER_GAMMA, 1)
         for _ in range(steps.rung):
             optimise(task, optimiser, objective, config=base, step=step, is_reported=False)
             step += 1
         point = rate_and_distortion(task.model, pictures, 4 * _LADDER_PICTURES)
         points.append(Point(point.rate, point.distortion))
-    return Ladder("ladder", knob, ordered, tuple(reversed(points)))
+    return Ladder("ladder", parameter, ordered, tuple(reversed(points)))
 
 
 def report_lemma(place: Workspace, on_rung: Callable[[str], None] = lambda _rung: None) -> str:
@@ -143,18 +143,18 @@ def report_lemma(place: Workspace, on_rung: Callable[[str], None] = lambda _rung
     ladders = exact_ladders(case)
     on_rung("linear model by gradients")
     ladders.append(_cached(place, "trained-beta", lambda: trained_ladder(case, steps.linear)))
-    for knob in ("beta", "capacity"):
+    for parameter in ("beta", "capacity"):
         ladders.append(
             _cached(
                 place,
-                f"ladder-{knob}",
-                lambda knob=knob: picture_ladder(place, knob, steps, on_rung),  # type: ignore[misc]
+                f"ladder-{parameter}",
+                lambda parameter=parameter: picture_ladder(place, parameter, steps, on_rung),  # type: ignore[misc]
             )
         )
     write_csv(
         place.folder / "lemma.csv",
         [
-            {"check": ladder.check, "knob": ladder.knob, "value": value}
+            {"check": ladder.check, "knob": ladder.parameter, "value": value}
             | {"rate": point.rate, "distortion": point.distortion}
             for ladder in ladders
             for value, point in zip(ladder.values, ladder.points, strict=True)
@@ -184,7 +184,7 @@ def _cached(place: Workspace, name: str, climb: Callable[[], Ladder]) -> Ladder:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "check": ladder.check,
-        "knob": ladder.knob,
+        "knob": ladder.parameter,
         "values": ladder.values,
         "points": [(point.rate, point.distortion) for point in ladder.points],
     }
@@ -208,7 +208,7 @@ def _section(case: LinearCase, ladders: list[Ladder], steps: LadderSteps) -> str
     names = {"exact": "closed form", "trained": "gradients", "ladder": "the paper's network"}
     rows = [
         [
-            f"{names[ladder.check]}, {'β falls' if ladder.knob == 'beta' else 'C rises'}",
+            f"{names[ladder.check]}, {'β falls' if ladder.parameter == 'beta' else 'C rises'}",
             ", ".join(f"{value:g}" for value in ladder.values),
             ", ".join(f"{point.rate:.2f}" for point in ladder.points),
             ", ".join(f"{point.distortion:.2f}" for point in ladder.points),
@@ -249,16 +249,16 @@ def _draw(place: Workspace, ladders: list[Ladder]) -> None:
         linear, network = axes_of[0]
         for ladder in ladders:
             axes = network if ladder.check == "ladder" else linear
-            knob = "β falls" if ladder.knob == "beta" else "C rises"
+            parameter = "β falls" if ladder.parameter == "beta" else "C rises"
             is_exact = ladder.check == "exact"
             axes.plot(
                 [point.rate for point in ladder.points],
                 [point.distortion for point in ladder.points],
-                label=f"{knob}, closed form" if is_exact else f"{knob}, by gradients",
+                label=f"{parameter}, closed form" if is_exact else f"{parameter}, by gradients",
                 linestyle="-" if is_exact else "--",
                 markerfacecolor="none" if ladder.check == "trained" else None,
                 markersize=9 if ladder.check == "trained" else 5,
-                **styles[ladder.knob],
+                **styles[ladder.parameter],
             )
         linear.set(title="Linear-Gaussian VAE", xlabel="rate / nats", ylabel="distortion / nats")
         network.set(title="The paper's network, warm-started", xlabel="rate / nats")

@@ -61,12 +61,12 @@ class Collector:
         return RealGlitches(pack, published, tuple(self.left_out))
 
 
-def require_columns(path: Path, found: Sequence[str] | None, wanted: Sequence[str]) -> None:
+def require_columns(path: Path, found: Sequence[str] | None, required: Sequence[str]) -> None:
     """Check that a table has the columns.
 
     Raises:
         PackError: naming the missing columns.
     """
-    missing = [name for name in wanted if name not in (found or ())]
+    missing = [name for name in required if name not in (found or ())]
     if missing:
         raise PackError(f"{path} lacks the columns {', '.join(missing)}.")

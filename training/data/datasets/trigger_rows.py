@@ -86,7 +86,7 @@ def read_trigger_rows(
     collector.left_out += found_rows.left_out
     for done, row in enumerate(rows, start=1):
         try:
-            strain = cache.around(row)
+            strain = cache.strain_around(row)
             result = views_from_strain([strain], [row.gps_time], recipe)[0]
         except StrainError as error:
             collector.left_out.append(f"{row.gravityspy_id}: {error}")
@@ -161,7 +161,7 @@ class StrainCache:
             if (span := _span(file)) is not None
         ]
 
-    def around(self, row: Row) -> Strain:
+    def strain_around(self, row: Row) -> Strain:
         """Read strain around the row's GPS time, from the folder if it has any.
 
         Raises:
