@@ -8,7 +8,6 @@ import numpy as np
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from app.clusters.records import ClusteringParameters
 from app.clusters.selection import Selection, columns_of
 from app.clusters.storage import store_members
 from app.clusters.summary import summarise
@@ -130,14 +129,7 @@ def store_chosen(
         np.array([probabilities[one] for one in chosen.ids]),
         stability,
     )
-    parameters = ClusteringParameters(
-        fdr=run.fdr,
-        min_cluster_size=run.min_cluster_size,
-        ifo=run.ifo,
-        scope=run.scope,
-        is_simulated=run.is_simulated,
-    )
-    summary = summarise(session, run.checkpoint_id, parameters, chosen, cluster)
+    summary = summarise(session, run, chosen, cluster)
     session.add(
         Cluster(
             id=cluster_id,

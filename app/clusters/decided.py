@@ -21,9 +21,8 @@ from sqlalchemy import ColumnElement, Uuid, cast, exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
-from app.clusters.identities import current_by_identity, is_of_kind
+from app.clusters.identities import Kind, current_by_identity, is_of_kind
 from app.clusters.occurrences import reach_of
-from app.clusters.records import ClusteringParameters
 from app.clusters.review.context import named_for, read_logs
 from app.clusters.review.log import ReviewEvent
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, LabelSuggestion
@@ -66,26 +65,18 @@ class Decision:
 
 
 def hold_reviewed(
-    session: Session,
-    parameters: ClusteringParameters,
-    ids: Sequence[UUID],
-    units: Unit,
-    found: Sequence[FoundCluster],
+    session: Session, kind: Kind, ids: Sequence[UUID], units: Unit, found: Sequence[FoundCluster]
 ) -> list[Part]:
     """Divide the clusters found where reviewers split them, and add waiting clusters made by hand.
 
     Splits and selections of glitches of the other origin (simulated or measured) have no effect.
     """
-    selections, remaining = _hold_selections(session, parameters, ids, units, found)
-    return _hold_splits(session, parameters, ids, units, remaining) + selections
+    selections, remaining = _hold_selections(session, kind, ids, units, found)
+    return _hold_splits(session, kind, ids, units, remaining) + selections
 
 
 def _hold_selections(
-    session: Session,
-    parameters: ClusteringParameters,
-    ids: Sequence[UUID],
-    units: Unit,
-    clusters: Sequence[FoundCluster],
+    session: Session, kind: Kind, ids: Sequence[UUID], units: Unit, clusters: Sequence[FoundCluster]
 ) -> tuple[list[Part], list[FoundCluster]]:
     """Return each waiting cluster made by hand as a part, and the clusters found without them.
 
@@ -93,7 +84,7 @@ def _hold_selections(
     """
     index = {key: number for number, key in enumerate(ids)}
     selections, remaining = [], list(clusters)
-    for before in _waiting_selections(session, parameters):
+    for before in _waiting_selections(session, kind):
         keys = session.scalars(
             select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == before.id)
         )
@@ -118,11 +109,7 @@ def _hold_selections(
 
 
 def _hold_splits(
-    session: Session,
-    parameters: ClusteringParameters,
-    ids: Sequence[UUID],
-    units: Unit,
-    clusters: Sequence[FoundCluster],
+    session: Session, kind: Kind, ids: Sequence[UUID], units: Unit, clusters: Sequence[FoundCluster]
 ) -> list[Part]:
     """Divide the clusters found where a reviewer split them before.
 
@@ -132,11 +119,11 @@ def _hold_splits(
     of another detector or scope keeps the parts separate but continues none of them, because it
     may see only a few of their members.
     """
-    groups = _divided(session, parameters)
+    groups = _divided(session, kind)
     if not groups:
         return [Part(cluster, None) for cluster in clusters]
     latest = current_by_identity(session, groups)
-    continuable = current_by_identity(session, groups, *is_of_kind(parameters))
+    continuable = current_by_identity(session, groups, *is_of_kind(kind))
     index = {key: at for at, key in enumerate(ids)}
     identities = list(latest)
     number = {identity: at for at, identity in enumerate(identities)}
@@ -220,45 +207,43 @@ def count_unlabelled_again(session: Session, cluster_id: UUID) -> int:
     decision = decision_about(session, cluster)
     if decision is None or not unlabelled_again(session, [decision]):
         return 0
-    of_population = ClusteringParameters(is_simulated=cluster.run.is_simulated)
-    revoked = unlabelled_again(session, standing_decisions(session, of_population))
+    decisions = standing_decisions(session, is_simulated=cluster.run.is_simulated)
+    revoked = unlabelled_again(session, decisions)
     return sum(one.cluster.id == cluster_id for one in revoked.values())
 
 
-def waiting_members(session: Session, parameters: ClusteringParameters) -> list[UUID]:
+def waiting_members(session: Session, kind: Kind) -> list[UUID]:
     """Return the unlabelled glitches that wait for a reviewer, whether a test flags them or not.
 
     These are the members of flagged clusters that reviewers made by hand or by a split, and
     members whose labels were revoked. Glitches that wait in a run of another detector or scope
     are left out.
     """
-    parts = current_by_identity(
-        session, _divided(session, parameters), *is_of_kind(parameters)
-    ).values()
+    parts = current_by_identity(session, _divided(session, kind), *is_of_kind(kind)).values()
     waiting = [row.id for row in parts if row.state == "flagged"]
-    waiting += [row.id for row in _waiting_selections(session, parameters)]
+    waiting += [row.id for row in _waiting_selections(session, kind)]
     members = select(ClusterMember.glitch_id).where(ClusterMember.cluster_id.in_(waiting))
-    decisions = standing_decisions(session, parameters)
-    revoked = unlabelled_again(session, decisions).keys() - waiting_elsewhere(session, parameters)
+    decisions = standing_decisions(session, is_simulated=kind.is_simulated)
+    revoked = unlabelled_again(session, decisions).keys() - waiting_elsewhere(session, kind)
     conditions: list[ColumnElement[bool]] = [
         Glitch.class_id.is_(None),
         Glitch.id.in_(members) | is_any_of(Glitch.id, revoked),
     ]
-    if parameters.ifo is not None:
-        conditions.append(Glitch.ifo == parameters.ifo)
+    if kind.ifo is not None:
+        conditions.append(Glitch.ifo == kind.ifo)
     return list(session.scalars(select(Glitch.id).where(*conditions)))
 
 
-def waiting_elsewhere(session: Session, parameters: ClusteringParameters) -> set[UUID]:
+def waiting_elsewhere(session: Session, kind: Kind) -> set[UUID]:
     """Return the members of flagged clusters in the latest runs of other detectors or scopes."""
     run, other = ClusteringRun, aliased(ClusteringRun)
     latest = (
         select(run.id)
-        .where(run.is_simulated.is_(parameters.is_simulated), run.scope == "novel")
+        .where(run.is_simulated.is_(kind.is_simulated), run.scope == "novel")
         .ext(distinct_on(run.ifo))
         .order_by(run.ifo, run.created_at.desc(), run.id.desc())
     )
-    is_other = other.ifo.is_distinct_from(parameters.ifo) | (other.scope != parameters.scope)
+    is_other = other.ifo.is_distinct_from(kind.ifo) | (other.scope != kind.scope)
     return set(
         session.scalars(
             select(ClusterMember.glitch_id)
@@ -294,12 +279,12 @@ def unjudged(
 DECIDING = {"promoted": "promote", "merged": "merge", "dismissed": "dismiss"}  # state to action
 
 
-def standing_decisions(session: Session, parameters: ClusteringParameters) -> list[Decision]:
+def standing_decisions(session: Session, *, is_simulated: bool) -> list[Decision]:
     """Return the decisions in force for glitches of this origin, latest first."""
     identities = session.scalars(
         select(Cluster.identity)
         .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
-        .where(Cluster.state.in_(DECIDING), ClusteringRun.is_simulated.is_(parameters.is_simulated))
+        .where(Cluster.state.in_(DECIDING), ClusteringRun.is_simulated.is_(is_simulated))
         .distinct()
     ).all()
     current = current_by_identity(session, identities)
@@ -314,8 +299,8 @@ def decisions_about(session: Session, clusters: Collection[Cluster]) -> list[Dec
     labels = named_for(session, logs.values())
     decisions: list[Decision] = []
     for cluster, log, label in zip(clusters, logs.values(), labels, strict=True):
-        kind = DECIDING.get(cluster.state)
-        events = [log.event(root) for root in log.done if log.event(root).kind == kind]
+        act = DECIDING.get(cluster.state)
+        events = [log.event(root) for root in log.done if log.event(root).kind == act]
         if events:
             is_of_look = bool(events[-1].payload.get("asked", {}).get("is_of_look", False))
             covers = log.last_doing_of(events[-1]).cluster_id
@@ -392,12 +377,12 @@ def _look_of(
     return unit, float(np.quantile(1 - units @ unit, _LOOK_QUANTILE)) + 1e-6
 
 
-def _waiting_selections(session: Session, parameters: ClusteringParameters) -> list[Cluster]:
+def _waiting_selections(session: Session, kind: Kind) -> list[Cluster]:
     """Return the current clusters that a reviewer made by hand and nobody has decided about."""
     identities = session.scalars(
         select(Cluster.identity)
         .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
-        .where(Cluster.summary.has_key("by_hand"), *is_of_kind(parameters))
+        .where(Cluster.summary.has_key("by_hand"), *is_of_kind(kind))
         .distinct()
     ).all()
     return [
@@ -407,22 +392,19 @@ def _waiting_selections(session: Session, parameters: ClusteringParameters) -> l
     ]
 
 
-def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, UUID]:
+def _divided(session: Session, kind: Kind) -> dict[UUID, UUID]:
     """Map identities that are kept apart to their family, named by the identity of one of them."""
     part, whole = aliased(Cluster), aliased(Cluster)
     split_pairs = session.execute(
         select(whole.identity, part.identity)
         .join(part, (part.previous_id == whole.id) & (part.run_id == whole.run_id))
         .join(ClusteringRun, ClusteringRun.id == whole.run_id)
-        .where(whole.state == "split", ClusteringRun.is_simulated.is_(parameters.is_simulated))
+        .where(whole.state == "split", ClusteringRun.is_simulated.is_(kind.is_simulated))
     ).all()
     late_pairs = session.execute(
         select(cast(Cluster.summary["beside"].astext, Uuid), Cluster.identity)
         .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
-        .where(
-            Cluster.summary.has_key("beside"),
-            ClusteringRun.is_simulated.is_(parameters.is_simulated),
-        )
+        .where(Cluster.summary.has_key("beside"), ClusteringRun.is_simulated.is_(kind.is_simulated))
         .distinct()
     ).all()
     now = current_by_identity(session, {key for pair in late_pairs for key in pair})

@@ -1,28 +1,16 @@
 """The findings of a run, stored as records and shown as sentences."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from app.core.wording import count
 from glitch.novelty import MIN_CALIBRATION, MIN_OF_CLASS, MIN_REFERENCES, WHICH_CALIBRATE
 
 Facts = Mapping[str, Any]
+Finding = dict[str, Any]  # as it is stored and sent by the API
 FAINT_SNR = 7.5  # the lowest SNR of triggers in Gravity Spy
 OFF_CENTRE_S = 0.05  # a tenth of the shortest window
 _NAMED = 3  # at most so many windows or classes are named, the commonest first
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One finding of a run: its kind, a key of ``KINDS``, and the values for its sentence."""
-
-    kind: str
-    facts: Facts
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the form in which it is stored and sent by the API."""
-        return {"kind": self.kind, **self.facts}
 
 
 def sentences(stored: Iterable[Facts]) -> list[str]:
@@ -35,8 +23,8 @@ def sentences(stored: Iterable[Facts]) -> list[str]:
 
 
 def found(kind: str, **facts: Any) -> Finding:
-    """Make a finding; the facts must be JSON values."""
-    return Finding(kind, facts)
+    """Make a finding of this kind, a key of ``KINDS``; the facts must be JSON values."""
+    return {"kind": kind, **facts}
 
 
 def _are(n: int) -> str:

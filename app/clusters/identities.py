@@ -11,14 +11,15 @@ from app.clusters.records import ClusteringParameters
 from app.clusters.tables import Cluster, ClusteringRun
 from app.core.database import is_any_of
 
+Kind = ClusteringParameters | ClusteringRun  # what is clustered: scope, origin and detector
 
-def is_of_kind(parameters: ClusteringParameters) -> list[ColumnElement[bool]]:
+
+def is_of_kind(kind: Kind) -> list[ColumnElement[bool]]:
     """Return the conditions that a run has the same scope, origin and detector."""
-    ifo = ClusteringRun.ifo
     return [
-        ClusteringRun.scope == parameters.scope,
-        ClusteringRun.is_simulated.is_(parameters.is_simulated),
-        ifo.is_(None) if parameters.ifo is None else ifo == parameters.ifo,
+        ClusteringRun.scope == kind.scope,
+        ClusteringRun.is_simulated.is_(kind.is_simulated),
+        ClusteringRun.ifo.is_not_distinct_from(kind.ifo),
     ]
 
 

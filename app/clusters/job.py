@@ -85,12 +85,9 @@ def run_clustering(
         run_id = _store_as_decided(
             session,
             {
-                "checkpoint_id": checkpoint.id,
-                "job_id": job_id,
-                "author": author,
-                "created_at": began,
+                **{"checkpoint_id": checkpoint.id, "job_id": job_id, "author": author},
+                **{"created_at": began, **parameters.of_run()},
             },
-            parameters,
             selection,
             clusters,
             heartbeat=heartbeat,
@@ -140,7 +137,6 @@ def _cluster(
 def _store_as_decided(
     session: Session,
     facts: Mapping[str, Any],
-    parameters: ClusteringParameters,
     selection: Selection,
     clusters: list[FoundCluster],
     *,
@@ -155,22 +151,22 @@ def _store_as_decided(
             _states_now(session, continued)  # lock them, so that the second time nobody can
             hold_selections(session)
         last = _last_event(session)
-        with_late = with_waiting(session, facts["checkpoint_id"], parameters, selection)
-        attempt = session.begin_nested()
         run = ClusteringRun(**facts, id=uuid7())
-        continued = _store(session, run, parameters, with_late, clusters, heartbeat=heartbeat)
+        with_late = with_waiting(session, run, selection)
+        attempt = session.begin_nested()
+        continued = _store(session, run, with_late, clusters, heartbeat=heartbeat)
         unseen = not_seen(session, Run.model_validate(run), is_judged_now=is_judged_now)
-        run.findings = [*run.findings, *(one.as_json() for one in unseen)]
+        run.findings = [*run.findings, *unseen]
         session.flush()
         hold_selections(session)
-        if _states_now(session, continued) == continued and (
+        if (
+            _states_now(session, continued) == continued
             # Check once only for decisions about clusters of other runs, so that the loop ends.
-            is_second or _last_event(session, but_of=run.id) == last
+            and (is_second or _last_event(session, but_of=run.id) == last)
+            and with_waiting(session, run, with_late) is with_late
         ):
-            with_later = with_waiting(session, facts["checkpoint_id"], parameters, with_late)
-            if with_later is with_late:
-                attempt.commit()
-                return run.id
+            attempt.commit()
+            return run.id
         attempt.rollback()
         session.expire_all()
 
@@ -208,7 +204,6 @@ def _states_now(session: Session, clusters: Collection[UUID]) -> dict[UUID, str]
 def _store(
     session: Session,
     run: ClusteringRun,
-    parameters: ClusteringParameters,
     selection: Selection,
     clusters: list[FoundCluster],
     *,
@@ -216,12 +211,10 @@ def _store(
 ) -> dict[UUID, str]:
     """Store the run with its clusters; return the states of the clusters that they continue."""
     latest = ClusteringRun.created_at.desc(), ClusteringRun.id.desc()
-    of_kind = select(ClusteringRun.id).where(*is_of_kind(parameters)).order_by(*latest)
+    of_kind = select(ClusteringRun.id).where(*is_of_kind(run)).order_by(*latest)
     units = unit_vectors(selection.vectors)
-    parts = hold_reviewed(session, parameters, selection.ids, units, clusters)
+    parts = hold_reviewed(session, run, selection.ids, units, clusters)
     run.previous_run_id = session.scalar(of_kind.limit(1))
-    run.scope, run.ifo, run.is_simulated = parameters.scope, parameters.ifo, parameters.is_simulated
-    run.fdr, run.min_cluster_size = parameters.fdr, parameters.min_cluster_size
     run.p_threshold, run.n_judged = selection.threshold, selection.n_judged
     run.n_unjudged, run.n_flagged = selection.n_unjudged, selection.n_flagged
     run.n_clustered = len(selection.ids)
@@ -230,7 +223,7 @@ def _store(
     session.flush()
     whole = [part for part in parts if part.continues is None]
     prescribed = {part.continues.identity for part in parts if part.continues is not None}
-    earlier, members, matches = _match(session, parameters, selection, whole, prescribed)
+    earlier, members, matches = _match(session, run, selection, whole, prescribed)
     drafts = [Draft(part, part.continues, None) for part in parts if part.continues is not None]
     drafts += [
         Draft(part, earlier[match.previous] if match else None, match)
@@ -242,7 +235,7 @@ def _store(
         for index, (cluster, keys) in enumerate(zip(earlier, members, strict=True))
         if index not in matched
     ]
-    store = ClusterStore(session, run, parameters, selection, units, unmatched)
+    store = ClusterStore(session, run, selection, units, unmatched)
     reported: list[Finding] = []
     for draft in store.begin(drafts):
         heartbeat()
@@ -254,25 +247,24 @@ def _store(
     run.n_noise = len(selection.ids) - len(store.clustered)
     total = {"of": run.n_clustered} if run.scope == "everything" else {}
     counted = found("clusters", n=store.n_stored, **total)  # separated parts included
-    if run.n_clustered < parameters.min_cluster_size and not store.n_stored:
+    if run.n_clustered < run.min_cluster_size and not store.n_stored:
         counted = found("too_few", n=run.n_clustered, min_cluster_size=run.min_cluster_size)
     n_waiting = sum(key not in selection.predicted for key in selection.ids)
     if n_waiting and run.scope == "novel":
         reported.insert(0, found("waiting", n=n_waiting))
-    findings = [
+    run.findings = [
         *selection.findings,
         *([counted] if run.n_clustered or run.n_judged else []),  # else a finding says why
         *reported,
-        *(one.finding for one in selection.returned),
+        *selection.returned,
     ]
-    run.findings = [one.as_json() for one in findings]
     session.flush()
     return store.continued
 
 
 def _match(
     session: Session,
-    parameters: ClusteringParameters,
+    run: ClusteringRun,
     selection: Selection,
     parts: list[Part],
     prescribed: Collection[UUID],
@@ -287,7 +279,7 @@ def _match(
     if not parts:
         return [], [], []
     latest = current_clusters(
-        *is_of_kind(parameters), Cluster.identity.not_in(prescribed)
+        *is_of_kind(run), Cluster.identity.not_in(prescribed)
     ).with_only_columns(Cluster.id)
     # Compare only glitches that are clustered again: those labelled since would count as lost.
     members: dict[UUID, set[object]] = {}

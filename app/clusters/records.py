@@ -31,6 +31,10 @@ class ClusteringParameters:
     is_simulated: bool = False  # cluster simulated instead of real glitches
     dormant_days: int = DORMANT_DAYS  # days with data, but without a class: then it is dormant
 
+    def of_run(self) -> dict[str, Any]:
+        """Return those that are stored with the run."""
+        return {name: value for name, value in vars(self).items() if name != "dormant_days"}
+
     def check(self) -> None:
         """Refuse parameters with which no clustering is possible."""
         check_fdr(self.fdr)

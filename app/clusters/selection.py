@@ -19,6 +19,7 @@ from app.clusters.decided import waiting_members
 from app.clusters.findings import Finding, found
 from app.clusters.records import ClusteringParameters, Run
 from app.clusters.service import labels_since
+from app.clusters.tables import ClusteringRun
 from app.core.database import is_any_of, least_of
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import OPEN_STATES
@@ -35,31 +36,10 @@ _GONE = ("retired", "withdrawn")
 _LOADING = (BATCH, REFERENCES)  # kinds of jobs that store and label many glitches
 
 
-@dataclass(frozen=True)
-class Returned:
-    """A known class that occurs again in one detector after silence, whatever its state."""
-
-    label: str
-    ifo: str
-    how: Recurrence
-
-    @property
-    def finding(self) -> Finding:
-        """The finding that reports it."""
-        return found(
-            "back",
-            label=self.label,
-            ifo=self.ifo,
-            silent_days=int(self.how.silent_days),
-            n_after=int(self.how.n_after),
-            first_after=float(self.how.first_after),
-        )
-
-
 def returned(
     session: Session, recurrences: Mapping[str, Mapping[int, Recurrence]]
-) -> tuple[Returned, ...]:
-    """Name the recurring classes by detector and name; retired and withdrawn ones are left out."""
+) -> tuple[Finding, ...]:
+    """Report the recurring classes by detector and name, except retired and withdrawn ones."""
     ids = {class_id for of_ifo in recurrences.values() for class_id in of_ifo}
     rows = session.execute(
         select(GlitchClass.id, GlitchClass.name).where(
@@ -68,7 +48,14 @@ def returned(
     )
     names = {row.id: row.name for row in rows}
     return tuple(
-        Returned(names[class_id], ifo, how)
+        found(
+            "back",
+            label=names[class_id],
+            ifo=ifo,
+            silent_days=int(how.silent_days),
+            n_after=int(how.n_after),
+            first_after=float(how.first_after),
+        )
         for ifo, of_ifo in sorted(recurrences.items())
         for class_id, how in sorted(of_ifo.items(), key=lambda one: names.get(one[0], ""))
         if class_id in names
@@ -96,7 +83,7 @@ class Selection:
     judged_by_ifo: dict[str, float]  # tested glitches; a burst counts as one
     calibration_by_ifo: dict[str, int]
     findings: list[Finding]
-    returned: tuple[Returned, ...] = ()  # known classes that occur again
+    returned: tuple[Finding, ...] = ()  # known classes that occur again, whatever their state
 
 
 def columns_of(rows: Sequence[Any]) -> dict[str, Any]:
@@ -115,16 +102,15 @@ def _columns(conditions: list[ColumnElement[bool]]) -> Select[*tuple[Any, ...]]:
     )
 
 
-def with_waiting(
-    session: Session, checkpoint_id: int, parameters: ClusteringParameters, selection: Selection
-) -> Selection:
+def with_waiting(session: Session, run: ClusteringRun, selection: Selection) -> Selection:
     """Add the glitches that began to wait for a reviewer since the selection was made.
 
     Returns the selection itself if there are none. The added glitches are locked against deletion
     until the transaction ends.
     """
-    late = set(waiting_members(session, parameters)) - set(selection.ids)
-    conditions = [Embedding.checkpoint_id == checkpoint_id, is_any_of(Embedding.glitch_id, late)]
+    late = set(waiting_members(session, run)) - set(selection.ids)
+    of_run = Embedding.checkpoint_id == run.checkpoint_id
+    conditions = [of_run, is_any_of(Embedding.glitch_id, late)]
     locked = _columns(conditions).with_for_update(read=True, key_share=True, of=Glitch)
     rows = session.execute(locked).all() if late else ()
     if not rows:

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from app.clusters import decided
 from app.clusters.findings import Finding, found
-from app.clusters.records import ClusteringParameters
 from app.clusters.selection import Selection
 from app.clusters.summary import significance, summarise
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, ReviewEvent
@@ -41,7 +40,6 @@ class ClusterStore:
 
     session: Session
     run: ClusteringRun
-    parameters: ClusteringParameters
     selection: Selection
     units: Unit
     # Earlier clusters that no found cluster continues, and their members in this run.
@@ -60,11 +58,13 @@ class ClusterStore:
         Members whose labels were revoked need review again. Undecided drafts show those that they
         contain; ``add`` and ``finish`` store the others in clusters to review.
         """
-        self._decisions = decided.standing_decisions(self.session, self.parameters)
+        self._decisions = decided.standing_decisions(
+            self.session, is_simulated=self.run.is_simulated
+        )
         self._revoked = decided.unlabelled_again(self.session, self._decisions)
         undecided = [one for one in drafts if not _is_decided(one)]
         shown = {position for one in undecided for position in one.part.cluster.members.tolist()}
-        waiting_in_others = decided.waiting_elsewhere(self.session, self.parameters)
+        waiting_in_others = decided.waiting_elsewhere(self.session, self.run)
         self._lost = {
             position: self._revoked[key].cluster
             for position, key in enumerate(self.selection.ids)
@@ -90,7 +90,7 @@ class ClusterStore:
         is_apart = is_new | is_lost
         n = int(is_apart.sum())
         lost = self._take_lost(before.identity, cluster.members[is_lost])
-        if not len(lost) and (n < self.parameters.min_cluster_size):
+        if not len(lost) and (n < self.run.min_cluster_size):
             return self._store(cluster, draft, n_unjudged=n)
         findings = [] if is_apart.all() else self._store(self._subset(cluster, ~is_apart), draft)
         apart = self._with(self._subset(cluster, is_apart) if n else None, lost, cluster.stability)
@@ -176,9 +176,7 @@ class ClusterStore:
         is_part = draft.part.n_parts > 1 or identity is not None
         if draft.part.n_parts > 1:
             self.sizes_apart.append(len(cluster.members))
-        summary = summarise(
-            self.session, self.run.checkpoint_id, self.parameters, self.selection, cluster
-        )
+        summary = summarise(self.session, self.run, self.selection, cluster)
         summary["previous_size"] = before.size if before else None
         if is_part:
             summary["is_part"] = True  # stability and significance are those of the whole
@@ -219,7 +217,7 @@ class ClusterStore:
                 stability=cluster.stability,
                 # Clusters made by hand, or found among all glitches, were not tested.
                 significance=None
-                if by_hand is not None or self.parameters.scope == "everything"
+                if by_hand is not None or self.run.scope == "everything"
                 else significance(self.selection, draft.part.whole or draft.part.cluster),
                 medoid_id=self.selection.ids[cluster.medoid],
                 # Earlier decisions stay in force.

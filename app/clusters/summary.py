@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from app.classes.tables import GlitchClass
 from app.clusters.findings import FAINT_SNR, OFF_CENTRE_S
 from app.clusters.occurrences import reach_of
-from app.clusters.records import ClusteringParameters
 from app.clusters.selection import Selection
+from app.clusters.tables import ClusteringRun
 from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster
@@ -28,11 +28,7 @@ DAY_S = 86_400
 
 
 def summarise(
-    session: Session,
-    checkpoint_id: int,
-    parameters: ClusteringParameters,
-    selection: Selection,
-    cluster: FoundCluster,
+    session: Session, run: ClusteringRun, selection: Selection, cluster: FoundCluster
 ) -> dict[str, Any]:
     """Compute the summary that is stored with a cluster, as JSON values.
 
@@ -50,8 +46,8 @@ def summarise(
     reach = reach_of(chord)
     distance = Embedding.mean.cosine_distance(medoid)
     population = [
-        Embedding.checkpoint_id == checkpoint_id,
-        Embedding.is_simulated.is_(parameters.is_simulated),
+        Embedding.checkpoint_id == run.checkpoint_id,
+        Embedding.is_simulated.is_(run.is_simulated),
     ]
     alike, first, last = session.execute(
         select(func.count(), func.min(Glitch.gps_time), func.max(Glitch.gps_time))
@@ -75,7 +71,7 @@ def summarise(
         .group_by(GlitchClass.id)
         .order_by("nearest", GlitchClass.name)
     ).all()
-    returned = {one.label for one in selection.returned if one.ifo in ifos}
+    returned = {one["label"] for one in selection.returned if one["ifo"] in ifos}
     return {
         "ifos": dict(sorted(Counter(ifo or "unknown" for ifo in ifos).items())),
         "gps_times": _times([time for time in times if time is not None], len(times)),
@@ -92,12 +88,12 @@ def summarise(
             if near
             and of_ifos >= MIN_OF_CLASS
             # In scope "everything" a cluster may be the dormant class itself, labelled long ago.
-            and ((state == "dormant" and parameters.scope == "novel") or name in returned)
+            and ((state == "dormant" and run.scope == "novel") or name in returned)
         ],
         "simulated_look": None
-        if parameters.is_simulated
-        else _simulated_look(session, checkpoint_id, distance, reach, classes[:1]),
-        "trust": trust_in(session, checkpoint_id, selection, cluster),
+        if run.is_simulated
+        else _simulated_look(session, run.checkpoint_id, distance, reach, classes[:1]),
+        "trust": trust_in(session, run.checkpoint_id, selection, cluster),
         "looks_alike": {
             "count": alike,
             "first_gps_time": _text(first),

@@ -95,7 +95,7 @@ def test_large_numbers_are_read_at_a_glance() -> None:
         found("unjudged", n=100000),
         found("none_judged", n_unjudged=100000),
     ]
-    tested, more, none = sentences(one.as_json() for one in findings)
+    tested, more, none = sentences(findings)
     assert tested.startswith("1,024 of 100,184 unlabelled")
     assert more.startswith("100,000 more")
     assert none.startswith("None of 100,000 unlabelled")
@@ -107,7 +107,7 @@ def test_one_glitch_is_told_in_the_singular() -> None:
         found("too_few", n=1, min_cluster_size=5),
         found("clusters", n=1),
     ]
-    tested, few, clusters = sentences(one.as_json() for one in findings)
+    tested, few, clusters = sentences(findings)
     assert tested.startswith("1 of 132 unlabelled glitches is novel at")
     assert few == "1 glitch is fewer than the minimum cluster size of 5: nothing was clustered."
     assert clusters == "1 cluster was found among them."
@@ -117,14 +117,14 @@ def test_one_glitch_is_told_in_the_singular() -> None:
 
 
 def test_one_that_waits_is_one() -> None:
-    [line] = sentences([found("waiting", n=1).as_json()])
+    [line] = sentences([found("waiting", n=1)])
     assert line.startswith("1 more glitch, which this test does not flag, waits for review: from ")
 
 
 def test_what_changed_meanwhile_is_listed() -> None:
     def describe(n_came: int, n_labels: int, is_loading: bool) -> str:
         facts = {"n_came": n_came, "n_labels": n_labels, "is_loading": is_loading}
-        [sentence] = sentences([found("meanwhile", **facts).as_json()])
+        [sentence] = sentences([found("meanwhile", **facts)])
         return sentence.removeprefix("During this clustering ").partition(":")[0]
 
     assert describe(1, 0, False) == "1 glitch was added"
@@ -149,14 +149,14 @@ def test_what_could_not_be_judged_is_told_what_it_lacks(
     seen = [{"condition": "1 s", "n": 3}]
     counts = {"n_references": n_references, "n_calibration": n_calibration}
     why = [{"ifo": "V1", "n": 3, "seen": seen, **counts}]
-    [sentence] = sentences([found("unjudged", n=3, why=why).as_json()])
+    [sentence] = sentences([found("unjudged", n=3, why=why)])
     assert reason in sentence
     assert "`glitch-discovery references training-set --ifo NAME`" in sentence
 
 
 def test_labels_help_nothing_without_a_detector() -> None:
     why = [{"ifo": None, "n": 3}]
-    [sentence] = sentences([found("unjudged", n=3, why=why).as_json()])
+    [sentence] = sentences([found("unjudged", n=3, why=why)])
     assert sentence.endswith("3 without a detector (send them again with its name, `ifo`).")
 
 
