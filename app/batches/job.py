@@ -25,7 +25,7 @@ from app.core.storage import storage_of
 from app.glitches.ingest import NewGlitch, add_flags, insert_glitches
 from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch
-from app.glitches.selection import get_glitches
+from app.glitches.selection import glitches_by_id
 from app.glitches.upload import parse_scales
 from app.jobs.records import Chunk, ChunkPlan, ChunkResult, ItemResult, JobContext, JobRecord
 from app.jobs.tables import JobItem
@@ -217,7 +217,7 @@ def _relabel_stored(
 ) -> list[ItemResult]:
     """Process rows of our own exports: store nothing again, but add changed labels."""
     rows = {item.position: planned.glitches[item.position] for item in chunk.items}
-    glitches = {one.id: one for one in get_glitches(session, [row.glitch for row in rows.values()])}
+    glitches = glitches_by_id(session, [row.glitch for row in rows.values()])
     results: list[ItemResult] = []
     outcomes: list[_Outcome] = []
     for position, row in rows.items():

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.classes import records
 from app.classes.tables import GlitchClass
 from app.glitches.records import GlitchRecord
-from app.glitches.selection import glitches_in_order, select_glitches, to_record
+from app.glitches.selection import glitches_by_id, select_glitches, to_record
 from app.glitches.tables import Embedding, Glitch, GlitchTally
 from app.models.checkpoints import active_id
 
@@ -109,7 +109,7 @@ def portrait(session: Session, known: records.GlitchClass) -> Portrait:
     The position of a class is the mean direction of its latest labelled glitches. Without an active
     checkpoint, or without labels, there are no nearest classes, and only chosen exemplars.
     """
-    chosen = glitches_in_order(session, known.exemplar_ids)
+    chosen = tuple(glitches_by_id(session, known.exemplar_ids).values())
     checkpoint_id = active_id(session)
     middles = {} if checkpoint_id is None else _middles(session, checkpoint_id)
     own = middles.get(known.id)

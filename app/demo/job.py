@@ -21,7 +21,7 @@ from app.glitches.facts import measured
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, GlitchRecord
-from app.glitches.selection import get_glitches
+from app.glitches.selection import glitches_by_id
 from app.glitches.tables import Embedding
 from app.jobs.records import Chunk, ChunkPlan, ChunkResult, ItemResult, JobContext, JobRecord
 from app.jobs.service import list_jobs
@@ -123,7 +123,7 @@ def _known(
             Embedding.checkpoint_id == checkpoint_id,
         )
     ).all()
-    glitches = {one.id: one for one in get_glitches(session, [glitch_id for _, glitch_id in rows])}
+    glitches = glitches_by_id(session, [glitch_id for _, glitch_id in rows])
     return {name: glitches[glitch_id] for name, glitch_id in rows}
 
 

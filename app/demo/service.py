@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Select, cast, delete, exists, or_, select, union, update
+from sqlalchemy import Select, cast, delete, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -15,8 +15,8 @@ from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.access import Principal, Role, record_event, require_role
 from app.core.errors import ConflictError
 from app.core.events import UndoRequest
-from app.demo.plan import KIND, LABEL_SOURCE, PER_CLASS
-from app.glitches.tables import Glitch, Label
+from app.demo.plan import KIND, PER_CLASS
+from app.glitches.tables import Glitch
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.jobs.service import cancel_job, create_job, latest_job
 from app.jobs.tables import Job, JobItem
@@ -26,14 +26,13 @@ from app.models.checkpoints import active_checkpoint
 from app.novelty.catalogue import recalibrate
 
 AUTHOR = Principal(token_id=UUID(int=0), name="demonstration", role=Role.SUBMITTER)
-_EARLIER_AUTHOR = "demo catalogue"  # the author of the labels loaded by earlier versions
 
 
 @dataclass(frozen=True)
 class Demonstration:
     """The state of the demonstration."""
 
-    job: JobRecord | None  # the latest load; None: never, or by an earlier version of the program
+    job: JobRecord | None  # the latest load; None: never
     is_loaded: bool  # whether the catalogue has any of its glitches
 
     @property
@@ -112,18 +111,13 @@ def _start(session: Session, per_class: int, author: Principal) -> JobRecord:
     return create_job(session, KIND, {"per_class": per_class}, author.name, key=KIND)
 
 
-def _glitches() -> Select[tuple[UUID]]:
-    """Select the ids of glitches stored by any load, of this or an earlier version."""
-    loaded = (
+def _glitches() -> Select[UUID | None]:
+    """Select the ids of glitches stored by any load."""
+    return (
         select(JobItem.glitch_id)
         .join(Job, Job.id == JobItem.job_id)
         .where(Job.kind == KIND, JobItem.glitch_id.is_not(None))
     )
-    earlier = select(Label.glitch_id).where(
-        Label.source == LABEL_SOURCE, Label.author == _EARLIER_AUTHOR
-    )
-    all_ids = union(loaded, earlier).subquery()
-    return select(all_ids.c.glitch_id)
 
 
 def _runs(session: Session) -> list[UUID]:

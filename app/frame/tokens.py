@@ -17,15 +17,6 @@ from app.server.request_scope import SessionDep
 
 
 @dataclass(frozen=True)
-class MadeToken:
-    """A new token; its secret is shown only once, on this page."""
-
-    name: str
-    role: str
-    secret: str
-
-
-@dataclass(frozen=True)
 class TokensPage(PageContext):
     """The tokens that the visitor may see."""
 
@@ -38,7 +29,7 @@ class TokensPage(PageContext):
     roles: dict[str, str]  # role to a description of its permissions
     typed_role: str
     typed_name: str
-    made: MadeToken | None
+    made: access.NewToken | None  # its secret is shown only once, on this page
     error: str | None
 
 
@@ -74,8 +65,7 @@ def make_token(
     except (InvalidRequestError, ConflictError) as error:
         page = _page(session, principal, typed_name=name, typed_role=role, error=str(error))
         return render(request, page, status=status_of(error))
-    made = MadeToken(new.record.name, new.record.role.label, new.secret)
-    return render(request, _page(session, principal, made=made))
+    return render(request, _page(session, principal, made=new))
 
 
 @router.post("/tokens/{token_id}/revoke", dependencies=[CsrfChecked])
@@ -97,7 +87,7 @@ def _page(
     *,
     typed_name: str = "",
     typed_role: str = access.Role.READER.label,
-    made: MadeToken | None = None,
+    made: access.NewToken | None = None,
     error: str | None = None,
 ) -> TokensPage:
     is_admin = principal.role >= access.Role.ADMIN

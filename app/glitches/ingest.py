@@ -67,25 +67,18 @@ def insert_glitch(
     digest = known_digests(session, [(views, metadata)]).get(0) or content_digest(
         views, metadata.ifo, metadata.gps_time
     )
-    claimed = _claim(session, [(digest, metadata)]).get(digest)
-    is_new = claimed is not None
-    if claimed is None:
-        glitch = get_glitch(session, _known_id(session, digest, views, metadata))
-    else:
-        glitch = _new_record(claimed, views)
-        _insert_views(session, {glitch.id: views})
-    novelty = None
-    if is_new or not _is_embedded(session, glitch, checkpoint):
-        pictured = NewGlitch(views, encoding, metadata)
-        row, judgement = _embedding(session, glitch, pictured, checkpoint)
+    new = NewGlitch(views, encoding, metadata)
+    if added := _insert_new(session, [new], {digest: 0}, checkpoint):
+        return added[0]
+    glitch = get_glitch(session, _known_id(session, digest, views, metadata))
+    key = (Embedding.checkpoint_id == checkpoint.id, Embedding.glitch_id == glitch.id)
+    if session.scalar(select(Embedding.glitch_id).where(*key)) is None:
+        row, judgement = _embedding(session, glitch, new, checkpoint)
         # No row is returned if a concurrent request has added the embedding.
         if session.execute(_ADD_EMBEDDINGS, [row]).first() is not None:
-            novelty = judgement
-    if novelty is None:
-        novelty = _judge_stored(session, glitch, checkpoint)
-    elif not is_new:
-        note_class_changes(session, [glitch.id])  # the glitch may have a label
-    return StoredGlitch(glitch, is_new, novelty)
+            note_class_changes(session, [glitch.id])  # the glitch may have a label
+            return StoredGlitch(glitch, False, judgement)
+    return StoredGlitch(glitch, False, _judge_stored(session, glitch, checkpoint))
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +145,9 @@ def _insert_new(
     """Store the glitches that are not known yet; return them by position."""
     candidates = [(digest, glitches[index].metadata) for digest, index in digests.items()]
     records = {
-        digests[digest]: _new_record(glitch, glitches[digests[digest]].views)
+        (index := digests[digest]): record_of(
+            glitch, None, tuple(sorted(glitches[index].views.durations_s))
+        )
         for digest, glitch in _claim(session, candidates).items()
     }
     if not records:
@@ -166,10 +161,6 @@ def _insert_new(
     return {
         index: StoredGlitch(glitch, True, embedded[index][1]) for index, glitch in records.items()
     }
-
-
-def _new_record(glitch: Row[Any], views: Views) -> GlitchRecord:
-    return record_of(glitch, None, tuple(sorted(views.durations_s)))
 
 
 def content_digest(views: Views, ifo: str | None, gps_time: Decimal | None) -> bytes:
@@ -327,11 +318,6 @@ def _insert_views(session: Session, views: Mapping[UUID, Views]) -> None:
             for duration_s in one.durations_s
         ],
     )
-
-
-def _is_embedded(session: Session, glitch: GlitchRecord, checkpoint: CheckpointRecord) -> bool:
-    key = (Embedding.checkpoint_id == checkpoint.id, Embedding.glitch_id == glitch.id)
-    return session.scalar(select(Embedding.glitch_id).where(*key)) is not None
 
 
 def _embedding(

@@ -72,18 +72,13 @@ def get_glitch(session: Session, glitch_id: UUID) -> GlitchRecord:
     return to_record(row)
 
 
-def get_glitches(session: Session, glitch_ids: Collection[UUID]) -> list[GlitchRecord]:
-    """Glitches with these ids, ordered by id; missing ones are left out."""
-    rows = session.execute(
-        select_glitches().where(Glitch.id.in_(glitch_ids)).order_by(Glitch.id)
-    ).all()
-    return [to_record(row) for row in rows]
-
-
-def glitches_in_order(session: Session, glitch_ids: Collection[UUID]) -> tuple[GlitchRecord, ...]:
+def glitches_by_id(session: Session, glitch_ids: Collection[UUID]) -> dict[UUID, GlitchRecord]:
     """Glitches with these ids, in the given order; missing ones are left out."""
-    by_id = {one.id: one for one in get_glitches(session, glitch_ids)} if glitch_ids else {}
-    return tuple(by_id[one] for one in glitch_ids if one in by_id)
+    if not glitch_ids:
+        return {}
+    rows = session.execute(select_glitches().where(Glitch.id.in_(glitch_ids)))
+    by_id = {row[0].id: to_record(row) for row in rows}
+    return {one: by_id[one] for one in glitch_ids if one in by_id}
 
 
 def view_record(view: View) -> ViewRecord:

@@ -44,9 +44,7 @@ class IndexAudit:
     made_at: datetime
 
 
-def queue_index_jobs(
-    session: Session, *, from_rows: int = partitions.INDEX_FROM_ROWS
-) -> tuple[str, ...]:
+def queue_index_job(session: Session, *, from_rows: int = partitions.INDEX_FROM_ROWS) -> str | None:
     """Queue the build or audit of the active checkpoint's index if due; the checkpoint's name.
 
     A build that failed or was cancelled is tried again the next day.
@@ -54,16 +52,16 @@ def queue_index_jobs(
     try:
         checkpoint = active_checkpoint(session)
     except NotReadyError:
-        return ()
+        return None
     if not partitions.has_rows(session, checkpoint.id, from_rows):
-        return ()
+        return None
     recent = select(Job.id).where(
         Job.kind == KIND,
         Job.key == str(checkpoint.id),
         Job.state.in_(OPEN_STATES) | (Job.finished_at > DATABASE_CLOCK - AUDIT_EVERY),
     )
     if session.scalar(recent.limit(1)) is not None:
-        return ()
+        return None
     parameters = {
         "checkpoint_id": checkpoint.id,
         "checkpoint": checkpoint.name,
@@ -71,7 +69,7 @@ def queue_index_jobs(
         "from_rows": from_rows,
     }
     create_job(session, KIND, parameters, AUTHOR, key=str(checkpoint.id))
-    return (checkpoint.name,)
+    return checkpoint.name
 
 
 def latest_audit(session: Session, checkpoint_id: int) -> IndexAudit | None:

@@ -17,7 +17,7 @@ from app.digest.service import request_due
 from app.glitches.exports.service import clean_up_exports
 from app.jobs.service import remove_old_upkeep
 from app.map.service import request_due_job
-from app.models.index import queue_index_jobs
+from app.models.index import queue_index_job
 
 UPKEEP_EVERY_S = 600
 Step = Callable[[Session, Settings], str | None]
@@ -34,23 +34,7 @@ def _remove_batch_files(session: Session, settings: Settings) -> str | None:
 
 def _remove_export_files(session: Session, settings: Settings) -> str | None:
     keep = timedelta(hours=settings.keep_exports_hours)
-    number = clean_up_exports(session, settings.data_dir, keep)
-    return f"{number} exports" if number else None
-
-
-def _remove_old_jobs(session: Session, _: Settings) -> str | None:
-    number = remove_old_upkeep(session)
-    return f"{number} jobs" if number else None
-
-
-def _remove_old_logins(session: Session, _: Settings) -> str | None:
-    number = remove_old_logins(session)
-    return f"{number} events" if number else None
-
-
-def _keep_index(session: Session, _: Settings) -> str | None:
-    queued = queue_index_jobs(session)
-    return f"queued for {', '.join(queued)}" if queued else None
+    return _counted(clean_up_exports(session, settings.data_dir, keep), "exports")
 
 
 def _keep_map(session: Session, _: Settings) -> str | None:
@@ -58,23 +42,21 @@ def _keep_map(session: Session, _: Settings) -> str | None:
     return f"asked for, to {job.parameters['act']}" if job else None
 
 
-def _send_digest(session: Session, settings: Settings) -> str | None:
-    job = request_due(session) if settings.sends_digest else None
-    return "asked for" if job else None
-
-
-def _remove_leftovers(_: Session, __: Settings) -> str | None:
-    number = clean_up_leftovers()
-    return f"{number} temporary folders" if number else None
+def _counted(number: int, what: str) -> str | None:
+    return f"{number} {what}" if number else None
 
 
 UPKEEP: dict[str, Step] = {
     "files of batches removed": _remove_batch_files,
     "files of exports removed": _remove_export_files,
-    "leftovers of killed processes removed": _remove_leftovers,
-    "own jobs of long ago removed": _remove_old_jobs,
-    "logins of long ago removed": _remove_old_logins,
-    "vector index": _keep_index,
+    "leftovers of killed processes removed": lambda *_: _counted(
+        clean_up_leftovers(), "temporary folders"
+    ),
+    "own jobs of long ago removed": lambda session, _: _counted(remove_old_upkeep(session), "jobs"),
+    "logins of long ago removed": lambda session, _: _counted(remove_old_logins(session), "events"),
+    "vector index": lambda session, _: (name := queue_index_job(session)) and f"queued for {name}",
     "map": _keep_map,
-    "daily digest": _send_digest,
+    "daily digest": lambda session, settings: (
+        "asked for" if settings.sends_digest and request_due(session) else None
+    ),
 }

@@ -22,7 +22,7 @@ from app.core.settings import Settings
 from app.jobs.leases import JobCancelledError
 from app.jobs.service import get_job
 from app.models import index as vector_index
-from app.models.index import latest_audit, queue_index_jobs
+from app.models.index import latest_audit, queue_index_job
 from app.models.records import CheckpointRecord
 from worker.runner import JobRunner
 
@@ -48,10 +48,10 @@ def work(engine: Engine) -> None:
 def test_it_is_queued_once_built_and_audited_daily(
     engine: Engine, session: Session, checkpoint: CheckpointRecord
 ) -> None:
-    assert queue_index_jobs(session) == ()  # far below 200,000 rows
-    assert queue_index_jobs(session, from_rows=FEW + 1) == ()
-    assert queue_index_jobs(session, from_rows=FEW) == ("small",)
-    assert queue_index_jobs(session, from_rows=FEW) == ()  # the job is open
+    assert queue_index_job(session) is None  # far below 200,000 rows
+    assert queue_index_job(session, from_rows=FEW + 1) is None
+    assert queue_index_job(session, from_rows=FEW) == "small"
+    assert queue_index_job(session, from_rows=FEW) is None  # the job is open
     assert latest_audit(session, checkpoint.id) is None
     session.commit()
     work(engine)
@@ -60,9 +60,9 @@ def test_it_is_queued_once_built_and_audited_daily(
     assert audit is not None
     assert (audit.checkpoint, audit.recall, audit.searches) == ("small", 1.0, FEW)
     assert audit.exact_ms > 0
-    assert queue_index_jobs(session, from_rows=FEW) == ()  # audited today
+    assert queue_index_job(session, from_rows=FEW) is None  # audited today
     session.execute(text("UPDATE job SET finished_at = finished_at - interval '25 hours'"))
-    assert queue_index_jobs(session, from_rows=FEW) == ("small",)
+    assert queue_index_job(session, from_rows=FEW) == "small"
 
 
 @pytest.mark.usefixtures("catalogue")
@@ -76,7 +76,7 @@ def test_an_audit_tells_of_neighbours_that_the_index_misses(
         return neighbours if exact else neighbours[:-1]
 
     monkeypatch.setattr(vector_index, "find_neighbours", missing_one_in_ten)
-    queue_index_jobs(session, from_rows=FEW)
+    queue_index_job(session, from_rows=FEW)
     session.commit()
     work(engine)
     audit = latest_audit(session, checkpoint.id)
@@ -126,11 +126,11 @@ def test_a_build_says_how_far_it_is(
 def test_a_cancelled_build_is_not_queued_again_the_same_day(
     engine: Engine, session: Session
 ) -> None:
-    queue_index_jobs(session, from_rows=FEW)
+    queue_index_job(session, from_rows=FEW)
     job_id = session.scalar(text("SELECT id FROM job"))
     session.execute(text("UPDATE job SET state = 'cancelled', finished_at = now()"))
     session.commit()
-    assert queue_index_jobs(session, from_rows=FEW) == ()
+    assert queue_index_job(session, from_rows=FEW) is None
     assert get_job(session, job_id).state == "cancelled"
 
 

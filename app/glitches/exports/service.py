@@ -103,31 +103,26 @@ def result_path(data_dir: Path, job_id: UUID, file_format: Format) -> Path:
     return folder_of(data_dir, job_id) / f"glitches.{file_format.suffix}"
 
 
-def outdated_folders(session: Session, data_dir: Path, keep: timedelta) -> list[Path]:
-    """Folders of exports that are past their retention, or whose job is unknown."""
+def clean_up_exports(session: Session, data_dir: Path, keep: timedelta) -> int:
+    """Remove folders of exports past their retention or of unknown jobs; return their number."""
+    storage = storage_of(data_dir)
     folders = {
         one.path.name: one.path
-        for one in storage_of(data_dir).listed(data_dir / FOLDER)
+        for one in storage.listed(data_dir / FOLDER)
         if re.fullmatch(r"[0-9a-f-]{36}", one.path.name)
     }
     if not folders:
-        return []
+        return 0
     kept_ids = session.scalars(
         select(Job.id).where(
             Job.id.in_([UUID(name) for name in folders]),
             Job.state.in_(OPEN_STATES) | (Job.finished_at > func.now() - keep),
         )
     )
-    kept_names = {str(one) for one in kept_ids}
-    return [path for name, path in folders.items() if name not in kept_names]
-
-
-def clean_up_exports(session: Session, data_dir: Path, keep: timedelta) -> int:
-    """Remove the folders of exports past their retention; return their number."""
-    folders = outdated_folders(session, data_dir, keep)
-    for folder in folders:
-        storage_of(data_dir).remove(folder)
-    return len(folders)
+    outdated = folders.keys() - {str(one) for one in kept_ids}
+    for name in outdated:
+        storage.remove(folders[name])
+    return len(outdated)
 
 
 def filters_as_json(filters: GlitchFilters) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from app.frame.palette import class_colour
 from app.frame.render import SECURITY_HEADERS, environment, render
 from app.glitches.exports.service import format_named
 from app.glitches.records import GlitchFilters
-from app.glitches.selection import glitches_in_order
+from app.glitches.selection import glitches_by_id
 from app.glitches.service import judgements_of
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.records import JobRecord
@@ -151,7 +151,8 @@ def cards(
     """Some glitches, as gallery cards or as table rows."""
     judgements = judgements_of(session, chosen)
     shown = tuple(
-        card(one, judgement=judgements.get(one.id)) for one in glitches_in_order(session, chosen)
+        card(one, judgement=judgements.get(key))
+        for key, one in glitches_by_id(session, chosen).items()
     )
     page = MapCards(shown, is_table=look == "table")
     html = environment().get_template(page.template).render(page=page)
