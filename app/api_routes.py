@@ -12,12 +12,11 @@ from app.clusters.review import api as reviews
 from app.core.model import Problem
 from app.demo import api as demo
 from app.digest import api as digest
-from app.glitches.api import glitches, similarity, uploads
+from app.glitches import api as glitches
 from app.glitches.exports import api as exports
 from app.jobs import api as jobs
 from app.map import api as map_routes
-from app.models.api import checkpoints as catalogue
-from app.models.api import pictures
+from app.models import api as models
 from app.server import api as health
 from app.server.form_fields import CheckQuery
 from app.server.problems import MEDIA_TYPE
@@ -49,12 +48,12 @@ _UPLOADING = _READING | _problems(
 _WRITING = _READING | _problems(s409="The request contradicts the catalogue")
 
 router = APIRouter(dependencies=[Depends(CheckQuery())])
-router.include_router(uploads.router, responses=_UPLOADING)
+router.include_router(glitches.upload_router, responses=_UPLOADING)
 router.include_router(batches.router, responses=_UPLOADING)
 router.include_router(glitches.router, responses=_WRITING)
-router.include_router(pictures.router, responses=_READING)
-router.include_router(pictures.cluster_router, responses=_READING)
-router.include_router(catalogue.router, responses=_WRITING)
+router.include_router(models.picture_router, responses=_READING)
+router.include_router(models.cluster_router, responses=_READING)
+router.include_router(models.router, responses=_WRITING)
 router.include_router(classes.router, responses=_WRITING)
 router.include_router(exports.router, responses=_WRITING)
 router.include_router(clusters.router, responses=_WRITING)
@@ -64,5 +63,5 @@ router.include_router(jobs.router, responses=_WRITING)
 router.include_router(map_routes.router, responses=_WRITING)
 router.include_router(demo.router, responses=_WRITING)
 router.include_router(digest.router, responses=_READING)
-router.include_router(similarity.router, responses=_READING)
+router.include_router(glitches.similarity_router, responses=_READING)
 router.include_router(health.router, responses=_problems(s401="No valid token", s503="Not ready"))

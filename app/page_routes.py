@@ -4,8 +4,8 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
 from app.batches.pages import routes as batch
+from app.classes import pages as classes
 from app.classes.audit.pages import routes as label_audit
-from app.classes.pages import routes as classes
 from app.clusters.pages import routes as clusters
 from app.core.errors import NotFoundError
 from app.demo import pages as demo

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from fastapi import Depends, Form, Query, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
 
 from app.core import errors as service
 from app.core.access import Principal, Role, require_role
@@ -54,6 +55,17 @@ def signer_of(request: Request) -> SessionSigner:
 
 
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]  # of a long list, as `numbered` gives it
+_PAGE_NUMBER = TypeAdapter[int](PageNumber)
+
+
+def page_number(text: str) -> int:
+    """Return the page's number in an address to return to; 1 if it is none."""
+    try:
+        return _PAGE_NUMBER.validate_python(text)
+    except ValidationError:
+        return 1
+
+
 SignerDep = Annotated[SessionSigner, Depends(signer_of)]
 
 

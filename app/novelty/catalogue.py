@@ -4,8 +4,6 @@ Vectors are compared in memory, not in SQL: one matrix product is about fifty ti
 scan for each glitch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID

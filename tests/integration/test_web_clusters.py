@@ -161,7 +161,7 @@ def test_clusters_that_wait_in_another_run_are_named(
         ("min_size=x", 400, "whole number"),
         ("start=yesterday", 400, "is not a time"),
         ("run=7", 400, "no such clustering"),
-        ("page=0", 400, "no such page"),
+        ("page=0", 400, "invalid value of “page”"),
         ("page=500", 200, "The list ends with page 1"),
         ("ifo=" + "x" * 100, 400, "too long"),
     ],

@@ -119,6 +119,8 @@ _LONGEST = 60
 def clusters_page_of(
     session: Session,
     params: Mapping[str, str],
+    page: int = 1,
+    *,
     typed: ClusteringForm = UNTYPED,
     start_error: str | None = None,
 ) -> ClustersPage:
@@ -126,7 +128,7 @@ def clusters_page_of(
     values = {name: params.get(name, "").strip() for name in _FIELDS}
     values = {name: value for name, value in values.items() if value}
     runs = service.list_runs(session, limit=RUNS_OFFERED).items
-    filters, page, errors = _read(values, no_such_filter(params, (*_FIELDS, SAID)))
+    filters, errors = _read(values, no_such_filter(params, (*_FIELDS, SAID)))
     waiting = service.runs_that_wait(session)
     first = next((one for one, _ in waiting), next(iter(runs), None))
     run = _chosen_run(session, first, values.get("run"), errors)
@@ -260,10 +262,8 @@ def _chosen_run(
         return None
 
 
-def _read(
-    values: Mapping[str, str], errors: list[str]
-) -> tuple[service.ClusterFilters, int, list[str]]:
-    """Read the filters and the page number, and a sentence for each value that cannot be used."""
+def _read(values: Mapping[str, str], errors: list[str]) -> tuple[service.ClusterFilters, list[str]]:
+    """Read the filters, and a sentence for each value that cannot be used."""
     errors += [f"{name} is too long." for name, value in values.items() if len(value) > _LONGEST]
     state = values.get("state", "flagged")
     if state not in {*STATE_TEXTS, _EVERY}:
@@ -278,14 +278,11 @@ def _read(
         errors.append("The smallest size must be a whole number.")
     if values.get("change", "new") not in service.CHANGES:
         errors.append("There is no such change: choose one of those above the list.")
-    page = values.get("page", "1")
-    if not (page.isascii() and page.isdigit() and 0 < int(page[:9]) < 100_000):
-        errors.append("There is no such page.")
     start, end = parse_time_range(
         values.get("start", ""), values.get("end", ""), values.get("observing_run", ""), errors
     )
     if errors:
-        return service.ClusterFilters(), 1, errors
+        return service.ClusterFilters(), errors
     return (
         service.ClusterFilters(
             state=None if state == _EVERY else state,
@@ -295,7 +292,6 @@ def _read(
             gps_end=end,
             change=values.get("change"),
         ),
-        int(page),
         [],
     )
 

@@ -5,11 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
-from sqlalchemy.orm import Session
 
 from app.classes.naming import resolve_class_name
 from app.clusters.pages.display import cluster_href
-from app.clusters.pages.lists import UNTYPED, ClusteringForm, clusters_page_of
+from app.clusters.pages.lists import ClusteringForm, ClustersPage, clusters_page_of
 from app.clusters.pages.model import seen_page_of
 from app.clusters.pages.view import ReviewForm, cluster_page_of, undo_offer
 from app.clusters.review.log import Action
@@ -17,7 +16,7 @@ from app.clusters.review.service import review
 from app.clusters.service import get_cluster, queue_of, start_clustering
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.events import request_of
-from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
+from app.frame.deps import CsrfChecked, ForReaders, PageNumber, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import render
 from app.models.traversals import cluster_plane
@@ -31,9 +30,9 @@ router = APIRouter(route_class=PageRoute)
 
 @router.get("/clusters")
 @takes_any  # the page reports unknown filters
-def clusters(request: Request, session: SessionDep, _: Reader) -> Response:
+def clusters(request: Request, session: SessionDep, _: Reader, page: PageNumber = 1) -> Response:
     """The clusters of a run, the most significant first."""
-    return _list_page(request, session)
+    return _rendered(request, clusters_page_of(session, request.query_params, page))
 
 
 @router.post("/clusters/runs", dependencies=[CsrfChecked])
@@ -48,19 +47,13 @@ def start(
     try:
         start_clustering(session, typed.parsed(), principal=principal)
     except (InvalidRequestError, GlitchError) as error:
-        return _list_page(request, session, typed, str(error))
+        page = clusters_page_of(session, request.query_params, typed=typed, start_error=str(error))
+        return _rendered(request, page)
     return see_other("/ui/clusters", done="clustering")
 
 
-def _list_page(
-    request: Request,
-    session: Session,
-    typed: ClusteringForm = UNTYPED,
-    start_error: str | None = None,
-) -> Response:
-    context = clusters_page_of(session, request.query_params, typed, start_error)
-    is_bad = bool(context.errors) or start_error is not None
-    return render(request, context, status=400 if is_bad else 200)
+def _rendered(request: Request, page: ClustersPage) -> Response:
+    return render(request, page, status=400 if page.errors or page.start_error else 200)
 
 
 @router.get("/clusters/{cluster_id}")
@@ -72,7 +65,7 @@ def cluster_page(
     cluster_id: UUID,
     order: str = "distance",
     window: str = "",
-    page: int = 1,
+    page: PageNumber = 1,
     of: UUID | None = None,
     event: Annotated[int, Query(ge=0, le=2**62)] = 0,
 ) -> Response:
@@ -87,7 +80,7 @@ def cluster_page(
         cluster,
         order="time" if order == "time" else "distance",
         window_s=next((one for one in VIEW_DURATIONS_S if f"{one:g}" == window), None),
-        page=min(max(page, 1), 100_000),
+        page=page,
         undo=undo_offer(session, of, event, principal) if of and event else None,
     )
     return render(request, context)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import Field
 
-from app.glitches.api.glitches import Filters
+from app.glitches.api import Filters
 from app.glitches.exports.service import format_named, start_export
 from app.jobs import schemas as job_schemas
 from app.server.answers import export_answer, exported_answer

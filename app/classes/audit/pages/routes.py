@@ -1,6 +1,5 @@
 """The label audit page: start an audit, review its findings, and relabel."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -16,7 +15,7 @@ from app.classes.naming import resolve_class_name, usable_class_names
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
 from app.core.paging import Page
 from app.frame.contexts import ClassCount, PageContext, Pages
-from app.frame.deps import CsrfChecked, PageNumber, PageRoute, Reader, Submitter
+from app.frame.deps import CsrfChecked, PageNumber, PageRoute, Reader, Submitter, page_number
 from app.frame.display import address, numbered
 from app.frame.failures import see_other, status_of
 from app.frame.render import LONGEST_PATH, local_path, render
@@ -136,8 +135,7 @@ def relabel(
     except (InvalidRequestError, ConflictError) as error:
         session.rollback()
         values = dict(parse_qsl(urlsplit(target).query))
-        typed = values.pop("page", "")
-        number = int(typed) if re.fullmatch("[1-9][0-9]{0,4}", typed) else 1
+        number = page_number(values.pop("page", ""))
         page = _page(session, values, number, label_error=str(error))
         return render(request, page, status=status_of(error))
     return see_other(target, done="kept" if act == "keep" else "labelled", event=str(added.id))

@@ -1,33 +1,43 @@
-"""`/glitches`: the catalogue, one glitch, its neighbours, images and labels."""
+"""`/glitches`, `/embed`, `/neighbours` and the similarity search of Gravity Spy's tools."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
 from pydantic import Field
 
 from app.core.access import Role, require_role
 from app.core.errors import NotFoundError
 from app.core.model import ListOf, Model
 from app.glitches import schemas
+from app.glitches.embed import Embedded, UploadRequest, embed_upload
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.neighbours import check_neighbours, find_neighbours
 from app.glitches.records import GlitchFilters, Label
 from app.glitches.selection import get_glitch
 from app.glitches.service import find_embedding, get_embedding, get_view, list_glitches
+from app.glitches.similarity_search import parse_similarity_query, similarity_search
 from app.glitches.upload import parse_gps_time, parse_ifo
+from app.server.form_fields import EnergyMax, FrequencyRange
 from app.server.request_scope import (
+    MAY_BE_OPEN,
     BaseUrl,
+    OpenOrReader,
     Reader,
     RuntimeDep,
     SessionDep,
     Submitter,
+    Uploader,
+    UploadRoute,
+    base_url,
     principal_of,
 )
 from glitch.codec import unpack_view
 from glitch.images import render_omega_scan, render_view
 
 router = APIRouter(prefix="/glitches", tags=["glitches"])
+upload_router = APIRouter(route_class=UploadRoute, tags=["uploads"])
+similarity_router = APIRouter(tags=["gwpy"])
 
 _Text = Annotated[str, Field(pattern=r"^[^\x00]{1,100}$")]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -199,3 +209,138 @@ def revoked_label(
             f"Glitch {glitch_id} has no label {label_id}: GET its labels to see which it has."
         )
     return revoke_label(session, label_id, principal=principal)
+
+
+_FILE = (
+    "Strain (HDF5, GWF, CSV, text, npy, npz), or one to four omega scans (PNG, JPG) of one "
+    "glitch, or an array of views (npy, npz, HDF5)."
+)
+
+
+async def _sent(
+    *,
+    file: Annotated[list[UploadFile], File(description=_FILE)],
+    gps_time: Annotated[
+        str | None, Form(description="GPS seconds of the glitch, a decimal number.")
+    ] = None,
+    ifo: Annotated[str | None, Form(description="Detector, such as H1.")] = None,
+    channel: Annotated[str | None, Form(description="Such as H1:GDS-CALIB_STRAIN.")] = None,
+    sample_rate_hz: Annotated[
+        float | None, Form(description="Sample rate in Hz, if the file does not state it.")
+    ] = None,
+    view_duration_s: Annotated[
+        list[float] | None,
+        Form(description="Window of each picture in seconds, in the order of the files."),
+    ] = None,
+    energy_max: EnergyMax = None,
+    frequency_range: FrequencyRange = None,
+    centre: Annotated[
+        bool,
+        Form(
+            description="Strain: centre the views on the loudest tile within 0.25 s of the GPS "
+            "time; false keeps that time in the middle."
+        ),
+    ] = True,
+    neighbours: Annotated[int, Form(description="How many neighbours, 0 to 10,000.")] = 10,
+) -> UploadRequest:
+    return UploadRequest(
+        files=[(one.filename, one.file) for one in file],
+        gps_time=gps_time,
+        ifo=ifo,
+        channel=channel,
+        sample_rate_hz=sample_rate_hz,
+        view_durations_s=view_duration_s or [],
+        energy_max=energy_max,
+        frequency_range=frequency_range,
+        is_centred=centre,
+        neighbours=neighbours,
+    )
+
+
+_SentDep = Annotated[UploadRequest, Depends(_sent)]
+
+
+@upload_router.post(
+    "/embed",
+    summary="Embed one glitch and find its neighbours",
+    response_model=schemas.EmbedAnswer,
+    status_code=201,
+    responses={200: {"model": schemas.EmbedAnswer, "description": "Known already, or not stored"}},
+)
+def embed(
+    *,
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    principal: Uploader,
+    sent: _SentDep,
+    store: Annotated[bool, Form(description="Whether to store the glitch.")] = True,
+    label: Annotated[str | None, Form(description="Class to label the glitch with.")] = None,
+) -> Response:
+    """201 if the glitch is new; 200 if it was known already or is not stored.
+
+    Storing needs the role submitter; `store=false` needs reader and returns null as `glitch.id`.
+    """
+    embedded = embed_upload(session, runtime, sent, principal=principal, store=store, label=label)
+    return _embed_response(request, embedded, status=201 if embedded.is_new else 200)
+
+
+@upload_router.post(
+    "/neighbours",
+    summary="Find the neighbours of an upload without storing it",
+    response_model=schemas.EmbedAnswer,
+)
+def neighbours_of_upload(
+    request: Request, runtime: RuntimeDep, session: SessionDep, principal: Uploader, sent: _SentDep
+) -> Response:
+    """The same response as `POST /embed`, with nothing stored. Needs the role reader."""
+    embedded = embed_upload(session, runtime, sent, principal=principal, store=False)
+    return _embed_response(request, embedded, status=200)
+
+
+def _embed_response(request: Request, embedded: Embedded, *, status: int) -> Response:
+    """Serialise the response in this thread; FastAPI would use another one."""
+    answer = schemas.embed_answer(base_url(request), embedded)
+    return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")
+
+
+_ERA = "event_time BETWEEN 1126400000 AND 1584057618"
+_NO_NUL = r"^[^\x00]{0,500}$"
+
+
+@similarity_router.get(
+    "/search/similarity_search_restful_API/",
+    summary="Search as gwpy does",
+    openapi_extra=MAY_BE_OPEN,
+)
+def search(
+    *,
+    base: BaseUrl,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    _: OpenOrReader,
+    imageid: Annotated[
+        str, Query(pattern=_NO_NUL, description="A Gravity Spy id, or an id of this service.")
+    ],
+    howmany: Annotated[str, Query(pattern=_NO_NUL, description="How many rows.")] = "10",
+    era: Annotated[str, Query(pattern=_NO_NUL, description=f"Such as `{_ERA}`.")] = _ERA,
+    ifo: Annotated[str, Query(pattern=_NO_NUL, description="Such as `'H1', 'L1'`.")] = "'H1', 'L1'",
+    database: Annotated[
+        str, Query(pattern=_NO_NUL, description="Accepted as gwpy sends it.")
+    ] = "similarity_index_o3",
+) -> dict[str, list[Any]]:
+    """Lists of equal length by column name, nearest first. The picture addresses are signed, so
+    that ``GravitySpyTable.download()`` works on the rows.
+
+    Needs the role reader, unless GLITCH_PUBLIC_SEARCH opens it to this machine.
+    """
+    query = parse_similarity_query(
+        howmany=howmany, imageid=imageid, era=era, ifo=ifo, database=database
+    )
+    for detector in query.filters.ifos:
+        parse_ifo(detector)
+
+    def view_url(glitch_id: str, duration_s: float) -> str:
+        return base + runtime.picture_links.path(glitch_id, duration_s)
+
+    return similarity_search(session, query, view_url=view_url)
