@@ -174,11 +174,4 @@ def _select(
         **columns_of(rows),
         weights=np.ones(len(rows)),
         predicted={key: near for key, near in session.execute(tested) if near is not None},
-        n_judged=run.n_judged,
-        n_unjudged=run.n_unjudged,
-        n_flagged=run.n_flagged,
-        threshold=run.p_threshold,
-        judged_by_ifo={},
-        calibration_by_ifo={},
-        findings=[],
     )

@@ -31,17 +31,24 @@ from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster, Unit, describe_cluster, unit_vectors
 
 _MAX_LOOK_MEMBERS, _LOOK_QUANTILE = 2_000, 0.9  # members read, quantile of their distances
+DECIDING = {"promoted": "promote", "merged": "merge", "dismissed": "dismiss"}  # state to action
 ALIKE = 0.5  # share of members that must match a look or an earlier cluster
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A cluster of this run, and the earlier cluster that it must continue, if any."""
+    """A cluster of this run, and the earlier cluster that it continues, if any."""
 
     cluster: FoundCluster
-    continues: Cluster | None
+    before: Cluster | None = None
     n_parts: int = 1  # into which the found cluster was divided; 1 if it was not
     whole: FoundCluster | None = None  # the found cluster before it was divided
+    overlap: float | None = None  # Jaccard index with the earlier cluster; None if not compared
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a decision about the earlier cluster is in force."""
+        return self.before is not None and self.before.state in DECIDING
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ def _hold_splits(
     """
     groups = _divided(session, kind)
     if not groups:
-        return [Part(cluster, None) for cluster in clusters]
+        return [Part(cluster) for cluster in clusters]
     latest = current_by_identity(session, groups)
     continuable = current_by_identity(session, groups, *is_of_kind(kind))
     index = {key: at for at, key in enumerate(ids)}
@@ -154,7 +161,7 @@ def _hold_splits(
                 owners[cluster.members], sure[cluster.members] = part, cluster.probabilities
             else:
                 owners[cluster.members] = -1
-                kept.append(Part(cluster, None))
+                kept.append(Part(cluster))
             continue
         nearest = _nearest_part(units[cluster.members], labels)
         for part, waiting in waits_beside.items():
@@ -274,9 +281,6 @@ def unjudged(
         session.scalars(select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == decided))
     )
     return np.array([ids[index] not in covered for index in members])
-
-
-DECIDING = {"promoted": "promote", "merged": "merge", "dismissed": "dismiss"}  # state to action
 
 
 def standing_decisions(session: Session, *, is_simulated: bool) -> list[Decision]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +25,7 @@ from app.clusters.findings import Finding, found
 from app.clusters.identities import current_clusters, is_of_kind
 from app.clusters.records import ClusteringParameters, Run
 from app.clusters.selection import Selection, not_seen, select_novel, with_waiting
-from app.clusters.storage import ClusterStore, Draft
+from app.clusters.storage import ClusterStore
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, ReviewEvent
 from app.core.database import is_any_of, uuid7
 from app.core.engine import make_session_factory
@@ -221,12 +222,12 @@ def _store(
     run.n_noise, run.n_clusters, run.findings = 0, len(parts), []
     session.add(run)
     session.flush()
-    whole = [part for part in parts if part.continues is None]
-    prescribed = {part.continues.identity for part in parts if part.continues is not None}
+    whole = [part for part in parts if part.before is None]
+    continuing = [part for part in parts if part.before is not None]
+    prescribed = {part.before.identity for part in continuing if part.before is not None}
     earlier, members, matches = _match(session, run, selection, whole, prescribed)
-    drafts = [Draft(part, part.continues, None) for part in parts if part.continues is not None]
-    drafts += [
-        Draft(part, earlier[match.previous] if match else None, match)
+    continuing += [
+        replace(part, before=earlier[match.previous], overlap=match.overlap) if match else part
         for part, match in zip(whole, matches, strict=True)
     ]
     matched = {match.previous for match in matches if match}
@@ -237,9 +238,9 @@ def _store(
     ]
     store = ClusterStore(session, run, selection, units, unmatched)
     reported: list[Finding] = []
-    for draft in store.begin(drafts):
+    for part in store.begin(continuing):
         heartbeat()
-        reported += store.add(draft)
+        reported += store.add(part)
     reported += store.finish()
     if store.sizes_apart:
         reported.insert(0, found("held_apart", sizes=sorted(store.sizes_apart, reverse=True)))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -76,13 +76,13 @@ class Selection:
     vectors: LatentArray
     weights: Float[np.ndarray, " glitch"]  # the glitches of one burst sum to 1
     predicted: Mapping[UUID, int]  # class of the nearest references of each flagged glitch
-    n_judged: int
-    n_unjudged: int
-    n_flagged: int
-    threshold: float | None  # the largest p-value flagged
-    judged_by_ifo: dict[str, float]  # tested glitches; a burst counts as one
-    calibration_by_ifo: dict[str, int]
-    findings: list[Finding]
+    n_judged: int = 0
+    n_unjudged: int = 0
+    n_flagged: int = 0
+    threshold: float | None = None  # the largest p-value flagged
+    judged_by_ifo: Mapping[str, float] = field(default_factory=dict)  # a burst counts as one
+    calibration_by_ifo: Mapping[str | None, int] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
     returned: tuple[Finding, ...] = ()  # known classes that occur again, whatever their state
 
 
@@ -176,11 +176,11 @@ def select_novel(
         population.append(Embedding.ifo == parameters.ifo)
     # Labelled glitches are known by definition, so only unlabelled ones are tested.
     tested = [*population, Glitch.class_id.is_(None)]
-    ifos = list(_count_by_ifo(session, tested))
+    tests_by_ifo = _count_by_ifo(session, tested)
     calibration_by_ifo = _count_by_ifo(
         session, [*population, Embedding.calibration_score.is_not(None)]
     )
-    n_nowhere = _count(session, [*tested, Embedding.ifo.is_(None)])
+    n_nowhere = tests_by_ifo.pop(None, 0)
     # Simulated glitches have no time in a detector.
     dormancy = (
         None if parameters.is_simulated else (parameters.dormant_days, parameters.min_cluster_size)
@@ -189,7 +189,8 @@ def select_novel(
         ifo: tested_as_crowds(
             session, checkpoint_id, (ifo, parameters.is_simulated), dormancy, again
         )
-        for ifo in ifos
+        for ifo in tests_by_ifo
+        if ifo is not None
     }
     tests = joined(list(by_ifo.values()))
     n_judged, n_unjudged = tests.n_judged, n_nowhere + tests.n_unjudged
@@ -232,7 +233,7 @@ def select_novel(
         )
     if parameters.scope == "everything":
         chosen: list[Any] = population
-        n_chosen = _count(session, population)
+        n_chosen = sum(_count_by_ifo(session, population).values())
     else:
         by_novelty = (tests.keys[flagged], -tests.scores[flagged], tests.p_values[flagged])
         novel = tests.ids(flagged[np.lexsort(by_novelty)[:MAX_CLUSTERED]])
@@ -307,24 +308,12 @@ def _few_labels(
     return [found("few_labels", classes=few[:MAX_NAMED], n=len(few))] if few else []
 
 
-def _count(session: Session, conditions: list[Any]) -> int:
-    return (
-        session.scalar(
-            select(func.count())
-            .select_from(Embedding)
-            .join(Glitch, Glitch.id == Embedding.glitch_id)
-            .where(*conditions)
-        )
-        or 0
-    )
-
-
-def _count_by_ifo(session: Session, conditions: list[Any]) -> dict[str, int]:
+def _count_by_ifo(session: Session, conditions: list[Any]) -> dict[str | None, int]:
     rows = session.execute(
         select(Embedding.ifo, func.count())
         .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .where(*conditions, Embedding.ifo.is_not(None))
+        .where(*conditions)
         .group_by(Embedding.ifo)
         .order_by(Embedding.ifo)
     )
-    return {ifo: count for ifo, count in rows if ifo is not None}
+    return dict(rows.all())

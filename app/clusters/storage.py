@@ -11,27 +11,15 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.clusters import decided
+from app.clusters.decided import Part
 from app.clusters.findings import Finding, found
 from app.clusters.selection import Selection
 from app.clusters.summary import significance, summarise
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, ReviewEvent
 from app.core.database import uuid7
-from glitch.clustering import FoundCluster, Match, Unit, describe_cluster
+from glitch.clustering import FoundCluster, Unit, describe_cluster
 
 STATE_WORDS = {"promoted": "named", "merged": "merged into a class", "dismissed": "dismissed"}
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A cluster that was found, and the earlier cluster that it continues, if any."""
-
-    part: decided.Part
-    before: Cluster | None
-    match: Match | None
-
-
-def _is_decided(draft: Draft) -> bool:
-    return draft.before is not None and draft.before.state in decided.DECIDING
 
 
 @dataclass
@@ -52,63 +40,63 @@ class ClusterStore:
     _lost: dict[int, Cluster] = field(default_factory=dict, init=False)  # by selection position
     _decisions: list[decided.Decision] = field(default_factory=list, init=False)
 
-    def begin(self, drafts: Sequence[Draft]) -> list[Draft]:
-        """Return the drafts in the order in which to store them: undecided ones first.
+    def begin(self, parts: Sequence[Part]) -> list[Part]:
+        """Return the parts in the order in which to store them: undecided ones first.
 
-        Members whose labels were revoked need review again. Undecided drafts show those that they
+        Members whose labels were revoked need review again. Undecided parts show those that they
         contain; ``add`` and ``finish`` store the others in clusters to review.
         """
         self._decisions = decided.standing_decisions(
             self.session, is_simulated=self.run.is_simulated
         )
         self._revoked = decided.unlabelled_again(self.session, self._decisions)
-        undecided = [one for one in drafts if not _is_decided(one)]
-        shown = {position for one in undecided for position in one.part.cluster.members.tolist()}
+        undecided = [one for one in parts if not one.is_decided]
+        shown = {position for one in undecided for position in one.cluster.members.tolist()}
         waiting_in_others = decided.waiting_elsewhere(self.session, self.run)
         self._lost = {
             position: self._revoked[key].cluster
             for position, key in enumerate(self.selection.ids)
             if key in self._revoked and key not in waiting_in_others and position not in shown
         }
-        return [*undecided, *filter(_is_decided, drafts)]
+        return [*undecided, *(one for one in parts if one.is_decided)]
 
-    def add(self, draft: Draft) -> list[Finding]:
+    def add(self, part: Part) -> list[Finding]:
         """Store a cluster; of a decided one, store unreviewed members as a separate cluster.
 
         These are members that joined since the decision, if they are enough for a cluster, and
         members whose labels were revoked.
         """
-        before, cluster = draft.before, draft.part.cluster
+        before, cluster = part.before, part.cluster
         if before is not None:
             self.continued[before.id] = before.state
-        if before is None or not _is_decided(draft):
+        if before is None or not part.is_decided:
             identity = None if before is None else decided.identity_in(before.summary)
             lost = self._take_lost(identity)
-            return self._store(self._with(cluster, lost), draft)
+            return self._store(self._with(cluster, lost), part)
         is_new = decided.unjudged(self.session, before, self.selection.ids, cluster.members)
         is_lost = np.isin(cluster.members, list(self._lost))
         is_apart = is_new | is_lost
         n = int(is_apart.sum())
         lost = self._take_lost(before.identity, cluster.members[is_lost])
         if not len(lost) and (n < self.run.min_cluster_size):
-            return self._store(cluster, draft, n_unjudged=n)
-        findings = [] if is_apart.all() else self._store(self._subset(cluster, ~is_apart), draft)
+            return self._store(cluster, part, n_unjudged=n)
+        findings = [] if is_apart.all() else self._store(self._subset(cluster, ~is_apart), part)
         apart = self._with(self._subset(cluster, is_apart) if n else None, lost, cluster.stability)
-        whole = draft.part.whole or cluster
+        whole = part.whole or cluster
         if (earlier := self._left_like(apart)) is not None:  # it continues an earlier cluster
-            return findings + self.add(Draft(decided.Part(apart, None, 2, whole), *earlier))
+            return findings + self.add(Part(apart, earlier[0], 2, whole, earlier[1]))
         if n_joined := int((is_new & ~is_lost).sum()):
             findings.append(found("beside", n=n_joined, state=STATE_WORDS[before.state]))
         return findings + self._store_apart(apart, before.identity, whole)
 
-    def _left_like(self, cluster: FoundCluster) -> tuple[Cluster, Match] | None:
+    def _left_like(self, cluster: FoundCluster) -> tuple[Cluster, float] | None:
         """Find an unmatched earlier cluster with a Jaccard index of at least ``ALIKE``."""
         own = {self.selection.ids[index] for index in cluster.members}
         overlaps = [len(own & others) / len(own | others) for _, others in self.unmatched]
         if not overlaps or max(overlaps) < decided.ALIKE:
             return None
         best = int(np.argmax(overlaps))
-        return self.unmatched.pop(best)[0], Match(best, overlaps[best])
+        return self.unmatched.pop(best)[0], overlaps[best]
 
     def finish(self) -> list[Finding]:
         """Store clusters to review of the remaining members whose labels were revoked."""
@@ -153,8 +141,7 @@ class ClusterStore:
     def _store_apart(
         self, cluster: FoundCluster, identity: UUID, whole: FoundCluster
     ) -> list[Finding]:
-        draft = Draft(decided.Part(cluster, None, whole=whole), None, None)
-        return self._store(cluster, draft, identity=identity)
+        return self._store(cluster, Part(cluster, whole=whole), identity=identity)
 
     def _subset(self, cluster: FoundCluster, is_chosen: np.ndarray) -> FoundCluster:
         return describe_cluster(
@@ -167,24 +154,24 @@ class ClusterStore:
     def _store(
         self,
         cluster: FoundCluster,
-        draft: Draft,
+        part: Part,
         *,
         n_unjudged: int = 0,
         identity: UUID | None = None,
     ) -> list[Finding]:
-        before, cluster_id, size = draft.before, uuid7(), len(cluster.members)
-        is_part = draft.part.n_parts > 1 or identity is not None
-        if draft.part.n_parts > 1:
+        before, cluster_id, size = part.before, uuid7(), len(cluster.members)
+        is_part = part.n_parts > 1 or identity is not None
+        if part.n_parts > 1:
             self.sizes_apart.append(len(cluster.members))
         summary = summarise(self.session, self.run, self.selection, cluster)
         summary["previous_size"] = before.size if before else None
         if is_part:
             summary["is_part"] = True  # stability and significance are those of the whole
-            if draft.match and before and "is_part" not in before.summary:
+            if part.overlap is not None and before and "is_part" not in before.summary:
                 summary["split_from"] = before.size  # it was whole in the previous run of this kind
         if identity is None and before is not None and before.state == "flagged":
             identity = decided.identity_in(before.summary)
-        revoked = [] if _is_decided(draft) else self._decisions_of(cluster)
+        revoked = [] if part.is_decided else self._decisions_of(cluster)
         if revoked:
             summary["n_unlabelled_again"] = len(revoked)
             identities = {one.cluster.identity for one in revoked}
@@ -197,7 +184,7 @@ class ClusterStore:
         by_hand = before.summary.get("by_hand") if before and before.state == "flagged" else None
         if by_hand is not None:
             summary["by_hand"] = by_hand
-        findings = self._notes(cluster, draft, summary)
+        findings = self._notes(cluster, part, summary)
         if revoked:
             named = " and ".join(sorted({one.label for one in revoked if one.label}))
             findings.append(found("unlabelled_again", n=len(revoked), label=named))
@@ -212,13 +199,13 @@ class ClusterStore:
                 run_id=self.run.id,
                 identity=before.identity if before else cluster_id,
                 previous_id=before.id if before else None,
-                overlap=draft.match.overlap if draft.match else None,
+                overlap=part.overlap,
                 size=size,
                 stability=cluster.stability,
                 # Clusters made by hand, or found among all glitches, were not tested.
                 significance=None
                 if by_hand is not None or self.run.scope == "everything"
-                else significance(self.selection, draft.part.whole or draft.part.cluster),
+                else significance(self.selection, part.whole or part.cluster),
                 medoid_id=self.selection.ids[cluster.medoid],
                 # Earlier decisions stay in force.
                 state=state,
@@ -233,11 +220,11 @@ class ClusterStore:
         self.clustered |= set(cluster.members.tolist())
         return findings
 
-    def _notes(self, cluster: FoundCluster, draft: Draft, summary: dict[str, Any]) -> list[Finding]:
-        size, before = len(cluster.members), draft.before
+    def _notes(self, cluster: FoundCluster, part: Part, summary: dict[str, Any]) -> list[Finding]:
+        size, before = len(cluster.members), part.before
         ifos = " and ".join(one for one in summary["ifos"] if one != "unknown")
         findings = [found("dormant", label=name, n=size, ifo=ifos) for name in summary["returning"]]
-        if before is not None and draft.part.n_parts == 1 and size != before.size:
+        if before is not None and part.n_parts == 1 and size != before.size:
             findings.insert(0, found("continued", before=before.size, now=size))
         return findings
 
