@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from sqlalchemy.orm import Session
 
@@ -14,13 +14,14 @@ from app.glitches.neighbours import check_neighbours, find_neighbours
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, Neighbour
 from app.glitches.selection import get_glitch
 from app.glitches.service import get_embedding
-from app.glitches.upload import ParsedUpload, StrainToViews, UploadFields, parse_upload, spooled
+from app.glitches.upload import ParsedUpload, UploadFields, parse_upload, spooled
 from app.models.checkpoints import hold_active
-from app.models.inference import BatchingEncoder
-from app.models.records import CheckpointRecord
 from app.novelty.single import judge_novelty
 from glitch.novelty import Judgement
 from glitch.novelty.conditions import condition_of
+
+if TYPE_CHECKING:
+    from app.server.runtime import Runtime  # imports this room
 
 ORIGIN = "upload"
 
@@ -38,17 +39,6 @@ class Embedded:
     neighbours: Sequence[Neighbour]  # by ascending distance, without the glitch itself
 
 
-class EncoderSource(Protocol):
-    """Provides the active encoder and the strain transform; implemented by the runtime."""
-
-    @property
-    def strain_to_views(self) -> StrainToViews:
-        """The transform of strain to views, with limited concurrency."""
-
-    def active_encoder(self) -> tuple[CheckpointRecord, BatchingEncoder]:
-        """The active checkpoint and its encoder."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class UploadRequest(UploadFields):
     """An upload as received: files with their names, and text fields."""
@@ -59,7 +49,7 @@ class UploadRequest(UploadFields):
 
 def embed_upload(
     session: Session,
-    source: EncoderSource,
+    runtime: "Runtime",
     sent: UploadRequest,
     *,
     principal: Principal,
@@ -87,13 +77,13 @@ def embed_upload(
         raise InvalidRequestError("A label is the name of a class: see the list of classes.")
     check_neighbours(sent.neighbours)
     details = sent.parsed()
-    checkpoint, encoder = source.active_encoder()
+    checkpoint, encoder = runtime.active_encoder()
     with spooled(sent.files) as files:
         upload = parse_upload(
             files,
             details,
             preprocessing=encoder.preprocessing,
-            strain_to_views=source.strain_to_views,
+            strain_to_views=runtime.strain_to_views,
         )
     encoding: EncodingLike = encoder.encode(upload.views)
     glitch, is_new = None, False

@@ -8,12 +8,12 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, TypeVar
 
 from app.core.errors import InvalidRequestError, UnsupportedFileError
 from app.decoding.files import ReadUpload, read_upload
@@ -47,15 +47,7 @@ _RANGE = re.compile(rf"{_HERTZ}(?:\s*+(?:,|-|to)\s*+|\s++){_HERTZ}", re.ASCII)
 _NOT_IN_NAMES = re.compile(r"[^\w .,()+@=~\-]")
 
 _Value = TypeVar("_Value")
-
-
-class StrainToViews(Protocol):
-    """Transforms strain to views at a GPS time, with limited concurrency."""
-
-    def __call__(
-        self, strain: Strain, gps_time: Decimal, preprocessing: Preprocessing, *, centre: bool
-    ) -> StrainViews:
-        """Views centred on the loudest tile or on the GPS time."""
+StrainToViews = Callable[..., StrainViews]  # as ``app.models.inference.StrainTransform`` is called
 
 
 @dataclass(frozen=True)

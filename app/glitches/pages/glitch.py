@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.classes.naming import list_classes, no_class, resolve_class_name, usable_class_names
 from app.clusters.review.context import suggested_classes
 from app.core.access import Principal, Role
-from app.core.elsewhere import Templates, pages_elsewhere
+from app.core.elsewhere import pages_elsewhere
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.frame.contexts import Card, Novelty, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
@@ -89,22 +89,17 @@ def find_or_refuse(session: Session, public_id: str) -> GlitchRecord:
     return glitch
 
 
-def glitch_page_of(
+def _page(
+    request: Request,
     session: Session,
     glitch: GlitchRecord,
     principal: Principal,
     *,
-    base: str,
     near: CatalogueQuery = EVERYTHING,
     show: str = SEEN,
-    templates: Templates | None = None,
     label_error: str | None = None,
     label_typed: str = "",
 ) -> GlitchPage:
-    """Make the page of a glitch.
-
-    ``base`` is the service's address as the visitor sees it, for the link to share.
-    """
     embedding = find_embedding(session, glitch.id)
     errors = list(near.errors)
     labels = tuple(list_labels(session, glitch.id))
@@ -126,7 +121,7 @@ def glitch_page_of(
         embedding=embedding,
         elsewhere=()
         if glitch.is_simulated
-        else pages_elsewhere(templates or {}, glitch.ifo, glitch.gps_time),
+        else pages_elsewhere(runtime_of(request).settings.links, glitch.ifo, glitch.gps_time),
         labels=labels,
         revocable=frozenset(
             label.id
@@ -148,7 +143,7 @@ def glitch_page_of(
         traversals=strip_section(glitch_traversals(session, glitch.id), window_s)
         if embedding
         else None,
-        share=f"{base}{glitch_href(glitch.id)}",
+        share=f"{base_url(request)}{glitch_href(glitch.id)}",
         latent=latent_chart(embedding.mean, embedding.log_variance) if embedding else None,
     )
 
@@ -201,15 +196,9 @@ def glitch_page(
     show: str = SEEN,
 ) -> Response:
     """The page of one glitch, by our id or Gravity Spy's."""
-    page = glitch_page_of(
-        session,
-        find_or_refuse(session, public_id),
-        principal,
-        base=base_url(request),
-        near=near,
-        show=show if show in SHOWS else SEEN,
-        templates=runtime_of(request).settings.links,
-    )
+    glitch = find_or_refuse(session, public_id)
+    show = show if show in SHOWS else SEEN
+    page = _page(request, session, glitch, principal, near=near, show=show)
     return render(request, page, status=400 if page.near_errors else 200)
 
 
@@ -228,15 +217,8 @@ def add_label(
     if error is None:
         append_label(session, glitch.id, name, author=principal)
         return see_other(glitch_href(glitch.id), done="labelled")
-    page = glitch_page_of(
-        session,
-        glitch,
-        principal,
-        base=base_url(request),
-        templates=runtime_of(request).settings.links,
-        label_error=error,
-        label_typed=name[:LONGEST_LABEL],
-    )
+    typed = name[:LONGEST_LABEL]
+    page = _page(request, session, glitch, principal, label_error=error, label_typed=typed)
     return render(request, page, status=400)
 
 
