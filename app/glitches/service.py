@@ -130,24 +130,17 @@ def list_glitches(
         raise InvalidRequestError(f"limit must be 1 to {LARGEST_PAGE}, not {limit}.")
     statement = matching(session, select_glitches(), filters)
     direction, mark = (_AFTER, None) if cursor is None else _read_cursor(cursor, filters)
-    if direction == _BEFORE:
-        later = statement.where(Glitch.id > mark).order_by(Glitch.id).limit(limit + 1)
-        rows = list(reversed(session.execute(later).all()))
-        if len(rows) > limit:
-            items = tuple(to_record(row) for row in rows[1:])
-            return Page(
-                items,
-                _write_cursor(_AFTER, items[-1].id, filters),
-                _write_cursor(_BEFORE, items[0].id, filters),
-            )
-        mark = None  # no full page before it: return the first page
+    is_back = direction == _BEFORE
     if mark is not None:
-        statement = statement.where(Glitch.id < mark)
-    rows = list(session.execute(statement.order_by(Glitch.id.desc()).limit(limit + 1)))
-    items = tuple(to_record(row) for row in rows[:limit])
+        statement = statement.where(Glitch.id > mark if is_back else Glitch.id < mark)
+    order = Glitch.id if is_back else Glitch.id.desc()
+    rows, last = cut_page(session.execute(statement.order_by(order).limit(limit + 1)).all(), limit)
+    if is_back and last is None:  # no full page before it: return the first page
+        return list_glitches(session, filters, limit=limit)
+    items = tuple(to_record(row) for row in (reversed(rows) if is_back else rows))
     return Page(
         items,
-        _write_cursor(_AFTER, items[-1].id, filters) if len(rows) > limit else None,
+        _write_cursor(_AFTER, items[-1].id, filters) if last is not None else None,
         _write_cursor(_BEFORE, items[0].id, filters) if mark is not None and items else None,
     )
 

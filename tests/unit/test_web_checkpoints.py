@@ -26,9 +26,9 @@ def test_a_list_of_measurements_is_told_one_by_one() -> None:
         created_at=now,
     )
     card = checkpoint_card(record, Standing(), total=3, can_switch=False)
-    assert [table.name for table in card.tables] == ["Metrics"]
+    assert list(card.tables) == ["Metrics"]
     assert "is_painted" in card.manifest
-    assert [(row.name, row.value) for row in card.tables[0].rows] == [
+    assert [(row.name, row.value) for row in card.tables["Metrics"]] == [
         *[("All views, linear probe", "accuracy 0.938")] * 4,
         ("Probes, 2 more", "in the manifest"),
         ("Agreement, distance", "0.264"),

@@ -254,8 +254,8 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
     assert text.count('<rect width="75.0"') == 2
     assert text.count("published 2026-11-22 12:30 UTC, activated 2026-11-22 12:30 UTC by eve") == 2
     assert text.count(">Back to this model: embed 250 glitches first</button>") == 1
-    assert [table.name for table in card.tables] == ["Metrics", "Preprocessing"]
-    rows = {row.name: row.value for table in card.tables for row in table.rows}
+    assert list(card.tables) == ["Metrics", "Preprocessing"]
+    rows = {row.name: row.value for table in card.tables.values() for row in table}
     assert rows["kNN accuracy"] == "0.889"
     assert rows["KL"] == "21.5"
     assert len(rows["Note"]) == 90

@@ -28,7 +28,6 @@ from app.clusters.review.context import (
     require_flagged,
     set_state,
     suggest,
-    suggest_again,
     take_open_suggestions,
     take_suggestions,
 )
@@ -37,7 +36,7 @@ from app.core.database import is_any_of, uuid7
 from app.core.errors import ConflictError, InvalidRequestError
 from app.core.events import check_remark
 from app.glitches.labels import append_labels, revoke_labels
-from app.glitches.tables import Label
+from app.glitches.tables import Glitch, Label
 
 
 def split(context: ReviewContext, action: requests.SplitRequest) -> Memory:
@@ -232,9 +231,9 @@ def undo_accepted_labels(context: ReviewContext, memory: Mapping[str, Any]) -> N
             raise ConflictError(
                 f"The class {memory['suggested_class']} that was suggested does not exist any more."
             )
-        suggest_again(
+        suggest(  # not for glitches deleted since
             context.session,
-            [UUID(one) for one in suggested],
+            is_any_of(Glitch.id, [UUID(one) for one in suggested]),
             identity=context.cluster.identity,
             class_id=row.id,
             event_id=memory["suggested_by"],
@@ -265,9 +264,11 @@ def comment(_scene: ReviewContext, action: requests.CommentRequest) -> Memory:
 
 def _become(context: ReviewContext, state: str, class_name: str) -> Memory:
     row = naming.usable_class(context.session, class_name)
+    members = select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == context.cluster.id)
     n_suggested = suggest(
         context.session,
-        cluster_id=context.cluster.id,
+        Glitch.id.in_(members),
+        Glitch.class_id.is_(None),
         identity=context.cluster.identity,
         class_id=row.id,
         event_id=context.event_id,

@@ -131,32 +131,17 @@ def named_for(session: Session, logs: Collection[Log]) -> list[str | None]:
 
 
 def suggest(
-    session: Session, *, cluster_id: UUID, identity: UUID, class_id: int, event_id: int
+    session: Session, *which: ColumnElement[bool], identity: UUID, class_id: int, event_id: int
 ) -> int:
-    """Suggest a class for the unlabelled members of a cluster; return their number."""
-    unlabelled = (
-        select(literal(identity, Uuid), Glitch.id, literal(class_id), literal(event_id))
-        .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
-        .where(ClusterMember.cluster_id == cluster_id, Glitch.class_id.is_(None))
-    )
+    """Suggest a class for the glitches that meet these conditions; return their number."""
     columns = ["identity", "glitch_id", "class_id", "event_id"]
+    rows = select(literal(identity, Uuid), Glitch.id, literal(class_id), literal(event_id))
     suggested = session.scalars(
         insert(LabelSuggestion)
-        .from_select(columns, unlabelled)
+        .from_select(columns, rows.where(*which))
         .returning(LabelSuggestion.glitch_id)
     )
     return len(suggested.all())
-
-
-def suggest_again(
-    session: Session, glitch_ids: Collection[UUID], *, identity: UUID, class_id: int, event_id: int
-) -> None:
-    """Restore suggestions that an action had used, except for glitches deleted since."""
-    rows = select(literal(identity, Uuid), Glitch.id, literal(class_id), literal(event_id)).where(
-        is_any_of(Glitch.id, glitch_ids)
-    )
-    columns = ["identity", "glitch_id", "class_id", "event_id"]
-    session.execute(insert(LabelSuggestion).from_select(columns, rows))
 
 
 def take_suggestions(

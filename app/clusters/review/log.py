@@ -95,16 +95,17 @@ Log = events.EventLog[ReviewEvent]
 
 def replay(rows: Sequence[Any]) -> Log:
     """Build the history from rows of the event table, oldest first."""
-    return events.replay_events(rows, _event, thing="cluster", describe_act=_describe_act)
-
-
-def _event(row: Any, common: dict[str, Any]) -> ReviewEvent:
-    return ReviewEvent(
-        **common,
-        cluster_id=row.cluster_id,
-        class_name=row.payload.get("class_name"),
-        n_glitches=row.payload.get("n_glitches"),
-        text=row.payload.get("text") or row.payload.get("remark"),
+    return events.replay_events(
+        rows,
+        lambda row, common: ReviewEvent(
+            **common,
+            cluster_id=row.cluster_id,
+            class_name=row.payload.get("class_name"),
+            n_glitches=row.payload.get("n_glitches"),
+            text=row.payload.get("text") or row.payload.get("remark"),
+        ),
+        thing="cluster",
+        describe_act=_describe_act,
     )
 
 

@@ -54,21 +54,13 @@ class TableColumn:
 
 
 @dataclass(frozen=True)
-class TableRow:
-    """A glitch as a row."""
-
-    card: Card
-    cells: tuple[tuple[str, str | None], ...]  # name of the column, text
-
-
-@dataclass(frozen=True)
 class CatalogueTable:
     """One page of the catalogue as a table."""
 
     columns: tuple[TableColumn, ...]
     titles: Mapping[str, str]  # of all available columns, by name
     shown: tuple[str, ...]
-    rows: tuple[TableRow, ...]
+    rows: tuple[tuple[Card, tuple[str | None, ...]], ...]  # a glitch, and the texts of its cells
 
 
 @dataclass(frozen=True)
@@ -335,9 +327,9 @@ def catalogue_table(
         titles={name: one.title for name, one in _COLUMNS.items()},
         shown=shown,
         rows=tuple(
-            TableRow(
+            (
                 card(one, judgement=judgements.get(one.id)),
-                tuple((name, _COLUMNS[name].text(one)) for name in shown),
+                tuple(_COLUMNS[name].text(one) for name in shown),
             )
             for one in glitches
         ),

@@ -1,7 +1,7 @@
 """The catalogue's filters in the address of a page: parsing, errors, writing."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
@@ -17,7 +17,7 @@ from app.frame.display import (
     ORIGIN_TEXTS,
     UNUSUAL_P_VALUE,
 )
-from app.frame.form_values import TimeRange, no_such_filter, parse_time_range
+from app.frame.form_values import no_such_filter, parse_time_range
 from app.glitches.records import GlitchFilters
 from app.server.form_fields import parameters_of, takes_any
 from glitch.detectors import DETECTORS
@@ -116,30 +116,62 @@ def parse_catalogue_query(params: QueryParams, also: Collection[str] = ()) -> Ca
     values = {name: value for name, value in values.items() if value}
     ifos = tuple(dict.fromkeys(ifo.strip() for ifo in params.getlist("ifo") if ifo.strip()))
     columns = tuple(dict.fromkeys(name[:20] for name in params.getlist("column")[:20] if name))
-    reader = _Reader(values)
-    reader.errors.extend(no_such_filter(params, {*_NAMES, *also}))
-    start, end = reader.stretch()
-    novelty = reader.novelty()
+    errors = [
+        f"The filter {name} is longer than {MAX_CHARACTERS} characters."
+        for name, value in values.items()
+        if len(value) > MAX_CHARACTERS and name != "after"
+    ]
+    errors += no_such_filter(params, {*_NAMES, *also})
+    first, last, run = (values.get(name, "") for name in ("start", "end", "run"))
+    start, end = parse_time_range(first, last, run, errors)
+    novelty = _known(values.get("novelty"), NOVELTY_TEXTS, "a value of novelty", errors)
+    unknown = [ifo for ifo in ifos if ifo not in DETECTORS]
+    _known(next(iter(unknown), None), DETECTORS, "a known detector", errors)
+    origin = _known(values.get("origin"), ORIGIN_TEXTS, "an origin", errors)
+    label, batch = values.get("label"), values.get("batch")
+
+    def number(name: str, meaning: str) -> float | None:
+        if (text := values.get(name)) is None:
+            return None
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number) and number >= 0:
+            return number
+        errors.append(f"{meaning}, “{text[:20]}”, is not a number of 0 or more.")
+        return None
+
     filters = GlitchFilters(
-        ifos=reader.ifos(ifos),
+        ifos=tuple(ifo for ifo in ifos if ifo in DETECTORS),
         gps_start=start,
         gps_end=end,
-        snr_min=reader.number("snr_min", "The lowest SNR"),
-        snr_max=reader.number("snr_max", "The highest SNR"),
-        peak_frequency_min=reader.number("frequency_min", "The lowest peak frequency"),
-        peak_frequency_max=reader.number("frequency_max", "The highest peak frequency"),
-        ml_confidence_min=reader.number("confidence_min", "The least confidence"),
-        data_quality=reader.names("flag"),
-        not_data_quality=reader.names("not_flag"),
-        labels=reader.labels(),
-        batch_id=reader.batch(),
-        is_labelled=False if values.get("label") == UNLABELLED else None,
-        origins=reader.origins(),
-        p_value_max={"novel": NOVEL_P_VALUE, "unusual": UNUSUAL_P_VALUE}.get(novelty),
+        snr_min=number("snr_min", "The lowest SNR"),
+        snr_max=number("snr_max", "The highest SNR"),
+        peak_frequency_min=number("frequency_min", "The lowest peak frequency"),
+        peak_frequency_max=number("frequency_max", "The highest peak frequency"),
+        ml_confidence_min=number("confidence_min", "The least confidence"),
+        data_quality=_names(values.get("flag", "")),
+        not_data_quality=_names(values.get("not_flag", "")),
+        labels=(label[:MAX_CHARACTERS],) if label and label != UNLABELLED else (),
+        batch_id=_batch(batch, errors) if batch else None,
+        is_labelled=False if label == UNLABELLED else None,
+        origins=(origin,) if origin else (),
+        p_value_max={"novel": NOVEL_P_VALUE, "unusual": UNUSUAL_P_VALUE}.get(novelty or ""),
         is_judged=False if novelty == "unjudged" else None,
     )
-    reader.compare(filters)
-    return CatalogueQuery(values, ifos, columns, filters, reader.window(), tuple(reader.errors))
+    ranges = (
+        ("SNR", filters.snr_min, filters.snr_max),
+        ("peak frequency", filters.peak_frequency_min, filters.peak_frequency_max),
+    )
+    errors += [
+        f"The range of the {name} ends before it begins: swap the two values."
+        for name, low, high in ranges
+        if low is not None and high is not None and low > high
+    ]
+    lengths = {f"{length:g}": length for length in VIEW_DURATIONS_S}
+    window_s = lengths.get(values.get("window", ""), CARD_WINDOW_S)
+    return CatalogueQuery(values, ifos, columns, filters, window_s, tuple(errors))
 
 
 _Several = Annotated[list[str] | None, Query()]
@@ -158,84 +190,21 @@ AddressedQuery = Annotated[CatalogueQuery, Depends(_from_address)]
 """The selection that the address of a request describes."""
 
 
-class _Reader:
-    """Reads single values and collects an error message for each invalid one."""
+def _known(value: str | None, choices: Iterable[str], what: str, errors: list[str]) -> str | None:
+    """Return the value if it is one of the choices; otherwise None, with an error unless empty."""
+    if value is None or value in choices:
+        return value
+    errors.append(f"“{value[:20]}” is not {what}: choose {', '.join(choices)}.")
+    return None
 
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self.values = values
-        self.errors: list[str] = []
-        for name, value in values.items():
-            if len(value) > MAX_CHARACTERS and name != "after":
-                self.errors.append(f"The filter {name} is longer than {MAX_CHARACTERS} characters.")
 
-    def ifos(self, ifos: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [ifo for ifo in ifos if ifo not in DETECTORS]
-        if unknown:
-            self.errors.append(
-                f"“{unknown[0][:20]}” is not a known detector: choose {', '.join(DETECTORS)}."
-            )
-        return tuple(ifo for ifo in ifos if ifo in DETECTORS)
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text[:MAX_CHARACTERS].split()))
 
-    def labels(self) -> tuple[str, ...]:
-        label = self.values.get("label")
-        return () if not label or label == UNLABELLED else (label[:MAX_CHARACTERS],)
 
-    def names(self, field: str) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self.values.get(field, "")[:MAX_CHARACTERS].split()))
-
-    def batch(self) -> UUID | None:
-        text = self.values.get("batch")
-        try:
-            return UUID(text) if text else None
-        except ValueError:
-            self.errors.append("There is no such batch: see the list of jobs.")
-            return None
-
-    def origins(self) -> tuple[str, ...]:
-        origin = self.values.get("origin")
-        if origin and origin not in ORIGIN_TEXTS:
-            self.errors.append(
-                f"“{origin[:20]}” is not an origin: choose {', '.join(ORIGIN_TEXTS)}."
-            )
-            return ()
-        return (origin,) if origin else ()
-
-    def novelty(self) -> str:
-        novelty = self.values.get("novelty", "")
-        if novelty and novelty not in NOVELTY_TEXTS:
-            choices = ", ".join(NOVELTY_TEXTS)
-            self.errors.append(f"“{novelty[:20]}” is not a value of novelty: choose {choices}.")
-        return novelty
-
-    def stretch(self) -> TimeRange:
-        start, end, run = (self.values.get(name, "") for name in ("start", "end", "run"))
-        return parse_time_range(start, end, run, self.errors)
-
-    def number(self, name: str, meaning: str) -> float | None:
-        text = self.values.get(name)
-        if not text:
-            return None
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number) or number < 0:
-            self.errors.append(f"{meaning}, “{text[:20]}”, is not a number of 0 or more.")
-            return None
-        return number
-
-    def window(self) -> float:
-        text = self.values.get("window", "")
-        lengths = {f"{length:g}": length for length in VIEW_DURATIONS_S}
-        return lengths.get(text, CARD_WINDOW_S)
-
-    def compare(self, filters: GlitchFilters) -> None:
-        ranges = (
-            ("SNR", filters.snr_min, filters.snr_max),
-            ("peak frequency", filters.peak_frequency_min, filters.peak_frequency_max),
-        )
-        self.errors.extend(
-            f"The range of the {name} ends before it begins: swap the two values."
-            for name, low, high in ranges
-            if low is not None and high is not None and low > high
-        )
+def _batch(text: str, errors: list[str]) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        errors.append("There is no such batch: see the list of jobs.")
+        return None

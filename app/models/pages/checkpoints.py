@@ -27,14 +27,6 @@ from app.server.request_scope import SessionDep
 
 
 @dataclass(frozen=True)
-class MetricTable:
-    """A group of metrics from a manifest."""
-
-    name: str
-    rows: tuple[Fact, ...]
-
-
-@dataclass(frozen=True)
 class CheckpointCard:
     """One published model, and its coverage of the catalogue."""
 
@@ -44,7 +36,7 @@ class CheckpointCard:
     audit: IndexAudit | None
     can_switch: bool
     facts: tuple[Fact, ...]
-    tables: tuple[MetricTable, ...]
+    tables: Mapping[str, tuple[Fact, ...]]  # metrics from the manifest, by group
     manifest: str  # complete, as indented JSON
 
 
@@ -112,11 +104,9 @@ def checkpoint_card(
         Fact("Digest", record.digest[:DIGITS_SHOWN], is_code=True),
         Fact("Preprocessing", record.preprocessing_digest[:DIGITS_SHOWN], is_code=True),
     ]
-    tables = [
-        MetricTable(_title(name), rows)
-        for name in TABLES
-        if (rows := _rows(record.manifest.get(name) or {}))
-    ]
+    tables = {
+        _title(name): rows for name in TABLES if (rows := _rows(record.manifest.get(name) or {}))
+    }
     for name, value in record.manifest.items():
         if not isinstance(value, Mapping) and name not in HIDDEN:
             is_digest = isinstance(value, str) and _DIGEST.fullmatch(value) is not None
@@ -129,7 +119,7 @@ def checkpoint_card(
         audit=audit,
         can_switch=can_switch and not record.is_active,
         facts=tuple(facts),
-        tables=tuple(tables),
+        tables=tables,
         manifest=json.dumps(record.manifest, indent=2, ensure_ascii=False, default=str),
     )
 
