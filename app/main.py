@@ -17,7 +17,7 @@ from app.core.logs import configure_logging
 from app.core.settings import Settings
 from app.page_routes import create_web_router
 from app.server import problems
-from app.server.metrics import CountRequests, LoadCollector, Metrics, OwnLoad
+from app.server.metrics import LoadCollector, Metrics, OwnLoad
 from app.server.middleware import BodyBounds, RequestContext, WholeForOldClients
 from app.server.runtime import Runtime, open_runtime
 from app.server.tracing import start_tracing
@@ -72,8 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         batch_timeout_s=max(chosen.batch_timeout_s, chosen.upload_timeout_s),
     )
     application.add_middleware(WholeForOldClients)
-    application.add_middleware(CountRequests, metrics=metrics)
-    application.add_middleware(RequestContext)
+    application.add_middleware(RequestContext, metrics=metrics)
     stop_tracing = start_tracing(application)
     return application
 

@@ -37,6 +37,10 @@ from glitch.views import Preprocessing, Views
 LARGEST_PAGE = 1000
 _AFTER, _BEFORE = 1, 2  # first byte of a cursor: direction of its page
 _NO_FILTERS = GlitchFilters()
+_JUDGEMENT: tuple[InstrumentedAttribute[Any], ...] = (  # columns of a ``Judgement``, in its order
+    *(Embedding.novelty_score, Embedding.p_value, Embedding.is_judged),
+    *(Embedding.not_judged_reason, Embedding.judged_within),
+)
 
 
 def find_glitch(session: Session, public_id: str) -> GlitchRecord | None:
@@ -82,13 +86,7 @@ def get_embedding(
         log_variance=np.asarray(embedding.log_variance, dtype=np.float32),
         reconstruction_error=embedding.reconstruction_error,
         kl=embedding.kl,
-        novelty=Judgement(
-            embedding.novelty_score,
-            embedding.p_value,
-            embedding.is_judged,
-            embedding.not_judged_reason,
-            embedding.judged_within,
-        ),
+        novelty=Judgement(*(getattr(embedding, column.key) for column in _JUDGEMENT)),
     )
 
 
@@ -281,18 +279,11 @@ def judgements_of(session: Session, glitch_ids: Sequence[UUID]) -> dict[UUID, Ju
     if active is None:
         return {}
     rows = session.execute(
-        select(
-            Embedding.glitch_id,
-            Embedding.novelty_score,
-            Embedding.p_value,
-            Embedding.is_judged,
-            Embedding.not_judged_reason,
-        ).where(Embedding.checkpoint_id == active, Embedding.glitch_id.in_(glitch_ids))
+        select(Embedding.glitch_id, *_JUDGEMENT).where(
+            Embedding.checkpoint_id == active, Embedding.glitch_id.in_(glitch_ids)
+        )
     )
-    return {
-        glitch_id: Judgement(score, p_value, is_judged, reason)
-        for glitch_id, score, p_value, is_judged, reason in rows
-    }
+    return {glitch_id: Judgement(*judged) for glitch_id, *judged in rows}
 
 
 def list_views(session: Session, glitch_id: UUID) -> tuple[ViewRecord, ...]:

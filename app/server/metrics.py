@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from app.core.errors import NotReadyError
 from app.decoding.pool import shared_pool
@@ -100,6 +100,16 @@ class Metrics:
         else:
             ProcessCollector(registry=registry)  # describes one process only
 
+    def note_request(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count and time a request by its route template, never by its path.
+
+        This limits the size of a scrape to the number of routes, whatever is requested.
+        """
+        route = _template(scope)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self.requests.labels(method, route, str(status)).inc()
+        self.seconds.labels(method, route).observe(seconds)
+
 
 def _take_room(folder: Path) -> None:
     """Create the files that prometheus_client maps, with room for every route.
@@ -122,39 +132,6 @@ def _take_room(folder: Path) -> None:
                 f"The request metrics cannot be written to {folder} ({error.strerror}): make room "
                 "there and start again."
             ) from error
-
-
-class CountRequests:
-    """Counts and times each request by its route template, never by its path.
-
-    This limits the size of a scrape to the number of routes, whatever is requested.
-    """
-
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
-        self.app = app
-        self.metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started = time.monotonic()
-        status = 500
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        with self.metrics.in_progress.track_inprogress():
-            try:
-                await self.app(scope, receive, send_and_note)
-            finally:
-                route = _template(scope)
-                method = scope["method"] if scope["method"] in _METHODS else "other"
-                self.metrics.requests.labels(method, route, str(status)).inc()
-                self.metrics.seconds.labels(method, route).observe(time.monotonic() - started)
 
 
 def _template(scope: Scope) -> str:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.logs import request_id_of_context
+from app.server.metrics import Metrics
 from app.server.problems import problem_response, unexpected
 
 _log = logging.getLogger("app.access")
@@ -35,13 +36,14 @@ SECURITY_HEADERS = {
 
 
 class RequestContext:
-    """Outermost middleware: sets the request id, logs one line, handles unexpected errors.
+    """Outermost middleware: sets the request id, logs, counts, handles unexpected errors.
 
     The id is taken from ``X-Request-ID`` if it is safe to log, and generated otherwise.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self.app = app
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,13 +71,15 @@ class RequestContext:
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_headers)
+            with self.metrics.in_progress.track_inprogress():
+                await self.app(scope, receive, send_with_headers)
         except Exception:
             if status:  # the response has begun, so only the server can close the connection
                 raise
             logging.getLogger("app.server").exception("unexpected error")
             await unexpected(request_id)(scope, receive, send_with_headers)
         finally:
+            duration_s = time.monotonic() - started
             # Only the path, because a query string can contain a signature.
             is_probe = scope["path"] in _PROBES
             _log.log(
@@ -85,12 +89,13 @@ class RequestContext:
                     "method": method,
                     "path": scope["path"],
                     "status": status,
-                    "duration_ms": round(1000 * (time.monotonic() - started), 1),
+                    "duration_ms": round(1000 * duration_s, 1),
                     "client": (scope.get("client") or ("unknown",))[0],
                     "who": scope["state"].get("who"),  # the caller's name, if authenticated
                 },
             )
             request_id_of_context.reset(token)
+            self.metrics.note_request(scope, status or 500, duration_s)
 
 
 @dataclass(frozen=True, eq=False)
