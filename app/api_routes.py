@@ -8,7 +8,6 @@ from app.batches import api as batches
 from app.classes import api as classes
 from app.classes.audit import api as label_audit
 from app.clusters import api as clusters
-from app.clusters.review import api as reviews
 from app.core.model import Problem
 from app.demo import api as demo
 from app.digest import api as digest
@@ -58,7 +57,6 @@ router.include_router(classes.router, responses=_WRITING)
 router.include_router(exports.router, responses=_WRITING)
 router.include_router(clusters.router, responses=_WRITING)
 router.include_router(label_audit.router, responses=_WRITING)
-router.include_router(reviews.router, responses=_WRITING)
 router.include_router(jobs.router, responses=_WRITING)
 router.include_router(map_routes.router, responses=_WRITING)
 router.include_router(demo.router, responses=_WRITING)

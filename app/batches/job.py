@@ -22,6 +22,7 @@ from app.classes.naming import plain_class_name
 from app.core.access import Principal, Role
 from app.core.errors import BusyError, ConflictError, InvalidRequestError, ServiceError
 from app.core.storage import storage_of
+from app.glitches.facts import facts_of
 from app.glitches.ingest import NewGlitch, add_flags, insert_glitches
 from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch
@@ -234,7 +235,7 @@ def _relabel_stored(
 
 def _metadata(read: reading.ReadGlitch, origin: str | None) -> GlitchMetadata:
     default = "gravityspy" if read.upload.gravityspy_id else "upload"
-    return GlitchMetadata(origin=origin or read.facts.origin or default, **read.upload.facts())
+    return GlitchMetadata(origin=origin or read.facts.origin or default, **facts_of(read.upload))
 
 
 def _results_of(

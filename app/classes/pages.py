@@ -14,6 +14,7 @@ from app.classes.naming import class_named, create_class, current_name, find_cla
 from app.classes.overview import Occurrence, Portrait, occurrences, portrait, times_of
 from app.classes.records import GlitchClass
 from app.classes.service import change_class, get_class, get_class_named, history_shown
+from app.classes.tree import Tree
 from app.clusters.pages.view import Likeness
 from app.core.access import Principal
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
@@ -144,7 +145,7 @@ def class_page_of(
 ) -> ClassPage:
     """Build the page of one class."""
     known = list_classes(session)
-    by_name = {one.name: one for one in known}
+    by_id = {one.id: one for one in known}
     shown = portrait(session, record)
     children = [one for one in known if one.parent == record.name]
     ids = (record.id, *(one.id for one in children), *(one.id for one in shown.nearest))
@@ -158,7 +159,7 @@ def class_page_of(
         href=href,
         record=record,
         own=own,
-        above=tuple(_above(record, by_name)),
+        above=tuple(by_id[one] for one in Tree.load(session).ancestors(record.id) if one in by_id),
         below=tuple((one, tally.get(one.id, Occurrence()).total) for one in children),
         exemplars=shown.exemplars,
         are_chosen=shown.are_chosen,
@@ -196,15 +197,6 @@ def _as_tree(known: Sequence[GlitchClass]) -> list[tuple[int, GlitchClass]]:
         return rows
 
     return walk(None, 0)
-
-
-def _above(record: GlitchClass, by_name: Mapping[str, GlitchClass]) -> list[GlitchClass]:
-    ancestors: list[GlitchClass] = []
-    parent = by_name.get(record.parent or "")
-    while parent is not None and parent not in ancestors:
-        ancestors.append(parent)
-        parent = by_name.get(parent.parent or "")
-    return ancestors
 
 
 def _nearest(

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role, require_role
 from app.core.errors import BusyError, InvalidRequestError
+from app.glitches.facts import facts_of
 from app.glitches.ingest import insert_glitch
 from app.glitches.labels import append_label
 from app.glitches.neighbours import check_neighbours, find_neighbours
@@ -95,7 +96,7 @@ def embed_upload(
             views=upload.views,
             encoding=encoding,
             checkpoint=checkpoint,
-            metadata=GlitchMetadata(origin=ORIGIN, **upload.facts()),
+            metadata=GlitchMetadata(origin=ORIGIN, **facts_of(upload)),
         )
         glitch, is_new, novelty = stored.glitch, stored.is_new, stored.novelty
         if label is not None and glitch.label != label:

@@ -44,15 +44,11 @@ class GlitchFacts:
             f"centred {_apart(centre, given)}."
         )
 
-    def facts(self) -> dict[str, Any]:
-        """These properties by name, without those of subclasses."""
-        return facts_of(self)
-
     def plain(self) -> dict[str, Any]:
         """These properties for JSON and file attributes: times as exact decimal seconds."""
         return {
             name: plain_seconds(value) if isinstance(value, Decimal) else value
-            for name, value in self.facts().items()
+            for name, value in facts_of(self).items()
         }
 
 

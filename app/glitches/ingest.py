@@ -20,7 +20,7 @@ from app.core.access import record_event
 from app.core.database import uuid7
 from app.core.errors import ConflictError, InvalidRequestError, ServiceError
 from app.core.postgres.one_trip import in_one_trip
-from app.glitches.facts import NUMBERS
+from app.glitches.facts import NUMBERS, facts_of
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, StoredGlitch
 from app.glitches.selection import check_ifo, get_glitch, record_of
 from app.glitches.tables import ORIGINS, Embedding, Glitch, View
@@ -230,7 +230,7 @@ def _claim(
     if not candidates:
         return {}
     rows = [
-        {"id": uuid7(), "origin": metadata.origin, "content_digest": digest, **metadata.facts()}
+        {"id": uuid7(), "origin": metadata.origin, "content_digest": digest, **facts_of(metadata)}
         for digest, metadata in sorted(candidates, key=itemgetter(0))
     ]
     added = session.execute(_ADD_GLITCHES, rows)

@@ -25,7 +25,6 @@ from app.launch.redis.broker import RunningBroker, running_broker
 from app.launch.service_process import Prepared, ServiceProcess
 from app.launch.serving import COUNTS, Serving
 from app.launch.settings import LaunchSettings
-from app.launch.streams import RobustConsole, open_closed_streams, print_line
 from app.launch.worker_process import ROLES
 
 _POLL_S = 0.1
@@ -236,3 +235,35 @@ def terminal_logs() -> dict[str, str]:
         return {}
     log_settings = {"GLITCH_LOG_FORMAT": "text", "GLITCH_LOG_LEVEL": "warning"}
     return {name: value for name, value in log_settings.items() if name not in os.environ}
+
+
+def open_closed_streams() -> None:
+    """Open the null device for each standard stream that is closed.
+
+    Otherwise the next lock or socket would get its number, and a child process could write its
+    output into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def print_line(line: str) -> None:
+    """Print to standard output; later output is discarded if the reader has gone."""
+    try:
+        print(line, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        with contextlib.closing(open(os.devnull, "w")) as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+class RobustConsole(Console):
+    """A console that becomes silent when its reader has gone; Rich would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Discard all further output."""
+        self.quiet = True

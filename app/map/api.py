@@ -11,11 +11,18 @@ from pydantic import Field, model_validator
 from app.clusters.chosen import cluster_by_hand
 from app.core.model import ClassName, ListOf, Model
 from app.jobs import schemas as job_schemas
-from app.map.bulk import MAX_AT_ONCE, label_selection, list_bulk_labels, undo_selection
 from app.map.columns import map_files
 from app.map.records import MAX_LAID_OUT, BulkLabel, Projection
 from app.map.region import Region, resolve
-from app.map.service import map_state, start_drawing, start_placing
+from app.map.service import (
+    MAX_AT_ONCE,
+    label_selection,
+    list_bulk_labels,
+    map_state,
+    start_drawing,
+    start_placing,
+    undo_selection,
+)
 from app.server.answers import map_answer, map_ids_answer
 from app.server.request_scope import Reader, Reviewer, RuntimeDep, SessionDep, Submitter
 

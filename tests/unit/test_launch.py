@@ -35,8 +35,7 @@ from app.launch.data_directory import (
 from app.launch.database import RunningDatabase
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 from app.launch.settings import read_settings
-from app.launch.streams import RobustConsole
-from app.launch.up import Supervisor, _show_filling, terminal_logs
+from app.launch.up import RobustConsole, Supervisor, _show_filling, terminal_logs
 
 TOKEN = "t" * 43
 HOLD = """
@@ -387,7 +386,7 @@ def test_at_a_terminal_requests_do_not_hide_the_login_link(monkeypatch: pytest.M
 
 CLOSED = """
 import os, sys
-from app.launch.streams import open_closed_streams
+from app.launch.up import open_closed_streams
 open_closed_streams()
 lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 print("to nobody", flush=True)
@@ -405,7 +404,7 @@ def test_streams_that_are_closed_give_their_numbers_to_no_lock(tmp_path: Path) -
 UNREAD = """
 import sys
 from pathlib import Path
-from app.launch.streams import RobustConsole, print_line
+from app.launch.up import RobustConsole, print_line
 console = RobustConsole(stderr=True)
 for _ in range(3):
     print_line("ready")

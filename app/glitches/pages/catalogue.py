@@ -35,7 +35,7 @@ from app.glitches.service import (
     list_sorted,
     tally_by_class,
 )
-from app.map.bulk import label_selection, undo_selection
+from app.map.service import label_selection, undo_selection
 from app.server.answers import export_answer
 from app.server.request_scope import RuntimeDep, SessionDep
 from glitch.novelty import Judgement

@@ -27,11 +27,18 @@ from app.glitches.selection import glitches_by_id
 from app.glitches.service import judgements_of
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.records import JobRecord
-from app.map.bulk import MAX_AT_ONCE, label_selection, list_bulk_labels, undo_selection
 from app.map.columns import map_files
 from app.map.records import BulkLabel, MapState, Projection
 from app.map.region import read_region, resolve
-from app.map.service import map_state, start_drawing, start_placing
+from app.map.service import (
+    MAX_AT_ONCE,
+    label_selection,
+    list_bulk_labels,
+    map_state,
+    start_drawing,
+    start_placing,
+    undo_selection,
+)
 from app.server.answers import export_answer, map_answer, map_ids_answer
 from app.server.request_scope import RuntimeDep, SessionDep, TablePlace
 from glitch import projection as layout
