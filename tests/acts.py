@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.classes import log as classes
 from app.classes import service as classes_service
+from app.classes.records import Changed
 from app.clusters.review import log as clusters
 from app.clusters.review import service as review_service
 from app.core.events import ActRequest, RedoRequest, UndoRequest
@@ -19,13 +20,13 @@ from app.core.events import ActRequest, RedoRequest, UndoRequest
 
 def change_class(
     session: Session, class_id: int, act: Any, *, last_event_id: int, remark: str = "", **by: Any
-) -> classes_service.ClassOutcome:
+) -> Changed:
     return classes_service.change_class(session, class_id, _as_of(act, last_event_id, remark), **by)
 
 
 def review(
     session: Session, cluster_id: UUID, act: Any, *, last_event_id: int, remark: str = "", **by: Any
-) -> review_service.ReviewOutcome:
+) -> clusters.Reviewed:
     return review_service.review(session, cluster_id, _as_of(act, last_event_id, remark), **by)
 
 

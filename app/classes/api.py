@@ -6,10 +6,10 @@ from fastapi import APIRouter, Query
 from fastapi import Path as InPath
 from pydantic import Field
 
-from app.classes.log import Change, ClassEvent, ClassLog
+from app.classes.log import Change
 from app.classes.naming import create_class, list_classes
 from app.classes.overview import occurrence_of, portrait
-from app.classes.records import GlitchClass, NearbyClass
+from app.classes.records import Changed, ClassHistory, GlitchClass, NearbyClass, history_of
 from app.classes.service import change_class, class_history, get_class_named, history_shown
 from app.core.model import ListOf, Model
 from app.glitches.schemas import Glitch, glitch_item
@@ -27,13 +27,6 @@ class NewClass(Model):
 ChangeRequest = Annotated[Change, Field(discriminator="action")]
 
 
-class ClassHistory(Model):
-    """Actions on a class, oldest first."""
-
-    items: list[ClassEvent]
-    last_event_id: int = Field(description="To be sent with the next action.")
-
-
 class ClassDetail(GlitchClass):
     """A class with its counts and exemplars."""
 
@@ -49,14 +42,6 @@ class ClassDetail(GlitchClass):
         description="Chosen by reviewers, else those nearest to the middle of the class."
     )
     last_event_id: int
-
-
-class Changed(Model):
-    """Result of a change."""
-
-    glitch_class: GlitchClass | None = Field(description="Null if the class was withdrawn.")
-    event_id: int
-    history: ClassHistory
 
 
 router = APIRouter(prefix="/classes", tags=["catalogue"])
@@ -104,7 +89,7 @@ def glitch_class(base: BaseUrl, session: SessionDep, _: Reader, name: ClassPath)
 @router.get("/{name}/history", summary="History of a class")
 def history(session: SessionDep, _: Reader, name: ClassPath) -> ClassHistory:
     """Every action with its author, oldest first, undone ones included."""
-    return _history(history_shown(session, get_class_named(session, name).id))
+    return history_of(history_shown(session, get_class_named(session, name).id))
 
 
 @router.post("/{name}/changes", summary="Change a class")
@@ -113,11 +98,4 @@ def change(
 ) -> Changed:
     """Rename, describe, retire, move, choose exemplars, merge, undo, redo. Reviewer or admin."""
     class_id = get_class_named(session, name).id
-    outcome = change_class(session, class_id, body, author=principal)
-    return Changed(
-        glitch_class=outcome.record, event_id=outcome.log.last_id, history=_history(outcome.log)
-    )
-
-
-def _history(log: ClassLog) -> ClassHistory:
-    return ClassHistory(items=list(log.events), last_event_id=log.last_id)
+    return change_class(session, class_id, body, author=principal)

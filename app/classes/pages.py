@@ -329,7 +329,7 @@ def change(
         form = None if act in _NO_REMARK or act == "exemplars" else typed
         page = class_page_of(session, record, principal, error=str(error), typed=form)
         return render(request, page, status=status_of(error))
-    if outcome.record is None:
+    if outcome.glitch_class is None:
         return see_other("/ui/classes", done="undone")
     notice = {"undo": "undone", "redo": "redone"}.get(act, "class-changed")
     return see_other(class_href(class_id), done=notice)

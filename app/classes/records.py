@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from app.classes.log import ClassEvent, ClassLog
 from app.core.model import Model
 
 
@@ -33,3 +34,23 @@ class NearbyClass(Model):
     name: str
     state: str
     distance: float = Field(description="Chord between mean directions, 0 to 2.")
+
+
+class ClassHistory(Model):
+    """Actions on a class, oldest first."""
+
+    items: list[ClassEvent]
+    last_event_id: int = Field(description="To be sent with the next action.")
+
+
+class Changed(Model):
+    """Result of a change."""
+
+    glitch_class: GlitchClass | None = Field(description="Null if the class was withdrawn.")
+    event_id: int
+    history: ClassHistory
+
+
+def history_of(log: ClassLog) -> ClassHistory:
+    """Return the history as it is sent by the API."""
+    return ClassHistory(items=list(log.events), last_event_id=log.last_id)

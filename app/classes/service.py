@@ -23,14 +23,6 @@ from app.core.events import RedoRequest, UndoRequest, act_to_turn, check_remark,
 from app.glitches.tables import Label
 
 
-@dataclass(frozen=True)
-class ClassOutcome:
-    """The result of a change; ``record`` is None if the class was withdrawn."""
-
-    log: ClassLog
-    record: records.GlitchClass | None
-
-
 def get_class(session: Session, class_id: int) -> records.GlitchClass:
     """Return the class with this id."""
     row = session.execute(
@@ -85,7 +77,7 @@ def history_shown(
 
 def change_class(
     session: Session, class_id: int, change: Change, *, author: Principal
-) -> ClassOutcome:
+) -> records.Changed:
     """Apply an action to a class, in the caller's transaction.
 
     The action contains the latest event that its author has seen. It needs the role reviewer; to
@@ -114,7 +106,11 @@ def change_class(
     session.flush()
     is_gone = known.state == naming.WITHDRAWN
     log = history_shown(session, class_id)
-    return ClassOutcome(log, None if is_gone else get_class(session, class_id))
+    return records.Changed(
+        glitch_class=None if is_gone else get_class(session, class_id),
+        event_id=log.last_id,
+        history=records.history_of(log),
+    )
 
 
 @dataclass(frozen=True)

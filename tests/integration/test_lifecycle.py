@@ -25,14 +25,8 @@ from store_helpers import Store, ids, person
 from app.classes.log import Change
 from app.classes.naming import create_class, find_class, list_classes, usable_class_names
 from app.classes.overview import occurrences, times_of
-from app.classes.records import GlitchClass
-from app.classes.service import (
-    ClassOutcome,
-    class_history,
-    get_class,
-    get_class_named,
-    history_shown,
-)
+from app.classes.records import Changed, GlitchClass
+from app.classes.service import class_history, get_class, get_class_named, history_shown
 from app.core.access import AuditEvent, Principal, Role
 from app.core.errors import (
     ConflictError,
@@ -59,7 +53,7 @@ def made(session: Session, name: str) -> GlitchClass:
 
 def change(
     session: Session, name: str, act: Change, author: Principal = EVE, **more: Any
-) -> ClassOutcome:
+) -> Changed:
     """Change a class as somebody who has seen its whole history."""
     class_id = get_class_named(session, name).id
     last = class_history(session, class_id).last_id
@@ -75,16 +69,16 @@ def test_a_new_class_has_a_history(session: Session, checkpoint: CheckpointRecor
     thunder = made(session, "Thunder")
     assert history(session, thunder.id) == ["Ann added it"]
     undone = change(session, "Thunder", Undo(class_history(session, thunder.id).last_id))
-    assert undone.record is None
+    assert undone.glitch_class is None
     assert "Thunder" not in {known.name for known in list_classes(session)}
     again = change_class(
         session,
         thunder.id,
         Redo(class_history(session, thunder.id).events[0].id),
         author=BOB,
-        last_event_id=undone.log.last_id,
+        last_event_id=undone.event_id,
     )
-    assert again.record == thunder
+    assert again.glitch_class == thunder
     assert session.scalar(select(AuditEvent.actor).where(AuditEvent.subject == "class")) == "Ann"
 
 
@@ -95,8 +89,8 @@ def test_a_renamed_class_keeps_its_labels_and_is_found_by_its_former_name(
     glitch = store().glitch
     append_label(session, glitch.id, "Thunder", author=ANN)
     outcome = change(session, "Thunder", Rename("Rumble"), BOB, remark="It is no thunder.")
-    assert outcome.record is not None
-    assert (outcome.record.id, outcome.record.name) == (thunder.id, "Rumble")
+    assert outcome.glitch_class is not None
+    assert (outcome.glitch_class.id, outcome.glitch_class.name) == (thunder.id, "Rumble")
     assert [one.label for one in list_labels(session, glitch.id)] == ["Rumble"]
     with pytest.raises(NotFoundError, match="was renamed to Rumble"):
         get_class_named(session, "Thunder")
@@ -105,9 +99,9 @@ def test_a_renamed_class_keeps_its_labels_and_is_found_by_its_former_name(
     assert history(session, thunder.id)[-1] == "Bob renamed it from Thunder to Rumble"
     made(session, "thunder")  # the name is free until the undo needs it
     with pytest.raises(ConflictError, match="class thunder already"):
-        change(session, "Rumble", Undo(outcome.log.last_id))
+        change(session, "Rumble", Undo(outcome.event_id))
     change(session, "thunder", Rename("Storm"))
-    change(session, "Rumble", Undo(outcome.log.last_id))
+    change(session, "Rumble", Undo(outcome.event_id))
     assert get_class(session, thunder.id).name == "Thunder"
 
 
@@ -167,7 +161,7 @@ def test_a_retired_class_keeps_its_labels_and_takes_no_new_ones(
     assert near[0].glitch.label == "Helix"
     found = list_glitches(session, GlitchFilters(labels=("Helix",))).items
     assert ids(found) == [old.id]
-    change(session, "Helix", Undo(outcome.log.last_id))
+    change(session, "Helix", Undo(outcome.event_id))
     append_label(session, new.id, "Helix", author=ANN)
     assert history(session, get_class_named(session, "Helix").id) == [
         "Eve retired it",
@@ -268,7 +262,7 @@ def test_a_merge_moves_labels_and_its_undo_brings_each_back(
     append_label(session, moved[1], "Tomte", author=ANN)  # after the merge
     thunder = get_class_named(session, "Thunder").id
     assert history(session, thunder)[-1] == "Eve merged it into Blip (5 glitches)"
-    change(session, "Thunder", Undo(outcome.log.last_id))
+    change(session, "Thunder", Undo(outcome.event_id))
     now = {
         one.id: one.label
         for one in list_glitches(session, GlitchFilters(labels=("Thunder", "Tomte"))).items
@@ -276,9 +270,9 @@ def test_a_merge_moves_labels_and_its_undo_brings_each_back(
     assert now == {one: "Tomte" if one == moved[1] else "Thunder" for one in moved}
     assert get_class_named(session, "Thunder").state == "active"
     assert get_class_named(session, "Thunder_Far").parent == "Thunder"
-    again = change(session, "Thunder", Redo(outcome.log.last_id))
+    again = change(session, "Thunder", Redo(outcome.event_id))
     assert again.log.events[-1].payload["n_glitches"] == 4
-    change(session, "Thunder", Undo(outcome.log.last_id))
+    change(session, "Thunder", Undo(outcome.event_id))
     assert (
         session.scalar(
             select(Label.id).where(Label.source.startswith("merge"), Label.revoked_at.is_(None))
@@ -332,21 +326,21 @@ def test_undo_goes_from_the_last_act_to_the_first(
     first = change(session, "Thunder", Describe("Loud."))
     second = change(session, "Thunder", SetState("dormant"), ANN)
     with pytest.raises(ConflictError, match=r"marked it dormant \(Ann, event"):
-        change(session, "Thunder", Undo(first.log.last_id))
+        change(session, "Thunder", Undo(first.event_id))
     with pytest.raises(ConflictError, match="nothing to redo"):
-        change(session, "Thunder", Redo(first.log.last_id))
+        change(session, "Thunder", Redo(first.event_id))
     with pytest.raises(NotFoundError, match="no event"):
         change(session, "Thunder", Undo(10**9))
-    change(session, "Thunder", Undo(second.log.last_id))
+    change(session, "Thunder", Undo(second.event_id))
     with pytest.raises(ConflictError, match="already undone, by Eve"):
-        change(session, "Thunder", Undo(second.log.last_id))
-    change(session, "Thunder", Undo(first.log.last_id))
+        change(session, "Thunder", Undo(second.event_id))
+    change(session, "Thunder", Undo(first.event_id))
     with pytest.raises(ConflictError, match="redo it first"):
-        change(session, "Thunder", Redo(second.log.last_id))
-    change(session, "Thunder", Redo(first.log.last_id))
+        change(session, "Thunder", Redo(second.event_id))
+    change(session, "Thunder", Redo(first.event_id))
     change(session, "Thunder", SetState("candidate"))
     with pytest.raises(ConflictError, match="Something else was done"):
-        change(session, "Thunder", Redo(second.log.last_id))
+        change(session, "Thunder", Redo(second.event_id))
     assert get_class(session, thunder.id).description == "Loud."
 
 

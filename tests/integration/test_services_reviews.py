@@ -30,8 +30,8 @@ from store_helpers import Store, person
 from app.classes.naming import create_class, list_classes
 from app.classes.service import class_history, get_class_named
 from app.clusters.review.context import suggested_classes
-from app.clusters.review.log import Action
-from app.clusters.review.service import ReviewOutcome, history
+from app.clusters.review.log import Action, Reviewed
+from app.clusters.review.service import history
 from app.clusters.tables import Cluster, ClusterMember, LabelSuggestion
 from app.core.access import AuditEvent, Role
 from app.core.engine import make_session_factory
@@ -58,7 +58,7 @@ def members(session: Session, cluster: Cluster) -> list[Any]:
     return sorted(session.scalars(query))
 
 
-def act(session: Session, cluster: Cluster, action: Action, author: Any = ANN) -> ReviewOutcome:
+def act(session: Session, cluster: Cluster, action: Action, author: Any = ANN) -> Reviewed:
     seen = history(session, cluster.id).last_id
     return review(session, cluster.id, action, author=author, last_event_id=seen)
 
@@ -98,18 +98,18 @@ def test_a_cluster_becomes_a_class_that_its_members_are_suggested_to_be_of(
     first, *others = members(session, cluster)
     append_label(session, first, "Blip", author=BOB)
     outcome = act(session, cluster, Promote("New_Whistle"))
-    assert (outcome.state, outcome.n_suggested) == ("promoted", N_MEMBERS - 1)
+    assert (outcome.state, outcome.suggestions) == ("promoted", N_MEMBERS - 1)
     assert "New_Whistle" in {known.name for known in list_classes(session)}
     # A suggestion is not a label: no glitch is a reference yet, and existing labels stay.
     assert suggested_classes(session, [first, *others]) == dict.fromkeys(others, ("New_Whistle",))
     assert [get_glitch(session, one).label for one in (first, others[0])] == ["Blip", None]
     assert list_labels(session, others[0]) == []
     accepted = act(session, cluster, Accept((others[0],)))
-    assert accepted.n_suggested == N_MEMBERS - 2
+    assert accepted.suggestions == N_MEMBERS - 2
     assert get_glitch(session, others[0]).label == "New_Whistle"
     label = list_labels(session, others[0])[0]
     assert (label.author, label.source) == ("Ann", "review")
-    assert act(session, cluster, Accept()).n_suggested == 0
+    assert act(session, cluster, Accept()).suggestions == 0
     with pytest.raises(ConflictError, match="No label is suggested"):
         act(session, cluster, Accept())
     events = session.scalars(select(AuditEvent.action).where(AuditEvent.subject == "cluster"))
@@ -126,7 +126,7 @@ def test_a_label_that_somebody_gave_since_outweighs_what_was_suggested(
     assert suggested_classes(session, [first]) == {}
     with pytest.raises(InvalidRequestError, match="are labelled now"):
         act(session, cluster, Accept((first, second)))
-    assert act(session, cluster, Accept()).n_suggested == 0
+    assert act(session, cluster, Accept()).suggestions == 0
     assert [get_glitch(session, one).label for one in (first, second)] == ["Blip", "New_Whistle"]
     revoke_label(session, label.id, principal=BOB)
     assert suggested_classes(session, [first]) == {first: ("New_Whistle",)}
@@ -147,8 +147,8 @@ def test_an_acceptance_is_undone_though_a_member_was_deleted(
     session.expire_all()
     log = history(session, cluster.id)
     outcome = act(session, cluster, Undo(log.done[-1]))
-    assert outcome.n_suggested == len(others)
-    assert act(session, cluster, Redo(log.done[-1])).n_suggested == 0
+    assert outcome.suggestions == len(others)
+    assert act(session, cluster, Redo(log.done[-1])).suggestions == 0
     assert {get_glitch(session, one).label for one in others} == {"Whistle"}
 
 
@@ -186,7 +186,7 @@ def test_undo_restores_exactly_and_redo_does_the_same_again(
     append_label(session, members(session, cluster)[-1], "Koi_Fish", author=BOB)
     states, events = [state(session)], []
     for action in acts(session, cluster)[name]:
-        events.append(act(session, cluster, action).log.last_id)
+        events.append(act(session, cluster, action).event_id)
         states.append(state(session))
     for _ in range(2):
         for event_id, before in zip(reversed(events), reversed(states[:-1]), strict=True):
@@ -202,8 +202,8 @@ def test_undo_restores_exactly_and_redo_does_the_same_again(
 
 
 def test_only_the_last_act_can_be_undone(session: Session, cluster: Cluster) -> None:
-    first = act(session, cluster, Promote("New_Whistle")).log.last_id
-    second = act(session, cluster, Accept(), BOB).log.last_id
+    first = act(session, cluster, Promote("New_Whistle")).event_id
+    second = act(session, cluster, Accept(), BOB).event_id
     with pytest.raises(ConflictError, match=rf"accepted New_Whistle for 8 \(Bob, event {second}\)"):
         act(session, cluster, Undo(first))
     act(session, cluster, Undo(second))
@@ -227,7 +227,7 @@ def in_the_way(session: Session, cluster: Cluster) -> str | None:
 
 
 def test_a_class_that_others_use_stays(session: Session, cluster: Cluster, store: Store) -> None:
-    event = act(session, cluster, Promote("New_Whistle")).log.last_id
+    event = act(session, cluster, Promote("New_Whistle")).event_id
     elsewhere = store().glitch.id
     label = append_label(session, elsewhere, "New_Whistle", author=BOB)
     refusal = r"1 glitch was labelled New_Whistle since, by Bob"
@@ -260,10 +260,10 @@ def test_a_split_makes_two_clusters_that_can_be_reviewed(
     refusal = r"has been reviewed \(Bob: dismissed it\)"
     assert re.search(refusal, in_the_way(session, rest) or "")
     with pytest.raises(ConflictError, match=refusal):
-        act(session, rest, Undo(outcome.log.last_id))
+        act(session, rest, Undo(outcome.event_id))
     act(session, part, Undo(history(session, part.id).last_id))
     assert in_the_way(session, rest) is None
-    act(session, rest, Undo(outcome.log.last_id))
+    act(session, rest, Undo(outcome.event_id))
     assert session.scalars(select(Cluster.id)).all() == [cluster.id]
 
 
@@ -362,7 +362,7 @@ def test_a_later_run_is_the_one_to_review(session: Session, cluster: Cluster) ->
     )
     with pytest.raises(ConflictError, match=r"found this cluster again \(.* UTC, 8 members\)"):
         act(session, cluster, Dismiss())
-    event = act(session, again, Dismiss()).log.last_id
+    event = act(session, again, Dismiss()).event_id
     assert "found this cluster again" in (in_the_way(session, cluster) or "")
     assert in_the_way(session, again) is None
     session.refresh(cluster)
@@ -383,7 +383,7 @@ def test_no_split_is_offered_to_be_undone_once_a_later_run_found_a_part_again(
     refusal = "found the part that was split off again"
     assert refusal in (in_the_way(session, rest) or "")
     with pytest.raises(ConflictError, match=refusal):
-        act(session, rest, Undo(outcome.log.last_id))
+        act(session, rest, Undo(outcome.event_id))
 
 
 def test_a_long_talk_costs_no_more_questions(session: Session, cluster: Cluster) -> None:
@@ -414,7 +414,7 @@ def test_a_long_talk_costs_no_more_questions(session: Session, cluster: Cluster)
 def test_no_name_is_offered_again_that_another_class_has_by_now(
     session: Session, cluster: Cluster
 ) -> None:
-    event = act(session, cluster, Promote("New_Whistle")).log.last_id
+    event = act(session, cluster, Promote("New_Whistle")).event_id
     act(session, cluster, Undo(event))
     assert [one.may_redo for one in history(session, cluster.id).events] == [True, False]
     create_class(session, "New_Whistle", description="", author=BOB)

@@ -138,7 +138,7 @@ def test_classes(
                 last = class_history(session, class_id).last_id
                 return change_class(
                     session, class_id, change, author=EVE, last_event_id=last
-                ).log.last_id
+                ).event_id
 
             try:
                 event = do(change)
@@ -173,7 +173,7 @@ def test_reviews(session: Session, catalogue: list[Any], acts: list[tuple[str, A
                 last_event_id=history(session, cluster_id).last_id,
             )
             cluster_id = outcome.cluster_id
-            return outcome.log.last_id
+            return outcome.event_id
 
         for kind, value in acts:
             members = tuple(catalogue[one] for one in value) if isinstance(value, set) else ()

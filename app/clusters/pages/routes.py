@@ -153,8 +153,8 @@ def decide(
     done: dict[str, str] = {"done": _NOTICES[act]}
     target = outcome.cluster_id
     if act in _DECISIONS:
-        done |= {"of": str(outcome.cluster_id), "event": str(outcome.log.last_id)}
-        if not outcome.n_suggested:  # else stay, because they are accepted on this page
+        done |= {"of": str(outcome.cluster_id), "event": str(outcome.event_id)}
+        if not outcome.suggestions:  # else stay, because they are accepted on this page
             done["done"] = _WITHOUT_SUGGESTIONS.get(act, done["done"])
             target = queue_of(session, get_cluster(session, target)).next_id or target
     return see_other(cluster_href(target), **done)

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from app.core import events
+from app.core.model import Model
 
 MAX_MEMBERS = 10_000  # in one action
 _Members = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MAX_MEMBERS)]
@@ -91,6 +92,28 @@ class ReviewEvent(events.LoggedEvent):
 
 
 Log = events.EventLog[ReviewEvent]
+
+
+class History(Model):
+    """Actions on a cluster in all its clusterings, oldest first."""
+
+    items: list[ReviewEvent]
+    last_event_id: int = Field(description="To be sent with the next action.")
+
+
+class Reviewed(Model):
+    """Result of a review."""
+
+    cluster_id: UUID = Field(description="The cluster that continues it.")
+    state: str
+    suggestions: int = Field(description="Suggested labels that wait to be accepted.")
+    event_id: int
+    history: History
+
+
+def history_of(log: Log) -> History:
+    """Return the history as it is sent by the API."""
+    return History(items=list(log.events), last_event_id=log.last_id)
 
 
 def replay(rows: Sequence[Any]) -> Log:

@@ -4,7 +4,6 @@ An action is refused if its author has not seen the latest event (``app.core.eve
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +23,14 @@ from app.clusters.review.context import (
     read_log,
     read_logs,
 )
-from app.clusters.review.log import Action, CommentRequest, Log, PromoteRequest
+from app.clusters.review.log import (
+    Action,
+    CommentRequest,
+    Log,
+    PromoteRequest,
+    Reviewed,
+    history_of,
+)
 from app.clusters.review.log import ReviewEvent as ReviewEntry
 from app.clusters.tables import Cluster, ClusterMember, ReviewEvent
 from app.core.access import Principal, Role, record_event, require_role
@@ -35,19 +41,7 @@ from app.core.events import RedoRequest, UndoRequest, act_to_turn, check_remark,
 _MAX_SEARCHED = 20_000  # members; larger clusters are not searched for other decisions
 
 
-@dataclass(frozen=True)
-class ReviewOutcome:
-    """The result of an action."""
-
-    log: Log
-    cluster_id: UUID  # the cluster to show now
-    state: str
-    n_suggested: int  # suggested labels that wait to be accepted
-
-
-def review(
-    session: Session, cluster_id: UUID, action: Action, *, author: Principal
-) -> ReviewOutcome:
+def review(session: Session, cluster_id: UUID, action: Action, *, author: Principal) -> Reviewed:
     """Apply a review action to a cluster, in the caller's transaction.
 
     The action names the latest event of the history that its author has seen.
@@ -81,7 +75,13 @@ def review(
     shown = current_cluster(session, identity)
     waiting = count_by_cluster(session, [identity])
     log = history(session, shown.id)
-    return ReviewOutcome(log, shown.id, shown.state, waiting.get(identity, 0))
+    return Reviewed(
+        cluster_id=shown.id,
+        state=shown.state,
+        suggestions=waiting.get(identity, 0),
+        event_id=log.last_id,
+        history=history_of(log),
+    )
 
 
 def history(session: Session, cluster_id: UUID) -> Log:
