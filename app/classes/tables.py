@@ -20,20 +20,18 @@ class GlitchClass(Base):
 
     __tablename__ = "glitch_class"
     __table_args__ = (
-        sa.UniqueConstraint("name"),
         sa.CheckConstraint(one_of("state", CLASS_STATES), name="state"),
         sa.CheckConstraint(one_of("origin", CLASS_ORIGINS), name="origin"),
         sa.CheckConstraint("parent_id <> id", name="parent_id"),
-        sa.Index("ix_glitch_class_parent_id", "parent_id"),
     )
 
     id: Mapped[int] = mapped_column(sa.Integer, sa.Identity(always=True), primary_key=True)
-    name: Mapped[str]
+    name: Mapped[str] = mapped_column(unique=True)
     description: Mapped[str]
     state: Mapped[str]
     origin: Mapped[str]
     # Set for sub-classes; app.classes limits the depth and refuses cycles.
-    parent_id: Mapped[int | None] = mapped_column(sa.ForeignKey("glitch_class.id"))
+    parent_id: Mapped[int | None] = mapped_column(sa.ForeignKey("glitch_class.id"), index=True)
     # Glitches that staff chose as examples, best first.
     exemplar_ids: Mapped[list[UUID]] = mapped_column(
         ARRAY(sa.Uuid, dimensions=1), server_default=sa.text("'{}'")
@@ -49,7 +47,6 @@ class ClassEvent(Base):
 
     __tablename__ = "class_event"
     __table_args__ = (
-        sa.UniqueConstraint("undoes_event_id"),
         sa.CheckConstraint(one_of("kind", CLASS_EVENT_KINDS), name="kind"),
         sa.CheckConstraint("(kind = 'undo') = (undoes_event_id IS NOT NULL)", name="undo"),
         sa.Index("ix_class_event_class_id_id", "class_id", "id"),
@@ -62,5 +59,5 @@ class ClassEvent(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     payload: Mapped[dict[str, Any]]  # values before and after, and the remark
     undoes_event_id: Mapped[int | None] = mapped_column(
-        sa.BigInteger, sa.ForeignKey("class_event.id", name="fk_class_event_undoes_event_id")
+        sa.BigInteger, sa.ForeignKey("class_event.id"), unique=True
     )

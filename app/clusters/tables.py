@@ -35,11 +35,10 @@ class ClusteringRun(Base):
         CheckConstraint("fdr > 0 AND fdr < 1", name="fdr"),
         CheckConstraint("min_cluster_size >= 2", name="min_cluster_size"),
         Index("ix_clustering_run_created_at_id", "created_at", "id"),
-        Index("ix_clustering_run_job_id", "job_id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    job_id: Mapped[UUID | None] = mapped_column(ForeignKey(Job.id, ondelete="SET NULL"))
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey(Job.id, ondelete="SET NULL"), index=True)
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey(Checkpoint.id))
     previous_run_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("clustering_run.id", ondelete="SET NULL")
@@ -78,7 +77,6 @@ class Cluster(Base):
         CheckConstraint("significance BETWEEN 0 AND 1", name="significance"),
         Index("ix_cluster_run_id_id", "run_id", "id"),
         Index("ix_cluster_identity_id", "identity", "id"),
-        Index("ix_cluster_medoid_id", "medoid_id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
@@ -89,7 +87,9 @@ class Cluster(Base):
     size: Mapped[int] = mapped_column(Integer)
     stability: Mapped[float]  # in [0, 1]; higher is more stable
     significance: Mapped[float | None]  # chance that known glitches alone give as many
-    medoid_id: Mapped[UUID | None] = mapped_column(ForeignKey(Glitch.id, ondelete="SET NULL"))
+    medoid_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey(Glitch.id, ondelete="SET NULL"), index=True
+    )
     state: Mapped[str] = mapped_column(server_default=text("'flagged'"))
     summary: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -120,16 +120,13 @@ class ClusterMember(Base):
     """A glitch in a cluster."""
 
     __tablename__ = "cluster_member"
-    __table_args__ = (
-        CheckConstraint("probability BETWEEN 0 AND 1", name="probability"),
-        Index("ix_cluster_member_glitch_id", "glitch_id"),
-    )
+    __table_args__ = (CheckConstraint("probability BETWEEN 0 AND 1", name="probability"),)
 
     cluster_id: Mapped[UUID] = mapped_column(
         ForeignKey("cluster.id", ondelete="CASCADE"), primary_key=True
     )
     glitch_id: Mapped[UUID] = mapped_column(
-        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True
+        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True, index=True
     )
     probability: Mapped[float]  # of membership, 0 to 1
     distance: Mapped[float]  # to the medoid: chord between directions, 0 to 2
@@ -149,7 +146,6 @@ class ReviewEvent(Base):
 
     __tablename__ = "review_event"
     __table_args__ = (
-        sa.UniqueConstraint("undoes_event_id"),
         sa.CheckConstraint(one_of("kind", EVENT_KINDS), name="kind"),
         sa.CheckConstraint("(kind = 'undo') = (undoes_event_id IS NOT NULL)", name="undo"),
         sa.Index("ix_review_event_identity_id", "identity", "id"),
@@ -163,7 +159,7 @@ class ReviewEvent(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     payload: Mapped[dict[str, Any]]  # the request, and what an undo needs
     undoes_event_id: Mapped[int | None] = mapped_column(
-        sa.BigInteger, sa.ForeignKey("review_event.id", name="fk_review_event_undoes_event_id")
+        sa.BigInteger, sa.ForeignKey("review_event.id"), unique=True
     )
 
 
@@ -175,15 +171,9 @@ class LabelSuggestion(Base):
     """
 
     __tablename__ = "label_suggestion"
-    __table_args__ = (
-        sa.Index("ix_label_suggestion_glitch_id", "glitch_id"),
-        sa.Index("ix_label_suggestion_class_id", "class_id"),
-        sa.Index("ix_label_suggestion_event_id", "event_id"),
-    )
-
     identity: Mapped[UUID] = mapped_column(primary_key=True)
     glitch_id: Mapped[UUID] = mapped_column(
-        sa.ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True
+        sa.ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True, index=True
     )
-    class_id: Mapped[int] = mapped_column(sa.ForeignKey(GlitchClass.id))
-    event_id: Mapped[int] = mapped_column(sa.ForeignKey("review_event.id"))
+    class_id: Mapped[int] = mapped_column(sa.ForeignKey(GlitchClass.id), index=True)
+    event_id: Mapped[int] = mapped_column(sa.ForeignKey("review_event.id"), index=True)

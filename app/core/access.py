@@ -33,7 +33,6 @@ class ApiToken(Base):
 
     __tablename__ = "api_token"
     __table_args__ = (
-        sa.UniqueConstraint("secret_hash"),
         sa.CheckConstraint(one_of("role", ROLES), name="role"),
         sa.CheckConstraint("octet_length(secret_hash) = 32", name="secret_hash"),
         sa.Index(
@@ -44,7 +43,7 @@ class ApiToken(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     name: Mapped[str]
     role: Mapped[str]
-    secret_hash: Mapped[bytes]
+    secret_hash: Mapped[bytes] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

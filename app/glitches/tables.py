@@ -16,7 +16,6 @@ from sqlalchemy import (
     Numeric,
     SmallInteger,
     Text,
-    UniqueConstraint,
     false,
     func,
     text,
@@ -41,8 +40,6 @@ class Glitch(Base):
 
     __tablename__ = "glitch"
     __table_args__ = (
-        UniqueConstraint("gravityspy_id"),
-        UniqueConstraint("content_digest"),
         CheckConstraint(one_of("origin", ORIGINS), name="origin"),
         CheckConstraint("octet_length(content_digest) = 32", name="content_digest"),
         CheckConstraint("ifo ~ '^[A-Z][0-9]$'", name="ifo"),
@@ -57,20 +54,16 @@ class Glitch(Base):
             "gps_time",
             postgresql_include=["ifo"],
         ),
-        Index("ix_glitch_gps_time", "gps_time"),
-        Index("ix_glitch_snr", "snr"),
-        Index("ix_glitch_peak_frequency", "peak_frequency"),
-        Index("ix_glitch_ml_confidence", "ml_confidence"),
         Index("ix_glitch_data_quality", "data_quality", postgresql_using="gin"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    gravityspy_id: Mapped[str | None]
+    gravityspy_id: Mapped[str | None] = mapped_column(unique=True)
     ifo: Mapped[str | None]
     channel: Mapped[str | None]
-    gps_time: Mapped[Decimal | None] = mapped_column(Numeric(20, 9))  # s
-    snr: Mapped[float | None]
-    peak_frequency: Mapped[float | None]  # Hz
+    gps_time: Mapped[Decimal | None] = mapped_column(Numeric(20, 9), index=True)  # s
+    snr: Mapped[float | None] = mapped_column(index=True)
+    peak_frequency: Mapped[float | None] = mapped_column(index=True)  # Hz
     duration: Mapped[float | None]  # s
     bandwidth: Mapped[float | None]  # Hz
     q: Mapped[float | None]
@@ -78,9 +71,10 @@ class Glitch(Base):
     peak_gps_time: Mapped[Decimal | None] = mapped_column(Numeric(20, 9))  # s, of the loudest tile
     centre_gps_time: Mapped[Decimal | None] = mapped_column(Numeric(20, 9))  # s, of the views
     origin: Mapped[str]
-    content_digest: Mapped[bytes]
+    content_digest: Mapped[bytes] = mapped_column(unique=True)
     class_id: Mapped[int | None] = mapped_column(ForeignKey(GlitchClass.id))
-    ml_confidence: Mapped[float | None]  # of that label, 0 to 1; null if not stated
+    # Of that label, 0 to 1; null if not stated.
+    ml_confidence: Mapped[float | None] = mapped_column(index=True)
     # Active data-quality flags, of the flags that batches provided.
     data_quality: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     is_simulated: Mapped[bool] = mapped_column(Computed("origin = 'simulated'", persisted=True))

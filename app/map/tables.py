@@ -38,7 +38,6 @@ class MapPoint(Base):
 
     __tablename__ = "map_point"
     __table_args__ = (
-        Index("ix_map_point_glitch_id", "glitch_id"),  # for cascades when a glitch is deleted
         Index("ix_map_point_anchors", "projection_id", postgresql_where=text("is_anchor")),
     )
 
@@ -46,7 +45,7 @@ class MapPoint(Base):
         ForeignKey("projection.id", ondelete="CASCADE"), primary_key=True
     )
     glitch_id: Mapped[UUID] = mapped_column(
-        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True
+        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True, index=True
     )
     x: Mapped[float] = mapped_column(REAL)
     y: Mapped[float] = mapped_column(REAL)
@@ -57,16 +56,13 @@ class BulkLabel(Base):
     """Labels given to a selection together; they are also undone together."""
 
     __tablename__ = "bulk_label"
-    __table_args__ = (
-        CheckConstraint("(undone_at IS NULL) = (undone_by IS NULL)", name="undone"),
-        Index("ix_bulk_label_created_at", "created_at"),
-    )
+    __table_args__ = (CheckConstraint("(undone_at IS NULL) = (undone_by IS NULL)", name="undone"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     class_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id))
     label_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid, dimensions=1))
     made_class: Mapped[bool] = mapped_column(server_default=text("false"))  # was the class new?
     author: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     undone_at: Mapped[datetime | None]
     undone_by: Mapped[str | None]

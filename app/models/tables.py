@@ -3,16 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    CheckConstraint,
-    Identity,
-    Index,
-    Integer,
-    SmallInteger,
-    UniqueConstraint,
-    func,
-    text,
-)
+from sqlalchemy import CheckConstraint, Identity, Index, Integer, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import Base
@@ -23,7 +14,6 @@ class Checkpoint(Base):
 
     __tablename__ = "checkpoint"
     __table_args__ = (
-        UniqueConstraint("digest"),
         CheckConstraint("latent_size BETWEEN 1 AND 2000", name="latent_size"),
         Index(
             "uq_checkpoint_is_active", "is_active", unique=True, postgresql_where=text("is_active")
@@ -32,7 +22,7 @@ class Checkpoint(Base):
 
     id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
     name: Mapped[str]
-    digest: Mapped[str]
+    digest: Mapped[str] = mapped_column(unique=True)
     preprocessing_digest: Mapped[str]
     latent_size: Mapped[int] = mapped_column(SmallInteger)
     manifest: Mapped[dict[str, Any]]

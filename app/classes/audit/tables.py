@@ -41,19 +41,17 @@ class LabelFinding(Base):
     __table_args__ = (
         CheckConstraint("n_suggesting > n_agreeing AND n_agreeing >= 0", name="votes"),
         Index("ix_label_finding_audit_id_margin_glitch_id", "audit_id", "margin", "glitch_id"),
-        Index("ix_label_finding_glitch_id", "glitch_id"),
-        Index("ix_label_finding_class_id", "class_id"),
-        Index("ix_label_finding_suggested_id", "suggested_id"),
     )
 
     audit_id: Mapped[UUID] = mapped_column(
         ForeignKey("label_audit.id", ondelete="CASCADE"), primary_key=True
     )
     glitch_id: Mapped[UUID] = mapped_column(
-        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True
+        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True, index=True
     )
-    class_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id))  # its label at that time
-    suggested_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id))
+    # Its label at that time.
+    class_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id), index=True)
+    suggested_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id), index=True)
     n_agreeing: Mapped[int] = mapped_column(SmallInteger)
     n_suggesting: Mapped[int] = mapped_column(SmallInteger)
     margin: Mapped[int] = mapped_column(SmallInteger)  # n_agreeing - n_suggesting; lower is worse
