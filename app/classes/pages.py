@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -44,11 +44,8 @@ class ClassRow:
 
 
 @dataclass(frozen=True)
-class ClassesPage(PageContext):
+class ClassesPage(PageContext, template="classes.html", section="classes"):
     """The page of all classes."""
-
-    template: ClassVar[str] = "classes.html"
-    section: ClassVar[str] = "classes"
 
     rows: tuple[ClassRow, ...]
     ifos: tuple[str, ...]
@@ -75,11 +72,8 @@ class ClassForm:
 
 
 @dataclass(frozen=True)
-class ClassPage(PageContext):
+class ClassPage(PageContext, template="class.html", section="classes"):
     """The page of one class."""
-
-    template: ClassVar[str] = "class.html"
-    section: ClassVar[str] = "classes"
 
     href: str
     record: GlitchClass

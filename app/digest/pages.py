@@ -1,7 +1,7 @@
 """The page of the daily summary."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -17,11 +17,8 @@ router = APIRouter(route_class=PageRoute)
 
 
 @dataclass(frozen=True)
-class DigestPage(PageContext):
+class DigestPage(PageContext, template="digest.html", section="digest"):
     """The page "What is new"."""
-
-    template: ClassVar[str] = "digest.html"
-    section: ClassVar[str] = "digest"
 
     digest: Digest
     days: int

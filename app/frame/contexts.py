@@ -47,17 +47,18 @@ class Frame:
 
 @dataclass(frozen=True)
 class PageContext:
-    """Base class of the page contexts."""
+    """Base class of the page contexts; each names its template and navigation entry."""
 
     template: ClassVar[str]
-    section: ClassVar[str] = ""  # name of the current navigation entry
+    section: ClassVar[str]
+
+    def __init_subclass__(cls, *, template: str, section: str = "") -> None:
+        cls.template, cls.section = template, section
 
 
 @dataclass(frozen=True)
-class ApiDocsPage(PageContext):
+class ApiDocsPage(PageContext, template="api_docs.html"):
     """The documentation of the HTTP API; a script loads the content."""
-
-    template: ClassVar[str] = "api_docs.html"
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,8 @@ class Download:
 
 
 @dataclass(frozen=True)
-class LoginPage(PageContext):
+class LoginPage(PageContext, template="login.html"):
     """The login form."""
-
-    template: ClassVar[str] = "login.html"
 
     error: str | None
     next_path: str
@@ -152,20 +151,16 @@ class LoginPage(PageContext):
 
 
 @dataclass(frozen=True)
-class LoggedOutPage(PageContext):
+class LoggedOutPage(PageContext, template="logged_out.html"):
     """Redirects to the provider, where a session may still be open."""
-
-    template: ClassVar[str] = "logged_out.html"
 
     provider: str
     href: str
 
 
 @dataclass(frozen=True)
-class FailurePage(PageContext):
+class FailurePage(PageContext, template="failure.html"):
     """A page with an error message."""
-
-    template: ClassVar[str] = "failure.html"
 
     heading: str
     sentence: str

@@ -1,7 +1,7 @@
 """The page of access tokens: admins see all tokens, others their own."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
@@ -17,11 +17,8 @@ from app.server.request_scope import SessionDep
 
 
 @dataclass(frozen=True)
-class TokensPage(PageContext):
+class TokensPage(PageContext, template="tokens.html", section="tokens"):
     """The tokens that the visitor may see."""
-
-    template: ClassVar[str] = "tokens.html"
-    section: ClassVar[str] = "tokens"
 
     rows: tuple[access.TokenRecord, ...]
     revoked: tuple[access.TokenRecord, ...]

@@ -271,7 +271,7 @@ def test_a_merge_moves_labels_and_its_undo_brings_each_back(
     assert get_class_named(session, "Thunder").state == "active"
     assert get_class_named(session, "Thunder_Far").parent == "Thunder"
     again = change(session, "Thunder", Redo(outcome.event_id))
-    assert again.log.events[-1].payload["n_glitches"] == 4
+    assert again.history.items[-1].payload["n_glitches"] == 4
     change(session, "Thunder", Undo(outcome.event_id))
     assert (
         session.scalar(

@@ -1,7 +1,7 @@
 """The upload page of a batch. The response is the page of its job, or the form with its errors."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, BinaryIO, ClassVar
+from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from sqlalchemy.orm import Session
@@ -41,11 +41,8 @@ class BatchForm:
 
 
 @dataclass(frozen=True)
-class BatchPage(PageContext):
+class BatchPage(PageContext, template="batch.html", section="upload"):
     """The form of a batch with the input and its error."""
-
-    template: ClassVar[str] = "batch.html"
-    section: ClassVar[str] = "upload"
 
     error: str | None
     segments: dict[str, str]  # choices for triggers that flags exclude

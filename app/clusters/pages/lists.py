@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Form
@@ -76,11 +76,8 @@ class DemoNote:
 
 
 @dataclass(frozen=True)
-class ClustersPage(PageContext):
+class ClustersPage(PageContext, template="clusters.html", section="clusters"):
     """The page that lists the clusters of a run."""
-
-    template: ClassVar[str] = "clusters.html"
-    section: ClassVar[str] = "clusters"
 
     heading: str
     run: tuple[str, ...]  # its findings, in sentences

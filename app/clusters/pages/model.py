@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import ClassVar
 
 from sqlalchemy.orm import Session
 
@@ -33,11 +32,8 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class SeenPage(PageContext):
+class SeenPage(PageContext, template="cluster_seen.html", section="clusters"):
     """The page on earlier glitches that look like a cluster."""
-
-    template: ClassVar[str] = "cluster_seen.html"
-    section: ClassVar[str] = "clusters"
 
     href: str  # of the cluster
     sentence: str

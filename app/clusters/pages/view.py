@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Form
@@ -99,11 +99,8 @@ class DecidedCluster:
 
 
 @dataclass(frozen=True)
-class ClusterPage(PageContext):
+class ClusterPage(PageContext, template="cluster.html", section="clusters"):
     """The page of one cluster."""
-
-    template: ClassVar[str] = "cluster.html"
-    section: ClassVar[str] = "clusters"
 
     href: str
     heading: str

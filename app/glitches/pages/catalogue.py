@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -73,11 +73,8 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class CataloguePage(PageContext):
+class CataloguePage(PageContext, template="catalogue.html", section="catalogue"):
     """The catalogue: filters, counts by class and one page of cards."""
-
-    template: ClassVar[str] = "catalogue.html"
-    section: ClassVar[str] = "catalogue"
 
     total: str
     query: CatalogueQuery

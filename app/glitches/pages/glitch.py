@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
@@ -40,11 +40,8 @@ from glitch.views import Preprocessing
 
 
 @dataclass(frozen=True)
-class GlitchPage(PageContext):
+class GlitchPage(PageContext, template="glitch.html", section="catalogue"):
     """One glitch."""
-
-    template: ClassVar[str] = "glitch.html"
-    section: ClassVar[str] = "catalogue"
 
     glitch: GlitchRecord
     href: str

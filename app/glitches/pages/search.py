@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, ClassVar
+from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -32,11 +32,8 @@ from glitch.gps import is_utc_date
 
 
 @dataclass(frozen=True)
-class SearchPage(PageContext):
+class SearchPage(PageContext, template="search.html", section="catalogue"):
     """The results of a search without a single match."""
-
-    template: ClassVar[str] = "search.html"
-    section: ClassVar[str] = "catalogue"
 
     heading: str
     sentence: str

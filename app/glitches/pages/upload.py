@@ -6,7 +6,7 @@ Without storing, which readers may use too, the response is a page that is not k
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
@@ -35,11 +35,8 @@ NEIGHBOURS_SHOWN = 20
 
 
 @dataclass(frozen=True)
-class LookPage(PageContext):
+class LookPage(PageContext, template="look.html", section="upload"):
     """Views, novelty and neighbours of an upload that is not stored."""
-
-    template: ClassVar[str] = "look.html"
-    section: ClassVar[str] = "upload"
 
     known: GlitchFacts
     panels: tuple[ViewPanel, ...]
@@ -96,11 +93,8 @@ class UploadForm:
 
 
 @dataclass(frozen=True)
-class UploadPage(PageContext):
+class UploadPage(PageContext, template="upload.html", section="upload"):
     """The upload form with the input and its error."""
-
-    template: ClassVar[str] = "upload.html"
-    section: ClassVar[str] = "upload"
 
     error: str | None
     typed: UploadForm

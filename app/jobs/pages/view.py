@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -41,11 +41,8 @@ class JobRow:
 
 
 @dataclass(frozen=True)
-class JobsPage(PageContext):
+class JobsPage(PageContext, template="jobs.html", section="jobs"):
     """The jobs, latest first."""
-
-    template: ClassVar[str] = "jobs.html"
-    section: ClassVar[str] = "jobs"
 
     rows: tuple[JobRow, ...]
     states: tuple[ClassCount, ...]
@@ -88,11 +85,8 @@ class JobLive:
 
 
 @dataclass(frozen=True)
-class JobPage(PageContext):
+class JobPage(PageContext, template="job.html", section="jobs"):
     """One job."""
-
-    template: ClassVar[str] = "job.html"
-    section: ClassVar[str] = "jobs"
 
     href: str
     heading: str

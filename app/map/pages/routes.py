@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -45,11 +45,8 @@ from glitch import projection as layout
 
 
 @dataclass(frozen=True)
-class MapPage(PageContext):
+class MapPage(PageContext, template="map.html", section="map"):
     """The page with every glitch as a point."""
-
-    template: ClassVar[str] = "map.html"
-    section: ClassVar[str] = "map"
 
     is_drawn: bool
     is_empty_catalogue: bool
@@ -65,10 +62,8 @@ class MapPage(PageContext):
 
 
 @dataclass(frozen=True)
-class MapCards(PageContext):
+class MapCards(PageContext, template="map_cards.html"):
     """Some glitches of the map, as cards or as table rows."""
-
-    template: ClassVar[str] = "map_cards.html"
 
     cards: tuple[Card, ...]
     is_table: bool

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
@@ -41,11 +41,8 @@ class CheckpointCard:
 
 
 @dataclass(frozen=True)
-class CheckpointsPage(PageContext):
+class CheckpointsPage(PageContext, template="checkpoints.html", section="checkpoints"):
     """The published models."""
-
-    template: ClassVar[str] = "checkpoints.html"
-    section: ClassVar[str] = "checkpoints"
 
     checkpoints: tuple[CheckpointCard, ...]
     job: JobNote | None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
@@ -26,11 +26,8 @@ from app.server.request_scope import SessionDep
 
 
 @dataclass(frozen=True)
-class AuditPage(PageContext):
+class AuditPage(PageContext, template="label_audit.html", section="label-audit"):
     """The page of the latest audit's findings."""
-
-    template: ClassVar[str] = "label_audit.html"
-    section: ClassVar[str] = "label-audit"
 
     audit: Audit | None  # the latest
     job: JobNote | None
