@@ -135,9 +135,6 @@ class IngestHandler:
         }
 
 
-HANDLER = IngestHandler()
-
-
 def _read(
     job: JobRecord,
     chunk: Chunk,

@@ -43,7 +43,6 @@ class ClassRow:
     share: float  # of the most frequent class, in percent, for the bar
 
 
-@dataclass(frozen=True)
 class ClassesPage(PageContext, template="classes.html", section="classes"):
     """The page of all classes."""
 
@@ -71,7 +70,6 @@ class ClassForm:
     member: Annotated[tuple[UUID, ...], Form(max_length=1000)] = ()
 
 
-@dataclass(frozen=True)
 class ClassPage(PageContext, template="class.html", section="classes"):
     """The page of one class."""
 

@@ -339,6 +339,3 @@ class ClusterHandler(OneTransaction):
             "clusters": run.n_clusters,
             "detail": run.detail,
         }
-
-
-HANDLER = ClusterHandler()

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from app.classes.tables import GlitchClass
 from app.clusters.findings import doubt_of, sentences, trust_sentence
 from app.core.database import Base, one_of, uuid7
-from app.glitches.tables import Glitch
+from app.glitches.tables import Glitch, GlitchKey
 from app.jobs.tables import Job
 from app.models.tables import Checkpoint
 from glitch.novelty.false_discovery import MAY_BE_CHANCE
@@ -125,9 +125,7 @@ class ClusterMember(Base):
     cluster_id: Mapped[UUID] = mapped_column(
         ForeignKey("cluster.id", ondelete="CASCADE"), primary_key=True
     )
-    glitch_id: Mapped[UUID] = mapped_column(
-        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True, index=True
-    )
+    glitch_id: Mapped[GlitchKey] = mapped_column(index=True)
     probability: Mapped[float]  # of membership, 0 to 1
     distance: Mapped[float]  # to the medoid: chord between directions, 0 to 2
     is_exemplar: Mapped[bool]
@@ -172,8 +170,6 @@ class LabelSuggestion(Base):
 
     __tablename__ = "label_suggestion"
     identity: Mapped[UUID] = mapped_column(primary_key=True)
-    glitch_id: Mapped[UUID] = mapped_column(
-        sa.ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True, index=True
-    )
+    glitch_id: Mapped[GlitchKey] = mapped_column(index=True)
     class_id: Mapped[int] = mapped_column(sa.ForeignKey(GlitchClass.id), index=True)
     event_id: Mapped[int] = mapped_column(sa.ForeignKey("review_event.id"), index=True)

@@ -100,9 +100,6 @@ class DemoHandler:
         return {"glitches": job.done, "started": [str(one.id) for one in started]}
 
 
-HANDLER = DemoHandler()
-
-
 def _plan_of(job: JobRecord) -> tuple[DemoGlitch, ...]:
     from glitch.simulate import SIMULATED_CLASSES
 

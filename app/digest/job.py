@@ -188,6 +188,3 @@ def _reason(error: OSError | ValueError) -> str:
 def _failed(sentence: str) -> Sent:
     _log.warning("digest: %s", sentence)
     return Sent(sentence, is_accepted=False)
-
-
-HANDLER = DigestHandler()

@@ -1,6 +1,5 @@
 """The page of the daily summary."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -16,7 +15,6 @@ from app.server.request_scope import SessionDep
 router = APIRouter(route_class=PageRoute)
 
 
-@dataclass(frozen=True)
 class DigestPage(PageContext, template="digest.html", section="digest"):
     """The page "What is new"."""
 

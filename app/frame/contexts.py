@@ -1,11 +1,11 @@
 """Template contexts shared by several pages: the frame of every page, and common parts.
 
-Each page is one frozen dataclass, in the module of its route or next to it. A template gets two
+Each page is one ``PageContext``, in the module of its route or next to it. A template gets two
 names: ``frame``, for what surrounds every page, and ``page``.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, dataclass_transform
 
 Clock = Literal["gps", "utc"]
 Scheme = Literal["system", "light", "dark"]
@@ -45,18 +45,18 @@ class Frame:
     is_answer: bool = False  # to a form, under the address that the form was sent to
 
 
-@dataclass(frozen=True)
+@dataclass_transform(frozen_default=True)
 class PageContext:
-    """Base class of the page contexts; each names its template and navigation entry."""
+    """Makes each page context a frozen dataclass, with its template and navigation entry."""
 
     template: ClassVar[str]
     section: ClassVar[str]
 
     def __init_subclass__(cls, *, template: str, section: str = "") -> None:
         cls.template, cls.section = template, section
+        dataclass(frozen=True)(cls)
 
 
-@dataclass(frozen=True)
 class ApiDocsPage(PageContext, template="api_docs.html"):
     """The documentation of the HTTP API; a script loads the content."""
 
@@ -138,7 +138,6 @@ class Download:
     is_job: bool = False  # too large for a direct response: the form starts a job that writes it
 
 
-@dataclass(frozen=True)
 class LoginPage(PageContext, template="login.html"):
     """The login form."""
 
@@ -150,7 +149,6 @@ class LoginPage(PageContext, template="login.html"):
     provider_href: str = ""
 
 
-@dataclass(frozen=True)
 class LoggedOutPage(PageContext, template="logged_out.html"):
     """Redirects to the provider, where a session may still be open."""
 
@@ -158,7 +156,6 @@ class LoggedOutPage(PageContext, template="logged_out.html"):
     href: str
 
 
-@dataclass(frozen=True)
 class FailurePage(PageContext, template="failure.html"):
     """A page with an error message."""
 

@@ -1,6 +1,5 @@
 """The page of access tokens: admins see all tokens, others their own."""
 
-from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
@@ -16,7 +15,6 @@ from app.frame.render import render
 from app.server.request_scope import SessionDep
 
 
-@dataclass(frozen=True)
 class TokensPage(PageContext, template="tokens.html", section="tokens"):
     """The tokens that the visitor may see."""
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pgvector.sqlalchemy import Vector
@@ -81,6 +81,11 @@ class Glitch(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+GlitchKey = Annotated[
+    UUID, mapped_column(ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True)
+]
+
+
 class GlitchTally(Base):
     """Counts of glitches by class, detector, simulated or not, and week; add up ``n``.
 
@@ -114,9 +119,7 @@ class View(Base):
 
     __tablename__ = "view"
 
-    glitch_id: Mapped[UUID] = mapped_column(
-        ForeignKey("glitch.id", ondelete="CASCADE"), primary_key=True
-    )
+    glitch_id: Mapped[GlitchKey]
     duration: Mapped[float] = mapped_column(primary_key=True)  # s
     packed: Mapped[bytes]
     observed: Mapped[bytes]  # numpy.packbits of the observed rows
@@ -147,9 +150,7 @@ class Embedding(Base):
     )
 
     # The glitch is first in the key, because its cascade looks it up without a checkpoint.
-    glitch_id: Mapped[UUID] = mapped_column(
-        ForeignKey("glitch.id", ondelete="CASCADE"), primary_key=True
-    )
+    glitch_id: Mapped[GlitchKey]
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey(Checkpoint.id), primary_key=True)
     ifo: Mapped[str | None]
     is_simulated: Mapped[bool]

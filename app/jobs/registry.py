@@ -11,18 +11,18 @@ from app.core.errors import InvalidRequestError
 from app.jobs.records import JobHandler
 
 BUILT_IN: dict[str, str] = {
-    "cluster": "app.clusters.job:HANDLER",
-    "demo": "app.demo.job:HANDLER",
-    "digest": "app.digest.job:HANDLER",
-    "index": "app.models.index:HANDLER",
-    "export": "app.glitches.exports.job:HANDLER",
-    "ingest": "app.batches.job:HANDLER",
-    "judge": "app.novelty.job:HANDLER",
-    "label_audit": "app.classes.audit.job:HANDLER",
-    "project": "app.map.job:HANDLER",
-    "references": "app.references.job:HANDLER",
-    "reembed": "app.models.reembed:HANDLER",
-    # kind: "module:NAME of a JobHandler"
+    "cluster": "app.clusters.job:ClusterHandler",
+    "demo": "app.demo.job:DemoHandler",
+    "digest": "app.digest.job:DigestHandler",
+    "index": "app.models.index:IndexHandler",
+    "export": "app.glitches.exports.job:ExportHandler",
+    "ingest": "app.batches.job:IngestHandler",
+    "judge": "app.novelty.job:JudgeHandler",
+    "label_audit": "app.classes.audit.job:LabelAuditHandler",
+    "project": "app.map.job:ProjectHandler",
+    "references": "app.references.job:ReferencesHandler",
+    "reembed": "app.models.reembed:ReembedHandler",
+    # kind: "module:class of a JobHandler"
 }
 _loaded: dict[str, JobHandler] = {}
 
@@ -44,5 +44,5 @@ def handler_of(kind: str) -> JobHandler:
     check_kind(kind)
     if kind not in _loaded:
         module, _, name = BUILT_IN[kind].partition(":")
-        _loaded[kind] = cast("JobHandler", getattr(importlib.import_module(module), name))
+        _loaded[kind] = cast("JobHandler", getattr(importlib.import_module(module), name)())
     return _loaded[kind]

@@ -235,6 +235,3 @@ def _lay_out(session: Session, job: JobRecord, context: JobContext) -> int:
     session.flush()
     store_places(session, row.id, ids, places, is_anchor=True)
     return row.id
-
-
-HANDLER = ProjectHandler()

@@ -10,7 +10,7 @@ from sqlalchemy.types import Uuid
 
 from app.classes.tables import GlitchClass
 from app.core.database import Base, uuid7
-from app.glitches.tables import Glitch
+from app.glitches.tables import GlitchKey
 from app.jobs.tables import Job
 from app.models.tables import Checkpoint
 
@@ -44,9 +44,7 @@ class MapPoint(Base):
     projection_id: Mapped[int] = mapped_column(
         ForeignKey("projection.id", ondelete="CASCADE"), primary_key=True
     )
-    glitch_id: Mapped[UUID] = mapped_column(
-        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True, index=True
-    )
+    glitch_id: Mapped[GlitchKey] = mapped_column(index=True)
     x: Mapped[float] = mapped_column(REAL)
     y: Mapped[float] = mapped_column(REAL)
     is_anchor: Mapped[bool]  # placed by UMAP; new glitches are placed relative to it

@@ -126,9 +126,6 @@ class IndexHandler:
         return {"is_indexed": True} | _audited(session, checkpoint_id, context)
 
 
-HANDLER = IndexHandler()
-
-
 def _audited(session: Session, checkpoint_id: int, context: JobContext) -> dict[str, Any]:
     sample = session.execute(
         select(Embedding.glitch_id, Embedding.mean)

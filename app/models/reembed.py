@@ -148,9 +148,6 @@ class ReembedHandler:
         return {"checkpoint": target.name, "digest": target.digest, "embedded": count}
 
 
-HANDLER = ReembedHandler()
-
-
 def _switch(session: Session, target: CheckpointRecord, author: str) -> CheckpointRecord:
     record_event(session, author, "activate", "checkpoint", target.id, digest=target.digest)
     record = checkpoints.activate_checkpoint(session, target.id)

@@ -123,6 +123,3 @@ class JudgeHandler:
             key = str(checkpoint_id) if job.key != str(checkpoint_id) else f"{checkpoint_id} again"
             _create(session, checkpoint_id, str(parameters[AGAIN]), key)
         return {"judged": judged, "calibrating": calibrating}
-
-
-HANDLER = JudgeHandler()

@@ -220,9 +220,6 @@ class ReferencesHandler:
         return {"bytes": sum(file.size or 0 for file in _planned(folder)), "started": started}
 
 
-HANDLER = ReferencesHandler()
-
-
 def _files(parameters: Mapping[str, Any]) -> list[PublishedFile]:
     """Files to fetch: the file at the given address, otherwise the archive's published files."""
     if parameters["url"] is not None:

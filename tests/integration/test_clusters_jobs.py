@@ -28,7 +28,7 @@ from app.jobs.service import cancel_job, create_job, get_job, list_jobs
 from app.models.checkpoints import publish_checkpoint
 from app.models.records import CheckpointRecord
 from app.novelty.changes import note_class_changes
-from app.novelty.job import HANDLER, request_judging
+from app.novelty.job import JudgeHandler, request_judging
 from worker.runner import JobRunner
 
 SUBMITTER = person(Role.SUBMITTER, "ada")
@@ -205,7 +205,7 @@ def test_asked_for_at_work_it_ends_with_another(
     session.connection().exec_driver_sql("UPDATE job SET state = 'running'")
     session.expire_all()
     assert request_judging(session, "bob") == first  # no second job is queued
-    HANDLER.finish(session, job, context)
+    JudgeHandler().finish(session, job, context)
     names = [(one.state, one.author) for one in list_jobs(session, kind="judge").items]
     assert names == [("queued", "bob"), ("running", "ada")]
 
@@ -226,11 +226,12 @@ def test_a_large_catalogue_is_judged_in_chunks(
     assert made is not None
     job = get_job(session, made)
     context: Any = SimpleNamespace(heartbeat=lambda: None)
-    plans = list(HANDLER.plan(session, job, context))
+    handler = JudgeHandler()
+    plans = list(handler.plan(session, job, context))
     assert [plan.units for plan in plans] == [60, 60, 50]
     assert not any(plan.payload["is_judged"] for plan in plans)
     for plan in plans:
         chunk: Any = SimpleNamespace(payload=plan.payload)
-        HANDLER.run_chunk(session, job, chunk, context)
+        handler.run_chunk(session, job, chunk, context)
     judged = select(func.count()).where(Embedding.is_judged)
     assert session.scalar(judged) == 170

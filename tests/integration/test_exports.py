@@ -175,7 +175,7 @@ def test_a_finish_that_is_repeated_changes_nothing(
     before = path.read_bytes()
     job = export_service.get_job(session, job_id)
     context: Any = SimpleNamespace(data_dir=tmp_path, settings=SETTINGS, heartbeat=lambda: None)
-    assert export_job.HANDLER.finish(session, job, context)["bytes"] == len(before)
+    assert export_job.ExportHandler().finish(session, job, context)["bytes"] == len(before)
     assert path.read_bytes() == before
 
 

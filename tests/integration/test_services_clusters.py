@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from store_helpers import LATENT, person
 
 from app.classes.tables import GlitchClass
-from app.clusters.job import HANDLER, run_clustering
+from app.clusters.job import ClusterHandler, run_clustering
 from app.clusters.occurrences import MAX_BINS, bin_width, seen_before
 from app.clusters.records import ClusteringParameters, Run
 from app.clusters.service import (
@@ -435,11 +435,11 @@ def test_the_job_runs_it_once(
     context: Any = SimpleNamespace(heartbeat=lambda: None, encoder=None, settings=Settings())
     job = get_job(session, job.id)
     session.commit()  # a small catalogue is judged in a separate transaction
-    assert len(list(HANDLER.plan(session, job, context))) == 1
+    assert len(list(ClusterHandler().plan(session, job, context))) == 1
     chunk: Any = None
-    HANDLER.run_chunk(session, job, chunk, context)
+    ClusterHandler().run_chunk(session, job, chunk, context)
     assert list_runs(session).items == ()  # nothing until the finish, so a cancel leaves nothing
-    result = HANDLER.finish(session, job, context)
+    result = ClusterHandler().finish(session, job, context)
     stored = session.scalars(select(ClusteringRun)).one()
     assert result["run"] == str(stored.id)
     assert (result["clusters"], stored.author, stored.job_id) == (1, author.name, job.id)

@@ -40,7 +40,6 @@ class BatchForm:
     keep_time: Annotated[str, Form()] = ""  # if set, centre the views on the triggers' times
 
 
-@dataclass(frozen=True)
 class BatchPage(PageContext, template="batch.html", section="upload"):
     """The form of a batch with the input and its error."""
 

@@ -127,9 +127,6 @@ class LabelAuditHandler:
         }
 
 
-HANDLER = LabelAuditHandler()
-
-
 def _load(
     session: Session, job: JobRecord, chunk: Chunk, context: JobContext
 ) -> tuple[list[UUID], np.ndarray, np.ndarray]:

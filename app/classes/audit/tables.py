@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.classes.tables import GlitchClass
 from app.core.database import Base
-from app.glitches.tables import Glitch
+from app.glitches.tables import GlitchKey
 from app.models.tables import Checkpoint
 
 
@@ -46,9 +46,7 @@ class LabelFinding(Base):
     audit_id: Mapped[UUID] = mapped_column(
         ForeignKey("label_audit.id", ondelete="CASCADE"), primary_key=True
     )
-    glitch_id: Mapped[UUID] = mapped_column(
-        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True, index=True
-    )
+    glitch_id: Mapped[GlitchKey] = mapped_column(index=True)
     # Its label at that time.
     class_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id), index=True)
     suggested_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id), index=True)

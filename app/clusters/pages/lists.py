@@ -75,7 +75,6 @@ class DemoNote:
     hidden_class: str | None  # class whose labels it hides, once all its clusters are reviewed
 
 
-@dataclass(frozen=True)
 class ClustersPage(PageContext, template="clusters.html", section="clusters"):
     """The page that lists the clusters of a run."""
 

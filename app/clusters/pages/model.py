@@ -31,7 +31,6 @@ class Comparison:
     href: str  # of the page that compares all windows
 
 
-@dataclass(frozen=True)
 class SeenPage(PageContext, template="cluster_seen.html", section="clusters"):
     """The page on earlier glitches that look like a cluster."""
 

@@ -98,7 +98,6 @@ class DecidedCluster:
     n_unlabelled: int  # members that belonged to it and whose labels were revoked
 
 
-@dataclass(frozen=True)
 class ClusterPage(PageContext, template="cluster.html", section="clusters"):
     """The page of one cluster."""
 

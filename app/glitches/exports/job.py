@@ -104,9 +104,6 @@ class ExportHandler:
         }
 
 
-HANDLER = ExportHandler()
-
-
 def _with_heartbeat(rows: Iterable[Any], context: JobContext) -> Iterator[Any]:
     """Yield the rows, with a heartbeat for each block."""
     for number, row in enumerate(rows):

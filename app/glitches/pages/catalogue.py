@@ -72,7 +72,6 @@ class Refused:
     chosen: frozenset[str]
 
 
-@dataclass(frozen=True)
 class CataloguePage(PageContext, template="catalogue.html", section="catalogue"):
     """The catalogue: filters, counts by class and one page of cards."""
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
@@ -39,7 +38,6 @@ from app.server.request_scope import SessionDep, base_url, runtime_of
 from glitch.views import Preprocessing
 
 
-@dataclass(frozen=True)
 class GlitchPage(PageContext, template="glitch.html", section="catalogue"):
     """One glitch."""
 

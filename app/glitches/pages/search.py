@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 from urllib.parse import urlencode
@@ -31,7 +30,6 @@ from app.server.request_scope import SessionDep
 from glitch.gps import is_utc_date
 
 
-@dataclass(frozen=True)
 class SearchPage(PageContext, template="search.html", section="catalogue"):
     """The results of a search without a single match."""
 

@@ -34,7 +34,6 @@ from glitch.views import Views
 NEIGHBOURS_SHOWN = 20
 
 
-@dataclass(frozen=True)
 class LookPage(PageContext, template="look.html", section="upload"):
     """Views, novelty and neighbours of an upload that is not stored."""
 
@@ -92,7 +91,6 @@ class UploadForm:
     store: Annotated[str, Form(max_length=10)] = ""  # if set, store the glitch
 
 
-@dataclass(frozen=True)
 class UploadPage(PageContext, template="upload.html", section="upload"):
     """The upload form with the input and its error."""
 

@@ -40,7 +40,6 @@ class JobRow:
     live: JobLive
 
 
-@dataclass(frozen=True)
 class JobsPage(PageContext, template="jobs.html", section="jobs"):
     """The jobs, latest first."""
 
@@ -84,7 +83,6 @@ class JobLive:
     run_time: str | None
 
 
-@dataclass(frozen=True)
 class JobPage(PageContext, template="job.html", section="jobs"):
     """One job."""
 

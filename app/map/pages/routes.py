@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
@@ -44,7 +43,6 @@ from app.server.request_scope import RuntimeDep, SessionDep, TablePlace
 from glitch import projection as layout
 
 
-@dataclass(frozen=True)
 class MapPage(PageContext, template="map.html", section="map"):
     """The page with every glitch as a point."""
 
@@ -61,7 +59,6 @@ class MapPage(PageContext, template="map.html", section="map"):
     acts: tuple[BulkLabel, ...]
 
 
-@dataclass(frozen=True)
 class MapCards(PageContext, template="map_cards.html"):
     """Some glitches of the map, as cards or as table rows."""
 

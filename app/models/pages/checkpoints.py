@@ -40,7 +40,6 @@ class CheckpointCard:
     manifest: str  # complete, as indented JSON
 
 
-@dataclass(frozen=True)
 class CheckpointsPage(PageContext, template="checkpoints.html", section="checkpoints"):
     """The published models."""
 

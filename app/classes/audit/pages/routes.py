@@ -25,7 +25,6 @@ from app.jobs.service import latest_job
 from app.server.request_scope import SessionDep
 
 
-@dataclass(frozen=True)
 class AuditPage(PageContext, template="label_audit.html", section="label-audit"):
     """The page of the latest audit's findings."""
 
