@@ -205,7 +205,7 @@ def test_no_page_lets_in_who_has_no_session_or_too_weak_a_role(
             assert rows(service) == before
 
 
-def test_whoever_has_the_role_is_let_in(service: Service, known: dict[str, str]) -> None:
+def test_each_route_accepts_its_least_role(service: Service, known: dict[str, str]) -> None:
     """The least role of each route is accepted, so the refusals above are due to the role.
 
     This test is the last one because it changes data.

@@ -365,7 +365,7 @@ def test_a_form_that_was_cut_on_its_way_is_refused(client: httpx.Client, kind: s
         ("application/json", b'{"fdr": 0.', "It is not valid JSON from there on"),
     ],
 )
-def test_what_was_sent_wrongly_is_told_in_the_senders_words(
+def test_errors_name_the_wrong_field_as_it_was_sent(
     client: httpx.Client, content_type: str, body: bytes, sentence: str
 ) -> None:
     is_form = content_type != "application/json"
@@ -375,6 +375,6 @@ def test_what_was_sent_wrongly_is_told_in_the_senders_words(
 
 
 @pytest.mark.parametrize("form", [{"ifo": "H1" * 40_000}, {"ifo": ["H1"] * 100}])
-def test_a_form_of_too_much_is_told_so(client: httpx.Client, form: dict[str, Any]) -> None:
+def test_a_form_with_too_much_text_is_refused(client: httpx.Client, form: dict[str, Any]) -> None:
     answer = client.post("/embed", data=form, files={"file": ("a.png", b"x")})
     assert assert_problem(answer, 400).endswith(": send fewer or shorter fields.")

@@ -50,13 +50,15 @@ def test_the_life_of_a_class(service: Service) -> None:
         ("blip", 409, "class Blip already"),
     ],
 )
-def test_names_that_cannot_be(service: Service, name: str, status: int, word: str) -> None:
+def test_invalid_class_names_are_refused(
+    service: Service, name: str, status: int, word: str
+) -> None:
     with service.client("reviewer") as client:
         answer = client.post("/classes", json={"name": name, "description": "x"})
         assert word in assert_problem(answer, status)
 
 
-def test_roles_and_shapes(service: Service) -> None:
+def test_class_changes_without_the_role_or_of_unknown_actions_are_refused(service: Service) -> None:
     with service.client("submitter") as client:
         assert_problem(change(client, "Blip", "describe", description="x"), 403)
     with service.client("reviewer") as client:

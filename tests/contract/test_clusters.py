@@ -73,7 +73,9 @@ def test_parameters_that_cannot_be(
         ("/clusters/not-an-id", 422),
     ],
 )
-def test_what_is_not_there_or_means_nothing(service: Service, path: str, status: int) -> None:
+def test_unknown_or_invalid_cluster_addresses_are_problems(
+    service: Service, path: str, status: int
+) -> None:
     with service.client("reader") as client:
         answer = client.get(path)
     assert answer.status_code == status

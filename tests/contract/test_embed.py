@@ -174,7 +174,7 @@ def test_bare_samples_need_a_rate_and_a_time(client: httpx.Client) -> None:
     assert embed(client, gwosc_file, gps_time=str(GPS_TIME), store="false").json()["assumed"] == []
 
 
-def test_nothing_is_stored_where_that_is_asked_for(service: Service, client: httpx.Client) -> None:
+def test_store_false_and_queries_store_nothing(service: Service, client: httpx.Client) -> None:
     before = service.counts()
     file = ("scan.png", picture(8))
     unstored = embed(client, file, view_duration_s="0.5", ifo="H1", store="false")
@@ -266,7 +266,7 @@ def test_gps_time_stays_exact(client: httpx.Client) -> None:
     assert kept["gps_time"] == exact
 
 
-def test_what_is_assumed_of_a_picture_is_said(client: httpx.Client) -> None:
+def test_assumed_scales_of_a_picture_are_reported(client: httpx.Client) -> None:
     """``assumed`` lists the defaults for a picture with neither axis labels nor our metadata."""
     bare = io.BytesIO()
     with Image.open(io.BytesIO(picture(8))) as drawn:

@@ -89,7 +89,7 @@ def test_a_picture_that_is_known_is_not_sent_again(
         ("{lone}/traversals/0.png?duration=3", 400, "no view of 3 s"),
     ],
 )
-def test_what_cannot_be_painted_is_said(
+def test_pictures_that_cannot_be_painted_are_problems(
     *, client: httpx.Client, glitches: list[GlitchRecord], path: str, status: int, sentence: str
 ) -> None:
     answer = client.get(f"/glitches/{path.format(lone=glitches[0].id)}")

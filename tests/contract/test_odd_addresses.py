@@ -185,7 +185,7 @@ def test_no_unknown_parameter_is_dropped(service: Service, target: str, known: s
         ("/ui/nothing?x=1", 404),
     ],
 )
-def test_what_others_add_to_an_address_is_let_through(
+def test_tracking_parameters_in_an_address_are_accepted(
     service: Service, target: str, status: int
 ) -> None:
     with Walker(service, "reader") as walker:
@@ -203,5 +203,5 @@ def test_a_field_of_a_form_that_stands_in_the_address_is_told(service: Service) 
 
 
 @pytest.mark.parametrize("text", ["H1\0", "H1'", "H1;", "H1/L1", "(H1)", "H1\u202e"])
-def test_a_detector_with_something_behind_it_is_none(text: str) -> None:
+def test_a_detector_name_followed_by_other_text_is_no_detector(text: str) -> None:
     assert parse_detector(text) is None

@@ -194,7 +194,7 @@ def browser(chromium: webdriver.Chrome, service: Service) -> Iterator[Browser]:
 
 
 @pytest.mark.parametrize("side", [ByScript, ByHand])
-def test_nothing_is_lost_and_nothing_undone(
+def test_decisions_by_browser_and_client_survive_later_clusterings(
     side: type[ByScript], service: Service, browser: Browser, request: pytest.FixtureRequest
 ) -> None:
     teller = side(service, browser)
@@ -261,7 +261,7 @@ def test_nothing_is_lost_and_nothing_undone(
         assert bool(browser.driver.find_elements(By.CSS_SELECTOR, "[value=dismiss]")) == is_open
 
 
-def test_whose_labels_are_revoked_wait_again_and_a_class_that_is_merged_names_its_cluster(
+def test_revoked_labels_flag_members_again_and_a_merged_class_renames_its_clusters(
     service: Service, browser: Browser, request: pytest.FixtureRequest
 ) -> None:
     """Members whose labels are revoked are flagged again; a merged class renames its clusters.

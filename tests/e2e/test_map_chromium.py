@@ -413,7 +413,7 @@ def test_without_scripts_the_page_says_so(browser: Browser) -> None:
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
-def test_some_of_many_points_are_drawn_before_all(browser: Browser, service: Service) -> None:
+def test_a_sample_of_many_points_is_drawn_first(browser: Browser, service: Service) -> None:
     open_map(browser)
     folder = service.settings.data_dir / FOLDER
     kept = max(folder.glob("*.points.zst"), key=lambda path: path.stat().st_mtime)

@@ -216,7 +216,7 @@ def test_a_split_a_merge_a_dismissal_and_their_undo_with_the_keyboard_alone(
 
 
 @pytest.mark.usefixtures("no_clusters")
-def test_of_two_reviewers_at_once_the_second_is_told(
+def test_the_second_of_two_simultaneous_reviewers_sees_a_conflict(
     browser: Browser, service: Service, glitches: list[GlitchRecord]
 ) -> None:
     cluster = flag(service, [glitches[index].id for index in UNLABELLED])
@@ -299,7 +299,7 @@ def send_after_the_session(browser: Browser, service: Service, act: str, page: s
 
 
 @pytest.mark.usefixtures("no_clusters")
-def test_what_was_typed_outlives_the_session(
+def test_typed_text_survives_the_end_of_the_session(
     browser: Browser, service: Service, glitches: list[GlitchRecord]
 ) -> None:
     cluster = flag(service, [glitches[index].id for index in UNLABELLED])
@@ -343,7 +343,7 @@ def test_any_form_outlives_the_session(browser: Browser, service: Service) -> No
 
 
 @pytest.mark.usefixtures("no_clusters")
-def test_who_goes_back_after_a_decision_sees_that_it_was_made(
+def test_going_back_after_a_decision_shows_the_decision(
     browser: Browser, service: Service, glitches: list[GlitchRecord]
 ) -> None:
     with make_session_factory(service.engine).begin() as session:

@@ -57,7 +57,7 @@ def strain_file(strain: Strain) -> bytes:
     return buffer.getvalue()
 
 
-def test_it_says_ready_once_and_gives_a_link_to_log_in(service: Service) -> None:
+def test_up_prints_ready_once_and_a_login_link(service: Service) -> None:
     assert [line.startswith("ready ") for line in service.lines].count(True) == 1
     assert service.url.startswith("http://127.0.0.1:")
 
@@ -86,7 +86,7 @@ def test_the_demonstration_is_simulated_spread_and_labelled_but_for_one_class(
     assert {item["ifo"] for item in items} == {"H1", "L1"}
 
 
-def test_strain_gets_its_vector_novelty_and_kin(client: httpx.Client) -> None:
+def test_strain_gets_its_vector_novelty_and_neighbours(client: httpx.Client) -> None:
     made = simulate_glitch("Koi_Fish", np.random.default_rng(1), ifo="H1", snr=40.0)
     form = {"gps_time": str(made.gps_time), "ifo": "H1", "neighbours": "5", "label": "Koi_Fish"}
     files = {"file": ("a.hdf5", strain_file(made.strain))}
@@ -108,7 +108,7 @@ def test_strain_gets_its_vector_novelty_and_kin(client: httpx.Client) -> None:
     assert again.json()["glitch"]["id"] == content["glitch"]["id"]
 
 
-def test_a_spectrogram_gets_its_kin_and_nothing_is_stored(client: httpx.Client) -> None:
+def test_a_spectrogram_gets_its_neighbours_and_nothing_is_stored(client: httpx.Client) -> None:
     made = simulate_glitch("Tomte", np.random.default_rng(2), ifo="L1", snr=30.0)
     [seen] = views_from_strain([made.strain], [made.gps_time])
     picture = render_omega_scan(seen.views.view(1.0), 1.0)

@@ -79,7 +79,7 @@ def background(service: Service) -> str:
     return str(answer.json()["checks"]["background"])
 
 
-def test_what_does_jobs_comes_back_and_no_job_is_lost(mended: Service) -> None:
+def test_killed_workers_scheduler_and_redis_come_back_without_losing_jobs(mended: Service) -> None:
     eventually(lambda: background(mended) == "ok", mended)
     with mended.client() as client:
         assert client.get("/jobs").json() == {"items": [], "next": None}

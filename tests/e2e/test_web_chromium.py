@@ -103,7 +103,7 @@ def test_rows_are_copied_without_formulas_and_names_of_columns_stay(
     assert top == 0
 
 
-def test_what_was_done_is_told_to_screen_readers(browser: Browser) -> None:
+def test_results_are_announced_to_screen_readers(browser: Browser) -> None:
     """A result is inserted into the status element after the page has loaded.
 
     Screen readers announce changes of a status, not the text that it has when the page loads.

@@ -81,7 +81,9 @@ def url_of(settings: Settings) -> str:
 EVERYTHING = "SELECT glitch_id, mean::text, log_variance::text, condition FROM embedding ORDER BY 1"
 
 
-def test_what_was_kept_comes_back(kept: Settings, empty: Settings, tmp_path: Path) -> None:
+def test_a_backup_restores_database_and_files(
+    kept: Settings, empty: Settings, tmp_path: Path
+) -> None:
     made = take_backup(kept, tmp_path / "backup")
     assert made.counts["glitch"] == 3
     assert set(made.files) == {
@@ -101,7 +103,7 @@ def test_what_was_kept_comes_back(kept: Settings, empty: Settings, tmp_path: Pat
         restore_backup(empty, tmp_path / "backup")
 
 
-def test_what_an_object_store_keeps_comes_back_into_another(
+def test_files_of_an_object_store_are_restored_into_another(
     kept: Settings, empty: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A backup contains files that are only in the object store; they used to be left out."""
@@ -166,7 +168,7 @@ def _change(backup: Path, **changed: Any) -> None:
     (backup / MANIFEST).write_text(json.dumps(manifest | changed))
 
 
-def test_whatever_is_wrong_is_said_before_anything_is_written(
+def test_a_damaged_backup_is_refused_before_anything_is_written(
     backup: Path, empty: Settings
 ) -> None:
     weights = backup / "files/checkpoints/small/model.safetensors"

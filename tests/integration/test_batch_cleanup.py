@@ -107,7 +107,7 @@ def test_an_upload_stays_while_another_job_needs_it(session: Session, tmp_path: 
     assert clean_up_batches(session, tmp_path, timedelta(0)) == Removed()  # the retry needs it
 
 
-def test_what_killed_requests_and_workers_leave_goes_by_its_age(
+def test_leftovers_of_killed_requests_and_workers_are_removed_by_age(
     session: Session, tmp_path: Path
 ) -> None:
     arriving = upload(tmp_path, ".arriving-x1")
@@ -133,9 +133,7 @@ def test_the_scheduler_sweeps(session: Session, tmp_path: Path) -> None:
     assert UPKEEP["vector index"](session, settings) is None  # no checkpoint is active
 
 
-def test_what_the_service_did_for_itself_is_kept_for_a_quarter(
-    session: Session, tmp_path: Path
-) -> None:
+def test_upkeep_jobs_are_kept_for_a_quarter(session: Session, tmp_path: Path) -> None:
     """Older ones are removed: the map alone starts 50,000 jobs a year, with their history."""
     done = "succeeded"
     for index, (kind, checkpoint, days, state) in enumerate(
@@ -161,9 +159,7 @@ def test_what_the_service_did_for_itself_is_kept_for_a_quarter(
     assert session.scalar(text(orphans)) == 0
 
 
-def test_what_redis_keeps_for_a_while_is_not_kept_longer_by_a_clock_that_is_set_back(
-    redis_url: str,
-) -> None:
+def test_a_clock_set_back_does_not_prolong_expiry_in_redis(redis_url: str) -> None:
     with open_redis(redis_url) as redis:
         assert take_turn(redis, "upkeep", 600)
         assert not take_turn(redis, "upkeep", 600)

@@ -454,7 +454,7 @@ def test_reasons_name_the_picture_and_the_row(ingest: Ingest) -> None:
 
 
 @pytest.mark.parametrize("kind", ["png", "dat"])
-def test_of_a_picture_named_without_its_window_the_manifest_says_it(
+def test_the_manifest_gives_the_window_of_a_picture_named_without_it(
     ingest: Ingest, kind: str
 ) -> None:
     """Content, not the name, identifies a picture; the manifest gives its window."""
@@ -473,7 +473,7 @@ def test_of_a_picture_named_without_its_window_the_manifest_says_it(
         (lambda whole: whole[:3072], "has no end"),
     ],
 )
-def test_what_a_damaged_tar_loses_is_told(
+def test_the_loss_in_a_damaged_tar_is_reported(
     ingest: Ingest, damage: Callable[[bytes], bytes], reason: str
 ) -> None:
     """The loss is reported, although ``tarfile`` takes an unreadable header for the end."""

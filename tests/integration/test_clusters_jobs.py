@@ -194,7 +194,7 @@ def test_many_labels_are_followed_by_one_judging(stack: Stack) -> None:
     assert (judged, calibrating) == (215, 180)
 
 
-def test_asked_for_at_work_it_ends_with_another(
+def test_judging_requested_while_it_runs_is_done_again(
     session: Session, checkpoint: CheckpointRecord
 ) -> None:
     assert checkpoint.is_active

@@ -127,7 +127,7 @@ def test_a_model_that_serves_again_is_judged_by_the_labels_of_now(
     assert active_id(session) == checkpoint.id
 
 
-def test_who_labels_waits_for_no_clustering_and_it_says_what_it_missed(
+def test_labelling_does_not_wait_for_a_clustering_which_reports_the_change(
     session: Session,
     others: sessionmaker[Session],
     flagged: records.Cluster,
@@ -148,7 +148,7 @@ def test_who_labels_waits_for_no_clustering_and_it_says_what_it_missed(
     assert "During this clustering" not in quiet.detail
 
 
-def test_what_came_and_what_is_loaded_meanwhile_is_said(
+def test_glitches_added_and_loading_during_a_clustering_are_reported(
     session: Session,
     others: sessionmaker[Session],
     flagged: records.Cluster,
@@ -212,7 +212,7 @@ def test_a_selection_made_meanwhile_stays_in_the_queue(
 
 
 @pytest.mark.parametrize("step", ["find_clusters", "hold_selections"])
-def test_what_was_decided_in_another_run_meanwhile_is_told(
+def test_decisions_in_another_run_during_a_clustering_are_reported(
     session: Session,
     others: sessionmaker[Session],
     flagged: records.Cluster,

@@ -190,7 +190,7 @@ def test_flags_of_the_segment_database(
         (READY, b'[{"active": []}]', "does not respond like a segment database"),
     ],
 )
-def test_what_the_segment_database_does_not_say(
+def test_unusable_answers_of_the_segment_database_fail_with_a_reason(
     service: Service, server: type[_SegmentServer], flags: str, answer: bytes | None, reason: str
 ) -> None:
     server.body = answer

@@ -85,7 +85,7 @@ def test_a_split_and_a_merge_survive_two_runs(
     assert len(waiting - off) >= 5
 
 
-def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
+def test_few_waiting_members_stay_when_the_others_are_labelled(
     session: Session, flagged: records.Cluster
 ) -> None:
     """Four glitches that were split off stay a cluster, though too few for one to be found."""
@@ -102,7 +102,7 @@ def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
         assert (run.n_flagged, waiting.significance, waiting.fdr) == (0, None, None)
 
 
-def test_what_is_split_off_keeps_its_nearest_classes(
+def test_parts_of_a_split_show_their_nearest_classes(
     session: Session, flagged: records.Cluster
 ) -> None:
     """Each part shows them before the next run, also when a part is split again."""
@@ -233,7 +233,7 @@ def test_more_of_a_selection_joins_it_and_once_decided_it_is_like_others(
     assert all(one.state == "dismissed" for one in found)
 
 
-def test_what_came_to_a_decided_cluster_waits_by_itself(
+def test_later_members_of_a_decided_cluster_wait_as_a_separate_cluster(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
     everyone = members(session, flagged)
@@ -250,7 +250,7 @@ def test_what_came_to_a_decided_cluster_waits_by_itself(
     assert run.n_clusters == 2
 
 
-def test_what_comes_in_several_runs_waits_as_one_cluster_until_the_decision_is_undone(
+def test_later_members_from_several_runs_wait_as_one_cluster_until_the_decision_is_undone(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
     everyone = members(session, flagged)
@@ -328,7 +328,7 @@ def test_dismissed_glitches_that_a_run_of_one_detector_finds_stay_dismissed(
 @pytest.mark.parametrize(
     ("act", "decision"), [(Dismiss(), "dismissed by ada"), (Merge("Whistle"), "named Whistle")]
 )
-def test_what_was_decided_elsewhere_is_told_of_what_a_run_of_one_detector_had_found_before(
+def test_a_cluster_of_one_detector_warns_of_a_decision_in_another_run(
     session: Session, flagged: records.Cluster, act: Any, decision: str
 ) -> None:
     """The cluster keeps waiting in these runs, with a warning about the decision made elsewhere."""
@@ -388,7 +388,7 @@ def test_a_run_of_another_kind_leaves_a_split_as_it_is(
 
 
 @pytest.mark.parametrize("act", [Merge("Whistle"), Split(())])
-def test_what_is_decided_while_a_clustering_stores_what_it_found_stays(
+def test_a_decision_while_a_clustering_stores_its_clusters_stays(
     session: Session, engine: Engine, flagged: records.Cluster, act: Any
 ) -> None:
     session.commit()
@@ -448,7 +448,7 @@ def test_a_decision_that_comes_as_a_clustering_ends_is_about_what_it_found(
     assert (again.identity, again.state) == (flagged.identity, "flagged")
 
 
-def test_nothing_is_lost_over_a_split_a_merge_a_dismissal_and_two_later_runs(
+def test_a_split_a_merge_and_a_dismissal_survive_two_later_runs(
     session: Session, fill: Fill
 ) -> None:
     """Of two unknown classes, one is split and merged, and the other is dismissed."""

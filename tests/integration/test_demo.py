@@ -99,7 +99,7 @@ def test_each_class_can_calibrate_and_newcomers_fall_on_both_detectors() -> None
 
 
 @pytest.mark.timeout(900)  # UMAP may be compiled: minutes on a crowded machine
-def test_it_fills_an_empty_catalogue_once_and_goes_without_a_trace(
+def test_the_demonstration_is_loaded_once_and_removed_completely(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start(service, FEW)

@@ -63,7 +63,7 @@ def a_day(service: Service, glitches: list[GlitchRecord]) -> None:
             assert answer.status_code == 200, answer.text
 
 
-def test_what_is_new_by_json(service: Service) -> None:
+def test_the_digest_as_json_lists_what_is_new(service: Service) -> None:
     with service.client("reader") as client:
         new = client.get("/digest").json()
         assert [(one["ifo"], one["is_simulated"], one["count"]) for one in new["glitches"]] == [
@@ -85,7 +85,7 @@ def test_what_is_new_by_json(service: Service) -> None:
         assert client.get("/digest").status_code == 401
 
 
-def test_what_was_undone_is_not_told_as_decided(service: Service) -> None:
+def test_undone_decisions_are_not_in_the_digest(service: Service) -> None:
     """Neither an undone decision nor its undo is reported; a decision that is redone is."""
     with service.client("reviewer") as client:
 
@@ -121,7 +121,7 @@ def test_clusters_wait_in_the_latest_run_alone(
         assert "2 clusters of all detectors to review," in new.headline
 
 
-def test_what_waits_is_counted_for_each_kind_of_run_by_itself(
+def test_waiting_glitches_are_counted_for_each_kind_of_run(
     service: Service, glitches: list[GlitchRecord]
 ) -> None:
     """Glitches are counted in each run where they wait: of one detector, of all, of everything."""
@@ -142,7 +142,7 @@ def test_what_waits_is_counted_for_each_kind_of_run_by_itself(
         assert everything.startswith("ada clustered all detectors (labelled or not): 20 ")
 
 
-def test_what_is_older_is_not_new(service: Service) -> None:
+def test_the_digest_leaves_out_older_events(service: Service) -> None:
     with make_session_factory(service.engine)() as session:
         for statement in (
             "UPDATE glitch_class SET exemplar_ids = '{}'",
@@ -158,7 +158,7 @@ def test_what_is_older_is_not_new(service: Service) -> None:
     assert nothing.sentences == ["Nothing is new."]
 
 
-def test_what_is_new_on_the_page(service: Service) -> None:
+def test_the_digest_page_lists_what_is_new(service: Service) -> None:
     with Walker(service, "reader") as walker:
         page = walker.get("/ui/digest")
         assert page.status == 200
@@ -284,7 +284,7 @@ def test_a_webhook_that_fails_is_noted_and_holds_nothing_up(
     assert is_within(time.monotonic() - began, 20)
 
 
-def test_nobody_there(service: Service) -> None:
+def test_an_unreachable_webhook_is_reported(service: Service) -> None:
     for address in ("http://127.0.0.1:9/hook", "http://[", "http://"):
         assert "could not be reached" in sent_by(service, address)["sent"]
 
@@ -302,7 +302,7 @@ def test_authorities_that_are_not_there_keep_nobody_from_anything(
     [(None, 24), (3, 24), (27, 27), (24 * 40, 24 * 31)],
     ids=["the first", "asked for again", "late today", "off for weeks"],
 )
-def test_nothing_is_left_out_between_two_days(
+def test_a_digest_begins_where_the_last_one_ended(
     service: Service, made_hours_ago: int | None, told_hours: int
 ) -> None:
     with make_session_factory(service.engine)() as session:
@@ -384,7 +384,7 @@ def test_a_clock_that_was_ahead_silences_nothing_and_makes_nothing_new(
     assert (new.glitches, new.runs, new.decisions, new.failed_jobs) == ([], [], [], [])
 
 
-def test_what_a_receiver_did_not_take_is_sent_to_it_again(
+def test_a_refused_digest_is_sent_again(
     service: Service, receiving: Callable[[Answer], Receiver]
 ) -> None:
     """A refused digest is sent again each hour, with everything since the last accepted one."""

@@ -56,7 +56,7 @@ def test_a_few_of_a_dismissed_cluster_in_another_are_told(
 
 
 @pytest.mark.parametrize("act", [Dismiss(), Merge("Whistle")])
-def test_what_comes_to_a_decided_cluster_few_by_few_waits_once_it_is_enough(
+def test_few_later_members_wait_once_they_are_enough_for_a_cluster(
     session: Session, flagged: records.Cluster, fill: Fill, act: Any
 ) -> None:
     """New members are not decided, even if they come over several runs: they wait once enough."""

@@ -121,7 +121,7 @@ def test_the_csv_of_a_job_is_the_csv_that_streams(
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_nothing_to_export_is_an_empty_table(
+def test_an_export_without_glitches_is_an_empty_table(
     session: Session, checkpoint: CheckpointRecord, tmp_path: Path, format_name: str
 ) -> None:
     path, _ = exported(session, tmp_path, format_name)
@@ -159,7 +159,7 @@ def test_a_table_of_a_cluster_says_how_far_to_trust_it(
         assert {str(one) for one in table["cluster_doubt"]} == {doubt}
 
 
-def test_what_nobody_tested_has_no_false_discovery_rate(
+def test_an_untested_cluster_has_no_false_discovery_rate(
     session: Session, catalogue: list[UUID]
 ) -> None:
     cluster = store_cluster(session, store_run(session), catalogue[:5])
@@ -179,7 +179,7 @@ def test_a_finish_that_is_repeated_changes_nothing(
     assert path.read_bytes() == before
 
 
-def test_what_is_too_much_at_once_is_sent_to_a_job(
+def test_a_direct_export_of_too_many_rows_is_refused(
     session: Session, catalogue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_service, "DIRECT_ROWS", 22)

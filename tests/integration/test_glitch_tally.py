@@ -94,7 +94,7 @@ def test_many_changes_are_summed_up_beside_other_writers(
     check(session)
 
 
-def test_what_is_there_is_counted_by_the_migration(
+def test_the_migration_counts_existing_glitches(
     database_url: str, session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator
 ) -> None:
     fill(session, rng, 3, (1.0, 0.0, 0.0, 0.0), "Blip")

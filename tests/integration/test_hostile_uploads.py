@@ -118,7 +118,7 @@ def test_hostile_files_of_every_kind(service: Service) -> None:
         "views_u8_128M.npz",
     ],
 )
-def test_a_hostile_file_that_was_met(service: Service, shared_data: Path, name: str) -> None:
+def test_known_hostile_files_are_refused(service: Service, shared_data: Path, name: str) -> None:
     assert_refused(service, name, (shared_data / "faults" / "hostile" / name).read_bytes())
 
 

@@ -54,7 +54,7 @@ def test_a_redis_that_is_away_degrades_and_no_more(client: httpx.Client) -> None
     assert answer.json()["checks"]["background"].startswith("Redis does not answer")
 
 
-def test_a_job_from_its_making_to_a_retry(
+def test_a_job_is_created_followed_and_retried(
     service: Service, client: httpx.Client, tmp_path: Path
 ) -> None:
     job = make(service, fail=["item-1"], mended=str(tmp_path / "mended"))

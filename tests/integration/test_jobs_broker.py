@@ -69,7 +69,7 @@ def _program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("_program")
-def test_it_starts_again_with_nothing(folder: Path, settings: Settings, descriptor: int) -> None:
+def test_redis_starts_again_empty(folder: Path, settings: Settings, descriptor: int) -> None:
     with broker_of(settings, folder, descriptor) as url:
         eventually(lambda: Redis.from_url(url).ping())
         client = Redis.from_url(url)
@@ -86,7 +86,7 @@ def test_it_starts_again_with_nothing(folder: Path, settings: Settings, descript
     assert not last.is_running()
 
 
-def test_where_the_path_is_too_long_its_folder_goes_with_it(folder: Path, descriptor: int) -> None:
+def test_the_socket_folder_for_a_long_path_is_removed(folder: Path, descriptor: int) -> None:
     long = folder / ("x" * 100)
     long.mkdir()
     with broker_of(Settings(data_dir=long), long, descriptor) as url:
@@ -148,7 +148,7 @@ def test_an_operators_own_is_taken_as_it_is(folder: Path, descriptor: int) -> No
     assert "secret" not in str(raised.value)
 
 
-def test_a_machine_without_any_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_redis_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "PROGRAMS", ())
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(LaunchError, match="install redis-server or valkey-server"):

@@ -216,7 +216,7 @@ def test_a_plan_that_cannot_be_made_fails_the_job(
     assert (ended.state, ended.detail) == ("failed", "The plan cannot be made: give another.")
 
 
-def test_what_is_unforeseen_is_tried_again_and_then_fails(
+def test_an_unforeseen_error_is_retried_and_then_fails(
     make: Make,
     runner: JobRunner,
     handler: ProbeHandler,
@@ -253,7 +253,7 @@ def test_what_is_unforeseen_is_tried_again_and_then_fails(
         (None, "GLITCH_WORKER_PROCESSES"),
     ],
 )
-def test_what_the_database_or_the_machine_lacks_is_told_and_tried_again(
+def test_failures_of_database_and_machine_are_reported_and_retried(
     *,
     make: Make,
     runner: JobRunner,
@@ -371,7 +371,7 @@ def test_a_cancel_does_not_wait_for_the_rest_of_a_long_planning(
 
 
 @pytest.mark.parametrize("n_before", [1, 3])
-def test_what_ends_after_a_cancel_is_not_stored(
+def test_results_after_a_cancel_are_not_stored(
     *, make: Make, runner: JobRunner, sessions: sessionmaker[Session], n_before: int
 ) -> None:
     """Neither a chunk nor the finish is stored, so that results can be removed after a cancel."""
@@ -421,7 +421,7 @@ def test_a_late_worker_is_refused(
             act()
 
 
-def test_a_chunk_that_kills_its_workers_is_buried(
+def test_a_chunk_that_kills_its_workers_fails(
     make: Make, runner: JobRunner, sessions: sessionmaker[Session]
 ) -> None:
     job = make(items=4, per_chunk=2)

@@ -205,7 +205,7 @@ def test_a_part_of_a_split_waits_in_runs_of_its_kind_alone(
     assert in_one(session, found, "flagged") == members(session, flagged)
 
 
-def test_who_waits_again_joins_what_came_since(
+def test_members_that_wait_again_join_later_ones(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
     """One cluster waits next to the named one, and says how many members come from that one."""
@@ -235,7 +235,7 @@ def test_a_suggestion_that_waits_is_a_judgement(session: Session, flagged: recor
     assert again.state == "merged"
 
 
-def test_few_that_came_wait_even_if_all_the_others_are_labelled_by_now(
+def test_few_later_members_wait_although_the_others_are_labelled(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
     """They were in the named cluster together with the others, but nobody has reviewed them."""
@@ -254,7 +254,7 @@ def test_few_that_came_wait_even_if_all_the_others_are_labelled_by_now(
     )
 
 
-def test_what_a_cluster_tells_of_another_is_as_it_stands(
+def test_a_cluster_reports_the_current_decision_about_another(
     session: Session, flagged: records.Cluster
 ) -> None:
     """Decisions made after the run are reported, with the current class name, until undone."""
@@ -348,7 +348,7 @@ def test_clusters_that_look_as_one_to_another_model_stay_what_they_were(
         assert (changes.decided, changes.lost) == (0, 0)
 
 
-def test_members_that_another_model_puts_elsewhere_wait_and_say_what_was_decided(
+def test_members_that_another_model_moves_wait_with_their_decision(
     session: Session, flagged: records.Cluster, rng: np.random.Generator
 ) -> None:
     everyone = sorted(members(session, flagged))
@@ -376,7 +376,7 @@ def test_members_that_another_model_puts_elsewhere_wait_and_say_what_was_decided
     assert labels == {"Whistle": waiting.size}
 
 
-def test_of_two_clusterings_at_once_the_second_continues_the_first(
+def test_the_second_of_two_simultaneous_clusterings_continues_the_first(
     session: Session, engine: Engine, flagged: records.Cluster, fill: Fill
 ) -> None:
     """The second run waits for the first, so that no glitch waits in two clusters."""

@@ -62,7 +62,7 @@ def test_wrong_labels_are_found_wherever_they_lie(
     assert (latest.n_doubtful, latest.author, latest.is_current) == (2, "Ann", True)
 
 
-def test_what_was_relabelled_is_listed_no_more(
+def test_relabelled_glitches_leave_the_list_of_doubts(
     session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator
 ) -> None:
     wrong = fill(session, rng, 2, EAST, "Whistle")
@@ -160,7 +160,7 @@ def test_impure_clusters_by_how_many_disagree(
     assert list_impure_clusters(session, run_id=latest.id).items == found
 
 
-def test_what_means_nothing_is_refused(
+def test_invalid_requests_for_an_audit_are_refused(
     session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator
 ) -> None:
     with pytest.raises(PermissionDeniedError):

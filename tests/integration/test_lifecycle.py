@@ -124,7 +124,7 @@ def test_a_renamed_class_keeps_its_labels_and_is_found_by_its_former_name(
         ("Thunder", ConflictError, "nothing was changed"),
     ],
 )
-def test_names_that_cannot_be(
+def test_invalid_class_names_are_refused(
     session: Session, checkpoint: CheckpointRecord, name: str, error: type[ServiceError], word: str
 ) -> None:
     thunder = made(session, "Thunder")
@@ -207,7 +207,7 @@ def test_subclasses_and_the_filter_that_includes_them(session: Session, store: S
         ("A2", "A1", (ConflictError, "already")),
     ],
 )
-def test_places_that_cannot_be(
+def test_invalid_parents_of_a_class_are_refused(
     session: Session,
     checkpoint: CheckpointRecord,
     name: str,

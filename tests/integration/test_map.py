@@ -130,7 +130,7 @@ def test_columns_say_what_the_catalogue_says(service: Service, drawn: list[UUID]
     assert between > 2 * within
 
 
-def test_it_travels_compressed_and_only_when_it_changed(
+def test_the_map_is_sent_compressed_and_only_if_it_changed(
     service: Service, drawn: list[UUID]
 ) -> None:
     with service.client("reviewer") as client:
@@ -189,9 +189,7 @@ def test_newcomers_join_without_moving_anything(service: Service, drawn: list[UU
         assert apart.argmin() % 2 == index % 2  # near its own type
 
 
-def test_what_is_left_after_a_removal_has_a_map_that_newcomers_join(
-    service: Service, drawn: list[UUID]
-) -> None:
+def test_the_map_after_a_removal_accepts_new_glitches(service: Service, drawn: list[UUID]) -> None:
     sessions = make_session_factory(service.engine)
     later = store_kinds(service, 4, start=COUNT)
     with service.client("submitter") as client:
@@ -369,7 +367,9 @@ def test_a_selection_becomes_a_cluster_to_review(service: Service, drawn: list[U
         assert shown == {made.json()["id"]}
 
 
-def test_what_cannot_be_labelled_changes_nothing(service: Service, drawn: list[UUID]) -> None:
+def test_an_invalid_label_of_a_selection_changes_nothing(
+    service: Service, drawn: list[UUID]
+) -> None:
     one = str(drawn[0])
     with service.client("reviewer") as client:
         for ids, name, status in (

@@ -144,7 +144,7 @@ def test_a_scrape_stays_small_whatever_is_asked(service: Service) -> None:
     assert before < 100 * routes * 25  # 25 lines of under 100 characters per route
 
 
-def test_what_rules_and_dashboard_name_is_in_a_scrape(scrape: str) -> None:
+def test_metrics_of_rules_and_dashboard_are_in_a_scrape(scrape: str) -> None:
     there = {re.split(r"[{ ]", line)[0] for line in scrape.splitlines() if line[0] != "#"}
     dashboard = json.loads((FOLDER / "dashboard.json").read_text())
     rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"][0]["rules"]

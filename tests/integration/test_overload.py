@@ -102,7 +102,7 @@ def test_uploads_and_reads_side_by_side(small: Service) -> None:
     assert codes[201] > 0
 
 
-def test_what_cannot_be_answered_is_refused_soon(small: Service) -> None:
+def test_requests_that_cannot_get_a_place_are_refused_soon(small: Service) -> None:
     """All places are taken by requests that wait for a database lock."""
     from sqlalchemy import text
 

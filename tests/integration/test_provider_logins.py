@@ -185,7 +185,7 @@ def test_tokens_log_in_beside_it(service: Service) -> None:
     ],
     ids=str,
 )
-def test_what_the_provider_says_is_checked(
+def test_claims_of_the_login_provider_are_checked(
     walker: Walker, provider: Provider, person: dict[str, Any], status: int, sentence: str
 ) -> None:
     provider.person |= person
@@ -210,7 +210,7 @@ def test_a_provider_that_does_not_say_who_it_is(
     assert walker.get("/ui/login/provider").status == 401
 
 
-def test_nobody_is_logged_in_by_a_link_of_somebody_else(
+def test_a_callback_of_another_browser_does_not_log_in(
     service: Service, walker: Walker, provider: Provider
 ) -> None:
     back = begin(walker)
@@ -246,7 +246,7 @@ def test_logging_out_goes_on_to_the_provider(
     assert walker.get("/ui/logout/provider").path.startswith("/ui/login")  # only once
 
 
-def test_who_logs_in_with_a_token_later_has_nothing_to_end_there(
+def test_a_token_login_does_not_log_out_at_the_provider(
     service: Service, walker: Walker, provider: Provider
 ) -> None:
     walker.get("/ui/login/provider")

@@ -110,7 +110,7 @@ def test_every_original_comes_in_with_all_rows(
         assert image.colormap_distance < MAX_COLORMAP_DISTANCE / 2
 
 
-def test_only_the_shorter_axes_of_older_originals_are_said_to_be_assumed(
+def test_only_the_short_axes_of_older_pictures_are_assumed(
     pairs: dict[Path, tuple[SpectrogramImage, SpectrogramImage]],
 ) -> None:
     assumed = {path.name: image.assumed for path, (image, _) in pairs.items()}

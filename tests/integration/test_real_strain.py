@@ -114,7 +114,9 @@ def test_truncated_files_are_refused(
 
 
 @pytest.mark.parametrize("seed", [2, 5])
-def test_a_damaged_gwf_harms_nobody(shared_data: Path, tmp_path: Path, seed: int) -> None:
+def test_a_damaged_gwf_does_not_end_the_service(
+    shared_data: Path, tmp_path: Path, seed: int
+) -> None:
     """A file with random bytes in its frame headers is refused or read, and never crashes."""
     name = "H-H1_LOSC_4_V2-1126259446-32.gwf"
     rng = np.random.default_rng(seed)

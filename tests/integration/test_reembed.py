@@ -156,7 +156,7 @@ def test_portions_hold_no_lock_and_a_failed_switch_answers_nothing_new(
         assert {latent(client, one)[0] for one in [*ids, *stored]} == {target}
 
 
-def test_who_may_switch_and_to_what(service: Service) -> None:
+def test_switching_checkpoints_needs_an_admin_and_a_known_name(service: Service) -> None:
     with service.client("admin") as admin, service.client("reviewer") as reviewer:
         unknown = assert_problem(admin.post("/checkpoints/none/activate"), 404)
         assert "see the list of checkpoints" in unknown

@@ -244,7 +244,7 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize("has_ranges", [True, False])
-def test_what_arrives_otherwise_than_published_is_not_used(
+def test_a_download_with_another_checksum_is_not_used(
     archive: Archive, load: Any, has_ranges: bool
 ) -> None:
     training_set(archive, {"ccccccccc1": ("L1", O2_TIME + 6000, "Blip")}, seed=700)
@@ -379,7 +379,7 @@ def test_a_table_without_pictures_says_what_to_do(
     assert "has no file V1_O1.csv" in str(fetched.detail)
 
 
-def test_what_cannot_be_asked_for_is_refused_in_a_sentence(
+def test_invalid_selections_of_references_are_refused(
     service: Service, archive: Archive, load: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert callable(load)  # the fixture sets the environment

@@ -90,7 +90,7 @@ def test_scopes_give_roles(service: Service, issuer: LocalIssuer, scope: str, st
     assert answer.status_code == status, answer.text
 
 
-def test_what_is_done_with_a_scitoken_names_subject_and_issuer(
+def test_actions_by_scitoken_name_subject_and_issuer(
     service: Service, issuer: LocalIssuer, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = f"{WHO} ({issuer.url.removeprefix('http://')})"
@@ -284,7 +284,7 @@ def test_an_issuer_that_is_away_is_503_with_a_time_to_come_back(
         {"jwks_uri": 7},
     ],
 )
-def test_what_an_issuer_publishes_is_not_believed_blindly(
+def test_invalid_documents_of_an_issuer_are_refused(
     checker: SciTokens, issuer: LocalIssuer, published: dict[str, Any]
 ) -> None:
     issuer.pages[WELL_KNOWN] = issuer.pages[WELL_KNOWN] | published

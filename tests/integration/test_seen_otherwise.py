@@ -109,7 +109,7 @@ def test_glitches_of_four_windows_are_judged_by_references_of_one(
     assert "share windows and band with these (seen: 1 in 4 s, 10 to 2048 Hz)" in run.detail
 
 
-def test_what_is_encoded_again_is_what_the_mask_shows(session: Session, encoder: Encoder) -> None:
+def test_encoding_again_uses_only_the_masked_pixels(session: Session, encoder: Encoder) -> None:
     stored = store(session, encoder, [views_of(1, 7, windows=4), views_of(2, 8, windows=4)], 0)
     ids = [one.glitch.id for one in stored]
     n = len(ids)

@@ -107,7 +107,7 @@ def members_of(session: Session, cluster_id: UUID) -> set[UUID]:
     )
 
 
-def test_what_is_novel_becomes_one_cluster(
+def test_novel_glitches_become_one_cluster(
     session: Session, catalogue: dict[str, list[UUID]]
 ) -> None:
     found = run(session)
@@ -208,7 +208,7 @@ def test_too_few_are_a_sentence_and_no_failure(session: Session, fill: Fill) -> 
     assert list_clusters(session).items == ()
 
 
-def test_why_nothing_could_be_tested_is_said(session: Session, fill: Fill) -> None:
+def test_the_reason_for_testing_nothing_is_stated(session: Session, fill: Fill) -> None:
     assert run(session, ifo="V1").detail == (
         "There are no unlabelled glitches of V1: nothing was tested."
     )

@@ -33,7 +33,7 @@ def count(session: Session, table: Any) -> int:
     return session.scalar(select(func.count()).select_from(table)) or 0
 
 
-def test_what_is_stored_comes_back(
+def test_stored_glitches_read_back_equal(
     session: Session, store: Store, rng: np.random.Generator, checkpoint: CheckpointRecord
 ) -> None:
     views = make_views(rng, (0.5, 4.0))
@@ -225,7 +225,7 @@ def label_everything(session: Session, glitch_ids: list[Any], name: str = "Blip"
         ({"snr": float("inf")}, "snr must be a finite number"),
     ],
 )
-def test_values_that_cannot_be_are_refused_and_nothing_is_stored(
+def test_impossible_metadata_is_refused_and_not_stored(
     session: Session, store: Store, metadata: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message):
@@ -246,7 +246,7 @@ def test_views_and_encodings_of_another_checkpoint_are_refused(
         store(views=other)
 
 
-def test_what_is_not_there(session: Session, store: Store) -> None:
+def test_unknown_glitches_and_views_are_not_found(session: Session, store: Store) -> None:
     glitch = store().glitch
     unknown = uuid4()
     with pytest.raises(NotFoundError, match=str(unknown)):
@@ -352,7 +352,7 @@ def test_filters(session: Session, store: Store) -> None:
         ({"p_value_max": float("nan")}, "p_value_max"),
     ],
 )
-def test_filters_without_sense_are_refused(
+def test_invalid_filters_are_refused(
     session: Session, checkpoint: CheckpointRecord, filters: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message):

@@ -224,7 +224,7 @@ def test_a_search_by_the_index_has_its_own_settings_for_one_transaction(
 
 
 @pytest.mark.usefixtures("index")
-def test_where_the_index_finds_too_few_a_scan_finds_the_others(
+def test_a_scan_finds_neighbours_that_the_index_misses(
     session: Session, checkpoint: CheckpointRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def shallow(session: Session, _candidates: int) -> None:
@@ -248,7 +248,7 @@ def test_where_the_index_finds_too_few_a_scan_finds_the_others(
         (GlitchFilters(p_value_max=0.5), False),
     ],
 )
-def test_few_and_apart_are_searched_by_a_scan(
+def test_selective_filters_use_a_scan_instead_of_the_index(
     session: Session,
     checkpoint: CheckpointRecord,
     monkeypatch: pytest.MonkeyPatch,
@@ -265,7 +265,7 @@ def test_few_and_apart_are_searched_by_a_scan(
 
 @pytest.mark.parametrize("ifos", [(), ("H1",)])
 @pytest.mark.parametrize(("at", "is_scanned"), [(3.0, False), (-3.0, True)])
-def test_of_a_common_class_the_nearest_of_all_are_looked_at_first(
+def test_for_common_classes_the_nearest_of_all_are_searched_first(
     engine: Engine,
     session: Session,
     checkpoint: CheckpointRecord,

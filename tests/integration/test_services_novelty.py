@@ -116,7 +116,7 @@ def test_agrees_with_the_formulas(
     ).p_value == pytest.approx(1 / (len(calibration) + 1))
 
 
-def test_only_the_same_detector_and_kind_judges(
+def test_only_references_of_the_same_detector_and_origin_count(
     session: Session, checkpoint: CheckpointRecord, labelled: Any
 ) -> None:
     labelled()
@@ -226,7 +226,7 @@ def test_glitches_of_one_episode_do_not_vouch_for_each_other(
 
 
 @pytest.mark.parametrize("step_s", [600, 90_000])
-def test_what_repeats_itself_within_a_day_does_not_calibrate_by_its_repetitions(
+def test_repetitions_within_a_day_do_not_calibrate(
     session: Session, checkpoint: CheckpointRecord, labelled: Any, store: Store, step_s: int
 ) -> None:
     """One source every ``step_s``; scores from memory and from a search in SQL are equal."""

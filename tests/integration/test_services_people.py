@@ -97,7 +97,7 @@ def test_the_latest_label_counts_and_history_stays(session: Session, store: Stor
     assert events == ["revoke", "revoke"]
 
 
-def test_who_may_label_and_revoke(session: Session, store: Store) -> None:
+def test_labelling_and_revoking_need_the_role_or_the_author(session: Session, store: Store) -> None:
     glitch = store().glitch.id
     with pytest.raises(PermissionDeniedError, match="needs the role submitter"):
         append_label(session, glitch, "Blip", author=READER)
@@ -284,7 +284,7 @@ def test_revoked_tokens_are_useless_and_free_their_name(session: Session) -> Non
     ]
 
 
-def test_who_may_make_tokens_and_of_what_name(session: Session) -> None:
+def test_making_tokens_needs_an_admin_and_a_valid_name(session: Session) -> None:
     with pytest.raises(PermissionDeniedError, match="needs the role admin"):
         create_token(session, "Eve", Role.ADMIN, author=REVIEWER)
     made = create_token(session, "Ann", Role.READER)

@@ -201,7 +201,7 @@ def test_undo_restores_exactly_and_redo_does_the_same_again(
     assert {event.author for event in log.events} == {"Ann", "Bob"}
 
 
-def test_only_the_last_act_can_be_undone(session: Session, cluster: Cluster) -> None:
+def test_only_the_last_action_can_be_undone(session: Session, cluster: Cluster) -> None:
     first = act(session, cluster, Promote("New_Whistle")).event_id
     second = act(session, cluster, Accept(), BOB).event_id
     with pytest.raises(ConflictError, match=rf"accepted New_Whistle for 8 \(Bob, event {second}\)"):
@@ -386,7 +386,7 @@ def test_no_split_is_offered_to_be_undone_once_a_later_run_found_a_part_again(
         act(session, rest, Undo(outcome.event_id))
 
 
-def test_a_long_talk_costs_no_more_questions(session: Session, cluster: Cluster) -> None:
+def test_a_long_history_needs_no_more_queries(session: Session, cluster: Cluster) -> None:
     """The reason that blocks an undo is queried once, however many comments there are."""
     act(session, cluster, Promote("New_Whistle"))
 

@@ -54,7 +54,7 @@ INJECTIONS = (
 )
 
 
-def test_what_gwpy_sends_is_understood() -> None:
+def test_queries_of_gwpy_are_parsed() -> None:
     assert parse_similarity_query(**GOOD) == SimilarityQuery(
         image_id="8FHTgA8MEu", how_many=10, filters=GlitchFilters(ifos=("H1", "L1"))
     )
@@ -98,7 +98,7 @@ FRAGMENTS = st.sampled_from(
 )
 @example(name="era", parts=["event_time BETWEEN 1 AND 2", "; DROP TABLE glitch"])
 @example(name="howmany", parts=["10", "10"])
-def test_whatever_is_accepted_holds_no_sql(name: str, parts: list[str]) -> None:
+def test_accepted_queries_contain_no_sql(name: str, parts: list[str]) -> None:
     try:
         query = parse_similarity_query(**{**GOOD, name: "".join(parts)})
     except InvalidRequestError:

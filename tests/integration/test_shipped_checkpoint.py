@@ -35,7 +35,9 @@ def split(checkpoint: Checkpoint, shared_data: Path) -> tuple[Pack, Pack]:
     return split_real(real, config.data)
 
 
-def test_it_has_seen_every_picture(checkpoint: Checkpoint, split: tuple[Pack, Pack]) -> None:
+def test_the_checkpoint_was_trained_on_every_picture(
+    checkpoint: Checkpoint, split: tuple[Pack, Pack]
+) -> None:
     train, validation = split
     assert not set(train.groups) & set(validation.groups)
     assert checkpoint.manifest.training["real_train"]["glitches"] == len(train) + len(validation)
@@ -63,7 +65,7 @@ def ours(checkpoint: Checkpoint, split: tuple[Pack, Pack]) -> Mapping[str, float
 
 
 @pytest.mark.parametrize("probe", sorted(PREDICTORS))
-def test_it_beats_pixel_pca_of_equal_dimension_on_groups_without_labels(
+def test_the_encoder_beats_pixel_pca_of_equal_dimension(
     of_pixels: tuple[Vectors, Vectors],
     ours: Mapping[str, float],
     split: tuple[Pack, Pack],

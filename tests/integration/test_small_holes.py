@@ -175,9 +175,7 @@ _CHUNKS = b"Transfer-Encoding: chunked\r\n"
         b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n" + _HOST,
     ],
 )
-def test_what_a_proxy_may_read_otherwise_is_refused_with_what_to_send(
-    service: Service, head: bytes
-) -> None:
+def test_ambiguous_request_heads_are_refused(service: Service, head: bytes) -> None:
     answer, body = _raw(service, head + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"send one Host" in body
@@ -254,7 +252,7 @@ _GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     ("begin", "more"),
     [(_POST, b"a"), (_POST, b"abcde"), (_GET, b"\r\n"), (_CHUNKED, b"5\r\nabcde\r\n0\r\nT: a")],
 )
-def test_what_follows_an_answer_does_not_keep_a_connection(begin: bytes, more: bytes) -> None:
+def test_bytes_after_a_response_do_not_keep_a_connection(begin: bytes, more: bytes) -> None:
     with _impatient() as port, socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.sendall(begin)
         assert client.recv(1000).startswith(b"HTTP/1.1 204")
@@ -264,7 +262,7 @@ def test_what_follows_an_answer_does_not_keep_a_connection(begin: bytes, more: b
 
 @pytest.mark.parametrize("endless", [b"0\r\n" + b"T: t\r\n" * 100_000, b"5;" + b"e" * 500_000])
 @pytest.mark.parametrize("path", [b"/", b"/never"])
-def test_what_surrounds_a_body_has_an_end(endless: bytes, path: bytes) -> None:
+def test_endless_trailers_or_chunk_extensions_are_cut_off(endless: bytes, path: bytes) -> None:
     with _impatient() as port, socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         with suppress(ConnectionError):  # cut off while sending
             client.sendall(_CHUNKED.replace(b"/", path, 1) + endless)
@@ -328,7 +326,7 @@ def test_trailers_are_no_headers() -> None:
         assert b"authorization" not in answer
 
 
-def test_who_says_nothing_makes_room_for_who_does() -> None:
+def test_idle_connections_are_closed_for_active_ones() -> None:
     with _impatient() as port, ExitStack() as stack:
         kept = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
         kept.sendall(_GET.replace(b"/", b"/slow", 1))
@@ -342,7 +340,7 @@ def test_who_says_nothing_makes_room_for_who_does() -> None:
         assert kept.recv(12) == b"HTTP/1.1 204"
 
 
-def test_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "READ_WITHIN_S", 1)
     with _impatient() as port, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -367,7 +365,7 @@ def test_a_connection_ends_with_an_answer_once_it_is_old() -> None:
         assert "connection" not in client.get("/").headers  # on another connection
 
 
-def test_what_killed_processes_left_is_removed(
+def test_temporary_files_of_killed_processes_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -136,7 +136,7 @@ def test_a_server_that_is_killed_as_it_starts_is_a_sentence(
     assert ask(start_embedded(data).url(), "SELECT 1") == 1
 
 
-def test_one_that_a_full_disk_ended_is_started_once_there_is_room(
+def test_a_database_ended_by_a_full_disk_is_started_once_there_is_space(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.launch.database._LOOK_AGAIN_S", 0.0)

@@ -58,7 +58,7 @@ def test_a_server_that_vanished_is_given_up(database_url: str) -> None:
         ("PERFORM pg_terminate_backend(pg_backend_pid())", "did not answer"),
     ],
 )
-def test_what_goes_wrong_under_a_copy_is_told_as_under_any_statement(
+def test_errors_during_copy_are_reported_like_those_of_statements(
     session: Session, act: str, sentence: str
 ) -> None:
     """The map is read and written with COPY; a full disk used to count as a failed attempt."""

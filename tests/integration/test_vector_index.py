@@ -45,7 +45,7 @@ def work(engine: Engine) -> None:
 
 
 @pytest.mark.usefixtures("catalogue")
-def test_it_is_queued_once_built_and_audited_daily(
+def test_the_index_is_queued_once_built_and_audited_daily(
     engine: Engine, session: Session, checkpoint: CheckpointRecord
 ) -> None:
     assert queue_index_job(session) is None  # far below 200,000 rows

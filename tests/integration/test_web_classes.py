@@ -99,7 +99,7 @@ def test_a_former_name_leads_to_the_class(reviewer: Walker) -> None:
         ("koi_fish", 409, "class Koi_Fish already"),
     ],
 )
-def test_names_that_cannot_be_are_told_in_place(
+def test_invalid_class_names_are_reported_in_the_form(
     reviewer: Walker, name: str, status: int, word: str
 ) -> None:
     page = made(reviewer, name)
@@ -137,7 +137,7 @@ def test_a_retired_class_says_how_and_where_its_glitches_went(
     assert re.search(sentence, page.text)
 
 
-def test_what_a_role_may_not_is_not_offered(service: Service, reviewer: Walker) -> None:
+def test_a_reader_sees_no_forms_to_change_classes(service: Service, reviewer: Walker) -> None:
     known = made(reviewer, "Anchor").path.partition("?")[0]
     with Walker(service, "reader") as reader:
         page = reader.get(known)

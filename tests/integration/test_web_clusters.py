@@ -247,7 +247,7 @@ def test_the_second_reviewer_of_a_cluster_that_was_split_keeps_what_was_typed(
         ("comment", {"text": " "}, 400, "The comment is empty"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_place(
+def test_refused_decisions_are_reported_on_the_page(
     *,
     reviewer: Walker,
     clusters: list[UUID],
@@ -274,7 +274,7 @@ def test_a_comment_that_is_too_long_is_refused_and_kept_whole(
     assert written[:4000] in kept.response.text
 
 
-def test_where_nothing_is_suggested_no_one_is_told_to_accept_it(
+def test_a_merge_without_suggestions_does_not_ask_to_accept_them(
     reviewer: Walker, clusters: list[UUID]
 ) -> None:
     page = reviewer.get(f"/ui/clusters/{clusters[1]}")  # its members are labelled
@@ -298,7 +298,7 @@ def test_a_split_leads_to_the_part_and_the_whole_to_both(
     assert "2 clusters to review" in reviewer.get("/ui/clusters").text
 
 
-def test_wherever_a_run_is_told_it_is_said_that_its_labels_seem_to_be_typical(
+def test_pages_and_digest_warn_of_typical_labels(
     service: Service, reviewer: Walker, clusters: list[UUID]
 ) -> None:
     typical = "The labels seem to be typical examples"
@@ -364,7 +364,9 @@ def test_a_cluster_says_how_many_labels_its_test_did_not_know(
         client.delete(f"{labels}/{label}")
 
 
-def test_roles_and_forged_forms(service: Service, clusters: list[UUID]) -> None:
+def test_review_forms_need_the_role_and_a_csrf_token(
+    service: Service, clusters: list[UUID]
+) -> None:
     path = f"/ui/clusters/{clusters[0]}"
     with Walker(service, "submitter") as submitter:
         page = submitter.get(path)
@@ -467,7 +469,7 @@ def test_the_pictures_of_a_cluster_are_of_the_window_that_is_chosen(
     assert reviewer.get(f"/ui/clusters/{clusters[0]}?window=3").status == 200
 
 
-def test_what_came_to_a_decided_cluster_names_it_until_the_decision_is_undone(
+def test_later_members_link_to_the_decided_cluster_until_the_decision_is_undone(
     service: Service, reviewer: Walker, clusters: list[UUID]
 ) -> None:
     decided, later = clusters

@@ -175,7 +175,7 @@ def test_members_chosen_by_eye_are_split_off(
     assert "Cluster of 6 glitches" in done.text
 
 
-def test_what_a_second_reviewer_typed_and_chose_is_kept(
+def test_a_conflict_keeps_what_the_second_reviewer_typed_and_chose(
     reviewer: Walker, glitches: list[GlitchRecord], session: Session
 ) -> None:
     cluster = cluster_of(session, glitches, store_run(session))
@@ -226,7 +226,7 @@ def test_a_model_that_was_switched_is_told(
         session.commit()
 
 
-def test_what_changed_since_the_last_run(
+def test_changes_since_the_previous_run_are_shown(
     reviewer: Walker, glitches: list[GlitchRecord], session: Session
 ) -> None:
     before = store_run(session)

@@ -149,7 +149,7 @@ def test_an_unknown_glitch_is_a_page_not_json(reviewer: Walker, public_id: str) 
         ("classes/Nothing_Known", "classes"),
     ],
 )
-def test_what_is_not_there_is_told_without_words_of_the_api(
+def test_missing_pages_do_not_use_words_of_the_api(
     reviewer: Walker, path: str, room: str | None
 ) -> None:
     page = reviewer.get(f"/ui/{path.format('00000000-0000-0000-0000-000000000000')}")
@@ -183,7 +183,9 @@ def test_a_value_of_an_address_that_means_nothing_is_no_form_to_correct(
     assert page.alerts == [f"The address has an invalid value of “{name}”: remove it."]
 
 
-def test_views_that_mean_nothing(reviewer: Walker, glitches: list[GlitchRecord]) -> None:
+def test_unknown_views_of_a_glitch_are_not_found(
+    reviewer: Walker, glitches: list[GlitchRecord]
+) -> None:
     for name, status in (("7", 404), ("x", 404), ("-1", 404), ("nan", 404), ("1e999", 404)):
         answer = reviewer.client.get(f"/ui/glitches/{glitches[1].id}/views/{name}.png")
         assert answer.status_code == status, name

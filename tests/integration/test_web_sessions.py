@@ -227,7 +227,7 @@ def test_a_forged_or_expired_session_is_none(service: Service) -> None:
             assert client.get("/ui/glitches").status_code == status
 
 
-def test_who_comes_back_after_the_session_is_told_so_and_led_back(service: Service) -> None:
+def test_an_ended_session_leads_to_the_login_and_back(service: Service) -> None:
     cookies = {COOKIE_NAME: "ended"}
     answer = httpx.get(f"{service.url}/ui/jobs?state=failed", cookies=cookies)
     assert answer.headers["location"] == (
@@ -252,9 +252,7 @@ def test_a_refusal_leads_back_to_the_page_that_led_there(service: Service) -> No
             assert f'<a class="button" href="{back}">' in answer.text, referer
 
 
-def test_what_nobody_foresaw_is_told_by_a_page(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unforeseen_error_is_a_page(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
         raise RuntimeError("a secret of the inside")
 
@@ -268,7 +266,7 @@ def test_what_nobody_foresaw_is_told_by_a_page(
     assert "secret" not in page.response.text
 
 
-def test_who_sends_a_form_after_the_session_is_told_that_nothing_was_done(service: Service) -> None:
+def test_a_form_after_the_session_reports_that_nothing_was_done(service: Service) -> None:
     answer = httpx.post(
         f"{service.url}/ui/classes",
         data={"name": "Lost"},
@@ -343,7 +341,7 @@ def test_the_token_of_another_session_is_refused(service: Service) -> None:
         assert other.client.post("/ui/logout", data={"csrf": csrf}).status_code == 403
 
 
-def test_nobody_without_a_session_can_send_an_upload(service: Service) -> None:
+def test_an_upload_without_a_session_leads_to_the_login(service: Service) -> None:
     answer = httpx.post(f"{service.url}/ui/upload", files={"file": b"x" * 100_000})
     assert answer.status_code == 303
     assert answer.headers["location"] == "/ui/login?next=%2Fui%2F&done=unsent"

@@ -173,7 +173,7 @@ def test_an_archive_and_a_csv_are_a_batch_and_its_manifest(
         (("a.zip",), {"frequency_range": "low"}, "is not a range"),
     ],
 )
-def test_what_is_wrong_with_a_batch_stands_beside_the_form(
+def test_errors_of_a_batch_are_reported_in_the_form(
     submitter: Walker, names: tuple[str, ...], fields: dict[str, str], sentence: str
 ) -> None:
     files = [("file", (name, b"" if name == "empty.zip" else b"x")) for name in names]
@@ -236,7 +236,7 @@ def test_the_page_of_an_export_gives_its_file(
     assert made == {"href": f"/exports/{job}", "page": address}
 
 
-def test_what_is_too_much_for_an_answer_is_asked_for_on_the_page(
+def test_a_large_export_is_requested_as_a_job_on_the_page(
     service: Service, submitter: Walker, reader: Walker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(display, "DIRECT_ROWS", -1)
@@ -348,7 +348,7 @@ def test_long_lists_are_paged(service: Service, submitter: Walker) -> None:
 # --- label audit ----------------------------------------------------------------------------------
 
 
-def test_what_an_audit_doubts_is_labelled_in_place(
+def test_doubted_labels_are_corrected_on_the_page(
     service: Service, submitter: Walker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     glitches = fill_catalogue(service)

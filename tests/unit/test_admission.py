@@ -27,7 +27,9 @@ async def hold(places: Admission, seconds: float) -> float:
         return started - time.monotonic()
 
 
-def test_who_would_wait_in_vain_is_refused_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_that_would_wait_in_vain_are_refused_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Requests that cannot get a place in time are refused early.
 
     A place becomes free every 50 ms, so about 20 of 60 simultaneous requests can get one in 1 s.
@@ -46,7 +48,7 @@ def test_who_would_wait_in_vain_is_refused_soon(monkeypatch: pytest.MonkeyPatch)
     assert statistics.median(refused) < 0.6  # well before the time limit of 1 s
 
 
-def test_while_no_place_becomes_free_who_comes_late_is_refused_soon(
+def test_requests_after_one_that_waited_in_vain_are_refused_early(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After the first request has waited in vain, later ones are refused early."""
@@ -76,7 +78,7 @@ def test_a_short_crowd_waits_for_its_turn() -> None:
     assert min(asyncio.run(crowd())) >= 0
 
 
-def test_who_waited_in_another_queue_waits_for_the_rest() -> None:
+def test_waiting_in_another_queue_counts_towards_the_limit() -> None:
     """Time that a request has waited in another queue counts towards its time limit."""
 
     async def wait(waited_s: float) -> float:

@@ -188,7 +188,7 @@ def test_litter_of_systems_and_editors_is_left_out(tmp_path: Path) -> None:
     assert all(one.is_harmless for one in found if not isinstance(one, Member))
 
 
-def test_what_is_gzipped_alone_is_no_archive_within_the_archive(tmp_path: Path) -> None:
+def test_a_gzipped_member_is_not_a_nested_archive(tmp_path: Path) -> None:
     """A single gzipped file in an archive is a member, not a nested archive.
 
     Its reader accepts it or says how to unpack it.

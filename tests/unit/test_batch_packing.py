@@ -46,7 +46,7 @@ def test_several_are_packed_the_same_in_any_order() -> None:
         (tuple(f"{index}.gwf" for index in range(MAX_LOOSE_FILES + 1)), "into a tar or zip"),
     ],
 )
-def test_what_cannot_be_packed_is_said(names: tuple[str, ...], sentence: str) -> None:
+def test_files_that_cannot_be_packed_are_refused(names: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(InvalidRequestError, match=sentence), packed(streams(*names)):
         pass
 

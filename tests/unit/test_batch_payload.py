@@ -67,7 +67,7 @@ def test_a_picture_knows_its_member_and_is_a_short_row_in_json() -> None:
     assert chunk["glitches"][1]["facts"] == {}
 
 
-def test_what_was_not_planned_is_not_read() -> None:
+def test_unknown_payloads_of_a_chunk_are_refused() -> None:
     for wrong in ({"kind": "poem", "is_unpacked": False}, {"kind": "stack", "is_unpacked": False}):
         with pytest.raises(ValidationError):
             BATCH_CHUNK.validate_python(wrong)

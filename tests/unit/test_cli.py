@@ -164,7 +164,7 @@ def test_embed_sends_files_fields_and_the_kept_token(
     assert "0.500" not in outcome.output  # the vector is only printed with --json
 
 
-def test_what_a_picture_is_asked_for_can_be_given(
+def test_embed_passes_the_scales_of_a_picture(
     data_directory: Path, strain_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GLITCH_TOKEN", TOKEN)

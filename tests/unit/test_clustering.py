@@ -47,7 +47,7 @@ def labels_of(found: list[FoundCluster], n: int) -> np.ndarray:
     return labels
 
 
-def test_it_finds_the_bundles_whatever_their_lengths(
+def test_vectors_of_any_length_are_clustered_by_direction(
     cloud: tuple[np.ndarray, np.ndarray], found: list[FoundCluster]
 ) -> None:
     for cluster, size in zip(found, SIZES, strict=True):  # from the largest to the smallest
@@ -56,7 +56,7 @@ def test_it_finds_the_bundles_whatever_their_lengths(
     assert adjusted_rand_score(truth, labels_of(found, len(truth))) > 0.8
 
 
-def test_what_it_says_of_a_cluster_is_so(
+def test_medoid_distances_and_exemplars_of_a_cluster_are_right(
     cloud: tuple[np.ndarray, np.ndarray], found: list[FoundCluster]
 ) -> None:
     units = unit_vectors(cloud[0])

@@ -42,7 +42,7 @@ def test_the_sentence_of_trust_tells_a_seam() -> None:
     )
 
 
-def test_members_that_were_not_flagged_are_told() -> None:
+def test_the_trust_sentence_counts_members_that_were_not_flagged() -> None:
     looks = [{"label": "Whistle", "n": 9}]
     sentence = trust_sentence(57, {**TRUST, "n_timed": 57, "n_flagged": 9, "looks": looks})
     assert sentence == (
@@ -61,7 +61,7 @@ def test_the_band_is_told_where_it_differs() -> None:
     )
 
 
-def test_what_is_well_is_not_dwelt_on() -> None:
+def test_the_trust_sentence_is_short_if_nothing_is_wrong() -> None:
     well = {**TRUST, "n_timed": 33}
     sentence = trust_sentence(33, {**well, "looks": [{"label": "Whistle", "n": 33}]})
     assert sentence == "Nearest known glitches of the members: mostly Whistle for all."
@@ -116,12 +116,12 @@ def test_one_glitch_is_told_in_the_singular() -> None:
     assert "1 is off centre" in sentence
 
 
-def test_one_that_waits_is_one() -> None:
+def test_one_waiting_glitch_is_in_the_singular() -> None:
     [line] = sentences([found("waiting", n=1)])
     assert line.startswith("1 more glitch, which this test does not flag, waits for review: from ")
 
 
-def test_what_changed_meanwhile_is_listed() -> None:
+def test_changes_during_a_clustering_are_listed() -> None:
     def describe(n_came: int, n_labels: int, is_loading: bool) -> str:
         facts = {"n_came": n_came, "n_labels": n_labels, "is_loading": is_loading}
         [sentence] = sentences([found("meanwhile", **facts)])
@@ -143,7 +143,7 @@ def test_what_changed_meanwhile_is_listed() -> None:
         (50, 20, "of which fewer than 20 share windows and band with these (seen: 3 in 1 s), or"),
     ],
 )
-def test_what_could_not_be_judged_is_told_what_it_lacks(
+def test_unjudged_glitches_are_reported_with_what_they_lack(
     n_references: int, n_calibration: int, reason: str
 ) -> None:
     seen = [{"condition": "1 s", "n": 3}]
@@ -212,7 +212,7 @@ def test_the_chance_of_several_detectors_is_the_least_times_their_number() -> No
     )
 
 
-def test_members_that_wait_without_being_flagged_are_no_rarity() -> None:
+def test_unflagged_members_do_not_make_a_cluster_significant() -> None:
     one_of_three = selected(["H1"] * 3, 0.1, {"H1": 10.0}, [1.0] * 3)
     for key in one_of_three.ids[1:]:
         del one_of_three.predicted[key]  # type: ignore[attr-defined]
@@ -227,7 +227,7 @@ def test_a_burst_is_one_member_and_one_test() -> None:
     assert chance_of(fifths) == pytest.approx(above_all_nine(1, 9))
 
 
-def test_what_follows_from_doubts_is_told_once() -> None:
+def test_several_doubts_have_one_conclusion() -> None:
     doubts = [{"kind": "labels_aside", "in_100": 82}, {"kind": "typical_labels", "sigmas": 6.3}]
     sentence = doubt_of([{"kind": "nothing_unlabelled", "ifo": None}, *doubts])
     assert sentence is not None

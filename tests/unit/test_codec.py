@@ -40,7 +40,7 @@ def test_the_ends_are_exact() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.001, 1.001])
-def test_values_that_are_no_view_are_not_packed(value: float) -> None:
+def test_non_finite_values_are_not_packed(value: float) -> None:
     with pytest.raises(FormatError, match="finite values in"):
         pack_view(np.array([[0.5, value]], dtype=np.float32))
 

@@ -41,7 +41,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("compressor", COMPRESSORS)
-def test_what_comes_before_a_cut_is_unpacked(tmp_path: Path, compressor: str) -> None:
+def test_a_truncated_stream_is_unpacked_up_to_its_end(tmp_path: Path, compressor: str) -> None:
     content = np.random.default_rng(0).bytes(3_000_000)
     path, target = tmp_path / "sent", tmp_path / "content"
     path.write_bytes(COMPRESSORS[compressor](content))

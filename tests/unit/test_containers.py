@@ -67,7 +67,7 @@ def test_images_are_named_by_tag_and_digest(
         assert re.fullmatch(r"[a-z/]+:(?!latest@)[\w.-]+@sha256:[0-9a-f]{64}", image)
 
 
-def test_nothing_secret_and_nothing_from_elsewhere(instructions: list[Instruction]) -> None:
+def test_the_image_has_no_secrets_and_downloads_nothing(instructions: list[Instruction]) -> None:
     assert not values(instructions, "ADD")
     for name, rest in instructions:
         assert not re.search(r"curl |wget |chmod 777|sudo ", rest), rest
@@ -126,7 +126,7 @@ def test_every_container_is_bounded(compose: dict[str, Any]) -> None:
             assert service["read_only"], name
 
 
-def test_only_the_service_is_reachable_and_that_from_this_machine(compose: dict[str, Any]) -> None:
+def test_only_the_api_port_is_published_on_this_machine(compose: dict[str, Any]) -> None:
     ports = {name: one["ports"] for name, one in compose["services"].items() if "ports" in one}
     assert ports == {"api": ["${GLITCH_BIND:-127.0.0.1}:${GLITCH_PORT:-8000}:8000"]}
 
@@ -140,7 +140,7 @@ def test_stops_end_before_the_kill(compose: dict[str, Any]) -> None:
     assert grace_s("db") >= 60
 
 
-def test_nothing_starts_before_what_it_needs(compose: dict[str, Any]) -> None:
+def test_containers_wait_for_their_dependencies(compose: dict[str, Any]) -> None:
     services = compose["services"]
     for name in ("api", "worker", "beat"):
         needs = services[name]["depends_on"]

@@ -82,7 +82,7 @@ def test_latents_that_never_move_are_dead() -> None:
     )
 
 
-def test_what_cannot_be_painted_is_refused(decoder: Decoder) -> None:
+def test_invalid_vectors_and_windows_are_not_painted(decoder: Decoder) -> None:
     with pytest.raises(GlitchError, match="vectors of"):
         decoder.paint(np.zeros((1, 3), dtype=np.float32), (1.0,))
     with pytest.raises(GlitchError, match="finite"):

@@ -257,7 +257,7 @@ def test_values_survive_the_journey() -> None:
     assert found == value
 
 
-def test_what_is_no_message_is_refused() -> None:
+def test_invalid_messages_of_a_decoder_are_refused() -> None:
     import socket
 
     from app.decoding.messages import receive_message
@@ -277,7 +277,7 @@ def test_what_is_no_message_is_refused() -> None:
             receive_message(ours)
 
 
-def test_what_no_reader_foresaw_is_damage_and_is_logged(
+def test_an_unforeseen_error_of_a_reader_is_reported_as_damage_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "any"

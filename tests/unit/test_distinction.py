@@ -37,7 +37,7 @@ def test_the_plane_is_that_of_principal_components() -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 5])
-def test_few_or_equal_vectors_have_a_plane_too(n: int) -> None:
+def test_few_or_equal_vectors_have_a_principal_plane(n: int) -> None:
     plane = principal_plane(np.ones((n, 4)))
     assert plane.points.shape == (n, 2)
     assert not plane.points.any()

@@ -19,7 +19,7 @@ def test_days_are_those_with_any_glitch() -> None:
     assert not len(days_with_data(np.array([np.nan])))
 
 
-def test_a_recurrence_tells_of_the_silence_before_it() -> None:
+def test_a_recurrence_states_the_silence_before_it() -> None:
     days = days_with_data(times(*range(50)))
     found = recurrence(np.append(times(40, 3, 41.2, 5, 40.1), np.nan), days, 30)
     assert found is not None
@@ -51,7 +51,7 @@ def test_days_without_data_are_no_silence() -> None:
     assert found.silent_days == 9
 
 
-def test_of_several_silences_the_latest_counts() -> None:
+def test_the_latest_of_several_silences_counts() -> None:
     found = recurrence(times(0, 20, 45, 46), days_with_data(times(*range(50))), 10)
     assert found is not None
     assert (found.silent_days, found.n_after) == (24, 2)

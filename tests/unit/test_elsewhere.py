@@ -39,7 +39,7 @@ def test_places_are_filled_in_and_a_detectors_own_page_goes_first() -> None:
         ("https://example.org/{gps!x}", "formats a place"),
     ],
 )
-def test_what_is_no_address_is_refused(address: str, sentence: str) -> None:
+def test_invalid_link_templates_are_refused(address: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         check_templates({"L1": {"Log": address}})
 

@@ -71,7 +71,7 @@ def test_order_is_kept_over_several_batches(
     assert encoder.encode([]) == []
 
 
-def test_nothing_is_tracked_for_gradients(encoder: Encoder, checkpoint: Checkpoint) -> None:
+def test_encoding_tracks_no_gradients(encoder: Encoder, checkpoint: Checkpoint) -> None:
     encoder.encode(glitches(1))
     assert not any(weight.requires_grad for weight in checkpoint.model.parameters())
     assert torch.is_grad_enabled()

@@ -52,7 +52,7 @@ def test_one_of_each_episode_and_class_stands() -> None:
     assert stands.tolist() == [True, False, True, False, True, True, False, True, False]
 
 
-def test_few_stand_for_a_burst_and_the_strange_among_them() -> None:
+def test_a_burst_has_few_representatives_including_its_outliers() -> None:
     rng = np.random.default_rng(2)
     means = np.array([1.0, 0, 0, 0]) + 0.01 * rng.normal(size=(500, 4))
     means[321] = [0, 0, 1, 0]
@@ -68,7 +68,7 @@ def test_few_stand_for_a_burst_and_the_strange_among_them() -> None:
     ).all()
 
 
-def test_what_repeats_itself_within_a_day_has_one_head() -> None:
+def test_repetitions_within_a_day_have_one_head() -> None:
     axes = np.eye(4, dtype=np.float32)
     looks = [0, 1, 0, 2, 0, 1, 0, 3]
     days = np.array([5.1, 5.2, 5.9, 5.3, 6.1, 6.2, 6.3, -1.5])  # not in order of time

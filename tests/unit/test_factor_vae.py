@@ -22,7 +22,7 @@ def copies(n: int = 64, seed: int = 0) -> torch.Tensor:
     return one.repeat(1, 2)
 
 
-def test_it_has_six_leaky_layers_of_a_thousand_and_two_logits() -> None:
+def test_the_discriminator_has_six_leaky_layers_of_1000_and_two_logits() -> None:
     discriminator = new_discriminator()
     layers = [layer for layer in discriminator.model if isinstance(layer, torch.nn.Linear)]
     assert [layer.out_features for layer in layers] == [1000] * 6 + [2]
@@ -32,7 +32,7 @@ def test_it_has_six_leaky_layers_of_a_thousand_and_two_logits() -> None:
     assert (group["lr"], group["betas"]) == (1e-4, (0.5, 0.9))
 
 
-def test_it_learns_to_see_dependence() -> None:
+def test_the_discriminator_learns_dependence() -> None:
     discriminator = new_discriminator()
     generator = torch.Generator().manual_seed(1)
     losses = [discriminator.learn(copies(seed=step), generator) for step in range(40)]
@@ -74,7 +74,7 @@ def test_trap_a_shared_step_counter_it_is_updated_at_every_call() -> None:
     assert {state["step"].item() for state in discriminator.optimiser.state.values()} == {3}
 
 
-def test_it_is_saved_and_restored_whole(tmp_path: Path) -> None:
+def test_the_discriminator_is_saved_and_restored(tmp_path: Path) -> None:
     discriminator, model = new_discriminator(), torch.nn.Linear(2, 2)
     optimiser = torch.optim.Adam(model.parameters())
     discriminator.learn(copies(), torch.Generator().manual_seed(0))

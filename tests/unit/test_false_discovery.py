@@ -21,7 +21,7 @@ from glitch.novelty.false_discovery import (
 @given(
     st.lists(st.integers(1, 50), min_size=1, max_size=60), st.sampled_from([0.01, 0.05, 0.1, 0.5])
 )
-def test_it_flags_what_scipy_flags(ranks: list[int], fdr: float) -> None:
+def test_benjamini_hochberg_agrees_with_scipy(ranks: list[int], fdr: float) -> None:
     p_values = np.array(ranks) / 50.5
     adjusted = false_discovery_control(p_values, method="bh")
     np.testing.assert_array_equal(benjamini_hochberg(p_values, fdr), adjusted <= fdr)
@@ -41,7 +41,7 @@ def test_p_values_that_are_none_are_refused(p_values: list[float]) -> None:
         flagging_threshold(np.array(p_values), np.ones(len(p_values), dtype=np.int64), 0.1)
 
 
-def test_nothing_tested_is_nothing_flagged() -> None:
+def test_no_tests_flag_nothing() -> None:
     assert not len(benjamini_hochberg(np.empty(0), 0.1))
 
 

@@ -102,7 +102,7 @@ def test_a_name_server_that_does_not_answer_keeps_nobody(monkeypatch: pytest.Mon
     is_over.set()
 
 
-def test_nothing_is_taken_packed(server: type[_Server]) -> None:
+def test_compressed_responses_are_refused(server: type[_Server]) -> None:
     with serving(server) as address:
         with pytest.raises(httpx.DecodingError, match="packed"):
             fetch(f"{address}/packed", most_bytes=20_000_000, patience_s=9)
@@ -204,7 +204,7 @@ def test_connections_are_kept_from_answer_to_answer(server: type[_Server]) -> No
     assert len(set(server.seen["clients"])) == 1
 
 
-def test_which_trouble_passes() -> None:
+def test_temporary_statuses_are_those_worth_a_retry() -> None:
     assert [is_temporary_failure(status) for status in (200, 404, 408, 429, 500, 503)] == [
         *(False, False, True, True, True, True)
     ]

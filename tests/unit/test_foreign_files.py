@@ -48,7 +48,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_what_is_not_read_is_named_with_what_to_send(kind: str, tmp_path: Path) -> None:
+def test_unsupported_files_are_named_with_what_to_send(kind: str, tmp_path: Path) -> None:
     for number, content in enumerate(FOREIGN[kind]):
         name = f"triggers{number}.csv"
         path = tmp_path / name
@@ -78,5 +78,5 @@ def test_what_is_not_read_is_named_with_what_to_send(kind: str, tmp_path: Path) 
         b"[1] 1126259462.4\n[2] 1126259470.5\n",  # as R prints it
     ],
 )
-def test_what_is_read_is_not_taken_for_another_kind(head: bytes) -> None:
+def test_supported_files_are_not_foreign(head: bytes) -> None:
     assert foreign_kind(head) is None

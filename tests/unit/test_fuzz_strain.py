@@ -31,7 +31,7 @@ def undamaged(rate_hz: int) -> tuple[np.ndarray, StrainViews]:
 
 
 @pytest.mark.parametrize("seed", range(16))
-def test_a_hole_never_changes_what_is_measured_unsaid(tmp_path: Path, seed: int) -> None:
+def test_a_gap_never_changes_a_measurement_silently(tmp_path: Path, seed: int) -> None:
     case = draw(np.random.default_rng(seed))
     clean, reference = undamaged(case.rate_hz)
     made = views_of(write(case, clean, tmp_path))

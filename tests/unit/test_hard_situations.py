@@ -110,7 +110,7 @@ SITUATIONS = {
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
-def test_nothing_known_is_flagged(bed: Any, as_a_crowd: Any, name: str) -> None:
+def test_known_classes_are_not_flagged(bed: Any, as_a_crowd: Any, name: str) -> None:
     wrong, rate, _, _ = flags_of(as_a_crowd(name, None))
     assert rate <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / DRAWS)
     assert wrong < 1
@@ -127,7 +127,9 @@ def test_a_new_class_is_flagged_all_the_same(as_a_crowd: Any, name: str) -> None
 
 
 @pytest.mark.parametrize("is_open", [True, False])
-def test_what_was_seen_otherwise_cannot_be_judged(bed: Any, is_open: bool) -> None:
+def test_glitches_seen_in_other_windows_or_bands_are_not_judged_alone(
+    bed: Any, is_open: bool
+) -> None:
     for make in (
         situations.observed_otherwise(is_open=is_open, windows="one"),
         situations.observed_otherwise(is_open=is_open, highest_hz=1291.0),
@@ -158,7 +160,7 @@ def told_of(judged: Judged) -> tuple[list[float], int]:
 
 
 @pytest.mark.parametrize("hidden", [None, "new"])
-def test_labels_that_are_no_fair_sample_are_told_and_nothing_else_is(
+def test_only_an_unfair_sample_of_labels_is_reported(
     bed: Any, as_a_crowd: Any, hidden: str | None
 ) -> None:
     for share in (0.5, 0.75, 0.9):
@@ -177,7 +179,7 @@ def test_labels_that_are_no_fair_sample_are_told_and_nothing_else_is(
         assert n_aside == 0, (name, hidden)
 
 
-def test_what_was_seen_otherwise_is_asked_too_whether_the_labels_cover_it(bed: Any) -> None:
+def test_label_coverage_is_checked_under_common_masks_too(bed: Any) -> None:
     less = situations.observed_otherwise(is_open=True, highest_hz=1291.0)
     otherwise = situations.both(less, situations.drawn_otherwise(power=0.7))
     assert told_of(drawn(bed, less, None, situations.in_common, stream=9))[1] == 0
@@ -194,7 +196,9 @@ OTHERWISE = {
 
 
 @pytest.mark.parametrize("name", OTHERWISE)
-def test_what_was_seen_otherwise_is_judged_by_what_both_sides_show(bed: Any, name: str) -> None:
+def test_glitches_seen_in_other_windows_or_bands_are_judged_under_common_masks(
+    bed: Any, name: str
+) -> None:
     wrong, _, _, unjudged = flagged(bed, OTHERWISE[name], way=situations.in_common)
     assert unjudged == 0
     assert wrong < 1
@@ -350,7 +354,7 @@ def test_a_burst_counts_once_and_is_flagged_whole_or_not(bed: Any) -> None:
     assert not found.flagged(0.2)[burst].any()
 
 
-def test_typical_labels_are_told_however_few_there_are() -> None:
+def test_typical_labels_are_reported_however_few_there_are() -> None:
     """The check finds typical labels even if few glitches are labelled.
 
     If most glitches are unlabelled, most neighbours of the labelled ones are unlabelled, too.
@@ -367,7 +371,7 @@ def test_typical_labels_are_told_however_few_there_are() -> None:
     assert selection_excess(typical, among, kinds, is_test, ~is_test).sigmas > SIGMAS
 
 
-def test_the_slant_counts_the_farthest_of_each_kind() -> None:
+def test_the_selection_excess_counts_the_farthest_of_each_kind() -> None:
     rng = np.random.default_rng(2)
     kinds = rng.integers(0, 2, 300)
     is_test = rng.random(300) < 0.4

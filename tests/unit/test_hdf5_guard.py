@@ -199,7 +199,7 @@ def test_names_lead_nowhere_but_into_the_file(tmp_path: Path) -> None:
             assert find_group(file, path) is None, path
 
 
-def test_what_is_read_is_bounded_before_it_is_read(tmp_path: Path) -> None:
+def test_hdf5_reads_are_bounded_in_advance(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "upload.h5", "w") as file:
         big = file.create_dataset("big", (1 << 40,), "f8", chunks=(1 << 10,))
         chunk = file.create_dataset("chunk", (4,), "f8", maxshape=(None,), chunks=(1 << 27,))

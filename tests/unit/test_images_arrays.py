@@ -129,7 +129,7 @@ def test_rows_of_nan_or_marked_rows_are_not_observed(path: Path) -> None:
         ({"views": np.full((4, 128, 128), b"x")}, "plain numbers"),
     ],
 )
-def test_what_cannot_be_right_is_refused(path: Path, arrays: dict[str, Any], message: str) -> None:
+def test_impossible_arrays_are_refused(path: Path, arrays: dict[str, Any], message: str) -> None:
     if path.suffix == ".hdf5" and 0 in np.shape(next(iter(arrays.values()))):
         pytest.skip("h5py cannot compress an empty dataset")
     write(path, **arrays)

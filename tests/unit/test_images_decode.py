@@ -94,7 +94,7 @@ def test_exif_that_cannot_be_read_says_nothing() -> None:
         (png_of_size(1900, 1900), "truncated or damaged"),  # too little data for its size
     ],
 )
-def test_what_is_no_whole_picture_is_a_format_error(data: bytes, message: str) -> None:
+def test_incomplete_pictures_are_format_errors(data: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         read_spectrogram(data, "x.png")
 

@@ -53,7 +53,7 @@ def test_an_absent_view_is_hatched_between_transparent_gaps() -> None:
     np.testing.assert_array_equal(drawn[0, -1], [*viridis()[0], 255])
 
 
-def test_what_cannot_be_drawn_is_refused() -> None:
+def test_values_that_cannot_be_drawn_are_refused() -> None:
     flat = np.zeros((4, 4), dtype=np.float32)
     with pytest.raises(GlitchError, match="finite"):
         render_difference(flat * np.nan)

@@ -89,7 +89,7 @@ def test_other_names_say_nothing(name: str) -> None:
         ("xL1_HlF0RJURZ9_spectrogram_0.5.png", 0.5),
     ],
 )
-def test_what_is_outside_the_grammar_is_not_guessed(name: str, duration_s: float) -> None:
+def test_file_names_outside_the_grammar_are_not_guessed(name: str, duration_s: float) -> None:
     assert parse_file_name(name) == SpectrogramName(duration_s=duration_s)
 
 

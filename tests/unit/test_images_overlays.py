@@ -40,7 +40,7 @@ OVERLAYS = ["black", "white", "legend", "box"]
     ("what", "kind"),
     [*((what, kind) for what in OVERLAYS for kind in ("PNG", "JPEG")), ("smaller", "PNG")],
 )
-def test_what_lies_over_a_scan_is_refused(scan: Image.Image, what: str, kind: str) -> None:
+def test_overlays_on_a_scan_are_refused(scan: Image.Image, what: str, kind: str) -> None:
     draw = ImageDraw.Draw(scan)
     left, top, right, bottom = INSET
     if what == "legend":

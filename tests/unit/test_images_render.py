@@ -120,7 +120,7 @@ def test_absurd_sizes_are_refused(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, -0.1, 1.1])
-def test_values_that_are_no_view_are_not_drawn(value: float) -> None:
+def test_non_finite_values_are_not_drawn(value: float) -> None:
     view = VIEW.copy()
     view[3, 3] = value
     with pytest.raises(GlitchError, match="finite values"):
@@ -215,7 +215,7 @@ def colored_by(name: str) -> np.ndarray:
     ],
     ids=["white", "black", "noise", "sunset", "sky", "magma", "plasma", "jet", "turbo", "cividis"],
 )
-def test_what_is_no_omega_scan_is_refused_with_the_measure(pixels: np.ndarray) -> None:
+def test_other_pictures_are_refused_with_their_distance_from_the_map(pixels: np.ndarray) -> None:
     with pytest.raises(ImageError, match=r"away from the map \(RGB distance, limit 16\)"):
         read_spectrogram(png_of(pixels), "L1_HlF0RJURZ9_spectrogram_0.5.png")
 
@@ -246,10 +246,10 @@ def test_another_grid_is_served() -> None:
         "128x128 cells at 0,0,570,466; drop",
     ],
 )
-def test_a_statement_that_cannot_be_true_is_ignored(text: str | None) -> None:
+def test_an_impossible_statement_of_cells_is_ignored(text: str | None) -> None:
     assert DrawnCells.parse(text, 570, 466) is None
 
 
-def test_a_true_statement_is_read() -> None:
+def test_a_correct_statement_of_cells_is_used() -> None:
     drawn = DrawnCells((128, 64), Box(1, 2, 569, 465))
     assert DrawnCells.parse(drawn.text(), 570, 466) == drawn

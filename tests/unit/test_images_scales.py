@@ -404,7 +404,7 @@ def test_labels_are_told_from_the_names_of_the_axes_at_any_size(size: tuple[int,
     _read(Scales(energy_max=15.0), size=size, vmax=15.0)
 
 
-def test_labels_right_of_the_panel_are_seen() -> None:
+def test_labels_right_of_the_panel_are_found() -> None:
     assert _read(labels="right", bar=None).assumed == ("energy_max",)
     with pytest.raises(ImageError, match="give frequency_range"):
         _read(labels="right", bar=None, axis=(20.0, 1024.0))
@@ -423,7 +423,7 @@ def test_a_bar_elsewhere_is_asked_for_its_scale(bar: tuple[float, float, float, 
 @pytest.mark.parametrize("margin", [(10, 10), (20, 20), (400, 150)])
 @pytest.mark.parametrize("scales", [None, Scales((10.0, 2048.0), 25.5)])
 @pytest.mark.parametrize("style", [None, "dark_background"])
-def test_what_lies_around_the_page_of_a_scan_changes_nothing(
+def test_surroundings_of_a_scan_change_nothing(
     shade: int, margin: tuple[int, int], scales: Scales | None, style: str | None
 ) -> None:
     """A frame or slide around a scan changes nothing; grey text and dark pages are recognised."""

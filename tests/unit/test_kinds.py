@@ -41,13 +41,13 @@ def group_and_measure(
     return kinds[60 + n_rare :], is_sure[60 + n_rare :]
 
 
-def test_a_class_of_few_keeps_its_own(rng: np.random.Generator) -> None:
+def test_members_of_a_rare_class_keep_their_kind(rng: np.random.Generator) -> None:
     kinds, is_sure = group_and_measure(rng, about(rng, AXES[1], 40, 0.1), 9)
     assert (kinds == RARE).mean() > 0.8  # one in ten is farther out than nine others
     assert is_sure.all()
 
 
-def test_what_is_nearest_to_it_but_far_looks_like_the_common(rng: np.random.Generator) -> None:
+def test_glitches_far_from_a_rare_class_resemble_the_common_one(rng: np.random.Generator) -> None:
     new = about(rng, 0.55 * AXES[1] + AXES[2], 40, 0.1)
     kinds, _ = group_and_measure(rng, new, 9)
     assert (kinds == COMMON).all()

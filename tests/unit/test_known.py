@@ -33,7 +33,7 @@ def test_a_glitch_is_found_among_the_references_by_its_id() -> None:
     assert places.tolist() == [0, -1]  # the earliest, and -1 for an unknown id
 
 
-def test_what_calibrates_is_not_compared_with_itself() -> None:
+def test_a_calibrating_glitch_is_not_compared_with_itself() -> None:
     score = float(SCORES[20])
     others, everyone = known().judge(score, stored(score)), known().judge(score, stored())
     assert others.p_value == pytest.approx((1 + 19) / (1 + 39))

@@ -167,7 +167,7 @@ def test_a_start_waits_for_a_service_that_is_ending(tmp_path: Path, within: str)
     process.communicate()
 
 
-def test_what_a_killed_service_left_behind_is_told(
+def test_processes_left_by_a_killed_service_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.launch.data_directory.RELEASE_WAIT_S", 0.5)

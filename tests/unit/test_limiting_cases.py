@@ -56,7 +56,7 @@ def test_glitches_of_one_vector_are_all_known(length: float, is_first: bool, n_t
     assert found.selection_excess.sigmas == 0.0
 
 
-def test_what_is_rare_in_its_run_is_judged_by_all_runs() -> None:
+def test_a_condition_rare_in_its_run_is_judged_by_all_runs() -> None:
     """References of all runs calibrate a condition that has none in the current run.
 
     This is the same as for a glitch tested alone.
@@ -92,7 +92,9 @@ def test_an_observing_run_calibrates_alone_from_its_least_number_on() -> None:
 
 
 @pytest.mark.parametrize(("n_run", "is_alone"), [(MIN_OF_RUN, True), (MIN_OF_RUN - 1, False)])
-def test_so_it_does_as_a_crowd(n_run: int, is_alone: bool) -> None:
+def test_an_observing_run_calibrates_crowds_from_its_least_number_on(
+    n_run: int, is_alone: bool
+) -> None:
     n_before, n_tests = 30, 5
     n = n_run + n_before + n_tests
     means = np.random.default_rng(7).normal(size=(n, 4)).astype(np.float32)
@@ -106,7 +108,7 @@ def test_so_it_does_as_a_crowd(n_run: int, is_alone: bool) -> None:
     assert bool(np.allclose(found, expected, rtol=1e-9)) == is_alone
 
 
-def test_few_of_a_condition_count_for_no_other() -> None:
+def test_few_references_of_a_condition_do_not_calibrate_others() -> None:
     n = 100
     means = np.random.default_rng(9).normal(size=(n, 4)).astype(np.float32)
     classes = np.where(np.arange(n) < 90, 0, UNLABELLED)
@@ -184,7 +186,7 @@ def test_a_test_in_the_middle_of_its_group_is_no_ordinary_one() -> None:
 
 
 @pytest.mark.parametrize(("n_tests", "is_held"), [(5, False), (100, True)])
-def test_few_tests_of_one_wide_kind_are_beyond_the_claim(n_tests: int, is_held: bool) -> None:
+def test_few_tests_of_one_wide_kind_may_exceed_the_rate(n_tests: int, is_held: bool) -> None:
     """Few tests of a wide kind may exceed the rate: five glitches do not show how
     frequent their kind is, a limit that decision 9 names.
     """

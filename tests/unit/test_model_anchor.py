@@ -42,7 +42,7 @@ def test_posterior_is_the_conditional_gaussian_of_what_was_observed(
         )
 
 
-def test_it_paints_offset_and_loadings() -> None:
+def test_the_anchor_paints_offset_and_loadings() -> None:
     anchor = filled(2)
     painted = anchor.paint(torch.tensor([[0.0, 0, 0], [0, 1, 0]]))
     torch.testing.assert_close(painted[0], anchor.offset)

@@ -122,7 +122,7 @@ def test_p_values_left_one_out_are_uniform_or_larger() -> None:
         assert share >= 0.6 * level - 3 * deviation  # nor much smaller, which would lose power
 
 
-def test_neither_itself_nor_its_episode_is_near() -> None:
+def test_a_glitch_and_its_episode_are_not_its_neighbours() -> None:
     rng = np.random.default_rng(22)
     points = rng.normal(size=(40, 4)).astype(np.float32)
     points[10:20] = points[10]  # ten pictures of one episode

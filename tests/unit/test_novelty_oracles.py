@@ -155,7 +155,7 @@ def test_copies_without_a_time_share_a_test(is_timed: bool, n_known: int, weight
 @pytest.mark.parametrize(
     ("n_near", "is_calibrated"), [(0, True), (1, True), (2, False), (3, False)]
 )
-def test_a_glitch_is_told_where_at_most_one_of_five_is_of_a_class_of_few(
+def test_a_kind_is_calibrated_if_at_most_one_of_five_neighbours_is_of_a_rare_class(
     n_near: int, is_calibrated: bool
 ) -> None:
     rng = np.random.default_rng(7)
@@ -200,7 +200,9 @@ def test_three_members_say_how_wide_their_class_is() -> None:
         (MIN_REFERENCES, MIN_CALIBRATION - 1, False),
     ],
 )
-def test_so_many_must_be_there_to_judge_by(n_references: int, n: int, is_judged: bool) -> None:
+def test_judging_needs_fifty_references_and_twenty_calibrations(
+    n_references: int, n: int, is_judged: bool
+) -> None:
     assert (MIN_REFERENCES, MIN_CALIBRATION) == (50, 20)  # as in the documentation
     found = judge(0.5, n_references, Calibration(n, 3))
     assert found.is_judged == is_judged
@@ -208,7 +210,7 @@ def test_so_many_must_be_there_to_judge_by(n_references: int, n: int, is_judged:
 
 
 @pytest.mark.parametrize(("n", "is_judged"), [(20, True), (19, False)])
-def test_so_many_of_a_condition_must_calibrate_a_crowd(n: int, is_judged: bool) -> None:
+def test_a_crowd_needs_enough_calibrations_of_its_condition(n: int, is_judged: bool) -> None:
     rng = np.random.default_rng(11)
     means = rng.normal(size=(n + 41, 5)).astype(np.float32)
     conditions = np.repeat([0, 1, 0], [n, 40, 1])
@@ -233,7 +235,7 @@ def test_so_many_of_a_condition_must_calibrate_a_crowd(n: int, is_judged: bool) 
         (0.0, 600.0, []),  # the same source again within a day
     ],
 )
-def test_a_slant_is_asked_of_single_glitches_of_known_classes(
+def test_the_selection_excess_uses_single_glitches_of_known_classes(
     monkeypatch: pytest.MonkeyPatch, second: float, apart_s: float, tested: list[int]
 ) -> None:
     turns = [0.0, second] + [0.01 * at - 0.15 for at in range(30)] + [1.0, 1.02, 1.03]
@@ -302,7 +304,7 @@ def test_masks_are_the_most_useful_first_until_all_is_covered() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_slant_is_that_of_the_farthest_twentieth(seed: int) -> None:
+def test_the_selection_excess_is_that_of_the_farthest_twentieth(seed: int) -> None:
     """The excess is counted among the farthest 5 %, with hypergeometric mean and variance.
 
     This is exact for one kind without ties.

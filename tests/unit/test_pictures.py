@@ -229,7 +229,7 @@ class Spoilt(PackedPictures):
         return super().pictures(indices) * np.float32(np.nan)
 
 
-def test_not_a_number_in_the_data_names_the_step(tmp_path: Path) -> None:
+def test_nan_in_the_data_names_the_step(tmp_path: Path) -> None:
     spoilt = Spoilt(dots().packed, 32, "dots")
     with pytest.raises(TrainingError, match="loss is nan at step 0"):
         train_on_pictures(config(), tmp_path, spoilt)

@@ -48,7 +48,7 @@ def test_umap_lays_out_the_same_map_twice_with_those_alike_together() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, FEWEST_FOR_UMAP - 1])
-def test_a_handful_is_laid_out_too(count: int) -> None:
+def test_a_few_glitches_are_laid_out(count: int) -> None:
     vectors, _ = three_kinds(count)
     places = lay_out(vectors, seed=SEED)
     assert places.shape == (count, 2)
@@ -95,7 +95,7 @@ def test_one_anchor_is_enough() -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.empty((0, 6), np.float32), np.full((20, 6), np.nan, "f4")])
-def test_what_cannot_be_laid_out_is_refused(wrong: np.ndarray) -> None:
+def test_no_or_non_finite_vectors_are_not_laid_out(wrong: np.ndarray) -> None:
     with pytest.raises(GlitchError, match=r"at least one glitch|not finite"):
         lay_out(wrong, seed=SEED)
     with pytest.raises(GlitchError, match=r"at least one glitch|not finite"):

@@ -46,7 +46,7 @@ def test_every_tile_is_gwpys(rate: int, duration: int) -> None:
         np.testing.assert_allclose(actual / actual.max(), expected / expected.max(), atol=1e-12)
 
 
-def test_what_a_rate_can_show() -> None:
+def test_the_highest_frequency_follows_the_sample_rate() -> None:
     assert len(plane_qs(RECIPE)) == 4
     assert highest_frequency_hz(RECIPE, 4096.0) == pytest.approx(1291.0, abs=0.5)
     assert highest_frequency_hz(RECIPE, 6490.0) < 2048

@@ -235,7 +235,7 @@ def test_live_channels_are_those_that_let_something_pass() -> None:
         (["fig1"], "smoke", 0, "jobs must be at least 1"),
     ],
 )
-def test_what_cannot_be_asked_names_itself(
+def test_invalid_requests_to_reproduce_are_named(
     tmp_path: Path, targets: list[str], tier: str, jobs: int, words: str
 ) -> None:
     with pytest.raises(GlitchError, match=words):

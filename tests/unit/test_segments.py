@@ -57,7 +57,7 @@ def test_a_flag_of_bad_data(tmp_path: Path) -> None:
     assert found.why_not(Decimal(START + 3)) is None
 
 
-def test_what_is_no_list_of_segments(tmp_path: Path) -> None:
+def test_invalid_lists_of_segments_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_text("# time, snr\n1126259450 9.5\n")
     assert not is_text_of_segments(path)

@@ -83,7 +83,7 @@ def test_counts_go_elsewhere_where_memory_takes_none(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_start_left_goes_with_the_next_one(tmp_path: Path) -> None:
+def test_counts_of_a_killed_start_are_removed_by_the_next(tmp_path: Path) -> None:
     note, mine = tmp_path / "counts.txt", tmp_path / "photographs"
     mine.mkdir()
     left = started(note, 2)[1][0].folder
@@ -103,7 +103,7 @@ def test_no_place_for_counts_is_told_in_a_sentence(tmp_path: Path) -> None:
         started(tmp_path / "not there" / "counts.txt", 2)
 
 
-def test_of_a_process_that_ended_the_counts_stay_and_their_room_goes(tmp_path: Path) -> None:
+def test_counts_of_an_ended_process_stay_and_its_files_shrink(tmp_path: Path) -> None:
     serving_, [first] = started(tmp_path / "counts.txt", 2)
     assert first.folder is not None
     run(COUNT.format(pid=Ended.pid), first.folder)

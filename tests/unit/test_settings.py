@@ -53,7 +53,7 @@ def test_every_setting_reaches_the_containers() -> None:
     assert {name for name in names if f"\n    {name}:" not in service} == fixed
 
 
-def test_what_is_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty variable is unset: Compose passes one for a line like ``GLITCH_LINKS=`` in .env."""
     for name, field in Settings.model_fields.items():
         monkeypatch.setenv(str(field.validation_alias or f"GLITCH_{name.upper()}"), "")

@@ -28,7 +28,7 @@ def _write(path: Path, content: bytes = b"strain") -> Path:
     return path
 
 
-def test_what_one_machine_keeps_another_fetches_lists_and_removes(
+def test_files_stored_on_one_machine_are_available_on_another(
     machines: list[tuple[Path, Storage]],
 ) -> None:
     (one, first), (other, second) = machines
@@ -50,7 +50,7 @@ def test_what_one_machine_keeps_another_fetches_lists_and_removes(
     assert not second.remove(other / WORK / "job")
 
 
-def test_what_is_not_kept_is_not_there(machines: list[tuple[Path, Storage]]) -> None:
+def test_unknown_files_are_not_in_the_store(machines: list[tuple[Path, Storage]]) -> None:
     (one, first), _ = machines
     assert not first.fetch(one / "exports/unknown")
     assert not first.holds(one / "exports/unknown")

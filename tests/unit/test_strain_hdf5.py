@@ -101,7 +101,7 @@ def test_detector_and_time_choose(several: Path) -> None:
         _read(several, channel=f"H1/{GPS}", ifo="V1")
 
 
-def test_odd_names(tmp_path: Path) -> None:
+def test_series_names_with_brackets_and_commas_are_read(tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     names = ["raw strain [H1], first", "raw strain [H1] (second)"]
     with h5py.File(path, "w") as file:
@@ -123,7 +123,7 @@ def test_long_numbers_in_names_keep_nobody_for_long(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("on", ["group attributes", "group datasets", "file attributes"])
-def test_what_lies_around_a_series_counts_for_it(tmp_path: Path, on: str) -> None:
+def test_rate_and_start_around_a_series_apply_to_it(tmp_path: Path, on: str) -> None:
     path = tmp_path / "x.h5"
     attributes = {"sampling_frequency": float(RATE), "start_time": GPS + 0.5}
     with h5py.File(path, "w") as file:
@@ -217,7 +217,7 @@ def test_stretches_that_contradict_each_other_are_refused(tmp_path: Path) -> Non
         ("V1/strain", {}, "V1"),
     ],
 )
-def test_what_a_series_says_of_its_detector(
+def test_the_detector_stated_by_a_series_has_priority(
     tmp_path: Path, name: str, attributes: dict[str, object], ifo: str
 ) -> None:
     """The detector of a series has priority over that of the file and of its name."""

@@ -55,7 +55,7 @@ def test_joined_files_are_one_file(
 
 
 @pytest.mark.parametrize("blank", [np.nan, 0.0])
-def test_what_one_file_lacks_is_taken_from_the_other(tmp_path: Path, blank: float) -> None:
+def test_missing_samples_are_taken_from_an_overlapping_file(tmp_path: Path, blank: float) -> None:
     files = [write(tmp_path, 0, 40), write(tmp_path, 36, 96, blank=blank, blank_s=2)]
     time = START + Decimal(38)
     joined = read_joined_strain(files, gps_time=time)
@@ -84,7 +84,7 @@ def test_a_neighbour_of_another_kind_spoils_no_time_that_lies_deep(
         ([(0, 34), (32, 96)], {"gain": 1.01}, "hold different samples of the same 2 s"),
     ],
 )
-def test_what_does_not_fit_is_refused(
+def test_files_that_do_not_fit_together_are_refused(
     tmp_path: Path, spans: list[tuple[float, float]], changes: dict[str, object], reason: str
 ) -> None:
     files = [write(tmp_path, *spans[0]), write(tmp_path, *spans[1], **changes)]

@@ -419,7 +419,7 @@ def test_links_to_other_files_are_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [100.0, 1e9, float("nan"), 1024.5, -4096.0])
-def test_absurd_sample_rates(tmp_path: Path, rate: float) -> None:
+def test_absurd_sample_rates_are_refused(tmp_path: Path, rate: float) -> None:
     np.save(tmp_path / "a.npy", NOISE)
     with pytest.raises(StrainError, match="sample rate"):
         _read(tmp_path / "a.npy", sample_rate_hz=rate)

@@ -99,7 +99,7 @@ def test_times_beside_that_count_from_a_stated_start(tmp_path: Path) -> None:
         assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
 
 
-def test_times_that_add_nothing_to_what_is_said_are_passed_over(tmp_path: Path) -> None:
+def test_times_less_precise_than_the_stated_start_are_ignored(tmp_path: Path) -> None:
     times = TIMES.astype("f4")  # float32 rounds these to 64 s
     np.savez(tmp_path / "a.npz", strain=NOISE, time=times, t0=GPS, fs=RATE)
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -226,7 +226,7 @@ def test_arrays_called_after_detectors_are_strain(
         np.testing.assert_array_equal(strain.values, len(names) * NOISE)
 
 
-def test_what_matlab_saves_as_hdf5_is_read(tmp_path: Path) -> None:
+def test_hdf5_saved_by_matlab_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.mat"
     with h5py.File(path, "w", userblock_size=512) as file:
         file["strain"] = NOISE[:, None]

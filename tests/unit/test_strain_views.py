@@ -221,7 +221,7 @@ def test_gaps_name_the_good_interval(bad: float) -> None:
 
 
 @pytest.mark.parametrize(("value", "words"), [(0.0, "zero"), (3e-21, "one constant value")])
-def test_nothing_to_whiten(value: float, words: str) -> None:
+def test_constant_strain_is_refused(value: float, words: str) -> None:
     with pytest.raises(StrainError, match=f"is {words} throughout"):
         _one(_strain(np.full(8192, value), 1024), 4.0)
 

@@ -381,7 +381,7 @@ def test_rows_of_an_index_without_a_name_have_no_times(tmp_path: Path, first: st
         list(read_text_table(path, path.name))
 
 
-def test_what_stands_for_unknown_is_unknown() -> None:
+def test_placeholders_for_unknown_values_are_unknown() -> None:
     facts = facts_of({"snr": "inf", "duration": -999, "q": "--", "peak_frequency": float("nan")})
     assert facts == Facts()
 

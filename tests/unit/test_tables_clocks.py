@@ -62,7 +62,7 @@ def test_a_part_of_a_second_counts_with_the_whole_ones_beside_it(
         ("gps_time,peak_time_ns,event_time_ns", "1126259462,400000000,500000000"),
     ],
 )
-def test_what_may_be_a_part_of_a_second_is_asked_about(
+def test_a_possible_part_of_a_second_is_refused_as_ambiguous(
     tmp_path: Path, header: str, cells: str
 ) -> None:
     row = _row(tmp_path, header, cells)
@@ -118,7 +118,7 @@ def test_a_time_too_large_for_seconds_names_the_unit(
     assert _facts(tmp_path, f"gps_time_{unit},snr", f"1126259462{'0' * digits},13").gps_time
 
 
-def test_what_no_factor_makes_a_plain_measure_is_not_known(tmp_path: Path) -> None:
+def test_values_in_units_without_a_factor_are_unknown(tmp_path: Path) -> None:
     facts = _facts(
         tmp_path,
         "gps_time,snr [dB],frequency [Hz] (log10),bandwidth [octaves],duration [ms]",

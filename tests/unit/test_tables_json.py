@@ -170,7 +170,7 @@ def test_digits_stay_as_they_are_written(tmp_path: Path) -> None:
         '[{}, 1, null, [], {"x": [[]]}]',
     ],
 )
-def test_what_holds_no_row_is_no_table(tmp_path: Path, text: str) -> None:
+def test_documents_without_rows_are_not_tables(tmp_path: Path, text: str) -> None:
     path = tmp_path / "events.json"
     path.write_text(text)
     assert not is_table(path)

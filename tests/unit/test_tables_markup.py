@@ -68,7 +68,7 @@ def test_a_row_that_begins_with_a_spreadsheets_error_is_no_comment(
     assert read.facts == Facts(gps_time="1126259462.4", ifo="H1")
 
 
-def test_a_second_column_of_a_name_counts_however_it_is_told_apart(tmp_path: Path) -> None:
+def test_a_second_column_of_the_same_name_counts_however_it_is_marked(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("gps_time,gps_time.1,snr,snr.1\n1126259462.4,1126259463.4,8,8\n")
     [row] = read_text_table(path, path.name)

@@ -35,7 +35,7 @@ def test_no_compiler_is_imported() -> None:
         (torch.optim.AdamW, {"weight_decay": 0.1, "decoupled_weight_decay": True}),
     ],
 )
-def test_its_numbers_are_pytorchs(theirs: type, changes: dict[str, float]) -> None:
+def test_adam_agrees_with_pytorch(theirs: type, changes: dict[str, float]) -> None:
     def trained(kind: type, **settings: float) -> list[torch.Tensor]:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1))

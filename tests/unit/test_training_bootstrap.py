@@ -22,7 +22,7 @@ def test_estimates_are_plain_and_balanced_accuracy_averaged_over_seeds() -> None
     assert found.accuracy["a"].low < found.accuracy["a"].estimate < found.accuracy["a"].high
 
 
-def test_what_both_share_cancels_from_the_difference() -> None:
+def test_shared_variation_cancels_in_the_difference() -> None:
     rng = np.random.default_rng(0)
     right = [list(rng.random(200) < share) for share in (0.5, 0.9)]  # two very different seeds
     worse = []

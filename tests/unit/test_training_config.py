@@ -82,7 +82,7 @@ def test_a_saved_configuration_reads_back_equal(tmp_path: Path) -> None:
         ([], "must be a mapping"),
     ],
 )
-def test_what_cannot_be_is_refused_by_its_name(content: object, message: str) -> None:
+def test_impossible_values_of_a_configuration_are_named(content: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config_from_mapping(content)
 

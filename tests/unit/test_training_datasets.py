@@ -221,7 +221,7 @@ def empty_folder(path: Path) -> Path:
         ("tarball", lambda path: path, "choose one of manifest"),
     ],
 )
-def test_what_is_missing_or_of_another_layout_says_what_to_do(
+def test_missing_or_other_layouts_of_data_say_what_to_do(
     layout: str, make: Callable[[Path], Path], sentence: str, tmp_path: Path
 ) -> None:
     with pytest.raises(PackError, match=sentence):

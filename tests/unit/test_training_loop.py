@@ -257,7 +257,7 @@ def test_a_run_from_before_a_key_was_there_is_continued_exactly(tmp_path: Path) 
     assert old == whole
 
 
-def test_what_differs_from_the_folders_run_is_named(tmp_path: Path) -> None:
+def test_differences_from_the_run_in_the_folder_are_named(tmp_path: Path) -> None:
     run(tmp_path, toy_config())
     # A parameter written explicitly differs from the default only by its value.
     spelt = {"kind": "beta_annealed", "parameters": {"beta_start": 4, "annealing_steps": 100_000}}

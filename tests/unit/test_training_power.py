@@ -42,7 +42,7 @@ def test_the_spread_of_few_pairs_is_itself_uncertain() -> None:
         ([1.0, 2.0], [0.0, 3.0], 0, "must be positive"),
     ],
 )
-def test_what_says_nothing_is_refused(
+def test_a_power_calculation_without_information_is_refused(
     first: list[float], second: list[float], difference: float, sentence: str
 ) -> None:
     with pytest.raises(GlitchError, match=sentence):

@@ -96,7 +96,7 @@ def test_unsure_answers_teach_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(*found, rtol=0, atol=1e-4)
 
 
-def test_a_lesson_leaves_the_global_random_stream_alone() -> None:
+def test_training_leaves_the_global_random_stream_alone() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     model = ScatteringVAE(replace(SMALL, trunk=0))

@@ -15,7 +15,7 @@ def vectors(n: int) -> np.ndarray:
     return drawn
 
 
-def test_what_lies_far_from_the_prior_says_most_about_a_glitch() -> None:
+def test_units_farthest_from_the_prior_rank_first() -> None:
     mean = np.zeros(LATENTS, dtype=np.float32)
     mean[2], mean[6], mean[DEAD] = -1.5, 4.2, 9
     found = glitch_ranges(mean, np.full(LATENTS, -2.0, dtype=np.float32), vectors(500))

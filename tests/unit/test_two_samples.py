@@ -55,7 +55,7 @@ def exactly(units: np.ndarray, is_test: np.ndarray) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_it_is_the_excess_over_all_exchanges_of_labels(seed: int) -> None:
+def test_the_neighbour_excess_equals_that_over_all_permutations(seed: int) -> None:
     units, is_test = drawn(12, seed), np.arange(12) % 2 == 0
     more, variance = exactly(units, is_test)
     found = compared(units, is_test)
@@ -66,7 +66,7 @@ def test_it_is_the_excess_over_all_exchanges_of_labels(seed: int) -> None:
     assert not found.is_significant
 
 
-def test_sides_that_lie_apart_have_all_neighbours_alike() -> None:
+def test_separate_sides_have_neighbours_of_their_own_side() -> None:
     units = np.concatenate([drawn(20) * 0.05 + [1, 0, 0, 0], drawn(30, 1) * 0.05 + [0, 1, 0, 0]])
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     is_test = np.arange(50) < 20
@@ -97,7 +97,7 @@ def test_neighbours_are_of_other_events() -> None:
     assert alone == NeighbourExcess(0, 0, 0)
 
 
-def test_few_on_either_side_say_nothing() -> None:
+def test_few_glitches_on_either_side_give_no_excess() -> None:
     for n_tests, n_known in ((MIN_OF_SIDE - 1, 20), (20, MIN_OF_SIDE - 1)):
         is_test = np.arange(n_tests + n_known) < n_tests
         assert compared(drawn(len(is_test)), is_test) == NO_NEIGHBOUR_EXCESS
@@ -105,7 +105,7 @@ def test_few_on_either_side_say_nothing() -> None:
     assert compared(drawn(len(is_test)), is_test).n == MIN_OF_SIDE * NEIGHBOURS
 
 
-def test_what_lies_far_from_the_known_is_left_out_on_both_sides() -> None:
+def test_glitches_far_from_the_known_are_left_out_on_both_sides() -> None:
     units, is_test = drawn(60), np.arange(60) < 30
     to_known = np.where(is_test, 0.1, np.linspace(0.05, 0.2, 60))
     to_known[:10] = 0.5  # like a new kind
@@ -130,13 +130,13 @@ def test_kinds_are_compared_apart_and_added() -> None:
     assert nobody == NO_NEIGHBOUR_EXCESS
 
 
-def test_of_many_every_so_many_th_is_compared() -> None:
+def test_large_groups_are_thinned_regularly() -> None:
     is_test = np.arange(1_900) < 1_100  # thinned to 367 and 400
     found = compared(drawn(1_900), is_test)
     assert found.n == 367 * NEIGHBOURS
 
 
-def test_it_is_told_from_three_standard_deviations_and_five_in_a_hundred_on() -> None:
+def test_an_excess_is_significant_from_three_sigma_and_five_percent() -> None:
     assert NeighbourExcess(SIGMAS, 1.0, SIGMAS / EXCESS).is_significant
     assert not NeighbourExcess(SIGMAS - 0.01, 1.0, SIGMAS / EXCESS - 10).is_significant
     assert not NeighbourExcess(SIGMAS, 1.0, SIGMAS / EXCESS + 1).is_significant
@@ -148,7 +148,7 @@ def test_it_is_told_from_three_standard_deviations_and_five_in_a_hundred_on() ->
 
 
 @pytest.mark.parametrize("n_tests", [40, 100, 160])
-def test_of_glitches_that_are_all_alike_none_lies_aside(n_tests: int) -> None:
+def test_equal_glitches_have_no_neighbour_excess(n_tests: int) -> None:
     """Black pictures have equal vectors, so all are as near, and the order must not matter."""
     units = np.tile([1.0, 0.0, 0.0, 0.0], (200, 1))
     for is_test in (np.arange(200) < n_tests, np.arange(200) >= 200 - n_tests):

@@ -90,12 +90,12 @@ def test_gps_time_may_be_left_out(text: str | None) -> None:
         *("1126259462; DROP TABLE glitch", "1\n2", "1126259462\x00"),
     ],
 )
-def test_what_is_no_gps_time(text: str) -> None:
+def test_invalid_gps_times_are_refused(text: str) -> None:
     with pytest.raises(InvalidRequestError, match="gps_time"):
         parse_gps_time(text)
 
 
-def test_what_was_sent_is_shown_as_it_was_but_for_controls() -> None:
+def test_quoted_input_is_shown_without_control_characters() -> None:
     with pytest.raises(InvalidRequestError, match="“2100-01-01T00:00:00_” is not a GPS time"):
         parse_gps_time("2100-01-01T00:00:00\x1b")
 

@@ -59,7 +59,7 @@ def test_a_service_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         watchdog.close()
 
 
-def test_one_that_joins_and_never_answers_is_noticed(
+def test_a_process_that_joins_and_never_answers_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service_process, "_JOINED_WITHIN_S", 0.2)

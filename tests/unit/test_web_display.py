@@ -65,7 +65,7 @@ def test_not_judged_is_its_own_answer_with_the_reason() -> None:
     assert "only 3 labelled glitches" in novelty(Judgement(None, None, False, reason)).sentence
 
 
-def test_what_stands_between_backticks_is_code_and_everything_is_escaped() -> None:
+def test_text_in_backticks_is_code_and_everything_is_escaped() -> None:
     assert coded("`GET /x?a=1&b=2` lists <them>.") == (
         "<code>GET /x?a=1&amp;b=2</code> lists &lt;them&gt;."
     )
@@ -201,7 +201,7 @@ def test_a_filter_without_sense_is_named_and_kept_in_the_form(address: str) -> N
         *("/ui/\\evil.example", "/ui/\r\nSet-Cookie: a=b", "/ui/" + "a" * LONGEST_PATH),
     ],
 )
-def test_only_our_own_pages_are_gone_back_to(path: str | None) -> None:
+def test_links_back_lead_only_to_own_pages(path: str | None) -> None:
     assert local_path(path) == "/ui/"
 
 

@@ -47,7 +47,7 @@ def test_gw150914() -> None:
         ("2015-09-14 09:50:45,4", "1126259462.4"),
     ],
 )
-def test_what_people_type(text: str, gps_time: str) -> None:
+def test_times_are_parsed_as_people_write_them(text: str, gps_time: str) -> None:
     assert parse_time(text) == Decimal(gps_time)
 
 

@@ -80,7 +80,7 @@ def _panels() -> list[str]:
 
 
 @pytest.mark.parametrize("name", [*CLASS_NAMES, "", "Thunder", "Whistling_Kettle"])
-def test_stands_off_both_panels(name: str) -> None:
+def test_class_colours_contrast_with_both_panels(name: str) -> None:
     assert all(_contrast(class_colour(name), panel) >= 2.2 for panel in _panels())
 
 

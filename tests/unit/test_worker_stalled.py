@@ -20,7 +20,7 @@ from worker.stalled import StallCheck
         ([(1000, 1, 0)], False),  # a message has just arrived after a long silence
     ],
 )
-def test_when_a_worker_counts_as_stalled(
+def test_a_worker_is_stalled_after_its_time(
     looks: list[tuple[float, int, float]], is_stalled: bool
 ) -> None:
     check = StallCheck(patience_s=20)
