@@ -2,10 +2,12 @@
 
 import gc
 import os
+import re
 from collections.abc import Iterator
 from itertools import chain, groupby, zip_longest
 from pathlib import Path
 
+import jaxtyping
 import pytest
 from hypothesis import settings
 
@@ -18,6 +20,18 @@ settings.load_profile("fixed")
 # httpx reads the root certificates again for each client, which takes 20 ms with certifi's, and the
 # tests make thousands of clients. None contacts a public server, so one root is enough.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("one_root.pem"))
+
+# Shapes and dtypes are checked at run time in the modules whose signatures state them. In the
+# others the checks would find nothing that mypy does not, and cost as much: reading a table took
+# four times as long.
+GLITCH = Path(__file__).resolve().parents[1] / "glitch"
+STATES_SHAPES = re.compile(r"^from (jaxtyping|glitch\.types) import", re.MULTILINE)
+CHECKED = [
+    ".".join(path.relative_to(GLITCH.parent).with_suffix("").parts)
+    for path in GLITCH.rglob("*.py")
+    if STATES_SHAPES.search(path.read_text())
+]
+jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
 
 pytest_plugins = [  # found through `pythonpath` in pyproject.toml
     *(["line_coverage"] if "LINE_COVERAGE" in os.environ else []),  # before the measured modules

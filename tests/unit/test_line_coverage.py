@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jaxtyping
+import numpy as np
 import pytest
 from coverage import Coverage
 from line_coverage import Probes
+
+from glitch.images.grid import shares
 
 CODE = '''"""Of the test below."""
 
@@ -55,3 +58,8 @@ def test_lines_are_counted_and_types_are_checked(probes: Probes, tmp_path: Path)
     for name, lines, missed in (("used", [4, 5, 6, 7], [7]), ("unused", [1], [1])):
         found = report.analysis2(str(tmp_path / "some_package" / f"{name}.py"))
         assert (found[1], found[3]) == (lines, missed)
+
+
+def test_shapes_and_dtypes_of_this_project_are_checked_in_its_tests() -> None:
+    with pytest.raises(jaxtyping.TypeCheckError):
+        shares(np.zeros((2, 2)), 0)  # floats instead of booleans
