@@ -104,7 +104,7 @@ def analysed_segment(strain: Strain, gps_time: Decimal, preprocessing: Preproces
     seconds. A view needs half its window and half the whitening filter of data on both sides, so
     only the shorter windows fit where the data end early.
 
-    Missing samples (NaN, infinite, held at one value) count as an end of the data: only the
+    Missing samples (NaN, infinite, held at one value, stray) count as an end of the data: only the
     unbroken stretch around the GPS time is used.
 
     Raises:
@@ -191,7 +191,7 @@ def _unbroken(strain: Strain, gps_time: Decimal, margin_s: float) -> tuple[int, 
 
     share = (
         f"{int(missing.sum())} of {missing.size} samples around the GPS time are missing (NaN, "
-        "infinite, or one value held)"
+        "infinite, one value held, or a single value far off its neighbours)"
     )
     if low == high:
         first, last = hole_around(missing, event - start)

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from gwpy_oracle import gwpy_views, share_within
+from scipy.signal import firwin, resample_poly
 
 from glitch.errors import GlitchError, StrainError
 from glitch.strain import Strain, StrainViews, views_from_strain
+from glitch.strain.missing import is_missing
 from glitch.strain.plan import view_plan
 from glitch.strain.qtransform import loudest_planes
 from glitch.strain.whitening import whiten
@@ -201,6 +203,29 @@ def test_the_good_stretch_around_the_time_is_taken(bad: float) -> None:
     np.testing.assert_allclose(amid_gaps.views.values, alone.views.values, atol=1e-6)
     assert amid_gaps.snr == pytest.approx(alone.snr, rel=1e-9)
     assert amid_gaps.peak_gps_time == alone.peak_gps_time
+
+
+@pytest.mark.parametrize("stray", [1e-10, -1e-16, 1.0])
+def test_a_single_damaged_number_is_no_data(stray: float) -> None:
+    """One number of 1e-10 changed an SNR of 13 to 16, without a word."""
+    whole = _blip(1024, 20)
+    broken = Strain(whole.values.copy(), 1024.0, whole.gps_start)
+    broken.values[[500, 2047]] = stray
+    found = _one(broken, 10.0)
+    ends_early = Strain(whole.values[2048:], 1024.0, whole.gps_start + 2)
+    assert found.snr == pytest.approx(_one(ends_early, 10.0).snr, rel=1e-9)
+    with pytest.raises(StrainError, match="or a single value far off its neighbours"):
+        _one(broken, 2.0)
+
+
+@pytest.mark.parametrize("cutoff", [0.7, 0.95, 0.98])
+def test_an_impulse_that_a_detector_measures_is_data(cutoff: float) -> None:
+    """However loud and short it is, it was filtered below the Nyquist frequency when sampled."""
+    fast = np.zeros(8 * 8192)
+    fast[[1 * 8192, 4 * 8192 + 3]] = 1e9
+    taps = firwin(8 * 256 + 1, cutoff / 8, window=("kaiser", 8.0))
+    noise = np.random.default_rng(1).normal(size=8 * 1024)
+    assert not is_missing(resample_poly(fast, 1, 8, window=taps) + noise).any()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 3e-21])
