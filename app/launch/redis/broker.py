@@ -49,7 +49,7 @@ class RunningBroker:
     """A Redis that is running or about to start."""
 
     url: str
-    # Restarts the process that keeps Redis running, if it has ended; call this often.
+    # Restarts Redis and the process beside it, if they have ended; call this often.
     check: Callable[[], None] = lambda: None
 
 
@@ -60,8 +60,8 @@ def running_broker(
     """Provide a Redis that is running or about to start, without waiting for it.
 
     The service's own Redis is reached through a socket in a private folder, never over the network.
-    A separate process restarts it if it ends, and stops it with the supervisor. That process holds
-    the data directory's lock, too.
+    A process beside it ends with it and stops it with the supervisor, and is restarted if it ends.
+    That process holds the data directory's lock, too.
     """
     if settings.redis_url is not None:
         try:
@@ -77,7 +77,7 @@ def running_broker(
 
     start = partial(
         Child,
-        "The process beside Redis",
+        f"Redis (its log is {place / 'redis.log'})",
         "app.launch.redis.process",
         [str(program), str(place), str(socket)],
         environment={},
