@@ -21,7 +21,7 @@ KIND = "probe"
 
 def register(kind: str, handler: Any) -> None:
     """Register another job type in this process in addition to the built-in ones."""
-    registry.BUILT_IN[kind] = ""
+    registry.KINDS[kind] = registry.JobKind(kind.capitalize(), "")
     registry._loaded[kind] = handler
 
 

@@ -69,7 +69,9 @@ class Admission:
             self._refuse()
         if not self._free.locked():
             self._freed_at = time.monotonic()
-        is_patient = self._expected_wait_s() <= self._wait_s - waited_s
+        # estimated from the recent pace
+        expected_wait_s = self._patient * self._pace_s + time.monotonic() - self._freed_at
+        is_patient = expected_wait_s <= self._wait_s - waited_s
         wait_s = self._wait_s if is_patient else min(WAIT_S, self._wait_s)
         self.waiting += 1
         self._patient += is_patient
@@ -81,10 +83,6 @@ class Admission:
         finally:
             self.waiting -= 1
             self._patient -= is_patient
-
-    def _expected_wait_s(self) -> float:
-        """Estimate the wait of one more request from the recent pace."""
-        return self._patient * self._pace_s + time.monotonic() - self._freed_at
 
     def _note_pace(self) -> None:
         now = time.monotonic()

@@ -20,7 +20,7 @@ from app.frame.render import environment, render
 from app.jobs.follow import STILL_HERE, event_stream, follow
 from app.jobs.pages import view
 from app.jobs.records import JobRecord
-from app.jobs.registry import known_kinds
+from app.jobs.registry import KINDS
 from app.jobs.service import cancel_job, get_job, list_jobs, retry_job
 from app.server.request_scope import SessionDep
 
@@ -51,7 +51,7 @@ def jobs(
         error = str(refused)
     now = datetime.now(UTC)
     states = (("", "all"), *((name, text) for name, (text, _) in view.STATES.items()))
-    kinds = (("", "all"), *((name, view.kind_text(name)) for name in known_kinds()))
+    kinds = (("", "all"), *((name, view.kind_text(name)) for name in sorted(KINDS)))
     context = view.JobsPage(
         rows=tuple(
             view.JobRow(one, view.heading_of(one), view.live_of(one, now)) for one in listed.items

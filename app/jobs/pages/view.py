@@ -16,6 +16,7 @@ from app.frame.contexts import ClassCount, Fact, PageContext, Pages
 from app.frame.display import address, numbered, stamp
 from app.glitches.exports.service import format_named
 from app.jobs.records import JobEvent, JobItem, JobRecord
+from app.jobs.registry import KINDS
 from app.jobs.schemas import made_by
 from app.jobs.service import list_events, list_items
 
@@ -108,19 +109,6 @@ class JobPage(PageContext, template="job.html", section="jobs"):
 
 ITEMS_SHOWN = 100
 HAPPENINGS_SHOWN = 200
-KINDS: Mapping[str, str] = {
-    "ingest": "Batch",
-    "cluster": "Clustering",
-    "demo": "Demonstration",
-    "digest": "Daily digest",
-    "judge": "Judging novelty",
-    "label_audit": "Label audit",
-    "project": "Map",
-    "references": "References",
-    "reembed": "Re-embedding",
-    "index": "Vector index",
-    "export": "Export",
-}
 STATES: Mapping[str, tuple[str, str]] = {
     "queued": ("waiting", "waiting"),
     "running": ("at work", "busy"),
@@ -157,7 +145,7 @@ def job_href(job: JobRecord) -> str:
 
 def kind_text(kind: str) -> str:
     """Display name of a kind of job."""
-    return KINDS.get(kind) or kind.replace("_", " ").capitalize()
+    return KINDS[kind].title if kind in KINDS else kind.replace("_", " ").capitalize()
 
 
 def heading_of(job: JobRecord) -> str:
