@@ -216,7 +216,7 @@ def test_the_training_set_is_fetched_in_pieces_chosen_labelled_and_taken_out_aga
     assert "1 glitch was removed" in answer.output, answer.output
     with make_session_factory(service.engine)() as session:  # one label was removed
         since = [labels_since(session, get_run(session, one)) for one in runs]
-    assert [(one.went, one.changed) for one in since] == [(0, 0), (1, 0)]
+    assert [(one.removed, one.changed) for one in since] == [(0, 0), (1, 0)]
     assert "its labels from 1 other." in " ".join(answer.output.split())
     assert rows_of(service, labels) == []
     with service.client() as client:
