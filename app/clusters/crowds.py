@@ -23,7 +23,7 @@ from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import Population, in_population
 from glitch.clustering.dormancy import Recurrence, recurrences_in
 from glitch.novelty import MIN_OF_CLASS
-from glitch.novelty.common_masks import Seen, judge_under_common_masks
+from glitch.novelty.common_masks import MaskedEncoder, judge_under_common_masks
 from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
 from glitch.novelty.two_samples import NO_NEIGHBOUR_EXCESS, NeighbourExcess
@@ -43,7 +43,9 @@ class Reencoding:
     encoder: Callable[[], Encoder]  # called only if needed: loading takes seconds
     heartbeat: Callable[[], None]  # called every few seconds; may raise to cancel the run
 
-    def seen(self, session: Session, ids: Callable[[np.ndarray], list[UUID]], pool: Pool) -> Seen:
+    def masked_encoder(
+        self, session: Session, ids: Callable[[np.ndarray], list[UUID]], pool: Pool
+    ) -> MaskedEncoder:
         """Return what the glitches of a pool show, and a function that encodes them again.
 
         ``ids`` maps positions in the pool to glitch ids.
@@ -68,7 +70,7 @@ class Reencoding:
         views = stored_views(session, examples, recipe)
         labelled = pool.classes != UNLABELLED
         _, numbers, counts = np.unique(pool.classes, return_inverse=True, return_counts=True)
-        return Seen(
+        return MaskedEncoder(
             np.stack([views[key].observed for key in examples]),
             labelled & pool.is_reference & (counts[numbers] >= MIN_OF_CLASS),
             encode,
@@ -91,7 +93,7 @@ class Tested:
     neighbour_excess: NeighbourExcess = NO_NEIGHBOUR_EXCESS  # do the labels cover what was tested?
     # Unlabelled glitches that could not be tested: condition (windows and band) and number.
     unjudged: Sequence[tuple[str, int]] = ()
-    n_otherwise: int = 0  # tested by the pixels that they share with the references
+    n_masked: int = 0  # tested by the pixels that they share with the references
     recurrences: Mapping[int, Recurrence] = field(default_factory=dict)  # by class id
 
     @property
@@ -127,7 +129,7 @@ def joined(parts: Sequence[Tested]) -> Tested:
             NeighbourExcess.plus, (one.neighbour_excess for one in parts), NO_NEIGHBOUR_EXCESS
         ),
         unjudged=[seen for one in parts for seen in one.unjudged],
-        n_otherwise=sum(one.n_otherwise for one in parts),
+        n_masked=sum(one.n_masked for one in parts),
     )
 
 
@@ -140,7 +142,7 @@ def tested_as_crowds(
     checkpoint_id: int,
     population: Population,
     dormancy: tuple[int, int] | None,
-    again: Reencoding | None,
+    reencoding: Reencoding | None,
 ) -> Tested:
     """Test every unlabelled glitch of a population.
 
@@ -148,17 +150,17 @@ def tested_as_crowds(
 
     ``dormancy`` is the number of days with data, but without a class, after which the class counts
     as dormant, and the number of unlabelled glitches that make a recurrence; with None no
-    recurrences are searched. ``again`` encodes glitches whose windows or band differ from those
-    of the references; without it they are not tested.
+    recurrences are searched. ``reencoding`` encodes glitches whose windows or band differ from
+    those of the references; without it they are not tested.
     """
     keys, pool, conditions = _read(session, checkpoint_id, population)
     tests = judge_pool(pool)
     is_unlabelled = pool.classes == UNLABELLED
     n_tests = int(is_unlabelled.sum())
     n_alike = int(np.isfinite(tests.p_values).sum())
-    if again is not None and n_alike < n_tests and pool.is_reference.any():
-        seen = again.seen(session, lambda places: _ids(keys, places), pool)
-        tests = judge_under_common_masks(pool, tests, seen)
+    if reencoding is not None and n_alike < n_tests and pool.is_reference.any():
+        encoder = reencoding.masked_encoder(session, lambda places: _ids(keys, places), pool)
+        tests = judge_under_common_masks(pool, tests, encoder)
     recurrences = (
         {} if dormancy is None else recurrences_in(pool, tests.predicted, tests.is_sure, *dormancy)
     )

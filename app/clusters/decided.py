@@ -57,7 +57,7 @@ class Decision:
 
     event: ReviewEvent
     cluster: Cluster  # in its latest run
-    covers: UUID  # the cluster that was reviewed; members that joined later were not
+    reviewed: UUID  # the cluster that was reviewed; members that joined later were not
     label: str | None  # the current name of the class that it was named or merged into
     is_of_look: bool
 
@@ -185,9 +185,9 @@ def unlabelled_again(session: Session, decisions: Sequence[Decision]) -> dict[UU
 
     Maps each to the latest decision about it. Members to which a dismissal applies are left out.
     """
-    named = {one.covers: one for one in decisions if not one.is_dismissal}
+    named = {one.reviewed: one for one in decisions if not one.is_dismissal}
     dismissed = select(ClusterMember.glitch_id).where(
-        is_any_of(ClusterMember.cluster_id, [one.covers for one in decisions if one.is_dismissal])
+        is_any_of(ClusterMember.cluster_id, [one.reviewed for one in decisions if one.is_dismissal])
     )
     rows = session.execute(
         select(ClusterMember.glitch_id, ClusterMember.cluster_id)
@@ -276,7 +276,7 @@ def unjudged(
     few at a time finally become enough to wait as a cluster.
     """
     decision = decision_about(session, before)
-    decided = before.id if decision is None else decision.covers
+    decided = before.id if decision is None else decision.reviewed
     covered = set(
         session.scalars(select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == decided))
     )
@@ -307,8 +307,8 @@ def decisions_about(session: Session, clusters: Collection[Cluster]) -> list[Dec
         events = [log.event(root) for root in log.done if log.event(root).kind == act]
         if events:
             is_of_look = bool(events[-1].payload.get("asked", {}).get("is_of_look", False))
-            covers = log.last_doing_of(events[-1]).cluster_id
-            decisions.append(Decision(events[-1], cluster, covers, label, is_of_look))
+            reviewed = log.last_doing_of(events[-1]).cluster_id
+            decisions.append(Decision(events[-1], cluster, reviewed, label, is_of_look))
     return decisions
 
 
@@ -326,13 +326,13 @@ def decided_among(
     rows = session.execute(
         select(ClusterMember.cluster_id, func.count())
         .where(
-            ClusterMember.cluster_id.in_([one.covers for one in decisions]),
+            ClusterMember.cluster_id.in_([one.reviewed for one in decisions]),
             is_any_of(ClusterMember.glitch_id, members),
         )
         .group_by(ClusterMember.cluster_id)
     )
     counts = dict(rows.all())
-    return [(one, counts[one.covers]) for one in decisions if one.covers in counts]
+    return [(one, counts[one.reviewed]) for one in decisions if one.reviewed in counts]
 
 
 def of_dismissed_look(

@@ -53,7 +53,7 @@ def run_clustering(
     job_id: UUID | None = None,
     heartbeat: Callable[[], None] = lambda: None,
     encoder: Callable[[str], Encoder] | None = None,
-    apart: sessionmaker[Session] | None = None,
+    sessions: sessionmaker[Session] | None = None,
 ) -> Run:
     """Flag novel glitches, cluster them, match the clusters with earlier ones, and store the run.
 
@@ -62,9 +62,9 @@ def run_clustering(
 
     ``heartbeat`` is called every few seconds and may raise an exception to cancel the run.
     ``encoder`` returns the encoder of a checkpoint, given its digest. It encodes glitches whose
-    windows or band differ from those of the references; without it they are not tested. ``apart``
-    makes sessions in which a small catalogue is judged before the run; without it that happens
-    in ``session``, and everybody who labels glitches waits until the run ends.
+    windows or band differ from those of the references; without it they are not tested.
+    ``sessions`` makes sessions in which a small catalogue is judged before the run; without it that
+    happens in ``session``, and everybody who labels glitches waits until the run ends.
     """
     parameters.check()
     # The second of two simultaneous runs must see the clusters that the first stored, or both would
@@ -76,7 +76,7 @@ def run_clustering(
         checkpoint = checkpoints.active_checkpoint(session)
         # Not now(): the transaction may have begun before the run that this one waited for.
         began = session.scalars(select(func.clock_timestamp())).one()
-        is_judged_now = _judge_small(session, checkpoint.id, apart)
+        is_judged_now = _judge_small(session, checkpoint.id, sessions)
         heartbeat()
         reencoding = None
         if encoder is not None:
@@ -328,7 +328,7 @@ class ClusterHandler(OneTransaction):
             job_id=job.id,
             heartbeat=context.heartbeat,
             encoder=context.encoder,
-            apart=make_session_factory(cast("Engine", session.get_bind())),
+            sessions=make_session_factory(cast("Engine", session.get_bind())),
         )
         if run.n_flagged and context.settings.sends_digest:
             create_job(session, "digest", {}, job.author, key=str(run.id))

@@ -161,7 +161,7 @@ def select_novel(
     session: Session,
     checkpoint_id: int,
     parameters: ClusteringParameters,
-    again: Reencoding | None = None,
+    reencoding: Reencoding | None = None,
 ) -> Selection:
     """Select the unlabelled glitches to cluster, in the fixed order of their ids.
 
@@ -187,7 +187,7 @@ def select_novel(
     )
     by_ifo = {
         ifo: tested_as_crowds(
-            session, checkpoint_id, (ifo, parameters.is_simulated), dormancy, again
+            session, checkpoint_id, (ifo, parameters.is_simulated), dormancy, reencoding
         )
         for ifo in tests_by_ifo
         if ifo is not None
@@ -218,8 +218,8 @@ def select_novel(
         findings.insert(1, found("typical_labels", sigmas=round(tests.selection_excess.sigmas, 1)))
     if tests.neighbour_excess.is_significant:
         findings.insert(1, found("labels_aside", in_100=round(100 * tests.neighbour_excess.excess)))
-    if tests.n_otherwise:
-        findings.append(found("seen_otherwise", n=tests.n_otherwise))
+    if tests.n_masked:
+        findings.append(found("seen_otherwise", n=tests.n_masked))
     if n_judged and threshold is None:
         # Only detectors with tests: the labels of others do not help.
         n_calibration = max(calibration_by_ifo.get(ifo, 0) for ifo in judged_by_ifo)

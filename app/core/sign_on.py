@@ -94,10 +94,10 @@ def redeem_code(session: Session, code: str) -> Principal:
     return _holder(session, token_id)
 
 
-def open_session(session: Session, principal: Principal, lifetime_s: int, way: str) -> UUID:
+def open_session(session: Session, principal: Principal, lifetime_s: int, method: str) -> UUID:
     """Start a browser session and return its id.
 
-    ``way`` is the method of login for the audit trail: token, code or provider.
+    ``method`` is the kind of login for the audit trail: token, code or provider.
     """
     now = datetime.now(UTC)
     session.execute(delete(WebSessionRow).where(WebSessionRow.expires_at < now - _EXPIRED_KEPT))
@@ -109,7 +109,7 @@ def open_session(session: Session, principal: Principal, lifetime_s: int, way: s
     )
     session.add(row)
     session.flush()
-    _record(session, principal, row.id, LOGGED_IN, way=way)
+    _record(session, principal, row.id, LOGGED_IN, way=method)
     return row.id
 
 

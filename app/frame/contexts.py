@@ -162,5 +162,5 @@ class FailurePage(PageContext, template="failure.html"):
     heading: str
     sentence: str
     back: str | None  # address of the previous page
-    room: NavItem  # an alternative to visit
+    alternative: NavItem  # an alternative to visit
     request_id: str | None

@@ -152,7 +152,7 @@ class PageRoute(APIRoute):
         return page
 
 
-class LookPageRoute(PageRoute):
+class ReaderUploadRoute(PageRoute):
     """Like ``UploadPageRoute``, but also for readers, whose glitch is analysed and not stored."""
 
     body_role = Role.READER

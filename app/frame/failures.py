@@ -74,19 +74,19 @@ def failure(request: Request, error: Exception) -> Response:
         log_failure(_log, expected, error)
     request_id = getattr(request.state, "request_id", None)
     heading = expected.page_title or expected.title
-    room = _room_of(request.url.path)
-    page = FailurePage(heading, expected.sentence, _return_page(request), room, request_id)
+    alternative = _section_of(request.url.path)
+    page = FailurePage(heading, expected.sentence, _return_page(request), alternative, request_id)
     response = render(request, page, status=expected.status)
     if expected.status == 503:
         response.headers["Retry-After"] = str(expected.retry_after_s)
     return response
 
 
-def _room_of(path: str) -> NavItem:
+def _section_of(path: str) -> NavItem:
     """Return the list page that an address belongs to."""
     path = path.replace("/ui/exports/", "/ui/jobs/")  # a file of a job
-    room = next((item for item in NAVIGATION if path.startswith(item.href)), None)
-    return room or next(item for item in NAVIGATION if item.name == "catalogue")
+    alternative = next((item for item in NAVIGATION if path.startswith(item.href)), None)
+    return alternative or next(item for item in NAVIGATION if item.name == "catalogue")
 
 
 def _to_login(request: Request) -> Response:

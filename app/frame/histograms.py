@@ -35,7 +35,7 @@ class Histogram:
     unit: str
     bars: tuple[Bar, ...]
     ticks: tuple[Tick, ...]
-    most: int  # count of the fullest bin
+    maximum: int  # count of the fullest bin
     summary: str
 
 
@@ -102,10 +102,10 @@ def ticks_at_ends(texts: Sequence[str]) -> tuple[Tick, ...]:
 class Timeline:
     """Counts of similar glitches over time, above the counts of all glitches."""
 
-    alike: tuple[Bar, ...]
-    everything: tuple[Bar, ...]
-    most_alike: str
-    most: str
+    similar: tuple[Bar, ...]
+    all_glitches: tuple[Bar, ...]
+    max_similar: str
+    max_all: str
     summary: str
 
 
@@ -122,13 +122,13 @@ def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline |
     """
     if not any(total for _, total, _ in counts):
         return None
-    texts = [f"{name}: {alike:,} of {total:,}" for alike, total, name in counts]
-    alike, everything = [one[0] for one in counts], [one[1] for one in counts]
+    texts = [f"{name}: {similar:,} of {total:,}" for similar, total, name in counts]
+    similar, all_glitches = [one[0] for one in counts], [one[1] for one in counts]
     return Timeline(
-        alike=bars_of(alike, texts, _ALIKE) if any(alike) else (),
-        everything=bars_of(everything, texts, _EVERYTHING),
-        most_alike=f"{max(alike):,}",
-        most=f"{max(everything):,}",
+        similar=bars_of(similar, texts, _ALIKE) if any(similar) else (),
+        all_glitches=bars_of(all_glitches, texts, _EVERYTHING),
+        max_similar=f"{max(similar):,}",
+        max_all=f"{max(all_glitches):,}",
         summary=summary,
     )
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app.core.access import record_event
 from app.core.database import uuid7
 from app.core.errors import ConflictError, InvalidRequestError, ServiceError
-from app.core.postgres.one_trip import in_one_trip
+from app.core.postgres.one_trip import in_one_round_trip
 from app.glitches.facts import NUMBERS, facts_of
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, StoredGlitch
 from app.glitches.selection import check_ifo, get_glitch, record_of
@@ -427,7 +427,7 @@ def known_digests(
         return {}
     ifos, times = zip(*sorted(set(keys.values())), strict=True)
     values = {"locks": sorted(map(_lock, ifos, times)), "ifos": list(ifos), "times": list(times)}
-    stored = in_one_trip(session, _GLITCHES_AT_TIMES, values)
+    stored = in_one_round_trip(session, _GLITCHES_AT_TIMES, values)
     if not stored:
         return {}
     views: dict[UUID, dict[float, View]] = {}

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.core.access import AuditEvent
 from app.core.errors import InvalidRequestError, NotFoundError, NotReadyError
-from app.core.postgres.one_trip import in_one_trip
+from app.core.postgres.one_trip import in_one_round_trip
 from app.core.postgres.partitions import create_partition, vector_index_name
 from app.glitches.tables import Embedding, GlitchTally
 from app.models.records import CheckpointRecord
@@ -140,7 +140,7 @@ def _cached_facts(session: Session) -> dict[int, SearchFacts]:
 
 def _read_facts(session: Session, checkpoint_id: int, *, prefix: str = "") -> SearchFacts:
     values = {"id": checkpoint_id, "name": vector_index_name(checkpoint_id)}
-    rows = in_one_trip(session, prefix + _SEARCH_FACTS, values)
+    rows = in_one_round_trip(session, prefix + _SEARCH_FACTS, values)
     if not rows:
         raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
     facts = SearchFacts(*rows[0])

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from glitch.novelty import MIN_OF_CLASS, conformal_p_value
-from glitch.novelty.common_masks import Seen, judge_under_common_masks, score_pool
+from glitch.novelty.common_masks import MaskedEncoder, judge_under_common_masks, score_pool
 from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess
 from glitch.novelty.false_discovery import flagging_threshold
 from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
@@ -411,7 +411,7 @@ def pool_of(situation: Situation, bed: Bed) -> Pool:
     )
 
 
-def seen_of(situation: Situation, bed: Bed) -> Seen:
+def masked_encoder_of(situation: Situation, bed: Bed) -> MaskedEncoder:
     """Return the observed rows of its glitches, and a way to encode masked views."""
     conditions = bed.conditions(situation.places, situation.variants)
     firsts = np.unique(conditions, return_index=True)[1]
@@ -421,7 +421,7 @@ def seen_of(situation: Situation, bed: Bed) -> Seen:
         return bed.masked(situation.places[places], variants, mask).astype(np.float32)
 
     observed = [bed.observed(situation.places[at], situation.variants[at]) for at in firsts]
-    return Seen(np.array(observed), _references(situation, bed)[2], encode)
+    return MaskedEncoder(np.array(observed), _references(situation, bed)[2], encode)
 
 
 def _references(situation: Situation, bed: Bed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -432,10 +432,10 @@ def _references(situation: Situation, bed: Bed) -> tuple[np.ndarray, np.ndarray,
     return classes, is_reference, is_reference & (counts[classes] >= MIN_OF_CLASS)
 
 
-Way = Callable[[Pool, Seen], Judged]
+Way = Callable[[Pool, MaskedEncoder], Judged]
 
 
-def alone(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
+def alone(pool: Pool, encoder: MaskedEncoder) -> Judged:  # noqa: ARG001
     """Compute p-values and weights of unlabelled glitches from their own distance to the known."""
     p_values = np.full(len(pool.means), np.nan)
     for condition in np.unique(pool.conditions):
@@ -447,14 +447,14 @@ def alone(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
     return Judged(p_values, np.ones(len(pool.means)))
 
 
-def as_a_crowd(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
+def as_a_crowd(pool: Pool, encoder: MaskedEncoder) -> Judged:  # noqa: ARG001
     """Test jointly all glitches with enough references under the same conditions."""
     return _to_judged(pool, judge_pool(pool))
 
 
-def in_common(pool: Pool, seen: Seen) -> Judged:
+def in_common(pool: Pool, encoder: MaskedEncoder) -> Judged:
     """Test as a clustering does: jointly, and by common masks where conditions differ."""
-    return _to_judged(pool, judge_under_common_masks(pool, judge_pool(pool), seen))
+    return _to_judged(pool, judge_under_common_masks(pool, judge_pool(pool), encoder))
 
 
 def _to_judged(pool: Pool, tests: PoolTests) -> Judged:
@@ -470,7 +470,7 @@ def judge(situation: Situation, bed: Bed, way: Way = as_a_crowd) -> Judged:
     for detector in np.unique(situation.detectors):
         places = np.nonzero(situation.detectors == detector)[0]
         subset = situation.chosen(places)
-        result = way(pool_of(subset, bed), seen_of(subset, bed))
+        result = way(pool_of(subset, bed), masked_encoder_of(subset, bed))
         p_values[places], weights[places] = result.p_values, result.weights
         selection = selection.plus(result.selection_excess)
         neighbours = neighbours.plus(result.neighbour_excess)

@@ -35,7 +35,7 @@ Conditions = Bool[np.ndarray, "condition view freq"]  # the rows observed in eac
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class MaskedEncoder:
     """The observed rows of the glitches of a pool, and a way to encode masked views."""
 
     observed: Conditions  # indexed by the numbers in ``Pool.conditions``
@@ -88,21 +88,21 @@ def score_pool(
 
 
 def common_masks(
-    own: ObservedArray, seen: Conditions, n_calibration: Int[np.ndarray, " condition"]
+    own: ObservedArray, observed: Conditions, n_calibration: Int[np.ndarray, " condition"]
 ) -> list[ObservedArray]:
     """Choose masks that glitches observed in ``own`` share with the references, most useful first.
 
     Args:
         own: The observed rows of each view.
-        seen: The observed rows of each condition of the references.
+        observed: The observed rows of each condition of the references.
         n_calibration: The number of calibrating references of each condition.
 
     Returns:
         At most ``MAX_MASKS``; empty if no mask is shared with ``MIN_CALIBRATION`` of them.
     """
-    shared = [own & one for one, n in zip(seen, n_calibration, strict=True) if n]
+    shared = [own & one for one, n in zip(observed, n_calibration, strict=True) if n]
     candidates = list({one.tobytes(): one for one in shared if one.any()}.values())
-    covers = [(seen | ~mask).all(axis=(1, 2)) for mask in candidates]
+    covers = [(observed | ~mask).all(axis=(1, 2)) for mask in candidates]
     uncovered = np.asarray(n_calibration).copy()
     masks: list[ObservedArray] = []
     while len(masks) < MAX_MASKS and candidates:
@@ -120,13 +120,13 @@ def common_masks(
     return masks
 
 
-def judge_under_common_masks(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
+def judge_under_common_masks(pool: Pool, tests: PoolTests, encoder: MaskedEncoder) -> PoolTests:
     """Add p-values under common masks for the unlabelled glitches that have no p-value yet.
 
     Args:
         pool: All glitches of a detector and origin.
         tests: The result of ``judge_pool`` for it.
-        seen: Their observed rows, and a way to encode masked views.
+        encoder: Their observed rows, and a way to encode masked views.
     """
     n = len(pool.classes)
     p_values, scores, weights = np.full(n, np.nan), np.full(n, np.nan), np.ones(n)
@@ -134,11 +134,11 @@ def judge_under_common_masks(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTe
     scores[tests.places], weights[tests.places] = tests.scores, tests.weights
     lacking = (pool.classes == UNLABELLED) & ~np.isfinite(p_values)
     n_calibration = np.bincount(
-        pool.conditions[pool.is_reference & seen.is_established], minlength=len(seen.observed)
+        pool.conditions[pool.is_reference & encoder.is_established], minlength=len(encoder.observed)
     )
     requests: dict[bytes, tuple[ObservedArray, list[int]]] = {}
     for condition in np.unique(pool.conditions[lacking]):
-        for mask in common_masks(seen.observed[condition], seen.observed, n_calibration):
+        for mask in common_masks(encoder.observed[condition], encoder.observed, n_calibration):
             requests.setdefault(mask.tobytes(), (mask, []))[1].append(int(condition))
     selection_excesses, neighbour_excesses, n_tested = (
         [tests.selection_excess],
@@ -146,10 +146,10 @@ def judge_under_common_masks(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTe
         int(np.isfinite(tests.p_values).sum()),
     )
     for mask, conditions in requests.values():
-        shows = (seen.observed | ~mask).all(axis=(1, 2))[pool.conditions]
+        shows = (encoder.observed | ~mask).all(axis=(1, 2))[pool.conditions]
         if shows.sum() > MAX_ENCODED:
             continue
-        masked = judge_pool(_under(pool, mask, shows, seen))
+        masked = judge_pool(_under(pool, mask, shows, encoder))
         new = np.isin(masked.places, np.nonzero(lacking & np.isin(pool.conditions, conditions))[0])
         new &= np.isfinite(masked.p_values)
         if new.sum() > n_tested:  # masks that test fewer say little about the whole run
@@ -174,17 +174,19 @@ def judge_under_common_masks(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTe
     )
 
 
-def _under(pool: Pool, mask: ObservedArray, shows: Bool[np.ndarray, " glitch"], seen: Seen) -> Pool:
+def _under(
+    pool: Pool, mask: ObservedArray, shows: Bool[np.ndarray, " glitch"], encoder: MaskedEncoder
+) -> Pool:
     """Encode all glitches that contain the mask again, and limit the tests to them."""
     means: Float[np.ndarray, "glitch latent"] = pool.means.copy()
     indices = np.nonzero(shows)[0]
-    means[indices] = seen.encode(indices, mask)
+    means[indices] = encoder.encode(indices, mask)
     under = score_pool(
         means,
         pool.gps_times,
         classes=pool.classes,
         is_reference=pool.is_reference,
-        is_established=seen.is_established,
+        is_established=encoder.is_established,
         conditions=np.where(shows, 0, 1 + pool.conditions),
     )
     return replace(under, judged=np.where(shows, under.judged, np.nan))

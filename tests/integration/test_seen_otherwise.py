@@ -125,7 +125,7 @@ def test_encoding_again_uses_only_the_masked_pixels(session: Session, encoder: E
     )
     beats: list[int] = []
     again = Reencoding(lambda: encoder, lambda: beats.append(1))
-    seen = again.seen(session, lambda places: [ids[at] for at in places], pool)
+    seen = again.masked_encoder(session, lambda places: [ids[at] for at in places], pool)
     assert seen.observed.shape == (1, 4, 128)
     assert not seen.is_established.any()  # two references are too few to calibrate
     mask = seen.observed[0].copy()

@@ -144,7 +144,7 @@ def reported_decisions(
         .distinct()
     ).all()
     decisions = decisions_about(session, current_by_identity(session, identities).values())
-    by_cluster = {one.covers: one for one in decisions}
+    by_cluster = {one.reviewed: one for one in decisions}
     identity = {one.id: one.identity for one in clusters}
     reported: dict[UUID, list[tuple[Decision, int]]] = {one: [] for one in sizes}
     rows = session.execute(
@@ -153,9 +153,9 @@ def reported_decisions(
         .group_by(member.cluster_id, elsewhere.cluster_id)
         .order_by(elsewhere.cluster_id)
     )
-    for cluster_id, covers, n in rows:
-        if by_cluster[covers].cluster.identity != identity[cluster_id]:
-            reported[cluster_id].append((by_cluster[covers], n))
+    for cluster_id, reviewed, n in rows:
+        if by_cluster[reviewed].cluster.identity != identity[cluster_id]:
+            reported[cluster_id].append((by_cluster[reviewed], n))
     return reported
 
 

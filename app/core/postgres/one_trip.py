@@ -7,7 +7,7 @@ from psycopg import ClientCursor
 from sqlalchemy.orm import Session
 
 
-def in_one_trip(
+def in_one_round_trip(
     session: Session, statements: str, values: Mapping[str, object]
 ) -> Sequence[tuple[Any, ...]]:
     """Run several statements separated by semicolons, and return the rows of the last one.

@@ -57,8 +57,8 @@ class GlitchPage(PageContext, template="glitch.html", section="catalogue"):
     show: str  # views, reconstruction or residual
     neighbours: tuple[Card, ...]
     neighbour_classes: str  # for example "8 Blip, 5 Tomte, 1 unlabelled"
-    near: CatalogueQuery  # filters on the neighbours
-    near_errors: tuple[str, ...]
+    neighbour_query: CatalogueQuery  # filters on the neighbours
+    neighbour_errors: tuple[str, ...]
     traversals: StripSection | None
     share: str  # address to send to a colleague
     latent: LatentChart | None
@@ -90,15 +90,15 @@ def _page(
     glitch: GlitchRecord,
     principal: Principal,
     *,
-    near: CatalogueQuery = EVERYTHING,
+    neighbour_query: CatalogueQuery = EVERYTHING,
     show: str = SEEN,
     label_error: str | None = None,
     label_typed: str = "",
 ) -> GlitchPage:
     embedding = find_embedding(session, glitch.id)
-    errors = list(near.errors)
+    errors = list(neighbour_query.errors)
     labels = tuple(list_labels(session, glitch.id))
-    neighbours = () if errors else _neighbours(session, glitch, embedding, near, errors)
+    neighbours = () if errors else _neighbours(session, glitch, embedding, neighbour_query, errors)
     shown = show if embedding else SEEN
     window_s = nearest_window(glitch.views, CARD_WINDOW_S) or CARD_WINDOW_S
     return GlitchPage(
@@ -133,8 +133,8 @@ def _page(
         show=shown,
         neighbours=neighbours,
         neighbour_classes=_neighbour_classes(neighbours),
-        near=near,
-        near_errors=tuple(errors),
+        neighbour_query=neighbour_query,
+        neighbour_errors=tuple(errors),
         traversals=strip_section(glitch_traversals(session, glitch.id), window_s)
         if embedding
         else None,
@@ -187,14 +187,14 @@ def glitch_page(
     session: SessionDep,
     principal: Reader,
     public_id: str,
-    near: AddressedQuery,
+    neighbour_query: AddressedQuery,
     show: str = SEEN,
 ) -> Response:
     """The page of one glitch, by our id or Gravity Spy's."""
     glitch = find_or_refuse(session, public_id)
     show = show if show in SHOWS else SEEN
-    page = _page(request, session, glitch, principal, near=near, show=show)
-    return render(request, page, status=400 if page.near_errors else 200)
+    page = _page(request, session, glitch, principal, neighbour_query=neighbour_query, show=show)
+    return render(request, page, status=400 if page.neighbour_errors else 200)
 
 
 @router.post("/glitches/{public_id}/labels", dependencies=[CsrfChecked])

@@ -16,7 +16,7 @@ from app.classes.naming import usable_class_names
 from app.core.access import Role
 from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
 from app.frame.contexts import Card, Novelty, PageContext
-from app.frame.deps import CsrfChecked, LookPageRoute, Reader
+from app.frame.deps import CsrfChecked, Reader, ReaderUploadRoute
 from app.frame.display import glitch_href, neighbour_card, novelty
 from app.frame.failures import explain, see_other
 from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panels
@@ -34,7 +34,7 @@ from glitch.views import Views
 NEIGHBOURS_SHOWN = 20
 
 
-class LookPage(PageContext, template="look.html", section="upload"):
+class UploadResultPage(PageContext, template="look.html", section="upload"):
     """Views, novelty and neighbours of an upload that is not stored."""
 
     known: GlitchFacts
@@ -47,12 +47,12 @@ class LookPage(PageContext, template="look.html", section="upload"):
     known_href: str | None  # of a stored glitch with the same views
 
 
-def look_page_of(embedded: Embedded) -> LookPage:
+def result_page_of(embedded: Embedded) -> UploadResultPage:
     """Make the page, with embedded pictures, because nothing is stored that it could link to."""
     upload = embedded.upload
     cards = tuple(neighbour_card(one) for one in embedded.neighbours)
     nearest = embedded.neighbours[0] if embedded.neighbours else None
-    return LookPage(
+    return UploadResultPage(
         known=upload,
         panels=view_panels(
             upload.views.preprocessing,
@@ -101,7 +101,7 @@ class UploadPage(PageContext, template="upload.html", section="upload"):
     limit_bytes: int
 
 
-router = APIRouter(route_class=LookPageRoute)
+router = APIRouter(route_class=ReaderUploadRoute)
 
 # Labels on the form for the API's field names in error messages.
 LABELS = {
@@ -153,7 +153,7 @@ def upload(
         page = _page(session, runtime, typed, error=sentence)
         return render(request, page, status=explanation.status if explanation else 400)
     if embedded.glitch is None:
-        return render(request, look_page_of(embedded), has_own_pictures=True)
+        return render(request, result_page_of(embedded), has_own_pictures=True)
     stored = "stored"
     if assumed := embedded.upload.assumed:
         stored = "stored-centred" if START in assumed else "stored-assumed"

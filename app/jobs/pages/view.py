@@ -99,7 +99,7 @@ class JobPage(PageContext, template="job.html", section="jobs"):
     item_states: Mapping[str, tuple[str, str]]  # text and CSS class of each state
     has_items: bool
     states: tuple[ClassCount, ...]  # links that filter the items by state
-    happenings: tuple[JobEvent, ...]
+    events: tuple[JobEvent, ...]
     can_cancel: bool
     can_retry: bool
     retry_text: str
@@ -289,7 +289,7 @@ def job_page_of(
             for name, n in counts.items()
             if n or name in {"all", shown}
         ),
-        happenings=list_events(session, job.id, limit=HAPPENINGS_SHOWN),
+        events=list_events(session, job.id, limit=HAPPENINGS_SHOWN),
         can_cancel=may_act and job.is_open and not job.is_cancel_requested,
         can_retry=may_act and job.can_be_retried,
         retry_text="Retry what failed" if job.failed else "Continue",
