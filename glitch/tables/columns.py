@@ -20,8 +20,8 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "channel": ("channel", "channel_name", "chan"),
     "gravityspy_id": ("gravityspy_id", "uniqueid", "unique_id", "gravity_spy_id"),
     "id": ("id", "event_id", "subject_id"),
-    "label": ("label", "ml_label", "class", "gravityspy_label", "glitch_class"),
-    "confidence": ("ml_confidence", "confidence"),  # "confidence" is a column of LIGO_LW
+    "label": ("label", "ml_label", "class", "gravityspy_label", "glitch_class", "ml_top_label"),
+    "confidence": ("ml_confidence", "confidence", "ml_top_confidence"),  # LIGO_LW has "confidence"
     "data_quality": ("data_quality",),
     "origin": ("origin",),
     "novelty_score": ("novelty_score",),  # together with ``origin``, only in our exports
@@ -258,7 +258,7 @@ def with_unit(name: str, unit: str) -> str:
 @lru_cache(maxsize=1024)
 def _parts(name: str) -> tuple[str, str]:
     """Return a column's plain name, and its unit as written; empty if there is none."""
-    text = name[:LONGEST_NAME].strip().strip("\ufeff").lstrip("#%").strip().strip("'\"")
+    text = name[:LONGEST_NAME].strip().strip("\ufeff").lstrip("#%!/").strip().strip("'\"")
     if text.startswith("('"):  # a flattened two-level column name of pandas: ('t', 'gps_time')
         levels = _LEVEL.findall(text)
         text = next((level for level in reversed(levels) if is_known(level)), text)

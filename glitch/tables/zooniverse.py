@@ -1,4 +1,8 @@
-"""Read exports of Zooniverse, whose cells hold the metadata of a subject as JSON."""
+"""Read manifests and exports of Zooniverse.
+
+A manifest of Gravity Spy names four pictures of a subject; the cells of an export hold the metadata
+of a subject as JSON.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from glitch.tables.columns import plain_name
 
 _SUBJECTS = frozenset(("subject_id", "subject_ids"))
 _CELLS = ("metadata", "subject_data")
+_PICTURES = "filename1"
 _ANSWERS = "annotations"
 _HIDDEN = "#/!"  # prefixes of fields that are hidden from volunteers
 
@@ -19,7 +24,7 @@ _HIDDEN = "#/!"  # prefixes of fields that are hidden from volunteers
 def are_of_subjects(names: Iterable[str]) -> bool:
     """Return whether the columns are those of Zooniverse's subjects."""
     plain = {plain_name(name) for name in names}
-    return bool(plain & _SUBJECTS and plain.intersection(_CELLS))
+    return bool(plain & _SUBJECTS and plain.intersection((*_CELLS, _PICTURES)))
 
 
 def are_of_volunteers(names: Iterable[str]) -> bool:

@@ -131,6 +131,19 @@ def test_subjects_of_zooniverse_are_what_their_metadata_say(
     )
 
 
+@pytest.mark.parametrize("marks", ["#", "!", "", "//"])
+def test_a_manifest_for_zooniverse_is_read(tmp_path: Path, marks: str) -> None:
+    """As Gravity Spy uploads its subjects: four pictures, and hidden columns."""
+    path = tmp_path / "manifest.csv"
+    names = ["Filename1", "Filename2", "Filename3", "Filename4", "ml_top_label"]
+    header = [f"{marks}{name}" for name in (*names, "ml_top_confidence")]
+    pictures = [f"H1_zFpKGCZPwf_spectrogram_{window}.png" for window in (0.5, 1.0, 2.0, 4.0)]
+    rows = [[*header, "subject_id", "date"], [*pictures, "Blip", "0.93", "zFpKGCZPwf", "20170108"]]
+    path.write_text("".join(",".join(row) + "\n" for row in rows))
+    [row] = read_table(path, path.name)
+    assert row.facts == Facts(gravityspy_id="zFpKGCZPwf", label="Blip", confidence=0.93)
+
+
 def test_metadata_of_a_subject_that_contradict_themselves_are_asked_about(tmp_path: Path) -> None:
     path = tmp_path / "gravity-spy-subjects.csv"
     _export(path, subject_id="123", metadata='{"event_time": 1126259462.4, "event_time": 1}')
