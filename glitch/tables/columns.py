@@ -227,10 +227,13 @@ def unit_of(name: str) -> Decimal:
     """Return the factor that converts a column's values to s, to Hz, or to a fraction.
 
     "duration [ms]" and "duration_ms" give 0.001; a column without a unit, or one that is not a
-    measure, gives 1.
+    measure, gives 1. Of several words the one that makes the value unknown counts: "log10 Hz".
     """
     plain, unit = _parts(name)
-    return Decimal(_UNITS.get(unit, "1") if plain in _MEASURED else "1")
+    factors = [Decimal(_UNITS[word]) for word in unit.split() if word in _UNITS]
+    if plain not in _MEASURED or not factors:
+        return Decimal(1)
+    return next((one for one in factors if one.is_nan()), factors[0])
 
 
 def with_own_unit(name: str, text: str) -> str:

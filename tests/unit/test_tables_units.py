@@ -194,3 +194,15 @@ def test_a_length_in_samples_is_not_known_and_one_in_hours_is() -> None:
 
 def test_a_typeset_minus_is_one() -> None:
     assert facts_of({"gps_time": TIME, "snr": "\N{MINUS SIGN}999", "duration": "0.1"}).snr is None
+
+
+def test_a_unit_of_several_words() -> None:
+    """A logarithm of hertz was read as hertz, and milliseconds of another kind as seconds."""
+    row = {
+        "gps_time": TIME,
+        "frequency (log10 Hz)": 2,
+        "snr [dB re 1]": 20,
+        "duration [ms rms]": 40,
+    }
+    found = facts_of(row)
+    assert (found.peak_frequency, found.snr, found.duration) == (None, None, 0.04)
