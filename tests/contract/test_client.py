@@ -173,7 +173,7 @@ def test_refusals_carry_the_service_s_sentence(asking: Client, strain_file: Path
     assert refused.value.request_id
 
 
-def test_a_wrong_address_or_a_failed_job_is_said(
+def test_a_wrong_address_or_a_failed_job_is_reported(
     service: Service, asking: Client, tmp_path: Path
 ) -> None:
     with pytest.raises(UnreachableError, match="No service answers"):

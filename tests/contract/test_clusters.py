@@ -48,7 +48,7 @@ def test_a_run_is_a_job_and_its_outcome_is_listed(service: Service) -> None:
         ({"epsilon": 1}, 422, ""),
     ],
 )
-def test_parameters_that_cannot_be(
+def test_invalid_parameters_are_problems(
     service: Service, body: dict[str, object], status: int, word: str
 ) -> None:
     with service.client("submitter") as client:

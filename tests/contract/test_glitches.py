@@ -157,7 +157,7 @@ def test_labels_are_appended_and_revoked_never_changed(
     assert all(one["revoked_at"] for one in history)
 
 
-def test_labels_that_cannot_be(client: httpx.Client, stored: list[dict[str, Any]]) -> None:
+def test_invalid_labels_are_refused(client: httpx.Client, stored: list[dict[str, Any]]) -> None:
     own = f"/glitches/{stored[6]['glitch']['id']}"
     assert_problem(client.post(f"{own}/labels", json={"label": "Nonsense"}), 400, 404)
     assert_problem(client.post(f"{own}/labels", json={"label": "'; DROP TABLE label"}), 422)

@@ -117,7 +117,7 @@ def test_the_latents_of_a_glitch_and_of_a_cluster(
     assert_problem(client.get(f"/clusters/{UUID(int=3)}/traversals"), 404)
 
 
-def test_a_latent_that_never_moves_is_said_to_be_dead(
+def test_a_constant_latent_is_reported_as_dead(
     service: Service, client: httpx.Client, glitches: list[GlitchRecord]
 ) -> None:
     """A latent with the same value (z5) for all glitches is listed as dead and not traversed."""

@@ -192,7 +192,7 @@ def test_tracking_parameters_in_an_address_are_accepted(
         assert walker.client.get(target).status_code == status
 
 
-def test_a_field_of_a_form_that_stands_in_the_address_is_told(service: Service) -> None:
+def test_a_form_field_in_the_address_is_reported(service: Service) -> None:
     headers = {"Authorization": f"Bearer {service.tokens['admin']}"}
     with Walker(service, "admin") as walker:
         answer = walker.client.post(

@@ -213,7 +213,7 @@ def test_a_file_dropped_beside_the_zone_is_chosen_too(browser: Browser) -> None:
     assert "over" not in browser.find(".drop").get_attribute("class")
 
 
-def test_strain_is_uploaded_and_a_missing_time_is_said_in_place(
+def test_strain_is_uploaded_and_a_missing_time_is_reported_in_the_form(
     browser: Browser, tmp_path: Path
 ) -> None:
     strain = tmp_path / "strain.hdf5"

@@ -92,7 +92,7 @@ def test_weights_that_are_gone_are_named(fresh: Service, tmp_path: Path) -> None
         assert answer.headers["retry-after"]
 
 
-def test_a_model_published_meanwhile_is_served_at_once(fresh: Service) -> None:
+def test_a_newly_published_model_is_served_at_once(fresh: Service) -> None:
     with fresh.client() as client:
         first = client.post("/embed", files=SCAN, data=FIELDS).json()
         assert first["embedding"]["checkpoint"] == "tiny"

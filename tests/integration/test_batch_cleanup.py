@@ -82,7 +82,7 @@ def left(folder: Path) -> tuple[int, int]:
         (99, {"state": "running", "done": 0}, True),
     ],
 )
-def test_files_go_when_a_retry_needs_them_no_more(
+def test_files_are_removed_when_no_retry_needs_them(
     session: Session, tmp_path: Path, days_ago: float, job: dict[str, object], is_kept: bool
 ) -> None:
     job_id = ended(session, tmp_path, b"a batch", days_ago, **job)

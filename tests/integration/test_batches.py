@@ -187,7 +187,7 @@ def test_zip_bombs_links_and_crc_in_zips(ingest: Ingest) -> None:
     assert items["hhhhhhhhhh"].state == "skipped"
 
 
-def test_a_cut_tar_gives_what_it_has(ingest: Ingest, client: httpx.Client) -> None:
+def test_complete_members_of_a_cut_tar_are_read(ingest: Ingest, client: httpx.Client) -> None:
     whole = tar(spectrograms(61, "iiiiiiiiii") | spectrograms(71, "jjjjjjjjjj"))
     for number, sent in enumerate((whole, gzip.compress(whole))):
         _, items = ingest(sent[: len(sent) * 2 // 3], f"cut-{number}.tar")
@@ -315,7 +315,7 @@ def test_a_table_that_cannot_be_read_spoils_no_other(ingest: Ingest) -> None:
     assert (job.state, items["besides444"].state) == ("succeeded", "done")
 
 
-def test_triggers_without_strain_are_said_once(ingest: Ingest) -> None:
+def test_triggers_without_strain_are_reported_once(ingest: Ingest) -> None:
     rows = "".join(f"{1126400009 + n},{ifo}\n" for n in range(600) for ifo in ("V1", "K1"))
     job, items = ingest(tar({"b.csv": f"event_time,ifo\n{rows}".encode()}))
     assert (job.state, sorted(items)) == ("failed", ["600 triggers of K1", "600 triggers of V1"])
@@ -347,7 +347,7 @@ def test_a_table_of_triggers_beside_pictures_is_no_manifest(ingest: Ingest) -> N
     }
 
 
-def test_rows_that_tell_of_nothing_here_are_told(ingest: Ingest) -> None:
+def test_manifest_rows_without_a_glitch_are_reported(ingest: Ingest) -> None:
     """Rows that match no glitch are reported: a mistake in the paths may concern every label."""
     members = spectrograms(440, "unheard444")
     rows = [
@@ -421,7 +421,7 @@ def test_readers_may_not_ingest(service: Service) -> None:
         assert_problem(anonymous.post("/batches", files={"file": ("a.tar", tar({}))}), 401)
 
 
-def test_the_command_sends_and_tells(
+def test_ingest_sends_the_file_and_prints_the_job(
     service: Service, runner: JobRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "batch.tar"

@@ -115,7 +115,7 @@ def test_planning_is_never_long_without_a_heartbeat(
     assert gaps.max() < LONGEST_SHARE * gaps.sum()
 
 
-def test_a_long_planning_tells_how_far_it_is(
+def test_long_planning_reports_its_progress(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sentences: list[str | None] = []

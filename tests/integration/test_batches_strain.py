@@ -45,7 +45,7 @@ def ingest(service: Service, rows: bytes, **fields: str) -> tuple[JobRecord, lis
     return sent_batches.ingest(service, rows, "t.csv", **fields)
 
 
-def test_files_that_abut_are_joined_and_a_gap_is_told(
+def test_adjacent_files_are_joined_and_a_gap_is_reported(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for first_s, last_s in ((0, 32), (32, 48), (50, 64)):
@@ -213,7 +213,7 @@ def test_strain_comes_from_gwosc_once(
     }
 
 
-def test_a_network_that_is_away_is_told_and_a_retry_mends_it(
+def test_an_unreachable_network_is_reported_and_a_retry_succeeds(
     service: Service, gwosc: Gwosc, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = GPS_START + 3 * 4096
@@ -286,7 +286,7 @@ def test_strain_is_found_by_the_frame_server(
     assert [item.state for item in items] == ["queued"]  # as when GWOSC is unreachable
 
 
-def test_a_server_of_another_kind_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+def test_another_kind_of_server_is_distinguished_from_an_absent_one(tmp_path: Path) -> None:
     with serving(server_of(tmp_path, is_other=True)) as url:
         other = DataFind(url, {"H1": "H1_HOFT"})
         with pytest.raises(NotReadyError, match="check GLITCH_DATAFIND_URL"):

@@ -188,7 +188,7 @@ def test_a_large_catalogue_that_is_being_judged_again_makes_the_rate_doubtful(
     assert "the job that judges the catalogue by them had not finished" in found.doubt
 
 
-def test_a_selection_made_meanwhile_stays_in_the_queue(
+def test_a_selection_made_during_a_clustering_stays_in_the_queue(
     session: Session,
     others: sessionmaker[Session],
     flagged: records.Cluster,
@@ -270,7 +270,7 @@ def test_the_latest_run_is_the_one_that_saw_the_others(
     assert session.get_one(ClusteringRun, last.id).previous_run_id == list_runs(session).items[1].id
 
 
-def test_a_label_revoked_while_the_catalogue_is_judged_calibrates_no_more(
+def test_a_label_revoked_during_judging_does_not_calibrate(
     session: Session,
     others: sessionmaker[Session],
     checkpoint: CheckpointRecord,

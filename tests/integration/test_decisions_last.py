@@ -119,7 +119,7 @@ def test_parts_of_a_split_show_their_nearest_classes(
 
 @pytest.mark.parametrize("otherwise", [{"fdr": 1e-4}, {"min_cluster_size": 200}])
 @pytest.mark.parametrize("act", [Merge("Whistle"), Dismiss(), Comment("Hm")])
-def test_a_run_that_finds_a_cluster_no_more_takes_nothing_back(
+def test_a_run_that_no_longer_finds_a_cluster_undoes_nothing(
     session: Session, flagged: records.Cluster, fill: Fill, act: Any, otherwise: dict[str, Any]
 ) -> None:
     """A run with other parameters between two equal runs changes neither decision nor identity."""

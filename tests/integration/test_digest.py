@@ -439,7 +439,7 @@ def test_a_refused_digest_is_sent_again(
 
 
 @pytest.mark.parametrize(("n_flagged", "is_queued"), [(12, True), (0, False)])
-def test_a_clustering_that_flags_something_is_told_at_once(
+def test_a_clustering_that_flags_glitches_queues_a_digest(
     service: Service, monkeypatch: pytest.MonkeyPatch, n_flagged: int, *, is_queued: bool
 ) -> None:
     def flagging(session: Any, *_: object, **__: object) -> Any:
@@ -458,7 +458,7 @@ def test_a_clustering_that_flags_something_is_told_at_once(
         session.execute(text("UPDATE job SET state = 'cancelled' WHERE state = 'queued'"))
 
 
-def test_an_address_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_address_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLITCH_DIGEST_WEBHOOK", "ftp://chat.example")
     with pytest.raises(ValidationError, match="must start with http"):
         Settings()

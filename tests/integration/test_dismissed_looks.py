@@ -31,7 +31,7 @@ from app.clusters.service import ClusterFilters, ranked_clusters
 from app.glitches.tables import Embedding, Glitch
 
 
-def test_a_few_of_a_dismissed_cluster_in_another_are_told(
+def test_dismissed_members_in_another_cluster_are_reported(
     session: Session, flagged: records.Cluster, rng: np.random.Generator
 ) -> None:
     """The reviewer who dismissed the whole cluster may not have noticed these few in it."""

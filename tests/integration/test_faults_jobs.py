@@ -128,7 +128,7 @@ def test_a_job_made_while_redis_is_down(stack: Stack) -> None:
     assert_all_stored_once(stack, job, kept_up=True)
 
 
-def test_a_worker_that_no_longer_hears_ends_itself(stack: Stack) -> None:
+def test_a_stalled_worker_ends_itself(stack: Stack) -> None:
     """Its consumer is told to take no more messages, which Celery considers normal."""
     worker = stack.worker()
     stack.wait(stack.make(items=1), lambda found: not found.is_open)  # it takes messages
@@ -164,7 +164,7 @@ def test_a_message_delivered_many_times(stack: Stack) -> None:
     assert stack.most_attempts(job) == 1
 
 
-def test_workers_whose_clocks_are_wrong(running: Stack) -> None:
+def test_workers_with_wrong_clocks_steal_no_lease(running: Stack) -> None:
     """Clocks an hour ahead and behind: no lease is stolen, and that of a dead worker expires."""
     running.stop_workers()
     running.spawn("worker", skew_s=3600)

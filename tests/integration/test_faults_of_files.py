@@ -187,7 +187,7 @@ def test_origins(send: Send, service: Service, row: dict[str, Any], origin: str)
     assert [one["origin"] for one in catalogue(service)] == [origin]
 
 
-def test_a_trigger_is_known_in_whatever_batch_it_comes_again(
+def test_a_known_trigger_is_recognised_in_any_batch(
     send: Send, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [{"gps_time": f"{AT - 9 + n}.3", "ifo": "H1"} for n in range(18)]
@@ -331,7 +331,7 @@ def test_omicrons_triggers_in_a_root_file(send: Send, service: Service, tmp_path
     assert (stored[0]["peak_frequency"], stored[0]["bandwidth"]) == (70, 49)
 
 
-def test_a_root_file_that_cannot_be_read_is_said_to_be_one(send: Send) -> None:
+def test_an_unreadable_root_file_is_reported_as_such(send: Send) -> None:
     [item] = send(with_strain(b"root\0\0\xf5\xe1" + bytes(500), "H1-OMICRON.root"))
     assert item.reason in {
         "H1-OMICRON.root has no tree of triggers with one time each, such as Omicron's 'triggers'. "
@@ -365,9 +365,7 @@ def test_rows_with_paths_of_elsewhere_are_found(send: Send, service: Service) ->
     ("column", "one", "other"),
     [("gps_time", f"{AT}.5", f"{AT}.625"), ("label", "Blip", "Whistle"), ("snr", "18.5", "19.5")],
 )
-def test_rows_that_contradict_one_another_are_asked_about(
-    send: Send, column: str, one: str, other: str
-) -> None:
+def test_contradictory_rows_are_refused(send: Send, column: str, one: str, other: str) -> None:
     """Two windows, one picture in two tables, or path and id: one of the rows used to win."""
     members = windows_of("denied4800", 480)
     first, second = members

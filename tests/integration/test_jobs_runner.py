@@ -95,7 +95,7 @@ def test_a_clock_that_is_set_back_keeps_no_job_waiting(
     assert look(sessions, cancelled).state == "cancelled"
 
 
-def test_a_job_waits_for_a_store_that_is_away_and_says_so(
+def test_a_job_waits_for_an_absent_store_and_reports_it(
     sessions: sessionmaker[Session], make: Make, runner: JobRunner
 ) -> None:
     """However long it is away; jobs used to fail after five attempts of half a minute each."""
@@ -124,7 +124,7 @@ def look(sessions: sessionmaker[Session], job: JobRecord) -> JobRecord:
         return get_job(session, job.id)
 
 
-def test_every_item_is_stored_once_and_told_of(
+def test_every_item_is_stored_once_and_reported(
     make: Make, runner: JobRunner, sessions: sessionmaker[Session]
 ) -> None:
     job = make(items=10, per_chunk=4)

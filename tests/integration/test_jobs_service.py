@@ -15,7 +15,7 @@ def _kind() -> None:
     register("probe", object())  # only its name is used here
 
 
-def test_a_new_job_waits_and_says_so(session: Session) -> None:
+def test_a_new_job_is_shown_as_waiting(session: Session) -> None:
     job = create_job(session, "probe", {"n": 3}, "ada")
     session.commit()
     assert get_job(session, job.id).state == "queued"

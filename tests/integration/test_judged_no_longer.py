@@ -125,7 +125,7 @@ def test_a_decision_after_a_merge_is_about_the_class_itself(
     assert class_names_of(session, [flagged.identity]) == {flagged.identity: "Tomte"}
 
 
-def test_a_cluster_has_the_name_that_stands_not_the_one_given_last(
+def test_a_cluster_has_the_name_in_force_not_the_one_given_last(
     session: Session, flagged: records.Cluster
 ) -> None:
     decide(session, flagged, Promote("Thunder"))

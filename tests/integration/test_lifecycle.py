@@ -282,7 +282,7 @@ def test_a_merge_moves_labels_and_its_undo_brings_each_back(
     assert len(list_glitches(session, GlitchFilters(labels=("Thunder",))).items) == 4
 
 
-def test_merges_that_cannot_be(session: Session, checkpoint: CheckpointRecord) -> None:
+def test_invalid_merges_are_refused(session: Session, checkpoint: CheckpointRecord) -> None:
     for name in ("A1", "A2", "A3"):
         made(session, name)
     change(session, "A2", Move("A1"))
@@ -299,7 +299,9 @@ def test_merges_that_cannot_be(session: Session, checkpoint: CheckpointRecord) -
     assert get_class_named(session, "A1").state == "active"
 
 
-def test_the_second_of_two_is_told(session: Session, checkpoint: CheckpointRecord) -> None:
+def test_the_second_of_two_changes_is_a_conflict(
+    session: Session, checkpoint: CheckpointRecord
+) -> None:
     thunder = made(session, "Thunder")
     seen = class_history(session, thunder.id).last_id
     change_class(session, thunder.id, Rename("Rumble"), author=ANN, last_event_id=seen)

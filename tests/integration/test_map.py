@@ -328,7 +328,7 @@ def test_a_region_is_resolved_named_and_taken_back_with_its_class(
         assert "Thunder" in names  # another label uses it by now
 
 
-def test_a_region_that_means_nothing_is_refused(service: Service, drawn: list[UUID]) -> None:
+def test_an_invalid_region_is_refused(service: Service, drawn: list[UUID]) -> None:
     with service.client("reviewer") as client:
         version = read(client)[0]["version"]
         square = [[-1, -1], [1, -1], [1, 1]]

@@ -82,7 +82,7 @@ def scrape(service: Service, redis_url: str, monkeypatch: pytest.MonkeyPatch) ->
         return client.get("/metrics").text
 
 
-def test_metrics_tell_how_background_work_stands(scrape: str) -> None:
+def test_metrics_report_the_background_work(scrape: str) -> None:
     found = samples(scrape)
     assert found['glitch_jobs{state="queued"}'] == 2
     assert found['glitch_jobs{state="running"}'] == 1
@@ -98,7 +98,7 @@ def test_metrics_tell_how_background_work_stands(scrape: str) -> None:
     assert found["glitch_api_cpu_seconds_total"] > 0
 
 
-def test_a_worker_at_a_long_chunk_is_heard(
+def test_a_worker_at_a_long_chunk_counts_as_alive(
     service: Service, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes no messages meanwhile, and a worker that ends when idle never takes any."""
@@ -116,7 +116,7 @@ def test_a_worker_at_a_long_chunk_is_heard(
     process.close()
 
 
-def test_pages_are_told_apart_from_the_api(scrape: str) -> None:
+def test_pages_are_distinguished_from_the_api(scrape: str) -> None:
     found = samples(scrape)
     count = 'glitch_http_requests_total{{method="GET",route="{}",status="{}"}}'.format
     assert found[count("/glitches", 200)] >= 1
@@ -125,7 +125,7 @@ def test_pages_are_told_apart_from_the_api(scrape: str) -> None:
     assert found[count("none", 404)] >= 1
 
 
-def test_a_scrape_stays_small_whatever_is_asked(service: Service) -> None:
+def test_a_scrape_stays_small_for_any_requested_paths(service: Service) -> None:
     def size() -> int:
         return len(client.get("/metrics").text)
 
@@ -193,7 +193,7 @@ def test_prometheus_takes_a_scrape(promtool: str, scrape: str) -> None:
     assert "error" not in done.stderr, done.stderr
 
 
-def test_without_redis_and_database_the_rest_is_told(
+def test_metrics_without_redis_and_database_report_the_rest(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sqlalchemy.exc import OperationalError

@@ -68,7 +68,7 @@ def test_a_database_that_is_away_is_one_line_for_a_request(
     assert all("\n" not in one.getMessage() for one in logs)
 
 
-def test_a_database_that_takes_no_changes_is_told_as_one(
+def test_a_read_only_database_is_reported_as_such(
     service: Service, postgres_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As after a failover to a standby: requests that only read succeed, and jobs wait."""
@@ -103,7 +103,7 @@ def test_a_database_that_takes_no_changes_is_told_as_one(
     assert all(one.exc_info is None and "read-only" in one.getMessage() for one in logs)
 
 
-def test_a_database_that_hangs_is_told_from_one_that_is_away(service: Service) -> None:
+def test_a_hanging_database_is_distinguished_from_an_absent_one(service: Service) -> None:
     with service.engine.begin() as connection:
         connection.execute(text("LOCK TABLE alembic_version, job IN ACCESS EXCLUSIVE MODE"))
         assert checks(service.url)["database"].startswith(
@@ -115,7 +115,7 @@ def test_a_database_that_hangs_is_told_from_one_that_is_away(service: Service) -
             assert "glitch_oldest_waiting_job_seconds " not in metrics  # an alert checks this
 
 
-def test_a_disk_that_became_read_only_is_told_as_one(service: Service, tmp_path: Path) -> None:
+def test_a_read_only_disk_is_reported_as_such(service: Service, tmp_path: Path) -> None:
     with small_file_system(tmp_path) as folder:
         settings = service.settings.model_copy(update={"data_dir": folder})
         headers = {"Authorization": f"Bearer {service.tokens['submitter']}"}

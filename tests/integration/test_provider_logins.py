@@ -136,7 +136,7 @@ def begin(walker: Walker) -> str:
     return httpx.get(away.headers["location"]).headers["location"]
 
 
-def test_a_login_from_the_page_asked_for_and_back(
+def test_a_login_at_the_provider_returns_to_the_requested_page(
     service: Service, walker: Walker, provider: Provider
 ) -> None:
     page = walker.get("/ui/glitches?ifo=H1")
@@ -161,7 +161,7 @@ def test_a_login_from_the_page_asked_for_and_back(
     assert acts == [("log out", name, "session"), ("log in", name, "session")]
 
 
-def test_tokens_log_in_beside_it(service: Service) -> None:
+def test_tokens_log_in_without_the_provider(service: Service) -> None:
     with Walker(service, "reader") as walker:
         assert walker.get("/ui/classes").status == 200
 

@@ -288,7 +288,7 @@ def test_a_mirror_with_a_checksum_and_a_file_at_hand_serve_too(
     assert "1 without a label" in str(batch.detail)
 
 
-def test_a_full_disk_is_said_and_waits_for_room(
+def test_a_full_disk_is_reported_and_the_job_waits_for_space(
     service: Service, archive: Archive, load: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training_set(archive, {"fffffffff1": ("L1", O2_TIME + 15000, "Blip")}, seed=1000)

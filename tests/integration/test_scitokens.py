@@ -258,7 +258,7 @@ def test_known_keys_serve_while_the_issuer_is_away(
     assert issuer.asked == [WELL_KNOWN, "/keys", WELL_KNOWN, WELL_KNOWN]
 
 
-def test_an_issuer_that_is_away_is_503_with_a_time_to_come_back(
+def test_an_absent_issuer_is_503_with_a_retry_time(
     service: Service, issuer: LocalIssuer, data_folder: Path
 ) -> None:
     from api_fixtures import listening

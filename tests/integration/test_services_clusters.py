@@ -242,7 +242,7 @@ def test_the_reason_for_testing_nothing_is_stated(session: Session, fill: Fill) 
     ) in run(session, ifo="H1").detail
 
 
-def test_too_little_calibration_to_flag_anything_is_said(session: Session, fill: Fill) -> None:
+def test_too_little_calibration_to_flag_anything_is_reported(session: Session, fill: Fill) -> None:
     fill(110, KNOWN, "Blip")
     fill(60, KNOWN)
     fill(1, NOVEL)
@@ -259,7 +259,7 @@ def test_real_and_simulated_and_detectors_are_kept_apart(
     assert run(session, ifo="H1").n_clusters == 1
 
 
-def test_everything_is_clustered_where_asked(
+def test_the_scope_everything_clusters_labelled_glitches_too(
     session: Session, catalogue: dict[str, list[UUID]]
 ) -> None:
     found = run(session, scope="everything")
@@ -315,7 +315,7 @@ def long_silent(session: Session, fill: Fill) -> Callable[..., list[UUID]]:
     return make
 
 
-def test_a_class_that_was_long_silent_is_dormant_by_itself(
+def test_a_long_silent_class_becomes_dormant(
     session: Session, long_silent: Callable[..., list[UUID]]
 ) -> None:
     long_silent([90, 92, 95])
@@ -360,7 +360,7 @@ def test_a_break_of_the_detector_is_no_absence(session: Session, fill: Fill) -> 
     assert "is back" not in run(session).detail
 
 
-def test_a_cluster_that_looks_like_a_class_come_back_says_so(
+def test_a_cluster_like_a_recurring_class_is_reported(
     session: Session, long_silent: Callable[..., list[UUID]], fill: Fill
 ) -> None:
     long_silent([95])
@@ -375,7 +375,7 @@ def test_a_cluster_that_looks_like_a_class_come_back_says_so(
 
 
 @pytest.mark.parametrize("fdr", [0.0, 1.0, -1.0, 2.0])
-def test_a_rate_that_is_none_is_refused(
+def test_an_invalid_sample_rate_is_refused(
     session: Session, checkpoint: CheckpointRecord, fdr: float
 ) -> None:
     with pytest.raises(GlitchError, match="must be between 0 and 1"):
@@ -391,16 +391,14 @@ def test_a_rate_that_is_none_is_refused(
         ({"dormant_days": 0}, "dormant_days must lie between 1 and"),
     ],
 )
-def test_other_parameters_that_cannot_be(
+def test_invalid_parameters_of_a_clustering_are_refused(
     session: Session, checkpoint: CheckpointRecord, changes: dict[str, Any], word: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=word):
         run(session, **changes)
 
 
-def test_lists_refuse_what_means_nothing(
-    session: Session, catalogue: dict[str, list[UUID]]
-) -> None:
+def test_lists_refuse_invalid_filters(session: Session, catalogue: dict[str, list[UUID]]) -> None:
     nobody = UUID(int=7)
     assert list_clusters(session).items == ()  # no run yet, but filters are checked
     with pytest.raises(InvalidRequestError, match="no state"):

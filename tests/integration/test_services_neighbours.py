@@ -141,7 +141,7 @@ def test_k_out_of_range(session: Session, checkpoint: CheckpointRecord, k: int) 
         )
 
 
-def test_no_neighbours_asked_for(
+def test_a_request_for_no_neighbours_returns_none(
     session: Session, checkpoint: CheckpointRecord, store: Store
 ) -> None:
     store()

@@ -201,7 +201,7 @@ def test_exactly_one_checkpoint_is_active(session: Session) -> None:
         session.execute(update(Checkpoint).values(is_active=True))
 
 
-def test_checkpoints_that_cannot_be(session: Session) -> None:
+def test_invalid_checkpoints_are_refused(session: Session) -> None:
     with pytest.raises(InvalidRequestError, match="hex SHA-256"):
         published(session, "x")
     with pytest.raises(InvalidRequestError, match="hex SHA-256"):

@@ -291,7 +291,9 @@ def test_names_that_no_class_may_have(
     assert state(session) == before
 
 
-def test_requests_without_sense(session: Session, cluster: Cluster, store: Store) -> None:
+def test_invalid_review_actions_are_refused(
+    session: Session, cluster: Cluster, store: Store
+) -> None:
     ids, outsider = members(session, cluster), store().glitch.id
     with pytest.raises(PermissionDeniedError, match="reviewer"):
         act(session, cluster, Dismiss(), person(Role.SUBMITTER))
@@ -313,7 +315,7 @@ def test_requests_without_sense(session: Session, cluster: Cluster, store: Store
         review(session, cluster.id, Dismiss(), author=ANN, last_event_id=99)
 
 
-def test_the_second_of_two_reviewers_is_told(session: Session, cluster: Cluster) -> None:
+def test_the_second_of_two_reviewers_gets_a_conflict(session: Session, cluster: Cluster) -> None:
     act(session, cluster, Comment("Whistle?"), BOB)  # a comment is not a change
     act_on = {"author": ANN, "last_event_id": 0}
     review(session, cluster.id, Promote("New_Whistle"), **act_on)

@@ -34,7 +34,7 @@ from app.server import http_protocol, readiness
 from app.server.http_protocol import MAX_HEAD_BYTES, TimedHttpProtocol
 
 
-def test_json_that_is_none_is_answered_as_json(service: Service) -> None:
+def test_invalid_json_is_refused_as_json(service: Service) -> None:
     headers = {"Content-Type": "application/json"}
     with service.client("submitter") as client:
         for content in (b"{", b"\xff\xfe", b'{"format": "csv"'):
@@ -53,7 +53,7 @@ def test_a_head_is_answered_as_a_get_without_its_body(service: Service, path: st
     assert head.headers["content-type"] == whole.headers["content-type"]
 
 
-def test_a_full_disk_is_told_as_one(
+def test_a_full_disk_is_reported_as_such(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = np.random.default_rng(1).bytes(2_000_000)
@@ -96,7 +96,7 @@ def test_truth_is_no_number(service: Service) -> None:
         assert client.post("/exports", json={"is_labelled": True}).status_code == 202
 
 
-def test_a_refused_method_is_told_all_that_the_address_takes(service: Service) -> None:
+def test_a_refused_method_lists_the_allowed_ones(service: Service) -> None:
     with service.client("submitter") as client:
         answer = client.put("/exports")
         assert_problem(answer, 405)
@@ -295,7 +295,7 @@ def test_an_answer_before_the_end_of_a_body_is_not_lost(
         assert client.recv(1000) == b""
 
 
-def test_too_large_a_body_is_told_also_to_who_sends_before_listening(service: Service) -> None:
+def test_a_body_that_is_too_large_is_refused_while_it_is_still_sent(service: Service) -> None:
     length = int(service.settings.max_upload_mb * 1e6) + 1
     host, port = httpx.URL(service.url).host, httpx.URL(service.url).port
     for content_type in (b"multipart/form-data; boundary=x", b"application/json"):

@@ -195,7 +195,7 @@ def test_a_cluster_cut_short_is_made_again_and_long_paths_do(folder: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["ä 'b' \"c\" $HOME `false`", "a\\b,c"])
-def test_a_path_is_a_path_whatever_stands_in_it(folder: Path, name: str) -> None:
+def test_databases_start_under_paths_with_special_characters(folder: Path, name: str) -> None:
     server = start_embedded(folder / name)
     try:
         assert ask(server.url(), "SELECT 1") == 1

@@ -66,7 +66,7 @@ def test_the_index_is_queued_once_built_and_audited_daily(
 
 
 @pytest.mark.usefixtures("catalogue")
-def test_an_audit_tells_of_neighbours_that_the_index_misses(
+def test_an_audit_reports_neighbours_that_the_index_misses(
     engine: Engine, session: Session, checkpoint: CheckpointRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = vector_index.find_neighbours

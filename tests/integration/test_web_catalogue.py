@@ -134,7 +134,7 @@ def test_an_observing_run_bounds_the_time(reviewer: Walker) -> None:
     assert "outside of O3b" in reviewer.get("/ui/glitches?run=O3b&end=1200000000").alerts[0]
 
 
-def test_chosen_columns_are_there_again_when_the_table_is_come_back_to(service: Service) -> None:
+def test_chosen_columns_are_remembered(service: Service) -> None:
     with Walker(service, "reader") as walker:
         page = walker.get("/ui/glitches?view=table&snr_min=18&sort=-snr")
         chosen = walker.submit(page, "/ui/glitches/columns", column=["snr", "channel", "nonsense"])

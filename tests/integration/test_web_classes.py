@@ -108,7 +108,7 @@ def test_invalid_class_names_are_reported_in_the_form(
     assert "<script>alert" not in page.response.text
 
 
-def test_the_second_of_two_is_told_and_keeps_what_was_typed(
+def test_the_second_of_two_changes_is_a_conflict_that_keeps_the_form(
     service: Service, reviewer: Walker, admin: Walker
 ) -> None:
     stale = made(reviewer, "Ladder")

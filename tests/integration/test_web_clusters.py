@@ -213,7 +213,9 @@ def undo_of(page: Page) -> dict[str, str]:
     return {"act": "undo", "event_id": found[1]}
 
 
-def test_the_second_reviewer_is_told_in_place(reviewer: Walker, clusters: list[UUID]) -> None:
+def test_the_second_reviewer_sees_the_conflict_on_the_page(
+    reviewer: Walker, clusters: list[UUID]
+) -> None:
     page = reviewer.get(f"/ui/clusters/{clusters[0]}")
     decide(reviewer, page, "dismiss")
     late = decide(reviewer, page, "promote", new_class="Late_Whistle", text="Mine.")

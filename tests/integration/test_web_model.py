@@ -144,7 +144,7 @@ def test_the_windows_of_a_card_are_one_picture(
     assert {tuple(colour) for colour in absent.reshape(-1, 3)} == {(158,) * 3, (120,) * 3}
 
 
-def test_a_cluster_tells_what_sets_it_apart(
+def test_a_cluster_shows_what_distinguishes_it(
     reviewer: Walker, glitches: list[GlitchRecord], session: Session
 ) -> None:
     cluster = cluster_of(session, glitches, store_run(session))
@@ -194,7 +194,7 @@ def test_a_conflict_keeps_what_the_second_reviewer_typed_and_chose(
     assert "merged" in late.text  # the page is as the first reviewer left it
 
 
-def test_a_model_that_was_switched_is_told(
+def test_a_cluster_of_a_former_model_says_so(
     service: Service, reviewer: Walker, glitches: list[GlitchRecord], session: Session
 ) -> None:
     run = store_run(session)
@@ -278,7 +278,7 @@ def test_a_form_of_a_session_that_ended_leads_back_to_its_page(
         assert foreign.headers["location"] == "/ui/login?next=%2Fui%2F&done=unsent"
 
 
-def test_a_cluster_tells_when_its_look_occurred(
+def test_a_cluster_shows_when_similar_glitches_occurred(
     reviewer: Walker, glitches: list[GlitchRecord], session: Session
 ) -> None:
     cluster = cluster_of(session, glitches, store_run(session))

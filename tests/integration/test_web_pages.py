@@ -89,7 +89,9 @@ def test_a_glitch_page(reviewer: Walker, glitches: list[GlitchRecord]) -> None:
         assert "private" in answer.headers["cache-control"]
 
 
-def test_absent_views_are_said_to_be_absent(reviewer: Walker, glitches: list[GlitchRecord]) -> None:
+def test_absent_views_are_reported_as_absent(
+    reviewer: Walker, glitches: list[GlitchRecord]
+) -> None:
     page = reviewer.get(f"/ui/glitches/{glitches[0].gravityspy_id}")
     assert page.text.count("not in the upload") == 3
     assert "No 4 s view" in page.text
@@ -175,7 +177,7 @@ def test_an_address_that_was_cut_is_no_form_to_correct(reviewer: Walker, room: s
 @pytest.mark.parametrize(
     ("path", "name"), [("digest?days=x", "days"), ("glitches?event=x", "event")]
 )
-def test_a_value_of_an_address_that_means_nothing_is_no_form_to_correct(
+def test_an_invalid_value_in_an_address_does_not_ask_to_correct_a_form(
     reviewer: Walker, path: str, name: str
 ) -> None:
     page = reviewer.get(f"/ui/{path}")
@@ -333,7 +335,7 @@ def test_upload_of_strain_at_a_utc_time(reviewer: Walker) -> None:
         ("s.npy", b"", {"sample_rate_hz": "fast"}, 400, "is not a number"),
     ],
 )
-def test_upload_errors_stand_beside_the_form(
+def test_upload_errors_are_shown_in_the_form(
     service: Service,
     reviewer: Walker,
     *,

@@ -190,7 +190,7 @@ def test_login_form_and_logout(service: Service) -> None:
 @pytest.mark.parametrize(
     "token", ["", "wrong", "x" * 9000, "<script>alert(1)</script>", "é", "a\x00"]
 )
-def test_a_wrong_token_is_told_so_and_never_echoed(service: Service, token: str) -> None:
+def test_a_wrong_token_is_refused_and_not_echoed(service: Service, token: str) -> None:
     with Walker(service, None) as walker:
         page = walker.submit(walker.get("/ui/login"), "/ui/login", token=token)
         assert page.status == 401
@@ -210,7 +210,7 @@ def test_login_never_leads_off_the_site(service: Service) -> None:
             assert answer.headers["location"] == "/ui/"
 
 
-def test_a_forged_or_expired_session_is_none(service: Service) -> None:
+def test_a_forged_or_expired_session_is_rejected(service: Service) -> None:
     with make_session_factory(service.engine)() as db:
         admin = next(token for token in list_tokens(db) if token.name == "admin")
         holder = Principal(admin.id, admin.name, admin.role)

@@ -445,7 +445,7 @@ def test_a_reader_has_a_glitch_looked_at(service: Service, reader: Walker, tmp_p
     assert stored.status_code == 403
 
 
-def test_a_time_that_is_off_is_said_on_the_page(submitter: Walker) -> None:
+def test_an_off_centre_time_is_reported_on_the_page(submitter: Walker) -> None:
     form = submitter.get("/ui/upload").form("/ui/upload")
     files = {"file": ("H-H1_OFF-32.hdf5", gwosc_hdf5(strain_values(8)))}
     time = str(GPS_TIME + Decimal("0.1"))
@@ -458,7 +458,7 @@ def test_a_time_that_is_off_is_said_on_the_page(submitter: Walker) -> None:
     assert "ms earlier; centred on the given time." in Page(kept).text
 
 
-def test_strain_without_a_start_is_said_to_be_centred(submitter: Walker) -> None:
+def test_strain_without_a_start_is_reported_as_centred(submitter: Walker) -> None:
     form = submitter.get("/ui/upload").form("/ui/upload")
     samples = "\n".join(map(str, strain_values(9))).encode()
     fields = form.fields | {"gps_time": str(GPS_TIME + 5), "sample_rate_hz": str(SAMPLE_RATE_HZ)}

@@ -133,7 +133,7 @@ def test_the_rate_of_two_is_that_of_the_one_interval_between_them(
         decide(session, made, Dismiss())  # while it waits, it cannot be made again
 
 
-def test_a_run_that_had_nothing_to_test_says_of_which_kind(session: Session, fill: Fill) -> None:
+def test_a_run_without_tests_names_its_population(session: Session, fill: Fill) -> None:
     fill(20, KNOWN)
     simulated = ClusteringParameters(is_simulated=True, ifo="H1")
     assert run_clustering(session, simulated, author="someone").detail == (
@@ -166,9 +166,7 @@ def test_the_page_opens_with_the_run_that_waits(session: Session, flagged: recor
     assert runs_that_wait(session) == []
 
 
-def test_a_cluster_that_simulated_glitches_lie_nearer_to_says_so(
-    session: Session, fill: Fill
-) -> None:
+def test_a_cluster_nearest_to_simulated_glitches_is_reported(session: Session, fill: Fill) -> None:
     fill(300, KNOWN, "Blip")
     fill(20, KNOWN)
     fill(40, NOVEL)
@@ -193,7 +191,7 @@ def test_a_cluster_that_simulated_glitches_lie_nearer_to_says_so(
     assert get_cluster(session, found.id).may_be_chance
 
 
-def test_clusters_whose_members_were_deleted_are_not_said_to_be_labelled(
+def test_clusters_with_deleted_members_are_not_reported_as_labelled(
     session: Session, flagged: records.Cluster
 ) -> None:
     session.execute(delete(Glitch).where(Glitch.id.in_(members(session, flagged))))

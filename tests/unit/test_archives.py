@@ -72,7 +72,7 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_cut_zip_gives_what_lies_whole_before_the_cut(tmp_path: Path) -> None:
+def test_complete_members_of_a_cut_zip_are_read(tmp_path: Path) -> None:
     path = tmp_path / "cut.zip"
     inner = zipped({"views.npy": bytes(100)})
     content = zipped(FILES | {"\u00fc.npz": inner, "last.csv": bytes(50)})
@@ -91,7 +91,7 @@ def test_a_cut_zip_gives_what_lies_whole_before_the_cut(tmp_path: Path) -> None:
         members(path, content[:40])
 
 
-def test_a_cut_zip_that_was_made_in_one_stream_gives_what_lies_whole(tmp_path: Path) -> None:
+def test_complete_members_of_a_cut_streamed_zip_are_read(tmp_path: Path) -> None:
     """The intact members of a truncated zip without sizes in its local headers are read.
 
     Such a zip has the sizes after each member, as macOS and programs that write to a pipe do.

@@ -70,7 +70,7 @@ def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path: Path) -> 
     assert {value.dtype for value in weights} == {torch.float32}
 
 
-def test_digest_tells_weights_apart_and_repeats(tmp_path: Path) -> None:
+def test_the_digest_distinguishes_weights_and_repeats(tmp_path: Path) -> None:
     write(tmp_path / "a")
     write(tmp_path / "b")
     write(tmp_path / "c", seed=1)

@@ -292,7 +292,7 @@ def test_every_command_of_the_service_takes_its_place() -> None:
         ("postgresql://nobody@127.0.0.1:9/glitch", "The database cannot be reached or used"),
     ],
 )
-def test_a_wrong_database_is_told_without_a_traceback(
+def test_a_wrong_database_is_reported_without_a_traceback(
     data_directory: Path, monkeypatch: pytest.MonkeyPatch, command: str, address: str, sentence: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", address)

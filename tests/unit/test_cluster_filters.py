@@ -6,7 +6,7 @@ from app.clusters.pages.lists import _read
 from glitch.gps import utc_to_gps
 
 
-def test_both_ends_of_a_stretch_are_told_to_be_no_times() -> None:
+def test_invalid_ends_of_a_time_range_are_both_reported() -> None:
     filters, errors = _read({"start": "yesterday", "end": "tomorrow", "min_size": "many"}, [])
     assert [name in " ".join(errors) for name in ("yesterday", "tomorrow")] == [True, True]
     assert len(errors) == 3

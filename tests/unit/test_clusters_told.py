@@ -19,7 +19,7 @@ SEEN = {"condition": "0.5 + 1 + 2 + 4 s, 10 to 2048 Hz", "n": 33}
 TRUST = {"n_timed": 23, "n_faint": 0, "n_off_centre": 0, "seen": [SEEN], "looks": []}
 
 
-def test_the_sentence_of_trust_tells_a_seam() -> None:
+def test_the_trust_sentence_reports_what_may_separate_a_cluster() -> None:
     """The sentence on trust reports what may separate a cluster other than its nature.
 
     Here 34 members look like Whistle and 23 like Koi_Fish, and only the latter have a time.
@@ -52,7 +52,7 @@ def test_the_trust_sentence_counts_members_that_were_not_flagged() -> None:
     assert "novel" not in trust_sentence(57, {**TRUST, "n_flagged": 57})
 
 
-def test_the_band_is_told_where_it_differs() -> None:
+def test_the_band_is_stated_if_it_differs() -> None:
     narrow = {"condition": "4 s, 10 to 1291 Hz", "n": 24}
     sentence = trust_sentence(57, {**TRUST, "n_timed": 57, "seen": [SEEN, narrow]})
     assert sentence == (
@@ -101,7 +101,7 @@ def test_large_numbers_are_read_at_a_glance() -> None:
     assert none.startswith("None of 100,000 unlabelled")
 
 
-def test_one_glitch_is_told_in_the_singular() -> None:
+def test_one_glitch_is_reported_in_the_singular() -> None:
     findings = [
         found("tested", n_flagged=1, n_judged=132, fdr=0.1),
         found("too_few", n=1, min_cluster_size=5),

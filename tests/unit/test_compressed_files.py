@@ -16,7 +16,7 @@ from glitch.errors import FormatError
 from glitch.files.compressed import Unpacked, unpack_whole
 
 
-def test_a_compressed_nothing_is_said_to_be_that(tmp_path: Path) -> None:
+def test_a_compressed_empty_file_is_refused_as_empty(tmp_path: Path) -> None:
     path = tmp_path / "triggers.csv.gz"
     path.write_bytes(gzip.compress(b""))
     with pytest.raises(FormatError, match="holds nothing"):

@@ -42,7 +42,7 @@ def test_one_event_by_time_or_by_likeness(
     assert pairs.tolist() == [is_one]
 
 
-def test_one_of_each_episode_and_class_stands() -> None:
+def test_one_glitch_represents_each_episode_and_class() -> None:
     units = directions(np.random.default_rng(1).normal(size=(9, 6)).astype(np.float32))
     units[8] = units[7]  # a copy; neither has a time
     times = np.array([0.0, 3.0, 130.0, 140.0, 5.0, NAN, NAN, NAN, NAN])

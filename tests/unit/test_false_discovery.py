@@ -28,7 +28,7 @@ def test_benjamini_hochberg_agrees_with_scipy(ranks: list[int], fdr: float) -> N
 
 
 @pytest.mark.parametrize("fdr", [0.0, 1.0, -0.1, 1.5, float("nan"), float("inf")])
-def test_a_rate_that_is_none_is_refused(fdr: float) -> None:
+def test_an_invalid_sample_rate_is_refused(fdr: float) -> None:
     with pytest.raises(GlitchError, match="must be between 0 and 1"):
         check_fdr(fdr)
     with pytest.raises(GlitchError, match="must be between 0 and 1"):
@@ -36,7 +36,7 @@ def test_a_rate_that_is_none_is_refused(fdr: float) -> None:
 
 
 @pytest.mark.parametrize("p_values", [[-0.1], [1.1], [float("nan")], [0.2, 0.1], [0.2, 0.2]])
-def test_p_values_that_are_none_are_refused(p_values: list[float]) -> None:
+def test_invalid_p_values_are_refused(p_values: list[float]) -> None:
     with pytest.raises(GlitchError, match="ascending"):
         flagging_threshold(np.array(p_values), np.ones(len(p_values), dtype=np.int64), 0.1)
 

@@ -44,7 +44,7 @@ RGB = Image.open(BytesIO(PNG)).convert("RGB")
 JPEG = encode(RGB, "JPEG", quality=95)
 
 
-def test_the_content_tells_a_picture_not_its_name() -> None:
+def test_pictures_are_recognised_by_content_not_by_name() -> None:
     assert is_image(PNG)
     assert is_image(JPEG)
     assert not is_image(b"")

@@ -176,7 +176,7 @@ def test_a_cropped_scan_keeps_its_blank_band() -> None:
 
 
 @pytest.mark.parametrize("axis", [(20.0, 1024.0), (10.0, 4096.0), (8.0, 2048.0), (16.0, 2048.0)])
-def test_another_frequency_axis_is_asked_for_and_read(axis: tuple[float, float]) -> None:
+def test_another_frequency_axis_must_be_stated_and_is_read(axis: tuple[float, float]) -> None:
     with pytest.raises(ImageError, match="give frequency_range"):
         _read(axis=axis)
     image = _read(Scales(frequency_range_hz=axis), axis=axis)
@@ -191,7 +191,7 @@ def test_another_frequency_axis_is_asked_for_and_read(axis: tuple[float, float])
     ("vmax", "step"),
     [(15.0, 5), (15.0, 2.5), (10.0, 2), (50.0, 10), (25.0, 5), (255.0, 50), (2.55, 0.5)],
 )
-def test_another_colour_scale_is_asked_for_and_read(vmax: float, step: float) -> None:
+def test_another_colour_scale_must_be_stated_and_is_read(vmax: float, step: float) -> None:
     with pytest.raises(ImageError, match="give energy_max"):
         _read(vmax=vmax, step=step)
     image = _read(Scales(energy_max=vmax), vmax=vmax, step=step)
@@ -212,14 +212,14 @@ def test_scans_of_kagra_are_read_with_both_given() -> None:
 
 
 @pytest.mark.parametrize("axis", [(20.0, 1024.0), (20.0, 2048.0), (10.0, 1024.0)])
-def test_an_axis_with_two_labels_is_none_of_gravity_spy(axis: tuple[float, float]) -> None:
+def test_an_axis_with_two_labels_needs_the_stated_range(axis: tuple[float, float]) -> None:
     with pytest.raises(ImageError, match="give frequency_range"):
         _read(axis=axis, base=10)
     _read(Scales(frequency_range_hz=axis), axis=axis, base=10)
 
 
 @pytest.mark.parametrize("axis", [(20.0, 1024.0), (10.0, 2048.0), (8.0, 2048.0), (10.0, 4096.0)])
-def test_a_linear_axis_is_refused_whatever_is_said(axis: tuple[float, float]) -> None:
+def test_a_linear_axis_is_refused_whatever_is_stated(axis: tuple[float, float]) -> None:
     with pytest.raises(ImageError, match="A linear axis is not read"):
         _read(Scales(frequency_range_hz=axis), axis=axis, is_linear=True)
 
@@ -254,7 +254,7 @@ def test_viridis_turned_round_is_refused_without_its_bar(is_cropped: bool) -> No
         read_spectrogram(out.getvalue(), "a.png")
 
 
-def test_a_bar_twice_as_long_is_told_by_its_second_label() -> None:
+def test_a_bar_twice_as_long_is_recognised_by_its_second_label() -> None:
     """The second label distinguishes a bar of twice the energy.
 
     0, 10, …, 50 of a bar of 0 to 51 have the positions of 0, 5, …, 25 of a bar of 0 to 25.5.
@@ -270,21 +270,21 @@ def test_a_bar_that_does_not_begin_at_zero_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("vmin", "vmax"), [(0.5, 25.5), (1.0, 100.0), (1.0, 10.0), (0.1, 10.0)])
-def test_a_logarithmic_bar_is_refused_whatever_is_said(vmin: float, vmax: float) -> None:
+def test_a_logarithmic_bar_is_refused_whatever_is_stated(vmin: float, vmax: float) -> None:
     for scales in (None, Scales(energy_max=vmax)):
         with pytest.raises(ImageError, match="colour bar do not fit") as refused:
             _read(scales, vmin=vmin, vmax=vmax, is_log=True)
         assert refused.value.field == "energy_max"
 
 
-def test_a_colour_scale_ten_times_another_is_told_by_its_digits() -> None:
+def test_a_colour_scale_ten_times_another_is_recognised_by_its_digits() -> None:
     _read(Scales(energy_max=255.0), vmax=255.0, step=50)
     for energy_max, vmax, step in ((25.5, 255.0, 50), (255.0, 25.5, 5), (25.5, 2.55, 0.5)):
         with pytest.raises(ImageError, match="energy_max that the picture shows"):
             _read(Scales(energy_max=energy_max), vmax=vmax, step=step)
 
 
-def test_a_bar_whose_zero_is_not_made_out_is_asked_about() -> None:
+def test_a_bar_whose_zero_cannot_be_read_needs_the_stated_energy() -> None:
     """If the zero of a bar cannot be read, its energy is asked for.
 
     This happens if a picture is reduced without a filter. Positions and widths of the labels 50 and
@@ -300,7 +300,7 @@ def test_a_bar_whose_zero_is_not_made_out_is_asked_about() -> None:
     assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.1)
 
 
-def test_labels_too_small_to_be_made_out_are_asked_for() -> None:
+def test_labels_too_small_to_read_need_the_stated_scales() -> None:
     small = Image.open(io.BytesIO(_drawn(vmax=15))).convert("RGB").resize((140, 170))
     out = io.BytesIO()
     small.save(out, "PNG")
@@ -312,7 +312,7 @@ def test_labels_too_small_to_be_made_out_are_asked_for() -> None:
     assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.1)
 
 
-def test_scales_without_labels_are_said_to_be_assumed() -> None:
+def test_scales_without_labels_are_reported_as_assumed() -> None:
     without_bar = _read(bar=None)
     assert without_bar.assumed == ("energy_max",)
     assert _read(Scales(energy_max=25.5), bar=None).assumed == ()
@@ -338,7 +338,7 @@ def test_an_axis_is_taken_as_usual_to_a_pixel(size: tuple[int, int], base: int) 
             _read(size=size, base=base, axis=axis)
 
 
-def test_an_axis_that_ends_at_2000_hz_is_asked_for() -> None:
+def test_an_axis_that_ends_at_2000_hz_needs_the_stated_range() -> None:
     with pytest.raises(ImageError, match="give frequency_range"):
         _read(axis=(10.0, 2000.0))
     assert _read(Scales((10.0, 2000.0)), axis=(10.0, 2000.0)).assumed == ()
@@ -346,7 +346,7 @@ def test_an_axis_that_ends_at_2000_hz_is_asked_for() -> None:
 
 @pytest.mark.parametrize("axis", [(20.0, 4096.0), (5.0, 1024.0), (40.0, 8192.0)])
 @pytest.mark.parametrize("labels", ["numbers", "powers"])
-def test_an_axis_of_the_same_octaves_elsewhere_is_told_by_its_digits(
+def test_an_axis_of_the_same_octaves_elsewhere_is_recognised_by_its_digits(
     axis: tuple[float, float], labels: str
 ) -> None:
     """The digits distinguish an axis whose labels have the positions of those of 10 to 2048 Hz."""
@@ -391,13 +391,13 @@ def test_a_scan_below_a_plot_of_the_strain_is_read_alone(size: tuple[int, int], 
         ({"energy_max": float("nan")}, "energy_max must be"),
     ],
 )
-def test_scales_that_cannot_be(scales: dict[str, object], message: str) -> None:
+def test_invalid_scales_are_refused(scales: dict[str, object], message: str) -> None:
     with pytest.raises(ImageError, match=message):
         Scales(**scales)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [(1200, 600), (1600, 900), (400, 300), (1200, 400)])
-def test_labels_are_told_from_the_names_of_the_axes_at_any_size(size: tuple[int, int]) -> None:
+def test_labels_are_distinguished_from_axis_names_at_any_size(size: tuple[int, int]) -> None:
     assert _read(size=size).assumed == ()
     with pytest.raises(ImageError, match="give energy_max"):
         _read(size=size, vmax=15.0)
@@ -413,7 +413,9 @@ def test_labels_right_of_the_panel_are_found() -> None:
 @pytest.mark.parametrize(
     "bar", [(0.125, 0.92, 0.72, 0.03), (0.125, 0.02, 0.72, 0.03), (0.01, 0.1, 0.02, 0.8)]
 )
-def test_a_bar_elsewhere_is_asked_for_its_scale(bar: tuple[float, float, float, float]) -> None:
+def test_a_colour_bar_elsewhere_needs_the_stated_scale(
+    bar: tuple[float, float, float, float],
+) -> None:
     with pytest.raises(ImageError, match="bar is not to the right of the panel"):
         _read(bar=bar, vmax=15.0)
     assert _read(Scales(energy_max=15.0), bar=bar, vmax=15.0).assumed == ()

@@ -78,7 +78,7 @@ def test_without_references_nothing_is_like_anything() -> None:
     assert not is_sure.any()
 
 
-def test_a_new_crowd_beside_a_class_of_few_is_flagged(rng: np.random.Generator) -> None:
+def test_a_new_crowd_near_a_rare_class_is_flagged(rng: np.random.Generator) -> None:
     """By the nearest labels alone, a new crowd would count as the class of few, grown frequent."""
     known = np.concatenate([about(rng, AXES[0], 200, 0.15), about(rng, AXES[1], 8, 0.1)])
     tested = np.concatenate(

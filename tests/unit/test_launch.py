@@ -89,7 +89,7 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\udce4b"])
-def test_a_path_that_no_client_takes_is_told(tmp_path: Path, name: str) -> None:
+def test_a_data_directory_with_forbidden_characters_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(
         LaunchError, match=r"'.*a\\.*b' contains a line break, or characters .* or set G"
     ):
@@ -106,7 +106,7 @@ def test_a_path_that_no_client_takes_is_told(tmp_path: Path, name: str) -> None:
         (errno.EIO, "cannot be used"),
     ],
 )
-def test_a_write_that_fails_is_told_in_words(
+def test_a_failed_write_is_reported_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, sentence: str
 ) -> None:
     def fail(_descriptor: int) -> None:
@@ -118,9 +118,7 @@ def test_a_write_that_fails_is_told_in_words(
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_a_disk_that_is_nearly_full_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_nearly_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 10**7))  # type: ignore[attr-defined]
     with pytest.raises(LaunchError, match=r"is full \(10 MB free, 200 MB are needed\)"):
         prepare_data_directory(tmp_path)
@@ -182,7 +180,7 @@ def test_processes_left_by_a_killed_service_are_reported(
         pass
 
 
-def test_a_taken_port_is_told_before_anything_starts() -> None:
+def test_a_port_in_use_is_reported_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(LaunchError, match=f"Port {port} on 127.0.0.1 is taken"):
@@ -225,13 +223,13 @@ def test_the_token_file_is_private_and_replaced_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"short", TOKEN.encode() + b" x", b"\xff\xfe" * 30, b"\0" * 43, b"t" * 5000]
 )
-def test_a_damaged_token_file_is_told(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_token_file_is_reported(tmp_path: Path, content: bytes) -> None:
     (tmp_path / TOKEN_FILE).write_bytes(content)
     with pytest.raises(LaunchError, match="is damaged: remove the file and start again"):
         read_token(tmp_path)
 
 
-def test_an_unreadable_token_file_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_token_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / TOKEN_FILE).mkdir()
     with pytest.raises(LaunchError, match="cannot be read"):
         read_token(tmp_path)
@@ -240,7 +238,7 @@ def test_an_unreadable_token_file_is_told(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == [TOKEN_FILE]
 
 
-def test_a_child_is_told_when_its_supervisor_is_killed(tmp_path: Path) -> None:
+def test_a_child_is_notified_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     """A child stops when its supervisor gets SIGKILL, because the pipe from it ends."""
     (tmp_path / "kid.py").write_text(
         "import time\nfrom app.launch.parent_watch import stop_with_supervisor\n"
@@ -313,7 +311,7 @@ def test_a_database_that_ends_again_and_again_is_not_started_for_ever(
     assert ["again" in line for line in sentences] == [True] * 6
 
 
-def test_a_database_lives_as_long_as_its_process_whatever_becomes_of_its_lock(
+def test_a_database_counts_as_running_by_its_process_not_its_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "postgres").mkdir()

@@ -75,7 +75,7 @@ def test_impossible_cases_are_refused(changes: dict[str, object]) -> None:
         LinearCase(**{"n_latent": 1, **changes})  # type: ignore[arg-type]
 
 
-def test_ordering_allows_what_it_is_told_to() -> None:
+def test_ordering_allows_the_given_tolerance() -> None:
     points = [Point(1, 9), Point(2, 8), Point(1.9, 7)]
     assert not is_ordered(points, is_strict=False)
     assert is_ordered(points, is_strict=False, tolerance=0.2)

@@ -188,7 +188,7 @@ def test_dates_in_columns_are_unix_time_and_never_gps(tmp_path: Path) -> None:
     assert facts_of({"unix_time [ns]": value}).gps_time == "851644814"
 
 
-def test_an_index_of_several_levels_is_asked_to_be_reset(tmp_path: Path) -> None:
+def test_an_index_of_several_levels_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "triggers.h5"
     _fixed(path)
     with h5py.File(path, "r+") as file:

@@ -71,7 +71,7 @@ def test_a_newcomer_that_equals_an_anchor_takes_its_place() -> None:
     np.testing.assert_allclose(place(2 * anchors, anchors, places), places, atol=1e-3)
 
 
-def test_a_newcomer_lies_among_its_anchors_whatever_is_placed_beside() -> None:
+def test_a_new_point_is_placed_by_its_anchors_alone() -> None:
     anchors, _ = three_kinds(40)
     places = np.random.default_rng(3).uniform(-1, 1, (40, 2)).astype(np.float32)
     newcomers, _ = three_kinds(20, seed=4)

@@ -242,7 +242,7 @@ def test_invalid_requests_to_reproduce_are_named(
         reproduce(targets, tier, tmp_path / "out", jobs=jobs)
 
 
-def test_tiers_do_not_share_a_folder_and_an_absent_npz_is_told(tmp_path: Path) -> None:
+def test_tiers_do_not_share_a_folder_and_an_absent_npz_is_reported(tmp_path: Path) -> None:
     absent = Sources(dsprites=tmp_path / "none.npz")
     with pytest.raises(FormatError, match="deepmind/dsprites-dataset"):
         reproduce(["fig2"], "smoke", tmp_path / "out", sources=absent)

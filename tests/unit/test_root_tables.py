@@ -80,7 +80,7 @@ def test_trees_that_are_not_one(tmp_path: Path, trees: tuple[str, ...], reason: 
 
 
 @pytest.mark.parametrize("kept", [4, 100, 400, 1500])
-def test_cut_files_are_said_to_be_damaged(tmp_path: Path, kept: int) -> None:
+def test_cut_files_are_reported_as_damaged(tmp_path: Path, kept: int) -> None:
     uproot = pytest.importorskip("uproot")
     path = tmp_path / "x.root"
     with uproot.recreate(path) as file:

@@ -98,7 +98,7 @@ def test_counts_of_a_killed_start_are_removed_by_the_next(tmp_path: Path) -> Non
     started(note, 2)[0].stop()
 
 
-def test_no_place_for_counts_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_disk_without_space_for_metrics_is_reported(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="set GLITCH_API_PROCESSES=1"):
         started(tmp_path / "not there" / "counts.txt", 2)
 
@@ -155,7 +155,7 @@ def run(script: str, folder: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_disk_that_is_filled_kills_nobody_who_counts(tmp_path: Path) -> None:
+def test_a_full_disk_does_not_end_processes_that_write_metrics(tmp_path: Path) -> None:
     with small_file_system(tmp_path) as folder:
         done = run(FILL, str(folder))
         assert done.returncode == 0, done.stderr

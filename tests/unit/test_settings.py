@@ -147,7 +147,7 @@ def test_signing_secret_is_made_once_and_private(tmp_path: Path) -> None:
     assert signing_secret(Settings(data_dir=tmp_path / "other")) != first
 
 
-def test_a_signing_secret_that_a_power_cut_filled_with_zeros_is_none(tmp_path: Path) -> None:
+def test_a_signing_secret_of_zeros_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "signing-key").write_bytes(bytes(44))
     made = signing_secret(Settings(data_dir=tmp_path))
     assert len(made) >= 32

@@ -141,7 +141,7 @@ def test_rate_and_start_around_a_series_apply_to_it(tmp_path: Path, on: str) -> 
     assert strain.gps_start == Decimal(GPS) + Decimal("0.5")
 
 
-def test_masks_and_spectra_beside_the_strain_are_not_meant(tmp_path: Path) -> None:
+def test_masks_and_spectra_are_not_read_as_strain(tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         for name, step, values in (
@@ -243,7 +243,9 @@ def test_the_detector_stated_by_a_series_has_priority(
         {"t0": f"{GPS} s", "sample_rate": str(RATE)},
     ],
 )
-def test_starts_and_rates_in_whatever_form(tmp_path: Path, attributes: dict[str, object]) -> None:
+def test_starts_and_rates_of_any_type_are_read(
+    tmp_path: Path, attributes: dict[str, object]
+) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["H1:X-STRAIN"] = NOISE

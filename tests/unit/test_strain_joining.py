@@ -65,7 +65,7 @@ def test_missing_samples_are_taken_from_an_overlapping_file(tmp_path: Path, blan
 
 
 @pytest.mark.parametrize("changes", [{"rate": 8192}, {"ifo": "L1"}])
-def test_a_neighbour_of_another_kind_spoils_no_time_that_lies_deep(
+def test_a_following_file_that_does_not_fit_is_left_out_far_from_the_edge(
     tmp_path: Path, changes: dict[str, object]
 ) -> None:
     files = [write(tmp_path, 0, 16), write(tmp_path, 16, 32), write(tmp_path, 32, 96, **changes)]

@@ -153,7 +153,7 @@ def test_words_for_no_value_are_missing_samples(tmp_path: Path, word: str) -> No
         ("time strain", "{time} {value_d}"),
     ],
 )
-def test_columns_are_told_by_their_names_and_numbers_of_any_spelling_read(
+def test_columns_are_recognised_by_name_and_numbers_in_any_spelling(
     tmp_path: Path, header: str, row: str
 ) -> None:
     lines = [

@@ -61,7 +61,7 @@ def test_starts_under_names_that_are_not_foreseen(
 
 
 @KINDS
-def test_another_time_is_asked_about_and_that_of_the_glitch_is_not(
+def test_a_stated_time_is_ambiguous_unless_it_is_that_of_the_glitch(
     tmp_path: Path, kind: str
 ) -> None:
     with pytest.raises(StrainError, match="says gps 1126259446, but not whether it starts then"):
@@ -88,7 +88,7 @@ def test_a_start_in_a_short_float_is_refused_and_nanoseconds_beside_one_count(
         assert _of_kind(kind, tmp_path / names[0], meta).gps_start == GPS + Decimal("0.5")
 
 
-def test_times_beside_that_count_from_a_stated_start(tmp_path: Path) -> None:
+def test_times_relative_to_a_stated_start_are_read(tmp_path: Path) -> None:
     relative = TIMES - TIMES[0] - 8
     np.savez(tmp_path / "a.npz", strain=NOISE, t=relative, t0=GPS + 8)
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -173,7 +173,7 @@ def test_a_compound_of_times_and_strain_is_no_table_of_triggers(tmp_path: Path) 
 
 @pytest.mark.parametrize("kept", ["meta/Duration", "quality/simple/DQmask"])
 @pytest.mark.parametrize("first_s", [0, 4])
-def test_a_file_of_gwosc_of_which_the_strain_alone_was_cut_is_refused(
+def test_a_gwosc_file_with_only_its_strain_cut_is_refused(
     tmp_path: Path, kept: str, first_s: int
 ) -> None:
     """A GWOSC file with only its strain cropped is refused.
@@ -275,7 +275,7 @@ def test_times_of_samples_in_another_unit_name_it(tmp_path: Path, unit: str, fac
 
 @KINDS
 @pytest.mark.parametrize("name", ["start_time_ms", "segment_start", "duration", "peak_index"])
-def test_a_start_that_is_not_known_is_none(tmp_path: Path, kind: str, name: str) -> None:
+def test_an_unknown_start_is_assumed(tmp_path: Path, kind: str, name: str) -> None:
     assert _of_kind(kind, tmp_path / "a", {name: float("nan")}).is_start_assumed
 
 
@@ -347,7 +347,7 @@ def test_the_time_of_each_sample_counts_before_another_stated_start(
         (TIMES - GPS - 8, {"fs": RATE, "gps_start": GPS}, "its times begin at -8 s"),
     ],
 )
-def test_times_that_deny_what_is_said_beside_them_are_refused(
+def test_times_that_contradict_the_stated_start_or_rate_are_refused(
     tmp_path: Path, times: np.ndarray, meta: dict[str, float], reason: str
 ) -> None:
     for path in _with_times(tmp_path, times, **meta):
@@ -405,7 +405,7 @@ def test_a_file_of_gwosc_that_denies_itself_is_refused(
         ("Cosmic Explorer", None),
     ],
 )
-def test_the_detector_that_a_file_states_counts_or_is_asked_about(
+def test_the_stated_detector_has_priority_and_must_be_known(
     tmp_path: Path, kind: str, name: str, detector: str | None
 ) -> None:
     """The detector stated in a file has priority over the one in its name, and must be known."""
@@ -420,7 +420,7 @@ def test_the_detector_that_a_file_states_counts_or_is_asked_about(
 
 
 @KINDS
-def test_a_start_and_an_end_between_which_the_series_does_not_fit_are_asked_about(
+def test_a_start_and_end_that_do_not_fit_the_series_are_refused_as_ambiguous(
     tmp_path: Path, kind: str
 ) -> None:
     """They may be those of a longer segment from which the series was cut, so it is refused."""

@@ -65,7 +65,7 @@ def test_a_frequency_of_something_else_is_no_sample_rate(tmp_path: Path, comment
     assert _read(tmp_path / "a.txt", text, sample_rate_hz=float(RATE)).sample_rate_hz == RATE
 
 
-def test_a_time_that_may_be_the_start_is_asked_about(tmp_path: Path) -> None:
+def test_a_time_that_may_be_the_start_is_refused_as_ambiguous(tmp_path: Path) -> None:
     with pytest.raises(StrainError, match="says GPS time 1126259446, but not whether it starts"):
         _read(tmp_path / "a.txt", f"# 1126259446, 1024 samples per second\n{_column()}")
     of_file = f"# created 2026-11-29T10:00:00, 1024 samples per second\n{_column()}"

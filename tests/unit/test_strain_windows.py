@@ -55,7 +55,7 @@ def test_the_fast_length(n: int) -> None:
 
 @pytest.mark.parametrize("n", [8192, 131_072])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_row_is_transformed_in_its_precision_whatever_the_others_are(n: int, dtype: type) -> None:
+def test_each_row_is_transformed_in_its_own_precision(n: int, dtype: type) -> None:
     rows = np.random.default_rng(n).normal(size=(3, n)).astype(dtype)
     spectra = rfft(torch.from_numpy(rows))
     alone = rfft(torch.from_numpy(rows[1:2]))

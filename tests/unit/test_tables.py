@@ -206,7 +206,7 @@ def test_events_of_several_detectors_are_of_those_that_saw_them(
     assert all(row.gps_time == times[str(row.ifo)] for row in rows)
 
 
-def test_units_and_unknown_values_count_whatever_marks_they_have(tmp_path: Path) -> None:
+def test_units_and_unknown_values_are_read_in_any_notation(tmp_path: Path) -> None:
     text = "time,frequency,duration,snr\n(s),(kHz),[ms],-\n1126259455.15,0.15,100,NA\n"
     facts = _only(tmp_path / "a.csv", text)
     assert (facts.peak_frequency, facts.duration, facts.snr) == (150, 0.1, None)
@@ -242,7 +242,7 @@ def test_what_astropy_writes(tmp_path: Path, text_format: str) -> None:
     assert origin_of(text_columns(path)) == "gravityspy"
 
 
-def test_a_tar_whose_first_member_is_a_table_is_none(tmp_path: Path) -> None:
+def test_a_tar_beginning_with_a_table_is_not_a_table(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(b"zen.csv".ljust(512, b"\0") + b"gps_time,ifo\n1126259455.1,H1\n")
     assert not is_text_table(path)
@@ -341,7 +341,7 @@ def test_times(row: dict[str, Any], gps_time: str | None) -> None:
     assert facts_of(row).gps_time == gps_time
 
 
-def test_values_that_cannot_be_are_named() -> None:
+def test_impossible_values_are_named() -> None:
     for row, message in (
         ({"gps_time": "yesterday"}, "gps_time 'yesterday' is not a GPS time"),
         ({"gps_time": "2015-02-30 00:00:00"}, "is not a GPS time"),
@@ -353,7 +353,7 @@ def test_values_that_cannot_be_are_named() -> None:
 
 
 @pytest.mark.parametrize("text", ["11/28/2026", "28.11.2026 12:00:00", "1-2-2020"])
-def test_a_date_whose_month_cannot_be_told_is_asked_to_begin_with_the_year(text: str) -> None:
+def test_a_date_with_an_ambiguous_month_must_begin_with_the_year(text: str) -> None:
     assert "write the year first" in why_no_time(text)
 
 
@@ -481,7 +481,7 @@ def test_a_list_of_gps_times_needs_no_header(tmp_path: Path) -> None:
         ("H1,1126259462.0\nL1,1126259464.3\n", 2),
     ],
 )
-def test_columns_without_names_are_asked_for_them(tmp_path: Path, text: str, count: int) -> None:
+def test_columns_without_names_are_refused(tmp_path: Path, text: str, count: int) -> None:
     path = tmp_path / "L1.trg"
     path.write_text(text)
     for read in (refuse_unread, kinds_of):
@@ -494,7 +494,7 @@ def test_columns_without_names_are_asked_for_them(tmp_path: Path, text: str, cou
 @pytest.mark.parametrize(
     "text", ["1126259462.0 1e-21\n1126259462.1 2e-21\n", "1e-21\n", "path,label\na.png,Blip\n", ""]
 )
-def test_strain_and_named_columns_are_not_asked(tmp_path: Path, text: str) -> None:
+def test_strain_and_named_columns_are_not_refused_as_unread(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.txt"
     path.write_text(text)
     refuse_unread(path, path.name)

@@ -43,7 +43,7 @@ def _facts(folder: Path, header: str, cells: str) -> Facts:
         ("gps_time,ms,snr", "1126259462.4,700,13"),  # its own fraction counts
     ],
 )
-def test_a_part_of_a_second_counts_with_the_whole_ones_beside_it(
+def test_a_part_of_a_second_is_added_to_the_whole_seconds(
     tmp_path: Path, header: str, cells: str
 ) -> None:
     """A fraction in a column of its own is added, like nanoseconds."""
@@ -129,7 +129,7 @@ def test_values_in_units_without_a_factor_are_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["offset", "peak_offset", "time_offset"])
-def test_an_offset_beside_whole_seconds_is_asked_about(tmp_path: Path, name: str) -> None:
+def test_an_offset_with_whole_seconds_is_refused_as_ambiguous(tmp_path: Path, name: str) -> None:
     """The offset may be the fraction of the time, so the row is refused with a question."""
     row = _row(tmp_path, f"gps,{name},snr", "1126259462,0.4,13")
     assert "0.4 s in another column may be its fraction" in row.reason
@@ -174,7 +174,7 @@ def test_an_afternoon_is_twelve_hours_later(tmp_path: Path) -> None:
         ("time,event_index,sample_rate", "1126259446,1000,4096"),
     ],
 )
-def test_columns_that_tell_different_moments_are_asked_about(
+def test_columns_that_state_different_times_are_refused(
     tmp_path: Path, header: str, cells: str
 ) -> None:
     """The row is refused with a question, instead of using the first of the columns."""

@@ -190,7 +190,7 @@ def test_lines_of_json_that_are_cut_or_damaged_are_named_and_the_others_read(
 
 
 @pytest.mark.parametrize("indent", [None, 1])
-def test_a_key_that_an_object_has_twice_is_asked_about(tmp_path: Path, indent: int | None) -> None:
+def test_a_duplicate_key_of_an_object_is_refused(tmp_path: Path, indent: int | None) -> None:
     """Python would keep the last value, without a word."""
     path = tmp_path / "triggers.json"
     text = json.dumps([{"gps_time": TIME, "snr": 8, "SNR": 8}], indent=indent)

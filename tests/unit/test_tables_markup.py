@@ -94,7 +94,7 @@ def test_times_that_were_rounded_to_short_floats_are_refused(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "text", ["start,end\n1126259456,1126259466\n", "# start stop\n1e9 1.1e9\n"]
 )
-def test_starts_and_ends_alone_are_asked_about(tmp_path: Path, text: str) -> None:
+def test_starts_and_ends_alone_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "H1.csv"
     path.write_text(text)
     with pytest.raises(FormatError, match="only starts and ends: send data-quality"):

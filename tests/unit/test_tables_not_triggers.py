@@ -144,7 +144,7 @@ def test_a_manifest_for_zooniverse_is_read(tmp_path: Path, marks: str) -> None:
     assert row.facts == Facts(gravityspy_id="zFpKGCZPwf", label="Blip", confidence=0.93)
 
 
-def test_metadata_of_a_subject_that_contradict_themselves_are_asked_about(tmp_path: Path) -> None:
+def test_contradictory_metadata_of_a_subject_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "gravity-spy-subjects.csv"
     _export(path, subject_id="123", metadata='{"event_time": 1126259462.4, "event_time": 1}')
     (row,) = read_table(path, path.name)

@@ -59,7 +59,7 @@ def test_json_whose_object_tells_the_detector_of_its_list_keeps_it(tmp_path: Pat
     assert _json(tmp_path, data) == BOTH[:1]  # a trigger at the middle of the span
 
 
-def test_json_with_several_lists_is_asked_about(tmp_path: Path) -> None:
+def test_json_with_several_lists_is_refused(tmp_path: Path) -> None:
     data = {"found": [{"time": TIME, "ifo": "H1"}], "vetoed": [{"time": TIME + 1, "ifo": "H1"}]}
     with pytest.raises(FormatError, match="several lists of events \\(found, vetoed\\)"):
         _json(tmp_path, data)

@@ -41,7 +41,7 @@ TIME, NANOSECONDS = "1126259462.4", 1126259462400000000
         {"begin": 1126259462.2, "end": 1126259462.6},
     ],
 )
-def test_times_in_whatever_unit(tmp_path: Path, row: dict[str, Any]) -> None:
+def test_times_in_any_unit_are_read(tmp_path: Path, row: dict[str, Any]) -> None:
     assert facts_of(row).gps_time == TIME
     path = tmp_path / "H1-triggers.csv"
     path.write_text(",".join(row) + "\n" + ",".join(map(str, row.values())) + "\n")
@@ -95,7 +95,7 @@ UNITS = {
 
 
 @pytest.mark.parametrize("where", UNITS)
-def test_measures_in_whatever_unit(tmp_path: Path, where: str) -> None:
+def test_measures_in_any_unit_are_read(tmp_path: Path, where: str) -> None:
     path = tmp_path / "a.txt"
     path.write_text(UNITS[where])
     assert [one.facts for one in read_text_table(path, "a.txt")] == [MEASURES]

@@ -23,7 +23,7 @@ def test_unix_time_taken_for_gps_lies_in_the_future() -> None:
     assert "Unix" not in str(why_in_future(Decimal(3_000_000_000), now))
 
 
-def test_a_timestamp_that_may_be_of_either_clock_is_asked_for() -> None:
+def test_a_timestamp_of_an_ambiguous_clock_is_refused() -> None:
     row = table_row("row 1", {"timestamp": "1442224245.4"})
     assert "may be GPS or Unix time" in row.reason
 

@@ -111,7 +111,7 @@ def test_train_evaluate_export_and_serve(
     assert Encoder(checkpoint).encode([views])[0].mean.shape == (2,)
 
 
-def test_paths_that_cannot_be_used_are_told_in_a_sentence(pictures: Path, tmp_path: Path) -> None:
+def test_unusable_paths_are_reported_in_a_sentence(pictures: Path, tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.touch()
     for command in (
@@ -208,7 +208,7 @@ def test_the_revision_is_a_commit_or_nothing() -> None:
     assert revision is None or len(revision) == 40
 
 
-def test_a_full_disk_is_told(pictures: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(pictures: Path, tmp_path: Path) -> None:
     """A full disk is reported; writing to a mapped file would end the process by a bus error."""
     run = tmp_path / "run"
     assert invoke("train", configure(tmp_path, pictures), "--folder", run)[0] == 0

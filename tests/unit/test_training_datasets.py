@@ -125,9 +125,7 @@ def test_rows_become_views_of_fetched_strain_that_is_kept(tmp_path: Path) -> Non
     assert np.array_equal(again.pack.values, found.pack.values)
 
 
-def test_strain_that_cannot_be_had_says_so_and_what_cannot_be_whitened_is_left_out(
-    tmp_path: Path,
-) -> None:
+def test_missing_strain_is_reported_and_unusable_strain_left_out(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     names = ("GPStime", "ifo", "label", "id")
     rows = [("1238166032.0", "H1", "Blip", IDS[0]), ("1238166063.9", "H1", "Blip", IDS[1])]

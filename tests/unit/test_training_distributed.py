@@ -70,5 +70,5 @@ def test_a_run_of_two_processes_is_the_run_of_one_and_is_written_once(
     assert "validation.selection" in logs[1][-1]
 
 
-def test_a_batch_that_cannot_be_shared_evenly_says_so(folders: tuple[Path, Path]) -> None:
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(folders: tuple[Path, Path]) -> None:
     assert "cannot share evenly" in (folders[1] / "odd.txt").read_text()

@@ -195,7 +195,7 @@ def test_ctrl_c_saves_and_the_same_call_finishes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "architecture", "missing"])
-def test_a_state_that_cannot_be_continued_is_a_sentence(tmp_path: Path, damage: str) -> None:
+def test_a_state_that_cannot_be_continued_is_refused(tmp_path: Path, damage: str) -> None:
     run(tmp_path, toy_config())
     path = tmp_path / STATE_FILE
     model = ViewsVAE(toy_config().architecture)

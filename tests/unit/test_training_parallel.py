@@ -24,7 +24,7 @@ def works(folder: Path, *endings: str) -> list[Work]:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_all_are_done_and_steps_are_told(tmp_path: Path, jobs: int) -> None:
+def test_all_works_are_done_and_their_steps_reported(tmp_path: Path, jobs: int) -> None:
     steps: list[tuple[int, int | None, str]] = []
     assert run_all(
         works(tmp_path, "done", "done"), jobs=jobs, progress=lambda *one: steps.append(one)

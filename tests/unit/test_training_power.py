@@ -71,7 +71,7 @@ def test_a_table_is_described_with_and_without_its_collapsed_run(tmp_path: Path)
     assert "without collapsed runs: a 79.5 %, b 79.0 %; 2 pairs differ by +0.5 points" in text
 
 
-def test_a_table_that_is_none_is_a_sentence(tmp_path: Path) -> None:
+def test_files_that_are_not_the_table_are_refused(tmp_path: Path) -> None:
     with pytest.raises(GlitchError, match="There is no file"):
         describe_power(tmp_path / "none.csv", "a", "b", 1.6)
     with pytest.raises(GlitchError, match=r"no contender .c.: choose from a, b"):

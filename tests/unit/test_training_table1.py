@@ -175,7 +175,7 @@ def test_an_encoder_without_a_live_feature_has_collapsed_whatever_its_rate() -> 
         (np.nan, np.nan, False),
     ],
 )
-def test_a_run_has_collapsed_whose_encoder_says_nothing(
+def test_a_run_with_an_uninformative_encoder_has_collapsed(
     rate: float, active: float, is_lost: bool
 ) -> None:
     assert is_collapsed(rate, active) is is_lost

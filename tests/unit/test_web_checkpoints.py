@@ -7,7 +7,7 @@ from app.models.pages.checkpoints import checkpoint_card
 from app.models.records import CheckpointRecord
 
 
-def test_a_list_of_measurements_is_told_one_by_one() -> None:
+def test_a_list_of_measurements_is_shown_one_by_one() -> None:
     probe = {"sample": "all views", "probe": "linear", "accuracy": 0.9375, "n_glitches": 320}
     metrics = {
         "probes": [probe | {"accuracy_spread": 0.1}] * 6,

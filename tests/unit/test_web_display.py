@@ -121,7 +121,7 @@ def test_axes_are_true() -> None:
     assert made.unmeasured_from is None
 
 
-def test_rows_that_were_not_measured_are_said_so() -> None:
+def test_unmeasured_rows_are_reported() -> None:
     observed = RECIPE.frequencies_hz() < 512
     made = panel(1.0, observed)
     assert made.unmeasured_height == pytest.approx(PLOT_HEIGHT * (1 - observed.mean()), abs=0.1)
@@ -183,7 +183,7 @@ def test_unlabelled_and_not_judged() -> None:
         *("snr_min=9&snr_max=8", "start=1200000000&end=1100000000", "novelty=new", "lable=Blip"),
     ],
 )
-def test_a_filter_without_sense_is_named_and_kept_in_the_form(address: str) -> None:
+def test_an_invalid_filter_is_named_and_kept_in_the_form(address: str) -> None:
     query = parse_catalogue_query(QueryParams(address))
     assert query.errors
     for sentence in query.errors:
