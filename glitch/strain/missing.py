@@ -32,14 +32,13 @@ def is_missing(values: StrainArray) -> Bool[np.ndarray, " sample"]:
         values: float64, 1-D.
     """
     missing = np.asarray(~np.isfinite(values), dtype=np.bool_)
-    if values.size < 2:
+    if values.size < 3:
         return missing
     missing[_stray(values)] = True
-    # NaN differs from itself: runs of length one
-    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
-    if changes.size == values.size - 1:  # no held values, as in nearly all strain
+    is_change = values[1:] != values[:-1]  # NaN differs from itself: runs of length one
+    if is_change.all():  # no held values, as in nearly all strain
         return missing
-    starts = np.concatenate([[0], changes])
+    starts = np.concatenate([[0], np.flatnonzero(is_change) + 1])
     lengths = np.diff(np.concatenate([starts, [values.size]]))
     least = _min_held(lengths, values.size)
     for start, length in zip(starts[lengths >= least], lengths[lengths >= least], strict=True):
@@ -50,19 +49,24 @@ def is_missing(values: StrainArray) -> Bool[np.ndarray, " sample"]:
 def _stray(values: StrainArray) -> list[int]:
     """Return the indices of single samples that no detector measures among their neighbours."""
     with np.errstate(invalid="ignore", over="ignore"):
-        deviation = np.abs(values[1:-1] - (values[:-2] + values[2:]) / 2)
+        deviation = values[:-2] + values[2:]
+        deviation *= -0.5
+        deviation += values[1:-1]
+        np.abs(deviation, out=deviation)
+        mean = deviation.mean()
+    if not np.isfinite(mean):
         deviation[~np.isfinite(deviation)] = np.nan
-        if np.isnan(deviation).all():
-            return []
-        stray = []
-        for at in np.flatnonzero(deviation > _STRAY_FROM_MEAN * np.nanmean(deviation)):
-            # the two samples beside a stray value deviate half as much as it does
-            near = np.concatenate(
-                [deviation[max(at - _NEAR, 0) : max(at - 1, 0)], deviation[at + 2 : at + _NEAR]]
-            )
-            near = near[np.isfinite(near)]
-            if near.size and deviation[at] > _STRAY_FROM_NEAR * near.max():
-                stray.append(int(at) + 1)
+        is_number = ~np.isnan(deviation)
+        mean = deviation[is_number].mean() if is_number.any() else np.inf
+    stray = []
+    for at in np.flatnonzero(deviation > _STRAY_FROM_MEAN * mean):
+        # the two samples beside a stray value deviate half as much as it does
+        near = np.concatenate(
+            [deviation[max(at - _NEAR, 0) : max(at - 1, 0)], deviation[at + 2 : at + _NEAR]]
+        )
+        near = near[np.isfinite(near)]
+        if near.size and deviation[at] > _STRAY_FROM_NEAR * near.max():
+            stray.append(int(at) + 1)
     return stray
 
 
