@@ -12,11 +12,15 @@ from math import floor, log2, log10
 from statistics import median
 from typing import NamedTuple
 
+import numpy as np
+
 from glitch.errors import ImageError
 from glitch.images.labels import Label, even_spacing
+from glitch.images.panel import several_windows
 
 _OCTAVES_APART = (1.0, 2.0, 3.0, 4.0, log2(10), 2 * log2(10))
 _LOWEST_STEPS = range(-4, 16)  # possible lowest labels, in label steps above 1 Hz
+_REPEAT_OFF = 0.02  # fraction of the axis
 _BLURRED = 1  # labels that may be measured too narrow
 _DIGIT_GAIN = 0.35  # fraction of a label's height: a larger gain is a digit, if only in an exponent
 
@@ -32,7 +36,12 @@ class _Bound(NamedTuple):
 _PIXELS_OFF = 1.5  # labels and frames are rounded to whole pixels
 _EXACT = _Bound(0.016, 0.05)
 _UNFRAMED = _Bound(0.08, 0.05)  # frame lines in the colour of the page hide a part of the axis
-_OLDER = _Bound(0.4, 0.2)  # older renders of Gravity Spy span 10.6 to 1850 Hz
+# Older pictures of Gravity Spy, with ticks inside the axes, span 10 r to 1960 / r Hz. Among 33 of
+# them r is 1.0, 1.023 or 1.066.
+_OLDER = _Bound(0.4, 0.2)
+_OLDER_MIDDLE = log2(10 * 1960) / 2  # octaves above 1 Hz
+_LOWEST_OLDER = 4  # 16 Hz, their lowest label
+_OLDER_OFF, _OLDER_PIXELS = 0.75, 480  # pixels, of a panel of at most this height
 _GIVEN = _Bound(0.1, 0.2, is_digit_needed=False)  # given by the caller: labels may have any format
 
 
@@ -53,8 +62,8 @@ def is_axis_known(
         usual_hz: the range that is assumed if the caller gives none.
         n_pixels: height of the panel.
         line: width of the frame around it in pixels, 0 if none is visible.
-        may_be_older: whether the picture has Gravity Spy's layout; older ones span slightly less
-            and are read like all others.
+        may_be_older: whether no ticks are drawn outside the axes, as in older pictures of Gravity
+            Spy, which span slightly less and are read like all others.
 
     Returns:
         Whether the range is given by the caller, or confirmed to a pixel by labels that fit no
@@ -68,6 +77,8 @@ def is_axis_known(
     extent = n_pixels + line  # the axis ends in the middle of the frame's lines
     positions = [(label.place * n_pixels + line / 2) / extent for label in labels]
     spacing = even_spacing(positions)
+    if spacing is None and _is_repeated(positions):
+        raise several_windows()
 
     def step_on(span_hz: tuple[float, float], bound: _Bound) -> float | None:
         """Return the distance between labels in octaves if they fit this axis, else None."""
@@ -86,7 +97,13 @@ def is_axis_known(
                 return step
         return None
 
-    is_older = may_be_older and step_on(usual_hz, _OLDER) is not None
+    is_older = (
+        may_be_older
+        and spacing is not None
+        and step_on(usual_hz, _OLDER) == 1
+        and abs(_LOWEST_OLDER + (0.5 - positions[0]) / spacing - _OLDER_MIDDLE)
+        <= _OLDER_OFF / min(extent, _OLDER_PIXELS) / spacing
+    )
     if given_hz is None:
         step = step_on(usual_hz, _EXACT if line else _UNFRAMED)
         # Gravity Spy's axes never have only one or two labels.
@@ -106,6 +123,16 @@ def is_axis_known(
         f"The labels of the frequency axis do not fit a logarithmic range of {low:g} to {high:g} "
         "Hz: give the frequency_range that the picture shows. A linear axis is not read.",
         field="frequency_range",
+    )
+
+
+def _is_repeated(positions: list[float]) -> bool:
+    """Return whether the axis consists of equal axes one above the other."""
+    return any(
+        len(positions) % n == 0
+        and np.abs(np.diff(np.reshape(positions, (n, -1)), axis=0) - 1 / n).max() <= _REPEAT_OFF
+        for n in (2, 3, 4)
+        if len(positions) > n
     )
 
 

@@ -29,8 +29,9 @@ _MIN_RAMP = 12  # shortest colour bar, in samples
 _RISE, _BEND = 0.85, 0.04
 _MIN_STEP = 0.001
 _SEAM_BANDS = 10  # height of a band at a seam: the panel's height divided by this
-_MAX_ROUGHNESS_RATIO = 1.65
-_FULL, _MAX_FULL_SHARE = 0.9, 0.2
+# Greatest among 1,937 pictures of Gravity Spy without axes: 2.04 and 1.90.
+_MAX_STACKED, _MAX_BOTH = 2.4, 2.1
+_LEAST_STACKED = 1.3  # one glitch in the middle may jump as much as a seam between windows
 # offsets, so that bands with hardly any variation do not count as rough
 _FAINTEST, _EVEN = 1e-4, 0.01
 
@@ -158,19 +159,41 @@ def _has_line(is_bare: Bool[np.ndarray, "row column"]) -> bool:
     return bool(((is_bare[1:] | is_bare[:-1]).mean(axis=1) >= _COVERED).any())
 
 
-def are_stacked(fractions: Fractions) -> bool:
-    """Return whether a picture without axes shows windows one above the other, such as 2 x 2.
+def holds_windows(fractions: Fractions) -> bool:
+    """Return whether a picture without axes shows several windows, such as 2 x 2.
 
     Features last longer at low frequencies than at high ones, so one scan varies less in time below
     its middle than above. At the seam between two scans the lowest row of one is above the highest
-    row of the other, and the order is reversed.
+    row of the other, and the order is reversed. Energy also jumps at a seam, while within a scan it
+    changes about as much on both sides. Each sign alone may occur in one scan.
     """
     middle, band = len(fractions) // 2, len(fractions) // _SEAM_BANDS
     above = fractions[middle - 1 - band : middle - 1]
     below = fractions[middle + 1 : middle + 1 + band]
-    # as in the loudest glitches, which do not reach above 1 kHz
-    is_clipped = (below > _FULL).mean() > _MAX_FULL_SHARE
-    return not is_clipped and _roughness(below) > _MAX_ROUGHNESS_RATIO * _roughness(above)
+    stacked = _roughness(below) / _roughness(above) * _jump(fractions.T)
+    beside = _jump(fractions[len(fractions) // 4 :])
+    is_crossed = stacked > _LEAST_STACKED and stacked * beside > _MAX_BOTH
+    return stacked > _MAX_STACKED or is_crossed
+
+
+def _jump(fractions: Fractions) -> float:
+    """Return how much energy changes across the middle column, relative to columns beside it."""
+    width = fractions.shape[1]
+    middle, gap = width // 2, max(1, width // 170)  # reduction blurs a seam
+
+    def change(first: int, last: int) -> float:
+        return float(np.abs(amplitudes[:, last] - amplitudes[:, first]).mean())
+
+    amplitudes = np.sqrt(fractions)
+    # The blocks of a JPEG are eight pixels wide and have seams of their own.
+    across, *others = (
+        change(at - 1 - gap, at + gap) for at in (middle, *(middle + 8 * i for i in (-2, -1, 1, 2)))
+    )
+    beside = [
+        change(middle - 1 - 4 * gap, middle - 1 - gap),
+        change(middle + gap, middle + 4 * gap),
+    ]
+    return across / (max(sum(beside) / 2, sum(others) / 4) + _EVEN / 2)
 
 
 def _roughness(band: Fractions) -> float:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from glitch.errors import ImageError
 from glitch.images.grid import shares
 from glitch.images.runs import runs_of
 
@@ -35,7 +36,6 @@ class Box(NamedTuple):
 # Inside the frame of the axes, as in Gravity Spy's files of these sizes (width, height).
 KNOWN_PANELS = {(800, 600): Box(101, 61, 674, 540), (600, 450): Box(76, 46, 505, 405)}
 
-_SMALLER = 0.95  # fraction of the known size: the picture was reduced
 _MOSTLY = 0.95
 _FRAME = 4  # pixels beside the panel that are searched for the frame of the axes
 _MIN_BLANK = 0.015  # fraction of the panel: fewer blank rows are the frame itself
@@ -73,18 +73,9 @@ class DrawnCells:
         return cls((rows, columns), box) if is_inside and is_drawable else None
 
 
-def is_published_layout(box: Box, width: int, height: int) -> bool:
-    """Return whether a picture of this size has Gravity Spy's layout, even if it was reduced.
-
-    Reduction mixes colours at the edges of the panel, so they may be off by one pixel.
-    """
-    for size, known in KNOWN_PANELS.items():
-        scale = width / size[0]
-        most_off = 1 if scale < _SMALLER else 0
-        deviations = (abs(one - scale * edge) for one, edge in zip(box, known, strict=True))
-        if abs(height - scale * size[1]) <= most_off and max(deviations) <= most_off:
-            return True
-    return False
+def several_windows() -> ImageError:
+    """Return the error for a picture that shows more than one spectrogram."""
+    return ImageError("The picture holds several windows: send each window as a file of its own.")
 
 
 class FoundPanel(NamedTuple):

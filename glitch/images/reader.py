@@ -21,10 +21,18 @@ from glitch.images.colormap import (
 from glitch.images.decode import decode_picture
 from glitch.images.grid import MIN_COVER, cell_means, even_edges, shares
 from glitch.images.grid_lines import without_grid
-from glitch.images.labels import are_legible, labels_right
+from glitch.images.labels import Label, are_legible, labels_left, labels_right
 from glitch.images.names import SpectrogramName, parse_file_name
-from glitch.images.overlays import are_stacked, has_overlay, without_marks
-from glitch.images.panel import KNOWN_PANELS, SMALLEST_SIDE, Box, DrawnCells, FoundPanel, find_panel
+from glitch.images.overlays import has_overlay, holds_windows, without_marks
+from glitch.images.panel import (
+    KNOWN_PANELS,
+    SMALLEST_SIDE,
+    Box,
+    DrawnCells,
+    FoundPanel,
+    find_panel,
+    several_windows,
+)
 from glitch.images.scales import (
     MARGIN,
     Scales,
@@ -41,6 +49,10 @@ MAX_COLORMAP_DISTANCE = 16.0  # mean RGB distance; distribution: docs/science/im
 # Median colour shift. 785 pictures of Gravity Spy: at most 1.4; as JPEG of quality 20: at most 1.7;
 # darkened by 7 %: 5.6 and more.
 _MAX_SHIFT = 4.0
+# Pictures of Gravity Spy have 18 colours or more, except blank ones: at most four, next to another.
+_MIN_COLORS = 16
+_SAME_PLACE = 0.02  # fraction of the axis
+_MISSED = 0.7  # fraction of a label's height: width of a missed digit
 _MIN_DRAWN = 0.1  # least share of the panel's rows that are coloured
 # Width over height of a picture without axes: Gravity Spy's have 1.2; two windows 2.4 or 0.6.
 _MIN_ASPECT, _MAX_ASPECT = 0.65, 2.2
@@ -115,15 +127,13 @@ def read_spectrogram(
     fractions, distance = invert(pixels[inside], nearest[inside], is_drawn)
     _refuse_other_colors(pixels[inside], nearest[inside], is_drawn, distance)
     if panel.has_rival:
-        raise ImageError(
-            "The picture holds several spectrograms. Send each window as a file of its own."
-        )
+        raise several_windows()
     stated = scales or Scales()
     own_range = (recipe.lowest_frequency_hz, recipe.highest_frequency_hz)
     assumed: tuple[str, ...] = ()
     of_time: TimeAxis | None = None
     if drawn is None:
-        _refuse_cut_or_joined(box, pixels.shape[:2])
+        _refuse_cut_or_joined(box, pixels.shape[:2], fractions)
         words = picture.words[inside]
         if has_overlay(words, colored[inside], is_drawn, fractions):
             raise ImageError(
@@ -136,7 +146,6 @@ def read_spectrogram(
         assumed = _assumed(pixels, colors, text, box, given=stated, recipe=recipe)
         of_time = time_axis(time_labels(text, box))
         _refuse_mostly_high(fractions[is_drawn])
-        _refuse_stacked(fractions, box, pixels.shape[:2])
     shape = (recipe.n_frequency, recipe.n_time)
     is_ours = drawn is not None and drawn.shape == shape
     energies = fractions[::-1]
@@ -161,13 +170,21 @@ def _refuse_other_colors(
         raise ImageError(
             "The picture is not an omega scan in the viridis colour map: on average, its pixels "
             f"are {distance:.0f} away from the map (RGB distance, limit "
-            f"{MAX_COLORMAP_DISTANCE:.0f}). Send Gravity Spy's original PNG or JPEG."
+            f"{MAX_COLORMAP_DISTANCE:.0f}). Draw it in viridis, or send Gravity Spy's original PNG "
+            "or JPEG."
         )
     if shift(pixels, nearest, is_drawn) > _MAX_SHIFT:
         raise ImageError(
             "The colours of the picture are all shifted from viridis in one direction, as after a "
             "change of brightness, contrast or colours, so its energies cannot be read: send the "
             "picture as it was drawn."
+        )
+    used = np.flatnonzero(np.bincount(nearest[is_drawn].ravel()))
+    if len(used) < _MIN_COLORS < np.ptp(used):
+        raise ImageError(
+            f"The spectrogram has only {len(used)} colours, so most of its energies are lost: save "
+            "the picture with all its colours, not as a contour plot or with a small palette, and "
+            "send that."
         )
 
 
@@ -202,10 +219,26 @@ def _assumed(
     try:
         return check(text, bar, box)
     except ImageError:
-        if not labels or are_legible(labels) or given != Scales():
+        # Text in reduced pictures and small palettes is fainter: parts of it may have been missed.
+        wider = faint()
+        if labels and not are_legible(labels):
+            is_missed = given == Scales()
+        else:
+            is_missed = _is_missed(labels, labels_right(wider, bar)) or _is_missed(
+                labels_left(text, box), labels_left(wider, box)
+            )
+        if not is_missed:
             raise
-        # Text in reduced pictures is fainter, so some of it may have been missed.
-        return check(faint(), bar, box)
+        return check(wider, bar, box)
+
+
+def _is_missed(found: list[Label], wider: list[Label]) -> bool:
+    """Return whether fainter text shows at the same places that digits of labels were missed."""
+    return len(found) == len(wider) and any(
+        abs(one.place - other.place) < _SAME_PLACE
+        and other.width - one.width > _MISSED * one.height
+        for one, other in zip(found, wider, strict=True)
+    )
 
 
 def _page_strips(box: Box) -> Strips:
@@ -218,7 +251,9 @@ def _page_strips(box: Box) -> Strips:
     )
 
 
-def _refuse_cut_or_joined(box: Box, shape: tuple[int, ...]) -> None:
+def _refuse_cut_or_joined(
+    box: Box, shape: tuple[int, ...], fractions: Float32[np.ndarray, "height width"]
+) -> None:
     """Refuse a panel that was cut, or a picture that joins several windows.
 
     A panel was cut if it touches one edge or a corner of the picture and has page at the other
@@ -233,27 +268,15 @@ def _refuse_cut_or_joined(box: Box, shape: tuple[int, ...]) -> None:
             "The spectrogram ends at an edge of the picture, where it may have been cut: send the "
             "whole picture with its axes, or the whole panel and nothing else."
         )
-    if _is_bare(box, shape) and not _MIN_ASPECT < box.width / box.height < _MAX_ASPECT:
+    if max(box.left, box.top, width - box.right, height - box.bottom) > 1:
+        return  # with axes
+    if not _MIN_ASPECT < box.width / box.height < _MAX_ASPECT:
         raise ImageError(
             "The picture has the shape of several windows side by side, and no axes: send each "
             "window as a file of its own, or draw it with axes."
         )
-
-
-def _is_bare(box: Box, shape: tuple[int, ...]) -> bool:
-    """Return whether the panel fills the picture, which then has no axes."""
-    height, width = shape
-    return max(box.left, box.top, width - box.right, height - box.bottom) <= 1
-
-
-def _refuse_stacked(
-    fractions: Float32[np.ndarray, "height width"], box: Box, shape: tuple[int, ...]
-) -> None:
-    if _is_bare(box, shape) and are_stacked(fractions):
-        raise ImageError(
-            "The picture seems to show several windows one above the other: send each window as a "
-            "file of its own."
-        )
+    if holds_windows(fractions):
+        raise several_windows()
 
 
 def _refuse_mostly_high(fractions: Float32[np.ndarray, "height width"]) -> None:

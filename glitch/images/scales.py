@@ -24,11 +24,13 @@ from glitch.images.labels import (
     labels_left,
     labels_right,
 )
-from glitch.images.panel import Box, is_published_layout
+from glitch.images.panel import Box
 
 MARGIN = 12  # pixels left of the panel: a picture with more was not cropped to its axes
 _PHASE_OFF = 0.2  # largest offset of a label from its step on a colour bar, in steps
 _MAX_LINE_WIDTH = 16  # widest frame line, pixels
+_TICK = 240  # height of the panel, divided by this: distance from the frame at which ticks are seen
+_LEAST_TICKED = 300  # pixels: in smaller panels ticks are faint and labels as near as they are
 _MOSTLY = 0.9
 _END_OFF = 0.03  # fraction of the bar's height
 _DIGIT = 0.83  # fraction of a digit's height: width that each further digit adds to a label
@@ -96,14 +98,14 @@ def check_scales(
         is_clear = is_text if bar is None else is_text[:, : bar.left - 1]
         of_axis = labels_right(is_clear, box)
     of_bar = [] if bar is None else labels_right(is_text, bar)
-    height, width = is_text.shape
+    line = _line_width(is_text, box)
     is_axis_sure = is_axis_known(
         of_axis,
         given.frequency_range_hz,
         frequency_range_hz,
         n_pixels=box.height,
-        line=_line_width(is_text, box),
-        may_be_older=is_published_layout(box, width, height),
+        line=line,
+        may_be_older=not _has_ticks(is_text, box, line, of_axis),
     )
     _check_bar(of_bar, given.energy_max, energy_max)
     if bar is not None:
@@ -125,6 +127,18 @@ def _line_width(is_text: Bool[np.ndarray, "height width"], box: Box) -> int:
     # Mixed colours may separate the panel from its frame by a pixel.
     first = int(np.argmax(is_line[:2])) if is_line[:2].any() else 0
     return int(np.argmin(np.append(is_line[first:], False)))
+
+
+def _has_ticks(
+    is_text: Bool[np.ndarray, "height width"], box: Box, line: int, labels: list[Label]
+) -> bool:
+    """Return whether most labels left of the panel have a tick outside its frame."""
+    column = box.left - line - max(1, box.height // _TICK)
+    if column < 0 or box.height < _LEAST_TICKED:
+        return False
+    rows = [round(box.bottom - label.place * box.height) for label in labels]
+    near = [is_text[max(0, row - 2) : row + 3, column].any() for row in rows]
+    return bool(2 * sum(near) > len(near))
 
 
 def _ask_for_unseen(*, is_axis_unseen: bool, is_bar_unseen: bool) -> None:

@@ -16,7 +16,7 @@ from jaxtyping import Bool
 
 from glitch.errors import ImageError
 from glitch.images.labels import even_spacing
-from glitch.images.panel import Box
+from glitch.images.panel import Box, several_windows
 from glitch.images.runs import runs_of
 
 # labels begin this near the axis: fraction of the picture's height; pixels
@@ -96,11 +96,16 @@ def time_labels(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[Tim
         runs = runs_of(np.any(line, axis=0))
         if height < _MIN_HEIGHT or max(end - first for first, end in runs) < _MIN_WIDTH * height:
             continue  # ticks
-        words = runs_of(np.any(line, axis=0), max(_MIN_BETWEEN, _BETWEEN * height))
+        minus = [first for first, end in runs if _is_minus(line[:, first:end])]
+        words = [
+            word
+            for one in runs_of(np.any(line, axis=0), max(_MIN_BETWEEN, _BETWEEN * height))
+            for word in _split(one, minus)
+        ]
         return [
             TimeLabel(
                 place=(left + (first + end) / 2 - box.left) / box.width,
-                is_negative=_is_negative(line[:, first:end]),
+                is_negative=first in minus,
                 width=(end - first) / height,
             )
             for first, end in words
@@ -116,21 +121,27 @@ def time_axis(labels: list[TimeLabel]) -> TimeAxis | None:
     reduced pictures.
 
     Raises:
-        ImageError: if zero is not in the middle, or the axis runs backwards.
+        ImageError: if zero is not in the middle, the axis runs backwards, or several axes with
+            their own zeros lie side by side.
     """
     signs = [label.is_negative for label in labels]
     changes = [at for at, (one, other) in enumerate(pairwise(signs)) if one != other]
+    rises = [at for at in changes if signs[at]]
+    zeros = [(labels[at + 1].place, (labels[at].place + labels[at + 1].place) / 2) for at in rises]
+    if len(rises) > 1 and all(
+        min(abs(zero - (part + 0.5) / len(rises)) for zero in pair) <= _MAX_OFFSET
+        for part, pair in enumerate(zeros)
+    ):
+        raise several_windows()
     step = even_spacing([label.place for label in labels])
     if step is None or len(changes) > 1 or not any(signs):
         return None
     if not changes:  # all labels are before zero
         raise _not_centred()
-    before, after = labels[changes[0]], labels[changes[0] + 1]
-    zeros = (after.place, (before.place + after.place) / 2)
-    if after.is_negative or min(abs(zero - 0.5) for zero in zeros) > _MAX_OFFSET:
+    if not rises or min(abs(zero - 0.5) for zero in zeros[0]) > _MAX_OFFSET:
         if not _are_distinguished(labels):
             return None
-        raise _backwards() if after.is_negative else _not_centred()
+        raise _not_centred() if rises else _backwards()
     return TimeAxis(step, max(label.decimals for label in labels if not label.is_negative))
 
 
@@ -155,11 +166,16 @@ def _backwards() -> ImageError:
     )
 
 
-def _is_negative(label: Bool[np.ndarray, "height width"]) -> bool:
-    """Return whether a label begins with a minus: a thin horizontal line above the base."""
-    height = len(label)
-    first, end = runs_of(np.any(label, axis=0))[0]
-    rows = np.flatnonzero(label[:, first:end].any(axis=1))
+def _split(word: tuple[int, int], minus: list[int]) -> list[tuple[int, int]]:
+    """Split labels of adjacent axes that touch: each minus sign begins a label."""
+    starts = [word[0], *(first for first in minus if word[0] < first < word[1])]
+    return list(pairwise([*starts, word[1]]))
+
+
+def _is_minus(glyph: Bool[np.ndarray, "height width"]) -> bool:
+    """Return whether a glyph is a minus sign: a thin horizontal line above the base."""
+    height, width = glyph.shape
+    rows = np.flatnonzero(glyph.any(axis=1))
     is_thin = rows[-1] + 1 - rows[0] <= max(2, _MAX_MINUS_HEIGHT * height)
     is_high = (rows[0] + rows[-1] + 1) / 2 < 0.8 * height
-    return bool(is_thin and is_high and end - first >= _MIN_MINUS_LENGTH * height)
+    return bool(is_thin and is_high and width >= _MIN_MINUS_LENGTH * height)

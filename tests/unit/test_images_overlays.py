@@ -199,7 +199,7 @@ def test_two_by_two_windows_without_axes_are_refused(scale: float) -> None:
     tiles = [of_texture(seed) for seed in range(4)]
     one, four = png(tiles[0]), png(np.block([tiles[:2], tiles[2:]]))
     size = (round(scale * four.width), round(scale * four.height))
-    with pytest.raises(ImageError, match="several windows one above the other"):
+    with pytest.raises(ImageError, match="holds several windows"):
         read(four.resize(size))
     np.testing.assert_array_less(read(one.resize(size)).colormap_distance, 5)
 
@@ -222,3 +222,23 @@ def test_pictures_made_brighter_or_darker_are_refused(
 def test_colours_off_viridis_by_little_are_read(scan: Image.Image, view: np.ndarray) -> None:
     changed = scan.point([round(0.97 * level) for level in range(256)] * 3)
     assert np.abs(read(changed).values - view).mean() < 0.0116
+
+
+@pytest.mark.parametrize("n_colors", [8, 16])
+@pytest.mark.parametrize("method", [Image.Quantize.MEDIANCUT, Image.Quantize.FASTOCTREE])
+def test_a_palette_too_small_for_the_energies_is_refused(
+    scan: Image.Image, view: np.ndarray, n_colors: int, method: Image.Quantize
+) -> None:
+    with pytest.raises(ImageError, match="colours, so most of its energies are lost"):
+        read(scan.quantize(n_colors, method).crop((101, 61, 674, 540)))
+    assert np.abs(read(scan.quantize(64)).values - view).mean() < 0.01
+
+
+@pytest.mark.parametrize("quality", [20, 50])
+def test_the_blocks_of_a_jpeg_are_no_seams(quality: int) -> None:
+    one = of_texture(0)
+    one[40:60, 80:90] = 0.9
+    picture = png(one).resize((573, 479))
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=quality)
+    assert read_spectrogram(out.getvalue(), "a.jpg").observed.all()

@@ -177,7 +177,7 @@ def test_the_panel_is_found_off_centre_on_a_page() -> None:
 def test_two_spectrograms_in_one_picture_are_refused() -> None:
     panel = rgb(render_view(VIEW))
     gap = np.full((panel.shape[0], 60, 3), 255, dtype=np.uint8)
-    with pytest.raises(ImageError, match="several spectrograms"):
+    with pytest.raises(ImageError, match="several windows"):
         read_spectrogram(png_of(np.concatenate([panel, gap, panel], axis=1)), "x.png")
 
 

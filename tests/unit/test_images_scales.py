@@ -42,11 +42,13 @@ def _drawn(
     has_powers: bool = False,
     strain: bool = False,
     edge: str = "black",
+    ticks: str = "out",
 ) -> bytes:
     """Draw a scan with one glitch in a style of matplotlib; it is blank above ``top``."""
     with rc_context():
         rcdefaults()  # another test may have changed the style of the whole process
         rcParams["axes.edgecolor"] = edge
+        rcParams["ytick.direction"] = ticks
         if style:
             matplotlib.style.use(style)
         return _drawn_in_style(
@@ -342,6 +344,26 @@ def test_an_axis_that_ends_at_2000_hz_needs_the_stated_range() -> None:
     with pytest.raises(ImageError, match="give frequency_range"):
         _read(axis=(10.0, 2000.0))
     assert _read(Scales((10.0, 2000.0)), axis=(10.0, 2000.0)).assumed == ()
+
+
+@pytest.mark.parametrize("axis", [(10.0, 1960.0), (10.23, 1912.0), (10.66, 1842.0)])
+def test_the_axes_of_older_gravity_spy_pictures_are_read_as_usual(
+    axis: tuple[float, float],
+) -> None:
+    """They are told by ticks inside the axes: another picture with this range is asked about."""
+    for size in ((800, 600), (1200, 900)):
+        assert _read(size=size, axis=axis, ticks="in").assumed == ("frequency_range",)
+        with pytest.raises(ImageError, match="give frequency_range"):
+            _read(size=size, axis=axis)
+
+
+@pytest.mark.parametrize(
+    "axis", [(10.0, 1600.0), (10.0, 1800.0), (10.0, 1900.0), (10.5, 2000.0), (12.0, 1800.0)]
+)
+def test_an_axis_near_those_of_older_pictures_is_asked_about(axis: tuple[float, float]) -> None:
+    with pytest.raises(ImageError, match="give frequency_range"):
+        _read(axis=axis, ticks="in")
+    assert _read(Scales(axis), axis=axis, ticks="in").assumed == ()
 
 
 @pytest.mark.parametrize("axis", [(20.0, 4096.0), (5.0, 1024.0), (40.0, 8192.0)])

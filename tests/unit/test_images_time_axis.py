@@ -101,3 +101,25 @@ def test_a_panel_alone_is_of_any_window() -> None:
     out = io.BytesIO()
     picture.crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)).save(out, "PNG")
     views_from_spectrograms({1.0: read_spectrogram(out.getvalue(), "a.png", None, SCALES)})
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (1, 3), (1, 4), (2, 1), (2, 2)])
+def test_windows_that_share_an_edge_are_not_read_as_one(shape: tuple[int, int]) -> None:
+    """Adjacent axes are refused by their labels, which begin anew, whatever range is given."""
+    rows, columns = shape
+    frequency = np.geomspace(10, 2048, 200)
+    energy = np.random.default_rng(0).exponential(1.0, (199, 199))
+    with rc_context():
+        rcdefaults()
+        figure = Figure(figsize=(4 * columns, 5 * rows))
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.subplots(rows, columns, sharey=True, gridspec_kw={"wspace": 0, "hspace": 0})
+        for one, length in zip(axes.ravel(), (0.5, 1.0, 2.0, 4.0), strict=False):
+            times = np.linspace(-length / 2, length / 2, 200)
+            one.pcolormesh(times, frequency, energy, vmin=0, vmax=25.5)
+            one.set_yscale("log", base=2)
+            one.set_ylim(10, 2048)
+        out = io.BytesIO()
+        canvas.print_png(out)
+    with pytest.raises(ImageError, match="several windows"):
+        read_spectrogram(out.getvalue(), "a.png", None, SCALES)
