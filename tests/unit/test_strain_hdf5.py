@@ -344,3 +344,23 @@ def test_a_series_of_two_names_is_one_series(tmp_path: Path, link: str) -> None:
         strain = _read(path, channel=channel)
         assert strain.ifo == "V1"
         np.testing.assert_array_equal(strain.values, NOISE)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("H1:GDS-CALIB_STRAIN", {"channel": "L1:GDS-CALIB_STRAIN"}),
+        ("H1:GDS-CALIB_STRAIN", {"ifo": "L1"}),
+        ("strain", {"ifo": "H1", "name": "L1:STRAIN"}),
+    ],
+)
+def test_two_detectors_of_one_series_are_asked_about(
+    tmp_path: Path, place: str, said: dict[str, str]
+) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        _pycbc(file, place, NOISE)
+        file[place].attrs.update(said)
+    with pytest.raises(StrainError, match="the detectors H1 and L1 are named for the series"):
+        _read(path)
+    assert _read(path, ifo="L1").ifo == "L1"

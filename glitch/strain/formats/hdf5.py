@@ -242,8 +242,17 @@ def _series(file: h5py.File, paths: list[str], request: Request) -> _Series:
     if dataset is None:  # the path was found a moment ago
         raise FormatError("The HDF5 file changed while it was read: send it again.")
     name = name_of(dataset) or channel_of(find_group(file, path.rpartition("/")[0]))
+    own_ifo = stated_ifo((read_attribute(dataset, key) for key in IFO_NAMES), request)
+    said = {own_ifo, *map(detector_of_channel, (name, *aliases, path.rpartition("/")[2]))}
+    is_unclear = len(said - {None}) > 1
+    if is_unclear and request.ifo not in said - {None}:
+        raise StrainError(
+            f"{request.shown_name}: the detectors {' and '.join(sorted(filter(None, said)))} are "
+            f"named for the series {path!r}: correct it, or give ifo.",
+            field="ifo",
+        )
     ifo = (
-        stated_ifo((read_attribute(dataset, key) for key in IFO_NAMES), request)
+        (request.ifo if is_unclear else own_ifo)
         or detector_of_text(name, path.replace("/", " "), *path.split("/"), *aliases)
         or stated_ifo((stated_value(file, path, dataset, key) for key in IFO_NAMES), request)
     )
