@@ -1,4 +1,4 @@
-// Review: what is chosen of a cluster.
+// Review of a cluster: choose members and act on them.
 import { Choice } from "./choice.js";
 import { isTyping } from "./keys.js";
 import { attachPlane } from "./plane.js";
@@ -19,7 +19,7 @@ export function attachReview(root, glance) {
       choice.set(isAll ? others : [...others, ...shown]);
     });
   }
-  // Enter in a field does what stands beside that field, not the first act of the form.
+  // Enter presses the button next to the field, not the first submit button of the form.
   form.addEventListener("keydown", (event) => {
     const button = event.key === "Enter" && event.target.closest("[data-act]")?.querySelector("button.own");
     if (!button || event.target.matches("button, textarea")) return;
@@ -33,13 +33,13 @@ export function attachReview(root, glance) {
     event.preventDefault();
     box.click();
   });
-  // The way to the form lies over the page, and is in the way where the form is seen.
+  // The floating link to the form would cover the form, so hide it while the form is visible.
   const way = root.querySelector("a.to-decision");
   if (way) new IntersectionObserver(([seen]) => (way.hidden = seen.isIntersecting)).observe(form);
   choice.tell();
 }
 
-// Show only the chosen: the others step aside until the button is pressed again, or none is chosen.
+// Hide members that are not chosen until the button is pressed again or the choice is empty.
 function attachOnly(root, choice) {
   const only = root.querySelector("button.only-chosen");
   const cards = root.querySelector(".columns ul.cards");

@@ -1,9 +1,9 @@
-// The rendered API: Swagger UI on the service's own OpenAPI document. It sends nothing anywhere else.
+// Show the service's OpenAPI document in Swagger UI; no request goes to another host.
 const place = document.querySelector("#api");
 const dark = document.querySelector("link#dark");
 const inTheDark = window.matchMedia("(prefers-color-scheme: dark)");
 
-// Swagger UI's own dark colours, wherever the page's are dark.
+// Use Swagger UI's dark colours while the page is dark.
 function follow() {
   document.documentElement.classList.toggle("dark-mode", window.matchMedia(dark.media).matches);
 }
@@ -11,8 +11,8 @@ follow();
 inTheDark.addEventListener("change", follow);
 document.addEventListener("schemechange", follow);
 
-// Where Swagger UI leads screen readers astray: a part outside all landmarks, headings that skip a
-// level, and links within buttons that do the same.
+// Correct what Swagger UI gets wrong for screen readers: a section outside all landmarks, headings
+// that skip a level, and links inside buttons that do the same as the button.
 function mend() {
   for (const part of place.querySelectorAll(".information-container")) {
     part.setAttribute("role", "region");
@@ -32,7 +32,7 @@ script.addEventListener("load", () => {
     deepLinking: true,
     docExpansion: "list",
     defaultModelsExpandDepth: 0,
-    validatorUrl: null, // else a badge is fetched from elsewhere
+    validatorUrl: null, // the default fetches a badge from another host
     persistAuthorization: false,
   });
 });

@@ -1,4 +1,4 @@
-// Every page works without scripts; these only save a reload, show progress, and take a key.
+// All pages work without scripts; these avoid reloads, show progress and add keyboard shortcuts.
 import { attachClock } from "./clock.js";
 import { attachCopy } from "./copy.js";
 import { attachDrafts } from "./drafts.js";
@@ -14,7 +14,7 @@ import { attachScheme } from "./scheme.js";
 import { attachTable } from "./table.js";
 import { attachUpload } from "./upload.js";
 
-attachDrafts(document); // first: others read what is chosen
+attachDrafts(document); // first, because it restores choices that the others read
 attachClock(document);
 attachCopy(document);
 attachFilters(document);

@@ -1,4 +1,4 @@
-// Which members are chosen: boxes on the cards that are shown, and a field for those that are not.
+// The chosen members: checkboxes for the cards on this page, and a hidden field for other members.
 
 export class Choice {
   constructor(root) {
@@ -22,7 +22,7 @@ export class Choice {
     this.listeners.push(listener);
   }
 
-  // Chosen by something else than the boxes: the members come forward, because they may be far down.
+  // Choose without the checkboxes, and move the chosen cards to the front: they may be far down.
   set(ids) {
     this.ids = new Set(ids);
     for (const [id, box] of this.boxes) {

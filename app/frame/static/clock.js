@@ -1,4 +1,4 @@
-// GPS <-> UTC: both times are on the page, so the switch needs no reload.
+// Switch between GPS and UTC without a reload: every page contains both.
 
 const YEAR_S = 365 * 24 * 3600;
 

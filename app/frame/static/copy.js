@@ -1,4 +1,4 @@
-// A button that copies a field, where the browser lets it.
+// Buttons that copy the text of a field, if the browser allows access to the clipboard.
 
 export function attachCopy(root) {
   for (const button of root.querySelectorAll("button[data-copies]")) {

@@ -1,12 +1,12 @@
-// What was typed and chosen outlives a session that had ended, or a service that was away, when the
-// form was sent: it is there again where the form is next met. An answered form leaves nothing.
+// Keep the content of a sent form in sessionStorage, and restore it where the form next appears if
+// the session had ended or the service was not available. Delete it when the form was accepted.
 
 export function attachDrafts(root) {
   const kept = JSON.parse(sessionStorage.getItem("draft") ?? "null");
   if (kept) meet(root, kept);
   root.addEventListener("submit", ({ target: form, submitter, defaultPrevented }) => {
     if (form.method !== "post" || !form.closest("main") || form.querySelector("[type=password]")) return;
-    // Where a script sends it, or a download comes, the page stays.
+    // If a script sends the form or the response is a download, this page and its fields remain.
     if (submitter?.dataset.download !== undefined || (defaultPrevented && !form.matches(".upload"))) return;
     const fields = typedInto(form).map(({ name, value, checked }) => ({ name, value, checked }));
     sessionStorage.setItem("draft", JSON.stringify({ form: nameOf(form), fields }));
@@ -15,9 +15,9 @@ export function attachDrafts(root) {
 
 function meet(root, kept) {
   const form = [...root.forms].find((one) => nameOf(one) === kept.form);
-  // The answer may be another page, of the next cluster say: who goes back from there has been answered.
+  // The response may be another page, such as the next cluster; its success note means: accepted.
   const isDone = root.querySelector(".note.good");
-  // A page that refuses the form has what was typed; the one that it is reloaded as has not.
+  // A page that refuses the form contains the input, but loses it when it is reloaded.
   const isRefused = root.querySelector("[role=alert], form[action='/ui/login']");
   if (isRefused) sessionStorage.setItem("draft", JSON.stringify({ ...kept, isRefused: true }));
   else if (form || isDone || !kept.isRefused) sessionStorage.removeItem("draft");
@@ -44,7 +44,7 @@ function restore(form, kept) {
   form.before(note);
 }
 
-// Of several forms that do the same each is of one glitch.
+// Forms with the same action differ by their glitch.
 function nameOf(form) {
   return `${form.getAttribute("action")} ${form.elements.glitch?.value ?? ""}`;
 }

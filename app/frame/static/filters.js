@@ -1,4 +1,4 @@
-// Filters: fold them away on narrow screens, and keep empty fields out of the address.
+// Collapse the filters on narrow screens, and leave empty fields out of the URL.
 
 const NARROW = "(max-width: 1000px)";
 
@@ -9,13 +9,13 @@ export function attachFilters(root) {
   }
   const form = root.querySelector("details.filters form");
   if (!form) return;
-  // A user who comes back sees the filters of what is shown, not what was typed before leaving.
+  // After the Back button, show the filters in force, not values that were typed before leaving.
   addEventListener("pageshow", () => form.reset());
   form.addEventListener("submit", () => {
     for (const field of form.elements) {
       if (field.name && !field.value) field.disabled = true;
     }
-    // Coming back with the browser's button must find the fields usable again.
+    // Enable the fields again for a user who returns with the Back button.
     addEventListener("pageshow", () => enable(form), { once: true });
     setTimeout(() => enable(form), 0);
   });

@@ -1,9 +1,9 @@
-// Glances: four windows of a card under the pointer or by key, what the panels show.
+// Preview the four windows of a card; switch panels between input, reconstruction and residual.
 
 const LENGTHS = ["0.5 s", "1 s", "2 s", "4 s"];
 const PATIENCE_MS = 350;
 
-// What shows four windows beside an element; null where the page has no cards.
+// Return the functions that show and hide the preview, or null if the page has no cards.
 export function attachGlances(root) {
   attachShows(root);
   return attachWindows(root);
@@ -78,7 +78,7 @@ function hide(glance) {
   glance.hidden = true;
 }
 
-// The links work without this; in place, one picture blinks into the other.
+// Exchange the pictures in place, so that differences blink. The links work without scripts.
 function attachShows(root) {
   const bar = root.querySelector(".shows");
   if (!bar) return;

@@ -1,5 +1,5 @@
-// Keys: "/" goes to the search box, "?" tells all keys; the arrows walk through a gallery of cards;
-// what carries a data-key is pressed, or gone to, by that key.
+// Keyboard shortcuts: "/" focuses the search box, "?" lists all shortcuts, the arrow keys move
+// through a gallery of cards, and the key in data-key presses or focuses the element.
 
 export function attachKeys(root) {
   const dialog = root.querySelector("dialog#keys");
@@ -36,7 +36,7 @@ export function isTyping(element) {
   return element.matches?.("input:not([type=checkbox]), select, textarea, [contenteditable]");
 }
 
-// Of several that have the key, that of the glitch in focus, else the first.
+// If several elements have the key, prefer the one that belongs to the glitch in focus.
 function press(root, event) {
   const selector = `[data-key="${CSS.escape(event.key)}"]`;
   const target = event.target.closest?.("[data-keys]")?.querySelector(selector) ?? root.querySelector(selector);

@@ -1,4 +1,4 @@
-// Parts of a page that take the service longer: fetched once the rest is there. Links do without.
+// Fetch slow parts of a page after the rest has loaded. Without scripts, a link leads to each part.
 
 export function attachLater(root) {
   for (const place of root.querySelectorAll("[data-load]")) load(place);
@@ -12,6 +12,6 @@ async function load(place) {
     const part = page.querySelector(place.dataset.part);
     if (part) place.replaceChildren(part);
   } catch {
-    // the link stays
+    // The link remains.
   }
 }

@@ -1,4 +1,4 @@
-// Menus of the bar close on Escape, on a click elsewhere, and when the focus leaves them.
+// Close the menus of the top bar on Escape, on a click elsewhere, and when they lose the focus.
 
 export function attachMenus(root) {
   const menus = [...root.querySelectorAll("details.menu")];

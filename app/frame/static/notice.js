@@ -1,9 +1,9 @@
-// What was just done is said once: not again when the page is reloaded or its address passed on.
-// And the answer to a form takes the address of the form's page: to reload it or to come back to it
-// does not send the form again, of which browsers warn with a page of their own.
+// Show a success note once: remove it from the URL, so that a reload or a shared link does not
+// repeat it. Give the response to a form the URL of the form's page, so that a reload or the Back
+// button does not send the form again, which browsers interrupt with a warning.
 
 export function attachNotice(root) {
-  // Screen readers tell what changes in a status, not what is there when the page comes.
+  // Screen readers announce changes of a status, but not its content when the page loads.
   const said = root.querySelector(".toast > p");
   if (said) setTimeout(() => said.replaceChildren(said.textContent), 500);
   const { form } = document.body.dataset;

@@ -1,4 +1,4 @@
-// Light, dark or as the system has it: one sheet that holds always, never, or when the system says; paper is light.
+// Set light, dark or system colours by the media query of the dark style sheet; print is light.
 import { remember } from "./clock.js";
 
 const MEDIA = { system: "screen and (prefers-color-scheme: dark)", dark: "screen", light: "not all" };
@@ -15,7 +15,7 @@ export function attachScheme(root) {
     for (const button of form.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(button.value === chosen));
     }
-    // Pictures that scripts draw take their colours from the page.
+    // Scripts that draw with the page's colours listen to this event.
     document.dispatchEvent(new CustomEvent("schemechange"));
   });
 }

@@ -1,4 +1,4 @@
-// The catalogue: choose glitches, copy rows as a spreadsheet takes them, copy the address.
+// The catalogue: choose glitches, copy rows in a form that spreadsheets paste, copy the search URL.
 
 export function attachTable(root) {
   const all = root.querySelector("#choose-all");
@@ -21,7 +21,7 @@ export function attachTable(root) {
     tell();
   });
   for (const box of boxes) box.addEventListener("change", tell);
-  tell(); // the browser may have kept boxes from before
+  tell(); // the browser may have restored checkboxes
   if (!navigator.clipboard) return;
   const copy = (button, text) => {
     button.hidden = false;
@@ -35,10 +35,10 @@ export function attachTable(root) {
   const rowsButton = root.querySelector("#copy-table");
   if (table) copy(rowsButton, () => {
     const rows = chosen().length ? chosen().map((box) => box.closest("tr")) : boxes.map((box) => box.closest("tr"));
-    // Without the arrow of the order, which would be part of a column's name.
+    // Remove the arrow that marks the sort column.
     const text = (cell) => {
       const shown = cell.innerText.replace(/[▾▴]/u, "").replace(/\s+/gu, " ").trim();
-      // As in the CSV: a spreadsheet would work out a channel or flag that looks like a formula.
+      // As in the CSV: a spreadsheet would evaluate a channel or flag that looks like a formula.
       return /^[=+@-](?![\w-]*$)/.test(shown) && !cell.matches(".number") ? `'${shown}` : shown;
     };
     return [table.tHead.rows[0], ...rows].map((row) => [...row.cells].slice(1).map(text).join("\t")).join("\n");

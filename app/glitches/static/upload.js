@@ -1,4 +1,4 @@
-// Upload: drop files on the form, see how far they are, read errors in place.
+// Upload: accept dropped files, show the progress, and show errors next to the form.
 
 export function attachUpload(root) {
   const form = root.querySelector("form.upload");
@@ -7,7 +7,7 @@ export function attachUpload(root) {
   attachDrop(form, files);
   files.addEventListener("change", () => listFiles(form, files));
   form.addEventListener("submit", (event) => {
-    // What is not kept is answered with a page that has no address to go to: the browser shows it.
+    // The result for a file that is not stored has no URL to open, so the browser sends the form.
     const keep = form.elements.store;
     const isShownOnce = form.dataset.canLook === "yes" && !keep?.checked;
     const total = [...files.files].reduce((sum, file) => sum + file.size, 0);
@@ -29,7 +29,7 @@ export function attachUpload(root) {
   });
 }
 
-// Anywhere on the page: a browser leaves the page for a file that is dropped beside the zone.
+// Accept drops on the whole page, because browsers open a file that is dropped outside the zone.
 function attachDrop(form, files) {
   const zone = form.querySelector(".drop");
   for (const kind of ["dragover", "dragenter"]) {
@@ -40,7 +40,7 @@ function attachDrop(form, files) {
     });
   }
   document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) zone.classList.remove("over"); // it left the window
+    if (!event.relatedTarget) zone.classList.remove("over"); // the file was dragged out of the window
   });
   document.addEventListener("drop", (event) => {
     zone.classList.remove("over");
@@ -67,7 +67,7 @@ function size(bytes) {
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
-// XMLHttpRequest, because fetch cannot tell how much of a body has left.
+// Use XMLHttpRequest, because fetch does not report upload progress.
 function send(form) {
   const progress = form.querySelector(".progress");
   const meter = progress.querySelector("progress");
@@ -78,7 +78,7 @@ function send(form) {
     button.disabled = false;
     progress.hidden = true;
   };
-  window.addEventListener("pagehide", finish, { once: true }); // for a user who comes back to it
+  window.addEventListener("pagehide", finish, { once: true }); // for a user who returns with the Back button
   request.open("POST", form.action);
   request.upload.addEventListener("progress", (event) => {
     if (!event.lengthComputable) return;
@@ -108,7 +108,7 @@ function send(form) {
   request.send(new FormData(form));
 }
 
-// Pages carry their sentence in an alert; what refuses a body before any page is made answers JSON.
+// Read the error from the alert of a page, or from JSON if no page handled the request.
 function sentence(request) {
   const kind = request.getResponseHeader("Content-Type") ?? "";
   if (kind.includes("json")) {

@@ -1,4 +1,4 @@
-// A job's page: what the service sends while it works is put in place; at the end the page is loaded again.
+// Follow a job by server-sent events: show its progress, and refresh the page when the job ends.
 
 export function attachJob(root) {
   const page = root.querySelector("[data-follow]");
@@ -6,19 +6,19 @@ export function attachJob(root) {
   const live = page.querySelector(".live");
   const source = new EventSource(page.dataset.follow);
   source.addEventListener("live", (event) => {
-    live.innerHTML = JSON.parse(event.data); // made and escaped by the service's own template
+    live.innerHTML = JSON.parse(event.data); // safe: rendered and escaped by a template of the service
   });
   source.addEventListener("end", (event) => {
     source.close();
     if (page.id !== "job") {
-      location.reload(); // another page that waits for what the job makes
+      location.reload(); // a page that waits for the result of the job
       return;
     }
     root.querySelector("#job-status").textContent = `The job is ${JSON.parse(event.data)}.`;
     renew(root);
   });
   source.addEventListener("error", () => {
-    // The browser comes back by itself; closed means that it was refused, as where a session ended.
+    // The browser reconnects by itself; CLOSED means a refusal, for example after the session.
     if (source.readyState !== EventSource.CLOSED) return;
     const note = root.createElement("p");
     note.className = "note warn";
@@ -27,7 +27,7 @@ export function attachJob(root) {
   });
 }
 
-// The whole content, since lists, counts and buttons change with the end; scroll and focus stay.
+// Replace the whole content, because lists, counts and buttons change; keep the scroll position.
 async function renew(root) {
   const address = new URL(location.href);
   address.searchParams.delete("done");

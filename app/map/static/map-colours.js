@@ -1,4 +1,4 @@
-// What a point's colour is by each column: an index into a palette, and the palette.
+// The colours of points by each column: a palette, and an index into it for every point.
 
 import { LISTS } from "./map-data.js";
 
@@ -7,7 +7,7 @@ const STEPS = 64;
 const MIN_P = 1e-4;
 const GREY = "#838d97";
 
-// Categories: index i of the column has colour i.
+// Return the palette of a column of categories: value i of the column has colour i.
 export function categories(catalogue, by) {
   const { header, colours } = catalogue;
   const list = header[LISTS[by]];
@@ -23,7 +23,7 @@ function cssColour(name) {
   return (style.getPropertyValue(name) || style.getPropertyValue("--other-ifo")).trim();
 }
 
-// A continuous column as steps of viridis; the last step is grey, for what is not known.
+// Map a continuous column to steps of viridis; the last step is grey, for unknown values (NaN).
 export function steps(catalogue, by) {
   const column = catalogue[by];
   const index = new Float32Array(column.length);
@@ -36,8 +36,8 @@ export function steps(catalogue, by) {
   return { index, palette: [...ramp(STEPS), GREY] };
 }
 
-// Ends of the ramp, and what is shown of a value: novelty by the power of ten of its p, and what
-// spans powers of ten by its logarithm.
+// Return the lower and upper end of the colour scale and the function that maps a value to it:
+// -log10 of p for novelty, log10 for SNR and frequency, the identity for time.
 export function range(catalogue, by) {
   if (by === "p_value") return [0, -Math.log10(MIN_P), (p) => -Math.log10(Math.max(p, MIN_P))];
   const of = by === "gps_time" ? (value) => value : Math.log10;

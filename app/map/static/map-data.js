@@ -1,8 +1,8 @@
-// The columns of the map as typed arrays over the buffer that came, and what is shown of them.
+// The columns of the map as typed arrays over the received buffer, and the mask of visible points.
 
 const MAGIC = "GLMAP001";
 const TYPES = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array };
-// A column of categories -> the header's list that it is an index into; 0 is nobody's.
+// Category column -> the list in the header that it indexes; entry 0 means no or unknown category.
 export const LISTS = { class: "classes", ifo: "ifos", origin: "origins", run: "runs", cluster: "clusters" };
 export const RANGES = ["gps_time", "snr", "peak_frequency", "p_value"];
 const MAX_CORNERS = 1000;
@@ -30,9 +30,9 @@ export class Catalogue {
     this.only = { ifo: null, origin: null, run: null };
     this.hidden = Object.fromEntries(Object.keys(LISTS).map((name) => [name, new Set()]));
     this.mask = new Uint8Array(this.size).fill(1);
-    this.timeless = null; // the mask without the stretch of time, for the histogram
+    this.timeless = null; // the mask without the time filter, for the histogram
     this.idsAddress = `${idsAddress}${this.header.version}`;
-    // They are half as large again and nobody needs them to see the map.
+    // Load the ids separately: they add half of the size again, and drawing does not need them.
     this.ids = fetch(this.idsAddress).then(async (answer) => {
       if (!answer.ok) throw new Error("The map has changed meanwhile: reload the page.");
       this.idBytes = new Uint8Array(await answer.arrayBuffer());
@@ -44,7 +44,7 @@ export class Catalogue {
     return Object.keys(LISTS).some((kind) => this.#leftOut(kind).size) || RANGES.some((name) => this.ranges[name].some((end) => end !== null));
   }
 
-  // What of a category is not shown: hidden in the legend, or other than the filter wants.
+  // Indices of a category column that are hidden, by the legend or by the filter.
   #leftOut(kind) {
     const only = this.only[kind] ?? null;
     if (only === null) return this.hidden[kind];
@@ -52,7 +52,7 @@ export class Catalogue {
     return new Set([...this.hidden[kind], ...others]);
   }
 
-  // What passes the filters and the legend, as a mask; NaN passes no comparison.
+  // Set the mask of points that pass the filters and the legend; NaN fails every range.
   sift() {
     const { mask, size } = this;
     mask.fill(1);
@@ -76,7 +76,7 @@ export class Catalogue {
     if (high !== null) for (let i = 0; i < size; i++) if (!(column[i] <= high)) mask[i] = 0;
   }
 
-  // What the service is asked for: a polygon of this version, and what the filters let pass.
+  // The region to request from the service: a polygon in this version of the map, and the filters.
   region(polygon) {
     const name = (one) => one.id ?? one.name;
     const every = Math.ceil(polygon.length / MAX_CORNERS);
@@ -92,7 +92,7 @@ export class Catalogue {
     };
   }
 
-  // Indices of what the mask shows.
+  // Indices of the visible points.
   shown() {
     const found = new Uint32Array(this.size);
     let count = 0;

@@ -1,4 +1,4 @@
-// The legend: one switch a category with how many are in view, or selected, of all there are.
+// The legend: a switch per category with two counts, points in view (or selected) and in total.
 import { categories, ramp, range } from "./map-colours.js";
 import { LISTS } from "./map-data.js";
 import { dateText } from "./map-time-text.js";
@@ -30,7 +30,7 @@ export class Legend {
     });
   }
 
-  // Continuous colours keep the switches of the labels below their ramp.
+  // The category column of the switches; for a continuous colour these are the classes.
   get kind() {
     return LISTS[this.by] ? this.by : "class";
   }
@@ -42,7 +42,7 @@ export class Legend {
   entries() {
     const entries = this.catalogue.header[LISTS[this.kind]].map((one, index) => ({ ...one, index }));
     const present = entries.filter((one) => one.count);
-    // By number, but clusters as they are counted (the largest is first) and nobody last.
+    // Largest first; index 0 (unlabelled, in no cluster, not known) last.
     return present.sort((a, b) => (a.index === 0) - (b.index === 0) || b.count - a.count).slice(0, MOST);
   }
 
@@ -99,7 +99,7 @@ export class Legend {
     return { item, count, index: one.index, total: one.count };
   }
 
-  // In the words of the other pages.
+  // Name a category as the other pages do.
   name(one) {
     if (one.index === 0) return NOBODY[this.kind] ?? "not known";
     const { states, origins } = this.catalogue.words;
@@ -107,7 +107,7 @@ export class Legend {
     return this.kind === "cluster" ? `${number(one.count)} glitches, ${states[one.state] ?? one.state}` : one.name;
   }
 
-  // What stands on the sheet: names of classes, and of clusters where those have the colours.
+  // The column and the names to draw on the map: clusters if they set the colours, else classes.
   names() {
     const kind = this.by === "cluster" ? "cluster" : "class";
     const names = this.catalogue.header[LISTS[kind]].map((one, index) => (index === 0 ? null : kind === "class" ? one.name : this.name({ ...one, index })));
@@ -120,7 +120,7 @@ export class Legend {
     return this.kind === "cluster" ? `/ui/clusters/${one.id}` : null;
   }
 
-  // Counts what is selected, or else what is in view; how many of all are in view.
+  // Count the selected points, or else the points in view, by category; return the number in view.
   count(view) {
     const { catalogue } = this;
     const column = catalogue[this.kind];

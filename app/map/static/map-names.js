@@ -1,9 +1,9 @@
-// Names on the sheet: one for each category that is shown, where most of it lies; none covers another.
+// Names on the map: one per visible category, at its densest place, without overlaps.
 
-const CELLS = 24; // of the grid, along each side, in which the densest place is sought
-const MIN_NAMED = 3; // points that are worth a name
-const [HEIGHT, WIDTH] = [16, 8]; // px: of a line, and of a letter of the widest font
-const ABOVE = 15; // px: the points themselves stay in sight
+const CELLS = 24; // cells per side of the grid in which the densest place is found
+const MIN_NAMED = 3; // smallest number of visible points for which a category is named
+const [HEIGHT, WIDTH] = [16, 8]; // px: line height, and letter width in the widest font
+const ABOVE = 15; // px above the place, so that its points remain visible
 
 export class Names {
   constructor(sheet, catalogue, plot) {
@@ -11,11 +11,11 @@ export class Names {
     this.plot = plot;
     this.layer = document.createElement("div");
     this.layer.className = "names";
-    this.layer.setAttribute("aria-hidden", "true"); // the legend says the same
+    this.layer.setAttribute("aria-hidden", "true"); // the legend contains the same names
     sheet.append(this.layer);
   }
 
-  // Finds the places; names: of each index of the column, null for what gets none.
+  // Find the places and draw; names[i] is the name of value i of the column, null for none.
   find(column, names) {
     const { mask, size, x, y } = this.catalogue;
     const cell = (value) => Math.min(CELLS - 1, Math.floor(((value + 1) / 2) * CELLS));
@@ -48,7 +48,7 @@ export class Names {
     const { width, height } = this.layer.parentElement.getBoundingClientRect();
     for (const { text, x, y } of this.places ?? []) {
       const [across, down] = this.plot.onSheet(x, y);
-      if (across < 0 || across > width || down < 0 || down > height) continue; // zoomed past it
+      if (across < 0 || across > width || down < 0 || down > height) continue; // outside the view
       const half = (text.length * WIDTH) / 2;
       const left = Math.min(Math.max(across, half), width - half);
       const top = Math.max(down - ABOVE, HEIGHT / 2);

@@ -1,13 +1,13 @@
-// The sheet of points: regl-scatterplot, given what to colour, filter and select.
+// The scatter plot of the points, drawn by regl-scatterplot.
 import { categories, steps } from "./map-colours.js";
 import { LISTS } from "./map-data.js";
 
-const MARGIN = 0.94; // of the sheet that the map fills
-const AT_FIRST = 50_000; // points drawn before all of more: those take a second or two a million
-const REFIT_FROM = 0.05; // change of the sheet's shape that is worth laying the points out again
+const MARGIN = 0.94; // share of the canvas that the points fill
+const AT_FIRST = 50_000; // a larger map first draws at most this many: all take 1 to 2 s per million
+const REFIT_FROM = 0.05; // relative change of the aspect ratio from which the points are scaled anew
 
 export class Plot {
-  // Before the points have come: WebGL takes a while to begin.
+  // Called before the points have loaded, because WebGL takes a while to start.
   static async open(page) {
     const canvas = page.querySelector("#points");
     if (!document.createElement("canvas").getContext("webgl")) throw new Error("no WebGL");
@@ -31,12 +31,13 @@ export class Plot {
       pointSizeSelected: 1,
       pointOutlineWidth: 1,
       lassoOnLongPress: false,
-      // A worker would be made from a string, which the page's policy forbids; a second for a million.
+      // The library makes its worker from a string, which the content security policy forbids.
+      // Without the worker, the index blocks the page for about 1 s per million points.
       spatialIndexUseWorker: false,
       ...themed(),
     });
     this.#make(width, height);
-    // The library's own comes first, and takes the size of the screen.
+    // Runs after the library's own handler, which sets the size of the screen.
     addEventListener("resize", () => this.#fit());
     this.scatterplot.subscribe("view", () => this.onView?.());
     this.scatterplot.subscribe("select", ({ points }) => this.#clicked(points));
@@ -76,14 +77,14 @@ export class Plot {
     return this;
   }
 
-  // One point under the pointer is a click: it opens. What a lasso holds, the service says.
+  // Open the clicked point. Ignore the points of a lasso, because the service selects those.
   #clicked(points) {
     if (this.isLassoing) return;
     this.scatterplot.deselect({ preventEvent: true });
     if (points.length === 1 && points[0] === this.over) this.onOpen?.(points[0]);
   }
 
-  // The points fill the sheet from side to side, whatever its shape: UMAP's axes have no unit.
+  // Stretch the points to the aspect ratio of the canvas, because the axes of UMAP have no unit.
   #spread(shape) {
     this.shape = shape;
     this.axes = ["x", "y"].map((name) => {
@@ -104,7 +105,7 @@ export class Plot {
     return [x / this.axes[0].scale + this.axes[0].middle, y / this.axes[1].scale + this.axes[1].middle];
   }
 
-  // Pixels from the sheet's top left corner of a place of the map.
+  // Convert a place on the map to pixels from the top left corner of the canvas.
   onSheet(x, y) {
     const { width, height } = this.sheet.getBoundingClientRect();
     const [left, right] = this.x.domain();
@@ -113,7 +114,7 @@ export class Plot {
     return [((across - left) / (right - left)) * width, ((top - up) / (top - bottom)) * height];
   }
 
-  // The library refuses a draw while another is under way: each waits for the one before.
+  // Draw one after the other, because the library refuses to draw while it is drawing.
   colour(by) {
     this.by = by;
     this.drawing = (this.drawing ?? Promise.resolve()).then(() => this.#draw(by));
@@ -134,7 +135,7 @@ export class Plot {
     this.scatterplot.set({ colorBy: "valueA", pointColor: palette.length > 1 ? palette : [...palette, palette[0]] });
     const every = Math.ceil(catalogue.size / AT_FIRST);
     if (this.index === undefined && every > 1) {
-      // Most of the time goes into the index that tells which point is under the pointer.
+      // Draw a part first, because the spatial index of all points takes most of the time.
       const some = (column) => Float32Array.from({ length: Math.floor(column.length / every) }, (_, i) => column[i * every]);
       await this.scatterplot.draw({ x: some(this.points.x), y: some(this.points.y), valueA: some(values) }, { zDataType: "categorical" });
       await new Promise((painted) => requestAnimationFrame(() => setTimeout(painted)));
@@ -158,7 +159,7 @@ export class Plot {
   }
 
   select(points) {
-    // Of a typed array the library makes a single point, which is none.
+    // The library would take a typed array for a single, invalid point.
     if (points.length) this.scatterplot.select(Array.from(points), { preventEvent: true });
     else this.scatterplot.deselect({ preventEvent: true });
   }
@@ -179,7 +180,7 @@ export class Plot {
     this.scatterplot.zoomToOrigin();
   }
 
-  // Left, bottom, right, top of what is in view, in the map's own coordinates.
+  // Left, bottom, right and top of the view, in coordinates of the map.
   bounds() {
     const [left, right] = this.x.domain();
     const [bottom, top] = this.y.domain();
@@ -190,8 +191,8 @@ export class Plot {
     return this.scatterplot.getScreenPosition(point);
   }
 
-  // What the library draws on before it shows it is no larger than the screen, which a page that is
-  // zoomed out, or lies on two screens, exceeds: points at its sides were left out.
+  // The library's drawing buffer is as large as the screen. A canvas that is larger, on a page that
+  // is zoomed out or extends over two screens, would lack the points at its sides.
   #make(width, height) {
     this.scatterplot.get("renderer").resize(Math.ceil(width), Math.ceil(height));
   }
@@ -201,7 +202,7 @@ export class Plot {
     if (!width || !height || !this.catalogue) return;
     this.#make(width, height);
     this.scatterplot.set({ width, height });
-    // Its scales, by which names and bounds are told, the library brings up to date with the view alone.
+    // The library updates its scales, which names and bounds depend on, only when the view is set.
     const told = () => this.scatterplot.view(this.scatterplot.get("cameraView"));
     if (Math.abs(width / height / this.shape - 1) < REFIT_FROM) return told();
     this.#spread(width / height);
@@ -216,7 +217,7 @@ function themed() {
   return { backgroundColor: colour("--panel"), lassoColor: colour("--focus"), pointColorActive: colour("--focus"), pointColorHover: colour("--ink") };
 }
 
-// As much of d3's linear scale as the library asks for: it keeps the domain that is in view.
+// The part of d3's linear scale that the library uses; its domain is the range in view.
 function scale() {
   let [from, to] = [[-1, 1], [0, 1]];
   const map = (value) => to[0] + ((value - from[0]) / (from[1] - from[0])) * (to[1] - to[0]);

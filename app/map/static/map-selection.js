@@ -1,5 +1,5 @@
-// What is selected, as the service says of a region of the map: its make-up, its pictures or its
-// table page by page, labels for all of it; and the card of the glitch under the pointer.
+// The selection: the points that the service finds in a region of the map, their classes, their
+// cards or table by pages, and labels for all of them; and the card of the glitch under the pointer.
 
 const PAGE = 24;
 const HOVER_AFTER_MS = 90;
@@ -45,7 +45,7 @@ export class Selection {
     this.root.querySelector(selector).addEventListener("click", act);
   }
 
-  // Asks the service which points of the region pass the filters.
+  // Request from the service which points of the region pass the filters, and select them.
   async choose(region) {
     const body = new FormData(this.download);
     body.set("region", JSON.stringify(region));
@@ -55,7 +55,7 @@ export class Selection {
     this.region = region;
     const isFirst = !this.points.length;
     this.#show(new Uint32Array(await answer.arrayBuffer()));
-    if (isFirst) this.download.scrollIntoView({ block: "nearest" }); // with the map above it
+    if (isFirst) this.download.scrollIntoView({ block: "nearest" }); // keeps the map visible above
   }
 
   drop() {
@@ -97,7 +97,7 @@ export class Selection {
     this.asked = asked;
     try {
       const html = await this.#fetch(points, this.look);
-      if (this.asked === asked) this.shown.innerHTML = html; // made and escaped by the service
+      if (this.asked === asked) this.shown.innerHTML = html; // safe: rendered and escaped by the service
     } catch (error) {
       this.shown.textContent = error.message;
     }
@@ -132,7 +132,7 @@ export class Selection {
     }, HOVER_AFTER_MS);
   }
 
-  // Label all of it, as a class that is there or as a new one, or make it a cluster.
+  // Label all selected glitches with an existing or new class, or make them a cluster.
   async #act(button) {
     const most = Number(this.form.dataset.most);
     if (this.points.length > most) {
@@ -158,7 +158,7 @@ export class Selection {
     }
   }
 
-  // What was labelled shows at once; the service sends the same when the page is next loaded.
+  // Show the new labels at once; the service sends the same when the page is loaded again.
   #apply({ class_name: name, colour }) {
     const { catalogue } = this;
     const classes = catalogue.header.classes;

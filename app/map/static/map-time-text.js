@@ -1,4 +1,5 @@
-// GPS or UTC, as people write it, to GPS seconds. Leap seconds since 2012: the detectors are younger.
+// Convert GPS or UTC text to GPS seconds, and back to a date. Leap seconds before 2012 are
+// left out, because the detectors are younger.
 
 const EPOCH_MS = Date.UTC(1980, 0, 6);
 const LEAPS = [

@@ -1,10 +1,10 @@
-// The histogram of times: what passes all other filters, with the chosen stretch over it.
+// The histogram of times of the points that pass all other filters, with the chosen time range.
 import { range } from "./map-colours.js";
 import { dateText } from "./map-time-text.js";
 
 const BINS = 100;
 const [WIDTH, HEIGHT] = [600, 60];
-const MIN_DRAG = 0.01; // of the width: anything shorter is a click, which drops the stretch
+const MIN_DRAG = 0.01; // share of the width; a shorter drag is a click, which clears the range
 
 export class Times {
   constructor(root, catalogue) {
@@ -48,7 +48,7 @@ export class Times {
     for (let i = 0; i < size; i++) {
       if (timeless[i]) {
         const bin = Math.floor((gps[i] - low) * scale);
-        if (bin >= 0) counts[Math.min(bin, BINS - 1)] += 1; // a NaN is no bin
+        if (bin >= 0) counts[Math.min(bin, BINS - 1)] += 1; // false for NaN
       }
     }
     const most = Math.max(1, ...counts);

@@ -1,5 +1,4 @@
-// The map: columns come as one buffer, the drawing library colours them, and everything that is
-// shown (legend, counts, histogram, selection) follows from one mask over the points.
+// The page of the map. One mask over the points determines the plot, legend, counts and histogram.
 import { Catalogue } from "./map-data.js";
 import { Legend } from "./map-legend.js";
 import { Names } from "./map-names.js";
@@ -18,7 +17,7 @@ async function start() {
   const counts = document.querySelector("#map-counts");
   const loading = Catalogue.load(page.dataset.points, page.dataset.ids);
   const opening = Plot.open(page);
-  opening.catch(() => {}); // reported below, once there is something to draw
+  opening.catch(() => {}); // reported below, after the points have loaded
   let catalogue;
   try {
     catalogue = await loading;
@@ -126,7 +125,7 @@ function wire({ catalogue, plot, legend, times, selection, names, counts }) {
   show();
 }
 
-// The filters offer what is on the map.
+// Fill the filters with the categories that occur on the map.
 function offerCategories({ header, words }) {
   for (const [name, list] of [["ifo", "ifos"], ["origin", "origins"], ["run", "runs"]]) {
     const field = document.querySelector(`#${name}`);

@@ -1,8 +1,8 @@
-// A cluster's members in a plane: draw a loop around some, or choose by a quantity.
+// Plot the members of a cluster in a plane; choose some with a lasso or by a quantity.
 
 const MARGIN = 16;
 const VIRIDIS = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
-const REACH = 9; // CSS pixels from a point at which the pointer means it
+const REACH = 9; // largest distance from the pointer to a point under it, in CSS pixels
 
 export async function attachPlane(root, choice, glance) {
   const section = root.querySelector("section.plane");
@@ -10,7 +10,7 @@ export async function attachPlane(root, choice, glance) {
   let data;
   try {
     const answer = await fetch(section.dataset.plane);
-    if (!answer.ok) return; // the boxes on the cards do without
+    if (!answer.ok) return; // the checkboxes on the cards work without the plot
     data = await answer.json();
   } catch {
     return;
@@ -47,7 +47,7 @@ class Plot {
     this.draw();
   }
 
-  // Both axes in the same unit, so that distances look as they are.
+  // Scale both axes alike, so that distances are comparable.
   place() {
     const { x, y } = this.data;
     const [left, right] = ends(x);
@@ -80,7 +80,7 @@ class Plot {
         if (this.choice.ids.has(this.data.ids[index]) !== pass) continue;
         context.fillStyle = values[index] === null ? plain : shade((values[index] - low) / (high - low || 1));
         context.beginPath();
-        if (pass) context.rect(x - size - 0.5, y - size - 0.5, 2 * size + 1, 2 * size + 1); // shape too, not colour alone
+        if (pass) context.rect(x - size - 0.5, y - size - 0.5, 2 * size + 1, 2 * size + 1); // shape as well as colour marks chosen points
         else context.arc(x, y, size, 0, 7);
         context.fill();
         context.stroke();
@@ -117,7 +117,7 @@ function attachLoop(plot, data, choice, glance, canChoose) {
     try {
       canvas.setPointerCapture(event.pointerId);
     } catch {
-      // a pointer that is gone already
+      // The pointer has gone already.
     }
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -182,7 +182,7 @@ function attachRule(section, data, choice, plot) {
   describe();
 }
 
-// A colour of viridis, of a share from 0 to 1.
+// The colour of viridis for a value from 0 to 1.
 function shade(share) {
   const place = share * (VIRIDIS.length - 1);
   const [left, right] = [Math.floor(place), Math.ceil(place)].map((index) => VIRIDIS[index]);
@@ -208,7 +208,7 @@ function nearest(points, [x, y]) {
   return best;
 }
 
-// Even-odd rule: how often a ray to the right crosses the loop.
+// Even-odd rule: a point is inside if a ray to its right crosses the loop an odd number of times.
 function isInside([x, y], loop) {
   let inside = false;
   for (let i = 0, j = loop.length - 1; i < loop.length; j = i, i += 1) {
