@@ -76,7 +76,7 @@ class Choice:
         return self._taken.total()
 
     @property
-    def passed_over(self) -> str | None:
+    def skipped_note(self) -> str | None:
         """Sentence on how many glitches were not selected, and why; None if all were."""
         if not self._passed_over:
             return None

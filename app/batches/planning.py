@@ -315,7 +315,7 @@ class BatchPlanner:
                 yield name, glitch
         if self._choice is None:
             return
-        note = self._choice.passed_over
+        note = self._choice.skipped_note
         if not self._choice.n_taken:
             raise FormatError(f"No glitch of {shown(self._options.name)} is loaded. {note or ''}")
         if note is not None:

@@ -23,7 +23,7 @@ from glitch.tables import (
     refuse_unread,
     table_row,
 )
-from glitch.tables.coherent import of_each_detector
+from glitch.tables.coherent import rows_by_detector
 from glitch.tables.columns import NOT_TRIGGERS, are_parameters, may_be_segments
 from glitch.tables.reading import origin_of, text_columns
 from glitch.tables.root import is_root
@@ -119,7 +119,7 @@ def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
             values = dict(zip(columns, cells, strict=True))
             if table.channel:
                 values.setdefault("channel", table.channel)
-            for row in of_each_detector(values):
+            for row in rows_by_detector(values):
                 yield table_row(f"{name} row {number}", row, ifo=ifo).with_origin(origin)
 
 

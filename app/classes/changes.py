@@ -33,7 +33,11 @@ def requested_values(
         naming.check_description(change.description)
         return {"description": change.description.strip()}, {}
     if isinstance(change, log.StateRequest):
-        naming.check_state(change.state)
+        if change.state not in naming.STATES:
+            raise InvalidRequestError(
+                f"There is no state {change.state[:40]!r} of a class: give one of "
+                f"{', '.join(naming.STATES)}."
+            )
         return {"state": change.state}, {}
     if isinstance(change, log.MoveRequest):
         parent = None if change.parent is None else naming.usable_class(session, change.parent)
@@ -45,7 +49,7 @@ def requested_values(
 def check_values(session: Session, known: GlitchClass, values: Mapping[str, Any]) -> None:
     """Refuse values that conflict with other classes."""
     if "name" in values:
-        naming.refuse_taken(session, values["name"], by_other_than=known.id)
+        naming.refuse_taken(session, values["name"], except_id=known.id)
     if values.get("parent_id") is not None:
         _check_place(session, known, values["parent_id"])
 
@@ -72,7 +76,7 @@ def _renamed(session: Session, known: GlitchClass, change: log.RenameRequest) ->
             "of your own, or a sub-class, under another name."
         )
     naming.check_class_name(change.name)
-    naming.refuse_taken(session, change.name, by_other_than=known.id)
+    naming.refuse_taken(session, change.name, except_id=known.id)
     return {"name": change.name}
 
 

@@ -192,21 +192,13 @@ def check_description(description: str) -> None:
         )
 
 
-def check_state(state: str) -> None:
-    """Refuse an unknown state."""
-    if state not in STATES:
-        raise InvalidRequestError(
-            f"There is no state {state[:40]!r} of a class: give one of {', '.join(STATES)}."
-        )
-
-
-def refuse_taken(session: Session, name: str, *, by_other_than: int | None = None) -> None:
+def refuse_taken(session: Session, name: str, *, except_id: int | None = None) -> None:
     """Refuse a name that another class has in any case: they would be confused."""
     query = select(GlitchClass.name, GlitchClass.state).where(
         func.lower(GlitchClass.name) == name.lower(), GlitchClass.state != WITHDRAWN
     )
-    if by_other_than is not None:
-        query = query.where(GlitchClass.id != by_other_than)
+    if except_id is not None:
+        query = query.where(GlitchClass.id != except_id)
     taken = session.execute(query).first()
     if taken is None:
         return

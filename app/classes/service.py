@@ -130,7 +130,7 @@ def standing_merges(session: Session) -> list[Merged]:
         log = class_history(session, class_id)
         for root in map(log.event, log.done):
             if root.kind == "merge":
-                act = log.last_doing_of(root)
+                act = log.last_execution_of(root)
                 merges.append((act.id, Merged(act.created_at, class_id, act.payload["into_id"])))
     return [one for _, one in sorted(merges, key=lambda pair: pair[0])]
 
@@ -139,10 +139,10 @@ def note_withdrawal(session: Session, class_id: int, *, author: Principal) -> No
     """Record in a class's history that the review which named it was undone."""
     log = class_history(session, class_id)
     if log.done:
-        _add(session, class_id, "undo", author, undoes=log.tip_of[log.done[-1]])
+        _add(session, class_id, "undo", author, undoes=log.last_event_of[log.done[-1]])
 
 
-def withdraw_untouched(session: Session, class_id: int, *, author: Principal) -> bool:
+def withdraw_unchanged(session: Session, class_id: int, *, author: Principal) -> bool:
     """Withdraw a class that was created for labels now removed; return whether it was withdrawn.
 
     A class that was used or changed since is not withdrawn.
@@ -203,8 +203,8 @@ def _turn(
     if root.kind == "merge":
         require_role(author, Role.ADMIN)
     refuse_turn(session, known, log, root, is_undo=is_undo)
-    row = _add(session, known.id, "undo", author, undoes=log.tip_of[root.id])
-    event = log.last_doing_of(root)
+    row = _add(session, known.id, "undo", author, undoes=log.last_event_of[root.id])
+    event = log.last_execution_of(root)
     memory = event.payload
     values, _ = _values_of(root, memory, is_undo=is_undo)
     if root.kind == "merge":
@@ -230,7 +230,7 @@ def refuse_turn(
     Raises:
         InvalidRequestError, ConflictError: says who changed what.
     """
-    memory = log.last_doing_of(root).payload
+    memory = log.last_execution_of(root).payload
     if root.kind == "create":
         if root.payload.get("is_from_review"):
             raise ConflictError(

@@ -38,7 +38,7 @@ class _Commands(TyperGroup):
         return sorted(super().list_commands(ctx), key=lambda name: name not in {"up", "demo"})
 
     def invoke(self, ctx: Any) -> Any:
-        with reported_as_sentences(but_not=typer.Exit):  # raised by `--help`
+        with reported_as_sentences(except_for=typer.Exit):  # raised by `--help`
             return super().invoke(ctx)
 
 

@@ -137,7 +137,7 @@ def _ids(keys: np.ndarray, chosen: np.ndarray) -> list[UUID]:
     return [UUID(bytes=bytes(key).ljust(16, b"\0")) for key in keys[chosen]]
 
 
-def tested_as_crowds(
+def judge_population(
     session: Session,
     checkpoint_id: int,
     population: Population,

@@ -307,7 +307,7 @@ def decisions_about(session: Session, clusters: Collection[Cluster]) -> list[Dec
         events = [log.event(root) for root in log.done if log.event(root).kind == act]
         if events:
             is_of_look = bool(events[-1].payload.get("asked", {}).get("is_of_look", False))
-            reviewed = log.last_doing_of(events[-1]).cluster_id
+            reviewed = log.last_execution_of(events[-1]).cluster_id
             decisions.append(Decision(events[-1], cluster, reviewed, label, is_of_look))
     return decisions
 
@@ -335,7 +335,7 @@ def decided_among(
     return [(one, counts[one.reviewed]) for one in decisions if one.reviewed in counts]
 
 
-def of_dismissed_look(
+def like_dismissed(
     session: Session, checkpoint_id: int, decisions: Sequence[Decision], vectors: Unit
 ) -> Decision | None:
     """Return the dismissed look that half or more of these unit vectors have, if any.

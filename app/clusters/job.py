@@ -24,7 +24,7 @@ from app.clusters.decided import Part, hold_reviewed
 from app.clusters.findings import Finding, found
 from app.clusters.identities import current_clusters, is_of_kind
 from app.clusters.records import ClusteringParameters, Run
-from app.clusters.selection import Selection, not_seen, select_novel, with_waiting
+from app.clusters.selection import Selection, missed_changes, select_novel, with_waiting
 from app.clusters.storage import ClusterStore
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, ReviewEvent
 from app.core.database import is_any_of, uuid7
@@ -156,7 +156,7 @@ def _store_as_decided(
         with_late = with_waiting(session, run, selection)
         attempt = session.begin_nested()
         continued = _store(session, run, with_late, clusters, heartbeat=heartbeat)
-        unseen = not_seen(session, Run.model_validate(run), is_judged_now=is_judged_now)
+        unseen = missed_changes(session, Run.model_validate(run), is_judged_now=is_judged_now)
         run.findings = [*run.findings, *unseen]
         session.flush()
         hold_selections(session)

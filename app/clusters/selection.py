@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 
 from app.batches.options import KIND as BATCH
 from app.classes.tables import GlitchClass
-from app.clusters.crowds import Reencoding, joined, tested_as_crowds
+from app.clusters.crowds import Reencoding, joined, judge_population
 from app.clusters.decided import waiting_members
 from app.clusters.findings import Finding, found
 from app.clusters.records import ClusteringParameters, Run
 from app.clusters.service import labels_since
 from app.clusters.tables import ClusteringRun
-from app.core.database import is_any_of, least_of
+from app.core.database import is_any_of, lowest_id_at
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import OPEN_STATES
 from app.jobs.tables import Job
@@ -128,12 +128,12 @@ def with_waiting(session: Session, run: ClusteringRun, selection: Selection) -> 
     )
 
 
-def not_seen(session: Session, run: Run, *, is_judged_now: bool) -> list[Finding]:
+def missed_changes(session: Session, run: Run, *, is_judged_now: bool) -> list[Finding]:
     """Report what changed in the catalogue while it was clustered or judged again.
 
     ``is_judged_now`` says that the run itself judged the catalogue by the labels at its start.
     """
-    is_new = [Glitch.id >= least_of(run.created_at), Glitch.is_simulated.is_(run.is_simulated)]
+    is_new = [Glitch.id >= lowest_id_at(run.created_at), Glitch.is_simulated.is_(run.is_simulated)]
     if run.ifo is not None:
         is_new.append(Glitch.ifo == run.ifo)
     is_of_simulated = func.coalesce(Job.parameters["origin"].astext, "") == "simulated"
@@ -186,7 +186,7 @@ def select_novel(
         None if parameters.is_simulated else (parameters.dormant_days, parameters.min_cluster_size)
     )
     by_ifo = {
-        ifo: tested_as_crowds(
+        ifo: judge_population(
             session, checkpoint_id, (ifo, parameters.is_simulated), dormancy, reencoding
         )
         for ifo in tests_by_ifo

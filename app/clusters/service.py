@@ -28,7 +28,7 @@ from app.clusters import records
 from app.clusters.records import ClusteringParameters, MemberRecord, Run
 from app.clusters.tables import CLUSTER_STATES, Cluster, ClusteringRun, ClusterMember
 from app.core.access import Principal, Role, removed_since, require_role
-from app.core.database import least_of
+from app.core.database import lowest_id_at
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.paging import Page, check_limit, read_page
 from app.glitches.records import GlitchRecord
@@ -324,7 +324,7 @@ def labels_since(session: Session, run: Run) -> LabelsSince:
         select(before.class_id)
         .where(
             before.glitch_id == Label.glitch_id,
-            before.id < least_of(run.created_at),
+            before.id < lowest_id_at(run.created_at),
             before.revoked_at.is_(None) | (before.revoked_at >= run.created_at),
         )
         .order_by(before.id.desc())
@@ -332,7 +332,7 @@ def labels_since(session: Session, run: Run) -> LabelsSince:
         .correlate(Label)
         .scalar_subquery()
     )
-    is_new = Label.id >= least_of(run.created_at)
+    is_new = Label.id >= lowest_id_at(run.created_at)
     is_revoked = ~is_new, Label.revoked_at >= run.created_at
     conditions = {
         "added": (is_new, Label.revoked_at.is_(None), then.is_(None)),

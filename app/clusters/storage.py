@@ -258,7 +258,7 @@ class ClusterStore:
         ]
         if not is_new:
             return None, findings
-        look = decided.of_dismissed_look(
+        look = decided.like_dismissed(
             self.session, self.run.checkpoint_id, self._decisions, self.units[cluster.members]
         )
         if look is None:

@@ -55,6 +55,6 @@ def uuid7() -> UUID:
     return UUID(int=value)
 
 
-def least_of(when: datetime) -> UUID:
+def lowest_id_at(when: datetime) -> UUID:
     """Return a lower bound for all identifiers made at ``when`` or later."""
     return UUID(int=int(when.timestamp() * 1000) << 80)

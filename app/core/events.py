@@ -104,7 +104,7 @@ class EventLog(Generic[EventT]):
     done: tuple[int, ...]
     undone: tuple[int, ...]
     root_of: Mapping[int, int]  # event id -> id of the action that it does, undoes or redoes
-    tip_of: Mapping[int, int]  # action id -> id of the last event about it
+    last_event_of: Mapping[int, int]  # action id -> id of the last event about it
     standing: frozenset[int]  # actions in force, remarks included
     thing: str  # what the log describes: "cluster" or "class"
 
@@ -117,7 +117,7 @@ class EventLog(Generic[EventT]):
         """Return the event with this id, which must be in this log."""
         return next(event for event in self.events if event.id == event_id)
 
-    def last_doing_of(self, root: EventT) -> EventT:
+    def last_execution_of(self, root: EventT) -> EventT:
         """Return the event that did an action last: the action itself, or its last redo."""
         about = [event for event in self.events if self.root_of[event.id] == root.id]
         return next((event for event in reversed(about) if event.kind == "redo"), root)
@@ -161,14 +161,14 @@ def replay_events(
     done: list[int] = []
     undone: list[int] = []
     root_of: dict[int, int] = {}
-    tip_of: dict[int, int] = {}
+    last_event_of: dict[int, int] = {}
     in_force: set[int] = set()
     applying: set[int] = set()  # events that do or redo an action
     by_id = {row.id: row for row in rows}
     for row in rows:
         root = row.id if row.undoes_event_id is None else root_of[row.undoes_event_id]
         root_of[row.id] = root
-        tip_of[root] = row.id
+        last_event_of[root] = row.id
         is_remark = by_id[root].kind == "comment"
         if root not in in_force:
             in_force.add(root)
@@ -209,7 +209,7 @@ def replay_events(
         done=tuple(done),
         undone=tuple(undone),
         root_of=root_of,
-        tip_of=tip_of,
+        last_event_of=last_event_of,
         standing=frozenset(in_force),
         thing=thing,
     )
@@ -266,7 +266,7 @@ def check_remark(text: str) -> str:
 def _refusal_reason(log: EventLog[EventT], root: EventT, *, is_undo: bool) -> str:
     is_standing = root.id in log.standing
     if is_undo and not is_standing:
-        undone_by = log.event(log.tip_of[root.id]).author
+        undone_by = log.event(log.last_event_of[root.id]).author
         return f"Event {root.id} was already undone, by {undone_by}."
     if not is_undo and is_standing:
         return f"Event {root.id} is in force, so there is nothing to redo."

@@ -24,7 +24,7 @@ from app.core.access import (
     parse_role,
     record_event,
 )
-from app.core.database import least_of
+from app.core.database import lowest_id_at
 from app.core.errors import ConflictError, UnauthenticatedError
 
 CODE_LIFETIME = timedelta(minutes=15)
@@ -138,7 +138,7 @@ def note_refused_login(session: Session, client: str) -> None:
     Anybody can cause refusals, so only the first ``MAX_REFUSED_KEPT`` of an hour are recorded. The
     log has all of them.
     """
-    earliest = least_of(datetime.now(UTC) - timedelta(hours=1))
+    earliest = lowest_id_at(datetime.now(UTC) - timedelta(hours=1))
     of_hour = select(AuditEvent.id).where(AuditEvent.id >= earliest, AuditEvent.action == REFUSED)
     if len(session.scalars(of_hour.limit(MAX_REFUSED_KEPT)).all()) < MAX_REFUSED_KEPT:
         record_event(session, "unknown", REFUSED, "client", client[:LONGEST_CLIENT])
@@ -152,7 +152,7 @@ def remove_old_logins(session: Session) -> int:
     removed = session.scalars(
         delete(AuditEvent)
         .where(
-            AuditEvent.id < least_of(datetime.now(UTC) - LOGINS_KEPT),
+            AuditEvent.id < lowest_id_at(datetime.now(UTC) - LOGINS_KEPT),
             AuditEvent.action.in_((LOGGED_IN, LOGGED_OUT, REFUSED)),
         )
         .returning(AuditEvent.id)

@@ -54,7 +54,7 @@ def _handle_request(descriptor: int, base_bytes: int) -> NoReturn:
             request = receive_message(channel).value
             limits = confinement.Limits(**request["limits"])
             file = Path(request["file"])
-            confinement.shut_in([file])
+            confinement.confine_to([file])
             confinement.limit(limits, base_bytes)
             send_message(channel, operations.perform(request["do"], file, request["with"]))
             status = 0

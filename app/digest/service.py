@@ -15,7 +15,7 @@ from app.classes.tables import ClassEvent
 from app.clusters.findings import doubt_of
 from app.clusters.records import population
 from app.clusters.tables import Cluster, ClusteringRun, ReviewEvent
-from app.core.database import least_of
+from app.core.database import lowest_id_at
 from app.core.errors import InvalidRequestError
 from app.core.model import Model
 from app.core.wording import count
@@ -164,7 +164,7 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
     glitches = session.execute(
         select(Glitch.ifo, Glitch.is_simulated, func.count().label("count"))
         # Ids are indexed and sorted by time of creation, by the clock of the machine at that time.
-        .where(Glitch.id >= least_of(since), Glitch.id < least_of(until))
+        .where(Glitch.id >= lowest_id_at(since), Glitch.id < lowest_id_at(until))
         .group_by(Glitch.ifo, Glitch.is_simulated)
         .order_by(Glitch.is_simulated, Glitch.ifo)
     )

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from app.core import errors as service
 from app.core.failures import Failure, failure_of, log_failure
 from app.frame.contexts import FailurePage, NavItem
-from app.frame.render import NAVIGATION, came_from, local_path, render
+from app.frame.render import NAVIGATION, local_path, referring_page, render
 from app.frame.sessions import COOKIE_NAME
 
 _log = logging.getLogger("app.frame")
@@ -109,7 +109,7 @@ def _to_login(request: Request) -> Response:
 
 def _return_page(request: Request) -> str | None:
     """Return the page to go back to after a failure; None if it is the login or this page."""
-    path = came_from(request)
+    path = referring_page(request)
     nowhere = ("/ui/login", request.url.path if request.method == "GET" else "")
     return None if path is None or urlsplit(path).path in nowhere else local_path(path)
 

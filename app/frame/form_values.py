@@ -24,7 +24,7 @@ def check_form(typed: object) -> None:
             )
 
 
-def files_chosen(uploads: Iterable[UploadFile | str]) -> list[tuple[str, BinaryIO]]:
+def chosen_files(uploads: Iterable[UploadFile | str]) -> list[tuple[str, BinaryIO]]:
     """Return names and streams of the uploaded files.
 
     Browsers send an empty file input as a text, or as a file without a name.

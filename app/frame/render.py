@@ -141,7 +141,7 @@ def _frame(request: Request, section: str) -> Frame:
     return Frame(
         static=f"/ui/static/{static_digest()}",
         version=VERSION,
-        path=f"{request.url.path}{query}" if is_get else local_path(came_from(request)),
+        path=f"{request.url.path}{query}" if is_get else local_path(referring_page(request)),
         is_answer=not is_get,
         clock=clock(request),
         scheme=scheme(request),
@@ -159,7 +159,7 @@ def _frame(request: Request, section: str) -> Frame:
     )
 
 
-def came_from(request: Request) -> str | None:
+def referring_page(request: Request) -> str | None:
     """Our own page, with its filters, that a link or form was on; None if it was no such page."""
     referer = urlsplit(request.headers.get("referer", ""))
     if referer.netloc != request.url.netloc:

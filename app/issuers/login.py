@@ -31,13 +31,13 @@ class LoginProvider:
         self._secret = secret.get_secret_value() if secret else None
         self._roles = {group: parse_role(role) for group, role in settings.oidc_roles.items()}
 
-    def begin(self, come_back_to: str) -> tuple[str, Attempt]:
+    def begin(self, return_url: str) -> tuple[str, Attempt]:
         """Return the provider's address for the browser, and the attempt that it keeps."""
         attempt = Attempt(generate_token(32), generate_token(32), generate_token(64))
         parameters = {
             "response_type": "code",
             "client_id": self._settings.oidc_client_id,
-            "redirect_uri": come_back_to,
+            "redirect_uri": return_url,
             "scope": self._settings.oidc_scope,
             "state": attempt.state,
             "nonce": attempt.nonce,
@@ -47,7 +47,7 @@ class LoginProvider:
         endpoint = self._endpoint("authorization_endpoint")
         return str(add_params_to_uri(endpoint, list(parameters.items()))), attempt
 
-    def finish(self, come_back_to: str, code: str, attempt: Attempt) -> tuple[Principal, str]:
+    def finish(self, return_url: str, code: str, attempt: Attempt) -> tuple[Principal, str]:
         """Exchange the code with which a person returned for that person and their ID token.
 
         The caller must have compared the state before.
@@ -57,7 +57,7 @@ class LoginProvider:
             PermissionDeniedError: if none of their groups has a role here.
             IssuerUnreachableError: if the provider cannot be reached.
         """
-        claims, token = self._claims(come_back_to, code, attempt)
+        claims, token = self._claims(return_url, code, attempt)
         name = claims.get(self._settings.oidc_name_claim)
         if (
             not isinstance(name, str)
@@ -80,7 +80,7 @@ class LoginProvider:
             )
         return Principal(None, f"{name} ({self._issuer.label})", max(roles)), token
 
-    def logout_address(self, come_back_to: str, id_token: str | None) -> str | None:
+    def logout_address(self, return_url: str, id_token: str | None) -> str | None:
         """Return the address that ends a session at the provider (RP-Initiated Logout 1.0).
 
         Without the session's ID token the provider may ask for confirmation.
@@ -96,14 +96,14 @@ class LoginProvider:
             return None
         parameters = {
             "client_id": self._settings.oidc_client_id,
-            "post_logout_redirect_uri": come_back_to,
+            "post_logout_redirect_uri": return_url,
             **({"id_token_hint": id_token} if id_token else {}),
         }
         return str(add_params_to_uri(address, list(parameters.items())))
 
-    def _claims(self, come_back_to: str, code: str, attempt: Attempt) -> tuple[dict[str, Any], str]:
+    def _claims(self, return_url: str, code: str, attempt: Attempt) -> tuple[dict[str, Any], str]:
         try:
-            answer = self._exchange_code(come_back_to, code, attempt)
+            answer = self._exchange_code(return_url, code, attempt)
             token = answer.get("id_token")
             if not isinstance(token, str) or len(token) > LONGEST_TOKEN:
                 raise UnauthenticatedError(
@@ -140,13 +140,13 @@ class LoginProvider:
             )
         return address
 
-    def _exchange_code(self, come_back_to: str, code: str, attempt: Attempt) -> dict[str, Any]:
+    def _exchange_code(self, return_url: str, code: str, attempt: Attempt) -> dict[str, Any]:
         """Return the provider's response to a code."""
         client_id = self._settings.oidc_client_id or ""
         form = {
             "grant_type": "authorization_code",
             "code": code,
-            "redirect_uri": come_back_to,
+            "redirect_uri": return_url,
             "code_verifier": attempt.verifier,
             **({} if self._secret else {"client_id": client_id}),
         }

@@ -29,10 +29,10 @@ FAILED = 1
 
 
 @contextlib.contextmanager
-def reported_as_sentences(*, but_not: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+def reported_as_sentences(*, except_for: type[Exception] | tuple[()] = ()) -> Iterator[None]:
     """Print expected errors to standard error as one sentence, and exit with their code.
 
-    Exceptions of the types ``but_not`` pass unchanged. Checking the others imports slow modules,
+    Exceptions of the types ``except_for`` pass unchanged. Checking the others imports slow modules,
     half a second.
 
     Raises:
@@ -40,7 +40,7 @@ def reported_as_sentences(*, but_not: type[Exception] | tuple[()] = ()) -> Itera
     """
     try:
         yield
-    except but_not:
+    except except_for:
         raise
     except ChildFailedError as error:  # it has already reported its reason
         raise SystemExit(error.exit_code) from None

@@ -8,7 +8,7 @@ from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from app.classes.naming import create_class
-from app.classes.service import withdraw_untouched
+from app.classes.service import withdraw_unchanged
 from app.classes.tables import GlitchClass
 from app.core.access import Principal, Role, record_event, require_role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -226,7 +226,7 @@ def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> r
         raise ConflictError(f"These labels were undone already, by {row.undone_by}.")
     n_revoked = revoke_labels(session, row.label_ids, reviewer=reviewer)
     if row.made_class:
-        withdraw_untouched(session, row.class_id, author=reviewer)
+        withdraw_unchanged(session, row.class_id, author=reviewer)
     row.undone_at, row.undone_by = func.now(), reviewer.name
     record_event(session, reviewer.name, "undo", "selection", bulk_id, n_revoked=n_revoked)
     session.flush()

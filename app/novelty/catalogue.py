@@ -30,7 +30,7 @@ from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import Population, in_population, is_established, is_of_a_class
 from app.novelty.single import MAX_CALIBRATION, NO_DETECTOR
 from glitch.novelty import Judgement, References, directions, novelty_scores
-from glitch.novelty.episodes import Times, one_an_episode
+from glitch.novelty.episodes import Times, one_per_episode
 from glitch.novelty.known import Known, Stored
 from glitch.observing_runs import RUN_ENDS_S, observing_run
 from glitch.types import LatentArray
@@ -86,7 +86,8 @@ def recalibrate(session: Session, checkpoint_id: int) -> int:
         scores = novelty_scores(
             means, times, known.own_places(as_keys([one[0] for one in members])), known.references
         )
-        represents = one_an_episode(directions(means), times, np.array([one[3] for one in members]))
+        class_ids = np.array([one[3] for one in members])
+        represents = one_per_episode(directions(means), times, class_ids)
         scored = np.nonzero(np.isfinite(scores) & represents)[0]
         n_calibration += len(scored)
         session.execute(

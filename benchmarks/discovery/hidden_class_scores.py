@@ -28,7 +28,7 @@ from glitch.novelty import (
     novelty_scores,
 )
 from glitch.novelty.crowds import crowds_of
-from glitch.novelty.episodes import one_an_episode
+from glitch.novelty.episodes import one_per_episode
 from glitch.novelty.false_discovery import benjamini_hochberg
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
 from glitch.novelty.weighting import Scored, weighted_p_values
@@ -124,7 +124,7 @@ def pool_of(pack: Pack, means: np.ndarray, case: Case) -> Pool:
     counts = np.bincount(classes[classes != UNLABELLED], minlength=len(names))
     calibrates = is_reference & (counts[classes] >= MIN_OF_CLASS)
     stands = np.nonzero(calibrates)[0]
-    calibrates[stands] = one_an_episode(
+    calibrates[stands] = one_per_episode(
         directions(means[chosen[stands]]), times[stands], classes[stands]
     )
     seen = pack.observed[chosen].reshape(len(chosen), -1)

@@ -42,7 +42,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import seed_classes
 from app.classes.tables import GlitchClass
-from app.clusters.crowds import tested_as_crowds
+from app.clusters.crowds import judge_population
 from app.clusters.job import run_clustering
 from app.clusters.records import ClusteringParameters
 from app.clusters.tables import Cluster, ClusterMember
@@ -280,7 +280,7 @@ def cluster_directly(  # noqa: PLR0917
     ):
         if p_value is not None:
             alone[place[key]] = score
-    tested = tested_as_crowds(session, checkpoint_id, ("L1", False), None, None)
+    tested = judge_population(session, checkpoint_id, ("L1", False), None, None)
     places = np.array([place[key] for key in tested.ids(np.arange(len(tested.keys)))])
     flagged, clusters = [], []
     for rate in RATES:

@@ -87,7 +87,7 @@ def limit(limits: Limits, base_bytes: int) -> None:
     signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
 
 
-def shut_in(files: Sequence[Path]) -> None:
+def confine_to(files: Sequence[Path]) -> None:
     """Allow this process to open only these files and Python's own, for reading. Cannot be undone.
 
     Raises:

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from glitch.novelty import MIN_CALIBRATION, MIN_REFERENCES, References, directions, novelty_scores
-from glitch.novelty.episodes import Times, one_an_episode
+from glitch.novelty.episodes import Times, one_per_episode
 from glitch.novelty.kinds import Classes
 from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
 from glitch.types import LatentArray, ObservedArray
@@ -67,7 +67,7 @@ def score_pool(
     reference_index[is_reference] = positions
     scores = novelty_scores(means, gps_times, reference_index, references)
     calibrates = np.nonzero(is_reference & is_established)[0]
-    is_selected = one_an_episode(
+    is_selected = one_per_episode(
         directions(means[calibrates]), gps_times[calibrates], classes[calibrates]
     )
     calibration = np.full(len(means), np.nan)

@@ -30,8 +30,8 @@ from glitch.novelty.episodes import (
     EPISODE_S,
     Times,
     are_heads,
+    representatives_of,
     same_event,
-    standing_for,
 )
 from glitch.types import LatentArray
 
@@ -107,7 +107,7 @@ def crowds_of(
         gps_times: In s; NaN if not known.
         is_known: Whether each glitch is a reference.
     """
-    stands = standing_for(units, gps_times)
+    stands = representatives_of(units, gps_times)
     candidates, distances = _nearest(units, stands)
     others, radii = _other_events(np.arange(len(units)), candidates, distances, units, gps_times)
     index = np.unique(stands)

@@ -51,7 +51,7 @@ def same_event(
     return np.asarray((apart <= EPISODE_S) | ((distances <= COPY_DISTANCE) & ~(apart > storm_s)))
 
 
-def one_an_episode(
+def one_per_episode(
     units: LatentArray, gps_times: Times, classes: Int[np.ndarray, " glitch"]
 ) -> Bool[np.ndarray, " glitch"]:
     """Select one representative of each episode and class.
@@ -103,7 +103,7 @@ def _repeats(
     return is_copy
 
 
-def standing_for(units: LatentArray, gps_times: Times) -> Int[np.ndarray, " glitch"]:
+def representatives_of(units: LatentArray, gps_times: Times) -> Int[np.ndarray, " glitch"]:
     """Find the representative of each glitch for the search of neighbours; most represent
     themselves.
 

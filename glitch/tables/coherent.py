@@ -17,7 +17,7 @@ from glitch.tables.columns import SPELLINGS, TIME_IN_DETECTOR, TIMES, plain_name
 _COMMON = {"central_frequency": "peak_frequency", "bandwidth": "bandwidth", "duration": "duration"}
 
 
-def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def rows_by_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the row of a table, or one row per detector for an event in several detectors.
 
     Args:

@@ -21,7 +21,7 @@ from glitch.detectors import detector_of_file_name
 from glitch.errors import FormatError, GlitchError, TableError
 from glitch.files.foreign import refuse_foreign
 from glitch.files.text import encoding_of
-from glitch.tables.coherent import of_each_detector
+from glitch.tables.coherent import rows_by_detector
 from glitch.tables.columns import NOT_TRIGGERS, are_of_posterior, other_clock, plain_name
 from glitch.tables.documents import document_rows, may_be_document
 from glitch.tables.facts import Facts, facts_of
@@ -187,7 +187,7 @@ def read_text_table(path: Path, name: str) -> Iterator[TableRow]:
                 if isinstance(values, str):
                     yield TableRow(label, None, values, number)
                 else:
-                    for row in of_each_detector(values):
+                    for row in rows_by_detector(values):
                         yield replace(table_row(label, row, ifo=ifo), number=number)
         except csv.Error as error:
             reason = f"The table cannot be read beyond this point ({error}): correct it."

@@ -282,7 +282,7 @@ def test_a_label_revoked_during_judging_does_not_calibrate(
     append_labels(session, [late], "Blip", author=ADA)
     session.execute(update(Embedding).values(calibration_score=None))
     session.commit()
-    original = catalogue.one_an_episode
+    original = catalogue.one_per_episode
 
     def revoke_first(*given: object) -> object:
         with others.begin() as other:
@@ -290,7 +290,7 @@ def test_a_label_revoked_during_judging_does_not_calibrate(
             revoke_labels(other, own, reviewer=ADA)
         return original(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(catalogue, "one_an_episode", revoke_first)
+    monkeypatch.setattr(catalogue, "one_per_episode", revoke_first)
     recalibrate(session, checkpoint.id)
     session.commit()
     calibrating = select(Embedding.glitch_id).where(Embedding.calibration_score.is_not(None))

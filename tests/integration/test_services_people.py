@@ -27,7 +27,7 @@ from app.core.access import (
     revoke_token,
     verify_token,
 )
-from app.core.database import least_of
+from app.core.database import lowest_id_at
 from app.core.engine import make_session_factory
 from app.core.errors import (
     ConflictError,
@@ -327,7 +327,7 @@ def test_roles_are_ordered() -> None:
 
 
 def test_logins_are_forgotten_after_a_year_and_nothing_else(session: Session) -> None:
-    long_ago = least_of(datetime.now(UTC) - LOGINS_KEPT - timedelta(hours=1))
+    long_ago = lowest_id_at(datetime.now(UTC) - LOGINS_KEPT - timedelta(hours=1))
     first = session.scalars(select(AuditEvent.id)).all()
     for number, action in enumerate((LOGGED_IN, LOGGED_OUT, REFUSED, "revoke")):
         record_event(session, "Ann", action, "token", number)
@@ -349,7 +349,7 @@ def test_refused_logins_fill_no_disk(session: Session) -> None:
     kept = session.scalars(select(AuditEvent).where(AuditEvent.action == REFUSED)).all()
     assert len(kept) == MAX_REFUSED_KEPT
     assert {len(one.subject_id) for one in kept} == {LONGEST_CLIENT}
-    an_hour_ago = least_of(datetime.now(UTC) - timedelta(hours=1, minutes=1))
+    an_hour_ago = lowest_id_at(datetime.now(UTC) - timedelta(hours=1, minutes=1))
     session.execute(delete(AuditEvent).where(AuditEvent.id == kept[0].id))
     kept[1].id = an_hour_ago
     session.flush()

@@ -216,7 +216,7 @@ CONFINED = """
 import os, socket, sys
 from pathlib import Path
 from glitch.files import confinement
-confinement.shut_in([Path(sys.argv[1])])
+confinement.confine_to([Path(sys.argv[1])])
 assert Path(sys.argv[1]).read_bytes() == b"mine"
 import colorsys  # one of Python's own, imported late
 for forbidden in (

@@ -305,7 +305,7 @@ def test_with_too_short_a_search_one_event_is_flagged(
     monkeypatch.setattr(glitch.novelty.crowds, "_MAX_SEARCHED", 0)
     monkeypatch.setattr(glitch.novelty.crowds, "_N_SEARCHED", 20)
     monkeypatch.setattr(
-        glitch.novelty.crowds, "standing_for", lambda units, _times: np.arange(len(units))
+        glitch.novelty.crowds, "representatives_of", lambda units, _times: np.arange(len(units))
     )
     monkeypatch.setattr(
         glitch.novelty.crowds, "are_heads", lambda units, _times: np.ones(len(units), dtype=bool)
@@ -320,7 +320,7 @@ def test_labels_that_all_calibrate_break_it(bed: Any, monkeypatch: pytest.Monkey
     def none_is_apart(distances: Any, times: Any, others: Any) -> Any:
         return nothing_is_one_event(distances, times, others)
 
-    monkeypatch.setattr(glitch.novelty.common_masks, "one_an_episode", all_stand)
+    monkeypatch.setattr(glitch.novelty.common_masks, "one_per_episode", all_stand)
     monkeypatch.setattr(glitch.novelty.conformal, "EPISODE_S", -1.0)
     monkeypatch.setattr(glitch.novelty.conformal, "STORM_S", -1.0)
     monkeypatch.setattr(glitch.novelty.crowds, "same_event", none_is_apart)

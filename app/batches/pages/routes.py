@@ -14,7 +14,7 @@ from app.core.errors import PermissionDeniedError, ServiceError
 from app.frame.contexts import PageContext
 from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute
 from app.frame.failures import see_other, status_of
-from app.frame.form_values import check_form, files_chosen, parse_number
+from app.frame.form_values import check_form, chosen_files, parse_number
 from app.frame.render import render
 from app.jobs.pages.view import job_href
 from app.jobs.records import JobRecord
@@ -111,7 +111,7 @@ def _submit(
         labels_from_folders=bool(typed.folder_labels),
         centre=not typed.keep_time,
     )
-    files, manifests = files_chosen(sent[0]), files_chosen([sent[1]])
+    files, manifests = chosen_files(sent[0]), chosen_files([sent[1]])
     if not manifests:
         files, manifests = _without_manifest(files)
     rows = manifests[0][1] if manifests else None

@@ -127,7 +127,7 @@ def list_doubtful_glitches(
     )
 
 
-def too_few_to_win(session: Session, doubts: Sequence[AuditedGlitch]) -> dict[UUID, int]:
+def outvoted_labels(session: Session, doubts: Sequence[AuditedGlitch]) -> dict[UUID, int]:
     """For glitches whose label cannot win the vote, count the other glitches with that label.
 
     These are fewer than half of the voters, in the same detector. The audit doubts every label of

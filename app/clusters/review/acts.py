@@ -108,7 +108,7 @@ def refuse_to_join(session: Session, cluster: Cluster, memory: Mapping[str, Any]
         )
     log = read_log(session, parts[1])
     if log.done:
-        last = log.event(log.tip_of[log.done[-1]])
+        last = log.event(log.last_event_of[log.done[-1]])
         raise ConflictError(
             f"The part that was split off has been reviewed ({last.author}: "
             f"{last.summary}): undo that first."

@@ -119,7 +119,7 @@ def named_for(session: Session, logs: Collection[Log]) -> list[str | None]:
         if not naming:
             names.append(None)
             continue
-        event = log.last_doing_of(naming[-1])
+        event = log.last_execution_of(naming[-1])
         class_id = event.payload.get("class_name_id")
         merges = standing_merges(session) if merges is None else merges
         for one in merges:

@@ -107,7 +107,7 @@ def _obstacle(
         if ACTS[event.kind].request is CommentRequest:  # may be many; nothing hinders their undo
             return None
         if event.may_undo:
-            ACTS[event.kind].refuse_undo(session, latest, log.last_doing_of(event).payload)
+            ACTS[event.kind].refuse_undo(session, latest, log.last_execution_of(event).payload)
         else:
             refuse_redo(session, latest, recall_action(session, event.kind, event.payload))
     except (ConflictError, InvalidRequestError) as error:
@@ -170,11 +170,11 @@ def _turn(
 ) -> ReviewEvent:
     """Undo or redo an action."""
     root = act_to_turn(log, action)
-    row = _add(session, cluster, "undo", author, undoes=log.tip_of[root.id])
+    row = _add(session, cluster, "undo", author, undoes=log.last_event_of[root.id])
     context = ReviewContext(session, current_cluster(session, cluster.identity), author, root.id)
     act = ACTS[root.kind]
     if isinstance(action, UndoRequest):
-        act.take_back(context, log.last_doing_of(root).payload)
+        act.take_back(context, log.last_execution_of(root).payload)
         row.payload = dict(noted)
     else:
         memory = act.do(context, recall_action(session, root.kind, root.payload))

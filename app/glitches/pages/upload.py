@@ -20,7 +20,7 @@ from app.frame.deps import CsrfChecked, Reader, ReaderUploadRoute
 from app.frame.display import glitch_href, neighbour_card, novelty
 from app.frame.failures import explain, see_other
 from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panels
-from app.frame.form_values import TimeError, check_form, files_chosen, parse_number, parse_time
+from app.frame.form_values import TimeError, check_form, chosen_files, parse_number, parse_time
 from app.frame.render import render
 from app.glitches.assumed import START, assumption
 from app.glitches.embed import Embedded, UploadRequest, embed_upload
@@ -163,7 +163,7 @@ def upload(
 
 def _sent(files: list[UploadFile | str], typed: UploadForm) -> UploadRequest:
     check_form(typed)
-    chosen = files_chosen(files)
+    chosen = chosen_files(files)
     if not chosen:
         raise InvalidRequestError("Choose a file first: strain, or up to four spectrograms.")
     window_s = parse_number(typed.view_duration_s, "The window")

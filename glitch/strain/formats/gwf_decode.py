@@ -88,10 +88,10 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
     import gwframe
 
-    from glitch.files.confinement import shut_in
+    from glitch.files.confinement import confine_to
 
     path = request["path"]
-    shut_in([Path(path)])
+    confine_to([Path(path)])
     with gwframe.FrameReader(path) as reader:
         spans = [(span.start, span.start + span.duration) for span in reader.frame_spans]
         start, end = min(span[0] for span in spans), max(span[1] for span in spans)

@@ -174,7 +174,7 @@ def _page(
         job=_job(session),
         total=audit.n_doubtful if errors and audit else doubts.total,
         doubts=doubts.items,
-        rare=service.too_few_to_win(session, doubts.items),
+        rare=service.outvoted_labels(session, doubts.items),
         clusters=clusters.items,
         query=chosen,
         classes=tuple(
