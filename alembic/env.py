@@ -1,4 +1,4 @@
-"""How Alembic reaches the database and which tables it compares."""
+"""Alembic environment: the database to connect to and the tables to compare."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from app.core.engine import make_engine
 from app.core.postgres.partitions import PARTITION_PATTERN
 from app.tables import metadata
 
-UPGRADER_LOCK = 6_720_341_905  # any constant; two upgraders must agree on it
-LOCK_TIMEOUT = "5s"  # a migration gives up rather than queue every request behind its lock
+UPGRADER_LOCK = 6_720_341_905  # arbitrary, but the same for all processes that migrate
+LOCK_TIMEOUT = "5s"  # fail, because requests queue behind a migration that waits for a lock
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
-    """Leave out the partitions: publishing a checkpoint makes them, not a migration."""
+    """Exclude partitions, because they are created when a checkpoint is published."""
     return not (kind == "table" and name is not None and re.match(PARTITION_PATTERN, name))
 
 
@@ -51,7 +51,7 @@ def run_online() -> None:
         with engine.connect() as connection:
             configure(connection=connection)
             with context.begin_transaction():
-                # The lock comes first: waiting for the other upgrader must not time out.
+                # Before lock_timeout is set: waiting for another migration must not time out.
                 connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({UPGRADER_LOCK})"))
                 connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
                 context.run_migrations()

@@ -1,4 +1,4 @@
-"""First tables: glitches, views, checkpoints, embeddings, labels, classes, tokens, audit."""
+"""Create the tables of glitches, views, checkpoints, embeddings, labels, classes, tokens, audit."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def upgrade() -> None:
             ["glitch_id"], ["glitch.id"], name="fk_view_glitch_id", ondelete="CASCADE"
         ),
     )
-    # The bytes are compressed already; trying again would only cost time.
+    # EXTERNAL skips PostgreSQL's compression, because the bytes are already compressed.
     op.execute("ALTER TABLE view ALTER COLUMN packed SET STORAGE EXTERNAL")
     op.create_table(
         "checkpoint",

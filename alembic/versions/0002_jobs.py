@@ -1,4 +1,4 @@
-"""Background work: jobs, their chunks under lease, their items, their events."""
+"""Create the tables of background jobs: jobs, chunks with leases, items, events."""
 
 from __future__ import annotations
 

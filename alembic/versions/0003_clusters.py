@@ -1,4 +1,4 @@
-"""Clustering: runs, the clusters that each found, and their members."""
+"""Create the tables of clustering runs, clusters and cluster members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Review: what was done to clusters, suggested labels, classes that an undo takes back."""
+"""Create the tables of review events and suggested labels; add the class state "withdrawn"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sub-classes, exemplars and history of classes; label audits of the whole catalogue."""
+"""Add sub-classes, exemplars and events of classes, and label audits of the whole catalogue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The map: projections, the place of each glitch, and labels given to a selection at once."""
+"""Create the tables of the map: projections, points, and labels of a selection."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Novelty: every labelled glitch is a reference and calibrates by the others; runs apart.
+"""Calibrate novelty by leave-one-out, separately for each observing run.
 
-A digest no longer says who calibrates. The stored p-values stay until a job of kind ``judge``,
-queued here, has brought them up to date.
+Every labelled glitch is now a reference and is scored against the others; before, the content
+digest selected a separate calibration set. The job of kind ``judge`` that is queued here recomputes
+the stored p-values; until it has run, they are those of the old calibration.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def upgrade() -> None:
         "UPDATE embedding SET is_reference = known.is_known FROM ("
         " SELECT glitch.id, glitch_class.id IS NOT NULL AS is_known FROM glitch LEFT JOIN"
         " glitch_class ON glitch_class.id = class_id"
-        " AND glitch_class.name <> 'None_of_the_Above'"  # a remainder is no known kind
+        " AND glitch_class.name <> 'None_of_the_Above'"  # holds rejects, not one kind of glitch
         ") AS known WHERE known.id = glitch_id AND is_reference <> known.is_known"
     )
     op.drop_column("glitch", "is_calibration")

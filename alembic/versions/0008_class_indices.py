@@ -1,4 +1,4 @@
-"""Let the pages of classes read indices alone: counts, first and last times, latest glitches."""
+"""Add indices for the pages of classes: counts, first and last times, latest glitches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep in which windows and band each glitch was embedded: only like calibrate each other."""
+"""Store the windows and frequency band of each embedding: calibration compares equal ones only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-# As glitch.novelty.conditions words it, of the band of the only recipe there was: 10 to 2048 Hz.
+# The same text as glitch.novelty.conditions, for the only recipe so far, 10 to 2048 Hz.
 _FILL = """
 UPDATE embedding SET condition = words.condition FROM (
   SELECT glitch_id, string_agg(windows || ' s, ' || band, '; ' ORDER BY first) AS condition FROM (
@@ -37,7 +37,7 @@ UPDATE embedding SET condition = words.condition FROM (
   ) AS grouped GROUP BY glitch_id
 ) AS words WHERE words.glitch_id = embedding.glitch_id
 """
-# It takes the calibration again.
+# Queue a job that repeats the calibration.
 _JUDGE = (
     "WITH made AS ("
     " INSERT INTO job (id, kind, key, parameters, author)"

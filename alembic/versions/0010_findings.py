@@ -1,4 +1,4 @@
-"""Keep what a clustering found as records in place of sentences."""
+"""Store the findings of a clustering run as records instead of sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Login codes that work once, browser sessions that can be ended, tokens that can expire."""
+"""Add single-use login codes, browser sessions that can be ended, and expiry of tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep when a glitch is loudest, and which time lies in the middle of its views."""
+"""Store the time of the loudest tile of a glitch and the time at the centre of its views."""
 
 from __future__ import annotations
 

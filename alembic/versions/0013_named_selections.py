@@ -1,4 +1,4 @@
-"""Remember which labels of a selection came with a class of their own."""
+"""Store whether labelling a selection created its class."""
 
 from __future__ import annotations
 

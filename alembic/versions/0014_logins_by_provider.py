@@ -1,4 +1,4 @@
-"""Let a browser session be of somebody whom a provider of logins vouched for."""
+"""Allow browser sessions of users who log in through an OpenID provider, without a token."""
 
 from __future__ import annotations
 

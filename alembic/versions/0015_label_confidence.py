@@ -1,4 +1,4 @@
-"""Keep the confidence that a classifier gave with its label."""
+"""Store the confidence of a classifier with its label."""
 
 from __future__ import annotations
 

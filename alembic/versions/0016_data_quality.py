@@ -1,4 +1,4 @@
-"""Keep the data-quality flags that were active at the time of a glitch."""
+"""Store the data-quality flags that were active at the time of a glitch."""
 
 from __future__ import annotations
 

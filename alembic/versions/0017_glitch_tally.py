@@ -1,4 +1,4 @@
-"""Keep how many glitches there are of each class, detector and week: no page counts them all."""
+"""Store the number of glitches per class, detector and week, so that pages need not count them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ depends_on = None
 
 _KEY = "class_id, ifo, is_simulated, week"
 _KEY_OF_GLITCH = "class_id, ifo, is_simulated, floor(gps_time / 604800)::int AS week"
-# What a statement did goes in as rows of its own: writers of one class never wait for each other,
-# as they would over one row a class. A writer who meets thousands of them adds them to the sums,
-# unless another one does. The triggers see every way in and out, deletes by cascade included.
+# Each statement appends its changes as new rows, because writers would wait for each other on one
+# row per class. When about 5000 rows have been appended, a writer adds them to the sums, unless
+# another one is doing so. The triggers see every insert, update and delete, including cascades.
 _FUNCTION = f"""
 CREATE FUNCTION tally_glitches() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -65,7 +65,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_glitch_tally"),
     )
     op.execute(_FUNCTION)
-    # The triggers first: their lock keeps writers out until all that is there has been counted.
+    # Create the triggers first: their lock keeps writers out until existing rows are counted.
     for act, seen in _SEEN.items():
         op.execute(
             f"CREATE TRIGGER tally_{act} AFTER {act} ON glitch {seen}"

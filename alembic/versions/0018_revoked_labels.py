@@ -1,4 +1,4 @@
-"""Find the labels that were revoked since a time."""
+"""Index labels by the time at which they were revoked."""
 
 from __future__ import annotations
 

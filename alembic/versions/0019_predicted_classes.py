@@ -1,4 +1,4 @@
-"""Keep which class each member of a cluster is nearest to, for the parts that it is split into."""
+"""Store the class nearest to each member of a cluster, for the parts of a later split."""
 
 from __future__ import annotations
 
