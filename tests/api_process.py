@@ -28,6 +28,6 @@ if __name__ == "__main__":
     if sys.argv[2] == "storage":
         os.fsync = _for_ever  # the file is written but does not have its final name yet
     elif sys.argv[2] == "storing":
-        options.submit_batch = _for_ever  # type: ignore[assignment]  # the file has its name, but no job
+        options.create_batch = _for_ever  # type: ignore[assignment]  # the file has its name, but no job
     listener = socket.socket(fileno=int(sys.argv[1]))
     http_server(create_app(Settings())).run(sockets=[listener])

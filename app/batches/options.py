@@ -193,22 +193,17 @@ def keep_batch(
         FormatError: if a file is empty.
         BusyError: if a file was removed by the cleanup meanwhile.
     """
+    require_role(author, Role.SUBMITTER)
     digest, n_bytes, is_known = keep_upload(data_dir, file)
     rows = None if manifest is None else keep_upload(data_dir, manifest)[0]
     hold_uploads(session)
     check_kept(data_dir, digest, rows)
-    job = submit_batch(session, replace(options, upload=digest, manifest=rows), author)
+    job = create_batch(session, replace(options, upload=digest, manifest=rows), author.name)
     return SentBatch(job, digest, n_bytes, is_known)
 
 
-def submit_batch(session: Session, options: BatchOptions, author: Principal) -> JobRecord:
-    """Store the job that ingests a kept upload, or return the open job with the same options."""
-    require_role(author, Role.SUBMITTER)
-    return create_batch(session, options, author.name)
-
-
 def create_batch(session: Session, options: BatchOptions, author: str) -> JobRecord:
-    """As ``submit_batch``, without a check of the role: for jobs that start batches themselves."""
+    """Store the job that ingests a kept upload, or return the open job with the same options."""
     parameters = asdict(options)
     content = json.dumps({**parameters, "name": "", "author": author}, sort_keys=True)
     key = hashlib.sha256(content.encode()).hexdigest()

@@ -9,7 +9,6 @@ file need only one transfer.
 import math
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -30,6 +29,7 @@ from app.core.fetching import (
     check_unpacked,
     is_temporary_failure,
 )
+from app.core.storage import arriving_file
 from glitch.errors import FormatError, StrainError, TooLargeError
 from glitch.files.archives import MAX_MEMBER_BYTES
 from glitch.strain import StrainFile
@@ -202,18 +202,12 @@ class OpenData:
             )
         if (self._folder / name).is_file():
             return
-        handle, part = tempfile.mkstemp(prefix=".arriving-", dir=self._folder)
-        path = Path(part)
-        try:
-            with os.fdopen(handle, "wb") as target:
-                self._write(url, target)
+        with arriving_file(self._folder) as (target, path):
+            self._write(url, name, target)
+            target.close()
             path.replace(self._folder / name)
-        except AnswerTooLongError:
-            raise TooLargeError(f"{name} has over {MAX_MEMBER_BYTES:,} bytes.") from None
-        finally:
-            path.unlink(missing_ok=True)
 
-    def _write(self, url: str, target: BinaryIO) -> None:
+    def _write(self, url: str, name: str, target: BinaryIO) -> None:
         def begin(answer: httpx.Response) -> Taker:
             check_unpacked(answer.raise_for_status())
             return take
@@ -221,7 +215,7 @@ class OpenData:
         def take(piece: bytes) -> bool:
             target.write(piece)
             if target.tell() > MAX_MEMBER_BYTES:
-                raise AnswerTooLongError
+                raise TooLargeError(f"{name} has over {MAX_MEMBER_BYTES:,} bytes.")
             return True
 
         try:

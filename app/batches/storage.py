@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.core.errors import BusyError, InvalidRequestError
-from app.core.storage import storage_of
+from app.core.storage import arriving_file, storage_of
 from app.glitches.upload import clean_name
 from glitch.errors import FormatError
 
@@ -34,24 +34,19 @@ def keep_upload(data_dir: Path, stream: BinaryIO) -> tuple[str, int, bool]:
     """
     folder = uploads_folder(data_dir)
     digest, length = hashlib.sha256(), 0
-    handle, name = tempfile.mkstemp(prefix=".arriving-", dir=folder)
-    path = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as target:
-            while piece := stream.read(_PIECE):
-                digest.update(piece)
-                length += len(piece)
-                target.write(piece)
-            target.flush()
-            os.fsync(target.fileno())  # the file must be durable before the job that names it
+    with arriving_file(folder) as (target, path):
+        while piece := stream.read(_PIECE):
+            digest.update(piece)
+            length += len(piece)
+            target.write(piece)
+        target.flush()
+        os.fsync(target.fileno())  # the file must be durable before the job that names it
         if not length:
             raise FormatError("The file is empty: send the batch again.")
         stored, storage = folder / digest.hexdigest(), storage_of(data_dir)
         is_known = storage.holds(stored)
         path.replace(stored)
         storage.keep(stored)
-    finally:
-        path.unlink(missing_ok=True)
     return digest.hexdigest(), length, is_known
 
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from itertools import accumulate, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -57,10 +59,6 @@ def _kind(span: _Span) -> str:
     """Part of the name that files of one series have in common."""
     frame = parse_frame_name(span[2].name)
     return "" if frame is None else f"{frame.site}-{frame.description}.{frame.suffix}"
-
-
-def _later(first: _Span, second: _Span) -> _Span:
-    return second if second[1] > first[1] else first
 
 
 @dataclass(frozen=True)
@@ -251,7 +249,7 @@ class StrainIndex:
         if not self._is_sorted:
             for ifo, spans in self._spans.items():
                 spans.sort(key=_order)
-                self._latest[ifo] = list(accumulate(spans, _later))
+                self._latest[ifo] = list(accumulate(spans, partial(max, key=itemgetter(1))))
             self._is_sorted = True
 
     def holds(self, ifo: str) -> bool:

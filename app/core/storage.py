@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from app.core.errors import StorageAwayError
 from app.core.settings import Settings
@@ -40,6 +40,20 @@ class Kept:
 
     path: Path  # in the data directory, whether a local copy exists or not
     modified_s: float  # time of the last change, s since 1970
+
+
+@contextmanager
+def arriving_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Open a new file in a folder; it is removed at the end unless it was renamed.
+
+    Its name starts with a dot, so that nobody takes it for a complete file.
+    """
+    handle, name = tempfile.mkstemp(prefix=".arriving-", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as target:
+            yield target, Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 class SharedFolder:
@@ -126,10 +140,8 @@ class Bucket:
             return True
         path.parent.mkdir(parents=True, exist_ok=True)
         self._trim()
-        handle, name = tempfile.mkstemp(prefix=".arriving-", dir=path.parent)
-        part = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as target, _store_errors_explained():
+        with arriving_file(path.parent) as (target, part):
+            with _store_errors_explained():
                 try:
                     pieces = obstore.get(self._store, self._key(path)).stream(_PIECE)
                 except FileNotFoundError:
@@ -137,9 +149,8 @@ class Bucket:
                     return False
                 for piece in pieces:
                     target.write(piece)
+            target.close()
             part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
         return True
 
     def holds(self, path: Path) -> bool:

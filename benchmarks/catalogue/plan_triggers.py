@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from app.batches.options import BatchOptions, submit_batch
+from app.batches.options import BatchOptions, create_batch
 from app.batches.storage import keep_upload
 from app.core.access import Principal, Role
 from app.core.database import uuid7
@@ -71,7 +71,7 @@ def plan(folder: Path, server: EmbeddedServer, rows: int) -> None:
     author = Principal(uuid7(), "benchmark", Role.SUBMITTER)
     with sessions.begin() as session, (folder / "triggers.csv").open("rb") as stream:
         digest = keep_upload(folder, stream)[0]
-        job_id = submit_batch(session, BatchOptions(digest, "triggers.csv"), author).id
+        job_id = create_batch(session, BatchOptions(digest, "triggers.csv"), author.name).id
     process = psutil.Process()
     runner = JobRunner(sessions, settings)
     memory, used = process.memory_info().rss, sum(process.cpu_times()[:2])

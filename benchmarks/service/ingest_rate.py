@@ -31,7 +31,7 @@ from uuid import UUID
 import numpy as np
 import psutil
 
-from app.batches.options import BatchOptions, submit_batch
+from app.batches.options import BatchOptions, create_batch
 from app.batches.storage import keep_upload
 from app.classes.naming import seed_classes
 from app.core.access import Principal, Role
@@ -127,7 +127,9 @@ def run(
         )
         with batch.open("rb") as stream:
             digest = keep_upload(folder, stream)[0]
-        job = submit_batch(session, BatchOptions(digest, batch.name, origin="simulated"), author)
+        job = create_batch(
+            session, BatchOptions(digest, batch.name, origin="simulated"), author.name
+        )
     server_before, started = server_cpu_s(server), time.monotonic()
     work(url, folder, strain, job.id, chunks=1)  # the plan
     planned = time.monotonic() - started

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from store_helpers import person
 
 from app.batches.cleanup import ABANDONED_S, Removed, clean_up_batches
-from app.batches.options import BatchOptions, submit_batch
+from app.batches.options import BatchOptions, create_batch
 from app.batches.storage import check_kept, keep_upload, work_folder
 from app.core.access import Role
 from app.core.errors import BusyError, ConflictError
@@ -49,7 +49,7 @@ def age(path: Path, seconds: float = ABANDONED_S + 60) -> None:
 def ended(session: Session, folder: Path, content: bytes, days_ago: float, **job: object) -> UUID:
     """Store a batch that ended ``days_ago``, with its upload and unpacked members."""
     digest = kept(folder, content)
-    made = submit_batch(session, BatchOptions(digest, "a.tar"), ADA)
+    made = create_batch(session, BatchOptions(digest, "a.tar"), ADA.name)
     (work_folder(folder, made.id) / "content").write_bytes(b"unpacked")
     age(upload(folder, digest))
     values = {"state": "succeeded", "total": 2, "done": 2, "failed": 0} | job

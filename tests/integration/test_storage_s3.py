@@ -22,7 +22,7 @@ from jobs_stack import LEASE_S, Stack
 from local_server import QuietHandler, serving
 from sqlalchemy import text
 
-from app.batches.options import BatchOptions, submit_batch
+from app.batches.options import BatchOptions, create_batch
 from app.batches.storage import keep_upload
 from app.classes.naming import seed_classes
 from app.core.access import Principal, Role
@@ -171,7 +171,7 @@ def test_a_worker_killed_on_another_machine_loses_and_doubles_nothing(
         seed_classes(session)
         publish_shipped(session, service)
         digest, _, is_known = keep_upload(service, io.BytesIO(_archive()))
-        job = submit_batch(session, BatchOptions(digest, "a.tar.gz"), ADA)
+        job = create_batch(session, BatchOptions(digest, "a.tar.gz"), ADA.name)
     assert not is_known
     children = [_worker(stack, folder) for folder in workers[:2]]
     try:
