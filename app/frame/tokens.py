@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
 
 from app.core import access
-from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.core.errors import ConflictError, InvalidRequestError
 from app.frame.contexts import PageContext
 from app.frame.deps import Admin, CsrfChecked, PageRoute, Reader
 from app.frame.failures import see_other, status_of
@@ -64,14 +64,10 @@ def make_token(
 
 
 @router.post("/tokens/{token_id}/revoke", dependencies=[CsrfChecked])
-def end_token(session: SessionDep, principal: Reader, token_id: str) -> Response:
+def end_token(session: SessionDep, principal: Reader, token_id: UUID) -> Response:
     """Revoke a token. Admins may revoke any token, other visitors only their own."""
-    try:
-        row_id = UUID(token_id)
-    except ValueError:
-        raise NotFoundError("There is no such token: choose one from the list.") from None
-    access.revoke_token(session, row_id, principal=principal)
-    if row_id == principal.token_id:
+    access.revoke_token(session, token_id, principal=principal)
+    if token_id == principal.token_id:
         return see_other("/ui/login", done="own-token-revoked")
     return see_other("/ui/tokens", done="token-revoked")
 

@@ -182,10 +182,13 @@ class BodyBounds:
 
         received = 0
         end = b""
+        is_read = False
         deadline = time.monotonic() + timeout_s
 
         async def bounded_receive() -> Message:
-            nonlocal received, end
+            nonlocal received, end, is_read
+            if is_read:  # receive() then waits for the client to disconnect, without a deadline
+                return await receive()
             try:
                 async with asyncio.timeout(max(0.001, deadline - time.monotonic())):
                     message = await receive()
@@ -200,27 +203,18 @@ class BodyBounds:
             end = (end + body[-16:])[-16:]
             if received > limit:
                 raise HTTPException(413, _too_large(limit, is_batch=is_batch))
-            is_last = message["type"] == "http.request" and not message.get("more_body", False)
+            is_gone = message["type"] != "http.request"
+            is_last = not is_gone and not message.get("more_body", False)
             if is_form and is_last and received and not end.rstrip().endswith(b"--"):
                 raise HTTPException(
                     400,
                     "The form does not end with its boundary, so it was truncated on the way: "
                     "send it again.",
                 )
+            is_read = is_gone or is_last
             return message
 
-        body_is_read = False
-
-        async def receive_until_read() -> Message:
-            # After the body, receive() waits for the client to disconnect, which has no deadline.
-            nonlocal body_is_read
-            if body_is_read:
-                return await receive()
-            message = await bounded_receive()
-            body_is_read = message["type"] != "http.request" or not message.get("more_body", False)
-            return message
-
-        await self.app(scope, receive_until_read, send)
+        await self.app(scope, bounded_receive, send)
 
 
 def _too_large(limit: int, *, is_batch: bool) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.core.access import Principal
-from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from app.core.errors import ConflictError, InvalidRequestError, PermissionDeniedError
 from app.core.paging import Page
 from app.frame.contexts import ClassCount
 from app.frame.deps import CsrfChecked, ForReaders, PageNumber, PageRoute, Reader, Submitter
@@ -82,33 +82,26 @@ def job(
     request: Request,
     session: SessionDep,
     principal: Reader,
-    job_id: str,
+    job_id: UUID,
     state: Word = None,
     page: PageNumber = 1,
 ) -> Response:
     """The page of one job; scripts update it."""
-    record = _job(session, job_id)
+    record = get_job(session, job_id)
     shown = view.job_page_of(session, record, principal, state=state or None, number=page)
     return render(request, shown)
-
-
-def _job(session: Session, text: str) -> JobRecord:
-    try:
-        return get_job(session, UUID(text))
-    except (ValueError, NotFoundError):
-        raise NotFoundError("There is no such job: see the list of jobs.") from None
 
 
 @router.get("/jobs/{job_id}/events", dependencies=[ForReaders])
 def events(
     request: Request,
     session: SessionDep,
-    job_id: str,
+    job_id: UUID,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Server-sent events: ``live`` with the changed part of the page, ``end`` at the end."""
-    record = _job(session, job_id)
-    return event_stream(request, _messages(request, record.id, last_event_id))
+    get_job(session, job_id)
+    return event_stream(request, _messages(request, job_id, last_event_id))
 
 
 async def _messages(
@@ -128,13 +121,13 @@ async def _messages(
 
 
 @router.post("/jobs/{job_id}/cancel", dependencies=[CsrfChecked])
-def cancel(request: Request, session: SessionDep, principal: Submitter, job_id: str) -> Response:
+def cancel(request: Request, session: SessionDep, principal: Submitter, job_id: UUID) -> Response:
     """Cancel a job; stored results are kept."""
     return _act(request, session, principal, job_id, cancel_job, done="stopping")
 
 
 @router.post("/jobs/{job_id}/retry", dependencies=[CsrfChecked])
-def retry(request: Request, session: SessionDep, principal: Submitter, job_id: str) -> Response:
+def retry(request: Request, session: SessionDep, principal: Submitter, job_id: UUID) -> Response:
     """Retry the failed or unfinished parts of a job."""
     return _act(request, session, principal, job_id, retry_job, done="retried")
 
@@ -143,16 +136,15 @@ def _act(
     request: Request,
     session: Session,
     principal: Principal,
-    job_id: str,
+    job_id: UUID,
     act: Callable[[Session, UUID, Principal], JobRecord],
     *,
     done: str,
 ) -> Response:
-    record = _job(session, job_id)
     try:
         with session.begin_nested():
-            act(session, record.id, principal)
+            record = act(session, job_id, principal)
     except (ConflictError, PermissionDeniedError) as error:
-        page = view.job_page_of(session, get_job(session, record.id), principal, error=str(error))
+        page = view.job_page_of(session, get_job(session, job_id), principal, error=str(error))
         return render(request, page, status=status_of(error))
     return see_other(view.job_href(record), done=done)
