@@ -24,7 +24,7 @@ from glitch.tables import (
     table_row,
 )
 from glitch.tables.coherent import rows_by_detector
-from glitch.tables.columns import NOT_TRIGGERS, are_parameters, may_be_segments
+from glitch.tables.columns import NOT_TRIGGERS, ONLY_SPANS, are_parameters, may_be_segments
 from glitch.tables.reading import origin_of, text_columns
 from glitch.tables.root import is_root
 from glitch.tables.segments import is_text_of_segments
@@ -94,10 +94,7 @@ def read_table(path: Path, name: str) -> Iterator[TableRow]:
 
 def _refuse_segments(columns: Sequence[str], name: str) -> None:
     if may_be_segments(columns):
-        raise FormatError(
-            f"{name} has only starts and ends: send data-quality segments as lines of start, end "
-            "and length in s, without names of columns; for triggers add gps_time or snr."
-        )
+        raise FormatError(f"{name} {ONLY_SPANS}")
 
 
 def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:

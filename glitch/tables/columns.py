@@ -178,6 +178,10 @@ NOT_TRIGGERS = (
     "parameters of one signal, not a trigger. Send the time of that signal with its strain "
     "(gps_time), or a table of triggers."
 )
+ONLY_SPANS = (
+    "has only starts and ends: send data-quality segments as lines of start, end and length in s, "
+    "without names of columns; for triggers add gps_time or snr."
+)
 
 
 def _with_nanoseconds(names: Iterable[str]) -> frozenset[str]:

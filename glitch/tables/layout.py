@@ -179,6 +179,14 @@ def n_nameless(head: bytes) -> int:
     return len(cells) if any(times[:4]) and not are_of_strain else 0
 
 
+def are_pairs_of_times(head: bytes) -> bool:
+    """Return whether every line holds two GPS times and nothing else, as starts and ends do."""
+    text = head.decode(encoding_of(head), "replace")
+    rows = [re.split(r"[\s,;]+", row.strip()) for row in text.splitlines() if not is_comment(row)]
+    rows = [row for row in rows if row != [""]]
+    return bool(rows) and all(len(row) == 2 and all(map(may_be_times, row)) for row in rows)
+
+
 def _is_over(layout: Layout, row: str) -> bool:
     """Return whether the line below fits these columns, with a GPS time in a time column."""
     cells = _split(row, layout.separator)

@@ -22,13 +22,20 @@ from glitch.errors import FormatError, GlitchError, TableError
 from glitch.files.foreign import refuse_foreign
 from glitch.files.text import encoding_of
 from glitch.tables.coherent import rows_by_detector
-from glitch.tables.columns import NOT_TRIGGERS, are_of_posterior, other_clock, plain_name
+from glitch.tables.columns import (
+    NOT_TRIGGERS,
+    ONLY_SPANS,
+    are_of_posterior,
+    other_clock,
+    plain_name,
+)
 from glitch.tables.documents import document_rows, may_be_document
 from glitch.tables.facts import Facts, facts_of
 from glitch.tables.layout import (
     HEAD_BYTES,
     Layout,
     are_named_alike,
+    are_pairs_of_times,
     find_layout,
     is_comment,
     is_heading,
@@ -119,6 +126,8 @@ def refuse_unread(path: Path, name: str) -> None:
             f"{name}: the time system of the column {other[:80]!r} is not supported: give GPS "
             "seconds as gps_time, or UTC as utc."
         )
+    if are_pairs_of_times(head):
+        raise FormatError(f"{name} {ONLY_SPANS}")
     if n_columns := n_nameless(head):
         raise FormatError(
             f"{name} has {n_columns} columns without names: write a line above them that names "

@@ -165,3 +165,14 @@ def test_classifications_of_zooniverse_are_named(tmp_path: Path) -> None:
     _export(path, classification_id="1", subject_ids="123", annotations=answers, subject_data={})
     with pytest.raises(FormatError, match="a row per answer of a volunteer"):
         list(read_table(path, path.name))
+
+
+@pytest.mark.parametrize("between", [" ", "\t", ",", ", "])
+def test_lines_of_two_times_are_asked_about(tmp_path: Path, between: str) -> None:
+    """They were taken for strain of a single sample."""
+    path = tmp_path / "H1-DATA.txt"
+    path.write_text(f"# a b\n1126259446{between}1126259450\n1126259455{between}1126259460.5\n")
+    with pytest.raises(FormatError, match=r"H1-DATA\.txt has only starts and ends: send"):
+        refuse_unread(path, path.name)
+    path.write_text(f"1126259446{between}1e-21\n1126259447{between}2e-21\n")
+    refuse_unread(path, path.name)
