@@ -33,7 +33,7 @@ class LocalIssuer:
             WELL_KNOWN: {"issuer": self.url, "jwks_uri": f"{self.url}/keys"},
             "/keys": {"keys": [self.public("one"), self.public_curve("two")]},
         }
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.is_down = False
 
     def public(self, key_id: str) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def local_issuer() -> Iterator[LocalIssuer]:
 
         def _answer(self, body: str) -> None:
             path = self.path.partition("?")[0]
-            issuer.asked.append(path)
+            issuer.requested.append(path)
             page = issuer.pages.get(path)
             if issuer.is_down or page is None:
                 self.send_error(503 if issuer.is_down else 404)

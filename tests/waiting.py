@@ -7,23 +7,23 @@ PATIENCE_S = 60.0
 
 
 def eventually(
-    true: Callable[[], object],
+    condition: Callable[[], object],
     within_s: float = PATIENCE_S,
-    told: Callable[[], object] = lambda: "waited in vain",
+    message: Callable[[], object] = lambda: "waited in vain",
 ) -> None:
-    """Return once ``true()`` returns a true value; an exception counts as not yet true.
+    """Return once ``condition()`` is true; an exception counts as not yet true.
 
     Raises:
-        AssertionError: with ``told()`` as message, if it is still false after ``within_s`` seconds.
-        Exception: the last exception of ``true()``, if it still raises after ``within_s`` seconds.
+        AssertionError: with ``message()``, if it is still false after ``within_s`` seconds.
+        Exception: the last exception of ``condition()``, if it still raises after that time.
     """
     deadline = time.monotonic() + within_s
     while True:
         try:
-            if true():
+            if condition():
                 return
         except Exception:  # counts as not yet true
             if time.monotonic() > deadline:
                 raise
-        assert time.monotonic() < deadline, told()
+        assert time.monotonic() < deadline, message()
         time.sleep(0.05)

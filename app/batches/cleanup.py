@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.batches.options import KIND
 from app.batches.remote import open_data_folder
 from app.batches.storage import FOLDER, UPLOADS_LOCK, clear_work
-from app.core.storage import Kept, SharedFolder, storage_of
+from app.core.storage import SharedFolder, StoredFile, storage_of
 from app.jobs.finalising import DATABASE_CLOCK
 from app.jobs.records import OPEN_STATES
 from app.jobs.service import INPUTS_REMOVED, add_event
@@ -113,6 +113,6 @@ def _is_folder_needed(session: Session, name: str) -> bool:
     return bool(session.scalar(query))
 
 
-def _is_abandoned(file: Kept, after_s: float = ABANDONED_S) -> bool:
+def _is_abandoned(file: StoredFile, after_s: float = ABANDONED_S) -> bool:
     """Whether a file has not been written to for hours, so no request is writing it."""
     return time.time() - file.modified_s > after_s

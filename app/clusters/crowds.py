@@ -81,7 +81,7 @@ _FETCHED = 10_000
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
+class TestedPool:
     """The unlabelled glitches of one population that could be tested, with their p-values."""
 
     keys: np.ndarray  # ids as 16 bytes
@@ -111,23 +111,20 @@ class Tested:
         return _ids(self.keys, chosen)
 
 
-_NONE = Tested(np.empty(0, "S16"), np.empty(0), np.empty(0), np.empty(0), np.empty(0, np.int64))
+_NONE = TestedPool(np.empty(0, "S16"), np.empty(0), np.empty(0), np.empty(0), np.empty(0, np.int64))
 
 
-def joined(parts: Sequence[Tested]) -> Tested:
+def joined(parts: Sequence[TestedPool]) -> TestedPool:
     """Concatenate the tests of several populations; recurrences are left out."""
     names = ("keys", "p_values", "scores", "weights", "predicted")
+    pools = (_NONE, *parts)
     columns: dict[str, Any] = {
-        name: np.concatenate([getattr(one, name) for one in (_NONE, *parts)]) for name in names
+        name: np.concatenate([getattr(one, name) for one in pools]) for name in names
     }
-    return Tested(
+    return TestedPool(
         **columns,
-        selection_excess=reduce(
-            SelectionExcess.plus, (one.selection_excess for one in parts), NO_EXCESS
-        ),
-        neighbour_excess=reduce(
-            NeighbourExcess.plus, (one.neighbour_excess for one in parts), NO_NEIGHBOUR_EXCESS
-        ),
+        selection_excess=reduce(SelectionExcess.plus, (one.selection_excess for one in pools)),
+        neighbour_excess=reduce(NeighbourExcess.plus, (one.neighbour_excess for one in pools)),
         unjudged=[seen for one in parts for seen in one.unjudged],
         n_masked=sum(one.n_masked for one in parts),
     )
@@ -143,7 +140,7 @@ def judge_population(
     population: Population,
     dormancy: tuple[int, int] | None,
     reencoding: Reencoding | None,
-) -> Tested:
+) -> TestedPool:
     """Test every unlabelled glitch of a population.
 
     Memory grows with the catalogue: some 200 bytes per glitch with 32 latent dimensions.
@@ -167,7 +164,7 @@ def judge_population(
     is_tested = np.isfinite(tests.p_values)
     is_unlabelled[tests.places[is_tested]] = False
     counts = Counter(conditions[number] for number in pool.conditions[is_unlabelled].tolist())
-    return Tested(
+    return TestedPool(
         keys[tests.places[is_tested]],
         tests.p_values[is_tested],
         tests.scores[is_tested],

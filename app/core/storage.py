@@ -35,7 +35,7 @@ _PIECES_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredFile:
     """A stored file or folder."""
 
     path: Path  # in the data directory, whether a local copy exists or not
@@ -86,12 +86,12 @@ class SharedFolder:
             if is_whole and path.is_file() and not path.is_symlink():
                 yield path
 
-    def listed(self, folder: Path) -> Iterator[Kept]:
+    def listed(self, folder: Path) -> Iterator[StoredFile]:
         """Yield the files and folders in a folder."""
         with suppress(FileNotFoundError), os.scandir(folder) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):
-                    yield Kept(Path(entry.path), entry.stat().st_mtime)
+                    yield StoredFile(Path(entry.path), entry.stat().st_mtime)
 
     def remove(self, path: Path) -> bool:
         """Remove a file or folder everywhere, and return whether it existed."""
@@ -182,7 +182,7 @@ class Bucket:
                 for one in block:
                     yield self._root / one["path"]
 
-    def listed(self, folder: Path) -> Iterator[Kept]:
+    def listed(self, folder: Path) -> Iterator[StoredFile]:
         """Yield the objects in a folder, and each subfolder once with its latest change."""
         import obstore
 
@@ -195,7 +195,7 @@ class Bucket:
                     modified = one["last_modified"].timestamp()
                     latest[name] = max(modified, latest.get(name, 0.0))
         for name, modified in latest.items():
-            yield Kept(folder / name, modified)
+            yield StoredFile(folder / name, modified)
 
     def remove(self, path: Path) -> bool:
         """Remove the object, or all objects under that path, and the local copy."""

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.core.fetching import UNREACHED, Fetcher
 from app.core.settings import MAIL_PORTS, Settings
-from app.digest.service import Digest, Sent, digest, unsent
+from app.digest.service import Delivery, Digest, digest, unsent
 from app.jobs.records import JobContext, JobRecord, OneTransaction
 
 TIMEOUT_S = 10.0  # from the name lookup to the status of the response
@@ -35,7 +35,7 @@ class DigestHandler(OneTransaction):
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
         """Send the digest, and return it with the result for each receiver."""
         settings = context.settings
-        receivers: dict[str, Callable[[Digest], Sent]] = {}
+        receivers: dict[str, Callable[[Digest], Delivery]] = {}
         if settings.digest_webhook is not None:
             address = settings.digest_webhook.get_secret_value()
             receivers["webhook"] = partial(_send, address, f"{settings.base_url}/ui/digest")
@@ -59,7 +59,7 @@ def _as_json(made: Digest) -> dict[str, Any]:
     return {**made.model_dump(mode="json"), "sentences": made.sentences}
 
 
-def _send(address: str, page: str, made: Digest) -> Sent:
+def _send(address: str, page: str, made: Digest) -> Delivery:
     """Post the digest to the webhook. The address may be secret, so it is never shown."""
     message = {"text": "\n".join([*made.message, page]), "digest": _as_json(made)}
     statuses: list[int] = []
@@ -73,11 +73,11 @@ def _send(address: str, page: str, made: Digest) -> Sent:
     except UNREACHED as error:
         return _failed(f"The webhook could not be reached ({type(error).__name__}).")
     if 200 <= statuses[0] < 300:
-        return Sent(f"The webhook accepted it (status {statuses[0]}).", is_accepted=True)
+        return Delivery(f"The webhook accepted it (status {statuses[0]}).", is_accepted=True)
     return _failed(f"The webhook answered with status {statuses[0]}.")
 
 
-def send_mail(settings: Settings, made: Digest, key: str) -> Sent:
+def send_mail(settings: Settings, made: Digest, key: str) -> Delivery:
     """Mail the digest; describe the result in a sentence without addresses or secrets.
 
     ``key`` is the same for a repeated message, so that a mail reader can recognise it.
@@ -95,7 +95,7 @@ def send_mail(settings: Settings, made: Digest, key: str) -> Sent:
     taken = f"The mail server accepted it for {number - len(refused)} of {number} addresses."
     if refused:  # not sent again, because the other addresses have it
         _log.warning("digest: %s", taken)
-    return Sent(taken, is_accepted=True)
+    return Delivery(taken, is_accepted=True)
 
 
 def _message(settings: Settings, made: Digest, key: str) -> EmailMessage:
@@ -185,6 +185,6 @@ def _reason(error: OSError | ValueError) -> str:
     return f"The mail server could not be reached ({type(error).__name__})."
 
 
-def _failed(sentence: str) -> Sent:
+def _failed(sentence: str) -> Delivery:
     _log.warning("digest: %s", sentence)
-    return Sent(sentence, is_accepted=False)
+    return Delivery(sentence, is_accepted=False)

@@ -238,7 +238,7 @@ def _decided(
 
 
 @dataclass(frozen=True)
-class Sent:
+class Delivery:
     """The result of sending a digest to a receiver."""
 
     sentence: str

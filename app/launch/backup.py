@@ -49,7 +49,7 @@ _TABLES = text(
 
 
 @dataclass(frozen=True)
-class Kept:
+class FileDigest:
     """Size and digest of a file in a backup."""
 
     n_bytes: int
@@ -64,7 +64,7 @@ class Manifest:
     version: str
     revision: str  # Alembic revision of the tables
     counts: dict[str, int]  # rows by table
-    files: dict[str, Kept]  # by path within the backup; includes the dump
+    files: dict[str, FileDigest]  # by path within the backup; includes the dump
 
     def write(self, folder: Path) -> None:
         """Write the manifest into the backup."""
@@ -82,7 +82,7 @@ class Manifest:
                     f"The backup in {folder} is of format {found_format}, which this version does "
                     "not know: restore it with the version that made it."
                 )
-            files = {path: Kept(**entry) for path, entry in content.pop("files").items()}
+            files = {path: FileDigest(**entry) for path, entry in content.pop("files").items()}
             counts = {str(table): int(rows) for table, rows in content.pop("counts").items()}
             return cls(counts=counts, files=files, **content)
         except FileNotFoundError:
@@ -109,7 +109,7 @@ def count_rows(connection: Connection) -> dict[str, int]:
     }
 
 
-def copy_file(source: Path, target: Path) -> Kept:
+def copy_file(source: Path, target: Path) -> FileDigest:
     """Copy a file, and return the size and digest of the copy.
 
     The copy appears under its name only when it is complete.
@@ -125,13 +125,13 @@ def copy_file(source: Path, target: Path) -> Kept:
         os.fsync(copy.fileno())
     shutil.copystat(source, arriving)
     arriving.replace(target)
-    return Kept(target.stat().st_size, digest.hexdigest())
+    return FileDigest(target.stat().st_size, digest.hexdigest())
 
 
-def digest_of(path: Path) -> Kept:
+def digest_of(path: Path) -> FileDigest:
     """Return the size and digest of a file."""
     with path.open("rb") as stream:
-        return Kept(path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
+        return FileDigest(path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 def run_program(program: str, url: str, *arguments: str) -> None:
@@ -188,7 +188,7 @@ def take_backup(settings: Settings, target: Path) -> Manifest:
 
 
 def _write(settings: Settings, folder: Path) -> Manifest:
-    files: dict[str, Kept] = {}
+    files: dict[str, FileDigest] = {}
     with open_database(settings) as database, database.sessions() as session:
         connection = session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         revision = _revision(connection)

@@ -24,7 +24,7 @@ KILL_AFTER_S = 10.0
 _ALLOCATOR = {"MALLOC_ARENA_MAX": "2"}
 
 
-class Ends:
+class EndCounter:
     """Counts how often something ended recently, to decide whether to restart it.
 
     Args:

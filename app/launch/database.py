@@ -13,7 +13,7 @@ import psutil
 
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
 from app.core.settings import Settings
-from app.launch.child import Child, Ends
+from app.launch.child import Child, EndCounter
 from app.launch.data_directory import hold_data_directory, prepare_data_directory
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 
@@ -42,7 +42,7 @@ class RunningDatabase:
     url: str
     server: EmbeddedServer | None = None
     _process: psutil.Process | None = None
-    _ends: Ends = field(default_factory=lambda: Ends(_MAX_RESTARTS, _RESTART_WINDOW_S))
+    _ends: EndCounter = field(default_factory=lambda: EndCounter(_MAX_RESTARTS, _RESTART_WINDOW_S))
     _looks_at: float = 0.0  # monotonic time of the next try, while the disk is full or read-only
 
     def __post_init__(self) -> None:

@@ -10,13 +10,13 @@ from app.demo.service import demonstration, start_at_first
 from app.launch.data_directory import read_token, write_token
 from app.launch.database import Database, open_database, upgrade_schema
 from app.launch.publish import publish_shipped
-from app.launch.service_process import Prepared
+from app.launch.service_process import StartResult
 from app.launch.settings import read_settings
 
 FIRST_RUN_TOKEN = "first-run admin"  # noqa: S105 - its name
 
 
-def prepare() -> Prepared:
+def prepare() -> StartResult:
     """Migrate, publish the shipped checkpoint, ensure the admin token, start the demonstration."""
     settings = read_settings()
     kept_token = read_token(settings.data_dir)  # before any change, because the file may be damaged
@@ -34,7 +34,7 @@ def prepare() -> Prepared:
                 start_at_first(session, settings.demo_per_class)
             job = demonstration(session).job
     to_fill = str(job.id) if job is not None and job.is_open else None
-    return Prepared(checkpoint=checkpoint.name, login_code=code, demo_job=to_fill)
+    return StartResult(checkpoint=checkpoint.name, login_code=code, demo_job=to_fill)
 
 
 def _ensure_token(database: Database, folder: Path, stored_token: str | None) -> UUID | None:

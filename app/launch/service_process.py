@@ -20,7 +20,7 @@ _POLL_S = 0.05
 
 
 @dataclass(frozen=True)
-class Prepared:
+class StartResult:
     """Results of the preparation."""
 
     checkpoint: str
@@ -56,13 +56,13 @@ class ServiceProcess(Child):
         for line in self.lines():
             self._answers.put(line)
 
-    def prepare(self, database_url: str, check_stop: Callable[[], None]) -> Prepared:
+    def prepare(self, database_url: str, check_stop: Callable[[], None]) -> StartResult:
         """Make it prepare the database; ``check_stop`` raises to end the wait."""
         self.tell(f"prepare {database_url}")
         deadline = time.monotonic() + _PREPARED_WITHIN_S
         while True:
             try:
-                return Prepared(**json.loads(self._answers.get(timeout=_POLL_S)))
+                return StartResult(**json.loads(self._answers.get(timeout=_POLL_S)))
             except queue.Empty:
                 self._check(check_stop, deadline, "The preparation of the database")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from prometheus_client.multiprocess import mark_process_dead
 from rich.console import Console
 
-from app.launch.child import Ends
+from app.launch.child import EndCounter
 from app.launch.errors import LaunchError
-from app.launch.service_process import Prepared, ServiceProcess
+from app.launch.service_process import ServiceProcess, StartResult
 
 COUNTS = "counts.txt"  # in the data directory
 _PREFIX = "glitch-counts-"
@@ -53,14 +53,14 @@ class Serving:
         # a single process needs no files
         self._counts = _folder_in_memory(counts) if processes > 1 else None
         self._console = console
-        self._ends = Ends(_MAX_RESTARTS * processes, _RESTART_WINDOW_S)
+        self._ends = EndCounter(_MAX_RESTARTS * processes, _RESTART_WINDOW_S)
         self._running = [self._start()]
         self._database_url = ""
 
     def _start(self) -> ServiceProcess:
         return self._spawn({} if self._counts is None else {_VARIABLE: str(self._counts)})
 
-    def open(self, database_url: str, check_stop: Callable[[], None]) -> Prepared:
+    def open(self, database_url: str, check_stop: Callable[[], None]) -> StartResult:
         """Make the first process prepare the database and serve; return once it is ready."""
         self._database_url = database_url
         [first] = self._running

@@ -22,7 +22,7 @@ from app.launch.child import Child, KeptChild
 from app.launch.database import RunningDatabase, running_database
 from app.launch.parent_watch import stop_with_parent
 from app.launch.redis.broker import RunningBroker, running_broker
-from app.launch.service_process import Prepared, ServiceProcess
+from app.launch.service_process import ServiceProcess, StartResult
 from app.launch.serving import COUNTS, Serving
 from app.launch.settings import LaunchSettings
 from app.launch.worker_process import ROLES
@@ -146,7 +146,7 @@ class Supervisor:
             serving.check()
             time.sleep(_POLL_S)
 
-    def _print_address(self, place: _Place, prepared: Prepared) -> None:
+    def _print_address(self, place: _Place, prepared: StartResult) -> None:
         print_line(f"ready {place.url}")  # scripts wait for this line
         if prepared.login_code is not None:
             print_line(f"log in: {place.url}/ui/login?code={prepared.login_code}")

@@ -41,7 +41,7 @@ class Region(Model):
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class SelectedGlitches:
     """The points of a region."""
 
     indices: np.ndarray  # uint32, ascending, into the columns of the version
@@ -60,7 +60,7 @@ def read_region(text: str) -> Region:
         ) from error
 
 
-def resolve(data_dir: Path, region: Region) -> Chosen:
+def resolve(data_dir: Path, region: Region) -> SelectedGlitches:
     """Find the points of a region."""
     files = files_of_version(data_dir, region.version)
     header, columns = unpack(zstandard.ZstdDecompressor().decompress(files.points.read_bytes()))
@@ -86,4 +86,4 @@ def resolve(data_dir: Path, region: Region) -> Chosen:
     indices = np.flatnonzero(mask & inside(places, np.array(region.polygon)))
     content = files.ids.read_bytes()
     ids = [UUID(bytes=content[16 * one : 16 * one + 16]) for one in indices.tolist()]
-    return Chosen(indices.astype(np.uint32), ids)
+    return SelectedGlitches(indices.astype(np.uint32), ids)

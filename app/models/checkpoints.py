@@ -167,7 +167,7 @@ _LATEST_FIRST = select(Checkpoint).order_by(Checkpoint.id.desc())
 
 
 @dataclass(frozen=True)
-class Standing:
+class CheckpointUsage:
     """Coverage of the catalogue by a checkpoint."""
 
     embedded: int = 0  # number of glitches with its embedding
@@ -175,7 +175,7 @@ class Standing:
     activated_by: str | None = None
 
 
-def standings(session: Session) -> tuple[int, dict[int, Standing]]:
+def standings(session: Session) -> tuple[int, dict[int, CheckpointUsage]]:
     """Number of glitches, and the coverage by each checkpoint, by checkpoint id."""
     total = int(session.scalar(select(func.sum(GlitchTally.n))) or 0)
     counted = select(Embedding.checkpoint_id, func.count()).group_by(Embedding.checkpoint_id)
@@ -188,7 +188,7 @@ def standings(session: Session) -> tuple[int, dict[int, Standing]]:
     by_checkpoint = {}
     for checkpoint_id in session.scalars(select(Checkpoint.id)):
         event = latest.get(str(checkpoint_id))
-        by_checkpoint[checkpoint_id] = Standing(
+        by_checkpoint[checkpoint_id] = CheckpointUsage(
             embedded=embedded.get(checkpoint_id, 0),
             activated_at=None if event is None else event.created_at,
             activated_by=None if event is None else event.actor,

@@ -136,17 +136,17 @@ def test_tokens_are_kept_hashed(service: Service) -> None:
 
 
 def test_body_of_a_caller_without_a_token_is_not_read(anonymous: httpx.Client) -> None:
-    class Told:
+    class CountedBody:
         sent = 0
 
         def __iter__(self) -> Iterator[bytes]:
             for _ in range(200):
-                Told.sent += 1
+                CountedBody.sent += 1
                 yield b"x" * 100_000
 
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     try:
-        answer = anonymous.post("/embed", content=iter(Told()), headers=headers)
+        answer = anonymous.post("/embed", content=iter(CountedBody()), headers=headers)
     except httpx.TransportError:  # the service closed the connection before we had sent all
         pass
     else:

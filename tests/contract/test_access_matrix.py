@@ -68,12 +68,12 @@ ACTS = {  # forms for routes with many actions, whose services check the role th
     "/ui/clusters/{cluster_id}/review": {"act": "comment", "text": "x", "last_event_id": "0"},
     "/ui/classes/{class_id}/change": {"act": "retire", "last_event_id": "0"},
 }
-Asked = tuple[str, str, Role]  # method, path template of the route, least role
+Endpoint = tuple[str, str, Role]  # method, path template of the route, least role
 
 
-def declared_endpoints(prefix: str, parts: Iterable[Any]) -> list[Asked]:
+def declared_endpoints(prefix: str, parts: Iterable[Any]) -> list[Endpoint]:
     """Return the method, path and least role of each route that is not open to all."""
-    found: list[Asked] = []
+    found: list[Endpoint] = []
     for route in routes_in(parts):
         is_of_pages = prefix and route.path not in OPEN
         path = f"{prefix}{route.path}" if is_of_pages else route.path

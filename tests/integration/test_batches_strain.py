@@ -141,7 +141,7 @@ class Gwosc(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.is_broken = False
 
     @property
@@ -153,7 +153,7 @@ class _Handler(QuietHandler):
     server: Gwosc
 
     def reply(self) -> None:
-        self.server.asked.append(self.path)
+        self.server.requested.append(self.path)
         parts = urlsplit(self.path)
         name = parts.path.rpartition("/")[2]
         if self.server.is_broken:
@@ -200,7 +200,7 @@ def test_strain_comes_from_gwosc_once(
     assert "no open strain of H1" in str(items[2].reason)
     kept = service.settings.data_dir / "batches" / "gwosc" / "4096"
     assert {path.name for path in kept.iterdir()} == set(gwosc.files)
-    transfers = [path for path in gwosc.asked if path.endswith(".hdf5")]
+    transfers = [path for path in gwosc.requested if path.endswith(".hdf5")]
     assert len(transfers) == 2
     job, items = ingest(service, table(f"{start + 30}.5"), sample_rate_hz="8192")
     assert "4096 and 16384 Hz" in str(items[0].reason)
@@ -237,11 +237,11 @@ class _FrameServer(QuietHandler):
     """Answers GWDataFind's request for the frames that cover a time interval."""
 
     folder: Path
-    asked: list[str]
+    requested: list[str]
     is_other = False  # whether it is a web server, but not GWDataFind
 
     def reply(self) -> None:
-        type(self).asked.append(self.path)
+        type(self).requested.append(self.path)
         _, first = self.path.removesuffix("/file.json").rsplit("/", 1)
         start, end = (int(one) for one in first.split(","))
         spans = {path: path.stem.split("-")[2:] for path in self.folder.glob("*.hdf5")}
@@ -254,7 +254,7 @@ class _FrameServer(QuietHandler):
 
 
 def server_of(folder: Path, *, is_other: bool = False) -> type[_FrameServer]:
-    known = {"folder": folder, "asked": [], "is_other": is_other}
+    known = {"folder": folder, "requested": [], "is_other": is_other}
     return type("Handler", (_FrameServer,), known)
 
 

@@ -139,11 +139,11 @@ def test_an_export_sent_back_marks_what_is_stored(
 class _SegmentServer(QuietHandler):
     """A segment database with the addresses and responses of DQSEGDB (LIGO-T1300625)."""
 
-    asked: list[str]
+    requested: list[str]
     body: bytes | None
 
     def reply(self) -> None:
-        type(self).asked.append(self.path)
+        type(self).requested.append(self.path)
         address = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
         is_known = address.path == "/dq/H1/DMT-READY/1"
@@ -160,7 +160,7 @@ class _SegmentServer(QuietHandler):
 
 @pytest.fixture
 def server(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_SegmentServer]]:
-    handler = type("Handler", (_SegmentServer,), {"asked": [], "body": None})
+    handler = type("Handler", (_SegmentServer,), {"requested": [], "body": None})
     with serving(handler) as address:
         monkeypatch.setattr(service.settings, "segment_server", address)
         yield handler
@@ -172,7 +172,7 @@ def test_flags_of_the_segment_database(
     items = send(triggers(AT + 3, AT, AT - 1) | STRAIN, flags=f"{READY}, L1:DMT-READY:1")
     assert sorted(item.state for item in items) == ["done", "done", "skipped"]
     assert marks(client) == {AT - 1: [READY], AT: [READY]}
-    [query] = server.asked  # one request for all, and none for a detector without triggers
+    [query] = server.requested  # one request for all, and none for a detector without triggers
     assert (f"s={AT - 1}&" in query, f"e={AT + 4}&" in query) == (True, True)
     scan = {f"H1_{AT}.5_spectrogram_0.5.png": picture(5)}
     [item] = send(scan, flags=READY)
@@ -262,7 +262,7 @@ def test_flags_that_mean_nothing(client: httpx.Client, server: type[_SegmentServ
     assert "is not a data-quality flag: give detector, name" in refused(flags="H1:READY")
     assert "segments must be filter or mark" in refused(segments="maybe")
     assert "at most 20 flags" in refused(flags=" ".join(f"H1:A:{n}" for n in range(21)))
-    assert server.asked == []
+    assert server.requested == []
 
 
 def test_flags_without_a_segment_database(client: httpx.Client) -> None:

@@ -43,7 +43,7 @@ class Archive(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
         self.checksums: dict[str, str] = {}
-        self.asked: list[tuple[str, str | None]] = []
+        self.requested: list[tuple[str, str | None]] = []
         self.has_ranges = True
         self.breaks = 0  # number of transfers that break off in mid-piece
 
@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         byte_range = self.headers.get("Range")
-        self.server.asked.append((self.path, byte_range))
+        self.server.requested.append((self.path, byte_range))
         name = self.path.rpartition("/")[2]
         if self.path.startswith("/api/records/"):
             self._send(200, self.server.record(), {})
@@ -180,7 +180,7 @@ def test_the_training_set_is_fetched_in_pieces_chosen_labelled_and_taken_out_aga
     runs = [stored_run(service)]
     fetched, batch = load("training-set", "--ifo", "l1", "--run", "O2", "--per-class", "1")
     assert fetched.state == batch.state == "succeeded"
-    pieces = [byte_range for path, byte_range in archive.asked if path.endswith(".tar.gz")]
+    pieces = [byte_range for path, byte_range in archive.requested if path.endswith(".tar.gz")]
     assert len(pieces) > 4
     assert batch.result == {"stored": 2, "known": 0, "failed": 0}
     with make_session_factory(service.engine)() as session:
@@ -235,12 +235,12 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_was(
     assert fetched.state == "failed"
     assert "broke off" in str(fetched.detail)
     assert "retry" in str(fetched.detail)
-    before = len(archive.asked)
+    before = len(archive.requested)
     with service.client("reviewer") as reviewer:
         assert reviewer.post(f"/jobs/{fetched.id}/retry").status_code == 200
     JobRunner(make_session_factory(service.engine), service.settings).work(fetched.id)
     assert client.get(f"/jobs/{fetched.id}").json()["state"] == "succeeded"
-    assert len(archive.asked) - before == 1  # only the piece that broke off
+    assert len(archive.requested) - before == 1  # only the piece that broke off
 
 
 @pytest.mark.parametrize("has_ranges", [True, False])
@@ -358,7 +358,7 @@ def test_classifications_bring_the_pictures_that_they_name(
     with make_session_factory(service.engine)() as session:
         reason = str(list_items(session, batch.id, limit=9).items[0].reason)
     assert "pictures are fetched only from panoptes-uploads.zooniverse.org" in reason
-    assert not [path for path, _ in archive.asked[-3:] if path.endswith(".png")]
+    assert not [path for path, _ in archive.requested[-3:] if path.endswith(".png")]
 
 
 def test_a_table_without_pictures_says_what_to_do(

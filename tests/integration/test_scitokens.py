@@ -52,7 +52,7 @@ def service(
 def checker(issuer: LocalIssuer) -> Iterator[SciTokens]:
     """A token checker without a service, which has fetched no keys yet."""
     pages = dict(issuer.pages)
-    issuer.asked.clear()
+    issuer.requested.clear()
     yield SciTokens((issuer.url,), (AUDIENCE,), {"glitch-discovery.read": Role.READER})
     issuer.pages = pages
     issuer.is_down = False
@@ -106,7 +106,7 @@ def test_actions_by_scitoken_name_subject_and_issuer(
         def authors_of_lines() -> list[object]:
             return [getattr(record, "who", None) for record in caplog.records]
 
-        eventually(lambda: name in authors_of_lines(), told=lambda: caplog.text)
+        eventually(lambda: name in authors_of_lines(), message=lambda: caplog.text)
     finally:
         logger.removeHandler(caplog.handler)
         logger.setLevel(before)
@@ -213,7 +213,7 @@ def test_unknown_keys_are_refused_and_looked_for_once(
     for number in range(20):
         with pytest.raises(UnauthenticatedError, match="does not publish"):
             checker.principal(_signed(issuer, kid=f"other{number}"))
-    assert issuer.asked == [WELL_KNOWN, "/keys"]
+    assert issuer.requested == [WELL_KNOWN, "/keys"]
     with pytest.raises(UnauthenticatedError, match="does not publish"):
         checker.principal(_signed(issuer))  # no key id, though there are two keys
 
@@ -239,7 +239,7 @@ def test_an_issuer_that_is_away_is_not_asked_by_each_token(
     for _ in range(5):
         with pytest.raises(IssuerUnreachableError, match="cannot be fetched"):
             checker.principal(issuer.token())
-    assert issuer.asked == [WELL_KNOWN]
+    assert issuer.requested == [WELL_KNOWN]
 
 
 def test_known_keys_serve_while_the_issuer_is_away(
@@ -255,7 +255,7 @@ def test_known_keys_serve_while_the_issuer_is_away(
         else:
             with pytest.raises(IssuerUnreachableError):
                 checker.principal(issuer.token())
-    assert issuer.asked == [WELL_KNOWN, "/keys", WELL_KNOWN, WELL_KNOWN]
+    assert issuer.requested == [WELL_KNOWN, "/keys", WELL_KNOWN, WELL_KNOWN]
 
 
 def test_an_absent_issuer_is_503_with_a_retry_time(

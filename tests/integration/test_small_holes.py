@@ -419,7 +419,7 @@ def test_log_lines_name_the_client_and_the_token(
             client.get("/classes")
         with service.client(None) as client:
             client.get("/classes")
-        eventually(lambda: len(found()) >= 2, told=lambda: caplog.text)
+        eventually(lambda: len(found()) >= 2, message=lambda: caplog.text)
     finally:
         logger.removeHandler(caplog.handler)
         logger.setLevel(before)

@@ -108,7 +108,7 @@ def test_a_step_of_the_recipe_that_a_later_release_adds_leaves_its_digest() -> N
     """
 
     @dataclass(frozen=True)
-    class Later(Preprocessing):
+    class Release(Preprocessing):
         line_width_hz: float = 0.0
 
     @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def test_a_step_of_the_recipe_that_a_later_release_adds_leaves_its_digest() -> N
         energy_clip: float = 30.0
 
     first = "fff6a17ccc4ff485cb5673bee66cf41595fda640b3f2070c73608bf7542b086a"
-    assert Preprocessing().digest() == Later().digest() == first
-    assert Later(line_width_hz=1.0).digest() not in (first, Later(line_width_hz=2.0).digest())
+    assert Preprocessing().digest() == Release().digest() == first
+    assert Release(line_width_hz=1.0).digest() not in (first, Release(line_width_hz=2.0).digest())
     assert OtherDefault().digest() == Preprocessing(energy_clip=30.0).digest() != first
     assert OtherDefault(energy_clip=25.5).digest() == first
 

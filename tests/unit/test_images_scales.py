@@ -333,8 +333,8 @@ def test_a_panel_elsewhere_in_a_picture_of_the_known_size_is_found() -> None:
 @pytest.mark.parametrize("size", [(800, 600), (741, 444), (1000, 700), (2000, 1500)])
 @pytest.mark.parametrize("base", [2, 10])
 def test_an_axis_is_taken_as_usual_to_a_pixel(size: tuple[int, int], base: int) -> None:
-    is_told = base == 2  # with labels at decades, an axis of 1 to 204.8 Hz has the same positions
-    assert _read(size=size, base=base).assumed == (() if is_told else ("frequency_range",))
+    is_known = base == 2  # with labels at decades, an axis of 1 to 204.8 Hz has the same positions
+    assert _read(size=size, base=base).assumed == (() if is_known else ("frequency_range",))
     for axis in ((10.0, 1900.0), (10.5, 2048.0), (12.0, 2048.0)):
         with pytest.raises(ImageError, match="give frequency_range"):
             _read(size=size, base=base, axis=axis)

@@ -20,7 +20,7 @@ from waiting import PATIENCE_S
 
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer
 from app.launch.address import address_of, reachable_host, take_address
-from app.launch.child import Child, Ends
+from app.launch.child import Child, EndCounter
 from app.launch.data_directory import (
     LOGS,
     MAX_LOG_BYTES,
@@ -287,7 +287,7 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ends_count_while_they_are_recent(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter((0.0, 10.0, 20.0, 301.0, 302.0))
     monkeypatch.setattr("app.launch.child.time.monotonic", times.__next__)
-    ends = Ends(3, 300)
+    ends = EndCounter(3, 300)
     counted = [ends.note() for _ in range(5)]
     monkeypatch.undo()
     assert counted == [0, 0, 0, 0, 4]  # at 301 s, the first one no longer counts

@@ -222,7 +222,7 @@ def test_data_of_another_size_or_name_are_refused(tmp_path: Path) -> None:
         train_on_pictures(config(), tmp_path, other)
 
 
-class Spoilt(PackedPictures):
+class WithNan(PackedPictures):
     """Pictures whose pixels are NaN."""
 
     def pictures(self, indices: np.ndarray) -> np.ndarray:
@@ -230,7 +230,7 @@ class Spoilt(PackedPictures):
 
 
 def test_nan_in_the_data_names_the_step(tmp_path: Path) -> None:
-    spoilt = Spoilt(dots().packed, 32, "dots")
+    spoilt = WithNan(dots().packed, 32, "dots")
     with pytest.raises(TrainingError, match="loss is nan at step 0"):
         train_on_pictures(config(), tmp_path, spoilt)
 

@@ -25,7 +25,7 @@ from app.frame.render import LONGEST_PATH, environment, local_path
 from app.glitches.pages.query import parse_catalogue_query
 from app.jobs.pages.view import live_of
 from app.jobs.records import JobRecord
-from app.models.checkpoints import Standing
+from app.models.checkpoints import CheckpointUsage
 from app.models.pages.checkpoints import CheckpointsPage, checkpoint_card
 from app.models.records import CheckpointRecord
 from glitch.novelty import Judgement
@@ -242,7 +242,7 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
         is_active=True,
         created_at=datetime(2026, 11, 22, 12, 30, tzinfo=UTC),
     )
-    standing = Standing(embedded=750, activated_at=record.created_at, activated_by="eve")
+    standing = CheckpointUsage(embedded=750, activated_at=record.created_at, activated_by="eve")
     card = checkpoint_card(record, standing, total=1000, can_switch=True)
     assert not card.can_switch  # it is the active one
     other = CheckpointRecord(**{**dict(record), "is_active": False})

@@ -64,7 +64,7 @@ class CatalogueTable:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedAction:
     """A failed labelling of selected glitches, with the input of its form."""
 
     sentence: str
@@ -88,7 +88,7 @@ class CataloguePage(PageContext, template="catalogue.html", section="catalogue")
     address: str  # address of this page
     class_names: tuple[str, ...]
     undo: str | None  # id of the labelling that can be undone
-    refused: Refused | None  # a failed labelling
+    refused: RefusedAction | None  # a failed labelling
     exports: tuple[Download, ...]  # links to files of the whole selection
     pages: Pages
     is_empty_catalogue: bool
@@ -122,7 +122,7 @@ def _shown(
     query: CatalogueQuery,
     *,
     undo: UUID | None = None,
-    refused: Refused | None = None,
+    refused: RefusedAction | None = None,
 ) -> Response:
     """Render the page, with the selection and input of a refused form."""
     page: Page[GlitchRecord] = Page()
@@ -216,7 +216,7 @@ def act_on_chosen(
     except (InvalidRequestError, ConflictError, NotFoundError) as error:
         session.rollback()
         query = parse_catalogue_query(QueryParams(urlsplit(target).query))
-        refused = Refused(str(error), class_name, frozenset(map(str, member or ())))
+        refused = RefusedAction(str(error), class_name, frozenset(map(str, member or ())))
         return _shown(request, session, principal, query, refused=refused)
     return see_other(target, done="labelled", event=str(event.id))
 

@@ -19,7 +19,7 @@ from app.frame.render import render
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.records import JobRecord
 from app.jobs.service import latest_job
-from app.models.checkpoints import Standing, list_checkpoints, standings
+from app.models.checkpoints import CheckpointUsage, list_checkpoints, standings
 from app.models.index import IndexAudit, latest_audit
 from app.models.records import CheckpointRecord
 from app.models.reembed import KIND, switch_checkpoint
@@ -31,7 +31,7 @@ class CheckpointCard:
     """One published model, and its coverage of the catalogue."""
 
     record: CheckpointRecord
-    standing: Standing
+    standing: CheckpointUsage
     total: int  # glitches of the catalogue
     audit: IndexAudit | None
     can_switch: bool
@@ -74,7 +74,7 @@ def checkpoints_page_of(
         checkpoints=tuple(
             checkpoint_card(
                 record,
-                by_checkpoint.get(record.id, Standing()),
+                by_checkpoint.get(record.id, CheckpointUsage()),
                 total=total,
                 can_switch=can_switch,
                 audit=latest_audit(session, record.id),
@@ -88,7 +88,7 @@ def checkpoints_page_of(
 
 def checkpoint_card(
     record: CheckpointRecord,
-    standing: Standing,
+    standing: CheckpointUsage,
     *,
     total: int,
     can_switch: bool,
