@@ -157,10 +157,7 @@ _NO_KEY = ""  # key of rows that name no glitch; never searched for
 
 
 class Manifest:
-    """Rows of one or more tables about the members of an archive, kept in the batch index.
-
-    If ``folders_are_labels``, the folder of a member says its label too.
-    """
+    """Rows of tables, and optionally folders, that describe the members of an archive."""
 
     def __init__(self, index: BatchIndex, *, folders_are_labels: bool) -> None:
         self._index = index
@@ -235,18 +232,15 @@ class Manifest:
             yield rows
         classes = {plain_class_name(name) for name in usable_class_names(session)}
         named = sorted(one for one in self._unlabelled if plain_class_name(one) in classes)
+        reason = None
         if named:
-            names = ", ".join([*named[:3], *(["…"] if len(named) > 3 else [])])
             reason = (
-                f"They are named as classes ({names}), which was not taken as labels. If they are "
-                "the labels, send it again with labels_from_folders (--labels-from-folders)."
+                f"Some are named as classes ({', '.join(named[:3])}) and gave no labels: to label "
+                "by folder, send it again with labels_from_folders (--labels-from-folders)."
             )
-            yield Refused("(the folders)", reason, is_harmless=True)
         elif self._folders_are_labels and "" in self._unlabelled:
-            reason = (
-                "Some glitches lie in no folder, so they got no label: send the folder or archive "
-                "that holds the folders of the classes."
-            )
+            reason = "Some pictures lie in no folder of a class: send the folder that holds it."
+        if reason is not None:
             yield Refused("(the folders)", reason, is_harmless=True)
 
     def _unused(self) -> Refused | None:

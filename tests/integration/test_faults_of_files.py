@@ -408,4 +408,6 @@ def test_folders_are_labels_only_if_the_sender_says_so(send: Send, client: httpx
     items = sent(members, manifest=rows, labels_from_folders="true")
     assert "say label Blip and Koi_Fish" in items["fffffffff1"].reason
     items = sent(first, labels_from_folders="true")
-    assert "send the folder or archive that holds the folders" in items["(the folders)"].reason
+    assert (
+        "lie in no folder of a class: send the folder that holds" in items["(the folders)"].reason
+    )
