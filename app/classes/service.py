@@ -122,7 +122,7 @@ class Merged:
     into_id: int
 
 
-def standing_merges(session: Session) -> list[Merged]:
+def active_merges(session: Session) -> list[Merged]:
     """Return the merges of classes that were not undone, in order."""
     merged = select(tables.ClassEvent.class_id).where(tables.ClassEvent.kind == "merge").distinct()
     merges = []

@@ -214,7 +214,7 @@ def count_unlabelled_again(session: Session, cluster_id: UUID) -> int:
     decision = decision_about(session, cluster)
     if decision is None or not unlabelled_again(session, [decision]):
         return 0
-    decisions = standing_decisions(session, is_simulated=cluster.run.is_simulated)
+    decisions = active_decisions(session, is_simulated=cluster.run.is_simulated)
     revoked = unlabelled_again(session, decisions)
     return sum(one.cluster.id == cluster_id for one in revoked.values())
 
@@ -230,7 +230,7 @@ def waiting_members(session: Session, kind: Kind) -> list[UUID]:
     waiting = [row.id for row in parts if row.state == "flagged"]
     waiting += [row.id for row in _waiting_selections(session, kind)]
     members = select(ClusterMember.glitch_id).where(ClusterMember.cluster_id.in_(waiting))
-    decisions = standing_decisions(session, is_simulated=kind.is_simulated)
+    decisions = active_decisions(session, is_simulated=kind.is_simulated)
     revoked = unlabelled_again(session, decisions).keys() - waiting_elsewhere(session, kind)
     conditions: list[ColumnElement[bool]] = [
         Glitch.class_id.is_(None),
@@ -283,7 +283,7 @@ def unjudged(
     return np.array([ids[index] not in covered for index in members])
 
 
-def standing_decisions(session: Session, *, is_simulated: bool) -> list[Decision]:
+def active_decisions(session: Session, *, is_simulated: bool) -> list[Decision]:
     """Return the decisions in force for glitches of this origin, latest first."""
     identities = session.scalars(
         select(Cluster.identity)

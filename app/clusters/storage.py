@@ -46,9 +46,7 @@ class ClusterStore:
         Members whose labels were revoked need review again. Undecided parts show those that they
         contain; ``add`` and ``finish`` store the others in clusters to review.
         """
-        self._decisions = decided.standing_decisions(
-            self.session, is_simulated=self.run.is_simulated
-        )
+        self._decisions = decided.active_decisions(self.session, is_simulated=self.run.is_simulated)
         self._revoked = decided.unlabelled_again(self.session, self._decisions)
         undecided = [one for one in parts if not one.is_decided]
         shown = {position for one in undecided for position in one.cluster.members.tolist()}

@@ -105,7 +105,7 @@ class EventLog(Generic[EventT]):
     undone: tuple[int, ...]
     root_of: Mapping[int, int]  # event id -> id of the action that it does, undoes or redoes
     last_event_of: Mapping[int, int]  # action id -> id of the last event about it
-    standing: frozenset[int]  # actions in force, remarks included
+    in_force: frozenset[int]  # actions in force, remarks included
     thing: str  # what the log describes: "cluster" or "class"
 
     @property
@@ -210,7 +210,7 @@ def replay_events(
         undone=tuple(undone),
         root_of=root_of,
         last_event_of=last_event_of,
-        standing=frozenset(in_force),
+        in_force=frozenset(in_force),
         thing=thing,
     )
 
@@ -264,11 +264,11 @@ def check_remark(text: str) -> str:
 
 
 def _refusal_reason(log: EventLog[EventT], root: EventT, *, is_undo: bool) -> str:
-    is_standing = root.id in log.standing
-    if is_undo and not is_standing:
+    is_applied = root.id in log.in_force
+    if is_undo and not is_applied:
         undone_by = log.event(log.last_event_of[root.id]).author
         return f"Event {root.id} was already undone, by {undone_by}."
-    if not is_undo and is_standing:
+    if not is_undo and is_applied:
         return f"Event {root.id} is in force, so there is nothing to redo."
     if is_undo:
         last = log.event(log.done[-1])

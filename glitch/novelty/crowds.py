@@ -59,7 +59,7 @@ class Crowds:
     # 1 / (number of unlabelled glitches of the same burst), so that a burst counts as one test. A
     # burst is the glitches of one episode that are nearer than other events.
     weights: Float[np.ndarray, " glitch"]
-    stands: Int[np.ndarray, " glitch"]  # the representative of each (``glitch.novelty.episodes``)
+    proxies: Int[np.ndarray, " glitch"]  # the representative of each (``glitch.novelty.episodes``)
     pairs: Int[np.ndarray, "2 pair"]  # pairs of representatives of one burst
     repeats: Bool[
         np.ndarray, " glitch"
@@ -74,11 +74,11 @@ class Crowds:
             p_values: Of each glitch; NaN if it was not tested.
         """
         least = np.zeros(len(p_values))
-        np.maximum.at(least, self.stands, np.nan_to_num(p_values, nan=0.0))
+        np.maximum.at(least, self.proxies, np.nan_to_num(p_values, nan=0.0))
         own_values = least.copy()
         for one, other in (self.pairs, self.pairs[::-1]):
             np.maximum.at(least, one, own_values[other])
-        return np.where(np.isnan(p_values), np.nan, least[self.stands])
+        return np.where(np.isnan(p_values), np.nan, least[self.proxies])
 
     def scores(self, to_known: Float[np.ndarray, " glitch"]) -> Float[np.ndarray, " glitch"]:
         """Compute the score of each glitch; higher is more novel.
@@ -107,10 +107,10 @@ def crowds_of(
         gps_times: In s; NaN if not known.
         is_known: Whether each glitch is a reference.
     """
-    stands = representatives_of(units, gps_times)
-    candidates, distances = _nearest(units, stands)
+    proxies = representatives_of(units, gps_times)
+    candidates, distances = _nearest(units, proxies)
     others, radii = _other_events(np.arange(len(units)), candidates, distances, units, gps_times)
-    index = np.unique(stands)
+    index = np.unique(proxies)
     n_searched = candidates.shape[1]
     while n_searched < min(_MAX_SEARCHED, len(index)):
         incomplete = np.nonzero((others < 0).any(axis=1))[0]
@@ -138,27 +138,27 @@ def crowds_of(
     # Copies without a time are recognised by distance, as far as the search found them.
     copies = is_repeat & (np.isnan(gps_times[:, None]) | np.isnan(gps_times[candidates]))
     copies &= ~is_known[candidates]
-    pairs = _burst_pairs(units, gps_times, stands, to_any)
-    unlabelled_counts = np.bincount(stands[~is_known], minlength=len(units)).astype(np.float64)
+    pairs = _burst_pairs(units, gps_times, proxies, to_any)
+    unlabelled_counts = np.bincount(proxies[~is_known], minlength=len(units)).astype(np.float64)
     burst_counts = unlabelled_counts.copy()
     for one, other in (pairs, pairs[::-1]):
         np.add.at(burst_counts, one, unlabelled_counts[other])
-    weights = 1 / np.maximum(1, burst_counts[stands] + copies.sum(axis=1))
-    return Crowds(to_any, unlabelled, weights, stands, pairs, repeats)
+    weights = 1 / np.maximum(1, burst_counts[proxies] + copies.sum(axis=1))
+    return Crowds(to_any, unlabelled, weights, proxies, pairs, repeats)
 
 
-def _nearest(units: LatentArray, stands: Int[np.ndarray, " glitch"]) -> tuple[Places, Distances]:
+def _nearest(units: LatentArray, proxies: Int[np.ndarray, " glitch"]) -> tuple[Places, Distances]:
     """Find the nearest representatives of each glitch; each may find itself."""
-    index = np.unique(stands)
+    index = np.unique(proxies)
     if len(units) <= MAX_EXACT or len(index) <= _N_SEARCHED:
         nearest, chords = nearest_to(units, units[index], min(_N_SEARCHED, len(index)))
         return index[nearest], chords**2 / 2
     nearest, chords = nearest_among(units[index], _N_SEARCHED)
-    rows_of_stands = np.searchsorted(index, stands)
+    proxy_rows = np.searchsorted(index, proxies)
     # The representative of a glitch, and the neighbours of that representative.
-    neighbours = np.concatenate([stands[:, None], index[nearest][rows_of_stands]], axis=1)
-    distances = np.concatenate([np.zeros((len(units), 1)), chords[rows_of_stands] ** 2 / 2], axis=1)
-    moved = np.nonzero(stands != np.arange(len(units)))[0]
+    neighbours = np.concatenate([proxies[:, None], index[nearest][proxy_rows]], axis=1)
+    distances = np.concatenate([np.zeros((len(units), 1)), chords[proxy_rows] ** 2 / 2], axis=1)
+    moved = np.nonzero(proxies != np.arange(len(units)))[0]
     if len(moved):
         for start in range(0, len(moved), 10_000):
             rows = moved[start : start + 10_000]
@@ -218,11 +218,11 @@ def _repeats_selected(
 def _burst_pairs(
     units: LatentArray,
     gps_times: Times,
-    stands: Int[np.ndarray, " glitch"],
+    proxies: Int[np.ndarray, " glitch"],
     to_any: Float[np.ndarray, " glitch"],
 ) -> Int[np.ndarray, "2 pair"]:
     """Find pairs of one episode that are nearer than the fifth other event of either."""
-    representatives = np.nonzero(np.isfinite(gps_times) & (stands == np.arange(len(units))))[0]
+    representatives = np.nonzero(np.isfinite(gps_times) & (proxies == np.arange(len(units))))[0]
     representatives = representatives[np.argsort(gps_times[representatives], kind="stable")]
     times, reach = gps_times[representatives], np.nan_to_num(to_any[representatives], nan=np.inf)
     pairs = [np.empty((2, 0), dtype=np.int64)]

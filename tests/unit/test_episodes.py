@@ -48,8 +48,8 @@ def test_one_glitch_represents_each_episode_and_class() -> None:
     times = np.array([0.0, 3.0, 130.0, 140.0, 5.0, NAN, NAN, NAN, NAN])
     units[6] = units[0]  # a copy without a time of a glitch with a time
     classes = np.array([1, 1, 1, 1, 2, 1, 1, 1, 1])
-    stands = one_per_episode(units, times, classes)
-    assert stands.tolist() == [True, False, True, False, True, True, False, True, False]
+    is_selected = one_per_episode(units, times, classes)
+    assert is_selected.tolist() == [True, False, True, False, True, True, False, True, False]
 
 
 def test_a_burst_has_few_representatives_including_its_outliers() -> None:
@@ -58,11 +58,11 @@ def test_a_burst_has_few_representatives_including_its_outliers() -> None:
     means[321] = [0, 0, 1, 0]
     times = 1200.0 + rng.uniform(0, 100, 500)
     times[400:] += 1e6 * np.arange(100)
-    stands = representatives_of(directions(means.astype(np.float32)), times)
-    assert len(np.unique(stands[:400])) == MAX_OF_EPISODE
-    assert stands[321] == 321
-    assert (stands == 321).sum() == 1
-    assert (stands[401:] == np.arange(401, 500)).all()
+    representatives = representatives_of(directions(means.astype(np.float32)), times)
+    assert len(np.unique(representatives[:400])) == MAX_OF_EPISODE
+    assert representatives[321] == 321
+    assert (representatives == 321).sum() == 1
+    assert (representatives[401:] == np.arange(401, 500)).all()
     assert (
         representatives_of(directions(means.astype(np.float32)), np.full(500, NAN))
         == np.arange(500)

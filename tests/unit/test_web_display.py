@@ -242,11 +242,11 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
         is_active=True,
         created_at=datetime(2026, 11, 22, 12, 30, tzinfo=UTC),
     )
-    standing = CheckpointUsage(embedded=750, activated_at=record.created_at, activated_by="eve")
-    card = checkpoint_card(record, standing, total=1000, can_switch=True)
+    usage = CheckpointUsage(embedded=750, activated_at=record.created_at, activated_by="eve")
+    card = checkpoint_card(record, usage, total=1000, can_switch=True)
     assert not card.can_switch  # it is the active one
     other = CheckpointRecord(**{**dict(record), "is_active": False})
-    cards = (card, checkpoint_card(other, standing, total=1000, can_switch=True))
+    cards = (card, checkpoint_card(other, usage, total=1000, can_switch=True))
     frame = Frame("", "", "", "gps", "light", "", None, None, (), (), None, "", None)
     shown = environment().get_template("checkpoints.html")
     text = shown.render(frame=frame, page=CheckpointsPage(cards, job=None, error=None))

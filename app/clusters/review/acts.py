@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.classes import naming
-from app.classes.service import class_history, note_withdrawal, refuse_used, standing_merges
+from app.classes.service import active_merges, class_history, note_withdrawal, refuse_used
 from app.classes.tables import GlitchClass
 from app.clusters.chosen import store_chosen
 from app.clusters.review import log as requests
@@ -248,7 +248,7 @@ def refuse_labels_merged(session: Session, _cluster: Cluster, memory: Mapping[st
         is_any_of(Label.id, [UUID(one) for one in memory["labels"]])
     )
     made = session.scalar(rows.limit(1))
-    for one in standing_merges(session):
+    for one in active_merges(session):
         if row is not None and made is not None and one.class_id == row.id and one.at >= made:
             into = session.get_one(GlitchClass, one.into_id).name
             raise ConflictError(

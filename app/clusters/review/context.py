@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Uuid, delete, exists, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
-from app.classes.service import Merged, standing_merges
+from app.classes.service import Merged, active_merges
 from app.classes.tables import GlitchClass
 from app.clusters.identities import current_cluster
 from app.clusters.review.log import MAX_MEMBERS, Log, replay
@@ -121,7 +121,7 @@ def named_for(session: Session, logs: Collection[Log]) -> list[str | None]:
             continue
         event = log.last_execution_of(naming[-1])
         class_id = event.payload.get("class_name_id")
-        merges = standing_merges(session) if merges is None else merges
+        merges = active_merges(session) if merges is None else merges
         for one in merges:
             if one.class_id == class_id and one.at >= event.created_at:
                 class_id = one.into_id

@@ -31,7 +31,7 @@ class CheckpointCard:
     """One published model, and its coverage of the catalogue."""
 
     record: CheckpointRecord
-    standing: CheckpointUsage
+    usage: CheckpointUsage
     total: int  # glitches of the catalogue
     audit: IndexAudit | None
     can_switch: bool
@@ -88,7 +88,7 @@ def checkpoints_page_of(
 
 def checkpoint_card(
     record: CheckpointRecord,
-    standing: CheckpointUsage,
+    usage: CheckpointUsage,
     *,
     total: int,
     can_switch: bool,
@@ -110,7 +110,7 @@ def checkpoint_card(
             facts.append(Fact(_title(name), text, is_code=is_digest))
     return CheckpointCard(
         record=record,
-        standing=standing,
+        usage=usage,
         total=total,
         audit=audit,
         can_switch=can_switch and not record.is_active,
