@@ -90,8 +90,8 @@ PAGES = declared_endpoints(PREFIX, create_web_router().routes)
 
 
 def test_the_table_names_no_route_that_there_is_not() -> None:
-    there = {f"{method} {path}" for method, path, _ in API + PAGES}
-    assert set().union(*CHANGES.values()) - there == set()
+    declared = {f"{method} {path}" for method, path, _ in API + PAGES}
+    assert set().union(*CHANGES.values()) - declared == set()
     assert (len(API), len(PAGES)) >= (55, 50)
 
 
@@ -164,11 +164,11 @@ def test_no_route_of_the_api_lets_in_who_has_no_token_or_too_weak_a_role(
 ) -> None:
     bad = list(tokens_that_let_nobody_in(service))
     before = rows(service)
-    with service.client(None) as nobody:
+    with service.client(None) as anonymous:
         for number, (method, path, _) in enumerate(API):
             for authorization in (None, bad[number % len(bad)], bad[0], bad[1]):
                 headers = {} if authorization is None else {"Authorization": authorization}
-                answer = status_of(nobody, method, filled(path, known), headers=headers)
+                answer = status_of(anonymous, method, filled(path, known), headers=headers)
                 assert_problem(answer, 401)
     for role in Role:
         with service.client(role.label) as client:
@@ -182,11 +182,11 @@ def test_no_page_lets_in_who_has_no_session_or_too_weak_a_role(
     service: Service, known: dict[str, str]
 ) -> None:
     before = rows(service)
-    with Walker(service, None) as nobody:
-        csrf = nobody.get("/ui/login").form("/ui/login").fields["csrf"]
+    with Walker(service, None) as anonymous:
+        csrf = anonymous.get("/ui/login").form("/ui/login").fields["csrf"]
         for method, path, _ in PAGES:
             sent = {"data": {"csrf": csrf} | ACTS.get(path, {})} if method == "POST" else {}
-            answer = status_of(nobody.client, method, filled(path, known), **sent)
+            answer = status_of(anonymous.client, method, filled(path, known), **sent)
             assert answer.headers.get("location", "").startswith("/ui/login?"), (path, answer)
     assert rows(service) == before
     for role in Role:

@@ -298,10 +298,10 @@ def test_revoked_labels_flag_members_again_and_a_merged_class_renames_its_cluste
     assert "suggested labels Whistle wait" in answer.json()["detail"]
     other = ByHand(service, browser)
     request.addfinalizer(other.client.close)
-    [theirs] = [one for one in other.clusters() if one["state"] == "merged"]
-    other._decide(theirs["id"], action="accept")
+    [merged] = [one for one in other.clusters() if one["state"] == "merged"]
+    other._decide(merged["id"], action="accept")
     admin.post("/classes/Whistle/changes", json=merge).raise_for_status()
-    for one in (named, theirs):
+    for one in (named, merged):
         browser.open(f"/ui/clusters/{one['id']}")
         assert browser.find("h1").text.startswith("Koi_Fish: cluster of ")
     browser.open(f"/ui/clusters/{again['id']}")

@@ -398,7 +398,7 @@ def test_a_refused_digest_is_sent_again(
 
     receiver = receiving(answer)
     chosen = service.settings.model_copy(update={"digest_webhook": SecretStr(receiver.address)})
-    here = replace(service, settings=chosen)
+    changed = replace(service, settings=chosen)
 
     def send(hours_later: float) -> dict[str, Any] | None:
         with sessions.begin() as session:
@@ -412,7 +412,7 @@ def test_a_refused_digest_is_sent_again(
             job = request_due(session)
         if job is None:
             return None
-        result = work(here, job.id).result
+        result = work(changed, job.id).result
         assert result is not None
         return dict(result)
 

@@ -328,20 +328,20 @@ def test_clusters_that_look_as_one_to_another_model_stay_what_they_were(
     _, found = cluster_now(session)
     [named] = [one for one in found if one.identity == flagged.identity]
     [other] = [one for one in found if one.identity != flagged.identity]
-    theirs = members(session, other)
+    other_ids = members(session, other)
     decide(session, named, Promote("Thunder"))
     decide(session, other, act)
     state = get_cluster(session, other.id).state
-    embed_otherwise(session, moving(theirs, NOVEL, rng))
+    embed_otherwise(session, moving(other_ids, NOVEL, rng))
     for _ in range(2):
         run, found = cluster_now(session)
         by_identity = {one.identity: one for one in found}
         assert set(by_identity) == {named.identity, other.identity}
         again = by_identity[other.identity]
         assert again.state == state
-        assert members(session, again) <= theirs
+        assert members(session, again) <= other_ids
         assert by_identity[named.identity].state == "promoted"
-        assert not members(session, by_identity[named.identity]) & theirs
+        assert not members(session, by_identity[named.identity]) & other_ids
         assert "nobody has reviewed" not in run.detail
         changes = changes_since(session, run)
         assert changes is not None

@@ -145,15 +145,17 @@ def test_a_scrape_stays_small_for_any_requested_paths(service: Service) -> None:
 
 
 def test_metrics_of_rules_and_dashboard_are_in_a_scrape(scrape: str) -> None:
-    there = {re.split(r"[{ ]", line)[0] for line in scrape.splitlines() if line[0] != "#"}
+    scraped = {re.split(r"[{ ]", line)[0] for line in scrape.splitlines() if line[0] != "#"}
     dashboard = json.loads((FOLDER / "dashboard.json").read_text())
     rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"][0]["rules"]
     expressions = [rule["expr"] for rule in rules]
     expressions += [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     named = {name for expression in expressions for name in NAME.findall(expression)}
     assert len(named) > 15
-    assert named - there == set()
-    ours = {name for name in there if name.startswith("glitch_") and not name.endswith("_created")}
+    assert named - scraped == set()
+    ours = {
+        name for name in scraped if name.startswith("glitch_") and not name.endswith("_created")
+    }
     assert ours - named <= {
         *("glitch_http_request_seconds_count", "glitch_http_request_seconds_sum")
     }, "a metric that nobody watches"

@@ -214,12 +214,12 @@ def test_the_reason_for_testing_nothing_is_stated(session: Session, fill: Fill) 
     )
     blips = fill(20, KNOWN, "Blip")
     fill(7, NOVEL)
-    nowhere, published = (
+    without_ifo, published = (
         fill(2, NOVEL),
         " Load published ones with `glitch-discovery references training-set --ifo NAME`.",
     )
     for table, key in ((Glitch, Glitch.id), (Embedding, Embedding.glitch_id)):
-        session.execute(update(table).where(key.in_(nowhere)).values(ifo=None))
+        session.execute(update(table).where(key.in_(without_ifo)).values(ifo=None))
     assert run(session).detail == (
         "None of 9 unlabelled glitches could be judged: 2 without a detector (send them again with "
         "its name, `ifo`); 7 of H1, which has 20 labelled glitches, and needs 50." + published
@@ -399,20 +399,20 @@ def test_invalid_parameters_of_a_clustering_are_refused(
 
 
 def test_lists_refuse_invalid_filters(session: Session, catalogue: dict[str, list[UUID]]) -> None:
-    nobody = UUID(int=7)
+    unknown = UUID(int=7)
     assert list_clusters(session).items == ()  # no run yet, but filters are checked
     with pytest.raises(InvalidRequestError, match="no state"):
         list_clusters(session, ClusterFilters("odd"))
     with pytest.raises(InvalidRequestError, match="cursor"):
-        list_clusters(session, cursor=str(nobody))
+        list_clusters(session, cursor=str(unknown))
     run(session)
     with pytest.raises(NotFoundError, match="no clustering"):
-        list_clusters(session, run_id=nobody)
+        list_clusters(session, run_id=unknown)
     with pytest.raises(NotFoundError, match="no cluster "):
-        get_cluster(session, nobody)
+        get_cluster(session, unknown)
     with pytest.raises(NotFoundError, match="no cluster "):
-        list_members(session, nobody)
-    for bad in ({"limit": 0}, {"cursor": "x"}, {"cursor": str(nobody)}):
+        list_members(session, unknown)
+    for bad in ({"limit": 0}, {"cursor": "x"}, {"cursor": str(unknown)}):
         with pytest.raises(InvalidRequestError):
             list_clusters(session, **bad)
     with pytest.raises(InvalidRequestError):

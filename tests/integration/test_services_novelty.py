@@ -311,7 +311,7 @@ def test_recalibrating_judges_what_came_first_too(
 ) -> None:
     early = store((0, 0, 0, 0), origin="simulated").glitch.id
     far = store((-50, -50, -50, -50), origin="simulated").glitch.id
-    nowhere = store((0, 0, 0, 0), ifo=None).glitch.id
+    without_ifo = store((0, 0, 0, 0), ifo=None).glitch.id
     labelled()
     assert not get_embedding(session, early).novelty.is_judged
     n_calibration = recalibrate(session, checkpoint.id)
@@ -332,7 +332,7 @@ def test_recalibrating_judges_what_came_first_too(
         assert same(stored.novelty, fresh)
         assert fresh.is_judged
     assert get_embedding(session, far).novelty.p_value == 1 / (n_calibration + 1)
-    assert "detector is not known" in (get_embedding(session, nowhere).novelty.reason or "")
+    assert "detector is not known" in (get_embedding(session, without_ifo).novelty.reason or "")
 
 
 def test_no_known_glitch_judges_itself(

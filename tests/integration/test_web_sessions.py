@@ -219,9 +219,9 @@ def test_a_forged_or_expired_session_is_rejected(service: Service) -> None:
     good, _ = SessionSigner(KEY.encode()).issue(own, time.time())
     old, _ = SessionSigner(KEY.encode()).issue(own, time.time() - 13 * 3600)
     forged, _ = SessionSigner(b"another key of 32 bytes or more.").issue(own, time.time())
-    nobody, _ = SessionSigner(KEY.encode()).issue("not-a-uuid", time.time())
+    invalid, _ = SessionSigner(KEY.encode()).issue("not-a-uuid", time.time())
     unknown, _ = SessionSigner(KEY.encode()).issue(str(admin.id), time.time())
-    cookies = ((good, 200), (old, 303), (forged, 303), (nobody, 303), (unknown, 303), ("x", 303))
+    cookies = ((good, 200), (old, 303), (forged, 303), (invalid, 303), (unknown, 303), ("x", 303))
     for cookie, status in cookies:
         with httpx.Client(base_url=service.url, cookies={COOKIE_NAME: cookie}) as client:
             assert client.get("/ui/glitches").status_code == status

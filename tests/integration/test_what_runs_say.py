@@ -94,9 +94,9 @@ def test_more_labels_are_asked_for_of_the_detector_that_lacks_them(
 ) -> None:
     """Many labels of another detector do not make p-values of this one smaller."""
     fill(300, KNOWN, "Blip")
-    here = [*fill(60, KNOWN, "Blip"), *fill(200, KNOWN)]
+    glitches = [*fill(60, KNOWN, "Blip"), *fill(200, KNOWN)]
     for of, key in ((Glitch, Glitch.id), (Embedding, Embedding.glitch_id)):
-        session.execute(update(of).where(key.in_(here)).values(ifo="L1"))
+        session.execute(update(of).where(key.in_(glitches)).values(ifo="L1"))
     run, _ = cluster_now(session)
     assert (run.n_judged, run.n_flagged) == (200, 0)
     assert "With 60 labelled glitches to calibrate with, at least" in run.detail

@@ -26,13 +26,13 @@ def draw(rng: np.random.Generator, counts: np.ndarray) -> tuple[np.ndarray, np.n
 def p_values_of(known: np.ndarray, kinds: np.ndarray, tested: np.ndarray) -> np.ndarray:
     """Compute p-values as ``glitch.novelty.pool`` does, for glitches of one condition."""
     means = np.concatenate([known, tested]).astype(np.float32)
-    nowhen = np.full(len(means), np.nan)
-    references, places = References.ordered(means[: len(known)], nowhen[: len(known)])
+    untimed = np.full(len(means), np.nan)
+    references, places = References.ordered(means[: len(known)], untimed[: len(known)])
     own = np.concatenate([places, np.full(len(tested), -1)])
-    alone = novelty_scores(means, nowhen, own, references)
+    alone = novelty_scores(means, untimed, own, references)
     units = directions(means)
     is_known = np.arange(len(means)) < len(known)
-    scores = crowds_of(units, nowhen, is_known).scores(alone)
+    scores = crowds_of(units, untimed, is_known).scores(alone)
     near, _ = nearest_to(units, units[: len(known)], 2)
     itself = near[:, 0] == np.arange(len(means))
     predicted = kinds[np.where(itself, near[:, 1], near[:, 0])]

@@ -45,12 +45,12 @@ def upload(path: Path, **changes: Any) -> files.ReadUpload:
 def test_strain_comes_as_the_reader_gives_it(tmp_path: Path) -> None:
     path = hostile_files.good_strain(tmp_path / "good.h5")
     found = upload(path)
-    here = read_strain(path, file_name=path.name, gps_time=GPS_TIME)
+    expected = read_strain(path, file_name=path.name, gps_time=GPS_TIME)
     assert found.kind == "strain"
     assert found.strain is not None
-    np.testing.assert_array_equal(found.strain.values, here.values)
-    assert found.strain.gps_start == here.gps_start
-    assert (found.strain.ifo, found.strain.channel) == (here.ifo, here.channel)
+    np.testing.assert_array_equal(found.strain.values, expected.values)
+    assert found.strain.gps_start == expected.gps_start
+    assert (found.strain.ifo, found.strain.channel) == (expected.ifo, expected.channel)
     span = files.span_of(path, path.name)
     assert span == strain_span(path, file_name=path.name)
 
@@ -119,8 +119,8 @@ def test_files_that_abut_are_joined(tmp_path: Path) -> None:
             dataset.attrs.update({"x0": 1000 + 4 * number, "dx": 1 / 4096, "channel": "H1:A-B"})
         both.append(StrainFile(path, path.name))
     found = files.read_joined(both, gps_time=Decimal(1004))
-    here = read_joined_strain(both, gps_time=Decimal(1004))
-    np.testing.assert_array_equal(found.values, here.values)
+    expected = read_joined_strain(both, gps_time=Decimal(1004))
+    np.testing.assert_array_equal(found.values, expected.values)
     assert found.values.size == 32768
 
 
@@ -241,11 +241,14 @@ for forbidden in (
 
 @pytest.mark.skipif(not confinement.landlock_version(), reason="this kernel has no Landlock")
 def test_a_child_opens_its_file_and_no_other(tmp_path: Path) -> None:
-    mine, secret = tmp_path / "mine", tmp_path / "secret"
-    mine.write_bytes(b"mine")
+    allowed, secret = tmp_path / "mine", tmp_path / "secret"
+    allowed.write_bytes(b"mine")
     secret.write_text("secret")
     done = subprocess.run(
-        [sys.executable, "-c", CONFINED, mine, secret], capture_output=True, text=True, check=False
+        [sys.executable, "-c", CONFINED, allowed, secret],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 

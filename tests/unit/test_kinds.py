@@ -71,9 +71,9 @@ def test_pictures_of_one_event_say_nothing_of_its_width(rng: np.random.Generator
 
 def test_without_references_nothing_is_like_anything() -> None:
     units = directions(AXES[:3])
-    nowhen = np.full(3, np.nan)
-    nobody = np.zeros(3, dtype=bool)
-    kinds, is_sure, _ = kinds_of(units, nowhen, np.full(3, OPEN), nobody, nobody)
+    untimed = np.full(3, np.nan)
+    none = np.zeros(3, dtype=bool)
+    kinds, is_sure, _ = kinds_of(units, untimed, np.full(3, OPEN), none, none)
     assert kinds.tolist() == [OPEN] * 3
     assert not is_sure.any()
 
@@ -86,14 +86,14 @@ def test_a_new_crowd_near_a_rare_class_is_flagged(rng: np.random.Generator) -> N
     )
     means = np.concatenate([known, tested]).astype(np.float32)
     classes = np.repeat([COMMON, RARE, OPEN], [200, 8, 130])
-    nowhen = np.full(len(means), np.nan)
-    references, places = References.ordered(means[:208], nowhen[:208])
+    untimed = np.full(len(means), np.nan)
+    references, places = References.ordered(means[:208], untimed[:208])
     own = np.concatenate([places, np.full(130, -1)])
     units, is_known = directions(means), classes != OPEN
-    scores = crowds_of(units, nowhen, is_known).scores(
-        novelty_scores(means, nowhen, own, references)
+    scores = crowds_of(units, untimed, is_known).scores(
+        novelty_scores(means, untimed, own, references)
     )
-    kinds, *_ = kinds_of(units, nowhen, classes, is_known, classes == COMMON)
+    kinds, *_ = kinds_of(units, untimed, classes, is_known, classes == COMMON)
     alike, counts = np.zeros(338, dtype=int), np.ones(338)
     p_values = weighted_p_values(
         Scored(scores[208:], kinds[208:], alike[208:], counts[208:]),

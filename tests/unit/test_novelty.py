@@ -108,12 +108,12 @@ def test_p_values_left_one_out_are_uniform_or_larger() -> None:
     rng = np.random.default_rng(21)
     trials, n = 1500, 60
     p_values = np.empty(trials)
-    nowhen = np.full(n + 1, np.nan)
+    untimed = np.full(n + 1, np.nan)
     for trial in range(trials):
         points = rng.normal(size=(n + 1, 3)).astype(np.float32)
-        known, places = References.ordered(points[1:], nowhen[1:])
+        known, places = References.ordered(points[1:], untimed[1:])
         own = np.concatenate([[-1], places])
-        scores = novelty_scores(points, nowhen, own, known)
+        scores = novelty_scores(points, untimed, own, known)
         p_values[trial] = conformal_p_value(int((scores[1:] >= scores[0]).sum()), n)
     for level in (0.02, 0.05, 0.1, 0.3, 0.5):
         deviation = np.sqrt(level * (1 - level) / trials)

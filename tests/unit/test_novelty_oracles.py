@@ -315,10 +315,10 @@ def test_the_selection_excess_is_that_of_the_farthest_twentieth(seed: int) -> No
     crowded = rng.random(n) < 0.2  # left out, because most neighbours are unlabelled
     share = np.where(crowded & is_test, 0.6, 0.1)
     found = selection_excess(distances, share, np.zeros(n, dtype=int), is_test, ~is_test)
-    here = share < 0.5
-    size, n_tests = here.sum(), (is_test & here).sum()
+    is_in_half = share < 0.5
+    size, n_tests = is_in_half.sum(), (is_test & is_in_half).sum()
     n_far = round(0.05 * size)
-    far = here & (distances > np.sort(distances[here])[-n_far - 1])
+    far = is_in_half & (distances > np.sort(distances[is_in_half])[-n_far - 1])
     assert far.sum() == n_far
     assert found.n_excess == pytest.approx((far & is_test).sum() - n_far * n_tests / size)
     expected = n_far * n_tests / size * (1 - n_tests / size) * (size - n_far) / (size - 1)

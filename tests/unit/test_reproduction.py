@@ -294,9 +294,9 @@ def test_figure_4_is_drawn_of_any_folder_of_pictures(tmp_path: Path) -> None:
 
 def test_a_report_of_what_is_finished_says_what_is_missing(tmp_path: Path) -> None:
     place = place_with(tmp_path, [Run("beta_vae", 4, 0)])
-    nowhere = Sources(real_images=tmp_path / "none")
+    sources = Sources(real_images=tmp_path / "none")
     report = reproduce(
-        ["all", "likelihoods"], "reduced", place.folder, sources=nowhere, is_report_only=True
+        ["all", "likelihoods"], "reduced", place.folder, sources=sources, is_report_only=True
     )
     assert report is not None
     text = report.read_text()

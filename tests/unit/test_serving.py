@@ -84,16 +84,16 @@ def test_counts_go_elsewhere_where_memory_takes_none(
 
 
 def test_counts_of_a_killed_start_are_removed_by_the_next(tmp_path: Path) -> None:
-    note, mine = tmp_path / "counts.txt", tmp_path / "photographs"
-    mine.mkdir()
+    note, unrelated = tmp_path / "counts.txt", tmp_path / "photographs"
+    unrelated.mkdir()
     left = started(note, 2)[1][0].folder
     serving_ = started(note, 1)[0]
     assert left is not None
     assert not Path(left).exists()
     assert not note.exists()
-    note.write_text(str(mine))  # no other folder named in the note is removed
+    note.write_text(str(unrelated))  # no other folder named in the note is removed
     serving_.stop()
-    assert mine.exists()
+    assert unrelated.exists()
     note.write_bytes(b"\0\xff" * 20)
     started(note, 2)[0].stop()
 

@@ -37,11 +37,11 @@ def test_files_stored_on_one_machine_are_available_on_another(
     _write(one / WORK / "job/file-2", b"more")
     first.keep(one / WORK / "job")
 
-    there = other / "batches/uploads/abc"
-    assert second.holds(there)
-    assert not there.exists()
-    assert second.fetch(there)
-    assert there.read_bytes() == b"strain"
+    copied = other / "batches/uploads/abc"
+    assert second.holds(copied)
+    assert not copied.exists()
+    assert second.fetch(copied)
+    assert copied.read_bytes() == b"strain"
     assert second.names(other / WORK / "job") == ["file-1", "file-2"]
     assert [kept.path for kept in second.listed(other / WORK)] == [other / WORK / "job"]
     assert second.remove(other / WORK / "job")

@@ -138,9 +138,9 @@ def test_strain_of_the_batch_counts_before_the_operators_and_one_kind_stays_toge
 
     assert names(20) == ([("C00", 0)], [])
     assert names(41) == ([("C00", 0)], [])  # too near the edge of the strain of the batch
-    mine = [("MINE", 40), ("MINE", 100)]
-    assert names(75) == (mine, [("OTHER", 80)])
-    assert names(130) == ([("OTHER", 80)], mine)
+    operator_spans = [("MINE", 40), ("MINE", 100)]
+    assert names(75) == (operator_spans, [("OTHER", 80)])
+    assert names(130) == ([("OTHER", 80)], operator_spans)
 
 
 def test_the_index_names_the_nearest_stretch_of_a_time_outside() -> None:

@@ -110,10 +110,10 @@ def test_screening_rows_changes_nothing(seed: int) -> None:
     whitened = whiten(torch.from_numpy(np.stack(rows)), plan.whitening)
     screened = loudest_planes(whitened, [4.0] * 4, plan)
     everything = loudest_planes(whitened, [4.0] * 4, replace(plan, screen=None))
-    for (tile, mine), (same_tile, whole) in zip(screened, everything, strict=True):
+    for (tile, energies), (same_tile, whole) in zip(screened, everything, strict=True):
         assert (tile.plane, tile.frequency_hz) == (same_tile.plane, same_tile.frequency_hz)
         assert tile.time_s == pytest.approx(same_tile.time_s, abs=1e-6)
-        for some, every in zip(mine.groups, whole.groups, strict=True):
+        for some, every in zip(energies.groups, whole.groups, strict=True):
             torch.testing.assert_close(some, every)
 
 

@@ -126,8 +126,8 @@ def test_kinds_are_compared_apart_and_added() -> None:
     second = compared(units[40:], is_test[40:])
     spread = 5 * np.sqrt((first.variance + second.variance) / 200)
     assert together.n_excess == pytest.approx(first.n_excess + second.n_excess, abs=spread)
-    nobody = compared(units, is_test, kinds=np.where(is_test, 0, 1))
-    assert nobody == NO_NEIGHBOUR_EXCESS
+    separate = compared(units, is_test, kinds=np.where(is_test, 0, 1))
+    assert separate == NO_NEIGHBOUR_EXCESS
 
 
 def test_large_groups_are_thinned_regularly() -> None:
