@@ -77,6 +77,7 @@ NOTICES = {
     "merged-only": "The cluster was merged. Every member had a label already, so none is "
     "suggested.",
     "dismissed": "The cluster was dismissed; it stays in the history.",
+    "selected": "The selection is a cluster now; it waits here for review.",
     "split": "The cluster was split. This is the remaining part; the other is in the list.",
     "assigned": "The chosen members were labelled.",
     "accepted": "The suggestions were accepted as labels.",

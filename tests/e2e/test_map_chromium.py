@@ -380,6 +380,10 @@ def test_a_selection_is_named_downloaded_and_made_a_cluster(
     browser.find("#bulk button[value=cluster]").click()
     browser.wait_for("/ui/clusters/")
     browser.wait_for_text("h1", f"{COUNT - 3} glitches")
+    browser.wait_for_text(".note.good", "The selection is a cluster now")
+    browser.press("u")
+    browser.wait_for("/ui/map")
+    browser.wait_for_text(".note.good", "Undone")
     browser.complaints()  # drop the messages of the expected refusals
 
 

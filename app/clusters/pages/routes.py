@@ -12,11 +12,19 @@ from app.clusters.pages.lists import ClusteringForm, ClustersPage, clusters_page
 from app.clusters.pages.model import seen_page_of
 from app.clusters.pages.view import ReviewForm, cluster_page_of, undo_offer
 from app.clusters.review.log import Action
-from app.clusters.review.service import review
+from app.clusters.review.service import review, withdraw
 from app.clusters.service import get_cluster, queue_of, start_clustering
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.events import request_of
-from app.frame.deps import CsrfChecked, ForReaders, PageNumber, PageRoute, Reader, Submitter
+from app.frame.deps import (
+    CsrfChecked,
+    ForReaders,
+    PageNumber,
+    PageRoute,
+    Reader,
+    Reviewer,
+    Submitter,
+)
 from app.frame.failures import see_other, status_of
 from app.frame.render import render
 from app.models.traversals import cluster_plane
@@ -81,7 +89,7 @@ def cluster_page(
         order="time" if order == "time" else "distance",
         window_s=next((one for one in VIEW_DURATIONS_S if f"{one:g}" == window), None),
         page=page,
-        undo=undo_offer(session, of, event, principal) if of and event else None,
+        undo=undo_offer(session, of, event, principal) if of else None,
     )
     return render(request, context)
 
@@ -158,6 +166,13 @@ def decide(
             done["done"] = _WITHOUT_SUGGESTIONS.get(act, done["done"])
             target = queue_of(session, get_cluster(session, target)).next_id or target
     return see_other(cluster_href(target), **done)
+
+
+@router.post("/clusters/{cluster_id}/withdraw", dependencies=[CsrfChecked])
+def undo_selection(session: SessionDep, principal: Reviewer, cluster_id: UUID) -> Response:
+    """Remove a cluster that was made of a selection."""
+    withdraw(session, cluster_id, author=principal)
+    return see_other("/ui/map", done="undone")
 
 
 def _refuse_none_chosen(act: str, chosen: tuple[UUID, ...]) -> None:

@@ -17,7 +17,7 @@ from app.clusters.pages.model import Comparison, comparison_of, model_note, stri
 from app.clusters.records import Cluster
 from app.clusters.review.context import count_by_cluster, suggested_classes
 from app.clusters.review.log import Log
-from app.clusters.review.service import class_names_of, history, reported_decisions
+from app.clusters.review.service import class_names_of, history, may_withdraw, reported_decisions
 from app.core.access import Principal
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count
@@ -129,6 +129,7 @@ class ClusterPage(PageContext, template="cluster.html", section="clusters"):
     unlabelled_again: int  # members of a named cluster whose labels were revoked
     queue: service.Queue
     undo: UndoOffer | None
+    may_withdraw: bool
     merge_offer: str | None  # existing class whose name was typed as that of a new one
     class_names: tuple[str, ...]
     exports: tuple[Download, ...]
@@ -271,6 +272,7 @@ def cluster_page_of(
         unlabelled_again=0 if elsewhere else count_unlabelled_again(session, cluster.id),
         queue=service.queue_of(session, cluster),
         undo=undo,
+        may_withdraw=may_withdraw(session, cluster),
         merge_offer=class_named(session, typed.new_class)
         if error and typed.act == "promote"
         else None,
@@ -286,11 +288,18 @@ def cluster_page_of(
 def undo_offer(
     session: Session, cluster_id: UUID, event_id: int, principal: Principal
 ) -> UndoOffer | None:
-    """Offer to undo the visitor's own action, as long as it is the last on its cluster."""
+    """Offer to undo the visitor's own action, as long as it is the last on its cluster.
+
+    Without an event it is that the visitor made the cluster of a selection.
+    """
     try:
         log = history(session, cluster_id)
+        cluster = service.get_cluster(session, cluster_id)
     except NotFoundError:
         return None
+    if not event_id and cluster.summary.get("by_hand") == principal.name:
+        is_possible = may_withdraw(session, cluster)
+        return UndoOffer(f"{cluster_href(cluster_id)}/withdraw", 0, 0) if is_possible else None
     if not log.may_undo(event_id) or log.event(event_id).author != principal.name:
         return None
     return UndoOffer(f"{cluster_href(cluster_id)}/review", event_id, log.last_id)

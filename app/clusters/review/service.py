@@ -84,6 +84,37 @@ def review(session: Session, cluster_id: UUID, action: Action, *, author: Princi
     )
 
 
+def withdraw(session: Session, cluster_id: UUID, *, author: Principal) -> None:
+    """Remove a cluster made by hand, with which nothing was done since.
+
+    Raises:
+        PermissionDeniedError: if the author is not a reviewer.
+        NotFoundError: if there is no such cluster.
+        ConflictError: if it was reviewed, or a clustering found it since.
+    """
+    require_role(author, Role.REVIEWER)
+    identity = _lock(session, cluster_id).identity
+    # A clustering that is storing its next state holds the row until it ends.
+    session.execute(select(Cluster.id).where(Cluster.identity == identity).with_for_update())
+    cluster = session.get_one(Cluster, cluster_id, populate_existing=True)
+    if not may_withdraw(session, cluster):
+        raise ConflictError(
+            "Since this cluster was made, it was reviewed or a clustering found it again, so it "
+            "stays: undo what was decided, or dismiss it."
+        )
+    record_event(session, author.name, "undo", "cluster", identity, n_glitches=cluster.size)
+    session.delete(cluster)
+
+
+def may_withdraw(session: Session, cluster: Cluster | records.Cluster) -> bool:
+    """Whether a cluster was made by hand and nothing was done with it since."""
+    return (
+        "by_hand" in cluster.summary
+        and cluster.id == current_cluster(session, cluster.identity).id == cluster.identity
+        and not read_log(session, cluster.identity).done
+    )
+
+
 def history(session: Session, cluster_id: UUID) -> Log:
     """Return the actions on a cluster in all its runs, oldest first."""
     cluster = session.get(Cluster, cluster_id)

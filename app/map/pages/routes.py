@@ -16,7 +16,7 @@ from app.core.errors import NotReadyError
 from app.core.wording import count
 from app.frame.contexts import Card, PageContext
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Reviewer, Submitter
-from app.frame.display import ORIGIN_TEXTS, card, stamp
+from app.frame.display import ORIGIN_TEXTS, address, card, stamp
 from app.frame.failures import explain, see_other
 from app.frame.palette import class_colour
 from app.frame.render import SECURITY_HEADERS, environment, render
@@ -185,7 +185,9 @@ def act_on_selection(
         ids = resolve(runtime.settings.data_dir, read_region(region)).ids
         if act == "cluster":
             cluster_id = cluster_by_hand(session, ids, author=principal)
-            return JSONResponse({"page": cluster_href(cluster_id)}, status_code=201)
+            of = str(cluster_id)
+            page = address(cluster_href(cluster_id), done="selected", of=of, event="0")
+            return JSONResponse({"page": page}, status_code=201)
         is_new = act == "new-class"
         name = class_name.strip() if is_new else resolve_class_name(session, class_name)
         labelled = label_selection(session, ids, name, reviewer=principal, is_new=is_new)
