@@ -204,7 +204,7 @@ def trust_sentence(size: int, trust: Facts) -> str:
         return ""
     which, parts = "members", []
     if trust["n_timed"] < size:
-        parts.append(f"{trust['n_timed']:,} of {size:,} members have a time")
+        parts.append(f"the time of {size - trust['n_timed']:,} of {size:,} members is not known")
     if trust.get("n_flagged", size) < size:
         parts.append(f"{_are(trust['n_flagged'])} novel by the test of this clustering")
         which = "novel ones"

@@ -81,6 +81,9 @@ def breakable(name: str) -> Markup:
     return escape(name).replace("_", Markup("_<wbr>"))
 
 
+_LONG = 40  # characters of a word that may not fit a line of a phone
+
+
 def coded(sentence: str) -> Markup:
     """Convert a sentence to HTML, with text between backticks as code.
 
@@ -89,10 +92,16 @@ def coded(sentence: str) -> Markup:
     parts = sentence.split("`")
     if len(parts) % 2 == 0:
         return escape(sentence)
-    return Markup().join(
-        Markup("<code>{}</code>").format(part) if index % 2 else part
-        for index, part in enumerate(parts)
+    return Markup().join(_code(part) if index % 2 else part for index, part in enumerate(parts))
+
+
+def _code(text: str) -> Markup:
+    """Keep each word on one line: browsers would break ``--ifo`` after its hyphens."""
+    words = (
+        Markup("<span>{}</span>").format(word) if "-" in word and len(word) < _LONG else word
+        for word in text.split(" ")
     )
+    return Markup("<code>{}</code>").format(Markup(" ").join(words))
 
 
 def p_value_text(p_value: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
+from app.core import wording
 from app.jobs.finalising import end_job, ending, lock_job
 from app.jobs.leases import LeaseLostError, end_chunk
 from app.jobs.records import Chunk, ChunkPlan, ChunkResult, Phase
@@ -76,8 +77,8 @@ def store_plan(session: Session, chunk: Chunk, owner: str, plans: Iterable[Chunk
     end_chunk(session, chunk, owner)
     job = _locked(session, chunk)
     job.total = total
-    chunks_text = "one chunk" if count == 1 else f"{count:,} chunks"
-    add_event(session, chunk.job_id, "planned", f"{total:,} items in {chunks_text}")
+    planned = f"{wording.count(total, 'item')} in {wording.count(count, 'chunk')}"
+    add_event(session, chunk.job_id, "planned", planned)
     session.flush()
     return count
 

@@ -136,7 +136,7 @@ def test_a_table_of_a_cluster_says_how_far_to_trust_it(
     run.findings = [*run.findings, {"kind": "typical_labels", "sigmas": 2.5}]
     cluster = store_cluster(session, run, catalogue[18:])
     trust, doubt = cluster.trust, cluster.doubt
-    assert str(trust).startswith("2 of 5 members have a time")
+    assert str(trust).startswith("The time of 3 of 5 members is not known")
     assert str(doubt).startswith("The labels seem to be typical examples")
     path, _ = exported(session, tmp_path, format_name, GlitchFilters(cluster_id=cluster.id))
     table = READERS[format_name](path)

@@ -75,8 +75,8 @@ def test_the_latents_of_a_glitch_have_strips(
     page = reviewer.get(f"/ui/glitches/{glitches[1].id}")
     strips = [image for image in page.images if "/traversals/" in image]
     assert len(strips) == 4
-    assert "Says " in page.text
-    assert "Compared with 44 other glitches. 8 latents of the model say something" in page.text
+    assert "It carries " in page.text
+    assert "Compared with 44 other glitches. Active latents of the model: 8;" in page.text
     first = reviewer.client.get(strips[0])
     assert Image.open(BytesIO(first.content)).size == (920, 104)
     again = reviewer.client.get(strips[0], headers={"If-None-Match": first.headers["etag"]})

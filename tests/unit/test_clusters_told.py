@@ -12,6 +12,8 @@ import pytest
 from scipy.stats import betabinom
 
 from app.clusters.findings import DOUBTED, doubt_of, found, sentences, trust_sentence
+from app.clusters.pages.display import ClusterInWords
+from app.clusters.records import Cluster
 from app.clusters.selection import Selection
 from app.clusters.summary import significance
 
@@ -35,11 +37,27 @@ def test_the_trust_sentence_reports_what_may_separate_a_cluster() -> None:
         },
     )
     assert sentence == (
-        "23 of 57 members have a time; their windows differ: 33 with 0.5 + 1 + 2 + 4 s, 24 with 4 "
-        "s; 4 are faint (SNR below 7.5); 2 are off centre (loudest over 0.05 s from the middle "
-        "of their views); nearest known glitches of the members: mostly Whistle for 34, Koi_Fish "
-        "for 23."
+        "The time of 34 of 57 members is not known; their windows differ: 33 with 0.5 + 1 + 2 + 4 "
+        "s, 24 with 4 s; 4 are faint (SNR below 7.5); 2 are off centre (loudest over 0.05 s from "
+        "the middle of their views); nearest known glitches of the members: mostly Whistle for 34, "
+        "Koi_Fish for 23."
     )
+
+
+@pytest.mark.parametrize(
+    ("n_timed", "last", "rate"),
+    [
+        (85, "1000864000", "8.4 a day"),
+        (83, "1000864000", "at least 8.2 a day; the time of 2 of 85 is not known"),
+        (3, "1000864000", "at least one in 5 days; the time of 82 of 85 is not known"),
+        (1, "1000000000", "the time of 84 of 85 is not known"),
+        (0, None, None),
+    ],
+)
+def test_the_rate_tells_what_is_missing(n_timed: int, last: str | None, rate: str | None) -> None:
+    times = {"first": last and "1000000000", "last": last, "n_timed": n_timed}
+    cluster = Cluster.model_construct(size=85, summary={"gps_times": times})
+    assert ClusterInWords(cluster).rate == rate
 
 
 def test_the_trust_sentence_counts_members_that_were_not_flagged() -> None:

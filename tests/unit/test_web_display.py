@@ -69,6 +69,7 @@ def test_text_in_backticks_is_code_and_everything_is_escaped() -> None:
     assert coded("`GET /x?a=1&b=2` lists <them>.") == (
         "<code>GET /x?a=1&amp;b=2</code> lists &lt;them&gt;."
     )
+    assert coded("`get --ifo L1`") == "<code>get <span>--ifo</span> L1</code>"  # unbroken
     assert coded("The name `is odd, and <b>stays</b>.") == (
         "The name `is odd, and &lt;b&gt;stays&lt;/b&gt;."
     )

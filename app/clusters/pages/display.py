@@ -131,14 +131,18 @@ class ClusterInWords:
     def rate(self) -> str | None:
         """How often it occurs; None if unknown."""
         times = self.cluster.summary.get("gps_times", {})
-        per_day, n_timed = times.get("rate_per_day"), times.get("n_timed")
-        if n_timed == 0:  # ``ends`` is None then, and the page says so
+        if times.get("first") is None:  # the page says so
             return None
-        if n_timed is not None and n_timed < self.cluster.size:
-            return f"{n_timed:,} of {self.cluster.size:,} have a time"
-        if per_day is None:
-            return None
-        return f"{per_day:.3g} a day" if per_day >= 1 else f"one in {1 / per_day:.3g} days"
+        size, n_timed = self.cluster.size, times.get("n_timed", self.cluster.size)
+        days = float(Decimal(times["last"]) - Decimal(times["first"])) / 86_400
+        known = ""
+        if days:
+            per_day = (n_timed - 1) / days
+            known = f"{per_day:.3g} a day" if per_day >= 1 else f"one in {1 / per_day:.3g} days"
+        if n_timed == size:
+            return known or None
+        missing = f"the time of {size - n_timed:,} of {size:,} is not known"
+        return f"at least {known}; {missing}" if known else missing
 
     @property
     def ends(self) -> tuple[Moment, Moment] | None:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -24,6 +24,7 @@ from app.models.index import IndexAudit, latest_audit
 from app.models.records import CheckpointRecord
 from app.models.reembed import KIND, switch_checkpoint
 from app.server.request_scope import SessionDep
+from glitch.views import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ def checkpoint_card(
         Fact("Preprocessing", record.preprocessing_digest[:DIGITS_SHOWN], is_code=True),
     ]
     tables = {
-        _title(name): rows for name in TABLES if (rows := _rows(record.manifest.get(name) or {}))
+        _title(name): rows
+        for name in TABLES
+        if (rows := _rows(dict(sorted((record.manifest.get(name) or {}).items(), key=_place))))
     }
     for name, value in record.manifest.items():
         if not isinstance(value, Mapping) and name not in HIDDEN:
@@ -118,6 +121,12 @@ def checkpoint_card(
         tables=tables,
         manifest=json.dumps(record.manifest, indent=2, ensure_ascii=False, default=str),
     )
+
+
+def _place(item: tuple[str, Any]) -> int:
+    """Sort the preprocessing as its dataclass does; the database keeps no order."""
+    names = [one.name for one in fields(Preprocessing)]
+    return names.index(item[0]) if item[0] in names else len(names)
 
 
 def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:

@@ -53,20 +53,19 @@ def _sentence(unit: UnitRange) -> str:
         )
     return (
         f"{_number(unit.value)}; nine in ten other glitches lie from {low} to {high}. "
-        f"Says {unit.nats or 0:.1f} nats about this one."
+        f"It carries {unit.nats or 0:.1f} nats about this one."
     )
 
 
 def _note(result: TraversalRanges) -> str:
     compared = count(result.n_others, "other glitch", "other glitches")
-    text = f"Compared with {compared}. {count(result.n_active, 'latent')} of the model "
-    text += "says something" if result.n_active == 1 else "say something"
+    text = f"Compared with {compared}. Active latents of the model: {result.n_active}"
     if not result.dead:
-        return f"{text}; none is dead."
+        return f"{text}; none is inactive."
     dead = ", ".join(f"z{unit}" for unit in result.dead[:_MAX_DEAD_NAMED])
     more = " and others" if len(result.dead) > _MAX_DEAD_NAMED else ""
     verb = "is" if len(result.dead) == 1 else "are"
-    return f"{text}; {dead}{more} {verb} dead: the same for all glitches, and not shown."
+    return f"{text}; {dead}{more} {verb} inactive: the same for all glitches, and not shown."
 
 
 def _number(value: float) -> str:
