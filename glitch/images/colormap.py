@@ -35,6 +35,7 @@ class _Tables(NamedTuple):
     color: Float32[np.ndarray, "3 color"]
 
 
+_STRIPS = 20  # strips of rows or of columns whose colours may be shifted
 _SHIFT_PIXELS = 5_000  # pixels sampled to measure a shift of the colours
 
 
@@ -174,15 +175,18 @@ def invert(
     return fraction, float(counted.mean() if counted.size else by_row.mean())
 
 
-def shift(
+def shifts(
     pixels: UInt8[np.ndarray, "height width 3"],
     nearest: UInt8[np.ndarray, "height width"],
     is_drawn: Bool[np.ndarray, " height"],
-) -> float:
+) -> tuple[float, float, float]:
     """Return how far drawn rows are shifted from viridis, 0 to 441, by each channel's median.
 
     Noise and the mixed colours of reduced pictures scatter to all sides of the colour map, so this
     is near zero for them; a change of brightness or colour moves the whole picture to one side.
+
+    Returns:
+        The shift of all pixels, and the greatest of a twentieth of the rows and of the columns.
     """
     n_pixels = nearest.shape[1] * np.count_nonzero(is_drawn)
     step = max(1, round((n_pixels / _SHIFT_PIXELS) ** 0.5))
@@ -190,7 +194,14 @@ def shift(
     sample, nearest_sample = pixels[rows, ::step], nearest[rows, ::step].astype(np.intp)
     index = np.rint(_positions(sample, nearest_sample)).astype(np.intp)
     differences = sample - _tables().color.T[index]
-    return float(np.linalg.norm(np.median(differences.reshape(-1, 3), axis=0)))
+    whole, by_row, by_column = (
+        max(
+            float(np.linalg.norm(np.median(part.reshape(-1, 3), axis=0)))
+            for part in np.array_split(differences, count, axis)
+        )
+        for count, axis in ((1, 0), (_STRIPS, 0), (_STRIPS, 1))
+    )
+    return whole, by_row, by_column
 
 
 def _blocks(shape: tuple[int, ...]) -> list[slice]:

@@ -16,7 +16,7 @@ from glitch.images.colormap import (
     is_faint_text,
     is_text,
     read_colors,
-    shift,
+    shifts,
 )
 from glitch.images.decode import decode_picture
 from glitch.images.grid import MIN_COVER, cell_means, even_edges, shares
@@ -49,8 +49,12 @@ MAX_COLORMAP_DISTANCE = 16.0  # mean RGB distance; distribution: docs/science/im
 # Median colour shift. 785 pictures of Gravity Spy: at most 1.4; as JPEG of quality 20: at most 1.7;
 # darkened by 7 %: 5.6 and more.
 _MAX_SHIFT = 4.0
+# The same of a twentieth of the rows or columns. 2,008 pictures: at most 28 and 7.5, where lines or
+# glitches were mixed with their surroundings; a span marked with 10 % of white: 17.
+_MAX_ROW_SHIFT, _MAX_COLUMN_SHIFT = 40.0, 12.0
 # Pictures of Gravity Spy have 18 colours or more, except blank ones: at most four, next to another.
 _MIN_COLORS = 16
+_BAR_END = 0.08  # fraction of the colour scale that a twentieth of a bar at its end may miss
 _SAME_PLACE = 0.02  # fraction of the axis
 _MISSED = 0.7  # fraction of a label's height: width of a missed digit
 _MIN_DRAWN = 0.1  # least share of the panel's rows that are coloured
@@ -173,7 +177,13 @@ def _refuse_other_colors(
             f"{MAX_COLORMAP_DISTANCE:.0f}). Draw it in viridis, or send Gravity Spy's original PNG "
             "or JPEG."
         )
-    if shift(pixels, nearest, is_drawn) > _MAX_SHIFT:
+    whole, by_row, by_column = shifts(pixels, nearest, is_drawn)
+    if whole <= _MAX_SHIFT and (by_row > _MAX_ROW_SHIFT or by_column > _MAX_COLUMN_SHIFT):
+        raise ImageError(
+            "A band of other colours than viridis covers part of the spectrogram, such as a marked "
+            "span, so its energies cannot be read: draw the picture without it."
+        )
+    if whole > _MAX_SHIFT:
         raise ImageError(
             "The colours of the picture are all shifted from viridis in one direction, as after a "
             "change of brightness, contrast or colours, so its energies cannot be read: send the "
@@ -211,7 +221,7 @@ def _assumed(
         if given.energy_max is None:
             refuse_bar_elsewhere(colors.is_colored, box)
         return check(text, None, box)
-    _refuse_turned(pixels, colors.nearest, bar)
+    _refuse_other_bar(pixels, colors.nearest, bar)
     faint = partial(is_faint_text, pixels, colors, _page_strips(box))
     labels = labels_right(text, bar)
     if not labels:
@@ -290,19 +300,26 @@ def _refuse_mostly_high(fractions: Float32[np.ndarray, "height width"]) -> None:
         )
 
 
-def _refuse_turned(
+def _refuse_other_bar(
     pixels: UInt8[np.ndarray, "height width 3"],
     nearest: UInt8[np.ndarray, "height width"],
     bar: Box,
 ) -> None:
-    """Refuse reversed viridis, which has the same colours; its bar is yellow at the bottom."""
+    """Refuse other maps of the same colours: reversed viridis, or a part of it."""
     inside = np.s_[bar.top : bar.bottom, bar.left : bar.right]
     fractions, _ = invert(pixels[inside], nearest[inside], np.ones(bar.height, dtype=np.bool_))
-    quarter = max(1, bar.height // 4)
+    quarter, end = max(1, bar.height // 4), max(1, bar.height // 20)
     if fractions[:quarter].mean() < fractions[-quarter:].mean():
         raise ImageError(
             "The colour bar is yellow at its bottom: reversed viridis is not read. Draw the "
             "picture in viridis and send that."
+        )
+    is_part = fractions[-end:].mean() > _BAR_END or fractions[:end].mean() < 1 - _BAR_END
+    # A small palette may lack the colours at the ends.
+    if is_part and len(np.unique(nearest[inside])) > bar.height // 4:
+        raise ImageError(
+            "The colour bar does not run through all colours of viridis, so energies cannot be "
+            "read from the colours: draw the picture in the whole of viridis and send that."
         )
 
 

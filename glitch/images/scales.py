@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float64
 
 from glitch.errors import ImageError
 from glitch.images.axis import is_axis_known
-from glitch.images.grid import even_edges
+from glitch.images.grid import even_edges, shares
 from glitch.images.labels import (
     MIN_LABELS,
     Label,
@@ -32,6 +32,8 @@ _MAX_LINE_WIDTH = 16  # widest frame line, pixels
 _TICK = 240  # height of the panel, divided by this: distance from the frame at which ticks are seen
 _LEAST_TICKED = 300  # pixels: in smaller panels ticks are faint and labels as near as they are
 _MOSTLY = 0.9
+_SHORT_BAR = 0.1  # fraction of the panel: least height of a colour bar
+_NARROWEST_BAR = 4  # pixels
 _END_OFF = 0.03  # fraction of the bar's height
 _DIGIT = 0.83  # fraction of a digit's height: width that each further digit adds to a label
 _DIGITS_OFF = 0.5
@@ -225,16 +227,26 @@ def _is_round(step: float) -> bool:
 
 
 def find_bar(is_colored: Bool[np.ndarray, "height width"], box: Box) -> Box | None:
-    """Find the colour bar: a narrow coloured block right of the panel, over its whole height."""
-    right_of = is_colored[box.top : box.bottom, box.right + 2 :].mean(axis=0) > 0.9
-    if not right_of.any():
+    """Find the colour bar: a narrow coloured block right of the panel, often as high as it is."""
+    right_of = is_colored[box.top : box.bottom, box.right + 2 :]
+    if not right_of.size:
         return None
-    left = int(np.argmax(right_of)) + box.right + 2
-    length = int(np.argmin(np.append(right_of[left - box.right - 2 :], False)))
-    rows = np.flatnonzero(is_colored[:, left : left + length].mean(axis=1) > 0.5)
-    if length < 4 or not rows.size:
-        return None
-    return Box(left, int(rows[0]), left + length, int(rows[-1]) + 1)
+    beside = shares(right_of, 0)
+    for least in (_MOSTLY, _SHORT_BAR):
+        is_bar = beside > least
+        left = int(np.argmax(is_bar))
+        length = int(np.argmin(np.append(is_bar[left:], False)))
+        if length < _NARROWEST_BAR:
+            continue
+        left += box.right + 2
+        # The ends of a bar may be pointed and are no part of its scale.
+        rows = np.flatnonzero(shares(is_colored[:, left : left + length], 1) > _MOSTLY)
+        if not rows.size:
+            continue
+        bar = Box(left, int(rows[0]), left + length, int(rows[-1]) + 1)
+        if rows.size > _MOSTLY * bar.height and (least == _MOSTLY or bar.height > 3 * length):
+            return bar
+    return None
 
 
 def refuse_bar_elsewhere(is_colored: Bool[np.ndarray, "height width"], box: Box) -> None:

@@ -242,3 +242,16 @@ def test_the_blocks_of_a_jpeg_are_no_seams(quality: int) -> None:
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=quality)
     assert read_spectrogram(out.getvalue(), "a.jpg").observed.all()
+
+
+@pytest.mark.parametrize(
+    ("span", "color"),
+    [((330, 61, 450, 539), (255, 255, 255, 26)), ((101, 250, 673, 300), (255, 0, 0, 77))],
+)
+def test_a_marked_span_is_refused(
+    scan: Image.Image, span: tuple[int, int, int, int], color: tuple[int, int, int, int]
+) -> None:
+    """The colours below a translucent span are no longer those of the energies."""
+    ImageDraw.Draw(scan, "RGBA").rectangle(span, fill=color)
+    with pytest.raises(ImageError, match="A band of other colours"):
+        read(scan)

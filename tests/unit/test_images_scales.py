@@ -8,9 +8,9 @@ from functools import cache
 import matplotlib.style
 import numpy as np
 import pytest
-from matplotlib import rc_context, rcdefaults, rcParams
+from matplotlib import colormaps, rc_context, rcdefaults, rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
@@ -32,7 +32,7 @@ def _drawn(
     grid: bool = False,
     base: int = 2,
     style: str | None = None,
-    cmap: str = "viridis",
+    cmap: str | ListedColormap = "viridis",
     is_linear: bool = False,
     vmin: float = 0,
     bar: tuple[float, float, float, float] | None = (0.865, 0.1, 0.036, 0.8),
@@ -80,7 +80,7 @@ def _drawn_in_style(
     step: float,
     base: int,
     has_grid: bool,
-    cmap: str,
+    cmap: str | ListedColormap,
     is_linear: bool,
     vmin: float,
     bar_at: tuple[float, float, float, float] | None,
@@ -245,6 +245,13 @@ def test_labels_of_any_style_are_seen(style: str) -> None:
 def test_viridis_turned_round_is_refused() -> None:
     with pytest.raises(ImageError, match="yellow at its bottom"):
         _read(cmap="viridis_r")
+
+
+@pytest.mark.parametrize("ends", [(0.1, 1.0), (0.0, 0.85)])
+def test_a_part_of_viridis_is_refused(ends: tuple[float, float]) -> None:
+    part = ListedColormap(colormaps["viridis"](np.linspace(*ends, 256)))
+    with pytest.raises(ImageError, match="does not run through all colours"):
+        read_spectrogram(_drawn.__wrapped__(cmap=part), "a.png")
 
 
 @pytest.mark.parametrize("is_cropped", [False, True])
@@ -441,6 +448,14 @@ def test_a_colour_bar_elsewhere_needs_the_stated_scale(
     with pytest.raises(ImageError, match="bar is not to the right of the panel"):
         _read(bar=bar, vmax=15.0)
     assert _read(Scales(energy_max=15.0), bar=bar, vmax=15.0).assumed == ()
+
+
+@pytest.mark.parametrize("height", [0.5, 0.2])
+def test_a_bar_shorter_than_the_panel_is_checked(height: float) -> None:
+    bar = (0.865, 0.2, 0.02, height)
+    assert _read(bar=bar, step=10).assumed == ()
+    with pytest.raises(ImageError, match="give energy_max"):
+        _read(bar=bar, vmax=50.0, step=10)
 
 
 @pytest.mark.parametrize("shade", [20, 128, 255])
