@@ -1,16 +1,16 @@
-# The service without an embedded database: give it DATABASE_URL. See docs/operations/docker.md.
-# The digest is of the list of platforms; to build on a newer base: --build-arg PYTHON_IMAGE=...
+# The service without an embedded database: set DATABASE_URL. See docs/operations/docker.md.
+# The digest covers all platforms. For a newer base image: --build-arg PYTHON_IMAGE=...
 ARG PYTHON_IMAGE=python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 FROM ${PYTHON_IMAGE} AS build
-# For another package index, such as PyTorch's own for the smaller CPU-only torch.
+# Another package index, for example PyTorch's, which has the smaller CPU-only torch.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
-# Of pyproject.toml's, such as tracing.
+# Extras of pyproject.toml, for example tracing.
 ARG EXTRAS
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/glitch
 WORKDIR /src
-# Dependencies first: their layer is kept while only our code changes.
+# Install dependencies first: their layer stays cached if only our code changes.
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import sys, tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print('\n'.join(p['dependencies'] + sum((p['optional-dependencies'][e] for e in sys.argv[1:]), [])))" ${EXTRAS} > requirements.txt \
     && /opt/glitch/bin/pip install --constraint constraints.txt --requirement requirements.txt
@@ -28,12 +28,12 @@ RUN groupadd --system --gid 10001 glitch \
     && useradd --system --uid 10001 --gid 10001 --home-dir /data --shell /usr/sbin/nologin glitch \
     && install --directory --owner glitch --group glitch /data
 COPY --from=build /opt/glitch /opt/glitch
-# Migrations are read from here; the packages themselves lie in the virtual environment.
+# The service reads migrations from here; the packages are in the virtual environment.
 COPY alembic.ini /srv/alembic.ini
 COPY alembic /srv/alembic
 WORKDIR /srv
 ENV PATH=/opt/glitch/bin:$PATH PYTHONUNBUFFERED=1 MALLOC_ARENA_MAX=2 GLITCH_DATA_DIR=/data GLITCH_HOST=0.0.0.0
-# By number, so that an orchestrator can see that it is not root.
+# A numeric user, so that Kubernetes can verify that it is not root.
 USER 10001:10001
 VOLUME /data
 EXPOSE 8000

@@ -2,11 +2,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Each test process has one thread: the numeric libraries' threads fight over the cores as soon as
-# anything else runs. There are more than a small machine has cores, because many tests wait: for
-# a service that starts, a lease that runs out, a page. A file stays in one process, so that what its
-# tests share (a database, a service) is started once; files come in the order of tests/conftest.py,
-# not by their number of tests, so that the few long ones of e2e are not the last, beside an idle core.
+# Test processes use one thread each, because threads of numeric libraries compete for the cores.
+# There are more processes than a small machine has cores, because many tests wait for a service, a
+# lease or a page. A file stays in one process, so that its database or service is started once. Files
+# run in the order of tests/conftest.py, not by number of tests, so that the long files of e2e do not
+# run last while other cores are idle.
 TEST_PROCESSES ?= 5
 
 .PHONY: up test pytest lint docs bench clean chromium promtool openapi scatterplot swagger-ui
@@ -14,18 +14,18 @@ TEST_PROCESSES ?= 5
 up: .venv/.installed
 	@exec $(BIN)/glitch-discovery up --stop-with-parent
 
-# Types and documentation are checked in what the tests leave of the cores while they wait.
-# Debian's packages are fetched while pip installs: neither needs more than one core.
+# Lint and documentation run in parallel with the tests, which leave cores idle while they wait.
+# Debian's packages are fetched while pip installs: each needs one core at most.
 test:
 	@$(MAKE) --no-print-directory --jobs 2 .venv/.installed-dev promtool
 	@$(MAKE) --no-print-directory --jobs 3 lint docs pytest
 
 pytest: export OMP_NUM_THREADS = 1
-# PyTorch takes over the number of threads of whatever Numba does in parallel, which is one a core.
+# Without this, Numba's parallel code sets PyTorch's number of threads to one per core.
 pytest: export NUMBA_NUM_THREADS = 1
-# The tests start some hundred processes of Python, which without it compile the sources each time.
+# Allow bytecode files: otherwise the hundreds of Python processes compile the sources each time.
 pytest: export PYTHONDONTWRITEBYTECODE =
-# Counted by probes, without branches: a trace of them doubled the tests' processor time.
+# Measure lines by probes: coverage.py's tracer, with branches, doubled the tests' processor time.
 pytest: export LINE_COVERAGE = 1
 pytest: .venv/.installed-dev
 	@$(BIN)/coverage erase
@@ -34,7 +34,7 @@ pytest: .venv/.installed-dev
 	$(BIN)/coverage report --include='glitch/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=90
 
-# The pages are tested in a real browser: the one that is here, or Debian's where root may fetch it.
+# A browser for the tests of the pages: the installed one, or Debian's if run as root.
 chromium:
 	@command -v chromedriver >/dev/null && command -v chromium >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
@@ -42,8 +42,8 @@ chromium:
 	  echo 'The page tests need Chromium and its driver:' \
 	       'on Debian and Ubuntu install chromium and chromium-driver.' >&2; exit 1; }
 
-# The alert rules are checked by Debian's promtool; where it cannot be had, those tests say so. No
-# service is started (RUNLEVEL). One call of apt-get at a time.
+# promtool for the tests of the alert rules, which are skipped without it. RUNLEVEL=1 keeps Debian
+# from starting Prometheus. Depends on chromium, because apt-get cannot run twice at a time.
 promtool: | chromium
 	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
@@ -55,7 +55,7 @@ lint: .venv/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The documentation as a site in build/site; a link that leads nowhere fails it.
+# Build the documentation in build/site; broken links are errors.
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: .venv/.installed-dev
 	$(BIN)/mkdocs build --strict --quiet
@@ -63,15 +63,15 @@ docs: .venv/.installed-dev
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.run_all
 
-# The contract with clients, frozen: only where a change of it is meant.
+# Rewrite the frozen OpenAPI document. Only for intended changes of the API.
 openapi:
 	$(BIN)/python scripts/write_openapi.py
 
-# The map's drawing library, built into one module that is committed; needs Node.js 20 and npm.
+# Bundle the map's plotting library into one module, which is committed. Needs Node.js 20 and npm.
 scatterplot:
 	cd scripts/scatterplot && npm ci --no-audit --no-fund && npm run build
 
-# Swagger UI for /docs, as npm has it; the files are committed.
+# Fetch Swagger UI for /docs from npm; its files are committed.
 swagger-ui:
 	bash scripts/swagger-ui/fetch.sh
 

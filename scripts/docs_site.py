@@ -1,8 +1,8 @@
-"""What MkDocs is to know beyond `docs/`: a hook, named in mkdocs.yml.
+"""MkDocs hook that adds pages from outside `docs/`; mkdocs.yml names it.
 
-The reference has a page for each public module of the science and of the Python client, read from
+The reference has a page for each public module of ``glitch`` and of the Python client, made from
 their docstrings without importing them. The changelog, the guide for contributors and the outputs
-of the benchmarks lie outside `docs/`, where people look for them; the site shows them too.
+of the benchmarks are outside `docs/` and are copied into the site.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OUTWARD_LINK = re.compile(r"\]\((?:\.\./)+([A-Za-z_]+(?:/[^)#]+)?(?:\.\w+)?)(?=
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the version into the foot of every page, and complete the navigation."""
+    """Add the version to the footer, and the decisions and the reference to the navigation."""
     config.copyright = f"Version {VERSION}. {config.copyright}"
     records = sorted(path.name for path in (ROOT / "docs/decisions").glob("0*.md"))
     config.nav.append({"Decisions": [f"decisions/{name}" for name in records]})
@@ -36,7 +36,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made here."""
+    """Add the generated pages."""
     for name in _modules():
         text = f"# {name}\n\n::: {name}\n"
         files.append(File.generated(config, _reference_page(name), content=text))
@@ -51,7 +51,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Lead links out of `docs/` to where the site has what they name."""
+    """Rewrite links out of `docs/` to the copies of their targets in the site."""
     folder = posixpath.dirname(page.file.src_uri)
     pages = {source: name for name, source in _ROOT_PAGES.items()} | {"README.md": "index.md"}
     sources = {f"{name.replace('.', '/')}.py": _reference_page(name) for name in _modules()}
@@ -60,14 +60,14 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
         outside = match[1]
         target = (pages | sources).get(outside)
         if target is None and not outside.startswith(_EVIDENCE):
-            return match[0]  # to another page of the site
+            return match[0]  # a link to another page of the site
         return f"]({posixpath.relpath(target or outside, folder or '.')}"
 
     return _OUTWARD_LINK.sub(led, markdown)
 
 
 def notebook_as_page(notebook: str) -> str:
-    """An executed notebook in Markdown, with what its cells printed and drew."""
+    """Convert an executed notebook to Markdown, with the output of its cells."""
     parts = []
     for cell in json.loads(notebook)["cells"]:
         source = "".join(cell["source"])
@@ -84,7 +84,7 @@ def notebook_as_page(notebook: str) -> str:
 
 
 def _modules() -> list[str]:
-    """Public modules with a docstring, a package before what is in it."""
+    """Return the names of the public modules, each package before its contents."""
     return [name for package in ("glitch_discovery", "glitch") for name in _modules_in(package)]
 
 

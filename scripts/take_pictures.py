@@ -1,10 +1,11 @@
-"""Take the documentation's pictures of the pages again, from a running service.
+"""Retake the screenshots of the documentation from a running service.
 
     python scripts/take_pictures.py http://127.0.0.1:8000 data/admin-token
-    python scripts/take_pictures.py http://127.0.0.1:8000 data/admin-token map jobs   only these
+    python scripts/take_pictures.py http://127.0.0.1:8000 data/admin-token map jobs   # only these
 
-The service should hold the demonstration, clustered, and GW150914 as docs/first-steps.md uploads
-it; what is not there is told and left as it was. Needs the extra `dev`, Chromium and its driver.
+The service should contain the clustered demonstration and GW150914, uploaded as in
+docs/first-steps.md. A screenshot without data is reported and left unchanged. Needs the extra
+`dev`, Chromium and its driver.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ Find = Callable[[httpx.Client], str | None]
 
 @dataclass(frozen=True)
 class Picture:
-    """One page, as one browser shows it."""
+    """A screenshot: the page, the size of the browser window in CSS pixels, the colour scheme."""
 
-    find: Find  # the page's address, None where there is nothing to show
+    find: Find  # returns the path of the page, None without data
     height: int
     width: int = 1440
     scheme: str = "light"
 
 
 def at(path: str) -> Find:
-    """A page that is always there."""
+    """Return a finder for a fixed path."""
     return lambda _: path
 
 
 def first(listed: str, page: str, query: str = "") -> Find:
-    """The page of the first that an address of the API lists."""
+    """Return a finder for the page of the first item of ``listed``, a list of the API."""
 
     def find(client: httpx.Client) -> str | None:
         items = client.get(listed).raise_for_status().json()["items"]
@@ -77,7 +78,7 @@ PICTURES = {
 
 
 def main() -> int:
-    """Take those named, or all; 1 where one could not be taken."""
+    """Take the named screenshots, or all; return 1 if one could not be taken."""
     url, token_file, *names = sys.argv[1:]
     token = Path(token_file).read_text(encoding="utf-8").strip()
     driver = _chromium()
@@ -101,7 +102,7 @@ def main() -> int:
     finally:
         driver.quit()
     if missing:
-        print(f"Nothing to show for {', '.join(missing)}: left as they were.", file=sys.stderr)  # noqa: T201 - what the command says
+        print(f"Nothing to show for {', '.join(missing)}: left as they were.", file=sys.stderr)  # noqa: T201 - output of the command
     return 1 if missing else 0
 
 
@@ -128,7 +129,7 @@ def _look(driver: webdriver.Chrome, picture: Picture) -> None:
 
 
 def _is_drawn(driver: webdriver.Chrome) -> bool:
-    """Whether pictures in sight and the map's points are there."""
+    """Are the pictures in the window and the points of the map loaded?"""
     script = """
       const inSight = (one) =>
         one.checkVisibility() && one.getBoundingClientRect().top < innerHeight;
@@ -145,7 +146,7 @@ def _until(driver: webdriver.Chrome, is_so: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise SystemExit(f"{driver.current_url} was not drawn within {PATIENCE_S:.0f} s.")
         time.sleep(0.2)
-    time.sleep(1.0)  # what is drawn after the last picture has come
+    time.sleep(1.0)  # for drawing after the last picture has loaded
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Write the OpenAPI document that clients rely on: ``python scripts/write_openapi.py``.
+"""Write the frozen OpenAPI document: ``python scripts/write_openapi.py``.
 
-Run it only where a change of the contract is meant; the diff of the file then shows the change.
+Run it only for intended changes of the API; the diff of the file shows them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 #!/bin/sh
-# DATABASE_URL, REDIS_URL, GLITCH_STORAGE_URL and AWS_...: from a file that only its owner may read.
+# glitch.env sets DATABASE_URL, REDIS_URL, GLITCH_STORAGE_URL and AWS_...; only its owner may read it.
 set -eu
 set -a
 . ./glitch.env

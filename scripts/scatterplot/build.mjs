@@ -1,5 +1,5 @@
-// Builds app/map/static/vendor/regl-scatterplot-<version>.js: one ES module with all that it needs,
-// and LICENCES.txt with the licence of every package that went into it. Run `make scatterplot`.
+// Bundle regl-scatterplot and its dependencies into one ES module in app/map/static/vendor, and
+// write the licences of all its packages to LICENCES.txt. Run `make scatterplot`.
 import { access, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,12 +23,12 @@ await build({
   format: "esm",
   minify: true,
   target: "es2022",
-  legalComments: "none", // every licence is in LICENCES.txt, whole
+  legalComments: "none", // LICENCES.txt contains all licences in full
   outfile: join(target, name),
   banner: { js: `// regl-scatterplot ${own.version} and what it needs; licences in LICENCES.txt.` },
 });
 
-// The library's own build has its dependencies within, so the whole tree counts, bundled or not.
+// The library's build already contains its dependencies, so include the licences of the whole tree.
 const folders = new Set();
 async function follow(folder) {
   if (folders.has(folder)) return;
@@ -49,7 +49,7 @@ for (const folder of [...folders].sort()) {
   const text = (await readFile(join(here, folder, file), "utf8")).trim();
   parts.push(`${about.name} ${about.version} (${about.license})\n\n${text}\n`);
 }
-// regl-scatterplot carries a changed copy of kdbush, whose notice is in its source alone.
+// regl-scatterplot contains a modified copy of kdbush, with its notice only in the source.
 const isc = `Permission to use, copy, modify, and/or distribute this software for any purpose with or
 without fee is hereby granted, provided that the above copyright notice and this permission notice
 appear in all copies.

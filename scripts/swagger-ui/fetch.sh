@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches Swagger UI from npm into app/frame/static/vendor, with its licences: `make swagger-ui`.
+# Fetch Swagger UI and its licences from npm into app/frame/static/vendor. Run `make swagger-ui`.
 set -euo pipefail
 version=5.35.0
 cd "$(dirname "$0")/../.."
