@@ -450,6 +450,15 @@ def test_a_colour_bar_elsewhere_needs_the_stated_scale(
     assert _read(Scales(energy_max=15.0), bar=bar, vmax=15.0).assumed == ()
 
 
+@pytest.mark.parametrize("width", [600, 640, 700])
+def test_a_reduced_bar_runs_through_all_of_viridis(width: int) -> None:
+    """Its edges are mixed with the frame."""
+    scan = Image.open(io.BytesIO(_drawn())).convert("RGB").resize((width, width * 3 // 4))
+    out = io.BytesIO()
+    scan.save(out, "PNG")
+    assert read_spectrogram(out.getvalue(), "a.png").assumed == ()
+
+
 @pytest.mark.parametrize("height", [0.5, 0.2])
 def test_a_bar_shorter_than_the_panel_is_checked(height: float) -> None:
     bar = (0.865, 0.2, 0.02, height)
