@@ -263,7 +263,7 @@ def test_the_keyboard_alone_filters_selects_and_reads(browser: Browser) -> None:
     browser.find("#p-most").clear()
     browser.find("#from").clear()
     browser.find("#from").send_keys("2018-01-15 at noon", Keys.ENTER)
-    browser.wait_for_text("#filter-error", "is no time")
+    browser.wait_for_text("#filter-error", "is not a time")
     browser.find("#clear-filters").click()
     browser.wait_for_text("#map-counts", f"{COUNT} / {COUNT} in view")
     entry = browser.find(".legend button")

@@ -34,8 +34,8 @@ export function attachReview(root, glance) {
     box.click();
   });
   // The floating link to the form would cover the form, so hide it while the form is visible.
-  const way = root.querySelector("a.to-decision");
-  if (way) new IntersectionObserver(([seen]) => (way.hidden = seen.isIntersecting)).observe(form);
+  const link = root.querySelector("a.to-decision");
+  if (link) new IntersectionObserver(([seen]) => (link.hidden = seen.isIntersecting)).observe(form);
   choice.tell();
 }
 
@@ -44,13 +44,13 @@ function attachOnly(root, choice) {
   const only = root.querySelector("button.only-chosen");
   const cards = root.querySelector(".columns ul.cards");
   if (!only || !cards) return;
-  const turn = (isOn) => {
+  const setOnly = (isOn) => {
     only.setAttribute("aria-pressed", String(isOn));
     cards.classList.toggle("only", isOn);
   };
-  only.addEventListener("click", () => turn(only.getAttribute("aria-pressed") !== "true"));
+  only.addEventListener("click", () => setOnly(only.getAttribute("aria-pressed") !== "true"));
   choice.onChange((ids) => {
     only.hidden = ids.size === 0;
-    if (only.hidden) turn(false);
+    if (only.hidden) setOnly(false);
   });
 }

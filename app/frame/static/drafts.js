@@ -3,7 +3,7 @@
 
 export function attachDrafts(root) {
   const kept = JSON.parse(sessionStorage.getItem("draft") ?? "null");
-  if (kept) meet(root, kept);
+  if (kept) handleDraft(root, kept);
   root.addEventListener("submit", ({ target: form, submitter, defaultPrevented }) => {
     if (form.method !== "post" || !form.closest("main") || form.querySelector("[type=password]")) return;
     // If a script sends the form or the response is a download, this page and its fields remain.
@@ -13,29 +13,29 @@ export function attachDrafts(root) {
   });
 }
 
-function meet(root, kept) {
+function handleDraft(root, kept) {
   const form = [...root.forms].find((one) => nameOf(one) === kept.form);
   // The response may be another page, such as the next cluster; its success note means: accepted.
-  const isDone = root.querySelector(".note.good");
+  const isAccepted = root.querySelector(".note.good");
   // A page that refuses the form contains the input, but loses it when it is reloaded.
   const isRefused = root.querySelector("[role=alert], form[action='/ui/login']");
   if (isRefused) sessionStorage.setItem("draft", JSON.stringify({ ...kept, isRefused: true }));
-  else if (form || isDone || !kept.isRefused) sessionStorage.removeItem("draft");
-  if (form && !isDone && !isRefused) restore(form, kept.fields);
+  else if (form || isAccepted || !kept.isRefused) sessionStorage.removeItem("draft");
+  if (form && !isAccepted && !isRefused) restore(form, kept.fields);
 }
 
 function restore(form, kept) {
-  let isOther = Boolean(form.querySelector("[type=file]"));
+  let isChanged = Boolean(form.querySelector("[type=file]"));
   for (const field of typedInto(form)) {
     const isBox = field.matches("[type=checkbox], [type=radio]");
-    const was = kept.find(({ name, value }) => name === field.name && (!isBox || value === field.value));
-    if (!was || (was.value === field.value && was.checked === field.checked)) continue;
-    isOther = true;
-    if (isBox) field.checked = was.checked;
-    else field.value = was.value;
+    const saved = kept.find(({ name, value }) => name === field.name && (!isBox || value === field.value));
+    if (!saved || (saved.value === field.value && saved.checked === field.checked)) continue;
+    isChanged = true;
+    if (isBox) field.checked = saved.checked;
+    else field.value = saved.value;
     field.closest("details:not([open])")?.setAttribute("open", "");
   }
-  if (!isOther) return;
+  if (!isChanged) return;
   const note = document.createElement("p");
   note.className = "note warn";
   note.setAttribute("role", "status");

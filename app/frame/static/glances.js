@@ -83,7 +83,7 @@ function attachShows(root) {
   const bar = root.querySelector(".shows");
   if (!bar) return;
   const links = [...bar.querySelectorAll("a")];
-  const turn = (link) => {
+  const switchTo = (link) => {
     const kind = new URL(link.href).searchParams.get("show");
     for (const image of root.querySelectorAll(".sights image")) {
       const address = image.getAttribute("href");
@@ -102,13 +102,13 @@ function attachShows(root) {
     link.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
-      turn(link);
+      switchTo(link);
     });
   }
   root.addEventListener("keydown", (event) => {
     if (event.key !== "v" || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.matches?.("input, select, textarea")) return;
     const current = links.findIndex((link) => link.getAttribute("aria-current"));
-    turn(links[(current + 1) % links.length]);
+    switchTo(links[(current + 1) % links.length]);
   });
 }

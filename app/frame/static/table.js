@@ -8,7 +8,7 @@ export function attachTable(root) {
   const status = root.querySelector("#chosen-count");
   const none = status.textContent;
   const chosen = () => boxes.filter((box) => box.checked);
-  const tell = () => {
+  const update = () => {
     const count = chosen().length;
     all.checked = count === boxes.length;
     all.indeterminate = count > 0 && !all.checked;
@@ -18,18 +18,18 @@ export function attachTable(root) {
   for (const part of [all, all.closest("label")]) part?.removeAttribute("hidden");
   all.addEventListener("change", () => {
     for (const box of boxes) box.checked = all.checked;
-    tell();
+    update();
   });
-  for (const box of boxes) box.addEventListener("change", tell);
-  tell(); // the browser may have restored checkboxes
+  for (const box of boxes) box.addEventListener("change", update);
+  update(); // the browser may have restored checkboxes
   if (!navigator.clipboard) return;
   const copy = (button, text) => {
     button.hidden = false;
     button.addEventListener("click", async () => {
-      const was = button.textContent;
+      const label = button.textContent;
       await navigator.clipboard.writeText(text());
       button.textContent = "Copied";
-      setTimeout(() => (button.textContent = was), 2000);
+      setTimeout(() => (button.textContent = label), 2000);
     });
   };
   const rowsButton = root.querySelector("#copy-table");

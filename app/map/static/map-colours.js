@@ -27,10 +27,10 @@ function cssColour(name) {
 export function steps(catalogue, by) {
   const column = catalogue[by];
   const index = new Float32Array(column.length);
-  const [low, high, of] = range(catalogue, by);
+  const [low, high, transform] = range(catalogue, by);
   const scale = high > low ? (STEPS - 1) / (high - low) : 0;
   for (let i = 0; i < column.length; i++) {
-    const value = of(column[i]);
+    const value = transform(column[i]);
     index[i] = Number.isNaN(value) ? STEPS : Math.round(Math.min(Math.max(value - low, 0) * scale, STEPS - 1));
   }
   return { index, palette: [...ramp(STEPS), GREY] };
@@ -40,14 +40,14 @@ export function steps(catalogue, by) {
 // -log10 of p for novelty, log10 for SNR and frequency, the identity for time.
 export function range(catalogue, by) {
   if (by === "p_value") return [0, -Math.log10(MIN_P), (p) => -Math.log10(Math.max(p, MIN_P))];
-  const of = by === "gps_time" ? (value) => value : Math.log10;
+  const transform = by === "gps_time" ? (value) => value : Math.log10;
   let low = Infinity;
   let high = -Infinity;
   for (const value of catalogue[by]) {
-    if (value < low && of(value) > -Infinity) low = value;
+    if (value < low && transform(value) > -Infinity) low = value;
     if (value > high) high = value;
   }
-  return [of(low), of(high), of];
+  return [transform(low), transform(high), transform];
 }
 
 export function ramp(count) {

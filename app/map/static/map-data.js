@@ -18,7 +18,7 @@ export class Catalogue {
   constructor(buffer, idsAddress) {
     const bytes = new Uint8Array(buffer);
     const text = (start, end) => new TextDecoder().decode(bytes.subarray(start, end));
-    if (text(0, 8) !== MAGIC) throw new Error("that is no map");
+    if (text(0, 8) !== MAGIC) throw new Error("the data is not a map");
     const end = 12 + new DataView(buffer).getUint32(8, true);
     this.header = JSON.parse(text(12, end));
     this.size = this.header.n_points;

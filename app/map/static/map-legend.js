@@ -4,8 +4,8 @@ import { LISTS } from "./map-data.js";
 import { dateText } from "./map-time-text.js";
 
 const TITLES = { class: "Class", ifo: "Detector", origin: "Origin", run: "Observing run", cluster: "Cluster", gps_time: "Time", snr: "SNR", peak_frequency: "Peak frequency", p_value: "Novelty" };
-const NOBODY = { class: "Unlabelled", cluster: "in no cluster" };
-const MOST = 60;
+const NO_CATEGORY = { class: "Unlabelled", cluster: "in no cluster" };
+const MAX_ENTRIES = 60;
 const number = (value) => value.toLocaleString("en-GB");
 const figures = (power) => String(Number((10 ** power).toPrecision(3)));
 
@@ -43,7 +43,7 @@ export class Legend {
     const entries = this.catalogue.header[LISTS[this.kind]].map((one, index) => ({ ...one, index }));
     const present = entries.filter((one) => one.count);
     // Largest first; index 0 (unlabelled, in no cluster, not known) last.
-    return present.sort((a, b) => (a.index === 0) - (b.index === 0) || b.count - a.count).slice(0, MOST);
+    return present.sort((a, b) => (a.index === 0) - (b.index === 0) || b.count - a.count).slice(0, MAX_ENTRIES);
   }
 
   #toggle(event) {
@@ -101,7 +101,7 @@ export class Legend {
 
   // Name a category as the other pages do.
   name(one) {
-    if (one.index === 0) return NOBODY[this.kind] ?? "not known";
+    if (one.index === 0) return NO_CATEGORY[this.kind] ?? "not known";
     const { states, origins } = this.catalogue.words;
     if (this.kind === "origin") return origins[one.name] ?? one.name;
     return this.kind === "cluster" ? `${number(one.count)} glitches, ${states[one.state] ?? one.state}` : one.name;

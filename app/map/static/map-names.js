@@ -23,28 +23,28 @@ export class Names {
     for (let i = 0; i < size; i++) {
       if (!mask[i] || names[column[i]] === null) continue;
       const key = (column[i] * CELLS + cell(x[i])) * CELLS + cell(y[i]);
-      const found = counts.get(key) ?? { of: column[i], n: 0, x: 0, y: 0 };
-      found.n += 1;
-      found.x += x[i];
-      found.y += y[i];
-      counts.set(key, found);
+      const total = counts.get(key) ?? { value: column[i], n: 0, x: 0, y: 0 };
+      total.n += 1;
+      total.x += x[i];
+      total.y += y[i];
+      counts.set(key, total);
     }
     const totals = new Map();
     const densest = new Map();
     for (const one of counts.values()) {
-      totals.set(one.of, (totals.get(one.of) ?? 0) + one.n);
-      if (one.n > (densest.get(one.of)?.n ?? 0)) densest.set(one.of, one);
+      totals.set(one.value, (totals.get(one.value) ?? 0) + one.n);
+      if (one.n > (densest.get(one.value)?.n ?? 0)) densest.set(one.value, one);
     }
     this.places = [...densest.values()]
-      .filter((one) => totals.get(one.of) >= MIN_NAMED)
-      .sort((a, b) => totals.get(b.of) - totals.get(a.of))
-      .map((one) => ({ text: names[one.of], x: one.x / one.n, y: one.y / one.n }));
+      .filter((one) => totals.get(one.value) >= MIN_NAMED)
+      .sort((a, b) => totals.get(b.value) - totals.get(a.value))
+      .map((one) => ({ text: names[one.value], x: one.x / one.n, y: one.y / one.n }));
     this.draw();
   }
 
   draw() {
-    const taken = [];
-    const made = [];
+    const boxes = [];
+    const spans = [];
     const { width, height } = this.layer.parentElement.getBoundingClientRect();
     for (const { text, x, y } of this.places ?? []) {
       const [across, down] = this.plot.onSheet(x, y);
@@ -53,14 +53,14 @@ export class Names {
       const left = Math.min(Math.max(across, half), width - half);
       const top = Math.max(down - ABOVE, HEIGHT / 2);
       const box = { left: left - half, top: top - HEIGHT / 2, right: left + half, bottom: top + HEIGHT / 2 };
-      if (taken.some((one) => box.left < one.right && box.right > one.left && box.top < one.bottom && box.bottom > one.top)) continue;
-      taken.push(box);
+      if (boxes.some((one) => box.left < one.right && box.right > one.left && box.top < one.bottom && box.bottom > one.top)) continue;
+      boxes.push(box);
       const name = document.createElement("span");
       name.textContent = text;
       name.style.left = `${left}px`;
       name.style.top = `${top}px`;
-      made.push(name);
+      spans.push(name);
     }
-    this.layer.replaceChildren(...made);
+    this.layer.replaceChildren(...spans);
   }
 }

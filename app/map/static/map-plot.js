@@ -36,7 +36,7 @@ export class Plot {
       spatialIndexUseWorker: false,
       ...themed(),
     });
-    this.#make(width, height);
+    this.#resizeBuffer(width, height);
     // Runs after the library's own handler, which sets the size of the screen.
     addEventListener("resize", () => this.#fit());
     this.scatterplot.subscribe("view", () => this.onView?.());
@@ -50,11 +50,11 @@ export class Plot {
       if (coordinates.length > 2) this.onLasso?.(coordinates.map((place) => this.#onMap(place)));
     });
     this.scatterplot.subscribe("pointover", (point) => {
-      this.over = point;
+      this.hovered = point;
       this.onHover?.(point, this.place(point));
     });
     this.scatterplot.subscribe("pointout", () => {
-      this.over = null;
+      this.hovered = null;
       this.onHover?.(null);
     });
   }
@@ -66,13 +66,13 @@ export class Plot {
     const { size } = catalogue;
     this.scatterplot.set({ opacity: size > 200_000 ? 0.5 : 0.85, pointSize: size > 200_000 ? 2 : size > 20_000 ? 3 : size > 2000 ? 4 : 6 });
     new ResizeObserver(() => this.#fit()).observe(this.sheet);
-    const again = () => {
+    const recolour = () => {
       this.scatterplot.set(themed());
       this.colour(this.by);
     };
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
     const dark = document.querySelector("#dark");
-    if (dark) new MutationObserver(again).observe(dark, { attributes: true, attributeFilter: ["media"] });
+    if (dark) new MutationObserver(recolour).observe(dark, { attributes: true, attributeFilter: ["media"] });
     await this.colour("class");
     return this;
   }
@@ -81,7 +81,7 @@ export class Plot {
   #clicked(points) {
     if (this.isLassoing) return;
     this.scatterplot.deselect({ preventEvent: true });
-    if (points.length === 1 && points[0] === this.over) this.onOpen?.(points[0]);
+    if (points.length === 1 && points[0] === this.hovered) this.onOpen?.(points[0]);
   }
 
   // Stretch the points to the aspect ratio of the canvas, because the axes of UMAP have no unit.
@@ -193,21 +193,21 @@ export class Plot {
 
   // The library's drawing buffer is as large as the screen. A canvas that is larger, on a page that
   // is zoomed out or extends over two screens, would lack the points at its sides.
-  #make(width, height) {
+  #resizeBuffer(width, height) {
     this.scatterplot.get("renderer").resize(Math.ceil(width), Math.ceil(height));
   }
 
   #fit() {
     const { width, height } = this.sheet.getBoundingClientRect();
     if (!width || !height || !this.catalogue) return;
-    this.#make(width, height);
+    this.#resizeBuffer(width, height);
     this.scatterplot.set({ width, height });
     // The library updates its scales, which names and bounds depend on, only when the view is set.
-    const told = () => this.scatterplot.view(this.scatterplot.get("cameraView"));
-    if (Math.abs(width / height / this.shape - 1) < REFIT_FROM) return told();
+    const syncScales = () => this.scatterplot.view(this.scatterplot.get("cameraView"));
+    if (Math.abs(width / height / this.shape - 1) < REFIT_FROM) return syncScales();
     this.#spread(width / height);
     this.index = null;
-    this.colour(this.by).then(() => this.filter()).then(told);
+    this.colour(this.by).then(() => this.filter()).then(syncScales);
   }
 }
 

@@ -3,7 +3,7 @@
 
 const PAGE = 24;
 const HOVER_AFTER_MS = 90;
-const KEPT_CARDS = 200;
+const MAX_CACHED_CARDS = 200;
 const MAKE_UP = 6;
 const number = (value) => value.toLocaleString("en-GB");
 
@@ -16,9 +16,9 @@ export class Selection {
     this.region = null;
     this.start = 0;
     this.look = "cards";
-    this.kept = new Map();
+    this.cardCache = new Map();
     this.section = root.querySelector("#selection");
-    this.shown = root.querySelector("#shown");
+    this.results = root.querySelector("#shown");
     this.card = root.querySelector("#hover");
     this.#on("#previous", () => this.#page(this.start - PAGE));
     this.#on("#next", () => this.#page(this.start + PAGE));
@@ -66,7 +66,7 @@ export class Selection {
   #show(points) {
     this.points = points;
     this.section.hidden = !points.length;
-    if (this.form) this.#tell("");
+    if (this.form) this.#setStatus("");
     this.onChange?.(points);
     if (!points.length) return;
     this.#describe();
@@ -93,13 +93,13 @@ export class Selection {
     this.root.querySelector("#shown-range").textContent = `${number(this.start + 1)} to ${number(end)} of ${number(this.points.length)}`;
     this.root.querySelector("#previous").disabled = this.start === 0;
     this.root.querySelector("#next").disabled = end >= this.points.length;
-    const asked = `${this.start} ${this.look}`;
-    this.asked = asked;
+    const request = `${this.start} ${this.look}`;
+    this.latestRequest = request;
     try {
       const html = await this.#fetch(points, this.look);
-      if (this.asked === asked) this.shown.innerHTML = html; // safe: rendered and escaped by the service
+      if (this.latestRequest === request) this.results.innerHTML = html; // safe: rendered and escaped by the service
     } catch (error) {
-      this.shown.textContent = error.message;
+      this.results.textContent = error.message;
     }
   }
 
@@ -119,9 +119,9 @@ export class Selection {
       return;
     }
     this.timer = setTimeout(async () => {
-      const html = this.kept.get(point) ?? (await this.#fetch([point], "cards").catch(() => ""));
-      if (this.kept.size > KEPT_CARDS) this.kept.clear();
-      this.kept.set(point, html);
+      const html = this.cardCache.get(point) ?? (await this.#fetch([point], "cards").catch(() => ""));
+      if (this.cardCache.size > MAX_CACHED_CARDS) this.cardCache.clear();
+      this.cardCache.set(point, html);
       this.card.innerHTML = html;
       this.card.hidden = !html;
       const sheet = this.card.parentElement.getBoundingClientRect();
@@ -134,15 +134,15 @@ export class Selection {
 
   // Label all selected glitches with an existing or new class, or make them a cluster.
   async #act(button) {
-    const most = Number(this.form.dataset.most);
-    if (this.points.length > most) {
-      this.#tell(`At most ${number(most)} are labelled at once: choose fewer, for example by a time range.`);
+    const limit = Number(this.form.dataset.most);
+    if (this.points.length > limit) {
+      this.#setStatus(`At most ${number(limit)} are labelled at once: choose fewer, for example by a time range.`);
       return;
     }
     const body = new FormData(this.form, button);
     body.set("region", JSON.stringify(this.region));
     button.disabled = true;
-    this.#tell("At work …");
+    this.#setStatus("At work …");
     try {
       const answer = await fetch(this.form.action, { method: "POST", body });
       if (answer.redirected) throw new Error("Your session has ended: log in again; nothing was done.");
@@ -150,9 +150,9 @@ export class Selection {
       if (!answer.ok) throw new Error(content.detail);
       if (content.page) return location.assign(content.page);
       this.#apply(content);
-      this.#tell(`${content.what}.`, content.href);
+      this.#setStatus(`${content.what}.`, content.href);
     } catch (error) {
-      this.#tell(error.message);
+      this.#setStatus(error.message);
     } finally {
       button.disabled = false;
     }
@@ -170,13 +170,13 @@ export class Selection {
       catalogue.class[point] = index;
       classes[index].count += 1;
     }
-    this.kept.clear();
+    this.cardCache.clear();
     this.#describe();
     this.#page(this.start);
     this.onLabel?.();
   }
 
-  #tell(sentence, undo = null) {
+  #setStatus(sentence, undo = null) {
     this.root.querySelector("#bulk-status").textContent = sentence;
     const form = this.root.querySelector("#bulk-undo");
     form.hidden = !undo;

@@ -14,7 +14,7 @@ export function parseTime(text) {
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
   const parts = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?))?Z?$/.exec(text);
   const at = parts ? Date.parse(`${parts[1]}T${parts[2] ?? "00:00"}Z`) : NaN;
-  if (Number.isNaN(at)) throw new Error(`“${text}” is no time: write GPS seconds such as 1266368400, or UTC such as 2020-02-22 01:00.`);
+  if (Number.isNaN(at)) throw new Error(`“${text}” is not a time: write GPS seconds such as 1266368400, or UTC such as 2020-02-22 01:00.`);
   return (at - EPOCH_MS) / 1000 + LEAPS.find(([since]) => at >= since)[1];
 }
 

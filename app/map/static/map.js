@@ -47,7 +47,7 @@ async function start() {
 
 function wire({ catalogue, plot, legend, times, selection, names, counts }) {
   const one = (selector) => document.querySelector(selector);
-  const tell = throttled(() => {
+  const updateCounts = throttled(() => {
     const view = plot?.bounds() ?? null;
     const inView = legend.count(view);
     const total = catalogue.size.toLocaleString("en-GB");
@@ -59,7 +59,7 @@ function wire({ catalogue, plot, legend, times, selection, names, counts }) {
     legend.draw();
     plot?.filter();
     names?.find(...legend.names());
-    tell();
+    updateCounts();
   };
   const select = (region) => selection.choose(region).catch((error) => fail(error.message));
   legend.onToggle = show;
@@ -72,7 +72,7 @@ function wire({ catalogue, plot, legend, times, selection, names, counts }) {
   if (plot) {
     plot.onView = () => {
       names.draw();
-      tell();
+      updateCounts();
     };
     plot.onLasso = (corners) => select(catalogue.region(corners));
     plot.onDrop = () => selection.drop();
@@ -96,7 +96,7 @@ function wire({ catalogue, plot, legend, times, selection, names, counts }) {
   selection.onChange = (points) => {
     plot?.select(points);
     legend.selected = points;
-    tell();
+    updateCounts();
   };
   selection.onLabel = () => {
     plot?.colour(one("#colour-by").value);
@@ -146,7 +146,7 @@ function readFilters(catalogue) {
   const error = field("filter-error");
   const figure = (name) => {
     const text = field(name).value.trim();
-    if (text !== "" && !(Number(text) >= 0)) throw new Error(`“${text}” is no number: write one such as 20.`);
+    if (text !== "" && !(Number(text) >= 0)) throw new Error(`“${text}” is not a number: write one such as 20.`);
     return text === "" ? null : Number(text);
   };
   error.textContent = "";

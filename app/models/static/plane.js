@@ -145,39 +145,39 @@ function attachLoop(plot, data, choice, glance, canChoose) {
 }
 
 function attachRule(section, data, choice, plot) {
-  const by = section.querySelector("#rule-by");
-  if (!by) return;
+  const quantity = section.querySelector("#rule-by");
+  if (!quantity) return;
   const side = section.querySelector("#rule-side");
-  const at = section.querySelector("#rule-at");
-  const shown = section.querySelector("#rule-value");
-  for (const option of [...by.options]) {
+  const slider = section.querySelector("#rule-at");
+  const output = section.querySelector("#rule-value");
+  for (const option of [...quantity.options]) {
     if (data[option.value].every((value) => value === null)) option.remove();
   }
   const value = () => {
-    const [low, high] = ends(data[by.value]);
-    return low + ((high - low) * Number(at.value)) / 1000;
+    const [low, high] = ends(data[quantity.value]);
+    return low + ((high - low) * Number(slider.value)) / 1000;
   };
   const describe = () => {
     const number = value();
-    const text = by.value === "gps_time" ? Math.round(number) : Number(number.toPrecision(3));
-    const unit = { peak_frequency: " Hz", gps_time: " GPS" }[by.value] ?? "";
-    shown.textContent = `${text}${unit}`;
-    at.setAttribute("aria-valuetext", shown.textContent);
+    const text = quantity.value === "gps_time" ? Math.round(number) : Number(number.toPrecision(3));
+    const unit = { peak_frequency: " Hz", gps_time: " GPS" }[quantity.value] ?? "";
+    output.textContent = `${text}${unit}`;
+    slider.setAttribute("aria-valuetext", output.textContent);
   };
   const choose = () => {
     describe();
     const limit = value();
     choice.set(
       data.ids.filter((_, index) => {
-        const own = data[by.value][index];
-        return own !== null && (side.value === "above" ? own >= limit : own < limit);
+        const memberValue = data[quantity.value][index];
+        return memberValue !== null && (side.value === "above" ? memberValue >= limit : memberValue < limit);
       }),
     );
   };
-  by.addEventListener("input", () => {
-    plot.by = by.value;
+  quantity.addEventListener("input", () => {
+    plot.by = quantity.value;
   });
-  for (const field of [by, side, at]) field.addEventListener("input", choose);
+  for (const field of [quantity, side, slider]) field.addEventListener("input", choose);
   section.querySelector(".clear-choice").addEventListener("click", () => choice.set([]));
   describe();
 }
