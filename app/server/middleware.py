@@ -169,10 +169,12 @@ class BodyBounds:
             limit = min(limit, _SMALL_BODY_BYTES)
         timeout_s = self.batch_timeout_s if is_batch else self.timeout_s
         declared = headers.get("content-length", "")
-        if declared.isascii() and declared.isdigit() and int(declared) > limit:
+        is_too_large = declared.isascii() and declared.isdigit() and int(declared) > limit
+        sentence = _too_large(limit, is_batch=is_batch, is_form=is_form)
+        if is_too_large and not scope["path"].startswith("/ui/"):
             refusal = problem_response(
                 413,
-                _too_large(limit, is_batch=is_batch),
+                sentence,
                 name="too-large",
                 title="The input is too large",
                 request_id=scope.get("state", {}).get("request_id"),
@@ -189,6 +191,8 @@ class BodyBounds:
             nonlocal received, end, is_read
             if is_read:  # receive() then waits for the client to disconnect, without a deadline
                 return await receive()
+            if is_too_large:  # the page's route answers it with a page
+                raise HTTPException(413, sentence)
             try:
                 async with asyncio.timeout(max(0.001, deadline - time.monotonic())):
                     message = await receive()
@@ -202,7 +206,7 @@ class BodyBounds:
             received += len(body)
             end = (end + body[-16:])[-16:]
             if received > limit:
-                raise HTTPException(413, _too_large(limit, is_batch=is_batch))
+                raise HTTPException(413, sentence)
             is_gone = message["type"] != "http.request"
             is_last = not is_gone and not message.get("more_body", False)
             if is_form and is_last and received and not end.rstrip().endswith(b"--"):
@@ -217,7 +221,12 @@ class BodyBounds:
         await self.app(scope, bounded_receive, send)
 
 
-def _too_large(limit: int, *, is_batch: bool) -> str:
+def _too_large(limit: int, *, is_batch: bool, is_form: bool) -> str:
+    if not is_form:
+        return (
+            f"The request is over the limit of {limit / 1e6:g} MB: send less text, or files as "
+            "multipart/form-data."
+        )
     if is_batch:
         return (
             f"The batch is over the limit of {limit / 1e6:g} MB: send it in several parts, or ask "

@@ -246,3 +246,12 @@ def test_a_body_over_the_limit_is_refused_before_it_is_sent(
     drop(browser, "big.png", picture(79))
     browser.find("form.upload button[type=submit]").click()
     browser.wait_for_text("#upload-error", "larger than")
+    browser.driver.execute_script(
+        "const field = document.querySelector('#label');"
+        "field.value = 'x'.repeat(1_100_000);"
+        "field.form.enctype = 'application/x-www-form-urlencoded';"
+        "HTMLFormElement.prototype.submit.call(field.form);"
+    )
+    browser.wait_for_text(".note.bad", "over the limit of 1 MB")  # a page, not JSON
+    assert browser.focused().get_attribute("role") == "alert"  # the next Tab goes on from there
+    browser.complaints()

@@ -7,7 +7,15 @@ export function attachNotice(root) {
   const said = root.querySelector(".toast > p");
   if (said) setTimeout(() => said.replaceChildren(said.textContent), 500);
   const { form } = document.body.dataset;
-  if (form) history.replaceState(history.state, "", form);
+  if (form) {
+    history.replaceState(history.state, "", form);
+    // Of a refused form: the next Tab goes on from there, not from the top of the page.
+    const refusal = root.querySelector("main [role=alert]:not([hidden])");
+    if (refusal && document.activeElement === document.body) {
+      refusal.tabIndex = -1;
+      refusal.focus();
+    }
+  }
   const address = new URL(location.href);
   if (!address.searchParams.has("done")) return;
   for (const name of ["done", "of", "event"]) address.searchParams.delete(name);
