@@ -234,7 +234,7 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
         )
         raise ConflictError(
             f"Nothing was changed, because somebody else acted after you opened this {log.thing}: "
-            f"{descriptions}. Reload it and decide again."
+            f"{descriptions}. Look at it again, then decide."
         )
 
 

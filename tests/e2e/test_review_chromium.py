@@ -199,6 +199,7 @@ def test_a_split_a_merge_a_dismissal_and_their_undo_with_the_keyboard_alone(
     browser.wait_for_text(".chosen-count", "2 members chosen")
     browser.press("s")
     browser.wait_for_text(".note.good", "The cluster was split.")
+    assert browser.find(".note.good button").text.startswith("Undo")
     assert browser.find("h1").text == "Cluster of 11 glitches"
     browser.press("m")
     browser.press("tomt", Keys.ENTER)

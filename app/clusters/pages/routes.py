@@ -160,11 +160,12 @@ def decide(
         return render(request, context, status=status_of(error))
     done: dict[str, str] = {"done": _NOTICES[act]}
     target = outcome.cluster_id
-    if act in _DECISIONS:
+    if act not in {"comment", "undo", "redo"}:
         done |= {"of": str(outcome.cluster_id), "event": str(outcome.event_id)}
-        if not outcome.suggestions:  # else stay, because they are accepted on this page
-            done["done"] = _WITHOUT_SUGGESTIONS.get(act, done["done"])
-            target = queue_of(session, get_cluster(session, target)).next_id or target
+    # Stay where suggestions wait, because they are accepted on this page.
+    if act in _DECISIONS and not outcome.suggestions:
+        done["done"] = _WITHOUT_SUGGESTIONS.get(act, done["done"])
+        target = queue_of(session, get_cluster(session, target)).next_id or target
     return see_other(cluster_href(target), **done)
 
 
@@ -180,7 +181,8 @@ def _refuse_none_chosen(act: str, chosen: tuple[UUID, ...]) -> None:
         raise InvalidRequestError("Choose members first, with the box on each or the key x.")
 
 
-_DECISIONS = frozenset({"promote", "merge", "dismiss", "accept-all"})  # then show the next one
+# then show the next one
+_DECISIONS = frozenset({"promote", "merge", "dismiss", "dismiss-look", "accept-all"})
 _WITHOUT_SUGGESTIONS = {"promote": "named-only", "merge": "merged-only"}
 _NOTICES = {
     "promote": "named",

@@ -111,7 +111,7 @@ def may_withdraw(session: Session, cluster: Cluster | records.Cluster) -> bool:
     return (
         "by_hand" in cluster.summary
         and cluster.id == current_cluster(session, cluster.identity).id == cluster.identity
-        and not read_log(session, cluster.identity).done
+        and not read_log(session, cluster.identity).events
     )
 
 
