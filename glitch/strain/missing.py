@@ -53,11 +53,9 @@ def _stray(values: StrainArray) -> list[int]:
         deviation *= -0.5
         deviation += values[1:-1]
         np.abs(deviation, out=deviation)
-        mean = deviation.mean()
-    if not np.isfinite(mean):
-        deviation[~np.isfinite(deviation)] = np.nan
-        is_number = ~np.isnan(deviation)
-        mean = deviation[is_number].mean() if is_number.any() else np.inf
+        is_number = np.isfinite(deviation)
+        mean = float(deviation.mean(where=is_number)) if is_number.any() else np.inf
+    deviation[~is_number] = np.nan
     stray = []
     for at in np.flatnonzero(deviation > _STRAY_FROM_MEAN * mean):
         # the two samples beside a stray value deviate half as much as it does
@@ -65,7 +63,7 @@ def _stray(values: StrainArray) -> list[int]:
             [deviation[max(at - _NEAR, 0) : max(at - 1, 0)], deviation[at + 2 : at + _NEAR]]
         )
         near = near[np.isfinite(near)]
-        if near.size and deviation[at] > _STRAY_FROM_NEAR * near.max():
+        if near.size and deviation[at] > _STRAY_FROM_NEAR * float(near.max()):
             stray.append(int(at) + 1)
     return stray
 

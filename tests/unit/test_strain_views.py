@@ -218,6 +218,12 @@ def test_a_single_damaged_number_is_no_data(stray: float) -> None:
         _one(broken, 2.0)
 
 
+@pytest.mark.parametrize("size", [2, 3, 40])
+def test_numbers_near_the_largest_are_looked_at_without_a_warning(size: int) -> None:
+    values = 1e307 * np.random.default_rng(1).normal(size=size)
+    assert not is_missing(values).any()
+
+
 @pytest.mark.parametrize("cutoff", [0.7, 0.95, 0.98])
 def test_an_impulse_that_a_detector_measures_is_data(cutoff: float) -> None:
     """However loud and short it is, it was filtered below the Nyquist frequency when sampled."""
