@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import numpy as np
+from psycopg.errors import ForeignKeyViolation
 from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.clusters.chosen import hold_selections
@@ -155,7 +157,14 @@ def _store_as_decided(
         run = ClusteringRun(**facts, id=uuid7())
         with_late = with_waiting(session, run, selection)
         attempt = session.begin_nested()
-        continued = _store(session, run, with_late, clusters, heartbeat=heartbeat)
+        try:
+            continued = _store(session, run, with_late, clusters, heartbeat=heartbeat)
+        except IntegrityError as error:
+            if not isinstance(error.orig, ForeignKeyViolation):
+                raise
+            attempt.rollback()  # a cluster that it continues was removed meanwhile
+            session.expire_all()
+            continue
         unseen = missed_changes(session, Run.model_validate(run), is_judged_now=is_judged_now)
         run.findings = [*run.findings, *unseen]
         session.flush()

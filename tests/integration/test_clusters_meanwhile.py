@@ -28,6 +28,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.clusters import job, records
 from app.clusters.chosen import cluster_by_hand
+from app.clusters.review.service import withdraw
 from app.clusters.service import ClusterFilters, latest_run, list_runs, ranked_clusters
 from app.clusters.tables import ClusteringRun
 from app.core.engine import make_session_factory
@@ -252,6 +253,24 @@ def test_decisions_of_each_moment_end_in_one_run(
         ("dismissed", False),
         ("flagged", True),
     ]
+
+
+def test_a_selection_taken_back_while_a_clustering_stores_it_is_gone(
+    session: Session,
+    others: sessionmaker[Session],
+    flagged: records.Cluster,
+    fill: Fill,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = cluster_by_hand(session, fill(4, KNOWN), author=ADA)
+    _, found = run_with(
+        session,
+        others,
+        monkeypatch,
+        lambda other: withdraw(other, made, author=ADA),
+        step="ClusterStore",
+    )
+    assert [one.identity for one in found] == [flagged.identity]
 
 
 def test_the_latest_run_is_the_one_that_saw_the_others(
