@@ -55,7 +55,7 @@ CHANGES = {
         *("POST /map/labels", "POST /map/clusters", "POST /map/labels/{bulk_id}/undo"),
         *("POST /ui/glitches/chosen/undo", "POST /ui/clusters/{cluster_id}/review"),
         *("POST /ui/classes", "POST /ui/classes/{class_id}/change", "POST /ui/map/selection"),
-        "POST /ui/map/labels/{bulk_id}/undo",
+        *("POST /ui/map/labels/{bulk_id}/undo", "POST /ui/clusters/{cluster_id}/withdraw"),
     },
     Role.ADMIN: {
         *("POST /checkpoints/{name}/activate", "POST /ui/checkpoints/{checkpoint_id}/activate"),

@@ -10,12 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 from redis import Redis
+from redis import exceptions as redis_errors
 from rich.console import Console
 from small_disk import small_file_system
 from waiting import eventually
@@ -70,7 +71,8 @@ def _program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("_program")
 def test_redis_starts_again_empty(folder: Path, settings: Settings, descriptor: int) -> None:
-    with broker_of(settings, folder, descriptor) as url:
+    with running_broker(settings, folder, descriptor, Console(stderr=True)) as running:
+        url = running.url
         eventually(lambda: Redis.from_url(url).ping())
         client = Redis.from_url(url)
         client.set("kept", "1")
@@ -79,7 +81,14 @@ def test_redis_starts_again_empty(folder: Path, settings: Settings, descriptor: 
         assert socket.stat().st_mode & 0o077 == 0
         assert socket.parent.stat().st_mode & 0o077 == 0
         killed.kill()
-        eventually(lambda: server_of(url).pid != killed.pid)
+
+        def is_another() -> bool:
+            running.check()  # as the supervisor does all the time
+            with suppress(redis_errors.ConnectionError):
+                return server_of(url).pid != killed.pid
+            return False
+
+        eventually(is_another)
         assert client.get("kept") is None
         client.close()
         last = server_of(url)

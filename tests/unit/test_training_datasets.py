@@ -22,10 +22,10 @@ IDS = ("AAAAAAAAA1", "BBBBBBBBB2", "CCCCCCCCC3")
 
 
 def view(row: int) -> np.ndarray:
-    """A bright band at the given frequency row over a faint floor."""
-    values = np.full((128, 128), 0.05, dtype=np.float32)
-    values[row : row + 12, 40:80] = 0.8
-    return values
+    """A bright band at the given frequency row over a faint floor, with a little noise."""
+    values = np.random.default_rng(row).normal(0.05, 0.01, (128, 128))
+    values[row : row + 12, 40:80] += 0.75
+    return np.clip(values, 0, 1).astype(np.float32)
 
 
 def grey_panel(values: np.ndarray) -> np.ndarray:
