@@ -23,7 +23,11 @@ _log = logging.getLogger("worker.scheduler")
 
 
 def addresses(settings: Settings) -> tuple[str, str]:
-    """Return the addresses of the database and of Redis."""
+    """Return the addresses of the database and of Redis.
+
+    Raises:
+        NotReadyError: if one is not set.
+    """
     if settings.database_url is None or settings.redis_url is None:
         missing = "DATABASE_URL" if settings.database_url is None else "REDIS_URL"
         raise NotReadyError(
@@ -75,6 +79,9 @@ def run_scheduler(settings: Settings) -> None:
     The scheduler stores nothing, because the database decides what is due. Celery's beat is not
     used, because it depends on the time of day: if the clock is set back, it sends nothing for that
     time.
+
+    Raises:
+        NotReadyError: if DATABASE_URL or REDIS_URL is not set.
     """
     _, redis_url = addresses(settings)
     application = make_celery(redis_url)

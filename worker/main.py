@@ -24,6 +24,9 @@ def run_worker(settings: Settings) -> int:
     """Run jobs until SIGTERM or SIGINT, and return the exit code.
 
     Ends with ``stalled.EXIT_STALLED`` if it no longer receives messages and should be restarted.
+
+    Raises:
+        NotReadyError: if DATABASE_URL or REDIS_URL is not set.
     """
     database_url, redis_url = addresses(settings)
     application = make_celery(redis_url)
@@ -57,6 +60,9 @@ def run_until_idle(settings: Settings, idle_s: float) -> int:
 
     For batch systems, which start and end their jobs themselves. It does not wait for messages, but
     reads what is due from the database, where other workers may claim chunks at the same time.
+
+    Raises:
+        NotReadyError: if DATABASE_URL or REDIS_URL is not set.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)

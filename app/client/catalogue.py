@@ -54,7 +54,11 @@ def _chance(significance: float | None) -> str:
 
 
 def format_of(path: Path, named: str | None) -> str:
-    """Return the format given by name, or else by the file's suffix."""
+    """Return the format given by name, or else by the file's suffix.
+
+    Raises:
+        LaunchError: if neither gives one.
+    """
     format_name = named or FORMAT_OF.get(path.suffix.lower())
     if format_name is None:
         raise LaunchError(

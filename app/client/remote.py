@@ -33,7 +33,12 @@ _WIDTH = 200
 
 @contextlib.contextmanager
 def service_at(url: str | None) -> Iterator[Transport]:
-    """Connect one command to the service at ``url``, by default the configured one."""
+    """Connect one command to the service at ``url``, by default the configured one.
+
+    Raises:
+        LaunchError: if there is no token, the service cannot be reached or refuses the request, or
+            a file cannot be used. The message is one sentence and names options.
+    """
     settings = read_settings()
     token = os.environ.get("GLITCH_TOKEN") or read_token(settings.data_dir)
     if token is None:
@@ -223,14 +228,22 @@ def _done(progress: dict[str, Any]) -> str:
 
 
 def load(url: str | None, *, is_followed: bool) -> int:
-    """Load the demonstration, or the missing part of it, and return the exit code."""
+    """Load the demonstration, or the missing part of it, and return the exit code.
+
+    Raises:
+        LaunchError: if the token or the service is missing, or the service refuses.
+    """
     with service_at(url) as service:
         job = service.ask("POST", "/demonstration")
     return show(url, UUID(job["id"]), is_followed=is_followed)
 
 
 def remove_all(url: str | None) -> int:
-    """Remove the demonstration, and return the exit code."""
+    """Remove the demonstration, and return the exit code.
+
+    Raises:
+        LaunchError: if the token or the service is missing, or the service refuses.
+    """
     with service_at(url) as service:
         n_removed = service.ask("DELETE", "/demonstration")["glitches"]
     message = (

@@ -27,6 +27,12 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
     """Make the selected glitches a flagged cluster of the latest run, and return its id.
 
     If a cluster of exactly this selection is still waiting for review, return its id instead.
+
+    Raises:
+        PermissionDeniedError: if the author is not a reviewer.
+        InvalidRequestError: if there are too few or too many glitches.
+        ConflictError: if simulated and measured glitches are mixed, if some glitches have no
+            embedding, or if the active model has no run of glitches of this origin.
     """
     require_role(author, Role.REVIEWER)
     ids = sorted(set(glitch_ids))

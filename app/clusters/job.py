@@ -67,6 +67,11 @@ def run_clustering(
     windows or band differ from those of the references; without it they are not tested.
     ``sessions`` makes sessions in which a small catalogue is judged before the run; without it that
     happens in ``session``, and everybody who labels glitches waits until the run ends.
+
+    Raises:
+        InvalidRequestError: if a parameter is out of range.
+        GlitchError: if the false-discovery rate is not between 0 and 1.
+        NotReadyError: if no checkpoint is active.
     """
     parameters.check()
     # The second of two simultaneous runs must see the clusters that the first stored, or both would

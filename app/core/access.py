@@ -285,7 +285,13 @@ def require_role(principal: Principal, role: Role) -> None:
 def revoke_token(
     session: Session, token_id: UUID, *, principal: Principal | None = None
 ) -> TokenRecord:
-    """Revoke a token. Admins may revoke any token, other callers only their own."""
+    """Revoke a token. Admins may revoke any token, other callers only their own.
+
+    Raises:
+        PermissionDeniedError: if the caller may not revoke this token.
+        NotFoundError: if there is no such token.
+        ConflictError: if it was already revoked.
+    """
     if principal is not None and principal.token_id != token_id:
         require_role(principal, Role.ADMIN)
     row = session.scalar(

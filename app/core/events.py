@@ -216,7 +216,12 @@ def replay_events(
 
 
 def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
-    """Refuse an action whose author has not seen the last event other than remarks."""
+    """Refuse an action whose author has not seen the last event other than remarks.
+
+    Raises:
+        InvalidRequestError: if the event id is not in this history.
+        ConflictError: if there were later actions; the message names them.
+    """
     if last_event_id and last_event_id not in log.root_of:
         raise InvalidRequestError(
             f"Event {last_event_id} is not in this {log.thing}'s history: give the id of the last "
@@ -239,7 +244,12 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
 
 
 def act_to_turn(log: EventLog[EventT], request: UndoRequest | RedoRequest) -> EventT:
-    """Return the action that a request undoes or redoes."""
+    """Return the action that a request undoes or redoes.
+
+    Raises:
+        NotFoundError: if the event is not in this history.
+        ConflictError: if it is not its turn to be undone or redone.
+    """
     if request.event_id not in log.root_of:
         raise NotFoundError(f"There is no event {request.event_id} in this {log.thing}'s history.")
     root = log.event(log.root_of[request.event_id])
@@ -250,7 +260,11 @@ def act_to_turn(log: EventLog[EventT], request: UndoRequest | RedoRequest) -> Ev
 
 
 def check_remark(text: str) -> str:
-    """Return a remark without surrounding white space."""
+    """Return a remark without surrounding white space.
+
+    Raises:
+        InvalidRequestError: if it is empty, too long or contains NUL.
+    """
     trimmed = text.strip()
     if not trimmed:
         raise InvalidRequestError("The comment is empty: write one.")

@@ -44,6 +44,9 @@ def upgrade(database_url: str, revision: str = "head") -> None:
     """Migrate the database to a revision, in one transaction.
 
     A concurrent migration waits until this one ends.
+
+    Raises:
+        DatabaseUrlError: if the address is not a PostgreSQL address.
     """
     command.upgrade(alembic_config(database_url), revision)
 

@@ -45,7 +45,11 @@ def wrong_cursor() -> InvalidRequestError:
 
 
 def cursor_id(cursor: str) -> UUID:
-    """Return the id in a cursor."""
+    """Return the id in a cursor.
+
+    Raises:
+        InvalidRequestError: if the cursor is invalid.
+    """
     try:
         return UUID(cursor)
     except ValueError:

@@ -47,7 +47,11 @@ class Attempt:
 
 
 def create_login_code(session: Session, token_id: UUID) -> str:
-    """Create a code that logs in once, within CODE_LIFETIME, as the holder of a token."""
+    """Create a code that logs in once, within CODE_LIFETIME, as the holder of a token.
+
+    Raises:
+        ConflictError: if the token has expired or was revoked.
+    """
     if holder_of(session.get(ApiToken, token_id)) is None:
         raise ConflictError(
             "This token has expired or was revoked, so it cannot be used to log in: make another "

@@ -53,7 +53,12 @@ def start_at_first(session: Session, per_class: int) -> JobRecord | None:
 
 
 def start_demonstration(session: Session, *, principal: Principal) -> JobRecord:
-    """Start to load the demonstration or its missing part, in its previous size."""
+    """Start to load the demonstration or its missing part, in its previous size.
+
+    Raises:
+        PermissionDeniedError: if the caller is not an admin.
+        NotReadyError: if no checkpoint is active.
+    """
     require_role(principal, Role.ADMIN)
     active_checkpoint(session)
     before = demonstration(session).job
@@ -73,6 +78,9 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
     If there was a map, a new one is drawn of the remaining glitches. Reviews of its clusters are
     undone unless something else depends on them. The audit trail is kept. A load in progress is
     cancelled and stores nothing more.
+
+    Raises:
+        PermissionDeniedError: if the caller is not an admin.
     """
     require_role(principal, Role.ADMIN)
     open_jobs = select(Job.id).where(

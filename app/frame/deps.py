@@ -88,6 +88,10 @@ def require_csrf(
 
     The token alone is not enough. Another site of the same domain, or on another port of this
     machine, can set a visitor cookie whose token it knows. Browsers report where a form comes from.
+
+    Raises:
+        UnauthenticatedError: if the session has ended.
+        CsrfError: if the token is wrong or the form comes from elsewhere.
     """
     is_ours = request.headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
     if not is_ours or not signer.is_csrf_token(visitor.nonce, csrf):
@@ -113,7 +117,11 @@ def _caller(role: Role) -> Callable[..., Principal]:
 
 
 def logged_in(visitor: Visitor) -> Principal:
-    """Return the logged-in visitor."""
+    """Return the logged-in visitor.
+
+    Raises:
+        UnauthenticatedError: if nobody is logged in.
+    """
     if visitor.principal is None:
         raise service.UnauthenticatedError("Log in with your token to see this page.")
     return visitor.principal

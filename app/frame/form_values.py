@@ -73,7 +73,11 @@ class TimeError(ValueError):
 
 
 def parse_time(text: str) -> Decimal:
-    """Return the GPS time of ``1266281982.66``, ``2020-02-22 00:59:24.66`` or ``2020-02-22``."""
+    """Return the GPS time of ``1266281982.66``, ``2020-02-22 00:59:24.66`` or ``2020-02-22``.
+
+    Raises:
+        TimeError: if the text is not a time, or before the start of GPS time.
+    """
     text = text.strip()
     shown = text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"
     gps_time: Decimal | None = None
@@ -100,7 +104,11 @@ def parse_time(text: str) -> Decimal:
 
 
 def parse_end(text: str) -> Decimal:
-    """Parse the end of a time range: "to 2020-02-22" means the end of that day."""
+    """Parse the end of a time range: "to 2020-02-22" means the end of that day.
+
+    Raises:
+        TimeError: as for ``parse_time``.
+    """
     return parse_time(text) + (_DAY_S if is_utc_date(text) else 0)
 
 

@@ -50,6 +50,11 @@ def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> r
     """Revoke a label; it stays in the history, and the previous label becomes current again.
 
     The label's author and any reviewer may revoke it.
+
+    Raises:
+        NotFoundError: if the label does not exist.
+        PermissionDeniedError: if it is somebody else's and the role is below reviewer.
+        ConflictError: if it is revoked already; the message names who revoked it.
     """
     require_role(principal, Role.SUBMITTER)
     label = _get(session, label_id)

@@ -83,6 +83,10 @@ def similarity_search(
     the first row if it passes the filters on era and detectors.
 
     ``view_url`` gives the address of a view's PNG for (glitch id, window length in s).
+
+    Raises:
+        NotFoundError: if no glitch has that id, or it has no embedding. gwpy raises an HTTPError.
+        NotReadyError: if no checkpoint is active.
     """
     searched = find_glitch(session, query.image_id)
     if searched is None:

@@ -157,6 +157,9 @@ def parse_scales(energy_max: float | None, frequency_range: str | None) -> Scale
 
     ``energy_max`` is the normalised energy at the top of the colour scale; ``frequency_range`` is
     in Hz, for example ``10,4096``.
+
+    Raises:
+        InvalidRequestError, ImageError: if one is invalid; the error names the field.
     """
     text = (frequency_range or "").strip()
     if not text:

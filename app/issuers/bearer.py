@@ -44,7 +44,13 @@ class SciTokens:
         return cls(settings.scitoken_issuers, settings.audience_of_scitokens, roles)
 
     def principal(self, token: str) -> Principal:
-        """Return the holder of a token; the name consists of the token's subject and issuer."""
+        """Return the holder of a token; the name consists of the token's subject and issuer.
+
+        Raises:
+            UnauthenticatedError: if the token is not valid here; the message says why.
+            PermissionDeniedError: if its scopes permit nothing here.
+            IssuerUnreachableError: if the issuer's keys cannot be fetched.
+        """
         try:
             issuer = self._issuer_of(token)
             claims = issuer.verified(token, ("aud", "sub"))

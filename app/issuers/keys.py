@@ -67,6 +67,11 @@ class Issuer:
         """Return the claims of a token after checking its signature and times.
 
         ``required`` are claims that it must have.
+
+        Raises:
+            UnauthenticatedError: if this issuer did not sign it, or it is not valid now; the
+            message says why.
+            IssuerUnreachableError: if the issuer's keys cannot be fetched.
         """
         try:
             key_id = jwt.get_unverified_header(token).get("kid")

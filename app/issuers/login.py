@@ -32,7 +32,11 @@ class LoginProvider:
         self._roles = {group: parse_role(role) for group, role in settings.oidc_roles.items()}
 
     def begin(self, return_url: str) -> tuple[str, Attempt]:
-        """Return the provider's address for the browser, and the attempt that it keeps."""
+        """Return the provider's address for the browser, and the attempt that it keeps.
+
+        Raises:
+            IssuerUnreachableError: if the provider cannot be reached.
+        """
         attempt = Attempt(generate_token(32), generate_token(32), generate_token(64))
         parameters = {
             "response_type": "code",

@@ -171,6 +171,11 @@ def cancel_job(session: Session, job_id: UUID, principal: Principal) -> JobRecor
     """Request that a job stop. Stored results are kept; running chunks stop within seconds.
 
     Does nothing if the job is cancelled already or a cancel was requested.
+
+    Raises:
+        NotFoundError: if the job does not exist.
+        PermissionDeniedError: if the job belongs to somebody else and the role is below reviewer.
+        ConflictError: if the job has ended otherwise.
     """
     job = _get(session, job_id, is_locked=True)
     _check_owner(job, principal, "cancel")
@@ -187,7 +192,14 @@ def cancel_job(session: Session, job_id: UUID, principal: Principal) -> JobRecor
 
 
 def retry_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord:
-    """Queue failed chunks, or chunks that a cancelled job left undone, again; keep the others."""
+    """Queue failed chunks, or chunks that a cancelled job left undone, again; keep the others.
+
+    Raises:
+        NotFoundError: if the job does not exist.
+        PermissionDeniedError: if the job belongs to somebody else and the role is below reviewer.
+        ConflictError: if it is open, nothing failed, its files were deleted, or a newer job does
+            it.
+    """
     job = _get(session, job_id, is_locked=True)
     _check_owner(job, principal, "retry")
     if not to_record(job).can_be_retried:

@@ -13,6 +13,9 @@ def take_address(host: str, port: int) -> socket.socket:
 
     It is bound once and passed on to the service. So no other program can take the port between a
     check and the start.
+
+    Raises:
+        LaunchError: if the address cannot be used, or another program listens there.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

@@ -73,7 +73,11 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Read the manifest of a backup."""
+        """Read the manifest of a backup.
+
+        Raises:
+            LaunchError: if it is missing, damaged or of an unknown format.
+        """
         try:
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             found_format = content.pop("format")
@@ -138,6 +142,9 @@ def run_program(program: str, url: str, *arguments: str) -> None:
     """Run one of the bundled PostgreSQL programs on a database.
 
     The password is passed in the environment, because every user can read a process's arguments.
+
+    Raises:
+        LaunchError: with the program's error message if it fails.
     """
     parsed = parse_database_url(url)
     address = URL.create(**parsed._asdict() | {"drivername": "postgresql", "password": None})
@@ -165,6 +172,9 @@ def take_backup(settings: Settings, target: Path) -> Manifest:
     Dump and counts use the same snapshot of the database. Files are copied afterwards. They are
     always written before the database refers to them, so the backup has every file of the snapshot
     except those removed meanwhile because they are no longer needed.
+
+    Raises:
+        LaunchError: if the target is not empty or cannot be written, or the database has no tables.
     """
     target = target.expanduser().absolute()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -230,6 +240,10 @@ def restore_backup(settings: Settings, source: Path) -> Manifest:
 
     Everything is checked before anything is written. The database is restored in one transaction.
     An interrupted restore can be repeated.
+
+    Raises:
+        LaunchError: if the backup is damaged or from a newer version, or the database or the data
+            directory is already in use.
     """
     source = source.expanduser().absolute()
     manifest = Manifest.read(source)

@@ -188,7 +188,11 @@ _MAX_BYTES = 1024
 
 
 def read_token(folder: Path) -> str | None:
-    """Read the token file of the folder; None if there is none."""
+    """Read the token file of the folder; None if there is none.
+
+    Raises:
+        LaunchError: if the file cannot be read or is damaged.
+    """
     path = folder / TOKEN_FILE
     try:
         with path.open("rb") as file:
@@ -210,7 +214,11 @@ def read_token(folder: Path) -> str | None:
 
 
 def write_token(folder: Path, token: str) -> Path:
-    """Write the token file atomically, readable by its owner only."""
+    """Write the token file atomically, readable by its owner only.
+
+    Raises:
+        LaunchError: if it cannot be written.
+    """
     path = folder / TOKEN_FILE
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{TOKEN_FILE}-", dir=folder)  # mode 0600

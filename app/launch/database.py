@@ -55,6 +55,9 @@ class RunningDatabase:
         reports the restart. If the disk is full or read-only, the restart waits until that is
         corrected. Meanwhile the service answers that the database is unavailable, and ``/readyz``
         gives the reason.
+
+        Raises:
+            LaunchError: if it ended too often, or cannot be started.
         """
         if self.server is None or _is_running(self._process) or time.monotonic() < self._looks_at:
             return
@@ -113,6 +116,9 @@ def running_database(
 
     A watchdog process stops the embedded server if this process is killed, because the server would
     otherwise outlive it. The watchdog holds the data directory's lock, too.
+
+    Raises:
+        LaunchError: if it cannot be started.
     """
     if settings.database_url is not None:
         from app.core.engine import parse_database_url
@@ -144,7 +150,11 @@ def running_database(
 
 @contextlib.contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
-    """Provide the database for one command, whether the service is running or not."""
+    """Provide the database for one command, whether the service is running or not.
+
+    Raises:
+        LaunchError: if it cannot be reached or started.
+    """
     from app.core.engine import make_engine, make_session_factory
 
     with contextlib.ExitStack() as stack:
@@ -186,7 +196,11 @@ def _start(place: Path) -> EmbeddedServer:
 
 
 def upgrade_schema(url: str) -> None:
-    """Migrate the tables to this version and add the Gravity Spy classes."""
+    """Migrate the tables to this version and add the Gravity Spy classes.
+
+    Raises:
+        LaunchError: if a newer version has migrated them.
+    """
     from alembic.util import CommandError
 
     from app.classes.naming import seed_classes

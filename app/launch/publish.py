@@ -34,6 +34,10 @@ def publish_folder(
     It is copied because the catalogue's embeddings need its weights for as long as they exist, even
     if the folder is removed or a new release ships another checkpoint. With ``activate``, new
     uploads use it from now on.
+
+    Raises:
+        CheckpointError: if the folder is incomplete or damaged.
+        LaunchError: if the copy cannot be written.
     """
     checkpoint = load_checkpoint(folder)
     copy = data_directory / CHECKPOINTS_FOLDER / checkpoint.digest

@@ -57,7 +57,12 @@ class ServiceProcess(Child):
             self._answers.put(line)
 
     def prepare(self, database_url: str, check_stop: Callable[[], None]) -> StartResult:
-        """Make it prepare the database; ``check_stop`` raises to end the wait."""
+        """Make it prepare the database; ``check_stop`` raises to end the wait.
+
+        Raises:
+            ChildFailedError: if it ends; it has reported the reason.
+            LaunchError: if it takes too long.
+        """
         self.tell(f"prepare {database_url}")
         deadline = time.monotonic() + _PREPARED_WITHIN_S
         while True:
@@ -73,7 +78,12 @@ class ServiceProcess(Child):
         self._watchdog = Watchdog(self._url, first_within_s=_JOINED_WITHIN_S)
 
     def serve(self, check_stop: Callable[[], None]) -> None:
-        """Make it serve, and return once ``/readyz`` answers 200."""
+        """Make it serve, and return once ``/readyz`` answers 200.
+
+        Raises:
+            ChildFailedError: if it ends; it has reported the reason.
+            LaunchError: if it is not ready in time.
+        """
         self.tell("serve")
         deadline = time.monotonic() + _READY_WITHIN_S
         while not _answers(f"{self._url}/readyz"):

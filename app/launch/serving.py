@@ -42,6 +42,9 @@ class Serving:
         ``spawn`` starts a process with additional environment variables. The file ``counts``
         records the folder of the shared metrics, so that the next start can remove the folder of a
         killed one.
+
+        Raises:
+            LaunchError: if there is no place for the shared metrics.
         """
         self._spawn = spawn
         self._processes = processes
@@ -61,7 +64,12 @@ class Serving:
         return self._spawn({} if self._counts is None else {_VARIABLE: str(self._counts)})
 
     def open(self, database_url: str, check_stop: Callable[[], None]) -> StartResult:
-        """Make the first process prepare the database and serve; return once it is ready."""
+        """Make the first process prepare the database and serve; return once it is ready.
+
+        Raises:
+            ChildFailedError: if it ends; it has reported the reason.
+            LaunchError: if it takes too long.
+        """
         self._database_url = database_url
         [first] = self._running
         prepared = first.prepare(database_url, check_stop)
@@ -69,7 +77,11 @@ class Serving:
         return prepared
 
     def check(self) -> None:
-        """Kill processes that do not answer, replace those that ended, and start missing ones."""
+        """Kill processes that do not answer, replace those that ended, and start missing ones.
+
+        Raises:
+            LaunchError: if they ended too often.
+        """
         for service in tuple(self._running):
             if service.is_silent and service.exit_code is None:
                 self._console.print("The service has stopped answering: it is being restarted.")

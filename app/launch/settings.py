@@ -20,7 +20,11 @@ class LaunchSettings(Settings):
 
 
 def read_settings() -> LaunchSettings:
-    """Read the settings from the environment."""
+    """Read the settings from the environment.
+
+    Raises:
+        LaunchError: if a value is invalid.
+    """
     try:
         return LaunchSettings()
     except ValidationError as error:

@@ -87,7 +87,11 @@ class Supervisor:
         self._background: list[KeptChild] = []
 
     def run(self) -> None:
-        """Serve until Ctrl-C or SIGTERM."""
+        """Serve until Ctrl-C or SIGTERM.
+
+        Raises:
+            LaunchError: if a part cannot start or keeps failing, in one sentence.
+        """
         folder = data_directory.prepare_data_directory(self._settings.data_dir)
         with (
             self._signals(),
@@ -190,7 +194,11 @@ class Supervisor:
 
 
 def up(settings: LaunchSettings, *, is_stopped_with_parent: bool) -> None:
-    """Run the service in the foreground until it is stopped, or its parent (`make`) has ended."""
+    """Run the service in the foreground until it is stopped, or its parent (`make`) has ended.
+
+    Raises:
+        LaunchError: in one sentence, if it cannot start or keeps failing.
+    """
     open_closed_streams()
     if is_stopped_with_parent:
         stop_with_parent()

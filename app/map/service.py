@@ -55,7 +55,13 @@ def start_drawing(
 
 
 def start_placing(session: Session, *, principal: Principal) -> JobRecord:
-    """Start a job that places new glitches on the map; the others do not move."""
+    """Start a job that places new glitches on the map; the others do not move.
+
+    Raises:
+        PermissionDeniedError: if the caller may only read.
+        NotReadyError: if no checkpoint is active.
+        NotFoundError: if there is no map yet.
+    """
     require_role(principal, Role.SUBMITTER)
     projection = current_projection(session)
     return _start(session, PLACE, projection.checkpoint_id, principal.name)

@@ -93,7 +93,14 @@ def plan_strip(
     high: float = 3.0,
     checkpoint_id: int | None = None,
 ) -> PicturePlan:
-    """Plan views painted from a glitch's vector while one latent moves from ``low`` to ``high``."""
+    """Plan views painted from a glitch's vector while one latent moves from ``low`` to ``high``.
+
+    Raises:
+        InvalidRequestError: if the bounds are invalid, or there is no such latent.
+        NotFoundError: if the glitch does not exist or has no embedding under the checkpoint.
+        NotReadyError: if no checkpoint is named and none is active.
+        GlitchError: on drawing, if the checkpoint has no such window.
+    """
     if not -FARTHEST <= low < high <= FARTHEST:  # refuses NaN too
         raise InvalidRequestError(
             f"low must be below high, both from {-FARTHEST:g} to {FARTHEST:g} sigmas of the prior."

@@ -68,6 +68,10 @@ def judge_novelty(
     judged. The time determines the observing run and the episode. Only labelled glitches of the
     same condition (``glitch.novelty.conditions``) calibrate. ``exclude_id`` is the id of a glitch
     that is stored already, which must not be compared with itself.
+
+    Raises:
+        InvalidRequestError: if the vector has another size or is not finite.
+        NotFoundError: if there is no such checkpoint.
     """
     facts = checkpoints.search_facts(session, checkpoint_id)
     query = check_vector(vector, facts.latent_size)

@@ -51,7 +51,13 @@ def size_of(file: PublishedFile) -> tuple[int | None, bool]:
 def fetch_piece(
     file: PublishedFile, target: Path, start: int, end: int | None, heartbeat: Callable[[], None]
 ) -> None:
-    """Download the bytes from ``start`` to ``end`` (None: all) and write them at that offset."""
+    """Download the bytes from ``start`` to ``end`` (None: all) and write them at that offset.
+
+    Raises:
+        InvalidRequestError: if the file is gone or longer than allowed.
+        NotReadyError: if the transfer breaks off or the server sends another range.
+        OSError: if the disk is full.
+    """
     headers = {} if end is None else {"Range": f"bytes={start}-{end - 1}"}
     limit = end or file.size or shutil.disk_usage(target.parent).free // 2
     at = start

@@ -54,7 +54,11 @@ class Admission:
 
     @asynccontextmanager
     async def place(self, waited_s: float = 0.0) -> AsyncIterator[None]:
-        """Hold a place during the block; ``waited_s`` was already spent in another queue."""
+        """Hold a place during the block; ``waited_s`` was already spent in another queue.
+
+        Raises:
+            BusyError: if no place becomes free in time.
+        """
         await self._acquire_place(waited_s)
         self.at_work += 1
         try:

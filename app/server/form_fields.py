@@ -28,7 +28,11 @@ _ONE_FILE_SENTENCE = (
 
 
 async def check_form_fields(request: Request) -> None:
-    """Refuse form fields that the route does not know, and repeated fields that it takes once."""
+    """Refuse form fields that the route does not know, and repeated fields that it takes once.
+
+    Raises:
+        InvalidRequestError: naming the field, and the known ones.
+    """
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return

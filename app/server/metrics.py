@@ -117,6 +117,9 @@ def _take_room(folder: Path) -> None:
     prometheus_client would create them empty and let them grow. On a full disk, writing to a mapped
     page without storage kills the process, and no scrape can read the file of a process killed in
     between.
+
+    Raises:
+        NotReadyError: if the files cannot be written.
     """
     for kind, size in _ROOM.items():
         file = folder / f"{kind}_{os.getpid()}.db"

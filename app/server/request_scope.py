@@ -83,7 +83,11 @@ async def look_up(request: Request, find: Callable[[Request], _Result]) -> _Resu
 
 
 async def caller_of(request: Request, find: Callable[[Request], _Result]) -> _Result:
-    """Identify the caller before anything else is done for the request."""
+    """Identify the caller before anything else is done for the request.
+
+    Raises:
+        BusyError: if too many requests are being authenticated.
+    """
     started = time.monotonic()
     async with runtime_of(request).admissions.callers.place():
         request.state.waited_s = time.monotonic() - started
@@ -130,6 +134,9 @@ def token_of(request: Request) -> str:
 
     Basic is for clients that take only an address, such as gwpy's
     ``GravitySpyTable.search(host="http://token:<token>@127.0.0.1:8000")``.
+
+    Raises:
+        UnauthenticatedError: if there is none.
     """
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     value = value.strip()
@@ -146,7 +153,11 @@ def token_of(request: Request) -> str:
 
 
 def principal_of(request: Request, session: Session) -> Principal:
-    """Authenticate the caller by the request's token, ours or a SciToken."""
+    """Authenticate the caller by the request's token, ours or a SciToken.
+
+    Raises:
+        UnauthenticatedError: if the token is missing or not valid.
+    """
     secret = token_of(request)
     if not secret.isascii() or not secret.isprintable():
         raise UnauthenticatedError(f"This is not a token of this service: {_HOW_TO_GET_ONE}")

