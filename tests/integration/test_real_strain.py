@@ -10,6 +10,7 @@ from gwpy_oracle import gwpy_views, share_within
 
 from glitch.errors import GlitchError
 from glitch.strain import Strain, read_strain, views_from_strain
+from glitch.strain.missing import is_missing
 
 pytestmark = pytest.mark.real_data
 
@@ -42,6 +43,17 @@ def test_real_files_agree_with_gwpy(
     for view in range(4):
         ours, theirs = made.views.values[view, :n_rows], oracle.values[view, :n_rows]
         assert share_within(ours, theirs) >= 0.99
+
+
+@pytest.mark.parametrize("after_s", [2, 20, 25])
+def test_one_damaged_sample_hardly_changes_the_snr(shared_data: Path, after_s: int) -> None:
+    strain = _read(shared_data / "strain" / FILES[0][0], GW150914)
+    assert not is_missing(strain.values).any()
+    whole = views_from_strain([strain], [GW150914])[0]
+    values = strain.values.copy()
+    values[after_s * 4096] = 1e-10
+    damaged = Strain(values, strain.sample_rate_hz, strain.gps_start, ifo=strain.ifo)
+    assert views_from_strain([damaged], [GW150914])[0].snr == pytest.approx(whole.snr, rel=0.02)
 
 
 def _labelled(shared_data: Path) -> list[tuple[str, Strain]]:

@@ -105,7 +105,7 @@ def test_a_panel_alone_is_of_any_window() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 2), (1, 3), (1, 4), (2, 1), (2, 2)])
 def test_windows_that_share_an_edge_are_not_read_as_one(shape: tuple[int, int]) -> None:
-    """Adjacent axes are refused by their labels, which begin anew, whatever range is given."""
+    """Adjacent axes are refused by their labels, which start again, whatever range is given."""
     rows, columns = shape
     frequency = np.geomspace(10, 2048, 200)
     energy = np.random.default_rng(0).exponential(1.0, (199, 199))

@@ -4,7 +4,7 @@ import { LISTS } from "./map-data.js";
 
 const MARGIN = 0.94; // share of the canvas that the points fill
 const AT_FIRST = 50_000; // a larger map first draws at most this many: all take 1 to 2 s per million
-const REFIT_FROM = 0.05; // relative change of the aspect ratio from which the points are scaled anew
+const REFIT_FROM = 0.05; // relative change of the aspect ratio from which the points are scaled again
 
 export class Plot {
   // Called before the points have loaded, because WebGL takes a while to start.
