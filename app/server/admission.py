@@ -28,6 +28,8 @@ UPLOAD_PLACES = 16  # uploads mostly wait for decoders and the encoder
 LOOK_UP_THREADS = 8  # for brief connections: authentication, news of a job
 EVENT_STREAMS = 200  # each polls twice a second, in the look-up threads
 MAX_WAITING = 1000  # for the places of one ``Admission``
+_LATE_S = 0.05  # a wait that ends so much later than its limit was ended by a paused event loop
+_MAX_LATE_S = 0.25  # for the loop to hand on the places
 _PACE_SHARE = 0.1  # weight of the latest interval in the moving average of the pace
 SPARE_THREADS = 24  # for files and other work without a connection
 _SHARE = 0.7  # of the connections; uploads and look-ups use the rest
@@ -43,7 +45,7 @@ class Admission:
 
     def __init__(self, places: int, wait_s: float) -> None:
         self.places = places
-        self._wait_s = wait_s
+        self.wait_s = wait_s
         self._free = asyncio.Semaphore(places)
         self.waiting = 0
         self.at_work = 0
@@ -53,13 +55,17 @@ class Admission:
         self._freed_at = 0.0  # when a place last became free, or the last free one was taken
 
     @asynccontextmanager
-    async def place(self, waited_s: float = 0.0) -> AsyncIterator[None]:
+    async def place(
+        self, waited_s: float = 0.0, *, wait_s: float | None = None
+    ) -> AsyncIterator[None]:
         """Hold a place during the block; ``waited_s`` was already spent in another queue.
+
+        ``wait_s`` replaces the limit of the wait for this request.
 
         Raises:
             BusyError: if no place becomes free in time.
         """
-        await self._acquire_place(waited_s)
+        await self._acquire_place(waited_s, self.wait_s if wait_s is None else wait_s)
         self.at_work += 1
         try:
             yield
@@ -68,25 +74,38 @@ class Admission:
             self.at_work -= 1
             self._free.release()
 
-    async def _acquire_place(self, waited_s: float) -> None:
+    async def _acquire_place(self, waited_s: float, limit_s: float) -> None:
         if self.waiting >= MAX_WAITING:
             self._refuse()
         if not self._free.locked():
             self._freed_at = time.monotonic()
         # estimated from the recent pace
         expected_wait_s = self._patient * self._pace_s + time.monotonic() - self._freed_at
-        is_patient = expected_wait_s <= self._wait_s - waited_s
-        wait_s = self._wait_s if is_patient else min(WAIT_S, self._wait_s)
+        is_patient = expected_wait_s <= limit_s - waited_s
+        wait_s = max(0.0, (limit_s if is_patient else min(WAIT_S, limit_s)) - waited_s)
         self.waiting += 1
         self._patient += is_patient
         try:
-            async with asyncio.timeout(max(0.0, wait_s - waited_s)):
-                await self._free.acquire()
-        except TimeoutError:
-            self._refuse()
+            if not await self._is_acquired(wait_s):
+                self._refuse()
         finally:
             self.waiting -= 1
             self._patient -= is_patient
+
+    async def _is_acquired(self, wait_s: float) -> bool:
+        over_at = time.monotonic() + wait_s
+        if await self._is_acquired_within(wait_s):
+            return True
+        # A paused event loop ends the wait before it hands on the places that became free.
+        late_s = time.monotonic() - over_at
+        return late_s > _LATE_S and await self._is_acquired_within(min(late_s, _MAX_LATE_S))
+
+    async def _is_acquired_within(self, wait_s: float) -> bool:
+        try:
+            async with asyncio.timeout(wait_s):
+                return await self._free.acquire()
+        except TimeoutError:
+            return False
 
     def _note_pace(self) -> None:
         now = time.monotonic()

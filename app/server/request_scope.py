@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role, require_role, verify_token
 from app.core.errors import UnauthenticatedError
+from app.server.admission import WAIT_S
 from app.server.form_fields import check_form_fields
 from app.server.runtime import Runtime
 from glitch.tables.exports.formats import FORMATS
@@ -82,14 +83,16 @@ async def look_up(request: Request, find: Callable[[Request], _Result]) -> _Resu
     return await to_thread.run_sync(find, request, limiter=limiter)
 
 
-async def caller_of(request: Request, find: Callable[[Request], _Result]) -> _Result:
+async def caller_of(
+    request: Request, find: Callable[[Request], _Result], *, wait_s: float = WAIT_S
+) -> _Result:
     """Identify the caller before anything else is done for the request.
 
     Raises:
-        BusyError: if too many requests are being authenticated.
+        BusyError: if too many requests are being authenticated for ``wait_s``.
     """
     started = time.monotonic()
-    async with runtime_of(request).admissions.callers.place():
+    async with runtime_of(request).admissions.callers.place(wait_s=wait_s):
         request.state.waited_s = time.monotonic() - started
         return await look_up(request, find)
 
@@ -243,7 +246,8 @@ class UploadRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            request.state.principal = await caller_of(request, _identify)
+            wait_s = runtime_of(request).admissions.uploads.wait_s
+            request.state.principal = await caller_of(request, _identify, wait_s=wait_s)
             require_role(request.state.principal, self.body_role)
             return await handler(request)
 

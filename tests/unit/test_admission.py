@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import threading
 import time
 from collections import Counter
 
@@ -93,3 +94,43 @@ def test_waiting_in_another_queue_counts_towards_the_limit() -> None:
     assert asyncio.run(wait(0.0)) > 0.45
     assert asyncio.run(wait(0.3)) > 0.15
     assert is_within(asyncio.run(wait(9.0)), 0.4)
+
+
+def test_a_paused_event_loop_does_not_use_up_the_wait() -> None:
+    """A request is not refused for a pause of the event loop in which a place became free."""
+
+    async def pause() -> float:
+        places = Admission(1, 0.1)
+        is_over = threading.Event()
+
+        async def hold_until_over() -> None:
+            async with places.place():
+                await asyncio.to_thread(is_over.wait)
+
+        holder = asyncio.create_task(hold_until_over())
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(hold(places, 0))
+        await asyncio.sleep(0)
+        is_over.set()
+        time.sleep(0.5)  # pauses the loop, as code that holds the GIL does
+        await holder
+        return await waiting
+
+    assert asyncio.run(pause()) > 0.4
+
+
+def test_a_request_may_wait_longer_than_others() -> None:
+    async def wait(limit_s: float) -> float:
+        places = Admission(1, 0.05)
+        holder = asyncio.create_task(hold(places, 0.3))
+        await asyncio.sleep(0)
+        try:
+            async with places.place(wait_s=limit_s):
+                return 0.0
+        except BusyError:
+            return -1.0
+        finally:
+            await holder
+
+    assert asyncio.run(wait(5.0)) == 0.0
+    assert asyncio.run(wait(0.1)) == -1.0
