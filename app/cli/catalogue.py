@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import EnergyMax, FrequencyRange, ServiceUrl
+from app.cli.options import EnergyMax, FrequencyRange, ServiceUrl, given
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -53,21 +53,9 @@ def embed(
 
     The token comes from GLITCH_TOKEN, else from the data directory.
     """
+    fields = given(locals(), "files", "as_json", "url")
     from app.client.remote import print_answer, service_at
 
-    fields = {
-        "gps_time": gps_time,
-        "ifo": ifo,
-        "channel": channel,
-        "sample_rate_hz": sample_rate_hz,
-        "view_duration_s": view_duration_s,
-        "energy_max": energy_max,
-        "frequency_range": frequency_range,
-        "centre": centre,
-        "label": label,
-        "neighbours": neighbours,
-        "store": store,
-    }
     with service_at(url) as service:
         answer = service.send("/embed", [("file", path) for path in files], fields)
     print_answer(answer, as_json=as_json)
@@ -116,22 +104,10 @@ def ingest(
     url: ServiceUrl = None,
 ) -> None:
     """Send a folder, archive or table of glitches."""
+    fields = given(locals(), "path", "manifest", "follow", "url")
     from app.client.catalogue import ingest as send
     from app.client.remote import show
 
-    fields = {
-        "merge_window_s": merge_window_s,
-        "ifo": ifo,
-        "channel": channel,
-        "sample_rate_hz": sample_rate_hz,
-        "energy_max": energy_max,
-        "frequency_range": frequency_range,
-        "origin": origin,
-        "labels_from_folders": labels_from_folders,
-        "centre": centre,
-        "segments": segments,
-        "flags": flags,
-    }
     job_id = send(path, manifest, fields, url=url)
     raise typer.Exit(show(url, job_id, is_followed=follow))
 
@@ -159,16 +135,10 @@ def cluster(
     url: ServiceUrl = None,
 ) -> None:
     """Cluster glitches that no known class explains."""
+    options = given(locals(), "everything", "url")
     from app.client.catalogue import cluster as run
 
-    options = {
-        "fdr": fdr,
-        "min_cluster_size": min_cluster_size,
-        "ifo": ifo,
-        "scope": "everything" if everything else "novel",
-        "simulated": simulated,
-        "dormant_days": dormant_days,
-    }
+    options["scope"] = "everything" if everything else "novel"
     raise typer.Exit(run(url, options))
 
 
@@ -186,11 +156,9 @@ def export_catalogue(
     ifo: Annotated[list[str] | None, typer.Option(help="Detector; may be repeated.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="Class; may be repeated.")] = None,
     subclasses: Annotated[bool, typer.Option(help="Include sub-classes of these classes.")] = False,
-    cluster_id: Annotated[
-        UUID | None, typer.Option("--cluster", help="Members of this cluster.")
-    ] = None,
-    batch_id: Annotated[
-        UUID | None, typer.Option("--batch", help="Glitches of this batch: the id of its job.")
+    cluster: Annotated[UUID | None, typer.Option(help="Members of this cluster.")] = None,
+    batch: Annotated[
+        UUID | None, typer.Option(help="Glitches of this batch: the id of its job.")
     ] = None,
     gps_start: Annotated[str | None, typer.Option(help="Earliest GPS time, s.")] = None,
     gps_end: Annotated[str | None, typer.Option(help="Latest GPS time, s.")] = None,
@@ -199,19 +167,9 @@ def export_catalogue(
     url: ServiceUrl = None,
 ) -> None:
     """Export the catalogue to a file for gwpy."""
+    filters = given(locals(), "path", "format_name", "url")
     from app.client.catalogue import export_catalogue as run
     from app.client.catalogue import format_of
 
-    filters = {
-        "format": format_of(path, format_name),
-        "ifo": ifo,
-        "label": label,
-        "subclasses": subclasses,
-        "cluster": None if cluster_id is None else str(cluster_id),
-        "batch": None if batch_id is None else str(batch_id),
-        "gps_start": gps_start,
-        "gps_end": gps_end,
-        "snr_min": snr_min,
-        "p_value_max": p_value_max,
-    }
+    filters["format"] = format_of(path, format_name)
     raise typer.Exit(run(url, path, filters))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import JobId, ServiceUrl
+from app.cli.options import JobId, ServiceUrl, given
 
 app = typer.Typer(help="Background work of a running service.", no_args_is_help=True)
 
@@ -22,9 +22,10 @@ def list_jobs(
     url: ServiceUrl = None,
 ) -> None:
     """List jobs, newest first."""
+    filters = given(locals(), "url")
     from app.client.remote import print_jobs
 
-    print_jobs(url, state=state, kind=kind, limit=limit)
+    print_jobs(url, filters)
 
 
 @app.command("show")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
@@ -30,6 +30,12 @@ EnergyMax = Annotated[
 FrequencyRange = Annotated[
     str | None, typer.Option(help="For pictures: lowest and highest Hz. Default: 10,2048.")
 ]
+
+
+def given(arguments: Mapping[str, Any], *but: str) -> dict[str, Any]:
+    """Return the arguments of a command that are fields of its request, ids as texts."""
+    fields = {name: value for name, value in arguments.items() if name not in but}
+    return {name: str(one) if isinstance(one, UUID) else one for name, one in fields.items()}
 
 
 def set_environment(**values: object) -> None:

@@ -125,9 +125,8 @@ FAILED = 1
 _ADDRESSES = frozenset({"href", "page", "detail"})
 
 
-def print_jobs(url: str | None, *, state: str | None, kind: str | None, limit: int) -> None:
+def print_jobs(url: str | None, filters: Mapping[str, Any]) -> None:
     """Print a table of jobs, latest first."""
-    filters = {"state": state, "kind": kind, "limit": limit}
     query = {name: value for name, value in filters.items() if value is not None}
     with service_at(url) as service:
         answer = service.ask("GET", "/jobs", params=query)
