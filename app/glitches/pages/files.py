@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from app.frame.display import moment
 from app.glitches import schemas
 from app.glitches.labels import list_labels
 from app.glitches.pages.glitch import find_or_refuse
-from app.glitches.records import EmbeddingRecord, GlitchRecord, Label, ViewRecord
+from app.glitches.records import EmbeddingRecord, GlitchRecord, Label
 from app.glitches.service import find_embedding, get_view, list_views
 from app.server.request_scope import SessionDep
 from glitch.codec import unpack_view
@@ -32,16 +33,13 @@ _PICTURE_CACHING = "private, max-age=86400"
 @router.get("/glitches/{public_id}/views/{duration_s}.png", dependencies=[ForReaders])
 def picture(session: SessionDep, public_id: str, duration_s: float) -> Response:
     """One view without axes; rows that were not observed are grey."""
-    stored = _stored_view(session, public_id, duration_s)
-    return _png(render_view(unpack_view(stored.packed, stored.shape), stored.observed))
+    return _drawn(session, public_id, duration_s)
 
 
 @router.get("/glitches/{public_id}/cards/{duration_s}.png", dependencies=[ForReaders])
 def small_picture(session: SessionDep, public_id: str, duration_s: float) -> Response:
     """One view without axes, in the size of a card."""
-    stored = _stored_view(session, public_id, duration_s)
-    view = unpack_view(stored.packed, stored.shape)
-    return _png(render_view(view, stored.observed, size=CARD_SIZE))
+    return _drawn(session, public_id, duration_s, size=CARD_SIZE)
 
 
 @router.get("/glitches/{public_id}/scans/{duration_s}.png", dependencies=[ForReaders])
@@ -59,7 +57,8 @@ def record(session: SessionDep, public_id: str) -> Response:
     """All information on the page except pictures, as a JSON file."""
     glitch = find_or_refuse(session, public_id)
     embedding = find_embedding(session, glitch.id)
-    content = json.dumps(_record(glitch, embedding, list_labels(session, glitch.id)), indent=2)
+    labels = list_labels(session, glitch.id)
+    content = json.dumps(_record(glitch, embedding, labels), indent=2, default=datetime.isoformat)
     headers = {"Content-Disposition": f'attachment; filename="glitch-{glitch.id}.json"'}
     return Response(content + "\n", media_type="application/json", headers=headers)
 
@@ -80,12 +79,13 @@ def _png(content: bytes, file_name: str | None = None) -> Response:
     return Response(content, media_type="image/png", headers=headers)
 
 
-def _stored_view(session: Session, public_id: str, duration_s: float) -> ViewRecord:
+def _drawn(session: Session, public_id: str, duration_s: float, **size: Any) -> Response:
     try:
         glitch_id = UUID(public_id)
     except ValueError:
         glitch_id = find_or_refuse(session, public_id).id
-    return get_view(session, glitch_id, duration_s)
+    stored = get_view(session, glitch_id, duration_s)
+    return _png(render_view(unpack_view(stored.packed, stored.shape), stored.observed, **size))
 
 
 def _record(
@@ -100,15 +100,9 @@ def _record(
         "origin": glitch.origin,
         "label": glitch.label,
         "labels": [
-            {
-                "class_name": label.label,
-                "author": label.author,
-                "source": label.source,
-                "created_at": label.created_at.isoformat(),
-                "revoked_at": label.revoked_at.isoformat() if label.revoked_at else None,
-                "revoked_by": label.revoked_by,
-            }
-            for label in labels
+            {"class_name": one.label}
+            | one.model_dump(exclude={"id", "glitch_id", "label", "confidence"})
+            for one in labels
         ],
         "views": list(glitch.views),
         "embedding": None,

@@ -5,41 +5,11 @@ from fastapi import APIRouter, Request, Response
 from app.frame.deps import ForReaders, PageRoute
 from app.glitches.pages.glitch import find_or_refuse
 from app.glitches.service import list_views
-from app.models.pictures import four_windows, plan_comparison, plan_strip
+from app.models.pictures import Kind, four_windows, plan_comparison, plan_strip
 from app.server.answers import painted_answer
 from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
-
-
-@router.get("/glitches/{public_id}/reconstruction/{duration_s}.png", dependencies=[ForReaders])
-def reconstruction(
-    *,
-    request: Request,
-    session: SessionDep,
-    public_id: str,
-    duration_s: float,
-    checkpoint: int | None = None,
-) -> Response:
-    """The model's reconstruction of one view."""
-    glitch = find_or_refuse(session, public_id)
-    plan = plan_comparison(session, glitch.id, duration_s, "reconstruction", checkpoint)
-    return painted_answer(request, plan)
-
-
-@router.get("/glitches/{public_id}/residual/{duration_s}.png", dependencies=[ForReaders])
-def residual(
-    *,
-    request: Request,
-    session: SessionDep,
-    public_id: str,
-    duration_s: float,
-    checkpoint: int | None = None,
-) -> Response:
-    """The view minus its reconstruction."""
-    glitch = find_or_refuse(session, public_id)
-    plan = plan_comparison(session, glitch.id, duration_s, "residual", checkpoint)
-    return painted_answer(request, plan)
 
 
 @router.get("/glitches/{public_id}/traversals/{unit}.png", dependencies=[ForReaders])
@@ -69,3 +39,20 @@ def windows(session: SessionDep, public_id: str) -> Response:
     content = four_windows(list_views(session, glitch.id))
     headers = {"Cache-Control": "private, max-age=86400"}
     return Response(content, media_type="image/png", headers=headers)
+
+
+# Last, because it matches the addresses of all other pictures of a glitch.
+@router.get("/glitches/{public_id}/{kind}/{duration_s}.png", dependencies=[ForReaders])
+def comparison(
+    *,
+    request: Request,
+    session: SessionDep,
+    public_id: str,
+    kind: Kind,
+    duration_s: float,
+    checkpoint: int | None = None,
+) -> Response:
+    """The model's reconstruction of one view, or the view minus its reconstruction."""
+    glitch = find_or_refuse(session, public_id)
+    plan = plan_comparison(session, glitch.id, duration_s, kind, checkpoint)
+    return painted_answer(request, plan)
