@@ -20,8 +20,9 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
+from app.core.embedded import EmbeddedServer, start_embedded
 from app.core.engine import make_engine, make_session_factory
+from app.core.errors import LaunchError
 from app.core.migrate import upgrade
 
 PREFIX = "glitch-tests-"
@@ -40,7 +41,7 @@ def remove_orphans() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
         owner = folder.name.rpartition("-")[2]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            with suppress(OSError, EmbeddedDatabaseError):
+            with suppress(OSError, LaunchError):
                 EmbeddedServer(folder, folder / "postgres").stop()
             shutil.rmtree(folder, ignore_errors=True)
 

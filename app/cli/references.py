@@ -178,8 +178,8 @@ def _remove(archive: Archive) -> None:
 
 def _keep(path: Path) -> str:
     from app.batches.storage import keep_upload
+    from app.core.errors import LaunchError
     from app.launch.data_directory import prepare_data_directory
-    from app.launch.errors import LaunchError
     from app.launch.settings import read_settings
 
     try:

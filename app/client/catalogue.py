@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.client.remote import FAILED, follow, plain_console, service_at
-from app.launch.errors import LaunchError
+from app.core.errors import LaunchError
 from glitch_discovery.packing import as_archive, files_in
 from glitch_discovery.tables import FORMAT_OF
 from glitch_discovery.transport import Transport

@@ -20,10 +20,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from app.core.errors import LaunchError
 from app.glitches.assumed import assumption
 from app.launch.address import address_of
 from app.launch.data_directory import read_token
-from app.launch.errors import LaunchError
 from app.launch.settings import read_settings
 from glitch_discovery import ServiceError, UnreachableError
 from glitch_discovery.transport import Transport

@@ -27,6 +27,8 @@ import psutil
 import psycopg
 from psycopg import errors, sql
 
+from app.core.errors import LaunchError
+
 ROOTS_STAND_IN = "pgserver"
 SUPERUSER = "postgres"
 START_TIMEOUT_S = 120  # recovery after a crash replays the log first
@@ -43,10 +45,6 @@ maintenance_work_mem = 256MB
 max_wal_size = 2GB
 random_page_cost = 1.1
 """
-
-
-class EmbeddedDatabaseError(RuntimeError):
-    """The embedded server cannot be used; the message gives the reason and what to do."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class EmbeddedServer:
         Does nothing if the server is not running.
 
         Raises:
-            EmbeddedDatabaseError: if the server does not stop.
+            LaunchError: if the server does not stop.
         """
         with _exclusive(self.folder):
             # Do not test the socket, because its file may have been deleted while the server runs.
@@ -102,7 +100,7 @@ def start_embedded(folder: Path) -> EmbeddedServer:
         folder: Folder of the data, the log and the lock; created if missing.
 
     Raises:
-        EmbeddedDatabaseError: if the folder is not writable, holds data of another PostgreSQL
+        LaunchError: if the folder is not writable, holds data of another PostgreSQL
             version or is used by another process, or if the server does not start. The message
             says what to do.
     """
@@ -124,7 +122,7 @@ def start_embedded(folder: Path) -> EmbeddedServer:
     except psycopg.OperationalError as error:
         if running_folder is None:  # this call started it, so nothing else would stop it
             server.stop()
-        raise EmbeddedDatabaseError(
+        raise LaunchError(
             f"The embedded PostgreSQL in {folder} started and then did not answer "
             f"({_last_lines(str(error), 1)}): {folder / 'postgres.log'} says why."
         ) from error
@@ -161,7 +159,7 @@ def _unprivileged_user() -> pwd.struct_passwd | None:
     try:
         return pwd.getpwnam(ROOTS_STAND_IN)
     except KeyError as error:
-        raise EmbeddedDatabaseError(
+        raise LaunchError(
             "PostgreSQL does not run as root, and the user it would run as instead could not be "
             f"made: run 'useradd --system {ROOTS_STAND_IN}', or start Glitch Discovery as an "
             "ordinary user, or set DATABASE_URL to a server of yours."
@@ -178,12 +176,12 @@ def _prepare_folder(folder: Path) -> None:
             os.chown(folder, user.pw_uid, user.pw_gid)
         (folder / ".lock").touch()
     except (FileExistsError, NotADirectoryError) as error:
-        raise EmbeddedDatabaseError(
+        raise LaunchError(
             f"The database cannot be kept in {folder}, because a file of that name is in the way: "
             "set GLITCH_DATA_DIR to a folder."
         ) from error
     except OSError as error:
-        raise EmbeddedDatabaseError(
+        raise LaunchError(
             f"The database cannot be kept in {folder}: {error.strerror}. Set GLITCH_DATA_DIR to a "
             "folder that you may write to, or give yourself that right."
         ) from error
@@ -229,7 +227,7 @@ def _run(folder: Path, program: str, *arguments: str) -> None:
         printed = output.read().strip()
     if finished.returncode:
         log = folder / "postgres.log"
-        raise EmbeddedDatabaseError(
+        raise LaunchError(
             f"The embedded PostgreSQL in {folder} failed at '{program}': {_last_lines(printed)} "
             f"{_last_lines(log.read_text(errors='replace')) if log.exists() else ''}\n"
             f"The whole log is {log}. Free disk space and memory are the usual causes."
@@ -244,7 +242,7 @@ def _make_cluster(folder: Path) -> None:
     """Create the cluster under a temporary name, then rename it, so that it is never incomplete."""
     shutil.rmtree(folder / "postgres.partial", ignore_errors=True)
     if (folder / "postgres").exists() and any((folder / "postgres").iterdir()):
-        raise EmbeddedDatabaseError(
+        raise LaunchError(
             f"{folder / 'postgres'} holds files but no PostgreSQL data: move them away or set "
             "GLITCH_DATA_DIR to another folder."
         )
@@ -259,7 +257,7 @@ def _make_cluster(folder: Path) -> None:
 def _refuse_other_version(data: Path) -> None:
     version, installed = (data / "PG_VERSION").read_text().strip(), _binaries()[0]
     if version != str(installed):
-        raise EmbeddedDatabaseError(
+        raise LaunchError(
             f"The data in {data} were made by PostgreSQL {version}, but PostgreSQL {installed} is "
             "installed: dump them with the old version and load them with the new, as "
             "docs/operations/database.md describes, or set GLITCH_DATA_DIR to another folder."
@@ -297,7 +295,7 @@ def _running_socket_folder(data: Path) -> Path | None:
         if len(lines) >= 8 and lines[7].strip() == "ready" and _answers(Path(lines[4])):
             return Path(lines[4])
         if time.monotonic() > deadline:
-            raise EmbeddedDatabaseError(
+            raise LaunchError(
                 f"A PostgreSQL server (process {lines[0] if lines else 'unknown'}) holds {data} "
                 "but does not answer: stop that process, then start again."
             )
@@ -339,18 +337,30 @@ def _socket_folder(data: Path) -> Path:
     is_short = len(os.fsencode(data / f"{_SOCKET}.lock")) <= LONGEST_SOCKET_PATH
     if is_short and "," not in str(data):  # clients split lists of hosts at commas
         return data
-    name = hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"glitch-discovery-{name}"
-    user = _unprivileged_user()
-    owner = user.pw_uid if user else os.geteuid()
+    return short_folder(data, "", "the database's socket", _unprivileged_user())
+
+
+def short_folder(
+    place: Path, prefix: str, what: str, user: pwd.struct_passwd | None = None
+) -> Path:
+    """Return a private folder with a short path, for ``what`` of this folder.
+
+    It belongs to ``user``, by default to the user of this process.
+
+    Raises:
+        LaunchError: if somebody else has made it.
+    """
+    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"glitch-discovery-{prefix}{name}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid == os.geteuid() and user is not None:
         os.chown(folder, user.pw_uid, user.pw_gid)
     status = folder.lstat()
+    owner = user.pw_uid if user else os.geteuid()
     if status.st_uid != owner or stat.S_IMODE(status.st_mode) != 0o700:
-        raise EmbeddedDatabaseError(
+        raise LaunchError(
             f"{folder} belongs to somebody else: set GLITCH_DATA_DIR to a shorter path, so that "
-            "the database's socket fits into it."
+            f"{what} fits into it."
         )
     return folder
 

@@ -10,6 +10,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.core.errors import LaunchError
+
 # libpq options that detect a lost server. With the system's defaults, a connection in use would
 # hang for a quarter of an hour if the server's machine or network fails, and an idle one for two.
 _UNREACHABLE = {
@@ -22,24 +24,20 @@ _UNREACHABLE = {
 POSTGRESQL_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
-class DatabaseUrlError(ValueError):
-    """The database address cannot be used; the message says what is needed."""
-
-
 def parse_database_url(database_url: str) -> URL:
     """Parse a PostgreSQL address of any scheme, and set the driver to psycopg.
 
     Raises:
-        DatabaseUrlError: if it is not a PostgreSQL address. The message never repeats the address,
+        LaunchError: if it is not a PostgreSQL address. The message never repeats the address,
             because it may contain a password.
     """
     advice = "give one like postgresql://user:password@host:5432/glitch as DATABASE_URL."
     try:
         url = make_url(database_url)
     except (ArgumentError, ValueError):
-        raise DatabaseUrlError(f"The database address cannot be read: {advice}") from None
+        raise LaunchError(f"The database address cannot be read: {advice}") from None
     if url.drivername not in POSTGRESQL_SCHEMES:
-        raise DatabaseUrlError(
+        raise LaunchError(
             f"The database address starts with {url.drivername}, but only PostgreSQL is supported: "
             f"{advice}"
         )

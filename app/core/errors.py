@@ -6,6 +6,10 @@
 from glitch.errors import FormatError
 
 
+class LaunchError(Exception):
+    """The service cannot start or continue; the message gives the reason to the operator."""
+
+
 class ServiceError(Exception):
     """Base class of all errors that the caller of a service can act on.
 

@@ -8,7 +8,6 @@ from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core import errors as service
-from app.decoding.errors import DecodersBusyError
 from glitch import errors as science
 
 
@@ -26,7 +25,6 @@ class Failure:
     field: str | None = None  # API name of the input that the message is about
 
 
-_BUSY = Failure(503, "busy", "The service is busy")
 FAILURES: dict[type[Exception], Failure] = {
     science.GlitchError: Failure(400, "bad-input", "The input cannot be used"),
     science.FormatError: Failure(400, "unreadable-file", "The file is empty or damaged"),
@@ -56,8 +54,7 @@ FAILURES: dict[type[Exception], Failure] = {
         retry_after_s=30,
         level=logging.WARNING,
     ),
-    service.BusyError: _BUSY,
-    DecodersBusyError: _BUSY,
+    service.BusyError: Failure(503, "busy", "The service is busy"),
     OperationalError: Failure(
         503,
         "database",

@@ -10,10 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from alembic import command
-
-
-class MigrationsNotFoundError(RuntimeError):
-    """The installation does not contain the migrations."""
+from app.core.errors import LaunchError
 
 
 def migrations_folder() -> Path:
@@ -25,7 +22,7 @@ def migrations_folder() -> Path:
     for place in places:
         if (place / "env.py").is_file():
             return place
-    raise MigrationsNotFoundError(
+    raise LaunchError(
         "The database migrations were not found in "
         + " or ".join(str(place) for place in places)
         + ": install Glitch Discovery again."
@@ -46,7 +43,7 @@ def upgrade(database_url: str, revision: str = "head") -> None:
     A concurrent migration waits until this one ends.
 
     Raises:
-        DatabaseUrlError: if the address is not a PostgreSQL address.
+        LaunchError: if the address is not a PostgreSQL address.
     """
     command.upgrade(alembic_config(database_url), revision)
 

@@ -72,7 +72,7 @@ def read_upload(
 
     Raises:
         GlitchError: as ``glitch.strain.read_strain`` and ``glitch.images.read_views``.
-        DecodersBusyError: if too many files wait.
+        BusyError: if too many files wait.
     """
     if _is_frame(file):
         if not is_strain_wanted:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from app.decoding.errors import DecodersBusyError
+from app.core.errors import BusyError
 from app.decoding.fork_server import STARTED
 from app.decoding.messages import (
     BrokenMessageError,
@@ -73,7 +73,7 @@ class DecoderPool:
 
         Raises:
             GlitchError: the operation's error, or ``FormatError`` if the child was killed.
-            DecodersBusyError: if too many files wait.
+            BusyError: if too many files wait.
         """
         with self.turn(), gunzipped(file, repr(name)) as plain:
             request = {
@@ -88,7 +88,7 @@ class DecoderPool:
                 except _NoServerError:
                     _log.warning("the fork server of the decoders ended: it is started again")
                     if attempt == _ATTEMPTS:
-                        raise DecodersBusyError(
+                        raise BusyError(
                             "Files cannot be decoded at the moment: try again in a few seconds."
                         ) from None
         raise AssertionError("unreachable")
@@ -166,9 +166,9 @@ class DecoderPool:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Hold a place for a file that another process decodes, or raise DecodersBusyError."""
+        """Hold a place for a file that another process decodes, or raise BusyError."""
         if not self._turns.acquire(timeout=self._timeout_s):
-            raise DecodersBusyError("Too many files wait to be read: try again in a few seconds.")
+            raise BusyError("Too many files wait to be read: try again in a few seconds.")
         self._at_work += 1
         try:
             yield

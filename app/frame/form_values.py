@@ -68,15 +68,11 @@ _TICK = Decimal("1e-9")  # s
 _NUMBER = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
 
 
-class TimeError(ValueError):
-    """The text is neither a GPS time nor a UTC time; the message says what is accepted."""
-
-
 def parse_time(text: str) -> Decimal:
     """Return the GPS time of ``1266281982.66``, ``2020-02-22 00:59:24.66`` or ``2020-02-22``.
 
     Raises:
-        TimeError: if the text is not a time, or before the start of GPS time.
+        InvalidRequestError: if the text is not a time, or before the start of GPS time.
     """
     text = text.strip()
     shown = text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"
@@ -86,18 +82,18 @@ def parse_time(text: str) -> Decimal:
     elif is_utc_text(text):
         gps_time = parse_utc(text)
         if gps_time is None:
-            raise TimeError(
+            raise InvalidRequestError(
                 f"“{shown}” is not a valid date and time from 6 January 1980 on, when GPS time "
                 "begins."
             )
     else:
-        raise TimeError(
+        raise InvalidRequestError(
             why_ambiguous(text)
             or f"“{shown}” is not a time: give GPS seconds such as 1266281982.66, or UTC such as "
             "2020-02-22 00:59:24."
         )
     if not 0 <= gps_time <= LATEST_GPS_TIME:
-        raise TimeError(
+        raise InvalidRequestError(
             f"“{shown}” is outside the range of GPS time, which begins on 6 January 1980."
         )
     return gps_time
@@ -107,7 +103,7 @@ def parse_end(text: str) -> Decimal:
     """Parse the end of a time range: "to 2020-02-22" means the end of that day.
 
     Raises:
-        TimeError: as for ``parse_time``.
+        InvalidRequestError: as for ``parse_time``.
     """
     return parse_time(text) + (_DAY_S if is_utc_date(text) else 0)
 
@@ -136,7 +132,7 @@ def parse_time_range(start: str, end: str, run: str, errors: list[str]) -> TimeR
     for text, parse in ((start, parse_time), (end, parse_end)):
         try:
             ends.append(parse(text) if text else None)
-        except TimeError as error:
+        except InvalidRequestError as error:
             errors.append(str(error))
             ends.append(None)
     typed = ends[0], ends[1]

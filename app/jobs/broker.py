@@ -16,6 +16,8 @@ from uuid import UUID
 
 import psutil
 
+from app.core.errors import LaunchError
+
 if TYPE_CHECKING:
     from celery import Celery
     from redis import Redis
@@ -36,18 +38,14 @@ _CONNECT_S = 2.0
 _VISIBILITY_S = 1800
 
 
-class BrokerUrlError(ValueError):
-    """The address of Redis cannot be used; the message says what is needed."""
-
-
 def check_redis_url(redis_url: str) -> str:
     """Return the address of Redis unchanged if its scheme is known.
 
     Raises:
-        BrokerUrlError: otherwise. It does not repeat the address, which may contain a password.
+        LaunchError: otherwise. It does not repeat the address, which may contain a password.
     """
     if urlsplit(redis_url).scheme not in _SCHEMES:
-        raise BrokerUrlError(
+        raise LaunchError(
             "REDIS_URL is not a Redis address: give one like redis://:password@host:6379/0 or "
             "unix:///run/redis/redis.sock."
         )

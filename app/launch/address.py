@@ -5,7 +5,7 @@ import errno
 import ipaddress
 import socket
 
-from app.launch.errors import LaunchError
+from app.core.errors import LaunchError
 
 
 def take_address(host: str, port: int) -> socket.socket:

@@ -26,12 +26,12 @@ from sqlalchemy.engine import URL
 
 from app.core.embedded import postgres_programs
 from app.core.engine import parse_database_url
+from app.core.errors import LaunchError
 from app.core.migrate import alembic_config
 from app.core.settings import Settings
 from app.core.storage import storage_of
 from app.launch.data_directory import TOKEN_FILE, prepare_data_directory
 from app.launch.database import Database, open_database
-from app.launch.errors import LaunchError
 from glitch_discovery.version import VERSION
 
 FORMAT = 1

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from app.launch.errors import DataDirectoryBusyError, LaunchError
+from app.core.errors import LaunchError
+from app.launch.errors import DataDirectoryBusyError
 
 TOKEN_FILE = "admin-token"  # noqa: S105 - a file name
 SECRETS = (TOKEN_FILE, "signing-key")

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
+from app.core.embedded import EmbeddedServer, start_embedded
+from app.core.errors import LaunchError
 from app.core.settings import Settings
 from app.launch.child import Child, EndCounter
 from app.launch.data_directory import hold_data_directory, prepare_data_directory
-from app.launch.errors import DataDirectoryBusyError, LaunchError
+from app.launch.errors import DataDirectoryBusyError
 
 # not at run time, because the supervisor never needs SQLAlchemy and must start quickly
 if TYPE_CHECKING:
@@ -140,10 +141,7 @@ def running_database(
         try:
             yield RunningDatabase(server.url(), server)
         finally:
-            try:
-                server.stop()
-            except EmbeddedDatabaseError as error:
-                raise LaunchError(str(error)) from error
+            server.stop()
     finally:
         watchdog.stop()
 
@@ -186,8 +184,6 @@ def _embedded(data_directory: Path) -> Iterator[str]:
 def _start(place: Path) -> EmbeddedServer:
     try:
         return start_embedded(place)
-    except EmbeddedDatabaseError as error:
-        raise LaunchError(str(error)) from error
     except OSError as error:
         raise LaunchError(
             f"The database in {place} cannot be used ({error.strerror}: {error.filename}): correct "

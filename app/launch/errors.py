@@ -8,9 +8,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-
-class LaunchError(Exception):
-    """The service cannot start or continue; the message gives the reason to the operator."""
+from app.core.errors import LaunchError
 
 
 class DataDirectoryBusyError(LaunchError):
@@ -57,12 +55,10 @@ def _foreseen(error: Exception) -> str | None:
     """Return the message for a domain or database error, whose classes are slow to import."""
     from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
-    from app.core.engine import DatabaseUrlError
     from app.core.errors import ServiceError
-    from app.core.migrate import MigrationsNotFoundError
     from glitch.errors import GlitchError
 
-    if isinstance(error, ServiceError | GlitchError | DatabaseUrlError | MigrationsNotFoundError):
+    if isinstance(error, ServiceError | GlitchError):
         return str(error)
     if isinstance(error, ProgrammingError) and "does not exist" in str(error.orig):
         return "The database lacks tables of this version: run `glitch-discovery migrate`."

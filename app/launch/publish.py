@@ -7,9 +7,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app.core.errors import NotReadyError
+from app.core.errors import LaunchError, NotReadyError
 from app.core.storage import storage_of
-from app.launch.errors import LaunchError
 from app.models.checkpoints import active_checkpoint, list_checkpoints, publish_checkpoint
 from app.models.records import CheckpointRecord
 from app.models.reembed import switch_checkpoint

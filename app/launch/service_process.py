@@ -9,9 +9,10 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from app.core.errors import LaunchError
 from app.launch.child import KILL_AFTER_S, Child
 from app.launch.data_directory import HeldLock
-from app.launch.errors import ChildFailedError, LaunchError
+from app.launch.errors import ChildFailedError
 
 _PREPARED_WITHIN_S = 600.0  # migrating a large catalogue takes long
 _READY_WITHIN_S = 120.0

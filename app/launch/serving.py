@@ -11,8 +11,8 @@ from pathlib import Path
 from prometheus_client.multiprocess import mark_process_dead
 from rich.console import Console
 
+from app.core.errors import LaunchError
 from app.launch.child import EndCounter
-from app.launch.errors import LaunchError
 from app.launch.service_process import ServiceProcess, StartResult
 
 COUNTS = "counts.txt"  # in the data directory

@@ -2,9 +2,9 @@
 
 from pydantic import Field, ValidationError
 
+from app.core.errors import LaunchError
 from app.core.settings import Settings
 from app.demo.plan import PER_CLASS
-from app.launch.errors import LaunchError
 
 
 class LaunchSettings(Settings):

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from app.cli import app
 from app.core import migrate
 from app.core.engine import make_engine
+from app.core.errors import LaunchError
 from app.core.settings import Settings
 from app.core.storage import storage_of
 from app.launch.backup import (
@@ -29,7 +30,6 @@ from app.launch.backup import (
     run_program,
     take_backup,
 )
-from app.launch.errors import LaunchError
 
 UPLOAD = "ab" * 32
 WEIGHTS = "checkpoints/small/model.safetensors"

@@ -21,9 +21,9 @@ from rich.console import Console
 from small_disk import small_file_system
 from waiting import eventually
 
+from app.core.errors import LaunchError
 from app.core.settings import Settings
-from app.jobs.broker import BrokerUrlError, celery_url, check_redis_url
-from app.launch.errors import LaunchError
+from app.jobs.broker import celery_url, check_redis_url
 from app.launch.redis import broker
 from app.launch.redis.broker import find_redis_server, running_broker
 
@@ -178,5 +178,5 @@ def test_addresses_as_celery_spells_them(given: str, spelt: str) -> None:
 
 @pytest.mark.parametrize("wrong", ["", "host:6379", "http://host", "sqlite://"])
 def test_wrong_addresses(wrong: str) -> None:
-    with pytest.raises(BrokerUrlError, match="give one like"):
+    with pytest.raises(LaunchError, match="give one like"):
         check_redis_url(wrong)

@@ -23,8 +23,9 @@ from sqlalchemy import text
 from waiting import PATIENCE_S
 
 from app.core import embedded
-from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
+from app.core.embedded import EmbeddedServer, start_embedded
 from app.core.engine import make_engine
+from app.core.errors import LaunchError
 from app.launch.database import RunningDatabase
 
 
@@ -90,11 +91,11 @@ def test_life_of_a_server(folder: Path) -> None:
     assert psutil.wait_procs([silent], timeout=PATIENCE_S)[0] == [silent]
 
     (data / "postgres" / "PG_VERSION").write_text("15\n")
-    with pytest.raises(EmbeddedDatabaseError, match="made by PostgreSQL 15"):
+    with pytest.raises(LaunchError, match="made by PostgreSQL 15"):
         start_embedded(data)
     (data / "postgres" / "PG_VERSION").write_text("18\n")
     (data / "postgres" / "postgresql.conf").write_text("nonsense = yes\n")
-    with pytest.raises(EmbeddedDatabaseError, match=r"nonsense(.|\n)*The whole log is"):
+    with pytest.raises(LaunchError, match=r"nonsense(.|\n)*The whole log is"):
         start_embedded(data)
 
 
@@ -130,7 +131,7 @@ def test_a_server_that_is_killed_as_it_starts_is_a_sentence(
         psutil.wait_procs([started], timeout=PATIENCE_S)
 
     monkeypatch.setattr(embedded, "_launch", launch_and_kill)
-    with pytest.raises(EmbeddedDatabaseError, match=r"started and then did not answer .*says why"):
+    with pytest.raises(LaunchError, match=r"started and then did not answer .*says why"):
         start_embedded(data)
     monkeypatch.undo()
     assert ask(start_embedded(data).url(), "SELECT 1") == 1
@@ -189,7 +190,7 @@ def test_a_cluster_cut_short_is_made_again_and_long_paths_do(folder: Path) -> No
     assert start_embedded(data) == server
     server.stop()
     server.socket_folder.chmod(0o777)
-    with pytest.raises(EmbeddedDatabaseError, match="belongs to somebody else"):
+    with pytest.raises(LaunchError, match="belongs to somebody else"):
         start_embedded(data)
     server.socket_folder.rmdir()
 
@@ -207,14 +208,14 @@ def test_databases_start_under_paths_with_special_characters(folder: Path, name:
 
 def test_a_file_in_the_way(folder: Path) -> None:
     (folder / "data").write_text("a file")
-    with pytest.raises(EmbeddedDatabaseError, match="a file of that name is in the way"):
+    with pytest.raises(LaunchError, match="a file of that name is in the way"):
         start_embedded(folder / "data")
 
 
 def test_foreign_files_in_the_way(folder: Path) -> None:
     (folder / "data" / "postgres").mkdir(parents=True)
     (folder / "data" / "postgres" / "thesis.tex").write_text("precious")
-    with pytest.raises(EmbeddedDatabaseError, match="holds files but no PostgreSQL data"):
+    with pytest.raises(LaunchError, match="holds files but no PostgreSQL data"):
         start_embedded(folder / "data")
     assert (folder / "data" / "postgres" / "thesis.tex").read_text() == "precious"
 
@@ -225,10 +226,11 @@ def test_no_write_permission(folder: Path) -> None:
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from app.core.embedded import EmbeddedDatabaseError, start_embedded\n"
+        "from app.core.embedded import start_embedded\n"
+        "from app.core.errors import LaunchError\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "try: start_embedded(Path(sys.argv[1]))\n"
-        "except EmbeddedDatabaseError as error: print(error)\n"
+        "except LaunchError as error: print(error)\n"
     )
     finished = subprocess.run(
         [sys.executable, "-c", script, str(folder / "data")],
@@ -243,7 +245,7 @@ def test_no_write_permission(folder: Path) -> None:
 def test_root_without_a_stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "ROOTS_STAND_IN", "no such user")  # useradd refuses the name
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    with pytest.raises(EmbeddedDatabaseError, match="PostgreSQL does not run as root"):
+    with pytest.raises(LaunchError, match="PostgreSQL does not run as root"):
         start_embedded(folder / "data")
 
 
@@ -255,14 +257,14 @@ def test_a_server_that_starts_and_refuses_does_not_run_on(
 
     with monkeypatch.context() as patched:
         patched.setattr(EmbeddedServer, "ensure_database", refuse)
-        with pytest.raises(EmbeddedDatabaseError, match="did not answer"):
+        with pytest.raises(LaunchError, match="did not answer"):
             start_embedded(folder / "data")
     server = EmbeddedServer(folder / "data", folder / "data" / "postgres")
     assert server.process is None
     assert start_embedded(folder / "data") == server
     with monkeypatch.context() as patched:  # one that others may use keeps running
         patched.setattr(EmbeddedServer, "ensure_database", refuse)
-        with pytest.raises(EmbeddedDatabaseError):
+        with pytest.raises(LaunchError):
             start_embedded(folder / "data")
     assert server.process is not None
 
@@ -275,7 +277,7 @@ def test_a_server_that_never_answers(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(embedded, "START_TIMEOUT_S", 0.2)
     monkeypatch.setattr(embedded, "_owner_process", lambda _: psutil.Process())
     started = time.monotonic()
-    with pytest.raises(EmbeddedDatabaseError, match=f"process {os.getpid()}.*does not answer"):
+    with pytest.raises(LaunchError, match=f"process {os.getpid()}.*does not answer"):
         start_embedded(folder / "data")
     assert is_within(time.monotonic() - started, 30)
     monkeypatch.undo()

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from app.core import migrate
 from app.core.database import uuid7
-from app.core.engine import DatabaseUrlError, make_engine, parse_database_url
+from app.core.engine import make_engine, parse_database_url
+from app.core.errors import LaunchError
 from app.core.failures import failure_of
 from app.core.postgres.binary_copy import read_rows
 from worker.runner import is_connection_lost
@@ -30,7 +31,7 @@ def test_every_postgresql_scheme_does(scheme: str) -> None:
 
 @pytest.mark.parametrize("address", ["", "nonsense", "sqlite:///x.db", "mysql://u:secret@h/d"])
 def test_other_addresses_are_refused_without_repeating_them(address: str) -> None:
-    with pytest.raises(DatabaseUrlError, match="DATABASE_URL") as caught:
+    with pytest.raises(LaunchError, match="DATABASE_URL") as caught:
         make_engine(address)
     assert "secret" not in str(caught.value)
 
@@ -96,7 +97,7 @@ def test_migrations_are_found_beside_the_package_or_in_the_wheel(
     monkeypatch.setattr(migrate, "__file__", str(tmp_path / "app" / "core" / "migrate.py"))
     installed = tmp_path / "prefix" / "share" / "glitch-discovery" / "alembic"
     monkeypatch.setattr(migrate.sysconfig, "get_path", lambda _: str(tmp_path / "prefix"))
-    with pytest.raises(migrate.MigrationsNotFoundError, match="install Glitch Discovery again"):
+    with pytest.raises(LaunchError, match="install Glitch Discovery again"):
         migrate.migrations_folder()
     installed.mkdir(parents=True)
     (installed / "env.py").touch()

@@ -22,8 +22,8 @@ import pytest
 from pace import is_within
 from waiting import eventually
 
+from app.core.errors import BusyError
 from app.decoding import files
-from app.decoding.errors import DecodersBusyError
 from app.decoding.messages import BrokenMessageError, Message, pack, unpack
 from app.decoding.pool import DecoderPool
 from glitch.errors import FormatError, GlitchError, StrainError, TooLargeError
@@ -169,7 +169,7 @@ def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 def test_requests_beyond_the_bound_wait_and_then_are_refused(tmp_path: Path) -> None:
     path = hostile_files.good_strain(tmp_path / "good.h5")
     pool = DecoderPool(1, timeout_s=0.05)
-    with pool.turn(), pytest.raises(DecodersBusyError, match="try again"):
+    with pool.turn(), pytest.raises(BusyError, match="try again"):
         pool.perform("kinds", path, {}, LIMITS, path.name)
 
 

@@ -18,7 +18,8 @@ import pytest
 from local_server import QuietHandler, serving
 from waiting import PATIENCE_S
 
-from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer
+from app.core.embedded import EmbeddedServer
+from app.core.errors import LaunchError
 from app.launch.address import address_of, reachable_host, take_address
 from app.launch.child import Child, EndCounter
 from app.launch.data_directory import (
@@ -33,7 +34,7 @@ from app.launch.data_directory import (
     write_token,
 )
 from app.launch.database import RunningDatabase
-from app.launch.errors import DataDirectoryBusyError, LaunchError
+from app.launch.errors import DataDirectoryBusyError
 from app.launch.settings import read_settings
 from app.launch.up import RobustConsole, Supervisor, _show_filling, terminal_logs
 
@@ -342,7 +343,7 @@ def test_a_database_that_ends_while_it_is_started_again_is_started_once_more(
     def start(place: Path) -> EmbeddedServer:
         starts.append(place)
         if len(starts) == 1:
-            raise EmbeddedDatabaseError("The embedded PostgreSQL started and then did not answer.")
+            raise LaunchError("The embedded PostgreSQL started and then did not answer.")
         lock.unlink(missing_ok=True)  # by the second start, it has stopped cleanly
         return EmbeddedServer(place, place)
 

@@ -16,8 +16,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from rich.console import Console
 from small_disk import small_file_system
 
+from app.core.errors import LaunchError
 from app.launch import serving
-from app.launch.errors import LaunchError
 from app.launch.service_process import ServiceProcess
 from app.launch.serving import Serving
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from app.core.errors import LaunchError
 from app.core.settings import Settings
-from app.launch.errors import LaunchError
 from app.launch.settings import read_settings
 from app.server.runtime import signing_secret
 

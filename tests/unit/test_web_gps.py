@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from app.frame.form_values import TimeError, era_time_range, overlap, parse_end, parse_time
+from app.core.errors import InvalidRequestError
+from app.frame.form_values import era_time_range, overlap, parse_end, parse_time
 from glitch.gps import gps_to_utc, leap_second_days, utc_to_gps
 from glitch.observing_runs import ERAS, era
 
@@ -68,7 +69,7 @@ def test_times_are_parsed_as_people_write_them(text: str, gps_time: str) -> None
     ],
 )
 def test_no_time_is_refused_with_a_sentence_that_is_not_endless(text: str) -> None:
-    with pytest.raises(TimeError) as refusal:
+    with pytest.raises(InvalidRequestError) as refusal:
         parse_time(text)
     assert str(refusal.value).endswith(".") or str(refusal.value).endswith(").")
     assert len(str(refusal.value)) < 200

@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 from app.classes.naming import list_classes
 from app.clusters.pages.display import cluster_href
 from app.clusters.service import get_cluster
-from app.core.errors import NotFoundError
+from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count
 from app.frame.contexts import Fact, PageContext
 from app.frame.deps import ForReaders, PageRoute
 from app.frame.display import glitch_href, moment, seconds
 from app.frame.failures import see_other
-from app.frame.form_values import TimeError, parse_time
+from app.frame.form_values import parse_time
 from app.frame.render import render
 from app.glitches.records import GlitchFilters
 from app.glitches.service import find_glitch, list_glitches, nearest_in_time
@@ -59,7 +59,7 @@ def search(request: Request, session: SessionDep, q: Annotated[str, Query()] = "
         return render(request, SearchPage(_NOTHING_FOUND, sentence, ()), status=400)
     try:
         result = _find(session, text)
-    except TimeError as error:
+    except InvalidRequestError as error:
         return render(request, SearchPage(_NOTHING_FOUND, str(error), ()), status=400)
     if isinstance(result, str):
         return see_other(result)
@@ -70,7 +70,7 @@ def _find(session: Session, text: str) -> str | SearchPage:
     """Address of the match, or the page that explains why there is none.
 
     Raises:
-        TimeError: if the text looks like a time but is not valid.
+        InvalidRequestError: if the text looks like a time but is not valid.
     """
     if text.isprintable():
         if (glitch := find_glitch(session, text)) is not None:

@@ -20,7 +20,7 @@ from app.frame.deps import CsrfChecked, Reader, ReaderUploadRoute
 from app.frame.display import glitch_href, neighbour_card, novelty
 from app.frame.failures import explain, see_other
 from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panels
-from app.frame.form_values import TimeError, check_form, chosen_files, parse_number, parse_time
+from app.frame.form_values import check_form, chosen_files, parse_number, parse_time
 from app.frame.render import render
 from app.glitches.assumed import START, assumption
 from app.glitches.embed import Embedded, UploadRequest, embed_upload
@@ -144,7 +144,7 @@ def upload(
         )
     except PermissionDeniedError:
         raise
-    except (ServiceError, GlitchError, TimeError) as error:
+    except (ServiceError, GlitchError) as error:
         session.rollback()  # so that the form can be drawn after a database error
         explanation = explain(error)
         field, sentence = explanation.field if explanation else None, str(error)

@@ -1,12 +1,9 @@
 """The Redis of `up`: the operator's own, or one started with the service."""
 
 import contextlib
-import hashlib
 import importlib.util
 import os
 import shutil
-import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +11,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from app.core.embedded import LONGEST_SOCKET_PATH, short_folder
+from app.core.errors import LaunchError
 from app.core.settings import Settings
-from app.jobs.broker import BrokerUrlError, check_redis_url
+from app.jobs.broker import check_redis_url
 from app.launch.child import Child, KeptChild
-from app.launch.errors import LaunchError
 
 BROKER_FOLDER = "redis"
 SOCKET_NAME = "redis.sock"
 PROGRAMS = ("redis-server", "valkey-server")
-_MAX_SOCKET_PATH = 100  # bytes; the system's limit is 104 to 108
 
 
 def find_redis_server() -> Path:
@@ -70,10 +67,7 @@ def running_broker(
         LaunchError: if no Redis program is found, or REDIS_URL is invalid.
     """
     if settings.redis_url is not None:
-        try:
-            yield RunningBroker(check_redis_url(settings.redis_url.get_secret_value()))
-        except BrokerUrlError as error:
-            raise LaunchError(str(error)) from None
+        yield RunningBroker(check_redis_url(settings.redis_url.get_secret_value()))
         return
     program = find_redis_server()
     place = folder / BROKER_FOLDER
@@ -102,18 +96,9 @@ def running_broker(
 def _socket_path(place: Path) -> Path:
     """Return a path in the private folder, or in a short private one if that path is too long."""
     socket = place / SOCKET_NAME
-    if len(os.fsencode(socket)) <= _MAX_SOCKET_PATH and _is_plain(str(socket)):
+    if len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH and _is_plain(str(socket)):
         return socket
-    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"glitch-discovery-redis-{name}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) != 0o700:
-        raise LaunchError(
-            f"{folder} belongs to somebody else: set GLITCH_DATA_DIR to a shorter path, so that "
-            "the socket of Redis fits into it."
-        )
-    return folder / SOCKET_NAME
+    return short_folder(place, "redis-", "the socket of Redis") / SOCKET_NAME
 
 
 def _is_plain(path: str) -> bool:
