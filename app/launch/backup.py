@@ -29,7 +29,7 @@ from app.core.engine import parse_database_url
 from app.core.errors import LaunchError
 from app.core.migrate import alembic_config
 from app.core.settings import Settings
-from app.core.storage import storage_of
+from app.core.storage import arriving_file, storage_of
 from app.launch.data_directory import TOKEN_FILE, prepare_data_directory
 from app.launch.database import Database, open_database
 from glitch_discovery.version import VERSION
@@ -119,16 +119,15 @@ def copy_file(source: Path, target: Path) -> FileDigest:
     The copy appears under its name only when it is complete.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    arriving = target.with_name(f".arriving-{target.name}"[:255])
     digest = hashlib.sha256()
-    with source.open("rb") as stream, arriving.open("wb") as copy:
+    with source.open("rb") as stream, arriving_file(target.parent) as (copy, part):
         while piece := stream.read(1 << 20):
             digest.update(piece)
             copy.write(piece)
         copy.flush()
         os.fsync(copy.fileno())
-    shutil.copystat(source, arriving)
-    arriving.replace(target)
+        shutil.copystat(source, part)
+        part.replace(target)
     return FileDigest(target.stat().st_size, digest.hexdigest())
 
 

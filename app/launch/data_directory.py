@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from app.core.errors import LaunchError
+from app.core.storage import arriving_file
 from app.launch.errors import DataDirectoryBusyError
 
 TOKEN_FILE = "admin-token"  # noqa: S105 - a file name
@@ -222,16 +223,11 @@ def write_token(folder: Path, token: str) -> Path:
     """
     path = folder / TOKEN_FILE
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{TOKEN_FILE}-", dir=folder)  # mode 0600
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(token + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with arriving_file(folder) as (file, part):  # of mode 0600
+            file.write(f"{token}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+            part.replace(path)
     except OSError as error:
         raise LaunchError(
             f"The admin token cannot be written to {path} ({error.strerror})."

@@ -12,7 +12,6 @@ new glitch or a new layout makes another version.
 
 import hashlib
 import json
-import os
 import threading
 import time
 import zlib
@@ -31,6 +30,7 @@ from sqlalchemy.orm import Session
 from app.classes.tables import GlitchClass
 from app.core.errors import NotFoundError, NotReadyError
 from app.core.postgres.binary_copy import read_rows
+from app.core.storage import arriving_file
 from app.glitches.tables import ORIGINS
 from app.map.records import MapFiles, Projection
 from app.map.service import current_projection
@@ -309,9 +309,10 @@ def _build(session: Session, projection: Projection, files: MapFiles) -> None:
         files.points.parent.mkdir(parents=True, exist_ok=True)
         for path, content in ((files.ids, columns.ids), (files.points, packed)):
             # Another process may write the same content: write a temporary file and rename it.
-            temporary = path.with_suffix(f".{os.getpid()}")
-            temporary.write_bytes(content)
-            temporary.replace(path)
+            with arriving_file(path.parent) as (file, part):
+                file.write(content)
+                file.close()
+                part.replace(path)
     except OSError as error:
         raise NotReadyError(
             f"The map cannot be kept in the data directory ({error.strerror}): free some space, "

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.core.storage import storage_of
+from app.core.storage import arriving_file, storage_of
 from app.glitches.exports.service import (
     about_cluster,
     clean_up_exports,
@@ -52,9 +52,8 @@ class ExportHandler:
         filters = filters_from_json(job.parameters["filters"])
         path = folder_of(context.data_dir, job.id) / f"part-{chunk.ordinal:08d}.done"
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{chunk.claim}.tmp")
-        try:
-            with closing(
+        with (
+            closing(
                 export_rows(
                     session,
                     filters,
@@ -62,11 +61,11 @@ class ExportHandler:
                     within=id_range,
                     with_latents=export_format.has_latents,
                 )
-            ) as rows:
-                export_format.write_part(_with_heartbeat(rows, context), temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            ) as rows,
+            arriving_file(path.parent) as (_, part),
+        ):
+            export_format.write_part(_with_heartbeat(rows, context), part)
+            part.replace(path)
         storage_of(context.data_dir).keep(path)
         return ChunkResult()
 
@@ -82,13 +81,10 @@ class ExportHandler:
             for part in parts:
                 storage.fetch(part)
                 context.heartbeat()
-            temporary = path.with_suffix(".tmp")
-            try:
-                filters = filters_from_json(job.parameters["filters"])
-                export_format.join(parts, temporary, about_cluster(session, filters))
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            filters = filters_from_json(job.parameters["filters"])
+            with arriving_file(path.parent) as (_, whole):
+                export_format.join(parts, whole, about_cluster(session, filters))
+                whole.replace(path)
             storage.keep(path)
             context.heartbeat()
         storage.fetch(path)
