@@ -56,6 +56,7 @@ def browser(chromium: webdriver.Chrome, service: Service, drawn: list[UUID]) -> 
     opened = Browser(chromium, service)
     opened.complaints()
     yield opened
+    opened.driver.execute_script("sessionStorage.clear()")  # the selection
     # The library compiles code from strings, which only this page allows: no policy violation.
     assert [line for line in opened.complaints() if "GPU stall" not in line] == []
 
@@ -200,7 +201,7 @@ def is_in_sight(browser: Browser, selector: str) -> bool:
 
 
 def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
-    browser: Browser, drawn: list[UUID]
+    browser: Browser, service: Service, drawn: list[UUID]
 ) -> None:
     open_map(browser)
     places = [place_of(browser, index) for index in range(COUNT)]  # ids are in the points' order
@@ -225,6 +226,13 @@ def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
     }
     assert detectors == {"H1"}  # the other group is in L1
     browser.find("#class_name").send_keys("whist")  # part of a name is enough
+    browser.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})  # the session ends
+    browser.find("#bulk button[value=label]").click()
+    browser.wait_until_found("#token:focus")
+    browser.find("#token").send_keys(service.tokens["reviewer"], Keys.ENTER)
+    browser.wait_for_text("#selection-heading", f"{COUNT // 2} glitches selected")
+    browser.wait_for_text(".note.warn", "What you typed and chose is here again.")
+    assert browser.find("#class_name").get_property("value") == "whist"
     browser.find("#bulk button[value=label]").click()
     browser.wait_for_text("#bulk-status", f"{COUNT // 2} glitches labelled Whistle.")
     browser.wait_for_text(".legend", "Whistle")
@@ -235,6 +243,8 @@ def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
     browser.find(".acts-done button").click()
     browser.wait_for_text(".note.good", "Undone")
     browser.wait_until_found("#map[data-ready]")
+    browser.wait_for_text(".legend", f"{COUNT // 2} / {COUNT}")  # the selection remains
+    browser.find("#drop-selection").click()
     browser.wait_for_text(".legend", f"{COUNT} / {COUNT}")
     assert "Whistle" not in browser.find(".legend").text
 
@@ -367,7 +377,8 @@ def test_a_selection_is_named_downloaded_and_made_a_cluster(
     )
     assert len(csv.splitlines()) == len(chosen) + 1
     browser.find("#bulk-undo button").click()
-    browser.wait_until_found("#map[data-ready]")
+    browser.wait_for_text(".note.good", "Undone")
+    browser.find("#drop-selection").click()
     browser.wait_for_text(".legend", f"{COUNT} / {COUNT}")
     browser.find("#select-shown").click()
     browser.wait_for_text("#selection-heading", f"{COUNT} glitches selected")
@@ -383,7 +394,8 @@ def test_a_selection_is_named_downloaded_and_made_a_cluster(
     browser.wait_for_text(".note.good", "The selection is a cluster now")
     browser.press("u")
     browser.wait_for("/ui/map")
-    browser.wait_for_text(".note.good", "Undone")
+    browser.wait_for_text(".note.good", "The cluster was removed")
+    browser.wait_for_text("#selection-heading", f"{COUNT - 3} glitches selected")  # to make again
     browser.complaints()  # drop the messages of the expected refusals
 
 

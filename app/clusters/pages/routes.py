@@ -173,7 +173,7 @@ def decide(
 def undo_selection(session: SessionDep, principal: Reviewer, cluster_id: UUID) -> Response:
     """Remove a cluster that was made of a selection."""
     withdraw(session, cluster_id, author=principal)
-    return see_other("/ui/map", done="undone")
+    return see_other("/ui/map", done="removed")
 
 
 def _refuse_none_chosen(act: str, chosen: tuple[UUID, ...]) -> None:

@@ -8,9 +8,13 @@ export function attachDrafts(root) {
     if (form.method !== "post" || !form.closest("main") || form.querySelector("[type=password]")) return;
     // If a script sends the form or the response is a download, this page and its fields remain.
     if (submitter?.dataset.download !== undefined || (defaultPrevented && !form.matches(".upload"))) return;
-    const fields = typedInto(form).map(({ name, value, checked }) => ({ name, value, checked }));
-    sessionStorage.setItem("draft", JSON.stringify({ form: nameOf(form), fields }));
+    keepDraft(form);
   });
+}
+
+export function keepDraft(form) {
+  const fields = typedInto(form).map(({ name, value, checked }) => ({ name, value, checked }));
+  sessionStorage.setItem("draft", JSON.stringify({ form: nameOf(form), fields }));
 }
 
 function handleDraft(root, kept) {
@@ -18,7 +22,7 @@ function handleDraft(root, kept) {
   // The response may be another page, such as the next cluster; its success note means: accepted.
   const isAccepted = root.querySelector(".note.good");
   // A page that refuses the form contains the input, but loses it when it is reloaded.
-  const isRefused = root.querySelector("[role=alert], form[action='/ui/login']");
+  const isRefused = root.querySelector("[role=alert]:not([hidden], :empty), form[action='/ui/login']");
   if (isRefused) sessionStorage.setItem("draft", JSON.stringify({ ...kept, isRefused: true }));
   else if (form || isAccepted || !kept.isRefused) sessionStorage.removeItem("draft");
   if (form && !isAccepted && !isRefused) restore(form, kept.fields);

@@ -48,6 +48,7 @@ class MapPage(PageContext, template="map.html", section="map"):
 
     is_drawn: bool
     is_empty_catalogue: bool
+    layout: str  # id of the projection; another one has the points elsewhere
     heading: str
     drawn: str | None  # when, with which model and how it was drawn
     unplaced: str | None  # how many are not on it yet
@@ -90,6 +91,7 @@ def map_page(request: Request, session: SessionDep, _: Reader) -> Response:
     page = MapPage(
         is_drawn=projection is not None,
         is_empty_catalogue=state is None or not state.n_embedded,
+        layout=str(projection.id) if projection else "",
         heading=count(projection.n_points, "glitch", "glitches") if projection else "Map",
         drawn=_drawn(state.checkpoint, projection) if state and projection else None,
         unplaced=count(state.n_unplaced, "newer glitch is", "newer glitches are")

@@ -1,15 +1,19 @@
 // The selection: the points that the service finds in a region of the map, their classes, their
 // cards or table by pages, and labels for all of them; and the card of the glitch under the pointer.
 
+import { keepDraft } from "./drafts.js";
+
 const PAGE = 24;
 const HOVER_AFTER_MS = 90;
 const MAX_CACHED_CARDS = 200;
 const MAKE_UP = 6;
+const KEPT = "map-selection";
 const number = (value) => value.toLocaleString("en-GB");
 
 export class Selection {
-  constructor(root, catalogue, address) {
+  constructor(root, catalogue, { cards: address, layout }) {
     this.root = root;
+    this.layout = layout;
     this.catalogue = catalogue;
     this.address = address;
     this.points = [];
@@ -46,19 +50,29 @@ export class Selection {
   }
 
   // Request from the service which points of the region pass the filters, and select them.
-  async choose(region) {
+  async choose(region, isKept = false) {
     const body = new FormData(this.download);
     body.set("region", JSON.stringify(region));
     const answer = await fetch(this.download.dataset.choose, { method: "POST", body });
-    if (answer.redirected) throw new Error("Your session has ended: log in again.");
+    if (answer.ok) sessionStorage.setItem(KEPT, JSON.stringify({ layout: this.layout, region }));
+    else sessionStorage.removeItem(KEPT);
+    if (answer.redirected) return location.assign(answer.url); // to the login
     if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `The service answered ${answer.status}: reload the page.`);
     this.region = region;
     const isFirst = !this.points.length;
     this.#show(new Uint32Array(await answer.arrayBuffer()));
-    if (isFirst) this.download.scrollIntoView({ block: "nearest" }); // keeps the map visible above
+    if (isFirst && !isKept) this.download.scrollIntoView({ block: "nearest" }); // keeps the map visible above
+  }
+
+  // Select again what was selected in this tab, for example before a login or the Back button.
+  restore() {
+    const { layout, region } = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+    if (layout !== this.layout) return null; // the points have moved
+    return this.choose({ ...region, version: this.catalogue.header.version }, true);
   }
 
   drop() {
+    sessionStorage.removeItem(KEPT);
     this.region = null;
     this.#show([]);
   }
@@ -145,7 +159,10 @@ export class Selection {
     this.#setStatus("At work …");
     try {
       const answer = await fetch(this.form.action, { method: "POST", body });
-      if (answer.redirected) throw new Error("Your session has ended: log in again; nothing was done.");
+      if (answer.redirected) {
+        keepDraft(this.form);
+        return location.assign(answer.url); // to the login
+      }
       const content = await answer.json().catch(() => ({ detail: `The service answered ${answer.status}: reload the page.` }));
       if (!answer.ok) throw new Error(content.detail);
       if (content.page) return location.assign(content.page);

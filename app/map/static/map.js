@@ -38,7 +38,7 @@ async function start() {
   });
   const legend = new Legend(document, catalogue);
   const times = new Times(document, catalogue);
-  const selection = new Selection(document, catalogue, page.dataset.cards);
+  const selection = new Selection(document, catalogue, page.dataset);
   const names = plot && new Names(document.querySelector(".sheet"), catalogue, plot);
   wire({ catalogue, plot, legend, times, selection, names, counts });
   page.dataset.ready = "true";
@@ -61,7 +61,8 @@ function wire({ catalogue, plot, legend, times, selection, names, counts }) {
     names?.find(...legend.names());
     updateCounts();
   };
-  const select = (region) => selection.choose(region).catch((error) => fail(error.message));
+  const failed = (error) => fail(error.message);
+  const select = (region) => selection.choose(region).catch(failed);
   legend.onToggle = show;
   times.onChoose = (from, until) => {
     one("#from").value = from === null ? "" : from.toFixed(0);
@@ -123,6 +124,7 @@ function wire({ catalogue, plot, legend, times, selection, names, counts }) {
     show();
   });
   show();
+  selection.restore()?.catch(failed);
 }
 
 // Fill the filters with the categories that occur on the map.
