@@ -164,3 +164,4 @@ class FailurePage(PageContext, template="failure.html"):
     back: str | None  # address of the previous page
     alternative: NavItem  # an alternative to visit
     request_id: str | None
+    is_passing: bool  # the same request may succeed later

@@ -74,8 +74,9 @@ def failure(request: Request, error: Exception) -> Response:
         log_failure(_log, expected, error)
     request_id = getattr(request.state, "request_id", None)
     heading = expected.page_title or expected.title
-    alternative = _section_of(request.url.path)
-    page = FailurePage(heading, expected.sentence, _return_page(request), alternative, request_id)
+    back, section = _return_page(request), _section_of(request.url.path)
+    is_passing = expected.status >= 500
+    page = FailurePage(heading, expected.sentence, back, section, request_id, is_passing)
     response = render(request, page, status=expected.status)
     if expected.status == 503:
         response.headers["Retry-After"] = str(expected.retry_after_s)

@@ -58,10 +58,11 @@ def test_a_database_that_is_away_is_one_line_for_a_request(
         try:
             with caplog.at_level(logging.INFO):
                 assert_problem(client.get("/glitches"), 503)
-                page = reader.get("/ui/classes")
+                page = reader.get("/ui/glitches?ifo=L1")
         finally:
             connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
     assert page.status == 503
+    assert 'href="/ui/glitches?ifo=L1">Try again<' in page.response.text
     logs = [one for one in caplog.records if one.levelno >= logging.WARNING]
     assert [(one.name, one.exc_info) for one in logs] == [("app.server", None), ("app.frame", None)]
     assert all(one.getMessage().startswith("database: ") for one in logs)
@@ -98,6 +99,8 @@ def test_a_read_only_database_is_reported_as_such(
             connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
             connection.execute(text(settled), {"name": name})
     assert page.status == 503
+    assert "nothing was stored" in page.alerts[0]
+    assert "Try again<" not in page.response.text  # it would ask for another page
     logs = [one for one in caplog.records if one.levelno >= logging.WARNING]
     assert [one.name for one in logs] == ["app.server", "app.frame", "worker"]
     assert all(one.exc_info is None and "read-only" in one.getMessage() for one in logs)
