@@ -45,9 +45,9 @@ CHANGES = {
         *("POST /glitches/{glitch_id}/labels", "DELETE /glitches/{glitch_id}/labels/{label_id}"),
         *("POST /jobs/{job_id}/cancel", "POST /jobs/{job_id}/retry"),
         *("POST /ui/clusters/runs", "POST /ui/batch", "POST /ui/exports", "POST /ui/label-audit"),
-        *("POST /ui/label-audit/label", "POST /ui/label-audit/undo", "POST /ui/map/draw"),
+        *("POST /ui/label-audit/label", "POST /ui/map/draw"),
         "POST /ui/glitches/{public_id}/labels",
-        "POST /ui/glitches/{public_id}/labels/{label_id}/revoke",
+        "POST /ui/labels/{label_id}/undo",
         *("POST /ui/jobs/{job_id}/cancel", "POST /ui/jobs/{job_id}/retry"),
     },
     Role.REVIEWER: {

@@ -22,7 +22,7 @@ from web_fixtures import fill_catalogue, service
 from app.classes.audit.service import start_audit
 from app.core.access import verify_token
 from app.core.engine import make_session_factory
-from app.glitches.labels import append_label
+from app.glitches.labels import append_label, revoke_labels
 from app.glitches.records import GlitchRecord
 from worker.runner import JobRunner
 
@@ -142,6 +142,37 @@ def test_a_doubted_label_is_mended_with_the_keyboard(
     assert "No label is in doubt" in browser.find("main").text
     browser.open(f"/ui/glitches/{glitches[2].id}")
     assert browser.find("h1").text == "Blip"
+
+
+def test_a_decision_far_down_keeps_the_place(
+    browser: Browser, service: Service, glitches: list[GlitchRecord]
+) -> None:
+    far = [glitches[index] for index in (12, 14, 16, 18, 22)]  # Blips of one detector
+    with make_session_factory(service.engine)() as session:
+        author = verify_token(session, service.tokens["reviewer"])
+        labels = [append_label(session, one.id, "Whistle", author=author).id for one in far]
+        job = start_audit(session, principal=author, n_voters=5).id
+        session.commit()
+    work(service, job)
+    browser.look(390, "light", height=700)
+    browser.open("/ui/label-audit")
+    names = "return [...document.querySelectorAll('.doubt a.cover')].map((one) => one.pathname)"
+    listed = browser.driver.execute_script(names)
+    assert len(listed) >= len(labels)
+    third = browser.driver.find_elements(By.CSS_SELECTOR, ".doubt")[2]
+    third.find_element(By.CSS_SELECTOR, "button[value=keep]").click()
+    for sentence, shown in (("is kept", listed[:2] + listed[3:]), ("Undone", listed)):
+        browser.wait_for_text(".note.good", sentence)
+        assert browser.driver.execute_script(names) == shown
+        focused = browser.focused()
+        assert focused.get_attribute("pathname") == shown[2]
+        for one in (focused, browser.find(".toast")):
+            at = browser.driver.execute_script("return arguments[0].getBoundingClientRect()", one)
+            assert 0 <= at["top"] < 700, sentence
+        browser.press("u")
+    with make_session_factory(service.engine)() as session:
+        revoke_labels(session, labels, reviewer=author)
+        session.commit()
 
 
 def test_menus_colours_and_keys_need_no_mouse(browser: Browser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from uuid import UUID
 
 import pytest
 from api_fixtures import Service, gwosc_hdf5, picture, strain_values
@@ -197,15 +198,17 @@ def test_unknown_views_of_a_glitch_are_not_found(
 # --- labels ---------------------------------------------------------------------------------------
 
 
-def test_label_and_revoke(reviewer: Walker, glitches: list[GlitchRecord]) -> None:
+def test_a_label_is_added_and_undone(reviewer: Walker, glitches: list[GlitchRecord]) -> None:
     path = f"/ui/glitches/{glitches[10].id}"
     page = reviewer.submit(reviewer.get(path), "/labels", class_name="Koi_Fish")
-    assert page.path == f"{path}?done=labelled"
+    assert page.path.startswith(f"{path}?done=labelled&event=")
     assert "The label was added." in page.text
     assert "reviewer · human" in page.text
     assert "<h1>Koi_Fish</h1>" in page.response.text
-    page = reviewer.submit(page, "/revoke")
-    assert "revoked by reviewer" in page.text
+    assert page.response.text.count(">Undo") == 2  # in the note and in the list
+    page = reviewer.submit(page, "/undo")
+    assert page.path == f"{path}?done=undone"
+    assert "undone by reviewer" in page.text
     assert "<s>Koi_Fish</s>" in page.response.text
     assert "Unlabelled glitch" in page.text
 
@@ -241,7 +244,7 @@ def test_roles_decide_what_is_shown_and_what_is_done(
     refused = reader.client.post(f"{path}/labels", data={"csrf": csrf, "class_name": "Blip"})
     assert refused.status_code == 403
     assert "role" in refused.text
-    revoke = next(form for form in reviewer.get(path).forms if form.action.endswith("/revoke"))
+    revoke = next(form for form in reviewer.get(path).forms if form.action.endswith("/undo"))
     refused = reader.client.post(revoke.action, data={"csrf": csrf})
     assert refused.status_code == 403
     assert "may look but not store" in reader.get("/ui/upload").text
@@ -249,34 +252,33 @@ def test_roles_decide_what_is_shown_and_what_is_done(
     assert reader.client.post("/ui/upload", data=stored, files={"file": b"x"}).status_code == 403
 
 
-def test_a_submitter_revokes_own_labels_only(
+def test_a_submitter_undoes_own_labels_only(
     service: Service, reviewer: Walker, glitches: list[GlitchRecord]
 ) -> None:
     path = f"/ui/glitches/{glitches[20].id}"
     reviewer.submit(reviewer.get(path), "/labels", class_name="Tomte")
-    foreign = reviewer.get(path).form("/revoke").action
+    foreign = reviewer.get(path).form("/undo").action
     with Walker(service, "submitter") as submitter:
         page = submitter.get(path)
-        assert not [form for form in page.forms if form.action.endswith("/revoke")]
+        assert not [form for form in page.forms if form.action.endswith("/undo")]
         csrf = page.form("/ui/logout").fields["csrf"]
         assert submitter.client.post(foreign, data={"csrf": csrf}).status_code == 403
         page = submitter.submit(page, "/labels", class_name="Helix")
-        assert "revoked by submitter" in submitter.submit(page, "/revoke").text
+        assert "undone by submitter" in submitter.submit(page, "/undo").text
 
 
-def test_a_label_of_another_glitch_is_not_revoked_here(
+def test_an_undo_is_refused_for_no_label_and_for_one_already_undone(
     reviewer: Walker, glitches: list[GlitchRecord]
 ) -> None:
     page = reviewer.get(f"/ui/glitches/{glitches[15].id}")
-    action = page.form("/revoke").action.replace(str(glitches[15].id), str(glitches[16].id))
-    answer = reviewer.client.post(action, data={"csrf": page.form("/ui/logout").fields["csrf"]})
-    assert answer.status_code == 404
-    page = reviewer.submit(page, "/revoke")
-    again = reviewer.client.post(
-        action.replace(str(glitches[16].id), str(glitches[15].id)),
-        data={"csrf": page.form("/ui/logout").fields["csrf"]},
-    )
-    assert again.status_code == 409
+    fields = page.form("/undo").fields
+    assert reviewer.client.post(f"/ui/labels/{UUID(int=1)}/undo", data=fields).status_code == 404
+    foreign = {**fields, "back": "https://example.org/"}
+    answer = reviewer.client.post(page.form("/undo").action, data=foreign, follow_redirects=False)
+    assert answer.headers["location"] == "/ui/glitches?done=undone"
+    again = reviewer.submit(page, "/undo")
+    assert again.status == 409
+    assert "already revoked by reviewer" in again.alerts[0]
 
 
 # --- upload ---------------------------------------------------------------------------------------

@@ -388,7 +388,7 @@ def test_doubted_labels_are_corrected_on_the_page(
         assert f"/ui/glitches/{wrong}" not in page.links
         assert "No label is in doubt" in submitter.get("/ui/label-audit").text
         assert label in submitter.get(f"/ui/glitches/{wrong}").text
-        page = submitter.submit(page, "/ui/label-audit/undo")
+        page = submitter.submit(page, "/undo")
         assert f"/ui/glitches/{wrong}" in page.links
     assert f"/ui/glitches/{wrong}" not in submitter.get("/ui/label-audit?origin=simulated").links
     submitter.submit(page, "/ui/label-audit/label", act="other", other="helix")

@@ -26,7 +26,7 @@ from app.frame.display import (
 )
 from app.frame.failures import see_other
 from app.frame.figures import LatentChart, StripSection, ViewPanel, latent_chart, view_panels
-from app.frame.render import render
+from app.frame.render import LONGEST_PATH, local_path, render
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.neighbours import find_neighbours
 from app.glitches.pages.query import AddressedQuery, CatalogueQuery, parse_catalogue_query
@@ -48,7 +48,8 @@ class GlitchPage(PageContext, template="glitch.html", section="catalogue"):
     embedding: EmbeddingRecord | None  # under the active checkpoint
     elsewhere: tuple[tuple[str, str], ...]  # names and addresses of other sites for this time
     labels: tuple[Label, ...]
-    revocable: frozenset[UUID]  # labels that this visitor may revoke
+    undoable: frozenset[UUID]  # labels that this visitor may revoke
+    undo: UUID | None  # label just added
     suggested: tuple[str, ...]  # by the review of a cluster; not accepted yet
     class_names: tuple[str, ...]
     label_error: str | None
@@ -94,6 +95,7 @@ def _page(
     show: str = SEEN,
     label_error: str | None = None,
     label_typed: str = "",
+    undo: UUID | None = None,
 ) -> GlitchPage:
     embedding = find_embedding(session, glitch.id)
     errors = list(neighbour_query.errors)
@@ -118,7 +120,8 @@ def _page(
         if glitch.is_simulated
         else pages_elsewhere(runtime_of(request).settings.links, glitch.ifo, glitch.gps_time),
         labels=labels,
-        revocable=frozenset(
+        undo=undo,
+        undoable=frozenset(
             label.id
             for label in labels
             if label.revoked_at is None
@@ -189,11 +192,14 @@ def glitch_page(
     public_id: str,
     neighbour_query: AddressedQuery,
     show: str = SEEN,
+    event: UUID | None = None,
 ) -> Response:
-    """The page of one glitch, by our id or Gravity Spy's."""
+    """The page of one glitch, by our id or Gravity Spy's; ``event`` is the label just added."""
     glitch = find_or_refuse(session, public_id)
     show = show if show in SHOWS else SEEN
-    page = _page(request, session, glitch, principal, neighbour_query=neighbour_query, show=show)
+    page = _page(
+        request, session, glitch, principal, neighbour_query=neighbour_query, show=show, undo=event
+    )
     return render(request, page, status=400 if page.neighbour_errors else 200)
 
 
@@ -210,8 +216,8 @@ def add_label(
     glitch = find_or_refuse(session, public_id)
     name, error = _class_typed(session, class_name.strip())
     if error is None:
-        append_label(session, glitch.id, name, author=principal)
-        return see_other(glitch_href(glitch.id), done="labelled")
+        added = append_label(session, glitch.id, name, author=principal)
+        return see_other(glitch_href(glitch.id), done="labelled", event=str(added.id))
     typed = name[:LONGEST_LABEL]
     page = _page(request, session, glitch, principal, label_error=error, label_typed=typed)
     return render(request, page, status=400)
@@ -235,13 +241,13 @@ def _class_typed(session: Session, typed: str) -> tuple[str, str | None]:
     return name, None
 
 
-@router.post("/glitches/{public_id}/labels/{label_id}/revoke", dependencies=[CsrfChecked])
+@router.post("/labels/{label_id}/undo", dependencies=[CsrfChecked])
 def undo_label(
-    session: SessionDep, principal: Submitter, public_id: str, label_id: UUID
+    session: SessionDep,
+    principal: Submitter,
+    label_id: UUID,
+    back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
 ) -> Response:
     """Revoke a label; allowed for its author and reviewers."""
-    glitch = find_or_refuse(session, public_id)
-    if all(label.id != label_id for label in list_labels(session, glitch.id)):
-        raise NotFoundError("This glitch has no such label: reload its page to see which it has.")
     revoke_label(session, label_id, principal=principal)
-    return see_other(glitch_href(glitch.id), done="revoked")
+    return see_other(local_path(back, "/ui/glitches"), done="undone")

@@ -19,7 +19,7 @@ from app.frame.deps import CsrfChecked, PageNumber, PageRoute, Reader, Submitter
 from app.frame.display import address, numbered
 from app.frame.failures import see_other, status_of
 from app.frame.render import LONGEST_PATH, local_path, render
-from app.glitches.labels import append_label, revoke_label
+from app.glitches.labels import append_label
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.service import latest_job
 from app.server.request_scope import SessionDep
@@ -135,18 +135,6 @@ def relabel(
         page = _page(session, values, number, label_error=str(error))
         return render(request, page, status=status_of(error))
     return see_other(target, done="kept" if act == "keep" else "labelled", event=str(added.id))
-
-
-@router.post("/label-audit/undo", dependencies=[CsrfChecked])
-def undo(
-    session: SessionDep,
-    principal: Submitter,
-    label: Annotated[UUID, Form()],
-    back: Annotated[str, Form(max_length=LONGEST_PATH)] = PATH,
-) -> Response:
-    """Revoke the label just added."""
-    revoke_label(session, label, principal=principal)
-    return see_other(local_path(back, PATH), done="undone")
 
 
 def _page(
