@@ -312,10 +312,9 @@ def revoke_token(
 
 def list_tokens(session: Session) -> list[TokenRecord]:
     """List all tokens, newest first, without their secrets."""
-    return [_to_record(row) for row in session.scalars(_LATEST_FIRST)]
-
-
-_LATEST_FIRST = select(ApiToken).order_by(ApiToken.id.desc())
+    return [
+        _to_record(row) for row in session.scalars(select(ApiToken).order_by(ApiToken.id.desc()))
+    ]
 
 
 def hash_of(secret: str) -> bytes:
@@ -324,7 +323,9 @@ def hash_of(secret: str) -> bytes:
 
 
 def _note_use(session: Session, token_id: UUID, now: datetime) -> None:
-    """Record the time of use, unless a concurrent request is already doing so."""
+    """Record the time of use, unless a concurrent request does so or the database is read-only."""
+    if session.scalar(sa.text("SHOW transaction_read_only")) == "on":
+        return  # as on a standby: nothing can be noted, but requests that only read succeed
     token_to_update = (
         select(ApiToken.id)
         .where(
