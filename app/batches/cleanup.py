@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from app.batches.options import KIND
 from app.batches.remote import open_data_folder
 from app.batches.storage import FOLDER, UPLOADS_LOCK, clear_work
+from app.core.database import as_uuid
 from app.core.storage import SharedFolder, StoredFile, storage_of
 from app.jobs.finalising import DATABASE_CLOCK
 from app.jobs.records import OPEN_STATES
@@ -105,11 +106,7 @@ def _is_upload_needed(digest: str) -> Select[bool]:
 
 def _is_folder_needed(session: Session, name: str) -> bool:
     """Whether a folder of unpacked members belongs to a job that may still need it."""
-    try:
-        job_id = UUID(name)
-    except ValueError:
-        return False
-    query = select(func.count()).select_from(Job).where(Job.id == job_id, ~_IS_REMOVED)
+    query = select(func.count()).select_from(Job).where(Job.id == as_uuid(name), ~_IS_REMOVED)
     return bool(session.scalar(query))
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from app.core.database import as_uuid
 from app.decoding.files import kinds_of, open_triggers
 from app.glitches.tables import Glitch
 from glitch.detectors import detector_of_channel, detector_of_file_name
@@ -132,7 +133,7 @@ def known_glitches(session: Session, rows: Sequence[Facts]) -> dict[int, UUID]:
     stated_ids = {position: row.glitch_id for position, row in enumerate(rows) if row.glitch_id}
     if not stated_ids:
         return {}
-    ids = {text: one for text in stated_ids.values() if (one := _uuid(text)) is not None}
+    ids = {text: one for text in stated_ids.values() if (one := as_uuid(text))}
     names = set(stated_ids.values()) - ids.keys()
     stored = session.execute(
         select(Glitch.id, Glitch.gravityspy_id, Glitch.ifo, Glitch.gps_time).where(
@@ -157,10 +158,3 @@ def agrees(row: Facts, ifo: str | None, gps_time: Decimal | None) -> bool:
     if ifo not in (None, row.ifo) or (row.gps_time is None) != (gps_time is None):
         return False
     return gps_time is None or abs(Decimal(str(row.gps_time)) - gps_time) <= _SAME_TIME
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -43,6 +43,14 @@ class Base(DeclarativeBase):
     }
 
 
+def as_uuid(text: str) -> UUID | None:
+    """Return the identifier that a text states; None if it states none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 def uuid7() -> UUID:
     """Return a new UUID of version 7 (RFC 9562).
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, and_, func, or_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.core.database import as_uuid
 from app.core.errors import InvalidRequestError
 
 Item = TypeVar("Item")
@@ -50,10 +51,9 @@ def cursor_id(cursor: str) -> UUID:
     Raises:
         InvalidRequestError: if the cursor is invalid.
     """
-    try:
-        return UUID(cursor)
-    except ValueError:
-        raise wrong_cursor() from None
+    if (row_id := as_uuid(cursor)) is None:
+        raise wrong_cursor()
+    return row_id
 
 
 def cut_page(rows: Sequence[RowT], limit: int) -> tuple[Sequence[RowT], RowT | None]:

@@ -24,7 +24,7 @@ from app.core.access import (
     parse_role,
     record_event,
 )
-from app.core.database import lowest_id_at
+from app.core.database import as_uuid, lowest_id_at
 from app.core.errors import ConflictError, UnauthenticatedError
 
 CODE_LIFETIME = timedelta(minutes=15)
@@ -166,11 +166,8 @@ def remove_old_logins(session: Session) -> int:
 
 def holder_of_session(session: Session, session_id: str) -> Principal | None:
     """Return the holder of a session; None if it has ended or its token is not valid."""
-    try:
-        row_id = UUID(session_id)
-    except ValueError:
-        return None
-    row = session.get(WebSessionRow, row_id)
+    row_id = as_uuid(session_id)
+    row = session.get(WebSessionRow, row_id) if row_id else None
     if row is None or row.ended_at is not None or row.expires_at <= datetime.now(UTC):
         return None
     if row.name is not None and row.role is not None:

@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, and_, cast, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.classes.tables import GlitchClass
+from app.core.database import as_uuid
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.paging import Page, check_limit, cursor_id, cut_page, wrong_cursor
 from app.glitches.records import EmbeddingRecord, GlitchFilters, GlitchRecord, ViewRecord
@@ -48,11 +49,7 @@ def find_glitch(session: Session, public_id: str) -> GlitchRecord | None:
     if "\0" in public_id:  # PostgreSQL's text cannot contain NUL, so no id does
         return None
     row = session.execute(select_glitches().where(Glitch.gravityspy_id == public_id)).first()
-    if row is None:
-        try:
-            glitch_id = UUID(public_id)
-        except ValueError:
-            return None
+    if row is None and (glitch_id := as_uuid(public_id)):
         row = session.execute(select_glitches().where(Glitch.id == glitch_id)).first()
     return None if row is None else to_record(row)
 

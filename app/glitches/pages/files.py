@@ -5,13 +5,13 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import h5py
 import numpy as np
 from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
+from app.core.database import as_uuid
 from app.frame.deps import ForReaders, PageRoute
 from app.frame.display import moment
 from app.glitches import schemas
@@ -80,10 +80,7 @@ def _png(content: bytes, file_name: str | None = None) -> Response:
 
 
 def _drawn(session: Session, public_id: str, duration_s: float, **size: Any) -> Response:
-    try:
-        glitch_id = UUID(public_id)
-    except ValueError:
-        glitch_id = find_or_refuse(session, public_id).id
+    glitch_id = as_uuid(public_id) or find_or_refuse(session, public_id).id
     stored = get_view(session, glitch_id, duration_s)
     return _png(render_view(unpack_view(stored.packed, stored.shape), stored.observed, **size))
 

@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
-from uuid import UUID
 
 from fastapi import Depends, Query, Request
 from fastapi.datastructures import QueryParams
 
+from app.core.database import as_uuid
 from app.frame.display import (
     CARD_WINDOW_S,
     NOVEL_P_VALUE,
@@ -129,6 +129,9 @@ def parse_catalogue_query(params: QueryParams, also: Collection[str] = ()) -> Ca
     _known(next(iter(unknown), None), DETECTORS, "a known detector", errors)
     origin = _known(values.get("origin"), ORIGIN_TEXTS, "an origin", errors)
     label, batch = values.get("label"), values.get("batch")
+    batch_id = as_uuid(batch) if batch else None
+    if batch and batch_id is None:
+        errors.append("There is no such batch: see the list of jobs.")
 
     def number(name: str, meaning: str) -> float | None:
         if (text := values.get(name)) is None:
@@ -154,7 +157,7 @@ def parse_catalogue_query(params: QueryParams, also: Collection[str] = ()) -> Ca
         data_quality=_names(values.get("flag", "")),
         not_data_quality=_names(values.get("not_flag", "")),
         labels=(label[:MAX_CHARACTERS],) if label and label != UNLABELLED else (),
-        batch_id=_batch(batch, errors) if batch else None,
+        batch_id=batch_id,
         is_labelled=False if label == UNLABELLED else None,
         origins=(origin,) if origin else (),
         p_value_max={"novel": NOVEL_P_VALUE, "unusual": UNUSUAL_P_VALUE}.get(novelty or ""),
@@ -200,11 +203,3 @@ def _known(value: str | None, choices: Iterable[str], what: str, errors: list[st
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text[:MAX_CHARACTERS].split()))
-
-
-def _batch(text: str, errors: list[str]) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        errors.append("There is no such batch: see the list of jobs.")
-        return None
