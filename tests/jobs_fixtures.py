@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.core.access import AuditEvent
 from app.jobs import registry
-from app.jobs.records import Chunk, ChunkPlan, ChunkResult, ItemResult, JobContext, JobRecord
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, ItemResult, JobRecord, Work
 from glitch.errors import GlitchError
 
 KIND = "probe"
@@ -38,54 +38,52 @@ class ProbeHandler:
 
     runs: list[int] = field(default_factory=list)
 
-    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
-        if job.parameters.get("break_plan"):
+    def plan(self, work: Work) -> Iterator[ChunkPlan]:
+        if work.job.parameters.get("break_plan"):
             raise GlitchError("The plan cannot be made: give another.")
-        _wait(context, job.parameters.get("slow_plan_s", 0))
-        assert session.is_active
-        names = [f"item-{index}" for index in range(job.parameters.get("items", 10))]
-        per_chunk = job.parameters.get("per_chunk", 4)
+        _wait(work, work.job.parameters.get("slow_plan_s", 0))
+        assert work.session.is_active
+        names = [f"item-{index}" for index in range(work.job.parameters.get("items", 10))]
+        per_chunk = work.job.parameters.get("per_chunk", 4)
         for start in range(0, len(names), per_chunk):
             yield ChunkPlan({"start": start}, names[start : start + per_chunk])
 
-    def run_chunk(
-        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
-    ) -> ChunkResult:
+    def run_chunk(self, work: Work, chunk: Chunk) -> ChunkResult:
         self.runs.append(chunk.ordinal)
-        is_mended = Path(job.parameters.get("mended", "/nonexistent")).exists()
-        if chunk.ordinal == job.parameters.get("break_chunk") and not is_mended:
+        is_mended = Path(work.job.parameters.get("mended", "/nonexistent")).exists()
+        if chunk.ordinal == work.job.parameters.get("break_chunk") and not is_mended:
             raise GlitchError("This chunk cannot be done: mend it.")
         results = []
         for item in chunk.items:
-            if item.name in job.parameters.get("fail", ()) and not is_mended:
+            if item.name in work.job.parameters.get("fail", ()) and not is_mended:
                 results.append(ItemResult(item.position, "failed", f"{item.name} is damaged."))
                 continue
-            session.execute(
+            work.session.execute(
                 insert(AuditEvent).values(
                     actor="probe",
                     action="store",
-                    subject=str(job.id),
+                    subject=str(work.job.id),
                     subject_id=item.name,
-                    details={"padding": "x" * job.parameters.get("padding", 0)},
+                    details={"padding": "x" * work.job.parameters.get("padding", 0)},
                 )
             )
-            if megabytes := job.parameters.get("write_mb"):
-                (context.data_dir / f"{job.id}-{item.name}").write_bytes(bytes(megabytes * 2**20))
-            time.sleep(job.parameters.get("slow_s", 0))
-            if not job.parameters.get("busy"):
-                context.heartbeat()
+            if megabytes := work.job.parameters.get("write_mb"):
+                (work.data_dir / f"{work.job.id}-{item.name}").write_bytes(bytes(megabytes * 2**20))
+            time.sleep(work.job.parameters.get("slow_s", 0))
+            if not work.job.parameters.get("busy"):
+                work.heartbeat()
             results.append(ItemResult(item.position))
         return ChunkResult(results)
 
-    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        _wait(context, job.parameters.get("slow_finish_s", 0))
-        return {"stored": len(stored(session, job))}
+    def finish(self, work: Work) -> Mapping[str, Any]:
+        _wait(work, work.job.parameters.get("slow_finish_s", 0))
+        return {"stored": len(stored(work.session, work.job))}
 
 
-def _wait(context: JobContext, seconds: float) -> None:
+def _wait(work: Work, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        context.heartbeat()
+        work.heartbeat()
         time.sleep(0.1)
 
 

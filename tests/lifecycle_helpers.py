@@ -92,12 +92,17 @@ def do_job(
     """Plan, run and finish a job in this transaction, and return its result."""
     job = get_job(session, job_id)
     handler = handler_of(job.kind)
-    context: Any = SimpleNamespace(
-        heartbeat=heartbeat, data_dir=data_dir, settings=settings, encoder=None
+    work: Any = SimpleNamespace(
+        session=session,
+        job=job,
+        heartbeat=heartbeat,
+        data_dir=data_dir,
+        settings=settings,
+        encoder=None,
     )
-    for ordinal, plan in enumerate(list(handler.plan(session, job, context))):
-        handler.run_chunk(session, job, _chunk(job, ordinal, plan), context)
-    result = handler.finish(session, job, context)
+    for ordinal, plan in enumerate(list(handler.plan(work))):
+        handler.run_chunk(work, _chunk(job, ordinal, plan))
+    result = handler.finish(work)
     session.execute(
         update(Job).where(Job.id == job.id).values(state="succeeded", result=dict(result))
     )

@@ -27,7 +27,7 @@ from app.core.settings import Settings
 from app.jobs import leases
 from app.jobs.finalising import finalise
 from app.jobs.outcomes import HandlerMistakeError, store_finish, store_plan, store_result
-from app.jobs.records import Chunk, JobContext, JobRecord, Phase
+from app.jobs.records import Chunk, JobRecord, Phase, Work
 from app.jobs.registry import handler_of
 from glitch.errors import GlitchError
 from worker.lease import HeldLease, WorkerStoppingError
@@ -104,9 +104,10 @@ class JobRunner:
         )
         try:
             with lease, self.sessions() as session:
-                context = JobContext(self.settings, self._encoder, lease.check, lease.note)
+                functions = (self._encoder, lease.check, lease.note)
+                work = Work(session, job, self.settings, *functions)
                 lease.check()
-                helpers = self._perform(session, job, chunk, context)
+                helpers = self._perform(work, chunk)
                 session.commit()
         except (leases.LeaseLostError, leases.JobCancelledError, WorkerStoppingError) as error:
             _log.info("chunk left (%s)", type(error).__name__, extra=_log_fields(chunk))
@@ -117,17 +118,17 @@ class JobRunner:
             for _ in range(min(helpers, _MAX_NOTIFICATIONS)):
                 self.notify(job.id)
 
-    def _perform(self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext) -> int:
+    def _perform(self, work: Work, chunk: Chunk) -> int:
         """Run a chunk and store its result; return how many more workers could help."""
-        handler = handler_of(job.kind)
+        handler = handler_of(work.job.kind)
         if chunk.phase is Phase.PLAN:
-            plans = handler.plan(session, job, context)
-            return store_plan(session, chunk, self.owner, plans) - 1
+            plans = handler.plan(work)
+            return store_plan(work.session, chunk, self.owner, plans) - 1
         if chunk.phase is Phase.RUN:
-            result = handler.run_chunk(session, job, chunk, context)
-            store_result(session, chunk, self.owner, result)
+            result = handler.run_chunk(work, chunk)
+            store_result(work.session, chunk, self.owner, result)
         else:
-            store_finish(session, chunk, self.owner, handler.finish(session, job, context))
+            store_finish(work.session, chunk, self.owner, handler.finish(work))
         return 0
 
     def _encoder(self, digest: str) -> Encoder:

@@ -28,7 +28,7 @@ from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch
 from app.glitches.selection import glitches_by_id
 from app.glitches.upload import parse_scales
-from app.jobs.records import Chunk, ChunkPlan, ChunkResult, ItemResult, JobContext, JobRecord
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, ItemResult, Work
 from app.jobs.tables import JobItem
 from app.map.service import request_placing
 from app.models.checkpoints import active_checkpoint, hold_active
@@ -47,27 +47,25 @@ _NOT_JUDGED_AGAIN = Judgement(None, None, False, "Nothing was stored, so nothing
 class IngestHandler:
     """The ``JobHandler`` of batches; it has no state."""
 
-    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
+    def plan(self, work: Work) -> Iterator[ChunkPlan]:
         """Divide the batch's glitches into chunks; refused inputs come last, with their reasons."""
-        folder = work_folder(context.data_dir, job.id)
-        options = BatchOptions(**job.parameters)
+        folder = work_folder(work.data_dir, work.job.id)
+        options = BatchOptions(**work.job.parameters)
         reported_at = monotonic()
 
         def heartbeat() -> None:
             nonlocal reported_at
-            context.heartbeat()
+            work.heartbeat()
             if monotonic() - reported_at >= _REPORT_EVERY_S:  # ten million rows take minutes
-                context.note(planner.progress)
+                work.note(planner.progress)
                 reported_at = monotonic()
 
-        planner = BatchPlanner(session, options, replace(context, heartbeat=heartbeat), folder)
+        planner = BatchPlanner(replace(work, heartbeat=heartbeat), options, folder)
         yield from planner.chunks()
-        context.note(None)
-        storage_of(context.data_dir).keep(folder)
+        work.note(None)
+        storage_of(work.data_dir).keep(folder)
 
-    def run_chunk(
-        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
-    ) -> ChunkResult:
+    def run_chunk(self, work: Work, chunk: Chunk) -> ChunkResult:
         """Read, encode and store a chunk's glitches; a bad glitch does not affect the others."""
         planned = payload.BATCH_CHUNK.validate_python(chunk.payload)
         if isinstance(planned, payload.NotReadChunk):
@@ -79,55 +77,55 @@ class IngestHandler:
                 ]
             )
         if isinstance(planned, payload.StoredChunk):
-            return ChunkResult(_relabel_stored(session, chunk, planned, job.author))
-        options = BatchOptions(**job.parameters)
-        checkpoint = active_checkpoint(session)
-        encoder = context.encoder(checkpoint.digest)
+            return ChunkResult(_relabel_stored(work.session, chunk, planned, work.job.author))
+        options = BatchOptions(**work.job.parameters)
+        checkpoint = active_checkpoint(work.session)
+        encoder = work.encoder(checkpoint.digest)
         results: list[ItemResult] = []
         good: dict[int, reading.ReadGlitch] = {}
-        for position, read in _read(job, chunk, planned, context, encoder.preprocessing):
+        for position, read in _read(work, chunk, planned, encoder.preprocessing):
             if isinstance(read, str):
                 results.append(ItemResult(position, "failed", read))
             else:
                 good[position] = read
-            context.heartbeat()
+            work.heartbeat()
         encodings = encoder.encode([read.upload.views for read in good.values()])
-        context.heartbeat()
-        if not hold_active(session, checkpoint.id):
+        work.heartbeat()
+        if not hold_active(work.session, checkpoint.id):
             raise BusyError(
                 "Another checkpoint became active meanwhile: this part is processed again."
             )
         stored = insert_glitches(
-            session,
+            work.session,
             [
                 NewGlitch(read.upload.views, encoding, _metadata(read, options.origin))
                 for read, encoding in zip(good.values(), encodings, strict=True)
             ],
             checkpoint=checkpoint,
         )
-        context.heartbeat()
+        work.heartbeat()
         outcomes = [
             _Outcome(position, read.facts, read.note, one)
             for (position, read), one in zip(good.items(), stored, strict=True)
         ]
         return ChunkResult(
-            [*results, *_results_of(session, outcomes, job.author, options.references)]
+            [*results, *_results_of(work.session, outcomes, work.job.author, options.references)]
         )
 
-    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+    def finish(self, work: Work) -> Mapping[str, Any]:
         """Count the batch's glitches, and remove unpacked files unless a retry may need them."""
-        counts = session.execute(
+        counts = work.session.execute(
             select(JobItem.state, func.count(), func.count(JobItem.glitch_id))
-            .where(JobItem.job_id == job.id)
+            .where(JobItem.job_id == work.job.id)
             .group_by(JobItem.state)
         ).all()
         by_state = {state: count for state, count, _ in counts}
         n_known = {state: glitches for state, _, glitches in counts}.get("skipped", 0)
         if not by_state.get("failed"):
-            clear_work(context.data_dir, job.id)
-        request_placing(session)  # on the map, if there is one
+            clear_work(work.data_dir, work.job.id)
+        request_placing(work.session)  # on the map, if there is one
         if by_state.get("done"):
-            request_judging(session, job.author)  # the first had few references
+            request_judging(work.session, work.job.author)  # the first had few references
         return {
             "stored": by_state.get("done", 0),
             "known": n_known,  # without skipped files, such as those of an operating system
@@ -136,20 +134,16 @@ class IngestHandler:
 
 
 def _read(
-    job: JobRecord,
-    chunk: Chunk,
-    planned: payload.ReadChunk,
-    context: JobContext,
-    preprocessing: Preprocessing,
+    work: Work, chunk: Chunk, planned: payload.ReadChunk, preprocessing: Preprocessing
 ) -> reading.Read:
-    options = BatchOptions(**job.parameters)
-    folder = work_folder(context.data_dir, job.id)
-    storage = storage_of(context.data_dir)
+    options = BatchOptions(**work.job.parameters)
+    folder = work_folder(work.data_dir, work.job.id)
+    storage = storage_of(work.data_dir)
     if planned.is_unpacked:
         source = folder / CONTENT
         storage.fetch(source)
     else:
-        source = upload_path(context.data_dir, options.upload)
+        source = upload_path(work.data_dir, options.upload)
     positions = [item.position for item in chunk.items]
     for name in _unpacked(planned, positions):
         storage.fetch(folder / name)
@@ -157,20 +151,20 @@ def _read(
         path = folder / planned.stack if planned.stack else source
         yield from reading.read_stack(path, planned.start, positions, options.ifo, preprocessing)
     elif isinstance(planned, payload.TriggersChunk):
-        settings = context.settings
+        settings = work.settings
         remote: list[DataFind | OpenData] = []
         if settings.datafind_url:
             remote.append(DataFind(settings.datafind_url, settings.frame_types))
         if settings.gwosc_url:
-            cache_folder = open_data_folder(context.data_dir)
+            cache_folder = open_data_folder(work.data_dir)
             remote.append(OpenData(settings.gwosc_url, cache_folder, options.sample_rate_hz))
         roots = reading.StrainRoots(
             folder,
-            context.settings.strain_dir,
+            work.settings.strain_dir,
             remote,
             options.channel,
             options.sample_rate_hz,
-            context.settings.device,
+            work.settings.device,
             options.centre,
         )
         triggers = [(at, planned.glitches[at]) for at in positions]

@@ -10,8 +10,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy.orm import Session
-
 from app.batches import payload
 from app.batches.index import MAX_ENTRIES, BatchIndex, Manifest
 from app.batches.options import STRAIN, BatchOptions, Choice, key_at_random
@@ -21,7 +19,7 @@ from app.batches.strain_index import UPLOADED, Place, StrainIndex, spans_of
 from app.batches.table_files import is_of_triggers, is_table, known_glitches, read_table
 from app.decoding.files import kinds_of, open_stack_file
 from app.glitches.upload import parse_ifo
-from app.jobs.records import ChunkPlan, JobContext
+from app.jobs.records import ChunkPlan, Work
 from glitch.errors import FormatError, GlitchError, TooLargeError
 from glitch.files.archives import Member, Refused, is_archive, list_members, read_member, shown
 from glitch.files.compressed import CUT_SHORT, Unpacked, unpack_whole
@@ -52,18 +50,15 @@ class BatchPlanner:
     Unpacked files go into ``folder``, which belongs to the job.
     """
 
-    def __init__(
-        self, session: Session, options: BatchOptions, context: JobContext, folder: Path
-    ) -> None:
+    def __init__(self, work: Work, options: BatchOptions, folder: Path) -> None:
         self._options = options
-        self._context = context
+        self._work = work
         self._folder = folder
-        self._most_bytes = context.settings.max_batch_unpacked_bytes
-        self._session = session
-        self._index = BatchIndex(session, context.heartbeat)
+        self._most_bytes = work.settings.max_batch_unpacked_bytes
+        self._index = BatchIndex(work.session, work.heartbeat)
         self._manifest = Manifest(self._index, folders_are_labels=options.labels_from_folders)
         self._strain = StrainIndex()
-        server = context.settings.segment_server
+        server = work.settings.segment_server
         self._flags = Flags(
             options.segments,
             None if server is None else SegmentDatabase(server),
@@ -89,9 +84,9 @@ class BatchPlanner:
         Raises:
             GlitchError: if nothing in the upload can be used; the message says why.
         """
-        source = upload_path(self._context.data_dir, self._options.upload)
+        source = upload_path(self._work.data_dir, self._options.upload)
         content = self._folder / CONTENT
-        unpacked = unpack_whole(source, content, self._most_bytes, self._context.heartbeat)
+        unpacked = unpack_whole(source, content, self._most_bytes, self._work.heartbeat)
         self._is_unpacked = unpacked is Unpacked.WHOLE or (
             unpacked is Unpacked.CUT and is_archive(content)
         )
@@ -100,7 +95,7 @@ class BatchPlanner:
         elif unpacked is Unpacked.CUT and not is_table(source):  # tables are unpacked by rows
             raise FormatError(CUT_SHORT)
         if self._options.manifest is not None:
-            manifest = upload_path(self._context.data_dir, self._options.manifest)
+            manifest = upload_path(self._work.data_dir, self._options.manifest)
             self._add_rows(manifest, "the manifest")
         count = 0
         for plan in self._chunks_of(source):
@@ -117,9 +112,7 @@ class BatchPlanner:
     def _chunks_of(self, source: Path) -> Iterator[ChunkPlan]:
         kinds = kinds_of(source, self._options.name)
         if kinds.is_npz_stack:
-            npz_to_hdf5(
-                source, self._folder / STACK_FILE, self._most_bytes, self._context.heartbeat
-            )
+            npz_to_hdf5(source, self._folder / STACK_FILE, self._most_bytes, self._work.heartbeat)
             yield from self._stack(self._folder / STACK_FILE, STACK_FILE)
         elif kinds.is_stack:
             yield from self._stack(source, None)
@@ -159,7 +152,7 @@ class BatchPlanner:
                 shown(str(cell)) if may_be_gravityspy_id(str(cell)) else f"glitch {number}"
                 for number, cell in zip(block, cells, strict=True)
             ]
-            self._context.heartbeat()
+            self._work.heartbeat()
             for at in range(0, len(names), GLITCHES):
                 chunk = payload.StackChunk(
                     is_unpacked=self._is_unpacked, start=start + at, stack=unpacked
@@ -185,11 +178,11 @@ class BatchPlanner:
                 waiting.append(member)
                 if len(waiting) >= _BLOCK:
                     self._add_pictures(waiting)
-                    self._context.heartbeat()
+                    self._work.heartbeat()
                     waiting = []
         self._add_pictures(waiting)
         yield from self._cut(payload.PicturesChunk, self._chosen(self._pictures()))
-        for note in self._manifest.notes(self._session):
+        for note in self._manifest.notes(self._work.session):
             self._refuse(note.name, note.reason, is_harmless=note.is_harmless)
         yield from self._triggers()
 
@@ -239,7 +232,7 @@ class BatchPlanner:
                         path.unlink()
                 except GlitchError as error:
                     self._refuse(name, str(error))
-                self._context.heartbeat()
+                self._work.heartbeat()
         return tables, has_glitches
 
     def _add_strain(self, path: Path, name: str) -> None:
@@ -257,7 +250,7 @@ class BatchPlanner:
 
     @property
     def _may_read_strain(self) -> bool:
-        settings = self._context.settings
+        settings = self._work.settings
         return self._has_strain or settings.strain_dir is not None or settings.has_remote_strain
 
     def _add_rows(self, path: Path, name: str) -> None:
@@ -363,7 +356,7 @@ class BatchPlanner:
         rows = read_table(path, name)
         while block := list(islice(rows, _BLOCK)):
             stated = [row.facts or Facts() for row in block]
-            stored_ids = known_glitches(self._session, stated)
+            stored_ids = known_glitches(self._work.session, stated)
             for position, row in enumerate(block):
                 if row.facts is None:
                     self._refuse(row.name, row.reason)
@@ -388,7 +381,7 @@ class BatchPlanner:
             self._index.add(TRIGGERS, f"{ifo} {Decimal(gps_time):021.9f}", stated.as_json())
 
     def _triggers(self) -> Iterator[ChunkPlan]:
-        folder = self._context.settings.strain_dir
+        folder = self._work.settings.strain_dir
         if folder is not None:
             self._strain.add_folder(folder)
         yield from self._cut(payload.TriggersChunk, self._merged())
@@ -457,7 +450,7 @@ class BatchPlanner:
                     others=stretch.others,
                 ),
             )
-        elif self._context.settings.has_remote_strain:
+        elif self._work.settings.has_remote_strain:
             yield name, payload.OfTrigger(facts=facts, n_merged=n_merged, strain=payload.OPEN_DATA)
         elif self._strain.holds(ifo):
             self._refuse(name, self._strain.why_not(ifo, gps_time))

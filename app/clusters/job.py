@@ -33,7 +33,7 @@ from app.core.database import is_any_of, uuid7
 from app.core.engine import make_session_factory
 from app.core.postgres.partitions import has_rows
 from app.glitches.tables import Glitch
-from app.jobs.records import JobContext, JobRecord, OneTransaction
+from app.jobs.records import JobRecord, OneTransaction, Work
 from app.jobs.service import create_job
 from app.models import checkpoints
 from app.novelty.catalogue import REJUDGED_AT_ONCE, recalibrate
@@ -333,20 +333,20 @@ class ClusterHandler(OneTransaction):
         """Refuse parameters with which no clustering is possible."""
         ClusteringParameters(**job.parameters).check()
 
-    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+    def finish(self, work: Work) -> Mapping[str, Any]:
         """Cluster, store the run, and return its id and figures as the job's result."""
         run = run_clustering(
-            session,
-            ClusteringParameters(**job.parameters),
-            author=job.author,
-            job_id=job.id,
-            heartbeat=context.heartbeat,
-            encoder=context.encoder,
-            sessions=make_session_factory(cast("Engine", session.get_bind())),
+            work.session,
+            ClusteringParameters(**work.job.parameters),
+            author=work.job.author,
+            job_id=work.job.id,
+            heartbeat=work.heartbeat,
+            encoder=work.encoder,
+            sessions=make_session_factory(cast("Engine", work.session.get_bind())),
         )
-        if run.n_flagged and context.settings.sends_digest:
-            create_job(session, "digest", {}, job.author, key=str(run.id))
-        context.heartbeat()  # raises if the job was cancelled meanwhile, so that nothing is kept
+        if run.n_flagged and work.settings.sends_digest:
+            create_job(work.session, "digest", {}, work.job.author, key=str(run.id))
+        work.heartbeat()  # raises if the job was cancelled meanwhile, so that nothing is kept
         return {
             "run": str(run.id),
             "flagged": run.n_flagged,

@@ -23,7 +23,7 @@ from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, GlitchRecord
 from app.glitches.selection import glitches_by_id
 from app.glitches.tables import Embedding
-from app.jobs.records import Chunk, ChunkPlan, ChunkResult, ItemResult, JobContext, JobRecord
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, ItemResult, JobRecord, Work
 from app.jobs.service import list_jobs
 from app.jobs.tables import Job, JobItem
 from app.map.service import start_drawing
@@ -39,33 +39,26 @@ CHUNK = 16  # glitches whose strain is in memory at the same time; takes a secon
 class DemoHandler:
     """A stateless ``JobHandler``."""
 
-    def plan(
-        self,
-        session: Session,  # noqa: ARG002  (the protocol's)
-        job: JobRecord,
-        context: JobContext,  # noqa: ARG002
-    ) -> Iterator[ChunkPlan]:
+    def plan(self, work: Work) -> Iterator[ChunkPlan]:
         """Yield the planned glitches in chunks."""
-        places = _plan_of(job)
+        places = _plan_of(work.job)
         for start in range(0, len(places), CHUNK):
             yield ChunkPlan({"start": start}, [one.name for one in places[start : start + CHUNK]])
 
-    def run_chunk(
-        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
-    ) -> ChunkResult:
+    def run_chunk(self, work: Work, chunk: Chunk) -> ChunkResult:
         """Simulate, encode and store the glitches of a chunk."""
-        plan, start = _plan_of(job), chunk.payload["start"]
+        plan, start = _plan_of(work.job), chunk.payload["start"]
         planned = [plan[start + item.position] for item in chunk.items]
-        checkpoint = active_checkpoint(session)
-        earlier = _known(session, planned, checkpoint.id)
+        checkpoint = active_checkpoint(work.session)
+        earlier = _known(work.session, planned, checkpoint.id)
         new = [outcome for outcome in planned if outcome.name not in earlier]
-        made = make_glitches(new, context.encoder(checkpoint.digest)) if new else []
-        context.heartbeat()
-        if not hold_active(session, checkpoint.id):
+        made = make_glitches(new, work.encoder(checkpoint.digest)) if new else []
+        work.heartbeat()
+        if not hold_active(work.session, checkpoint.id):
             raise BusyError(
                 "Another checkpoint became active meanwhile: this part will be repeated."
             )
-        stored = insert_glitches(session, made, checkpoint=checkpoint)
+        stored = insert_glitches(work.session, made, checkpoint=checkpoint)
         by_name = {place.name: outcome for place, outcome in zip(new, stored, strict=True)}
         by_class: dict[str, list[UUID]] = {}
         results = []
@@ -80,14 +73,15 @@ class DemoHandler:
             state = "done" if outcome is not None and outcome.is_new else "skipped"
             results.append(ItemResult(item.position, state, glitch_id=glitch.id))
         for label, ids in by_class.items():
-            append_labels(session, ids, label, author=AUTHOR, source=LABEL_SOURCE)
+            append_labels(work.session, ids, label, author=AUTHOR, source=LABEL_SOURCE)
         return ChunkResult(results)
 
-    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+    def finish(self, work: Work) -> Mapping[str, Any]:
         """Recalibrate novelty, and start a clustering, an audit and a map."""
+        session, n_stored = work.session, work.job.done
         recalibrate(session, active_checkpoint(session).id)
-        context.heartbeat()
-        if not job.done and list_jobs(session, kind=KIND, state="succeeded", limit=1).items:
+        work.heartbeat()
+        if not n_stored and list_jobs(session, kind=KIND, state="succeeded", limit=1).items:
             return {"glitches": 0, "started": []}  # the results of an earlier load are still valid
         # In this order, because new users are shown the clusters first.
         started = [
@@ -97,7 +91,7 @@ class DemoHandler:
         # too few for a map, for example with a small GLITCH_DEMO_PER_CLASS
         with contextlib.suppress(ConflictError):
             started.append(start_drawing(session, principal=AUTHOR))
-        return {"glitches": job.done, "started": [str(one.id) for one in started]}
+        return {"glitches": n_stored, "started": [str(one.id) for one in started]}
 
 
 def _plan_of(job: JobRecord) -> tuple[DemoGlitch, ...]:

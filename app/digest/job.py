@@ -14,12 +14,11 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpx
-from sqlalchemy.orm import Session
 
 from app.core.fetching import UNREACHED, Fetcher
 from app.core.settings import MAIL_PORTS, Settings
 from app.digest.service import Delivery, Digest, digest, unsent
-from app.jobs.records import JobContext, JobRecord, OneTransaction
+from app.jobs.records import OneTransaction, Work
 
 TIMEOUT_S = 10.0  # from the name lookup to the status of the response
 MAIL_WITHIN_S = 20.0  # for the whole SMTP session
@@ -32,21 +31,21 @@ class DigestHandler(OneTransaction):
     The result says which receivers accepted it; it is sent again to the others (``request_due``).
     """
 
-    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+    def finish(self, work: Work) -> Mapping[str, Any]:
         """Send the digest, and return it with the result for each receiver."""
-        settings = context.settings
+        settings = work.settings
         receivers: dict[str, Callable[[Digest], Delivery]] = {}
         if settings.digest_webhook is not None:
             address = settings.digest_webhook.get_secret_value()
             receivers["webhook"] = partial(_send, address, f"{settings.base_url}/ui/digest")
         if settings.digest_mail:
-            receivers["mail"] = partial(send_mail, settings, key=str(job.id))
-        requested = job.parameters.get("receivers", receivers)
+            receivers["mail"] = partial(send_mail, settings, key=str(work.job.id))
+        requested = work.job.parameters.get("receivers", receivers)
         # Make all digests before sending, because sending takes time in which more may happen.
-        digests = {name: unsent(session, name) for name in receivers if name in requested}
+        digests = {name: unsent(work.session, name) for name in receivers if name in requested}
         sent = {name: receivers[name](made) for name, made in digests.items()}
         failure = "Neither GLITCH_DIGEST_WEBHOOK nor GLITCH_DIGEST_MAIL is set, so it was not sent."
-        first = next(iter(digests.values()), None) or digest(session)
+        first = next(iter(digests.values()), None) or digest(work.session)
         return {
             **_as_json(first),
             "sent": " ".join(one.sentence for one in sent.values()) or failure,

@@ -118,9 +118,11 @@ class ChunkResult:
 
 
 @dataclass(frozen=True)
-class JobContext:
-    """Settings and functions that a worker passes to a handler."""
+class Work:
+    """What a worker passes to a handler: a session, the job, settings and functions."""
 
+    session: Session
+    job: JobRecord
     settings: Settings
     # Returns the encoder of the checkpoint with this digest, loaded once per process. Raises
     # NotReadyError if the weights are not on this machine.
@@ -140,25 +142,23 @@ class JobContext:
 class JobHandler(Protocol):
     """Plans, runs and finishes the jobs of one kind.
 
-    Each method gets a session whose transaction the worker commits together with the chunk's new
-    state, and only if it still holds the chunk. Changes in the database therefore happen exactly
+    The worker commits the transaction of ``work.session`` together with the chunk's new state, and
+    only if it still holds the chunk. Changes in the database therefore happen exactly
     once, however often a method runs. A method must not commit, and its other effects (such as
     files) must be safe to repeat. Raise ``ServiceError`` or ``GlitchError``, whose message users
     read, if a retry cannot help. Other exceptions are retried a few times.
     """
 
-    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterable[ChunkPlan]:
+    def plan(self, work: Work) -> Iterable[ChunkPlan]:
         """Divide the job into chunks; a generator, so that memory does not grow with the job.
 
         Aim at some seconds of work in each chunk: a killed worker loses at most one chunk.
         """
 
-    def run_chunk(
-        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
-    ) -> ChunkResult:
+    def run_chunk(self, work: Work, chunk: Chunk) -> ChunkResult:
         """Process ``chunk.items``, or ``chunk.payload`` if the chunk has no items."""
 
-    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+    def finish(self, work: Work) -> Mapping[str, Any]:
         """Return the job's result (JSON) after all chunks are done; runs again after a retry."""
 
 
@@ -168,20 +168,17 @@ class OneTransaction:
     For work whose partial results are useless: after a cancel, results of finished chunks remain.
     """
 
-    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterable[ChunkPlan]:
+    def plan(self, work: Work) -> Iterable[ChunkPlan]:
         """Check the parameters and plan one chunk without work."""
-        del session, context
-        self.check(job)
+        self.check(work.job)
         return [ChunkPlan()]
 
     def check(self, job: JobRecord) -> None:
         """Raise an error if the parameters are invalid; accepts all unless overridden."""
 
-    def run_chunk(
-        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
-    ) -> ChunkResult:
+    def run_chunk(self, work: Work, chunk: Chunk) -> ChunkResult:
         """Do nothing."""
-        del session, job, chunk, context
+        del work, chunk
         return ChunkResult()
 
 

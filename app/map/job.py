@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import ConflictError
 from app.core.postgres.binary_copy import read_rows, write_rows
-from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, Work
 from app.map.records import MAX_LAID_OUT, SEED
 from app.map.service import DRAW, latest_projection
 from app.map.tables import MapPoint, Projection
@@ -141,70 +141,68 @@ GLITCHES = 20_000  # in a chunk: at most half a minute of work
 class ProjectHandler:
     """A ``JobHandler`` without state."""
 
-    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
+    def plan(self, work: Work) -> Iterator[ChunkPlan]:
         """Lay out the sample if the map is drawn again; then yield the other glitches in ranges."""
-        checkpoint_id = job.parameters["checkpoint_id"]
-        if job.parameters["act"] == DRAW:
-            projection_id = _lay_out(session, job, context)
+        checkpoint_id = work.job.parameters["checkpoint_id"]
+        if work.job.parameters["act"] == DRAW:
+            projection_id = _lay_out(work)
         else:
-            projection = latest_projection(session, checkpoint_id)
+            projection = latest_projection(work.session, checkpoint_id)
             if projection is None:
                 raise ConflictError("There is no map to place glitches on: draw it first.")
             projection_id = projection.id
-        missing = unplaced_ids(session, projection_id, checkpoint_id)
+        missing = unplaced_ids(work.session, projection_id, checkpoint_id)
         for start in range(0, len(missing), GLITCHES):
             part = missing[start : start + GLITCHES]
-            context.heartbeat()
+            work.heartbeat()
             first, last = (str(UUID(bytes=one.tobytes())) for one in (part[0], part[-1]))
             payload = {"projection_id": projection_id, "first": first, "last": last}
             yield ChunkPlan(payload, units=len(part))
 
-    def run_chunk(
-        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
-    ) -> ChunkResult:
+    def run_chunk(self, work: Work, chunk: Chunk) -> ChunkResult:
         """Place one range relative to the glitches that were laid out."""
         from glitch.projection import place
 
-        checkpoint_id = job.parameters["checkpoint_id"]
+        checkpoint_id = work.job.parameters["checkpoint_id"]
         projection_id = chunk.payload["projection_id"]
-        size = search_facts(session, checkpoint_id).latent_size
+        size = search_facts(work.session, checkpoint_id).latent_size
         first, last = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
         ids, vectors = unplaced_vectors(
-            session, projection_id, checkpoint_id, size, first=first, last=last
+            work.session, projection_id, checkpoint_id, size, first=first, last=last
         )
         if len(ids):
-            anchors, places = anchors_of(session, projection_id, checkpoint_id, size)
+            anchors, places = anchors_of(work.session, projection_id, checkpoint_id, size)
             if not len(anchors):
                 raise ConflictError(
                     "The glitches from which the map was laid out are gone: draw it again."
                 )
-            context.heartbeat()
+            work.heartbeat()
             placed = place(vectors, anchors, places)
-            context.heartbeat()
-            store_places(session, projection_id, ids, placed, is_anchor=False)
+            work.heartbeat()
+            store_places(work.session, projection_id, ids, placed, is_anchor=False)
         return ChunkResult()
 
-    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+    def finish(self, work: Work) -> Mapping[str, Any]:
         """Put the map into use, and delete earlier ones."""
-        checkpoint_id = job.parameters["checkpoint_id"]
-        if job.parameters["act"] == DRAW:
-            projection_id = session.scalars(
+        checkpoint_id = work.job.parameters["checkpoint_id"]
+        if work.job.parameters["act"] == DRAW:
+            projection_id = work.session.scalars(
                 select(Projection.id)
-                .where(Projection.job_id == job.id)
+                .where(Projection.job_id == work.job.id)
                 .order_by(Projection.id.desc())
             ).first()
         else:
-            projection = latest_projection(session, checkpoint_id)
+            projection = latest_projection(work.session, checkpoint_id)
             projection_id = projection.id if projection else None
         if projection_id is None:
             raise ConflictError("The map was replaced meanwhile: nothing is left to do.")
-        n_points = count_points(session, projection_id)
-        session.execute(
+        n_points = count_points(work.session, projection_id)
+        work.session.execute(
             update(Projection).where(Projection.id == projection_id).values(is_ready=True)
         )
-        context.heartbeat()
-        if job.parameters["act"] == DRAW:
-            session.execute(
+        work.heartbeat()
+        if work.job.parameters["act"] == DRAW:
+            work.session.execute(
                 delete(Projection).where(
                     Projection.checkpoint_id == checkpoint_id, Projection.id < projection_id
                 )
@@ -212,26 +210,26 @@ class ProjectHandler:
         return {"projection": projection_id, "points": n_points}
 
 
-def _lay_out(session: Session, job: JobRecord, context: JobContext) -> int:
+def _lay_out(work: Work) -> int:
     """Lay out the sample and store it as a projection not yet in use; return its id."""
     from glitch.projection import lay_out
 
-    checkpoint_id = job.parameters["checkpoint_id"]
-    most = job.parameters.get("sample", MAX_LAID_OUT)
-    size = search_facts(session, checkpoint_id).latent_size
-    ids, vectors = sample_vectors(session, checkpoint_id, most, size)
+    checkpoint_id = work.job.parameters["checkpoint_id"]
+    most = work.job.parameters.get("sample", MAX_LAID_OUT)
+    size = search_facts(work.session, checkpoint_id).latent_size
+    ids, vectors = sample_vectors(work.session, checkpoint_id, most, size)
 
     def report(share: float) -> None:
-        context.heartbeat()  # raises if the job was cancelled, so that nothing is kept
-        context.note(f"UMAP lays {len(ids):,} glitches out: {share:.0%} of its steps are done.")
+        work.heartbeat()  # raises if the job was cancelled, so that nothing is kept
+        work.note(f"UMAP lays {len(ids):,} glitches out: {share:.0%} of its steps are done.")
 
-    context.note(f"UMAP compares {len(ids):,} glitches with each other.")
+    work.note(f"UMAP compares {len(ids):,} glitches with each other.")
     places = lay_out(vectors, seed=SEED, on_progress=report)
-    context.note(None)
-    context.heartbeat()
-    origin = {"checkpoint_id": checkpoint_id, "job_id": job.id, "author": job.author}
+    work.note(None)
+    work.heartbeat()
+    origin = {"checkpoint_id": checkpoint_id, "job_id": work.job.id, "author": work.job.author}
     row = Projection(**origin, seed=SEED, n_laid_out=len(ids))
-    session.add(row)
-    session.flush()
-    store_places(session, row.id, ids, places, is_anchor=True)
+    work.session.add(row)
+    work.session.flush()
+    store_places(work.session, row.id, ids, places, is_anchor=True)
     return row.id

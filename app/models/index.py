@@ -20,7 +20,7 @@ from app.core.postgres import partitions
 from app.glitches.neighbours import find_neighbours
 from app.glitches.tables import Embedding
 from app.jobs.finalising import DATABASE_CLOCK
-from app.jobs.records import OPEN_STATES, Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
+from app.jobs.records import OPEN_STATES, Chunk, ChunkPlan, ChunkResult, Work
 from app.jobs.service import create_job
 from app.jobs.tables import Job
 from app.models.checkpoints import active_checkpoint
@@ -93,20 +93,14 @@ class IndexHandler:
         """Plan one chunk: PostgreSQL builds the index in one statement."""
         yield ChunkPlan({"what": "build"})
 
-    def run_chunk(
-        self,
-        session: Session,
-        job: JobRecord,
-        chunk: Chunk,  # noqa: ARG002  (a handler's)
-        context: JobContext,
-    ) -> ChunkResult:
+    def run_chunk(self, work: Work, chunk: Chunk) -> ChunkResult:  # noqa: ARG002  (a handler's)
         """Build the index concurrently on a separate connection, checking for cancellation."""
-        parameters = job.parameters
-        engine = cast("Engine", session.get_bind())
+        parameters = work.job.parameters
+        engine = cast("Engine", work.session.get_bind())
 
         def check() -> None:
-            context.heartbeat()
-            context.note(partitions.build_progress(engine, parameters["checkpoint_id"]))
+            work.heartbeat()
+            work.note(partitions.build_progress(engine, parameters["checkpoint_id"]))
 
         partitions.ensure_vector_index(
             engine,
@@ -115,19 +109,19 @@ class IndexHandler:
             from_rows=parameters["from_rows"],
             check=check,
         )
-        context.note(None)
+        work.note(None)
         return ChunkResult()
 
-    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+    def finish(self, work: Work) -> Mapping[str, Any]:
         """Measure recall and times by searching with and without the index."""
-        checkpoint_id = job.parameters["checkpoint_id"]
-        if not partitions.has_vector_index(session, checkpoint_id):
+        checkpoint_id = work.job.parameters["checkpoint_id"]
+        if not partitions.has_vector_index(work.session, checkpoint_id):
             return {"is_indexed": False}
-        return {"is_indexed": True} | _audited(session, checkpoint_id, context)
+        return {"is_indexed": True} | _audited(work, checkpoint_id)
 
 
-def _audited(session: Session, checkpoint_id: int, context: JobContext) -> dict[str, Any]:
-    sample = session.execute(
+def _audited(work: Work, checkpoint_id: int) -> dict[str, Any]:
+    sample = work.session.execute(
         select(Embedding.glitch_id, Embedding.mean)
         .where(Embedding.checkpoint_id == checkpoint_id)
         .order_by(func.random())
@@ -140,7 +134,7 @@ def _audited(session: Session, checkpoint_id: int, context: JobContext) -> dict[
         for is_exact in (False, True):
             started = time.perf_counter()
             neighbours = find_neighbours(
-                session,
+                work.session,
                 vector=np.asarray(mean, dtype=np.float32),
                 checkpoint_id=checkpoint_id,
                 k=NEAREST,
@@ -151,8 +145,8 @@ def _audited(session: Session, checkpoint_id: int, context: JobContext) -> dict[
             nearest[is_exact] = {one.glitch.id for one in neighbours}
         n_found += len(nearest[False] & nearest[True])
         n_expected += len(nearest[True])
-        session.expunge_all()
-        context.heartbeat()
+        work.session.expunge_all()
+        work.heartbeat()
     return {
         "recall": round(n_found / n_expected, 4) if n_expected else 1.0,
         "searches": len(sample),

@@ -22,7 +22,7 @@ from app.core.postgres.partitions import ensure_vector_index, has_rows
 from app.glitches.ingest import embedding_row
 from app.glitches.service import stored_views
 from app.glitches.tables import Embedding, Glitch
-from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobRecord, Work
 from app.jobs.service import create_job
 from app.models import checkpoints
 from app.models.records import CheckpointRecord
@@ -91,29 +91,27 @@ def switch_checkpoint(
 class ReembedHandler:
     """The ``JobHandler`` of re-embedding; it has no state."""
 
-    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
+    def plan(self, work: Work) -> Iterator[ChunkPlan]:
         """Plan chunks of glitches without an embedding under the checkpoint, as ranges of ids."""
         last: UUID | None = None
         while missing := _missing(
-            session, job.parameters["checkpoint_id"], limit=GLITCHES, after=last
+            work.session, work.job.parameters["checkpoint_id"], limit=GLITCHES, after=last
         ):
             last = missing[-1]
-            context.heartbeat()
+            work.heartbeat()
             yield ChunkPlan({"first": str(missing[0]), "last": str(last)}, units=len(missing))
 
-    def run_chunk(
-        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
-    ) -> ChunkResult:
+    def run_chunk(self, work: Work, chunk: Chunk) -> ChunkResult:
         """Embed the stored views of one range."""
         first, last = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
-        checkpoint_id = job.parameters["checkpoint_id"]
+        checkpoint_id = work.job.parameters["checkpoint_id"]
         missing = _missing(
-            session, checkpoint_id, limit=None, condition=Glitch.id.between(first, last)
+            work.session, checkpoint_id, limit=None, condition=Glitch.id.between(first, last)
         )
-        _embed(session, checkpoint_id, missing, context.encoder(job.parameters["digest"]))
+        _embed(work.session, checkpoint_id, missing, work.encoder(work.job.parameters["digest"]))
         return ChunkResult()
 
-    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+    def finish(self, work: Work) -> Mapping[str, Any]:
         """Embed glitches stored meanwhile, judge all glitches, then switch.
 
         Embedding and judging run in separate transactions, because their results are not used
@@ -121,28 +119,24 @@ class ReembedHandler:
         repeat. Only the switch is in this transaction: it waits for concurrent inserts, processes
         the few last glitches, and takes a moment.
         """
-        portions = make_session_factory(cast("Engine", session.get_bind()))
+        engine = cast("Engine", work.session.get_bind())
+        portions = make_session_factory(engine)
         with portions() as portion:
-            target = checkpoints.get_checkpoint(portion, job.parameters["checkpoint_id"])
-        encoder = context.encoder(target.digest)
-        _catch_up(portions, target, encoder, context)
-        _judge(portions, target, context)
-        ensure_vector_index(
-            cast("Engine", session.get_bind()),
-            target.id,
-            target.latent_size,
-            check=context.heartbeat,
-        )
-        late_ids = _catch_up(portions, target, encoder, context)
+            target = checkpoints.get_checkpoint(portion, work.job.parameters["checkpoint_id"])
+        encoder = work.encoder(target.digest)
+        _catch_up(portions, target, encoder, work)
+        _judge(portions, target, work)
+        ensure_vector_index(engine, target.id, target.latent_size, check=work.heartbeat)
+        late_ids = _catch_up(portions, target, encoder, work)
         with portions.begin() as portion:
             rejudge(portion, target.id, late_ids)
         # From here nobody stores under the old checkpoint; glitches just committed are embedded.
-        checkpoints.lock_publishing(session)
-        while missing := _missing(session, target.id, limit=GLITCHES):
-            _embed(session, target.id, missing, encoder)
-            rejudge(session, target.id, missing)
-        _switch(session, target, job.author)
-        count = session.scalar(
+        checkpoints.lock_publishing(work.session)
+        while missing := _missing(work.session, target.id, limit=GLITCHES):
+            _embed(work.session, target.id, missing, encoder)
+            rejudge(work.session, target.id, missing)
+        _switch(work.session, target, work.job.author)
+        count = work.session.scalar(
             select(func.count()).select_from(Embedding).where(Embedding.checkpoint_id == target.id)
         )
         return {"checkpoint": target.name, "digest": target.digest, "embedded": count}
@@ -199,7 +193,7 @@ def _embed(
 
 
 def _catch_up(
-    portions: sessionmaker[Session], target: CheckpointRecord, encoder: Encoder, context: JobContext
+    portions: sessionmaker[Session], target: CheckpointRecord, encoder: Encoder, work: Work
 ) -> list[UUID]:
     """Embed glitches without an embedding, some hundred per transaction; return their ids."""
     embedded_ids: list[UUID] = []
@@ -210,10 +204,10 @@ def _catch_up(
         embedded_ids += missing
         if len(missing) < GLITCHES:
             return embedded_ids
-        context.heartbeat()
+        work.heartbeat()
 
 
-def _judge(portions: sessionmaker[Session], target: CheckpointRecord, context: JobContext) -> None:
+def _judge(portions: sessionmaker[Session], target: CheckpointRecord, work: Work) -> None:
     """Judge every glitch under the new checkpoint, with the current labels."""
     with portions.begin() as portion:
         recalibrate(portion, target.id)
@@ -227,5 +221,5 @@ def _judge(portions: sessionmaker[Session], target: CheckpointRecord, context: J
             rejudge(portion, target.id, ids, cache)
         if not ids:
             return
-        context.heartbeat()
+        work.heartbeat()
         last = ids[-1]

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.glitches.tables import Embedding
-from app.jobs.records import OPEN_STATES, Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
+from app.jobs.records import OPEN_STATES, Chunk, ChunkPlan, ChunkResult, Work
 from app.jobs.service import create_job
 from app.jobs.tables import Job
 from app.models.checkpoints import active_id
@@ -70,14 +70,14 @@ class JudgeHandler:
     def __init__(self) -> None:
         self._known: tuple[UUID, dict[Population, Known]] | None = None
 
-    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
+    def plan(self, work: Work) -> Iterator[ChunkPlan]:
         """Recalibrate, then yield ranges of ids; recalibration already judges a small catalogue."""
-        checkpoint_id = job.parameters["checkpoint_id"]
-        recalibrate(session, checkpoint_id)
+        checkpoint_id = work.job.parameters["checkpoint_id"]
+        recalibrate(work.session, checkpoint_id)
         last: UUID | None = None
         while True:
-            context.heartbeat()
-            ids = embedded_after(session, checkpoint_id, last, JUDGED)
+            work.heartbeat()
+            ids = embedded_after(work.session, checkpoint_id, last, JUDGED)
             if not ids:
                 return
             is_judged = last is None and len(ids) < JUDGED and len(ids) <= REJUDGED_AT_ONCE
@@ -85,41 +85,39 @@ class JudgeHandler:
             payload = {"first": str(ids[0]), "last": str(last), "is_judged": is_judged}
             yield ChunkPlan(payload, units=len(ids))
 
-    def run_chunk(
-        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
-    ) -> ChunkResult:
+    def run_chunk(self, work: Work, chunk: Chunk) -> ChunkResult:
         """Judge one range."""
         if chunk.payload["is_judged"]:
             return ChunkResult()
-        checkpoint_id = job.parameters["checkpoint_id"]
+        checkpoint_id = work.job.parameters["checkpoint_id"]
         first, last = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
-        ids = session.scalars(
+        ids = work.session.scalars(
             select(Embedding.glitch_id).where(
                 Embedding.checkpoint_id == checkpoint_id, Embedding.glitch_id.between(first, last)
             )
         ).all()
-        context.heartbeat()
-        if self._known is None or self._known[0] != job.id:
-            self._known = (job.id, {})
-        rejudge(session, checkpoint_id, ids, self._known[1])
+        work.heartbeat()
+        if self._known is None or self._known[0] != work.job.id:
+            self._known = (work.job.id, {})
+        rejudge(work.session, checkpoint_id, ids, self._known[1])
         return ChunkResult()
 
-    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+    def finish(self, work: Work) -> Mapping[str, Any]:
         """Return the number of judged glitches; create another job if labels changed meanwhile."""
         self._known = None
-        context.heartbeat()
-        checkpoint_id = job.parameters["checkpoint_id"]
-        judged, calibrating = session.execute(
+        work.heartbeat()
+        checkpoint_id = work.job.parameters["checkpoint_id"]
+        judged, calibrating = work.session.execute(
             select(
                 func.count().filter(Embedding.is_judged),
                 func.count().filter(Embedding.calibration_score.is_not(None)),
             ).where(Embedding.checkpoint_id == checkpoint_id)
         ).one()
-        parameters = session.scalar(
-            select(Job.parameters).where(Job.id == job.id).with_for_update(key_share=True)
+        parameters = work.session.scalar(
+            select(Job.parameters).where(Job.id == work.job.id).with_for_update(key_share=True)
         )
         if parameters is not None and AGAIN in parameters:
             # This job is open until the transaction ends, and keys of open jobs are unique.
-            key = str(checkpoint_id) if job.key != str(checkpoint_id) else f"{checkpoint_id} again"
-            _create(session, checkpoint_id, str(parameters[AGAIN]), key)
+            again = " again" * (work.job.key == str(checkpoint_id))
+            _create(work.session, checkpoint_id, str(parameters[AGAIN]), f"{checkpoint_id}{again}")
         return {"judged": judged, "calibrating": calibrating}

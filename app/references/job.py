@@ -15,13 +15,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from sqlalchemy.orm import Session
 
 from app.batches.storage import hold_uploads, uploads_folder, work_folder
 from app.core.errors import InvalidRequestError, NotReadyError
 from app.core.fetching import Fetcher, Taker, is_temporary_failure
 from app.core.storage import storage_of
-from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, Work
 from app.references.archives import PublishedFile, archive_named, published_files
 from app.references.service import start_batches
 from glitch.errors import FormatError
@@ -164,12 +163,11 @@ _SPACE_FACTOR = 2.2  # free space needed, times the size: packed and unpacked fi
 class ReferencesHandler:
     """The ``JobHandler`` of references. Parameters: ``app.references.service.start_references``."""
 
-    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
+    def plan(self, work: Work) -> Iterator[ChunkPlan]:
         """List the published files and plan pieces of each."""
-        del session
-        folder = work_folder(context.data_dir, job.id)
+        folder = work_folder(work.data_dir, work.job.id)
         files = []
-        for file in _files(job.parameters):
+        for file in _files(work.job.parameters):
             length, is_cut = size_of(file)
             if length is not None and file.size is not None and length != file.size:
                 raise NotReadyError(
@@ -177,7 +175,7 @@ class ReferencesHandler:
                     f"{file.size:,}: retry later."
                 )
             files.append((replace(file, size=length), is_cut))
-            context.heartbeat()
+            work.heartbeat()
         needed = int(_SPACE_FACTOR * sum(file.size or 0 for file, _ in files))
         free = shutil.disk_usage(folder).free
         if needed > free:
@@ -196,33 +194,30 @@ class ReferencesHandler:
                 payload = {"file": number, "start": start, "end": end}
                 yield ChunkPlan(payload, units=_units(end - start))
 
-    def run_chunk(
-        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
-    ) -> ChunkResult:
+    def run_chunk(self, work: Work, chunk: Chunk) -> ChunkResult:
         """Download one piece."""
-        del session
-        folder = work_folder(context.data_dir, job.id)
+        folder = work_folder(work.data_dir, work.job.id)
         number = chunk.payload["file"]
         file = _planned(folder)[number]
         target = folder / f"fetched-{number}"
-        fetch_piece(file, target, chunk.payload["start"], chunk.payload["end"], context.heartbeat)
+        fetch_piece(file, target, chunk.payload["start"], chunk.payload["end"], work.heartbeat)
         return ChunkResult()
 
-    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+    def finish(self, work: Work) -> Mapping[str, Any]:
         """Check that all files arrived as published, and start the batches that load them."""
-        folder = work_folder(context.data_dir, job.id)
-        hold_uploads(session)
+        folder = work_folder(work.data_dir, work.job.id)
+        hold_uploads(work.session)
         digests = {}
         for number, file in enumerate(_planned(folder)):
             path = folder / f"fetched-{number}"
-            digest = digest_of(path, file, context.heartbeat)
+            digest = digest_of(path, file, work.heartbeat)
             # A hard link, so that finish can run twice; the other name goes with the job's folder.
             with suppress(FileExistsError):
-                os.link(path, uploads_folder(context.data_dir) / digest)
-            storage_of(context.data_dir).keep(uploads_folder(context.data_dir) / digest)
+                os.link(path, uploads_folder(work.data_dir) / digest)
+            storage_of(work.data_dir).keep(uploads_folder(work.data_dir) / digest)
             os.utime(path)
             digests[file.name] = digest
-        started = start_batches(session, job.parameters, digests, job.author)
+        started = start_batches(work.session, work.job.parameters, digests, work.job.author)
         return {"bytes": sum(file.size or 0 for file in _planned(folder)), "started": started}
 
 

@@ -200,12 +200,12 @@ def test_judging_requested_while_it_runs_is_done_again(
     assert checkpoint.is_active
     first = request_judging(session, "ada")
     assert first is not None
-    context: Any = SimpleNamespace(heartbeat=lambda: None)
     job = get_job(session, first)
+    work: Any = SimpleNamespace(session=session, job=job, heartbeat=lambda: None)
     session.connection().exec_driver_sql("UPDATE job SET state = 'running'")
     session.expire_all()
     assert request_judging(session, "bob") == first  # no second job is queued
-    JudgeHandler().finish(session, job, context)
+    JudgeHandler().finish(work)
     names = [(one.state, one.author) for one in list_jobs(session, kind="judge").items]
     assert names == [("queued", "bob"), ("running", "ada")]
 
@@ -225,13 +225,13 @@ def test_a_large_catalogue_is_judged_in_chunks(
     made = request_judging(session, "ada")
     assert made is not None
     job = get_job(session, made)
-    context: Any = SimpleNamespace(heartbeat=lambda: None)
+    work: Any = SimpleNamespace(session=session, job=job, heartbeat=lambda: None)
     handler = JudgeHandler()
-    plans = list(handler.plan(session, job, context))
+    plans = list(handler.plan(work))
     assert [plan.units for plan in plans] == [60, 60, 50]
     assert not any(plan.payload["is_judged"] for plan in plans)
     for plan in plans:
         chunk: Any = SimpleNamespace(payload=plan.payload)
-        handler.run_chunk(session, job, chunk, context)
+        handler.run_chunk(work, chunk)
     judged = select(func.count()).where(Embedding.is_judged)
     assert session.scalar(judged) == 170

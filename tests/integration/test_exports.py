@@ -174,8 +174,10 @@ def test_a_finish_that_is_repeated_changes_nothing(
     path, job_id = exported(session, tmp_path, "ligolw")
     before = path.read_bytes()
     job = export_service.get_job(session, job_id)
-    context: Any = SimpleNamespace(data_dir=tmp_path, settings=SETTINGS, heartbeat=lambda: None)
-    assert export_job.ExportHandler().finish(session, job, context)["bytes"] == len(before)
+    work: Any = SimpleNamespace(
+        session=session, job=job, data_dir=tmp_path, settings=SETTINGS, heartbeat=lambda: None
+    )
+    assert export_job.ExportHandler().finish(work)["bytes"] == len(before)
     assert path.read_bytes() == before
 
 

@@ -30,7 +30,7 @@ from app.jobs.leases import (
     end_chunk,
     renew_lease,
 )
-from app.jobs.records import JobRecord, Phase
+from app.jobs.records import JobRecord, Phase, Work
 from app.jobs.service import cancel_job, create_job, get_job, list_events, list_items, retry_job
 from app.jobs.tables import JobChunk
 from worker.runner import JobRunner
@@ -265,12 +265,12 @@ def test_failures_of_database_and_machine_are_reported_and_retried(
 ) -> None:
     """Such failures used to be reported as "Unforeseen (QueryCanceled)", for example."""
 
-    def run_chunk(session: Session, *_: object) -> None:
+    def run_chunk(work: Work, *_: object) -> None:
         if statement is None:
             raise MemoryError
         try:
             for one in statement.split(";; "):
-                session.execute(text(one))
+                work.session.execute(text(one))
         except DBAPIError as error:
             answered = failure_of(error)
             assert answered is not None

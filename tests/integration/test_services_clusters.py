@@ -430,14 +430,16 @@ def test_the_job_runs_it_once(
     author = person(Role.SUBMITTER)
     job = start_clustering(session, PARAMETERS, principal=author)
     assert start_clustering(session, PARAMETERS, principal=author).id == job.id  # still open
-    context: Any = SimpleNamespace(heartbeat=lambda: None, encoder=None, settings=Settings())
     job = get_job(session, job.id)
+    work: Any = SimpleNamespace(
+        session=session, job=job, heartbeat=lambda: None, encoder=None, settings=Settings()
+    )
     session.commit()  # a small catalogue is judged in a separate transaction
-    assert len(list(ClusterHandler().plan(session, job, context))) == 1
+    assert len(list(ClusterHandler().plan(work))) == 1
     chunk: Any = None
-    ClusterHandler().run_chunk(session, job, chunk, context)
+    ClusterHandler().run_chunk(work, chunk)
     assert list_runs(session).items == ()  # nothing until the finish, so a cancel leaves nothing
-    result = ClusterHandler().finish(session, job, context)
+    result = ClusterHandler().finish(work)
     stored = session.scalars(select(ClusteringRun)).one()
     assert result["run"] == str(stored.id)
     assert (result["clusters"], stored.author, stored.job_id) == (1, author.name, job.id)

@@ -12,12 +12,11 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
 
 from app.classes.audit.tables import LabelAudit, LabelFinding
 from app.classes.tree import Tree
 from app.glitches.tables import Embedding, Glitch
-from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, Work
 from app.novelty.conditions import in_population
 from glitch.clustering import unit_vectors
 from glitch.label_votes import contradictions, nearest_labels
@@ -29,10 +28,11 @@ _READ = 2000
 class LabelAuditHandler:
     """A ``JobHandler`` without state."""
 
-    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
+    def plan(self, work: Work) -> Iterator[ChunkPlan]:
         """Yield ranges of labelled glitches of each population that has enough voters."""
-        checkpoint_id, n_voters = job.parameters["checkpoint_id"], job.parameters["n_voters"]
-        groups = session.execute(
+        parameters = work.job.parameters
+        checkpoint_id, n_voters = parameters["checkpoint_id"], parameters["n_voters"]
+        groups = work.session.execute(
             select(Embedding.ifo, Embedding.is_simulated, func.count())
             .join(Glitch, Glitch.id == Embedding.glitch_id)
             .where(Embedding.checkpoint_id == checkpoint_id, Glitch.class_id.is_not(None))
@@ -41,20 +41,20 @@ class LabelAuditHandler:
         ).all()
         enough = [group for group in groups if group[0] and group[2] > n_voters]
         audited = [(ifo, is_simulated) for ifo, is_simulated, _ in enough if ifo is not None]
-        session.execute(  # a second attempt finds the row already stored
+        work.session.execute(  # a second attempt finds the row already stored
             insert(LabelAudit)
             .values(
-                id=job.id,
+                id=work.job.id,
                 checkpoint_id=checkpoint_id,
                 n_voters=n_voters,
                 n_labelled=sum(group[2] for group in groups),
                 n_audited=sum(group[2] for group in enough),
-                author=job.author,
+                author=work.job.author,
             )
             .on_conflict_do_nothing()
         )
         for ifo, is_simulated in audited:
-            ids = session.scalars(
+            ids = work.session.scalars(
                 select(Embedding.glitch_id)
                 .join(Glitch, Glitch.id == Embedding.glitch_id)
                 .where(*in_population(checkpoint_id, (ifo, is_simulated)))
@@ -64,26 +64,24 @@ class LabelAuditHandler:
             )
             with ids:
                 for part in ids.partitions():
-                    context.heartbeat()
+                    work.heartbeat()
                     of_population = {"ifo": ifo, "is_simulated": is_simulated}
                     payload = of_population | {"first": str(part[0]), "last": str(part[-1])}
                     yield ChunkPlan(payload, units=len(part))
 
-    def run_chunk(
-        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
-    ) -> ChunkResult:
+    def run_chunk(self, work: Work, chunk: Chunk) -> ChunkResult:
         """Audit one range, and store the labels that the neighbours contradict."""
-        n_voters = job.parameters["n_voters"]
-        ids, classes, directions = _load(session, job, chunk, context)
+        n_voters = work.job.parameters["n_voters"]
+        ids, classes, directions = _load(work, chunk)
         first, last = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
         indices = np.array([n for n, one in enumerate(ids) if first <= one <= last], dtype=np.int64)
         if len(ids) <= n_voters or not len(indices):  # labels were revoked since the plan
             return ChunkResult()
-        votes = nearest_labels(directions, classes, indices, n_voters, context.heartbeat)
-        tree = Tree.load(session)
+        votes = nearest_labels(directions, classes, indices, n_voters, work.heartbeat)
+        tree = Tree.load(work.session)
         findings = [
             {
-                "audit_id": job.id,
+                "audit_id": work.job.id,
                 "glitch_id": ids[indices[one.query]],
                 "class_id": int(classes[indices[one.query]]),
                 "suggested_id": one.suggested,
@@ -94,29 +92,24 @@ class LabelAuditHandler:
             for one in contradictions(votes, classes[indices], tree.lineage)
         ]
         if findings:
-            session.execute(insert(LabelFinding).on_conflict_do_nothing(), findings)
+            work.session.execute(insert(LabelFinding).on_conflict_do_nothing(), findings)
         return ChunkResult()
 
-    def finish(
-        self,
-        session: Session,
-        job: JobRecord,
-        context: JobContext,  # noqa: ARG002
-    ) -> Mapping[str, Any]:
+    def finish(self, work: Work) -> Mapping[str, Any]:
         """Mark the audit as finished, so that pages show it, and delete earlier ones."""
-        audit = session.execute(
+        audit = work.session.execute(
             update(LabelAudit)
-            .where(LabelAudit.id == job.id)
+            .where(LabelAudit.id == work.job.id)
             .values(finished_at=func.now())
             .returning(LabelAudit.n_labelled, LabelAudit.n_audited, LabelAudit.created_at)
         ).one()
-        session.execute(
+        work.session.execute(
             delete(LabelAudit).where(
                 LabelAudit.created_at < audit.created_at, LabelAudit.finished_at.is_not(None)
             )
         )
-        doubtful = session.scalar(
-            select(func.count()).select_from(LabelFinding).where(LabelFinding.audit_id == job.id)
+        doubtful = work.session.scalar(
+            select(func.count(LabelFinding.glitch_id)).where(LabelFinding.audit_id == work.job.id)
         )
         return {
             "labelled": audit.n_labelled,
@@ -127,15 +120,13 @@ class LabelAuditHandler:
         }
 
 
-def _load(
-    session: Session, job: JobRecord, chunk: Chunk, context: JobContext
-) -> tuple[list[UUID], np.ndarray, np.ndarray]:
+def _load(work: Work, chunk: Chunk) -> tuple[list[UUID], np.ndarray, np.ndarray]:
     """Read ids, classes and unit vectors of a population, by id, without keeping the rows."""
     population = chunk.payload["ifo"], chunk.payload["is_simulated"]
     statement: Select[tuple[UUID, int | None, Any]] = (
         select(Embedding.glitch_id, Glitch.class_id, Embedding.mean)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .where(*in_population(job.parameters["checkpoint_id"], population))
+        .where(*in_population(work.job.parameters["checkpoint_id"], population))
         .where(Glitch.class_id.is_not(None))
         .order_by(Embedding.glitch_id)
         .execution_options(yield_per=_READ)
@@ -143,9 +134,9 @@ def _load(
     ids: list[UUID] = []
     classes: list[int] = []
     blocks: list[np.ndarray] = []
-    with session.execute(statement) as result:
+    with work.session.execute(statement) as result:
         for rows in result.partitions():
-            context.heartbeat()
+            work.heartbeat()
             ids += [row[0] for row in rows]
             classes += [row[1] for row in rows if row[1] is not None]
             blocks.append(np.array([row[2] for row in rows], dtype=np.float32))
