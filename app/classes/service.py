@@ -19,7 +19,7 @@ from app.classes.tree import Tree
 from app.clusters.tables import LabelSuggestion
 from app.core.access import Principal, Role, record_event, require_role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.core.events import RedoRequest, UndoRequest, act_to_turn, check_remark, refuse_stale
+from app.core.events import RedoRequest, Turn, UndoRequest, act_to_turn, check_remark, refuse_stale
 from app.glitches.tables import Label
 
 
@@ -98,10 +98,11 @@ def change_class(
         raise NotFoundError(f"There is no class {class_id}: see the list of classes.")
     refuse_stale(log, change.last_event_id)
     with session.begin_nested():  # a refused action leaves no event, even if the caller continues
-        if isinstance(change, UndoRequest | RedoRequest):
-            row = _turn(session, known, log, change, author=author, noted=noted)
+        if isinstance(change, Turn):
+            row = _turn(session, known, log, change, author)
         else:
-            row = _do(session, known, change, author=author, noted=noted)
+            row = _do(session, known, change, author)
+        row.payload = {**row.payload, **noted}
     record_event(session, author.name, row.kind, "class", known.name, event=row.id)
     session.flush()
     is_gone = known.state == naming.WITHDRAWN
@@ -161,14 +162,7 @@ def withdraw_unchanged(session: Session, class_id: int, *, author: Principal) ->
     return True
 
 
-def _do(
-    session: Session,
-    known: GlitchClass,
-    change: Any,
-    *,
-    author: Principal,
-    noted: Mapping[str, Any],
-) -> tables.ClassEvent:
+def _do(session: Session, known: GlitchClass, change: Any, author: Principal) -> tables.ClassEvent:
     is_retiring = isinstance(change, StateRequest) and change.state == "retired"
     if isinstance(change, MergeClassRequest) or (is_retiring and known.origin == "gravityspy"):
         require_role(author, Role.ADMIN)
@@ -183,19 +177,13 @@ def _do(
         raise ConflictError(f"{known.name} is like that already: nothing was changed.")
     changes.check_values(session, known, values)
     changes.set_values(session, known, values)
-    row.payload = {"before": before, "after": values, **memory, **noted}
+    row.payload = {"before": before, "after": values, **memory}
     session.flush()
     return row
 
 
 def _turn(
-    session: Session,
-    known: GlitchClass,
-    log: ClassLog,
-    change: UndoRequest | RedoRequest,
-    *,
-    author: Principal,
-    noted: Mapping[str, Any],
+    session: Session, known: GlitchClass, log: ClassLog, change: Turn, author: Principal
 ) -> tables.ClassEvent:
     """Undo or redo an event."""
     root = act_to_turn(log, change)
@@ -217,7 +205,7 @@ def _turn(
                 **changes.merge_into(session, known, into, author=author, event_id=row.id),
             }
     changes.set_values(session, known, values)
-    row.payload = dict(noted) if is_undo else {**memory, **noted}
+    row.payload = {} if is_undo else dict(memory)
     session.flush()
     return row
 

@@ -69,6 +69,9 @@ class RedoRequest(ActRequest):
     event_id: _EventId
 
 
+Turn = UndoRequest | RedoRequest
+
+
 class LoggedEvent(Model):
     """Something that was done."""
 
@@ -243,7 +246,7 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
         )
 
 
-def act_to_turn(log: EventLog[EventT], request: UndoRequest | RedoRequest) -> EventT:
+def act_to_turn(log: EventLog[EventT], request: Turn) -> EventT:
     """Return the action that a request undoes or redoes.
 
     Raises:

@@ -3,8 +3,7 @@
 An action is refused if its author has not seen the latest event (``app.core.events``).
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -36,7 +35,7 @@ from app.clusters.tables import Cluster, ClusterMember, ReviewEvent
 from app.core.access import Principal, Role, record_event, require_role
 from app.core.database import is_any_of
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.events import RedoRequest, UndoRequest, act_to_turn, check_remark, refuse_stale
+from app.core.events import RedoRequest, Turn, UndoRequest, act_to_turn, check_remark, refuse_stale
 
 _MAX_SEARCHED = 20_000  # members; larger clusters are not searched for other decisions
 
@@ -64,12 +63,13 @@ def review(session: Session, cluster_id: UUID, action: Action, *, author: Princi
         check_class_name(action.class_name)
     noted = {"remark": check_remark(action.remark)} if action.remark.strip() else {}
     with session.begin_nested():  # a refused action leaves no event, even if the caller continues
-        if isinstance(action, UndoRequest | RedoRequest):
-            row = _turn(session, cluster, log, action, author=author, noted=noted)
+        if isinstance(action, Turn):
+            row = _turn(session, cluster, log, action, author)
         else:
             row = _add(session, cluster, action.action, author)
             memory = ACTS[action.action].do(ReviewContext(session, cluster, author, row.id), action)
-            row.payload = {"asked": action.own_fields(), **memory, **noted}
+            row.payload = {"asked": action.own_fields(), **memory}
+        row.payload = {**row.payload, **noted}
     session.flush()
     record_event(session, author.name, row.kind, "cluster", identity, event=row.id)
     shown = current_cluster(session, identity)
@@ -191,13 +191,7 @@ def reported_decisions(
 
 
 def _turn(
-    session: Session,
-    cluster: Cluster,
-    log: Log,
-    action: UndoRequest | RedoRequest,
-    *,
-    author: Principal,
-    noted: Mapping[str, Any],
+    session: Session, cluster: Cluster, log: Log, action: Turn, author: Principal
 ) -> ReviewEvent:
     """Undo or redo an action."""
     root = act_to_turn(log, action)
@@ -206,10 +200,8 @@ def _turn(
     act = ACTS[root.kind]
     if isinstance(action, UndoRequest):
         act.take_back(context, log.last_execution_of(root).payload)
-        row.payload = dict(noted)
     else:
-        memory = act.do(context, recall_action(session, root.kind, root.payload))
-        row.payload = {**memory, **noted}
+        row.payload = {**act.do(context, recall_action(session, root.kind, root.payload))}
     return row
 
 
