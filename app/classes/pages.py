@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Depends, Form, Response
 from sqlalchemy.orm import Session
 
 from app.classes.log import Change, ClassLog
@@ -21,14 +21,12 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, P
 from app.core.events import request_of
 from app.core.wording import count
 from app.frame.contexts import Card, PageContext, Pages
-from app.frame.deps import CsrfChecked, EventId, LongText, PageNumber, PageRoute, Reader
+from app.frame.deps import CsrfChecked, EventId, LongText, PageNumber, PageRoute, ReaderVisit
 from app.frame.display import address, card, moment, numbered
-from app.frame.failures import see_other, status_of
+from app.frame.failures import see_other
 from app.frame.histograms import PLOT, Histogram, bars_of, ticks_at_ends
-from app.frame.render import render
 from app.glitches.records import GlitchFilters, GlitchRecord
 from app.glitches.service import exemplars, list_glitches
-from app.server.request_scope import SessionDep
 from glitch.gps import gps_to_utc
 
 
@@ -231,43 +229,30 @@ _NO_REMARK = frozenset({"undo", "redo"})
 
 
 @router.get("/classes")
-def classes(request: Request, session: SessionDep, _: Reader) -> Response:
+def classes(visit: ReaderVisit) -> Response:
     """All classes, with their numbers of glitches."""
-    return render(request, classes_page_of(session))
+    return visit.show(classes_page_of(visit.session))
 
 
 @router.post("/classes", dependencies=[CsrfChecked])
-def add(
-    *,
-    request: Request,
-    session: SessionDep,
-    principal: Reader,
-    name: LongText = "",
-    description: LongText = "",
-) -> Response:
+def add(visit: ReaderVisit, name: LongText = "", description: LongText = "") -> Response:
     """Add a class; errors are shown in the form."""
     try:
-        with session.begin_nested():
+        with visit.session.begin_nested():
             made = create_class(
-                session, name.strip(), description=description.strip(), author=principal
+                visit.session, name.strip(), description=description.strip(), author=visit.principal
             )
     except (InvalidRequestError, ConflictError) as error:
         page = classes_page_of(
-            session, error=str(error), typed_name=name, typed_description=description
+            visit.session, error=str(error), typed_name=name, typed_description=description
         )
-        return render(request, page, status=status_of(error))
+        return visit.refuse(page, error)
     return see_other(class_href(made.id), done="class-added")
 
 
 @router.get("/classes/{which}")
 def one_class(
-    *,
-    request: Request,
-    session: SessionDep,
-    principal: Reader,
-    which: str,
-    after: str | None = None,
-    page: PageNumber = 1,
+    visit: ReaderVisit, which: str, after: str | None = None, page: PageNumber = 1
 ) -> Response:
     """The page of one class.
 
@@ -275,30 +260,25 @@ def one_class(
     with a current or former name are redirected.
     """
     if not (which.isascii() and which.isdigit() and len(which) < 10):
-        known = which if find_class(session, which) else current_name(session, which)
-        return see_other(class_href(get_class_named(session, known or which).id))
-    record = get_class(session, int(which))
+        known = which if find_class(visit.session, which) else current_name(visit.session, which)
+        return see_other(class_href(get_class_named(visit.session, known or which).id))
+    record = get_class(visit.session, int(which))
     after = (after or "")[:500] or None
     number = page if after else 1
-    return render(request, class_page_of(session, record, principal, after=after, number=number))
+    return visit.show(
+        class_page_of(visit.session, record, visit.principal, after=after, number=number)
+    )
 
 
 @router.post("/classes/{class_id}/change", dependencies=[CsrfChecked])
-def change(
-    *,
-    request: Request,
-    session: SessionDep,
-    principal: Reader,
-    class_id: int,
-    typed: Annotated[ClassForm, Depends()],
-) -> Response:
+def change(visit: ReaderVisit, class_id: int, typed: Annotated[ClassForm, Depends()]) -> Response:
     """Apply an action to a class; errors are shown in the form, with the latest state."""
-    record, act = get_class(session, class_id), typed.act
+    record, act = get_class(visit.session, class_id), typed.act
     common = {
         "last_event_id": typed.last_event_id,
         "remark": "" if act in _NO_REMARK else typed.text,
     }
-    into = class_named(session, typed.into) or typed.into.strip()
+    into = class_named(visit.session, typed.into) or typed.into.strip()
     fields: dict[str, tuple[str, dict[str, Any]]] = {
         "rename": ("rename", {"name": typed.name.strip()}),
         "describe": ("describe", {"description": typed.description.strip()}),
@@ -316,11 +296,11 @@ def change(
     try:
         action, values = fields[act]
         action_request = request_of(Change, action, **values, **common)
-        outcome = change_class(session, class_id, action_request, author=principal)
+        outcome = change_class(visit.session, class_id, action_request, author=visit.principal)
     except (InvalidRequestError, ConflictError, PermissionDeniedError) as error:
         form = None if act in _NO_REMARK or act == "exemplars" else typed
-        page = class_page_of(session, record, principal, error=str(error), typed=form)
-        return render(request, page, status=status_of(error))
+        page = class_page_of(visit.session, record, visit.principal, error=str(error), typed=form)
+        return visit.refuse(page, error)
     if outcome.glitch_class is None:
         return see_other("/ui/classes", done="undone")
     notice = {"undo": "undone", "redo": "redone"}.get(act, "class-changed")

@@ -2,15 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
 from app.clusters.service import runs_that_wait
 from app.digest.service import MAX_DAYS, Digest, Sending, digest, last_sending
 from app.frame.contexts import PageContext
-from app.frame.deps import PageRoute, Reader
-from app.frame.render import render
+from app.frame.deps import PageRoute, ReaderVisit
 from app.jobs.pages.view import kind_text
-from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
 
@@ -27,11 +25,9 @@ class DigestPage(PageContext, template="digest.html", section="digest"):
 
 
 @router.get("/digest")
-def page(
-    request: Request, session: SessionDep, _: Reader, days: Annotated[int, Query()] = 1
-) -> Response:
+def page(visit: ReaderVisit, days: Annotated[int, Query()] = 1) -> Response:
     """What is new since yesterday, or in the given number of days."""
-    summary = digest(session, days=days)
+    summary = digest(visit.session, days=days)
     context = DigestPage(
         digest=summary,
         days=days,
@@ -40,7 +36,7 @@ def page(
             (f"/ui/jobs/{one.id}", kind_text(one.kind), one.detail or "no reason is known")
             for one in summary.failed_jobs
         ),
-        is_any_waiting=bool(runs_that_wait(session)),
-        sent=last_sending(session),
+        is_any_waiting=bool(runs_that_wait(visit.session)),
+        sent=last_sending(visit.session),
     )
-    return render(request, context)
+    return visit.show(context)

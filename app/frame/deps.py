@@ -3,19 +3,23 @@
 import secrets
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from fastapi import Depends, Form, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.orm import Session
 
 from app.core import errors as service
 from app.core.access import Principal, Role, require_role
 from app.core.sign_on import holder_of_session
-from app.frame.failures import CsrfError, failure, see_other
-from app.frame.render import Visitor
+from app.frame.contexts import PageContext
+from app.frame.failures import CsrfError, failure, see_other, status_of
+from app.frame.render import Visitor, render
 from app.frame.sessions import COOKIE_NAME, VISITOR_COOKIE_NAME, SessionSigner
-from app.server.request_scope import caller_of, runtime_of
+from app.server.request_scope import SessionDep, caller_of, runtime_of
+from app.server.runtime import Runtime
 
 _YEAR_S = 365 * 24 * 3600
 
@@ -107,13 +111,45 @@ _FORMS_WITHOUT_LOGIN = ("/ui/login", "/ui/logout", "/ui/clock", "/ui/scheme")
 CsrfChecked = Depends(require_csrf)
 
 
-def _caller(role: Role) -> Callable[..., Principal]:
-    def caller(visitor: VisitorDep) -> Principal:
-        principal = logged_in(visitor)
+@dataclass(frozen=True)
+class Visit:
+    """A request of a logged-in visitor for a page, and its transaction."""
+
+    request: Request
+    session: Session
+    principal: Principal
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the service opened at its start."""
+        return runtime_of(self.request)
+
+    def show(self, page: PageContext, *, status: int = 200) -> Response:
+        """Answer with a page."""
+        return render(self.request, page, status=status)
+
+    def refuse(self, page: PageContext, error: Exception) -> Response:
+        """Answer with a page that shows an error next to its form."""
+        return render(self.request, page, status=status_of(error))
+
+
+def _caller(role: Role) -> Any:
+    async def caller(request: Request) -> Principal:
+        principal = logged_in(request.state.visitor)
         require_role(principal, role)
         return principal
 
-    return caller
+    return Depends(caller)
+
+
+def _visit(role: Role) -> Any:
+    # The role is checked first, so that others do not wait for a transaction.
+    async def visit(
+        request: Request, principal: Annotated[Principal, _caller(role)], session: SessionDep
+    ) -> Visit:
+        return Visit(request, session, principal)
+
+    return Depends(visit, scope="function")
 
 
 def logged_in(visitor: Visitor) -> Principal:
@@ -129,11 +165,11 @@ def logged_in(visitor: Visitor) -> Principal:
 
 LongText = Annotated[str, Form(max_length=20_000)]
 EventId = Annotated[int, Form(ge=0, le=2**62)]
-Reader = Annotated[Principal, Depends(_caller(Role.READER))]
-ForReaders = Depends(_caller(Role.READER))
-Submitter = Annotated[Principal, Depends(_caller(Role.SUBMITTER))]
-Reviewer = Annotated[Principal, Depends(_caller(Role.REVIEWER))]
-Admin = Annotated[Principal, Depends(_caller(Role.ADMIN))]
+ReaderVisit = Annotated[Visit, _visit(Role.READER)]
+SubmitterVisit = Annotated[Visit, _visit(Role.SUBMITTER)]
+ReviewerVisit = Annotated[Visit, _visit(Role.REVIEWER)]
+AdminVisit = Annotated[Visit, _visit(Role.ADMIN)]
+ForReaders = _caller(Role.READER)
 
 
 class PageRoute(APIRoute):

@@ -3,16 +3,13 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Request, Response
-from sqlalchemy.orm import Session
+from fastapi import APIRouter, Form, Response
 
 from app.core import access
 from app.core.errors import ConflictError, InvalidRequestError
 from app.frame.contexts import PageContext
-from app.frame.deps import Admin, CsrfChecked, PageRoute, Reader
-from app.frame.failures import see_other, status_of
-from app.frame.render import render
-from app.server.request_scope import SessionDep
+from app.frame.deps import AdminVisit, CsrfChecked, PageRoute, ReaderVisit, Visit
+from app.frame.failures import see_other
 
 
 class TokensPage(PageContext, template="tokens.html", section="tokens"):
@@ -39,56 +36,52 @@ ROLE_TEXTS = {
 
 
 @router.get("/tokens")
-def tokens(request: Request, session: SessionDep, principal: Reader) -> Response:
+def tokens(visit: ReaderVisit) -> Response:
     """Show the tokens that this visitor may see."""
-    return render(request, _page(session, principal))
+    return visit.show(_page(visit))
 
 
 @router.post("/tokens", dependencies=[CsrfChecked])
 def make_token(
-    *,
-    request: Request,
-    session: SessionDep,
-    principal: Admin,
+    visit: AdminVisit,
     name: Annotated[str, Form()] = "",
     role: Annotated[str, Form(max_length=40)] = "",
 ) -> Response:
     """Create a token. Its secret is only in this response, so there is no redirect."""
     try:
-        with session.begin_nested():
-            new = access.create_token(session, name, access.parse_role(role), author=principal)
+        with visit.session.begin_nested():
+            typed = access.parse_role(role)
+            new = access.create_token(visit.session, name, typed, author=visit.principal)
     except (InvalidRequestError, ConflictError) as error:
-        page = _page(session, principal, typed_name=name, typed_role=role, error=str(error))
-        return render(request, page, status=status_of(error))
-    return render(request, _page(session, principal, made=new))
+        page = _page(visit, typed_name=name, typed_role=role, error=str(error))
+        return visit.refuse(page, error)
+    return visit.show(_page(visit, made=new))
 
 
 @router.post("/tokens/{token_id}/revoke", dependencies=[CsrfChecked])
-def end_token(session: SessionDep, principal: Reader, token_id: UUID) -> Response:
+def end_token(visit: ReaderVisit, token_id: UUID) -> Response:
     """Revoke a token. Admins may revoke any token, other visitors only their own."""
-    access.revoke_token(session, token_id, principal=principal)
-    if token_id == principal.token_id:
+    access.revoke_token(visit.session, token_id, principal=visit.principal)
+    if token_id == visit.principal.token_id:
         return see_other("/ui/login", done="own-token-revoked")
     return see_other("/ui/tokens", done="token-revoked")
 
 
 def _page(
-    session: Session,
-    principal: access.Principal,
+    visit: Visit,
     *,
     typed_name: str = "",
     typed_role: str = access.Role.READER.label,
     made: access.NewToken | None = None,
     error: str | None = None,
 ) -> TokensPage:
-    is_admin = principal.role >= access.Role.ADMIN
-    visible = [
-        token for token in access.list_tokens(session) if is_admin or token.id == principal.token_id
-    ]
+    is_admin, own_id = visit.principal.role >= access.Role.ADMIN, visit.principal.token_id
+    known = access.list_tokens(visit.session)
+    visible = [token for token in known if is_admin or token.id == own_id]
     return TokensPage(
         rows=tuple(token for token in visible if token.revoked_at is None),
         revoked=tuple(token for token in visible if token.revoked_at is not None),
-        own_id=principal.token_id,
+        own_id=own_id,
         roles=ROLE_TEXTS,
         typed_role=typed_role,
         typed_name=typed_name[: access.LONGEST_NAME],

@@ -4,21 +4,19 @@ from dataclasses import dataclass, replace
 from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
-from sqlalchemy.orm import Session
 
 from app.batches.options import MERGE_WINDOW_S, keep_batch, stated_options
 from app.batches.quality import FILTER, MARK
 from app.batches.storage import MAX_LOOSE_FILES, packed
-from app.core.access import Principal
 from app.core.errors import PermissionDeniedError, ServiceError
 from app.frame.contexts import PageContext
-from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute
-from app.frame.failures import see_other, status_of
+from app.frame.deps import CsrfChecked, ForReaders, SubmitterVisit, UploadPageRoute, Visit
+from app.frame.failures import see_other
 from app.frame.form_values import check_form, chosen_files, parse_number
 from app.frame.render import render
 from app.jobs.pages.view import job_href
 from app.jobs.records import JobRecord
-from app.server.request_scope import RuntimeDep, SessionDep
+from app.server.request_scope import RuntimeDep
 from app.server.runtime import Runtime
 from glitch.errors import GlitchError
 
@@ -58,8 +56,8 @@ router = APIRouter(route_class=UploadPageRoute)
 _SEGMENTS = {FILTER: "passed over", MARK: "stored and marked"}
 
 
-@router.get("/batch")
-def batch_form(request: Request, runtime: RuntimeDep, _: Reader) -> Response:
+@router.get("/batch", dependencies=[ForReaders])
+def batch_form(request: Request, runtime: RuntimeDep) -> Response:
     """The empty form."""
     return render(request, _page(runtime, BatchForm()))
 
@@ -67,32 +65,25 @@ def batch_form(request: Request, runtime: RuntimeDep, _: Reader) -> Response:
 @router.post("/batch", dependencies=[CsrfChecked])
 def send_batch(
     *,
-    request: Request,
-    session: SessionDep,
-    runtime: RuntimeDep,
-    principal: Submitter,
+    visit: SubmitterVisit,
     file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
     manifest: Annotated[UploadFile | str, File()] = "",
     typed: Annotated[BatchForm, Depends()],
 ) -> Response:
     """Store the files and start the job that ingests them."""
     try:
-        with session.begin_nested():
-            job = _submit(session, runtime, principal, (file, manifest), typed)
+        with visit.session.begin_nested():
+            job = _submit(visit, (file, manifest), typed)
     except PermissionDeniedError:
         raise
     except (ServiceError, GlitchError) as error:
-        page = _page(runtime, typed, error=str(error))
-        return render(request, page, status=status_of(error))
+        page = _page(visit.runtime, typed, error=str(error))
+        return visit.refuse(page, error)
     return see_other(job_href(job), done="batch")
 
 
 def _submit(
-    session: Session,
-    runtime: Runtime,
-    principal: Principal,
-    sent: tuple[list[UploadFile | str], UploadFile | str],
-    typed: BatchForm,
+    visit: Visit, sent: tuple[list[UploadFile | str], UploadFile | str], typed: BatchForm
 ) -> JobRecord:
     check_form(typed)
     merge_window_s = parse_number(typed.merge_window_s, "The merging window")
@@ -103,7 +94,7 @@ def _submit(
         origin=typed.origin,
         segments=typed.segments or FILTER,
         flags=typed.flags,
-        segment_server=runtime.settings.segment_server,
+        segment_server=visit.runtime.settings.segment_server,
         merge_window_s=MERGE_WINDOW_S if merge_window_s is None else merge_window_s,
         sample_rate_hz=parse_number(typed.sample_rate_hz, "The sample rate"),
         energy_max=parse_number(typed.energy_max, "The top of the colour scale"),
@@ -115,10 +106,11 @@ def _submit(
     if not manifests:
         files, manifests = _without_manifest(files)
     rows = manifests[0][1] if manifests else None
-    data_dir = runtime.settings.data_dir
+    data_dir = visit.runtime.settings.data_dir
     with packed(files) as (name, stream):
         options = replace(options, name=name)
-        return keep_batch(session, data_dir, options, stream, rows, author=principal).job
+        author = visit.principal
+        return keep_batch(visit.session, data_dir, options, stream, rows, author=author).job
 
 
 _Files = list[tuple[str, BinaryIO]]

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 
 from app.classes.naming import resolve_class_name
@@ -21,12 +21,12 @@ from app.frame.deps import (
     ForReaders,
     PageNumber,
     PageRoute,
-    Reader,
-    Reviewer,
-    Submitter,
+    ReaderVisit,
+    ReviewerVisit,
+    SubmitterVisit,
+    Visit,
 )
-from app.frame.failures import see_other, status_of
-from app.frame.render import render
+from app.frame.failures import see_other
 from app.models.traversals import cluster_plane
 from app.server.form_fields import takes_any
 from app.server.request_scope import SessionDep
@@ -38,38 +38,32 @@ router = APIRouter(route_class=PageRoute)
 
 @router.get("/clusters")
 @takes_any  # the page reports unknown filters
-def clusters(request: Request, session: SessionDep, _: Reader, page: PageNumber = 1) -> Response:
+def clusters(visit: ReaderVisit, page: PageNumber = 1) -> Response:
     """The clusters of a run, the most significant first."""
-    return _rendered(request, clusters_page_of(session, request.query_params, page))
+    return _rendered(visit, clusters_page_of(visit.session, visit.request.query_params, page))
 
 
 @router.post("/clusters/runs", dependencies=[CsrfChecked])
-def start(
-    *,
-    request: Request,
-    session: SessionDep,
-    principal: Submitter,
-    typed: Annotated[ClusteringForm, Depends()],
-) -> Response:
+def start(visit: SubmitterVisit, typed: Annotated[ClusteringForm, Depends()]) -> Response:
     """Start a clustering and show the list, which follows its job."""
     try:
-        start_clustering(session, typed.parsed(), principal=principal)
+        start_clustering(visit.session, typed.parsed(), principal=visit.principal)
     except (InvalidRequestError, GlitchError) as error:
-        page = clusters_page_of(session, request.query_params, typed=typed, start_error=str(error))
-        return _rendered(request, page)
+        page = clusters_page_of(
+            visit.session, visit.request.query_params, typed=typed, start_error=str(error)
+        )
+        return _rendered(visit, page)
     return see_other("/ui/clusters", done="clustering")
 
 
-def _rendered(request: Request, page: ClustersPage) -> Response:
-    return render(request, page, status=400 if page.errors or page.start_error else 200)
+def _rendered(visit: Visit, page: ClustersPage) -> Response:
+    return visit.show(page, status=400 if page.errors or page.start_error else 200)
 
 
 @router.get("/clusters/{cluster_id}")
 def cluster_page(
     *,
-    request: Request,
-    session: SessionDep,
-    principal: Reader,
+    visit: ReaderVisit,
     cluster_id: UUID,
     order: str = "distance",
     window: str = "",
@@ -82,22 +76,22 @@ def cluster_page(
     ``of`` and ``event`` name the cluster and the review event of the action just done, which may
     concern another cluster than this one; the page offers to undo it.
     """
-    cluster = get_cluster(session, cluster_id)
+    cluster = get_cluster(visit.session, cluster_id)
     context = cluster_page_of(
-        session,
+        visit.session,
         cluster,
         order="time" if order == "time" else "distance",
         window_s=next((one for one in VIEW_DURATIONS_S if f"{one:g}" == window), None),
         page=page,
-        undo=undo_offer(session, of, event, principal) if of else None,
+        undo=undo_offer(visit.session, of, event, visit.principal) if of else None,
     )
-    return render(request, context)
+    return visit.show(context)
 
 
-@router.get("/clusters/{cluster_id}/seen-before", dependencies=[ForReaders])
-def seen(request: Request, session: SessionDep, cluster_id: UUID) -> Response:
+@router.get("/clusters/{cluster_id}/seen-before")
+def seen(visit: ReaderVisit, cluster_id: UUID) -> Response:
     """Show when similar glitches occurred; a separate page, because it scans the catalogue."""
-    return render(request, seen_page_of(session, get_cluster(session, cluster_id)))
+    return visit.show(seen_page_of(visit.session, get_cluster(visit.session, cluster_id)))
 
 
 @router.get("/clusters/{cluster_id}/plane.json", dependencies=[ForReaders])
@@ -122,15 +116,10 @@ def plane(session: SessionDep, cluster_id: UUID) -> Response:
 
 @router.post("/clusters/{cluster_id}/review", dependencies=[CsrfChecked])
 def decide(
-    *,
-    request: Request,
-    session: SessionDep,
-    principal: Reader,
-    cluster_id: UUID,
-    typed: Annotated[ReviewForm, Depends()],
+    visit: ReaderVisit, cluster_id: UUID, typed: Annotated[ReviewForm, Depends()]
 ) -> Response:
     """Apply a review action; errors are shown on the page, with the latest state."""
-    get_cluster(session, cluster_id)
+    get_cluster(visit.session, cluster_id)
     act, chosen = typed.act, typed.chosen
     remark = "" if act in {"comment", "undo", "redo"} else typed.text
     common = {"last_event_id": typed.last_event_id, "remark": remark}
@@ -140,7 +129,7 @@ def decide(
         _refuse_none_chosen(act, chosen)
         name = typed.class_name.strip()
         if act in {"merge", "assign"}:
-            name = resolve_class_name(session, name)
+            name = resolve_class_name(visit.session, name)
         fields: dict[str, dict[str, Any]] = {
             "promote": {"class_name": typed.new_class.strip()},
             "merge": {"class_name": name},
@@ -153,11 +142,11 @@ def decide(
             "redo": {"event_id": typed.event_id},
         }
         action = request_of(Action, act.partition("-")[0], **fields.get(act, {}), **common)
-        outcome = review(session, cluster_id, action, author=principal)
+        outcome = review(visit.session, cluster_id, action, author=visit.principal)
     except (InvalidRequestError, ConflictError) as error:
-        cluster = get_cluster(session, cluster_id)  # another reviewer may have changed it
-        context = cluster_page_of(session, cluster, error=str(error), typed=typed)
-        return render(request, context, status=status_of(error))
+        cluster = get_cluster(visit.session, cluster_id)  # another reviewer may have changed it
+        context = cluster_page_of(visit.session, cluster, error=str(error), typed=typed)
+        return visit.refuse(context, error)
     done: dict[str, str] = {"done": _NOTICES[act]}
     target = outcome.cluster_id
     if act not in {"comment", "undo", "redo"}:
@@ -165,14 +154,14 @@ def decide(
     # Stay where suggestions wait, because they are accepted on this page.
     if act in _DECISIONS and not outcome.suggestions:
         done["done"] = _WITHOUT_SUGGESTIONS.get(act, done["done"])
-        target = queue_of(session, get_cluster(session, target)).next_id or target
+        target = queue_of(visit.session, get_cluster(visit.session, target)).next_id or target
     return see_other(cluster_href(target), **done)
 
 
 @router.post("/clusters/{cluster_id}/withdraw", dependencies=[CsrfChecked])
-def undo_selection(session: SessionDep, principal: Reviewer, cluster_id: UUID) -> Response:
+def undo_selection(visit: ReviewerVisit, cluster_id: UUID) -> Response:
     """Remove a cluster that was made of a selection."""
-    withdraw(session, cluster_id, author=principal)
+    withdraw(visit.session, cluster_id, author=visit.principal)
     return see_other("/ui/map", done="removed")
 
 

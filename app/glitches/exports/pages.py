@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.clusters.service import get_cluster
 from app.core.errors import InvalidRequestError
-from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Submitter
+from app.frame.deps import CsrfChecked, ForReaders, PageRoute, SubmitterVisit
 from app.frame.failures import see_other
 from app.glitches.exports.service import format_named, start_export
 from app.glitches.pages.query import AddressedQuery, CatalogueQuery
@@ -36,16 +36,14 @@ def export(
 
 @router.post("/exports", dependencies=[CsrfChecked])
 def start(
-    *,
-    session: SessionDep,
-    principal: Submitter,
+    visit: SubmitterVisit,
     query: AddressedQuery,
     format: str = "csv",  # noqa: A002
     cluster: UUID | None = None,
 ) -> Response:
     """Start a job that writes a large file; the job's page links to the file."""
-    filters, _ = _selection(query, session, cluster)
-    job = start_export(session, filters, format, principal=principal)
+    filters, _ = _selection(query, visit.session, cluster)
+    job = start_export(visit.session, filters, format, principal=visit.principal)
     return see_other(job_href(job), done="export")
 
 

@@ -11,15 +11,23 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import QueryParams
 
 from app.classes.naming import list_classes, resolve_class_name, usable_class_names
-from app.core.access import Principal, Role
+from app.core.access import Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.paging import Page
 from app.core.wording import count
 from app.frame.contexts import Card, ClassCount, Download, PageContext, Pages
-from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer, remembered
+from app.frame.deps import (
+    CsrfChecked,
+    ForReaders,
+    PageRoute,
+    ReaderVisit,
+    ReviewerVisit,
+    Visit,
+    remembered,
+)
 from app.frame.display import ORIGIN_TEXTS, card, export_links, frequency, seconds, snr
 from app.frame.failures import see_other
-from app.frame.render import LONGEST_PATH, local_path, render
+from app.frame.render import LONGEST_PATH, local_path
 from app.glitches.exports.service import format_named
 from app.glitches.pages.query import (
     UNLABELLED,
@@ -37,7 +45,6 @@ from app.glitches.service import (
 )
 from app.map.service import label_selection, undo_selection
 from app.server.answers import export_answer
-from app.server.request_scope import RuntimeDep, SessionDep
 from glitch.novelty import Judgement
 from glitch.observing_runs import era
 from glitch.views import VIEW_DURATIONS_S
@@ -101,24 +108,16 @@ PAGE_SIZE = 48  # fills whole rows of 2, 3, 4, 6 and 8 cards
 
 
 @router.get("/glitches")
-def catalogue(
-    request: Request,
-    session: SessionDep,
-    principal: Reader,
-    query: AddressedQuery,
-    event: UUID | None = None,
-) -> Response:
+def catalogue(visit: ReaderVisit, query: AddressedQuery, event: UUID | None = None) -> Response:
     """One page of the glitches that pass the filters; ``event`` is the last labelling."""
     if query.is_table and not query.columns:
-        column_names = request.cookies.get(COLUMNS_COOKIE_NAME, "").split(".")
+        column_names = visit.request.cookies.get(COLUMNS_COOKIE_NAME, "").split(".")
         query = replace(query, columns=tuple(name for name in column_names if name in _COLUMNS))
-    return _shown(request, session, principal, query, undo=event)
+    return _shown(visit, query, undo=event)
 
 
 def _shown(
-    request: Request,
-    session: Session,
-    principal: Principal,
+    visit: Visit,
     query: CatalogueQuery,
     *,
     undo: UUID | None = None,
@@ -126,6 +125,7 @@ def _shown(
 ) -> Response:
     """Render the page, with the selection and input of a refused form."""
     page: Page[GlitchRecord] = Page()
+    session = visit.session
     errors = query.errors
     if not errors:
         try:
@@ -163,7 +163,7 @@ def _shown(
         exports=export_links(
             query.href(after=None, window=None, view=None, sort=None),
             n_glitches=total,
-            may_start=principal.role >= Role.SUBMITTER,
+            may_start=visit.principal.role >= Role.SUBMITTER,
         ),
         pages=Pages(
             first=query.href(after=None) if query.cursor else None,
@@ -172,14 +172,12 @@ def _shown(
         ),
         is_empty_catalogue=not total and not query.is_narrowed and not errors,
     )
-    return render(request, context, status=400 if errors or refused else 200)
+    return visit.show(context, status=400 if errors or refused else 200)
 
 
-@router.post("/glitches/columns", dependencies=[CsrfChecked])
+@router.post("/glitches/columns", dependencies=[CsrfChecked, ForReaders])
 def choose_columns(
-    *,
     request: Request,
-    _: Reader,
     column: Annotated[list[str] | None, Form(max_length=20)] = None,
     back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
 ) -> Response:
@@ -193,10 +191,7 @@ def choose_columns(
 @router.post("/glitches/chosen", dependencies=[CsrfChecked])
 def act_on_chosen(
     *,
-    request: Request,
-    runtime: RuntimeDep,
-    session: SessionDep,
-    principal: Reader,
+    visit: ReaderVisit,
     member: Annotated[list[UUID] | None, Form(max_length=PAGE_SIZE)] = None,
     shown: Annotated[str, Form(max_length=40 * PAGE_SIZE)] = "",
     class_name: Annotated[str, Form(max_length=100)] = "",
@@ -207,29 +202,28 @@ def act_on_chosen(
     if act != "label":
         ids = tuple(member or (UUID(one) for one in shown.split()))
         return export_answer(
-            runtime, session, GlitchFilters(ids=ids), format_named("csv"), "glitches"
+            visit.runtime, visit.session, GlitchFilters(ids=ids), format_named("csv"), "glitches"
         )
     target = local_path(back, "/ui/glitches")
     try:
-        name = resolve_class_name(session, class_name)
-        event = label_selection(session, member or (), name, reviewer=principal)
+        name = resolve_class_name(visit.session, class_name)
+        event = label_selection(visit.session, member or (), name, reviewer=visit.principal)
     except (InvalidRequestError, ConflictError, NotFoundError) as error:
-        session.rollback()
+        visit.session.rollback()
         query = parse_catalogue_query(QueryParams(urlsplit(target).query))
         refused = RefusedAction(str(error), class_name, frozenset(map(str, member or ())))
-        return _shown(request, session, principal, query, refused=refused)
+        return _shown(visit, query, refused=refused)
     return see_other(target, done="labelled", event=str(event.id))
 
 
 @router.post("/glitches/chosen/undo", dependencies=[CsrfChecked])
 def undo_chosen(
-    session: SessionDep,
-    principal: Reviewer,
+    visit: ReviewerVisit,
     bulk: Annotated[UUID, Form()],
     back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
 ) -> Response:
     """Revoke the labels of the last labelling."""
-    undo_selection(session, bulk, reviewer=principal)
+    undo_selection(visit.session, bulk, reviewer=visit.principal)
     return see_other(local_path(back, "/ui/glitches"), done="undone")
 
 

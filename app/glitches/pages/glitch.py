@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Form, Response
 from fastapi.datastructures import QueryParams
 from sqlalchemy.orm import Session
 
 from app.classes.naming import list_classes, no_class, resolve_class_name, usable_class_names
 from app.clusters.review.context import suggested_classes
-from app.core.access import Principal, Role
+from app.core.access import Role
 from app.core.elsewhere import pages_elsewhere
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.frame.contexts import Card, Novelty, PageContext
-from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
+from app.frame.deps import CsrfChecked, PageRoute, ReaderVisit, SubmitterVisit, Visit
 from app.frame.display import (
     CARD_WINDOW_S,
     glitch_href,
@@ -26,7 +26,7 @@ from app.frame.display import (
 )
 from app.frame.failures import see_other
 from app.frame.figures import LatentChart, StripSection, ViewPanel, latent_chart, view_panels
-from app.frame.render import LONGEST_PATH, local_path, render
+from app.frame.render import LONGEST_PATH, local_path
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.neighbours import find_neighbours
 from app.glitches.pages.query import AddressedQuery, CatalogueQuery, parse_catalogue_query
@@ -34,7 +34,7 @@ from app.glitches.records import EmbeddingRecord, GlitchRecord, Label
 from app.glitches.service import find_embedding, find_glitch, list_views
 from app.models.pages.strips import strip_section
 from app.models.traversals import glitch_traversals
-from app.server.request_scope import SessionDep, base_url, runtime_of
+from app.server.request_scope import base_url, runtime_of
 from glitch.views import Preprocessing
 
 
@@ -86,10 +86,8 @@ def find_or_refuse(session: Session, public_id: str) -> GlitchRecord:
 
 
 def _page(
-    request: Request,
-    session: Session,
+    visit: Visit,
     glitch: GlitchRecord,
-    principal: Principal,
     *,
     neighbour_query: CatalogueQuery = EVERYTHING,
     show: str = SEEN,
@@ -97,6 +95,7 @@ def _page(
     label_typed: str = "",
     undo: UUID | None = None,
 ) -> GlitchPage:
+    request, session, principal = visit.request, visit.session, visit.principal
     embedding = find_embedding(session, glitch.id)
     errors = list(neighbour_query.errors)
     labels = tuple(list_labels(session, glitch.id))
@@ -186,41 +185,32 @@ LONGEST_LABEL = 100
 @router.get("/glitches/{public_id}")
 def glitch_page(
     *,
-    request: Request,
-    session: SessionDep,
-    principal: Reader,
+    visit: ReaderVisit,
     public_id: str,
     neighbour_query: AddressedQuery,
     show: str = SEEN,
     event: UUID | None = None,
 ) -> Response:
     """The page of one glitch, by our id or Gravity Spy's; ``event`` is the label just added."""
-    glitch = find_or_refuse(session, public_id)
+    glitch = find_or_refuse(visit.session, public_id)
     show = show if show in SHOWS else SEEN
-    page = _page(
-        request, session, glitch, principal, neighbour_query=neighbour_query, show=show, undo=event
-    )
-    return render(request, page, status=400 if page.neighbour_errors else 200)
+    page = _page(visit, glitch, neighbour_query=neighbour_query, show=show, undo=event)
+    return visit.show(page, status=400 if page.neighbour_errors else 200)
 
 
 @router.post("/glitches/{public_id}/labels", dependencies=[CsrfChecked])
 def add_label(
-    *,
-    request: Request,
-    session: SessionDep,
-    principal: Submitter,
-    public_id: str,
-    class_name: Annotated[str, Form()] = "",
+    visit: SubmitterVisit, public_id: str, class_name: Annotated[str, Form()] = ""
 ) -> Response:
     """Add a label; an error is shown beside the field."""
-    glitch = find_or_refuse(session, public_id)
-    name, error = _class_typed(session, class_name.strip())
+    glitch = find_or_refuse(visit.session, public_id)
+    name, error = _class_typed(visit.session, class_name.strip())
     if error is None:
-        added = append_label(session, glitch.id, name, author=principal)
+        added = append_label(visit.session, glitch.id, name, author=visit.principal)
         return see_other(glitch_href(glitch.id), done="labelled", event=str(added.id))
     typed = name[:LONGEST_LABEL]
-    page = _page(request, session, glitch, principal, label_error=error, label_typed=typed)
-    return render(request, page, status=400)
+    page = _page(visit, glitch, label_error=error, label_typed=typed)
+    return visit.show(page, status=400)
 
 
 def _class_typed(session: Session, typed: str) -> tuple[str, str | None]:
@@ -243,11 +233,10 @@ def _class_typed(session: Session, typed: str) -> tuple[str, str | None]:
 
 @router.post("/labels/{label_id}/undo", dependencies=[CsrfChecked])
 def undo_label(
-    session: SessionDep,
-    principal: Submitter,
+    visit: SubmitterVisit,
     label_id: UUID,
     back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
 ) -> Response:
     """Revoke a label; allowed for its author and reviewers."""
-    revoke_label(session, label_id, principal=principal)
+    revoke_label(visit.session, label_id, principal=visit.principal)
     return see_other(local_path(back, "/ui/glitches"), done="undone")

@@ -8,7 +8,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session
 
 from app.classes.naming import list_classes
@@ -17,16 +17,14 @@ from app.clusters.service import get_cluster
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.wording import count
 from app.frame.contexts import Fact, PageContext
-from app.frame.deps import ForReaders, PageRoute
+from app.frame.deps import PageRoute, ReaderVisit
 from app.frame.display import glitch_href, moment, seconds
 from app.frame.failures import see_other
 from app.frame.form_values import parse_time
-from app.frame.render import render
 from app.glitches.records import GlitchFilters
 from app.glitches.service import find_glitch, list_glitches, nearest_in_time
 from app.jobs.pages.view import job_href
 from app.jobs.service import get_job
-from app.server.request_scope import SessionDep
 from glitch.gps import is_utc_date
 
 
@@ -48,22 +46,22 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _NOTHING_FOUND = "Nothing found"
 
 
-@router.get("/search", dependencies=[ForReaders])
-def search(request: Request, session: SessionDep, q: Annotated[str, Query()] = "") -> Response:
+@router.get("/search")
+def search(visit: ReaderVisit, q: Annotated[str, Query()] = "") -> Response:
     """Redirect to the single match, or show suggestions."""
     text = q.strip()
     if not text:
         return see_other("/ui/glitches")
     if len(text) > _LONGEST:
         sentence = f"That is longer than {_LONGEST} characters, so it is neither an id nor a time."
-        return render(request, SearchPage(_NOTHING_FOUND, sentence, ()), status=400)
+        return visit.show(SearchPage(_NOTHING_FOUND, sentence, ()), status=400)
     try:
-        result = _find(session, text)
+        result = _find(visit.session, text)
     except InvalidRequestError as error:
-        return render(request, SearchPage(_NOTHING_FOUND, str(error), ()), status=400)
+        return visit.show(SearchPage(_NOTHING_FOUND, str(error), ()), status=400)
     if isinstance(result, str):
         return see_other(result)
-    return render(request, result, status=200 if result.links else 404)
+    return visit.show(result, status=200 if result.links else 404)
 
 
 def _find(session: Session, text: str) -> str | SearchPage:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
-from sqlalchemy.orm import Session
+from fastapi import APIRouter, Depends, File, Form, Response, UploadFile
 
 from app.classes.naming import usable_class_names
 from app.core.access import Role
 from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
 from app.frame.contexts import Card, Novelty, PageContext
-from app.frame.deps import CsrfChecked, Reader, ReaderUploadRoute
+from app.frame.deps import CsrfChecked, ReaderUploadRoute, ReaderVisit, Visit
 from app.frame.display import glitch_href, neighbour_card, novelty
 from app.frame.failures import explain, see_other
 from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panels
@@ -25,8 +24,6 @@ from app.frame.render import render
 from app.glitches.assumed import START, assumption
 from app.glitches.embed import Embedded, UploadRequest, embed_upload
 from app.glitches.facts import GlitchFacts
-from app.server.request_scope import RuntimeDep, SessionDep
-from app.server.runtime import Runtime
 from glitch.errors import GlitchError
 from glitch.images import render_view
 from glitch.views import Views
@@ -114,46 +111,41 @@ LABELS = {
 
 
 @router.get("/upload")
-def upload_form(
-    request: Request, session: SessionDep, runtime: RuntimeDep, principal: Reader
-) -> Response:
+def upload_form(visit: ReaderVisit) -> Response:
     """The empty form."""
-    typed = UploadForm(store="yes" if principal.role >= Role.SUBMITTER else "")
-    return render(request, _page(session, runtime, typed))
+    typed = UploadForm(store="yes" if visit.principal.role >= Role.SUBMITTER else "")
+    return visit.show(_page(visit, typed))
 
 
 @router.post("/upload", dependencies=[CsrfChecked])
 def upload(
     *,
-    request: Request,
-    session: SessionDep,
-    runtime: RuntimeDep,
-    principal: Reader,
+    visit: ReaderVisit,
     file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
     typed: Annotated[UploadForm, Depends()],
 ) -> Response:
     """Embed an upload, and store it if requested."""
     try:
         embedded = embed_upload(
-            session,
-            runtime,
+            visit.session,
+            visit.runtime,
             _sent(file, typed),
-            principal=principal,
+            principal=visit.principal,
             store=bool(typed.store),
             label=typed.label if typed.store else None,
         )
     except PermissionDeniedError:
         raise
     except (ServiceError, GlitchError) as error:
-        session.rollback()  # so that the form can be drawn after a database error
+        visit.session.rollback()  # so that the form can be drawn after a database error
         explanation = explain(error)
         field, sentence = explanation.field if explanation else None, str(error)
         if field in LABELS:
             sentence = sentence.replace(field, LABELS[field])
-        page = _page(session, runtime, typed, error=sentence)
-        return render(request, page, status=explanation.status if explanation else 400)
+        page = _page(visit, typed, error=sentence)
+        return visit.show(page, status=explanation.status if explanation else 400)
     if embedded.glitch is None:
-        return render(request, result_page_of(embedded), has_own_pictures=True)
+        return render(visit.request, result_page_of(embedded), has_own_pictures=True)
     stored = "stored"
     if assumed := embedded.upload.assumed:
         stored = "stored-centred" if START in assumed else "stored-assumed"
@@ -181,13 +173,12 @@ def _sent(files: list[UploadFile | str], typed: UploadForm) -> UploadRequest:
     )
 
 
-def _page(
-    session: Session, runtime: Runtime, typed: UploadForm, *, error: str | None = None
-) -> UploadPage:
+def _page(visit: Visit, typed: UploadForm, *, error: str | None = None) -> UploadPage:
+    settings = visit.runtime.settings
     return UploadPage(
         error=error,
         typed=typed,
-        class_names=usable_class_names(session),
-        limit=f"{runtime.settings.max_upload_mb:g} MB",
-        limit_bytes=runtime.settings.max_upload_bytes,
+        class_names=usable_class_names(visit.session),
+        limit=f"{settings.max_upload_mb:g} MB",
+        limit_bytes=settings.max_upload_bytes,
     )

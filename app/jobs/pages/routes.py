@@ -13,16 +13,15 @@ from app.core.access import Principal
 from app.core.errors import ConflictError, InvalidRequestError, PermissionDeniedError
 from app.core.paging import Page
 from app.frame.contexts import ClassCount
-from app.frame.deps import CsrfChecked, ForReaders, PageNumber, PageRoute, Reader, Submitter
+from app.frame.deps import CsrfChecked, PageNumber, PageRoute, ReaderVisit, SubmitterVisit, Visit
 from app.frame.display import address, numbered
-from app.frame.failures import see_other, status_of
-from app.frame.render import environment, render
+from app.frame.failures import see_other
+from app.frame.render import environment
 from app.jobs.follow import STILL_HERE, event_stream, follow
 from app.jobs.pages import view
 from app.jobs.records import JobRecord
 from app.jobs.registry import KINDS
 from app.jobs.service import cancel_job, get_job, list_jobs, retry_job
-from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
 
@@ -33,20 +32,14 @@ Word = Annotated[str | None, Query(max_length=64)]
 
 @router.get("/jobs")
 def jobs(
-    *,
-    request: Request,
-    session: SessionDep,
-    _: Reader,
-    kind: Word = None,
-    state: Word = None,
-    page: PageNumber = 1,
+    visit: ReaderVisit, kind: Word = None, state: Word = None, page: PageNumber = 1
 ) -> Response:
     """List all background work, latest first."""
     kind, state = kind or None, state or None
     listed: Page[JobRecord] = Page()
     error = None
     try:
-        listed = list_jobs(session, kind=kind, state=state, limit=PAGE_SIZE, number=page)
+        listed = list_jobs(visit.session, kind=kind, state=state, limit=PAGE_SIZE, number=page)
     except InvalidRequestError as refused:
         error = str(refused)
     now = datetime.now(UTC)
@@ -73,35 +66,25 @@ def jobs(
             lambda number: address("/ui/jobs", kind=kind, state=state, page=number),
         ),
     )
-    return render(request, context, status=400 if error else 200)
+    return visit.show(context, status=400 if error else 200)
 
 
 @router.get("/jobs/{job_id}")
-def job(
-    *,
-    request: Request,
-    session: SessionDep,
-    principal: Reader,
-    job_id: UUID,
-    state: Word = None,
-    page: PageNumber = 1,
-) -> Response:
+def job(visit: ReaderVisit, job_id: UUID, state: Word = None, page: PageNumber = 1) -> Response:
     """The page of one job; scripts update it."""
-    record = get_job(session, job_id)
-    shown = view.job_page_of(session, record, principal, state=state or None, number=page)
-    return render(request, shown)
+    record = get_job(visit.session, job_id)
+    state = state or None
+    shown = view.job_page_of(visit.session, record, visit.principal, state=state, number=page)
+    return visit.show(shown)
 
 
-@router.get("/jobs/{job_id}/events", dependencies=[ForReaders])
+@router.get("/jobs/{job_id}/events")
 def events(
-    request: Request,
-    session: SessionDep,
-    job_id: UUID,
-    last_event_id: Annotated[str | None, Header()] = None,
+    visit: ReaderVisit, job_id: UUID, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
     """Server-sent events: ``live`` with the changed part of the page, ``end`` at the end."""
-    get_job(session, job_id)
-    return event_stream(request, _messages(request, job_id, last_event_id))
+    get_job(visit.session, job_id)
+    return event_stream(visit.request, _messages(visit.request, job_id, last_event_id))
 
 
 async def _messages(
@@ -121,30 +104,25 @@ async def _messages(
 
 
 @router.post("/jobs/{job_id}/cancel", dependencies=[CsrfChecked])
-def cancel(request: Request, session: SessionDep, principal: Submitter, job_id: UUID) -> Response:
+def cancel(visit: SubmitterVisit, job_id: UUID) -> Response:
     """Cancel a job; stored results are kept."""
-    return _act(request, session, principal, job_id, cancel_job, done="stopping")
+    return _act(visit, job_id, cancel_job, done="stopping")
 
 
 @router.post("/jobs/{job_id}/retry", dependencies=[CsrfChecked])
-def retry(request: Request, session: SessionDep, principal: Submitter, job_id: UUID) -> Response:
+def retry(visit: SubmitterVisit, job_id: UUID) -> Response:
     """Retry the failed or unfinished parts of a job."""
-    return _act(request, session, principal, job_id, retry_job, done="retried")
+    return _act(visit, job_id, retry_job, done="retried")
 
 
 def _act(
-    request: Request,
-    session: Session,
-    principal: Principal,
-    job_id: UUID,
-    act: Callable[[Session, UUID, Principal], JobRecord],
-    *,
-    done: str,
+    visit: Visit, job_id: UUID, act: Callable[[Session, UUID, Principal], JobRecord], *, done: str
 ) -> Response:
+    session, principal = visit.session, visit.principal
     try:
         with session.begin_nested():
             record = act(session, job_id, principal)
     except (ConflictError, PermissionDeniedError) as error:
         page = view.job_page_of(session, get_job(session, job_id), principal, error=str(error))
-        return render(request, page, status=status_of(error))
+        return visit.refuse(page, error)
     return see_other(view.job_href(record), done=done)

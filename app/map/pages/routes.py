@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Form, Query, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
@@ -15,11 +15,18 @@ from app.clusters.pages.display import STATE_TEXTS, cluster_href
 from app.core.errors import NotReadyError
 from app.core.wording import count
 from app.frame.contexts import Card, PageContext
-from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Reviewer, Submitter
+from app.frame.deps import (
+    CsrfChecked,
+    ForReaders,
+    PageRoute,
+    ReaderVisit,
+    ReviewerVisit,
+    SubmitterVisit,
+)
 from app.frame.display import ORIGIN_TEXTS, address, card, stamp
 from app.frame.failures import explain, see_other
 from app.frame.palette import class_colour
-from app.frame.render import SECURITY_HEADERS, environment, render
+from app.frame.render import SECURITY_HEADERS, environment
 from app.glitches.exports.service import format_named
 from app.glitches.records import GlitchFilters
 from app.glitches.selection import glitches_by_id
@@ -79,15 +86,15 @@ _POLICY = SECURITY_HEADERS["Content-Security-Policy"].replace(
 
 
 @router.get("/map")
-def map_page(request: Request, session: SessionDep, _: Reader) -> Response:
+def map_page(visit: ReaderVisit) -> Response:
     """The page; it fetches its points separately."""
     try:
-        state: MapState | None = map_state(session)
+        state: MapState | None = map_state(visit.session)
     except NotReadyError:
         state = None
     projection = state.projection if state else None
-    names = usable_class_names(session)
-    everything = ("", *(one.name for one in list_classes(session)))
+    names = usable_class_names(visit.session)
+    everything = ("", *(one.name for one in list_classes(visit.session)))
     page = MapPage(
         is_drawn=projection is not None,
         is_empty_catalogue=state is None or not state.n_embedded,
@@ -102,22 +109,20 @@ def map_page(request: Request, session: SessionDep, _: Reader) -> Response:
         words=json.dumps({"states": STATE_TEXTS, "origins": ORIGIN_TEXTS}),
         classes=names,
         max_selected=MAX_AT_ONCE,
-        acts=list_bulk_labels(session),
+        acts=list_bulk_labels(visit.session),
     )
-    response = render(request, page)
+    response = visit.show(page)
     response.headers["Content-Security-Policy"] = _POLICY
     return response
 
 
 @router.post("/map/draw", dependencies=[CsrfChecked])
-def draw(
-    session: SessionDep, principal: Submitter, act: Annotated[str, Form(max_length=10)] = "draw"
-) -> Response:
+def draw(visit: SubmitterVisit, act: Annotated[str, Form(max_length=10)] = "draw") -> Response:
     """Start a job that draws the map again, or places new glitches on it."""
     if act == "place":
-        start_placing(session, principal=principal)
+        start_placing(visit.session, principal=visit.principal)
         return see_other("/ui/map", done="placing")
-    start_drawing(session, principal=principal)
+    start_drawing(visit.session, principal=visit.principal)
     return see_other("/ui/map", done="drawing")
 
 
@@ -131,10 +136,10 @@ def progress(session: SessionDep) -> Response:
     )
 
 
-@router.get("/map/points", dependencies=[ForReaders])
-def points(request: Request, runtime: RuntimeDep, session: SessionDep) -> Response:
+@router.get("/map/points")
+def points(visit: ReaderVisit) -> Response:
     """The columns of `GET /map`, for the page."""
-    return map_answer(request, map_files(session, runtime.settings.data_dir))
+    return map_answer(visit.request, map_files(visit.session, visit.runtime.settings.data_dir))
 
 
 @router.get("/map/ids/{version}", dependencies=[ForReaders])
@@ -173,10 +178,7 @@ def region(runtime: RuntimeDep, region: _Region) -> Response:
 
 @router.post("/map/selection", dependencies=[CsrfChecked])
 def act_on_selection(
-    *,
-    runtime: RuntimeDep,
-    session: SessionDep,
-    principal: Reviewer,
+    visit: ReviewerVisit,
     region: _Region,
     act: Annotated[str, Form(max_length=20)] = "label",
     class_name: Annotated[str, Form(max_length=200)] = "",
@@ -184,15 +186,17 @@ def act_on_selection(
     """Label the glitches of a region, with an existing or a new class, or make them a cluster."""
 
     def do() -> Response:
-        ids = resolve(runtime.settings.data_dir, read_region(region)).ids
+        ids = resolve(visit.runtime.settings.data_dir, read_region(region)).ids
         if act == "cluster":
-            cluster_id = cluster_by_hand(session, ids, author=principal)
+            cluster_id = cluster_by_hand(visit.session, ids, author=visit.principal)
             of = str(cluster_id)
             page = address(cluster_href(cluster_id), done="selected", of=of, event="0")
             return JSONResponse({"page": page}, status_code=201)
         is_new = act == "new-class"
-        name = class_name.strip() if is_new else resolve_class_name(session, class_name)
-        labelled = label_selection(session, ids, name, reviewer=principal, is_new=is_new)
+        name = class_name.strip() if is_new else resolve_class_name(visit.session, class_name)
+        labelled = label_selection(
+            visit.session, ids, name, reviewer=visit.principal, is_new=is_new
+        )
         name = labelled.label
         content = {
             "class_name": name,
@@ -202,7 +206,7 @@ def act_on_selection(
         }
         return JSONResponse(content, status_code=201)
 
-    return _or_sentence(do, session)
+    return _or_sentence(do, visit.session)
 
 
 @router.post("/map/export", dependencies=[TablePlace, CsrfChecked, ForReaders])
@@ -219,9 +223,9 @@ def export(
 
 
 @router.post("/map/labels/{bulk_id}/undo", dependencies=[CsrfChecked])
-def undo(session: SessionDep, principal: Reviewer, bulk_id: UUID) -> Response:
+def undo(visit: ReviewerVisit, bulk_id: UUID) -> Response:
     """Undo the labels of a selection."""
-    undo_selection(session, bulk_id, reviewer=principal)
+    undo_selection(visit.session, bulk_id, reviewer=visit.principal)
     return see_other("/ui/map", done="undone")
 
 

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role, require_role
 from app.core.errors import ConflictError
 from app.core.wording import count
 from app.frame.contexts import Fact, PageContext
-from app.frame.deps import CsrfChecked, PageRoute, Reader
+from app.frame.deps import CsrfChecked, PageRoute, ReaderVisit
 from app.frame.failures import see_other
-from app.frame.render import render
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.records import JobRecord
 from app.jobs.service import latest_job
@@ -23,7 +22,6 @@ from app.models.checkpoints import CheckpointUsage, list_checkpoints, standings
 from app.models.index import IndexAudit, latest_audit
 from app.models.records import CheckpointRecord
 from app.models.reembed import KIND, switch_checkpoint
-from app.server.request_scope import SessionDep
 from glitch.views import Preprocessing
 
 
@@ -221,20 +219,18 @@ router = APIRouter(route_class=PageRoute)
 
 
 @router.get("/checkpoints")
-def checkpoints(request: Request, session: SessionDep, principal: Reader) -> Response:
+def checkpoints(visit: ReaderVisit) -> Response:
     """The published models, latest first."""
-    return render(request, checkpoints_page_of(session, principal))
+    return visit.show(checkpoints_page_of(visit.session, visit.principal))
 
 
 @router.post("/checkpoints/{checkpoint_id}/activate", dependencies=[CsrfChecked])
-def activate(
-    request: Request, session: SessionDep, principal: Reader, checkpoint_id: int
-) -> Response:
+def activate(visit: ReaderVisit, checkpoint_id: int) -> Response:
     """Activate a model, immediately or after a job."""
-    require_role(principal, Role.ADMIN)
+    require_role(visit.principal, Role.ADMIN)
     try:
-        _, job = switch_checkpoint(session, checkpoint_id, principal.name)
+        _, job = switch_checkpoint(visit.session, checkpoint_id, visit.principal.name)
     except ConflictError as error:
-        page = checkpoints_page_of(session, principal, error=str(error))
-        return render(request, page, status=409)
+        page = checkpoints_page_of(visit.session, visit.principal, error=str(error))
+        return visit.show(page, status=409)
     return see_other(f"/ui/checkpoints?done={'switched' if job is None else 'switching'}")

@@ -6,7 +6,7 @@ from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Form, Query, Request, Response
+from fastapi import APIRouter, Depends, Form, Query, Response
 from sqlalchemy.orm import Session
 
 from app.classes.audit import service
@@ -15,14 +15,20 @@ from app.classes.naming import resolve_class_name, usable_class_names
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
 from app.core.paging import Page
 from app.frame.contexts import ClassCount, PageContext, Pages
-from app.frame.deps import CsrfChecked, PageNumber, PageRoute, Reader, Submitter, page_number
+from app.frame.deps import (
+    CsrfChecked,
+    PageNumber,
+    PageRoute,
+    ReaderVisit,
+    SubmitterVisit,
+    page_number,
+)
 from app.frame.display import address, numbered
-from app.frame.failures import see_other, status_of
-from app.frame.render import LONGEST_PATH, local_path, render
+from app.frame.failures import see_other
+from app.frame.render import LONGEST_PATH, local_path
 from app.glitches.labels import append_label
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.service import latest_job
-from app.server.request_scope import SessionDep
 
 
 class AuditPage(PageContext, template="label_audit.html", section="label-audit"):
@@ -68,32 +74,28 @@ CLUSTERS_SHOWN = 12
 
 @router.get("/label-audit")
 def label_audit(
-    *,
-    request: Request,
-    session: SessionDep,
-    _: Reader,
+    visit: ReaderVisit,
     query: Annotated[AuditFilters, Depends()],
     page: PageNumber = 1,
     event: UUID | None = None,
 ) -> Response:
     """The findings of the latest audit; ``event`` is the id of the label just added."""
-    shown = _page(session, vars(query), page, undo=event)
-    return render(request, shown, status=400 if shown.errors else 200)
+    shown = _page(visit.session, vars(query), page, undo=event)
+    return visit.show(shown, status=400 if shown.errors else 200)
 
 
 @router.post("/label-audit", dependencies=[CsrfChecked])
 def start(
-    request: Request,
-    session: SessionDep,
-    principal: Submitter,
-    n_voters: Annotated[str, Form(max_length=20)] = str(service.VOTERS),
+    visit: SubmitterVisit, n_voters: Annotated[str, Form(max_length=20)] = str(service.VOTERS)
 ) -> Response:
     """Start an audit of all labels."""
     try:
-        job = service.start_audit(session, principal=principal, n_voters=_voters(n_voters))
+        job = service.start_audit(
+            visit.session, principal=visit.principal, n_voters=_voters(n_voters)
+        )
     except (InvalidRequestError, NotReadyError) as error:
-        page = _page(session, {}, start_error=str(error), n_voters=n_voters)
-        return render(request, page, status=400)
+        page = _page(visit.session, {}, start_error=str(error), n_voters=n_voters)
+        return visit.show(page, status=400)
     return see_other(job_href(job), done="audit")
 
 
@@ -109,9 +111,7 @@ def _voters(typed: str) -> int:
 @router.post("/label-audit/label", dependencies=[CsrfChecked])
 def relabel(
     *,
-    request: Request,
-    session: SessionDep,
-    principal: Submitter,
+    visit: SubmitterVisit,
     glitch: Annotated[UUID, Form()],
     act: Annotated[str, Form(max_length=10)] = "label",
     class_name: Annotated[str, Form(max_length=100)] = "",
@@ -122,18 +122,18 @@ def relabel(
     """Label a doubtful glitch, or confirm its label; it is no longer listed then."""
     target = local_path(back, PATH)
     try:
-        service.refuse_answered(session, glitch, shown)
+        service.refuse_answered(visit.session, glitch, shown)
         if act == "keep":
-            added = service.keep_label(session, glitch, author=principal)
+            added = service.keep_label(visit.session, glitch, author=visit.principal)
         else:
-            name = resolve_class_name(session, other) if act == "other" else class_name
-            added = append_label(session, glitch, name, author=principal)
+            name = resolve_class_name(visit.session, other) if act == "other" else class_name
+            added = append_label(visit.session, glitch, name, author=visit.principal)
     except (InvalidRequestError, ConflictError) as error:
-        session.rollback()
+        visit.session.rollback()
         values = dict(parse_qsl(urlsplit(target).query))
         number = page_number(values.pop("page", ""))
-        page = _page(session, values, number, label_error=str(error))
-        return render(request, page, status=status_of(error))
+        page = _page(visit.session, values, number, label_error=str(error))
+        return visit.refuse(page, error)
     return see_other(target, done="kept" if act == "keep" else "labelled", event=str(added.id))
 
 
