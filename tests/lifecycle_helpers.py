@@ -111,6 +111,5 @@ def do_job(
 
 def _chunk(job: JobRecord, ordinal: int, plan: ChunkPlan) -> Chunk:
     items = tuple(PendingItem(index, name) for index, name in enumerate(plan.items))
-    return Chunk(
-        job.id, Phase.RUN, ordinal, plan.payload, 0, len(plan.items) or plan.units, 1, 1, items
-    )
+    units = len(plan.items) or plan.units
+    return Chunk(job.id, Phase.RUN, ordinal, plan.payload, 0, units, 1, "a worker", 1, items)

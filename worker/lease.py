@@ -36,7 +36,6 @@ class HeldLease:
 
     sessions: sessionmaker[Session]
     chunk: Chunk
-    owner: str
     lease: timedelta
     is_stopping: Callable[[], bool]
     on_abandoned: Callable[[], None]
@@ -91,7 +90,7 @@ class HeldLease:
                 return
             try:
                 with self.sessions.begin() as session:
-                    cancelled = leases.renew_lease(session, self.chunk, self.owner, self.lease)
+                    cancelled = leases.renew_lease(session, self.chunk, self.lease)
                 self.is_cancelled = self.is_cancelled or cancelled
             except leases.LeaseLostError:
                 self._is_lost = True
@@ -102,7 +101,7 @@ class HeldLease:
     def _release(self) -> None:
         try:
             with self.sessions.begin() as session:
-                leases.release_chunk(session, self.chunk, self.owner)
+                leases.release_chunk(session, self.chunk)
         except SQLAlchemyError as error:
             _log.warning(
                 "the chunk could not be given back (%s): its lease will run out",

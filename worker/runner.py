@@ -97,7 +97,6 @@ class JobRunner:
         lease = HeldLease(
             self.sessions,
             chunk,
-            self.owner,
             self._lease,
             is_stopping=self.is_stopping,
             on_abandoned=self.on_abandoned,
@@ -122,13 +121,11 @@ class JobRunner:
         """Run a chunk and store its result; return how many more workers could help."""
         handler = handler_of(work.job.kind)
         if chunk.phase is Phase.PLAN:
-            plans = handler.plan(work)
-            return store_plan(work.session, chunk, self.owner, plans) - 1
+            return store_plan(work.session, chunk, handler.plan(work)) - 1
         if chunk.phase is Phase.RUN:
-            result = handler.run_chunk(work, chunk)
-            store_result(work.session, chunk, self.owner, result)
+            store_result(work.session, chunk, handler.run_chunk(work, chunk))
         else:
-            store_finish(work.session, chunk, self.owner, handler.finish(work))
+            store_finish(work.session, chunk, handler.finish(work))
         return 0
 
     def _encoder(self, digest: str) -> Encoder:
@@ -179,14 +176,14 @@ class JobRunner:
     ) -> None:
         try:
             with self.sessions.begin() as session:
-                leases.release_chunk(session, chunk, self.owner, pause=pause, detail=detail)
+                leases.release_chunk(session, chunk, pause=pause, detail=detail)
         except SQLAlchemyError as error:
             _log.warning("not given back (%s): the lease will run out", type(error).__name__)
 
     def _fail(self, chunk: Chunk, sentence: str, is_final: bool) -> None:
         try:
             with self.sessions.begin() as session:
-                leases.fail_chunk(session, chunk, self.owner, sentence, is_final=is_final)
+                leases.fail_chunk(session, chunk, sentence, is_final=is_final)
         except SQLAlchemyError as error:
             _log.warning("failure not noted (%s): the lease will run out", type(error).__name__)
 

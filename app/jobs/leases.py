@@ -89,10 +89,10 @@ def _is_due() -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def renew_lease(session: Session, chunk: Chunk, owner: str, lease: timedelta) -> bool:
+def renew_lease(session: Session, chunk: Chunk, lease: timedelta) -> bool:
     """Extend a lease, commit at once; whether the job was cancelled, or LeaseLostError."""
     renewed = session.execute(
-        _update(chunk, owner).values(lease_until=DATABASE_CLOCK + lease).returning(JobChunk.ordinal)
+        _update(chunk).values(lease_until=DATABASE_CLOCK + lease).returning(JobChunk.ordinal)
     ).first()
     if renewed is None:
         raise LeaseLostError
@@ -100,16 +100,11 @@ def renew_lease(session: Session, chunk: Chunk, owner: str, lease: timedelta) ->
 
 
 def release_chunk(
-    session: Session,
-    chunk: Chunk,
-    owner: str,
-    *,
-    pause: timedelta = timedelta(0),
-    detail: str | None = None,
+    session: Session, chunk: Chunk, *, pause: timedelta = timedelta(0), detail: str | None = None
 ) -> None:
     """Release a chunk without counting the attempt; do nothing if it is no longer ours."""
     session.execute(
-        _update(chunk, owner).values(
+        _update(chunk).values(
             state="queued",
             lease_owner=None,
             lease_until=None,
@@ -122,13 +117,12 @@ def release_chunk(
         note_on_job(session, chunk.job_id, detail)
 
 
-def end_chunk(session: Session, chunk: Chunk, owner: str, **counts: int) -> None:
+def end_chunk(session: Session, chunk: Chunk, **counts: int) -> None:
     """Mark a chunk as done, in the transaction that contains its work.
 
     Args:
         session: That transaction.
         chunk: The chunk as it was claimed.
-        owner: The worker that claimed it.
         **counts: Units to add to ``done``, ``failed`` and ``skipped``.
 
     Raises:
@@ -138,7 +132,7 @@ def end_chunk(session: Session, chunk: Chunk, owner: str, **counts: int) -> None
     """
     added = {name: getattr(JobChunk, name) + count for name, count in counts.items() if count}
     ended = session.execute(
-        _update(chunk, owner)
+        _update(chunk)
         .values(state="done", lease_owner=None, lease_until=None, detail=None, **added)
         .returning(JobChunk.ordinal)
     ).first()
@@ -160,16 +154,14 @@ def note_on_job(session: Session, job_id: UUID, sentence: str | None) -> None:
     )
 
 
-def fail_chunk(
-    session: Session, chunk: Chunk, owner: str, detail: str, *, is_final: bool = False
-) -> None:
+def fail_chunk(session: Session, chunk: Chunk, detail: str, *, is_final: bool = False) -> None:
     """Record a failed attempt: queue the chunk again after a pause, or fail it permanently.
 
     Does nothing if the chunk is no longer ours.
     """
     row = session.scalar(
         select(JobChunk)
-        .where(*_owned(chunk, owner))
+        .where(*_owned(chunk))
         .with_for_update()
         .execution_options(populate_existing=True)
     )
@@ -224,19 +216,17 @@ def _add_to_job(session: Session, job_id: UUID, counts: dict[str, int]) -> None:
         session.execute(update(Job).where(Job.id == job_id).values(**added))
 
 
-def _update(chunk: Chunk, owner: str) -> Any:
-    return (
-        update(JobChunk).where(*_owned(chunk, owner)).execution_options(synchronize_session=False)
-    )
+def _update(chunk: Chunk) -> Any:
+    return update(JobChunk).where(*_owned(chunk)).execution_options(synchronize_session=False)
 
 
-def _owned(chunk: Chunk, owner: str) -> tuple[Any, ...]:
+def _owned(chunk: Chunk) -> tuple[Any, ...]:
     return (
         JobChunk.job_id == chunk.job_id,
         JobChunk.phase == chunk.phase,
         JobChunk.ordinal == chunk.ordinal,
         JobChunk.state == "running",
-        JobChunk.lease_owner == owner,
+        JobChunk.lease_owner == chunk.lease_owner,
         JobChunk.claim == chunk.claim,
     )
 

@@ -44,7 +44,7 @@ class HandlerMistakeError(Exception):
     """A handler's result contradicts its input; a retry cannot help."""
 
 
-def store_plan(session: Session, chunk: Chunk, owner: str, plans: Iterable[ChunkPlan]) -> int:
+def store_plan(session: Session, chunk: Chunk, plans: Iterable[ChunkPlan]) -> int:
     """Write the chunks and items of a plan in portions, and return the number of chunks.
 
     Raises:
@@ -74,7 +74,7 @@ def store_plan(session: Session, chunk: Chunk, owner: str, plans: Iterable[Chunk
             _write_plan(session, chunk, chunks, items)
             chunks, items = [], []
     _write_plan(session, chunk, chunks, items)
-    end_chunk(session, chunk, owner)
+    end_chunk(session, chunk)
     job = _locked(session, chunk)
     job.total = total
     planned = f"{wording.count(total, 'item')} in {wording.count(count, 'chunk')}"
@@ -83,7 +83,7 @@ def store_plan(session: Session, chunk: Chunk, owner: str, plans: Iterable[Chunk
     return count
 
 
-def store_result(session: Session, chunk: Chunk, owner: str, result: ChunkResult) -> None:
+def store_result(session: Session, chunk: Chunk, result: ChunkResult) -> None:
     """Write the results of a chunk's items and mark the chunk as done.
 
     Raises:
@@ -96,7 +96,7 @@ def store_result(session: Session, chunk: Chunk, owner: str, result: ChunkResult
         row = session.get_one(JobChunk, key, populate_existing=True)
         open_units = row.units - row.done - row.failed - row.skipped
         states["done"] = open_units - states["failed"] - states["skipped"]
-    end_chunk(session, chunk, owner, **states)
+    end_chunk(session, chunk, **states)
     if result.items:
         names = {item.position: item.name for item in chunk.items}
         session.execute(
@@ -116,13 +116,13 @@ def store_result(session: Session, chunk: Chunk, owner: str, result: ChunkResult
         )
 
 
-def store_finish(session: Session, chunk: Chunk, owner: str, result: Mapping[str, Any]) -> None:
+def store_finish(session: Session, chunk: Chunk, result: Mapping[str, Any]) -> None:
     """Write a job's result and end the job.
 
     Raises:
         LeaseLostError: if another worker has claimed the finish; the caller must roll back.
     """
-    end_chunk(session, chunk, owner)
+    end_chunk(session, chunk)
     state, detail = ending(session, chunk.job_id)
     job = _locked(session, chunk)
     job.result = dict(result)

@@ -81,6 +81,7 @@ class Chunk:
     first_item: int  # ordinal in the job of the chunk's first item
     units: int
     attempts: int  # including the current one
+    lease_owner: str  # the worker that claimed it
     claim: int  # number of this claim; earlier claims can no longer commit
     items: tuple[PendingItem, ...]  # items not yet done; all items on the first attempt
 

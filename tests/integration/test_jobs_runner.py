@@ -385,7 +385,7 @@ def test_results_after_a_cancel_are_not_stored(
         cancel_job(session, job.id, ADA)
     counts = {"done": 4} if claimed[1].phase is Phase.RUN else {}
     with pytest.raises(JobCancelledError), sessions.begin() as session:
-        end_chunk(session, claimed[1], "late", **counts)
+        end_chunk(session, claimed[1], **counts)
     ended = look(sessions, job)
     assert (ended.done, ended.result) == (4 * (n_before - 1), None)
 
@@ -414,8 +414,8 @@ def test_a_late_worker_is_refused(
     with sessions.begin() as session:
         assert claim_chunk(session, job.id, "first", MINUTE) is not None  # even by the same owner
     for act in (
-        lambda: renew_lease(session, claimed[1], "first", MINUTE),
-        lambda: end_chunk(session, claimed[1], "first", done=1),
+        lambda: renew_lease(session, claimed[1], MINUTE),
+        lambda: end_chunk(session, claimed[1], done=1),
     ):
         with sessions() as session, pytest.raises(LeaseLostError):
             act()
