@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from app.models.checkpoints import CheckpointUsage
-from app.models.pages.checkpoints import checkpoint_card
+from app.models.pages.checkpoints import CheckpointCard
 from app.models.records import CheckpointRecord
 
 
@@ -25,7 +25,7 @@ def test_a_list_of_measurements_is_shown_one_by_one() -> None:
         is_active=True,
         created_at=now,
     )
-    card = checkpoint_card(record, CheckpointUsage(), total=3, can_switch=False)
+    card = CheckpointCard(record, CheckpointUsage(), total=3)
     assert list(card.tables) == ["Metrics"]
     assert "is_painted" in card.manifest
     assert [(row.name, row.value) for row in card.tables["Metrics"]] == [

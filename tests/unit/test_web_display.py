@@ -26,7 +26,7 @@ from app.glitches.pages.query import parse_catalogue_query
 from app.jobs.pages.view import live_of
 from app.jobs.records import JobRecord
 from app.models.checkpoints import CheckpointUsage
-from app.models.pages.checkpoints import CheckpointsPage, checkpoint_card
+from app.models.pages.checkpoints import CheckpointCard, CheckpointsPage
 from app.models.records import CheckpointRecord
 from glitch.novelty import Judgement
 from glitch.views import Preprocessing
@@ -244,17 +244,19 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
         created_at=datetime(2026, 11, 22, 12, 30, tzinfo=UTC),
     )
     usage = CheckpointUsage(embedded=750, activated_at=record.created_at, activated_by="eve")
-    card = checkpoint_card(record, usage, total=1000, can_switch=True)
-    assert not card.can_switch  # it is the active one
+    card = CheckpointCard(record, usage, total=1000)
     other = CheckpointRecord(**{**dict(record), "is_active": False})
-    cards = (card, checkpoint_card(other, usage, total=1000, can_switch=True))
+    cards = (card, CheckpointCard(other, usage, total=1000))
     frame = Frame("", "", "", "gps", "light", "", None, None, (), (), None, "", None)
     shown = environment().get_template("checkpoints.html")
-    text = shown.render(frame=frame, page=CheckpointsPage(cards, job=None, error=None))
+    page = CheckpointsPage(cards, can_switch=True, job=None, error=None)
+    text = shown.render(frame=frame, page=page)
     assert text.count("750 of 1,000 glitches embedded") == 2
     assert text.count('<rect width="75.0"') == 2
     assert text.count("published 2026-11-22 12:30 UTC, activated 2026-11-22 12:30 UTC by eve") == 2
-    assert text.count(">Back to this model: embed 250 glitches first</button>") == 1
+    assert (
+        text.count(">Back to this model: embed 250 glitches first</button>") == 1
+    )  # not the active
     assert list(card.tables) == ["Metrics", "Preprocessing"]
     rows = {row.name: row.value for table in card.tables.values() for row in table}
     assert rows["kNN accuracy"] == "0.889"

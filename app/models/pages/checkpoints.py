@@ -32,17 +32,44 @@ class CheckpointCard:
     record: CheckpointRecord
     usage: CheckpointUsage
     total: int  # glitches of the catalogue
-    audit: IndexAudit | None
-    can_switch: bool
-    facts: tuple[Fact, ...]
-    tables: Mapping[str, tuple[Fact, ...]]  # metrics from the manifest, by group
-    manifest: str  # complete, as indented JSON
+    audit: IndexAudit | None = None
+
+    @property
+    def facts(self) -> list[Fact]:
+        """Its properties, with the plain values of the manifest."""
+        record = self.record
+        facts = [
+            Fact("Latent size", str(record.latent_size)),
+            Fact("Digest", record.digest[:DIGITS_SHOWN], is_code=True),
+            Fact("Preprocessing", record.preprocessing_digest[:DIGITS_SHOWN], is_code=True),
+        ]
+        for name, value in record.manifest.items():
+            if not isinstance(value, Mapping) and name not in HIDDEN:
+                is_digest = isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+                text = value[:DIGITS_SHOWN] if is_digest else _shown(value)
+                facts.append(Fact(_title(name), text, is_code=is_digest))
+        return facts
+
+    @property
+    def tables(self) -> dict[str, tuple[Fact, ...]]:
+        """Metrics from the manifest, by group."""
+        groups = {name: (self.record.manifest.get(name) or {}).items() for name in TABLES}
+        tables = {
+            _title(name): _rows(dict(sorted(one, key=_place))) for name, one in groups.items()
+        }
+        return {title: rows for title, rows in tables.items() if rows}
+
+    @property
+    def manifest(self) -> str:
+        """The complete manifest, as indented JSON."""
+        return json.dumps(self.record.manifest, indent=2, ensure_ascii=False, default=str)
 
 
 class CheckpointsPage(PageContext, template="checkpoints.html", section="checkpoints"):
     """The published models."""
 
     checkpoints: tuple[CheckpointCard, ...]
+    can_switch: bool
     job: JobNote | None
     error: str | None
 
@@ -66,58 +93,18 @@ def checkpoints_page_of(
     session: Session, principal: Principal, *, error: str | None = None
 ) -> CheckpointsPage:
     """The published models, latest first."""
-    total, by_checkpoint = standings(session)
-    can_switch = principal.role >= Role.ADMIN
+    total, usage = standings(session)
     job = latest_job(session, KIND)
     return CheckpointsPage(
         checkpoints=tuple(
-            checkpoint_card(
-                record,
-                by_checkpoint.get(record.id, CheckpointUsage()),
-                total=total,
-                can_switch=can_switch,
-                audit=latest_audit(session, record.id),
+            CheckpointCard(
+                one, usage.get(one.id, CheckpointUsage()), total, latest_audit(session, one.id)
             )
-            for record in list_checkpoints(session)
+            for one in list_checkpoints(session)
         ),
+        can_switch=principal.role >= Role.ADMIN,
         job=None if job is None else _switch_job(job),
         error=error,
-    )
-
-
-def checkpoint_card(
-    record: CheckpointRecord,
-    usage: CheckpointUsage,
-    *,
-    total: int,
-    can_switch: bool,
-    audit: IndexAudit | None = None,
-) -> CheckpointCard:
-    """A model's metrics and properties, and its coverage of the catalogue."""
-    facts = [
-        Fact("Latent size", str(record.latent_size)),
-        Fact("Digest", record.digest[:DIGITS_SHOWN], is_code=True),
-        Fact("Preprocessing", record.preprocessing_digest[:DIGITS_SHOWN], is_code=True),
-    ]
-    tables = {
-        _title(name): rows
-        for name in TABLES
-        if (rows := _rows(dict(sorted((record.manifest.get(name) or {}).items(), key=_place))))
-    }
-    for name, value in record.manifest.items():
-        if not isinstance(value, Mapping) and name not in HIDDEN:
-            is_digest = isinstance(value, str) and _DIGEST.fullmatch(value) is not None
-            text = value[:DIGITS_SHOWN] if is_digest else _shown(value)
-            facts.append(Fact(_title(name), text, is_code=is_digest))
-    return CheckpointCard(
-        record=record,
-        usage=usage,
-        total=total,
-        audit=audit,
-        can_switch=can_switch and not record.is_active,
-        facts=tuple(facts),
-        tables=tables,
-        manifest=json.dumps(record.manifest, indent=2, ensure_ascii=False, default=str),
     )
 
 
