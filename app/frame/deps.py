@@ -70,24 +70,13 @@ def page_number(text: str) -> int:
         return 1
 
 
-SignerDep = Annotated[SessionSigner, Depends(signer_of)]
-
-
 def visitor_of(request: Request) -> Visitor:
     """Return the visitor that ``PageRoute`` identified."""
     visitor: Visitor = request.state.visitor
     return visitor
 
 
-VisitorDep = Annotated[Visitor, Depends(visitor_of)]
-
-
-def require_csrf(
-    request: Request,
-    visitor: VisitorDep,
-    signer: SignerDep,
-    csrf: Annotated[str, Form(max_length=200)] = "",
-) -> None:
+def require_csrf(request: Request, csrf: Annotated[str, Form(max_length=200)] = "") -> None:
     """Check that a form has its session's CSRF token and comes from one of our pages.
 
     The token alone is not enough. Another site of the same domain, or on another port of this
@@ -97,8 +86,9 @@ def require_csrf(
         UnauthenticatedError: if the session has ended.
         CsrfError: if the token is wrong or the form comes from elsewhere.
     """
+    visitor = visitor_of(request)
     is_ours = request.headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
-    if not is_ours or not signer.is_csrf_token(visitor.nonce, csrf):
+    if not is_ours or not signer_of(request).is_csrf_token(visitor.nonce, csrf):
         if visitor.principal is None and request.url.path not in _FORMS_WITHOUT_LOGIN:
             raise service.UnauthenticatedError("Your session has ended: log in again.")
         raise CsrfError(
@@ -135,7 +125,7 @@ class Visit:
 
 def _caller(role: Role) -> Any:
     async def caller(request: Request) -> Principal:
-        principal = logged_in(request.state.visitor)
+        principal = logged_in(visitor_of(request))
         require_role(principal, role)
         return principal
 

@@ -21,6 +21,8 @@ from app.server.form_fields import takes_any
 from app.server.request_scope import SessionDep, base_url, runtime_of
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from app.issuers.login import LoginProvider
 
 router = APIRouter(route_class=deps.PageRoute)
@@ -35,10 +37,8 @@ _MAX_COOKIE_TOKEN = 3800  # browsers discard cookies of more than 4096 bytes
 @router.get("/login")
 @takes_any  # providers add parameters to the callback address
 def login_form(
-    *,
     request: Request,
     session: SessionDep,
-    visitor: deps.VisitorDep,
     code: Annotated[str | None, Query()] = None,
     next: Annotated[str | None, Query()] = None,  # noqa: A002 - the name in the address
 ) -> Response:
@@ -49,7 +49,7 @@ def login_form(
     """
     next_path = local_path(next)
     if code is None:
-        if visitor.principal is not None:
+        if deps.visitor_of(request).principal is not None:
             return see_other(next_path)
         return render(request, _form(request, None, next_path))
     try:
@@ -65,7 +65,6 @@ def login(
     *,
     request: Request,
     session: SessionDep,
-    signer: deps.SignerDep,
     token: Annotated[str, Form()] = "",
     code: Annotated[str | None, Form()] = None,
     next: Annotated[str | None, Form()] = None,  # noqa: A002 - the name in the form
@@ -82,13 +81,12 @@ def login(
         page = _form(request, sentence if code is None else str(error), next_path)
         return render(request, page, status=401)
     method = "token" if code is None else "code"
-    return _start_session(request, session, signer, principal, method, next_path=next_path)
+    return _start_session(request, session, principal, method, next_path=next_path)
 
 
 @router.get("/login/provider")
 def to_provider(
     request: Request,
-    signer: deps.SignerDep,
     next: Annotated[str | None, Query()] = None,  # noqa: A002 - the name in the address
 ) -> Response:
     """Redirect to the login provider; a signed cookie stores the attempt.
@@ -98,6 +96,7 @@ def to_provider(
     """
     address, attempt = _provider(request).begin(_callback_address(request))
     attempt_values = (attempt.state, attempt.nonce, attempt.verifier, int(time.time()) + _LOGIN_S)
+    signer = deps.signer_of(request)
     cookie = signer.seal("login", *attempt_values, local_path(next))
     if len(cookie) > MAX_COOKIE_CHARACTERS:
         cookie = signer.seal("login", *attempt_values, local_path(None))
@@ -109,15 +108,13 @@ def to_provider(
 @router.get("/login/callback")
 @takes_any
 def from_provider(
-    *,
     request: Request,
     session: SessionDep,
-    signer: deps.SignerDep,
     state: Annotated[str, Query()] = "",
     code: Annotated[str, Query()] = "",
 ) -> Response:
     """Complete a login at the provider, if it was started in this browser."""
-    provider = _provider(request)
+    provider, signer = _provider(request), deps.signer_of(request)
     begun = signer.unseal("login", request.cookies.get(LOGIN_COOKIE_NAME))
     next_path = local_path(begun[4] if begun else None)
     try:
@@ -129,9 +126,7 @@ def from_provider(
         form = _form(request, str(error), next_path)
         response: Response = render(request, form, status=status)
     else:
-        response = _start_session(
-            request, session, signer, principal, "provider", next_path=next_path
-        )
+        response = _start_session(request, session, principal, "provider", next_path=next_path)
         id_hint = id_token if len(id_token) <= _MAX_COOKIE_TOKEN else ""
         deps.set_cookie(request, response, PROVIDER_COOKIE_NAME, f"={id_hint}", signer.lifetime_s)
     response.delete_cookie(LOGIN_COOKIE_NAME, path="/ui")
@@ -175,15 +170,9 @@ def _attempt(begun: list[Any], state: str, code: str) -> sign_on.Attempt:
 
 
 def _start_session(
-    request: Request,
-    session: SessionDep,
-    signer: deps.SignerDep,
-    principal: Principal,
-    method: str,
-    *,
-    next_path: str,
+    request: Request, session: Session, principal: Principal, method: str, *, next_path: str
 ) -> Response:
-    visitor = deps.visitor_of(request)
+    visitor, signer = deps.visitor_of(request), deps.signer_of(request)
     if visitor.principal is not None:
         sign_on.end_session(session, request.state.session_id, visitor.principal)
     session_id = sign_on.open_session(session, principal, signer.lifetime_s, method)
@@ -200,7 +189,7 @@ def client_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _principal(session: SessionDep, token: str) -> Principal:
+def _principal(session: Session, token: str) -> Principal:
     token = token.strip()
     if not 0 < len(token) <= _MAX_TOKEN_LENGTH or not token.isascii() or not token.isprintable():
         raise UnauthenticatedError("That is not a token.")
@@ -215,8 +204,9 @@ def _uncached(response: Response) -> Response:
 
 
 @router.post("/logout", dependencies=[deps.CsrfChecked])
-def logout(request: Request, session: SessionDep, visitor: deps.VisitorDep) -> Response:
+def logout(request: Request, session: SessionDep) -> Response:
     """End the session, for all copies of its cookie."""
+    visitor = deps.visitor_of(request)
     if visitor.principal is not None:
         sign_on.end_session(session, request.state.session_id, visitor.principal)
     is_of_provider = PROVIDER_COOKIE_NAME in request.cookies
@@ -226,7 +216,7 @@ def logout(request: Request, session: SessionDep, visitor: deps.VisitorDep) -> R
 
 
 @router.get("/logout/provider")
-def logout_at_provider(request: Request, visitor: deps.VisitorDep) -> Response:
+def logout_at_provider(request: Request) -> Response:
     """Show a page that logs out at the provider, whose session would admit the next user.
 
     The page redirects by itself, because the pages' security policy allows forms, and redirects
@@ -234,7 +224,8 @@ def logout_at_provider(request: Request, visitor: deps.VisitorDep) -> Response:
     """
     provider = runtime_of(request).login_provider
     id_cookie = request.cookies.get(PROVIDER_COOKIE_NAME)
-    if visitor.principal is not None or provider is None or id_cookie is None:
+    is_logged_in = deps.visitor_of(request).principal is not None
+    if is_logged_in or provider is None or id_cookie is None:
         return _logged_out()
     href = provider.logout_address(f"{base_url(request)}/ui/login", id_cookie.removeprefix("="))
     if href is None:
