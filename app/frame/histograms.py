@@ -39,14 +39,6 @@ class Histogram:
     summary: str
 
 
-@dataclass(frozen=True)
-class Sparkline:
-    """A histogram without axes, for a card."""
-
-    bars: tuple[Bar, ...]
-    summary: str
-
-
 def histogram(
     values: Sequence[float | None],
     *,
@@ -133,12 +125,10 @@ def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline |
     )
 
 
-def sparkline(counts: Sequence[int], summary: str) -> Sparkline | None:
-    """Draw counts as small bars; None if there are none."""
-    if not counts or not max(counts):
-        return None
+def sparkline(counts: Sequence[int]) -> tuple[Bar, ...]:
+    """Draw counts as small bars without axes, for a card; none if there are none."""
     box = (0.0, SPARK_WIDTH, 0.0, SPARK_HEIGHT)
-    return Sparkline(bars_of(counts, _members(counts), box), summary)
+    return bars_of(counts, _members(counts), box) if any(counts) else ()
 
 
 def bars_of(

@@ -11,6 +11,7 @@ from app.clusters.records import Cluster
 from app.core.wording import count
 from app.frame.contexts import Moment
 from app.frame.display import moment
+from app.frame.histograms import Bar, sparkline
 
 STATE_TEXTS = {
     "flagged": "to review",
@@ -153,6 +154,18 @@ class ClusterInWords:
             for name in ("first", "last")
         )
         return None if first is None or last is None else (first, last)
+
+    @property
+    def spark(self) -> tuple[Bar, ...]:
+        """Bars of its members over time, for a card."""
+        bins = self.cluster.summary.get("gps_times", {}).get("histogram", [])
+        return sparkline([one["count"] for one in bins])
+
+    @property
+    def nearest(self) -> tuple[str, str | None] | None:
+        """The nearest known class, and its distance."""
+        near = next(iter(self.cluster.summary.get("nearest_classes", [])), None)
+        return None if near is None else (near["label"], chord(near["distance"]))
 
 
 def chord(cosine: float | None) -> str | None:

@@ -86,6 +86,7 @@ class ClustersPage(PageContext, template="clusters.html", section="clusters"):
     changes: tuple[ClassCount, ...]  # since the previous run, each with a link to its clusters
     changes_text: str | None
     cards: tuple[ClusterCard, ...]
+    is_simulated: bool
     states: tuple[ClassCount, ...]
     elsewhere: tuple[tuple[str, str], ...]  # other runs whose clusters wait: address and text
     runs: Mapping[str, str]  # run ids and their texts in the selection list
@@ -154,7 +155,8 @@ def clusters_page_of(
         changes=changes,
         changes_text=changes_text,
         run_created=None if run is None else f"{stamp(run.created_at)}, by {run.author}",
-        cards=cluster_cards(session, clusters, is_simulated=run is not None and run.is_simulated),
+        cards=cluster_cards(session, clusters),
+        is_simulated=run is not None and run.is_simulated,
         elsewhere=tuple(
             (f"/ui/clusters?run={one.id}", f"{number:,} of {_kind(one)}")
             for one, number in waiting

@@ -25,7 +25,7 @@ from app.frame.contexts import Card, ClassCount, Download, PageContext, Pages
 from app.frame.deps import EventId, LongText
 from app.frame.display import CARD_WINDOW_S, address, card, export_links, nearest_window, numbered
 from app.frame.figures import StripSection
-from app.frame.histograms import Histogram, Sparkline, histogram, sparkline
+from app.frame.histograms import Histogram, histogram
 from app.glitches.records import GlitchRecord
 from app.glitches.service import exemplars
 
@@ -35,11 +35,8 @@ class ClusterCard:
     """One cluster in the list."""
 
     words: ClusterInWords
-    title: str  # its class, if it is named, and its size
+    name: str | None  # of its class, if it is named
     exemplars: tuple[GlitchRecord, ...]  # the medoid first
-    spark: Sparkline | None
-    nearest: tuple[str, str | None] | None  # the nearest class and its distance
-    is_simulated: bool
 
 
 @dataclass(frozen=True)
@@ -144,41 +141,19 @@ _NAMED = {"promoted", "merged"}
 UNREVIEWED = ReviewForm()
 
 
-def cluster_cards(
-    session: Session, clusters: Sequence[Cluster], *, is_simulated: bool
-) -> tuple[ClusterCard, ...]:
+def cluster_cards(session: Session, clusters: Sequence[Cluster]) -> tuple[ClusterCard, ...]:
     """Build the cards of the list."""
     exemplars_by_id = service.exemplars_of(session, [cluster.id for cluster in clusters])
     named = class_names_of(session, [cluster.identity for cluster in clusters])
-    decisions, cards = reported_decisions(session, clusters), []
-    for one in clusters:
-        words = ClusterInWords(one, decisions.get(one.id))
-        counts = [bin_["count"] for bin_ in one.summary.get("gps_times", {}).get("histogram", [])]
-        ends = words.ends
-        text = (
-            f"Members from {ends[0].utc[:10]} to {ends[1].utc[:10]}"
-            if ends
-            else "When the members occurred"
+    decisions = reported_decisions(session, clusters)
+    return tuple(
+        ClusterCard(
+            words=ClusterInWords(one, decisions.get(one.id)),
+            name=named.get(one.identity) if one.state in _NAMED else None,
+            exemplars=exemplars_by_id.get(one.id, ()),
         )
-        name = named.get(one.identity) if one.state in _NAMED else None
-        number = count(one.size, "glitch", "glitches")
-        cards.append(
-            ClusterCard(
-                words=words,
-                title=f"{name}, {number}" if name else number,
-                exemplars=exemplars_by_id.get(one.id, ()),
-                spark=sparkline(counts, text),
-                nearest=next(
-                    (
-                        (near["label"], chord(near["distance"]))
-                        for near in one.summary.get("nearest_classes", [])
-                    ),
-                    None,
-                ),
-                is_simulated=is_simulated,
-            )
-        )
-    return tuple(cards)
+        for one in clusters
+    )
 
 
 def cluster_page_of(
