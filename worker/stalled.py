@@ -35,12 +35,12 @@ _last_sign[0] = time.monotonic()
 class BusyProcesses:
     """Signs of life of one process of the pool while it runs a task.
 
-    Until ``close``, ``tell`` reports them every two seconds, because a process takes no messages
+    Until ``close``, ``report`` reports them every two seconds, because a process takes no messages
     during a long chunk, and a worker in a batch system never takes any.
     """
 
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[], None]) -> None:
+        self._report = report
         self._is_at_work = threading.Event()
         self._has_ended = threading.Event()
         self._thread = threading.Thread(target=self._report_regularly, name="at-work", daemon=True)
@@ -55,7 +55,7 @@ class BusyProcesses:
         self._is_at_work.clear()
 
     def close(self) -> None:
-        """Stop reporting, so that the connection used by ``tell`` may be closed."""
+        """Stop reporting, so that the connection used by ``report`` may be closed."""
         self._has_ended.set()
         self._is_at_work.set()
         self._thread.join(_END_S)
@@ -63,7 +63,7 @@ class BusyProcesses:
     def _report_regularly(self) -> None:
         while self._is_at_work.wait() and not self._has_ended.is_set():
             _last_sign[0] = time.monotonic()
-            self._tell()
+            self._report()
             self._has_ended.wait(LOOK_EVERY_S)
 
 

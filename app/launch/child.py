@@ -64,7 +64,7 @@ class Child:
         """Start it as ``python -m module``.
 
         It inherits the descriptors in ``keep_open`` (the lock, a listening socket). If
-        ``is_conversing``, ``tell`` sends it orders and ``lines`` reads its output.
+        ``is_conversing``, ``order`` sends it orders and ``lines`` reads its output.
         """
         self.name = name
         self._is_read = False
@@ -98,7 +98,7 @@ class Child:
         code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
 
-    def tell(self, order: str) -> None:
+    def order(self, order: str) -> None:
         """Write one line to the standard input of the process, unless it has ended."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):

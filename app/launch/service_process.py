@@ -64,7 +64,7 @@ class ServiceProcess(Child):
             ChildFailedError: if it ends; it has reported the reason.
             LaunchError: if it takes too long.
         """
-        self.tell(f"prepare {database_url}")
+        self.order(f"prepare {database_url}")
         deadline = time.monotonic() + _PREPARED_WITHIN_S
         while True:
             try:
@@ -74,8 +74,8 @@ class ServiceProcess(Child):
 
     def join(self, database_url: str) -> None:
         """Make it serve a database that another process has prepared, without waiting for it."""
-        self.tell(f"join {database_url}")
-        self.tell("serve")
+        self.order(f"join {database_url}")
+        self.order("serve")
         self._watchdog = Watchdog(self._url, first_within_s=_JOINED_WITHIN_S)
 
     def serve(self, check_stop: Callable[[], None]) -> None:
@@ -85,7 +85,7 @@ class ServiceProcess(Child):
             ChildFailedError: if it ends; it has reported the reason.
             LaunchError: if it is not ready in time.
         """
-        self.tell("serve")
+        self.order("serve")
         deadline = time.monotonic() + _READY_WITHIN_S
         while not _answers(f"{self._url}/readyz"):
             self._check(check_stop, deadline, f"The service at {self._url}")

@@ -36,7 +36,7 @@ export function attachReview(root, glance) {
   // The floating link to the form would cover the form, so hide it while the form is visible.
   const link = root.querySelector("a.to-decision");
   if (link) new IntersectionObserver(([seen]) => (link.hidden = seen.isIntersecting)).observe(form);
-  choice.tell();
+  choice.show();
 }
 
 // Hide members that are not chosen until the button is pressed again or the choice is empty.

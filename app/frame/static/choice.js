@@ -13,7 +13,7 @@ export class Choice {
       box.addEventListener("change", () => {
         if (box.checked) this.ids.add(id);
         else this.ids.delete(id);
-        this.tell();
+        this.show();
       });
     }
   }
@@ -28,10 +28,10 @@ export class Choice {
     for (const [id, box] of this.boxes) {
       box.closest(".card").classList.toggle("forward", this.ids.has(id));
     }
-    this.tell();
+    this.show();
   }
 
-  tell() {
+  show() {
     for (const [id, box] of this.boxes) {
       box.checked = this.ids.has(id);
       box.closest(".card").classList.toggle("chosen-member", box.checked);

@@ -30,7 +30,7 @@ export class Catalogue {
     this.only = { ifo: null, origin: null, run: null };
     this.hidden = Object.fromEntries(Object.keys(LISTS).map((name) => [name, new Set()]));
     this.mask = new Uint8Array(this.size).fill(1);
-    this.timeless = null; // the mask without the time filter, for the histogram
+    this.anyTimeMask = null; // the mask without the time filter, for the histogram
     this.idsAddress = `${idsAddress}${this.header.version}`;
     // Load the ids separately: they add half of the size again, and drawing does not need them.
     this.ids = fetch(this.idsAddress).then(async (answer) => {
@@ -64,7 +64,7 @@ export class Catalogue {
       for (let i = 0; i < size; i++) if (isLeftOut[column[i]]) mask[i] = 0;
     }
     for (const name of RANGES.slice(1)) this.#within(name);
-    this.timeless = this.ranges.gps_time.every((end) => end === null) ? mask : mask.slice();
+    this.anyTimeMask = this.ranges.gps_time.every((end) => end === null) ? mask : mask.slice();
     this.#within("gps_time");
   }
 

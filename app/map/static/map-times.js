@@ -43,10 +43,10 @@ export class Times {
       return;
     }
     const counts = new Uint32Array(BINS);
-    const { gps_time: gps, timeless, size } = catalogue;
+    const { gps_time: gps, anyTimeMask, size } = catalogue;
     const scale = BINS / (high - low);
     for (let i = 0; i < size; i++) {
-      if (timeless[i]) {
+      if (anyTimeMask[i]) {
         const bin = Math.floor((gps[i] - low) * scale);
         if (bin >= 0) counts[Math.min(bin, BINS - 1)] += 1; // false for NaN
       }
