@@ -21,7 +21,7 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, P
 from app.core.events import request_of
 from app.core.wording import count
 from app.frame.contexts import Card, PageContext, Pages
-from app.frame.deps import CsrfChecked, EventId, LongText, PageNumber, PageRoute, ReaderVisit
+from app.frame.deps import EventId, LongText, PageNumber, PageRoute, ReaderVisit
 from app.frame.display import address, card, moment, numbered
 from app.frame.failures import see_other
 from app.frame.histograms import PLOT, Histogram, bars_of, ticks_at_ends
@@ -234,7 +234,7 @@ def classes(visit: ReaderVisit) -> Response:
     return visit.show(classes_page_of(visit.session))
 
 
-@router.post("/classes", dependencies=[CsrfChecked])
+@router.post("/classes")
 def add(visit: ReaderVisit, name: LongText = "", description: LongText = "") -> Response:
     """Add a class; errors are shown in the form."""
     try:
@@ -270,7 +270,7 @@ def one_class(
     )
 
 
-@router.post("/classes/{class_id}/change", dependencies=[CsrfChecked])
+@router.post("/classes/{class_id}/change")
 def change(visit: ReaderVisit, class_id: int, typed: Annotated[ClassForm, Depends()]) -> Response:
     """Apply an action to a class; errors are shown in the form, with the latest state."""
     record, act = get_class(visit.session, class_id), typed.act

@@ -16,7 +16,7 @@ from app.core.access import Principal, Role, require_role
 from app.core.sign_on import holder_of_session
 from app.frame.contexts import PageContext
 from app.frame.failures import CsrfError, failure, see_other, status_of
-from app.frame.render import Visitor, render
+from app.frame.render import LONGEST_PATH, Visitor, render
 from app.frame.sessions import COOKIE_NAME, VISITOR_COOKIE_NAME, SessionSigner
 from app.server.request_scope import SessionDep, caller_of, runtime_of
 from app.server.runtime import Runtime
@@ -153,7 +153,10 @@ def logged_in(visitor: Visitor) -> Principal:
     return visitor.principal
 
 
+AnyText = Annotated[str, Form()]
+ShortText = Annotated[str, Form(max_length=200)]
 LongText = Annotated[str, Form(max_length=20_000)]
+BackPath = Annotated[str, Form(max_length=LONGEST_PATH)]  # of the page to return to
 EventId = Annotated[int, Form(ge=0, le=2**62)]
 ReaderVisit = Annotated[Visit, _visit(Role.READER)]
 SubmitterVisit = Annotated[Visit, _visit(Role.SUBMITTER)]
@@ -163,9 +166,17 @@ ForReaders = _caller(Role.READER)
 
 
 class PageRoute(APIRoute):
-    """Identifies the visitor before a body is read, and answers failures with a page."""
+    """Identifies the visitor before a body is read, and answers failures with a page.
+
+    A form must have its session's CSRF token.
+    """
 
     body_role: ClassVar[Role | None] = None  # lowest role that may send a body
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if "POST" in (options.get("methods") or ()):
+            options["dependencies"] = [CsrfChecked, *(options.get("dependencies") or ())]
+        super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()

@@ -60,12 +60,12 @@ def login_form(
     return _uncached(render(request, page))
 
 
-@router.post("/login", dependencies=[deps.CsrfChecked])
+@router.post("/login")
 def login(
     *,
     request: Request,
     session: SessionDep,
-    token: Annotated[str, Form()] = "",
+    token: deps.AnyText = "",
     code: Annotated[str | None, Form()] = None,
     next: Annotated[str | None, Form()] = None,  # noqa: A002 - the name in the form
 ) -> Response:
@@ -203,7 +203,7 @@ def _uncached(response: Response) -> Response:
     return response
 
 
-@router.post("/logout", dependencies=[deps.CsrfChecked])
+@router.post("/logout")
 def logout(request: Request, session: SessionDep) -> Response:
     """End the session, for all copies of its cookie."""
     visitor = deps.visitor_of(request)
@@ -241,11 +241,9 @@ def _logged_out() -> Response:
     return see_other("/ui/login", done="logged-out")
 
 
-@router.post("/clock", dependencies=[deps.CsrfChecked])
+@router.post("/clock")
 def choose_clock(
-    request: Request,
-    clock: Annotated[str, Form()] = "gps",
-    back: Annotated[str | None, Form()] = None,
+    request: Request, clock: deps.AnyText = "gps", back: deps.AnyText = ""
 ) -> Response:
     """Show times in GPS or UTC from now on. Scripts set the same cookie without this route."""
     return deps.remembered(
@@ -253,11 +251,9 @@ def choose_clock(
     )
 
 
-@router.post("/scheme", dependencies=[deps.CsrfChecked])
+@router.post("/scheme")
 def choose_scheme(
-    request: Request,
-    scheme: Annotated[str, Form(max_length=10)] = "system",
-    back: Annotated[str | None, Form()] = None,
+    request: Request, scheme: deps.ShortText = "system", back: deps.AnyText = ""
 ) -> Response:
     """Use light or dark colours, or the system's, from now on. Scripts set the same cookie."""
     chosen = scheme if scheme in {"light", "dark"} else "system"

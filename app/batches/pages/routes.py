@@ -3,14 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import Annotated, BinaryIO
 
-from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Request, Response, UploadFile
 
 from app.batches.options import MERGE_WINDOW_S, keep_batch, stated_options
 from app.batches.quality import FILTER, MARK
 from app.batches.storage import MAX_LOOSE_FILES, packed
 from app.core.errors import PermissionDeniedError, ServiceError
 from app.frame.contexts import PageContext
-from app.frame.deps import CsrfChecked, ForReaders, SubmitterVisit, UploadPageRoute, Visit
+from app.frame.deps import AnyText, ForReaders, SubmitterVisit, UploadPageRoute, Visit
 from app.frame.failures import see_other
 from app.frame.form_values import check_form, chosen_files, parse_number
 from app.frame.render import render
@@ -25,17 +25,17 @@ from glitch.errors import GlitchError
 class BatchForm:
     """The fields of the form of a batch, as typed."""
 
-    ifo: Annotated[str, Form()] = ""
-    channel: Annotated[str, Form()] = ""
-    sample_rate_hz: Annotated[str, Form()] = ""
-    merge_window_s: Annotated[str, Form()] = f"{MERGE_WINDOW_S:g}"
-    origin: Annotated[str, Form()] = ""
-    segments: Annotated[str, Form()] = FILTER
-    flags: Annotated[str, Form()] = ""
-    energy_max: Annotated[str, Form()] = ""
-    frequency_range: Annotated[str, Form()] = ""
-    folder_labels: Annotated[str, Form()] = ""  # if set, folders' names are labels
-    keep_time: Annotated[str, Form()] = ""  # if set, centre the views on the triggers' times
+    ifo: AnyText = ""
+    channel: AnyText = ""
+    sample_rate_hz: AnyText = ""
+    merge_window_s: AnyText = f"{MERGE_WINDOW_S:g}"
+    origin: AnyText = ""
+    segments: AnyText = FILTER
+    flags: AnyText = ""
+    energy_max: AnyText = ""
+    frequency_range: AnyText = ""
+    folder_labels: AnyText = ""  # if set, folders' names are labels
+    keep_time: AnyText = ""  # if set, centre the views on the triggers' times
 
 
 class BatchPage(PageContext, template="batch.html", section="upload"):
@@ -62,7 +62,7 @@ def batch_form(request: Request, runtime: RuntimeDep) -> Response:
     return render(request, _page(runtime, BatchForm()))
 
 
-@router.post("/batch", dependencies=[CsrfChecked])
+@router.post("/batch")
 def send_batch(
     *,
     visit: SubmitterVisit,

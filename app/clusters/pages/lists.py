@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import Form
 from sqlalchemy.orm import Session
 
 from app.clusters import service
@@ -19,6 +17,7 @@ from app.core.wording import count
 from app.demo.plan import HIDDEN_CLASS
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import ClassCount, PageContext, Pages
+from app.frame.deps import ShortText
 from app.frame.display import address, numbered, stamp
 from app.frame.form_values import no_such_filter, parse_time_range
 from app.frame.render import SAID
@@ -32,14 +31,12 @@ from glitch.detectors import DETECTORS
 class ClusteringForm:
     """The fields of the form that starts a clustering, as typed."""
 
-    fdr: Annotated[str, Form(max_length=40)] = f"{ClusteringParameters.fdr:g}"
-    min_cluster_size: Annotated[str, Form(max_length=40)] = (
-        f"{ClusteringParameters.min_cluster_size}"
-    )
-    dormant_days: Annotated[str, Form(max_length=20)] = f"{ClusteringParameters.dormant_days}"
-    ifo: Annotated[str, Form(max_length=10)] = ""
-    simulated: Annotated[str, Form(max_length=5)] = ""  # if not empty: cluster simulated glitches
-    everything: Annotated[str, Form(max_length=5)] = ""  # if not empty: labelled glitches too
+    fdr: ShortText = f"{ClusteringParameters.fdr:g}"
+    min_cluster_size: ShortText = f"{ClusteringParameters.min_cluster_size}"
+    dormant_days: ShortText = f"{ClusteringParameters.dormant_days}"
+    ifo: ShortText = ""
+    simulated: ShortText = ""  # if not empty: cluster simulated glitches
+    everything: ShortText = ""  # if not empty: labelled glitches too
 
     def parsed(self) -> ClusteringParameters:
         """Parse the fields.

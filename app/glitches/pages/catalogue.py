@@ -17,7 +17,7 @@ from app.core.paging import Page
 from app.core.wording import count
 from app.frame.contexts import Card, ClassCount, Download, PageContext, Pages
 from app.frame.deps import (
-    CsrfChecked,
+    BackPath,
     ForReaders,
     PageRoute,
     ReaderVisit,
@@ -27,7 +27,7 @@ from app.frame.deps import (
 )
 from app.frame.display import ORIGIN_TEXTS, card, export_links, frequency, seconds, snr
 from app.frame.failures import see_other
-from app.frame.render import LONGEST_PATH, local_path
+from app.frame.render import local_path
 from app.glitches.exports.service import format_named
 from app.glitches.pages.query import (
     UNLABELLED,
@@ -175,11 +175,11 @@ def _shown(
     return visit.show(context, status=400 if errors or refused else 200)
 
 
-@router.post("/glitches/columns", dependencies=[CsrfChecked, ForReaders])
+@router.post("/glitches/columns", dependencies=[ForReaders])
 def choose_columns(
     request: Request,
     column: Annotated[list[str] | None, Form(max_length=20)] = None,
-    back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
+    back: BackPath = "/ui/glitches",
 ) -> Response:
     """Show the table with these columns, and remember them in a cookie."""
     chosen = tuple(name for name in _COLUMNS if name in {"class", *(column or ())})
@@ -188,7 +188,7 @@ def choose_columns(
     return remembered(request, target, COLUMNS_COOKIE_NAME, ".".join(chosen))
 
 
-@router.post("/glitches/chosen", dependencies=[CsrfChecked])
+@router.post("/glitches/chosen")
 def act_on_chosen(
     *,
     visit: ReaderVisit,
@@ -196,7 +196,7 @@ def act_on_chosen(
     shown: Annotated[str, Form(max_length=40 * PAGE_SIZE)] = "",
     class_name: Annotated[str, Form(max_length=100)] = "",
     act: Annotated[str, Form(max_length=10)] = "csv",
-    back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
+    back: BackPath = "/ui/glitches",
 ) -> Response:
     """Label the selected glitches, or export them as CSV; all on the page if none is selected."""
     if act != "label":
@@ -216,11 +216,9 @@ def act_on_chosen(
     return see_other(target, done="labelled", event=str(event.id))
 
 
-@router.post("/glitches/chosen/undo", dependencies=[CsrfChecked])
+@router.post("/glitches/chosen/undo")
 def undo_chosen(
-    visit: ReviewerVisit,
-    bulk: Annotated[UUID, Form()],
-    back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
+    visit: ReviewerVisit, bulk: Annotated[UUID, Form()], back: BackPath = "/ui/glitches"
 ) -> Response:
     """Revoke the labels of the last labelling."""
     undo_selection(visit.session, bulk, reviewer=visit.principal)

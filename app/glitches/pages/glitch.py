@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Response
+from fastapi import APIRouter, Response
 from fastapi.datastructures import QueryParams
 from sqlalchemy.orm import Session
 
@@ -15,7 +14,7 @@ from app.core.access import Role
 from app.core.elsewhere import pages_elsewhere
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.frame.contexts import Card, Novelty, PageContext
-from app.frame.deps import CsrfChecked, PageRoute, ReaderVisit, SubmitterVisit, Visit
+from app.frame.deps import AnyText, BackPath, PageRoute, ReaderVisit, SubmitterVisit, Visit
 from app.frame.display import (
     CARD_WINDOW_S,
     glitch_href,
@@ -26,7 +25,7 @@ from app.frame.display import (
 )
 from app.frame.failures import see_other
 from app.frame.figures import LatentChart, StripSection, ViewPanel, latent_chart, view_panels
-from app.frame.render import LONGEST_PATH, local_path
+from app.frame.render import local_path
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.neighbours import find_neighbours
 from app.glitches.pages.query import AddressedQuery, CatalogueQuery, parse_catalogue_query
@@ -198,10 +197,8 @@ def glitch_page(
     return visit.show(page, status=400 if page.neighbour_errors else 200)
 
 
-@router.post("/glitches/{public_id}/labels", dependencies=[CsrfChecked])
-def add_label(
-    visit: SubmitterVisit, public_id: str, class_name: Annotated[str, Form()] = ""
-) -> Response:
+@router.post("/glitches/{public_id}/labels")
+def add_label(visit: SubmitterVisit, public_id: str, class_name: AnyText = "") -> Response:
     """Add a label; an error is shown beside the field."""
     glitch = find_or_refuse(visit.session, public_id)
     name, error = _class_typed(visit.session, class_name.strip())
@@ -231,12 +228,8 @@ def _class_typed(session: Session, typed: str) -> tuple[str, str | None]:
     return name, None
 
 
-@router.post("/labels/{label_id}/undo", dependencies=[CsrfChecked])
-def undo_label(
-    visit: SubmitterVisit,
-    label_id: UUID,
-    back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
-) -> Response:
+@router.post("/labels/{label_id}/undo")
+def undo_label(visit: SubmitterVisit, label_id: UUID, back: BackPath = "/ui/glitches") -> Response:
     """Revoke a label; allowed for its author and reviewers."""
     revoke_label(visit.session, label_id, principal=visit.principal)
     return see_other(local_path(back, "/ui/glitches"), done="undone")

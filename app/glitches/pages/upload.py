@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Depends, File, Form, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Response, UploadFile
 
 from app.classes.naming import usable_class_names
 from app.core.access import Role
 from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
 from app.frame.contexts import Card, Novelty, PageContext
-from app.frame.deps import CsrfChecked, ReaderUploadRoute, ReaderVisit, Visit
+from app.frame.deps import AnyText, ReaderUploadRoute, ReaderVisit, ShortText, Visit
 from app.frame.display import glitch_href, neighbour_card, novelty
 from app.frame.failures import explain, see_other
 from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panels
@@ -76,16 +76,16 @@ def _pictures(views: Views) -> Iterator[tuple[float, tuple[str, np.ndarray]]]:
 class UploadForm:
     """The fields of the form of an upload, as typed."""
 
-    gps_time: Annotated[str, Form()] = ""
-    ifo: Annotated[str, Form()] = ""
-    channel: Annotated[str, Form()] = ""
-    sample_rate_hz: Annotated[str, Form()] = ""
-    view_duration_s: Annotated[str, Form()] = ""
-    energy_max: Annotated[str, Form()] = ""
-    frequency_range: Annotated[str, Form()] = ""
-    label: Annotated[str, Form()] = ""
-    keep_time: Annotated[str, Form(max_length=10)] = ""  # if set, centre the views on it
-    store: Annotated[str, Form(max_length=10)] = ""  # if set, store the glitch
+    gps_time: AnyText = ""
+    ifo: AnyText = ""
+    channel: AnyText = ""
+    sample_rate_hz: AnyText = ""
+    view_duration_s: AnyText = ""
+    energy_max: AnyText = ""
+    frequency_range: AnyText = ""
+    label: AnyText = ""
+    keep_time: ShortText = ""  # if set, centre the views on it
+    store: ShortText = ""  # if set, store the glitch
 
 
 class UploadPage(PageContext, template="upload.html", section="upload"):
@@ -117,7 +117,7 @@ def upload_form(visit: ReaderVisit) -> Response:
     return visit.show(_page(visit, typed))
 
 
-@router.post("/upload", dependencies=[CsrfChecked])
+@router.post("/upload")
 def upload(
     *,
     visit: ReaderVisit,

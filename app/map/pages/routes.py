@@ -16,11 +16,11 @@ from app.core.errors import NotReadyError
 from app.core.wording import count
 from app.frame.contexts import Card, PageContext
 from app.frame.deps import (
-    CsrfChecked,
     ForReaders,
     PageRoute,
     ReaderVisit,
     ReviewerVisit,
+    ShortText,
     SubmitterVisit,
 )
 from app.frame.display import ORIGIN_TEXTS, address, card, stamp
@@ -116,8 +116,8 @@ def map_page(visit: ReaderVisit) -> Response:
     return response
 
 
-@router.post("/map/draw", dependencies=[CsrfChecked])
-def draw(visit: SubmitterVisit, act: Annotated[str, Form(max_length=10)] = "draw") -> Response:
+@router.post("/map/draw")
+def draw(visit: SubmitterVisit, act: ShortText = "draw") -> Response:
     """Start a job that draws the map again, or places new glitches on it."""
     if act == "place":
         start_placing(visit.session, principal=visit.principal)
@@ -165,7 +165,7 @@ def cards(
     return Response(html, media_type="text/html; charset=utf-8", headers=SECURITY_HEADERS)
 
 
-@router.post("/map/region", dependencies=[CsrfChecked, ForReaders])
+@router.post("/map/region", dependencies=[ForReaders])
 def region(runtime: RuntimeDep, region: _Region) -> Response:
     """The indices of the points in a region: unsigned 32-bit integers, little-endian."""
 
@@ -176,12 +176,9 @@ def region(runtime: RuntimeDep, region: _Region) -> Response:
     return _or_sentence(find)
 
 
-@router.post("/map/selection", dependencies=[CsrfChecked])
+@router.post("/map/selection")
 def act_on_selection(
-    visit: ReviewerVisit,
-    region: _Region,
-    act: Annotated[str, Form(max_length=20)] = "label",
-    class_name: Annotated[str, Form(max_length=200)] = "",
+    visit: ReviewerVisit, region: _Region, act: ShortText = "label", class_name: ShortText = ""
 ) -> Response:
     """Label the glitches of a region, with an existing or a new class, or make them a cluster."""
 
@@ -209,7 +206,7 @@ def act_on_selection(
     return _or_sentence(do, visit.session)
 
 
-@router.post("/map/export", dependencies=[TablePlace, CsrfChecked, ForReaders])
+@router.post("/map/export", dependencies=[TablePlace, ForReaders])
 def export(
     runtime: RuntimeDep,
     session: SessionDep,
@@ -222,7 +219,7 @@ def export(
     return export_answer(runtime, session, filters, format_named(format), "selection")
 
 
-@router.post("/map/labels/{bulk_id}/undo", dependencies=[CsrfChecked])
+@router.post("/map/labels/{bulk_id}/undo")
 def undo(visit: ReviewerVisit, bulk_id: UUID) -> Response:
     """Undo the labels of a selection."""
     undo_selection(visit.session, bulk_id, reviewer=visit.principal)

