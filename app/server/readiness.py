@@ -40,6 +40,7 @@ class Readiness:
         return all(state == OK for state in self.checks.values())
 
 
+@dataclass(eq=False)
 class ReadinessProbe:
     """Checks readiness, one check at a time.
 
@@ -47,19 +48,13 @@ class ReadinessProbe:
     loads the active checkpoint's encoder if needed. ``redis`` is None if REDIS_URL is not set.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        sessions: sessionmaker[Session],
-        encoders: Encoders,
-        data_dir: Path,
-        redis: Redis | None,
-    ) -> None:
-        self._engine = engine
-        self._sessions = sessions
-        self._encoders = encoders
-        self._data_dir = data_dir
-        self._redis = redis
+    engine: Engine
+    sessions: sessionmaker[Session]
+    encoders: Encoders
+    data_dir: Path
+    redis: Redis | None
+
+    def __post_init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="readiness")
         self._running_check: Future[Readiness] | None = None
         self._results: dict[str, str] = {}  # results so far of the running check
@@ -98,12 +93,12 @@ class ReadinessProbe:
     def close(self) -> None:
         """Stop the thread and close the connection."""
         self._executor.shutdown(cancel_futures=True)
-        self._engine.dispose()
+        self.engine.dispose()
 
     def _database_state(self) -> str:
         try:
-            current = current_revision(self._engine)
-            with self._engine.connect() as connection:
+            current = current_revision(self.engine)
+            with self.engine.connect() as connection:
                 is_read_only = connection.scalar(text("SHOW transaction_read_only")) == "on"
         except SQLAlchemyError:
             return (
@@ -120,26 +115,26 @@ class ReadinessProbe:
         return OK
 
     def _disk_state(self) -> str:
-        of_data = _state_of(self._data_dir, "the data directory")
+        of_data = _state_of(self.data_dir, "the data directory")
         if of_data != OK:
             return of_data
         return _state_of(Path(tempfile.gettempdir()), "temporary files (TMPDIR)")
 
     def _model_state(self) -> str:
         try:
-            with self._sessions() as session:
+            with self.sessions() as session:
                 digest = active_checkpoint(session).digest
-            self._encoders.get(digest)
+            self.encoders.get(digest)
         except (ServiceError, GlitchError, SQLAlchemyError) as error:
             return str(error)
         return OK
 
     def _background_state(self) -> str:
-        if self._redis is None:
+        if self.redis is None:
             return "REDIS_URL is not set: jobs wait until it is, and a worker runs."
         try:
-            check_takes_messages(self._redis)
-            is_alive = is_worker_alive(self._redis)
+            check_takes_messages(self.redis)
+            is_alive = is_worker_alive(self.redis)
         except RedisError as error:
             return (
                 f"Redis does not answer, or accepts no messages ({error}): jobs wait until it does."
