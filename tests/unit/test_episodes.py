@@ -52,6 +52,14 @@ def test_one_glitch_represents_each_episode_and_class() -> None:
     assert is_selected.tolist() == [True, False, True, False, True, True, False, True, False]
 
 
+def test_the_next_representative_comes_after_the_episode_of_the_last_one() -> None:
+    """An episode begins at a representative: glitches 100 s apart do not prolong it."""
+    times = np.array([0.0, 100, 120, 200, 300, 321])
+    units = directions(np.random.default_rng(3).normal(size=(6, 6)).astype(np.float32))
+    is_selected = one_per_episode(units, times, np.ones(6, dtype=np.int64))
+    assert is_selected.tolist() == [True, False, False, True, False, True]
+
+
 def test_a_burst_has_few_representatives_including_its_outliers() -> None:
     rng = np.random.default_rng(2)
     means = np.array([1.0, 0, 0, 0]) + 0.01 * rng.normal(size=(500, 4))
@@ -62,6 +70,8 @@ def test_a_burst_has_few_representatives_including_its_outliers() -> None:
     assert len(np.unique(representatives[:400])) == MAX_OF_EPISODE
     assert representatives[321] == 321
     assert (representatives == 321).sum() == 1
+    just_more = representatives_of(directions(means[:17].astype(np.float32)), np.full(17, 1200.0))
+    assert len(np.unique(just_more)) == MAX_OF_EPISODE
     assert (representatives[401:] == np.arange(401, 500)).all()
     assert (
         representatives_of(directions(means.astype(np.float32)), np.full(500, NAN))

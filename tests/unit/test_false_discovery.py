@@ -87,6 +87,17 @@ def test_the_chance_of_as_many_is_that_of_a_simulation() -> None:
         assert ours == pytest.approx(expected, abs=4 * np.sqrt(expected / 20_000) + 1e-4)
 
 
+def test_rounding_moves_no_rank() -> None:
+    """``k / (n + 1) * (n + 1)`` can be a little under k, and ``n_tests / (n * fdr)`` over it."""
+    for n in range(1, 120):
+        for rank in range(1, n + 1):
+            chance = chance_of_as_many(1, 1, n, rank / (n + 1))
+            assert chance == pytest.approx(rank / (n + 1)), (n, rank)
+    for n_novel in range(1, 30):
+        for tenths in range(1, 10):
+            assert least_flaggable(n_novel * tenths, 9, tenths / 10) == n_novel, (n_novel, tenths)
+
+
 def test_the_chance_at_its_ends() -> None:
     assert chance_of_as_many(1, 10, 20, 0.01) == 0.0  # no p-value can be so small
     assert chance_of_as_many(10, 10, 20, 1.0) == 1.0

@@ -12,12 +12,14 @@ from glitch.novelty import (
     MIN_REFERENCES,
     Calibration,
     References,
+    crowds,
     directions,
     judge,
     novelty_scores,
 )
 from glitch.novelty.common_masks import common_masks
 from glitch.novelty.crowds import Crowds, crowds_of
+from glitch.novelty.episodes import MAX_OF_EPISODE, representatives_of
 from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess, selection_excess
 from glitch.novelty.kinds import kinds_of
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
@@ -62,6 +64,15 @@ def test_the_score_leaves_out_what_the_rules_say(seed: int) -> None:
             left.append(distance)
         expected = sorted(left)[4] if len(left) >= 5 else math.nan
         assert found[one] == pytest.approx(expected, abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("n", [4, 5])
+def test_five_references_are_enough_for_a_score(n: int) -> None:
+    turns = [0.1 * at for at in range(1, n + 1)]
+    references, _ = References.ordered(turned(turns), np.full(n, np.nan))
+    found = novelty_scores(turned([0.0]), np.array([np.nan]), np.array([-1]), references)
+    expected = 1 - math.cos(0.5) if n == 5 else math.nan
+    np.testing.assert_allclose(found, [expected], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +134,7 @@ def test_either_of_two_makes_a_burst() -> None:
     times = np.concatenate([1e6 * np.arange(1.0, 7), [0, 60, 2e7]])
     found = crowds_of(turned([*crowd, 0.05, 0.4, 3.0]), times, np.zeros(9, dtype=bool))
     assert found.pairs.tolist() == [[6], [7]]
+    assert not found.repeats.any()  # one episode, but not the same picture again
 
 
 def test_glitches_of_one_episode_are_one_neighbour() -> None:
@@ -135,6 +147,49 @@ def test_glitches_of_one_episode_are_one_neighbour() -> None:
     times = np.concatenate([[0.0], pairs, 1e8 + 1e6 * np.arange(10.0)])
     found = crowds_of(turned([0.0, *turns]), times, np.zeros(21, dtype=bool))
     assert found.to_any[0] == pytest.approx(1 - np.cos(turns[8]), abs=1e-6)
+
+
+def test_the_unlabelled_share_is_of_the_neighbours_that_exist() -> None:
+    found = crowds_of(turned([0.3 * at for at in range(7)]), 1e6 * np.arange(7.0), np.arange(7) < 2)
+    np.testing.assert_allclose(found.unlabelled, [5 / 6, 5 / 6, *[4 / 6] * 5])
+    assert (found.to_any > 0).all()
+
+
+def test_events_behind_a_few_long_bursts_are_found() -> None:
+    """Forty glitches of three episodes lie between a glitch and ten others, and are no copies."""
+    rng = np.random.default_rng(23)
+    near = np.array([3.0, 0, 0, 0, 0, 0, 0, 0]) + rng.normal(size=(41, 8))
+    far = np.array([0, 3.0, 0, 0, 0, 0, 0, 0]) + 0.5 * rng.normal(size=(20, 8))
+    times = np.concatenate(
+        [[0.0], 1e7 * (1 + np.arange(40) % 3) + 120.0, 1e8 + 1e6 * np.arange(20)]
+    )
+    units = directions(np.concatenate([near, far]).astype(np.float32))
+    found = crowds_of(units, times, np.zeros(61, dtype=bool))
+    distances = 1 - units[0] @ units.T
+    events = [distances[1:41][np.arange(40) % 3 == one].min() for one in range(3)]
+    fifth = np.sort(np.concatenate([events, distances[41:]]))[4]
+    assert found.to_any[0] == pytest.approx(fifth, abs=1e-6)
+
+
+def test_a_represented_glitch_has_its_own_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a large catalogue it takes the neighbours of its representative, in its own order."""
+
+    def among(units: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+        chords = np.linalg.norm(units[:, None] - units[None], axis=2)
+        np.fill_diagonal(chords, np.inf)
+        nearest = np.argsort(chords, axis=1)[:, :n]
+        return nearest, np.take_along_axis(chords, nearest, axis=1)
+
+    monkeypatch.setattr(crowds, "MAX_EXACT", 0)
+    monkeypatch.setattr(crowds, "nearest_among", among)
+    units = directions(np.random.default_rng(29).normal(size=(90, 5)).astype(np.float32))
+    times = np.concatenate([np.full(40, 1e6), 1e7 + 1e6 * np.arange(50.0)])
+    proxies = representatives_of(units, times)
+    neighbours, distances = crowds._nearest(units, proxies)
+    assert (proxies[:40] != np.arange(40)).sum() == 40 - MAX_OF_EPISODE
+    expected = 1 - np.einsum("ij,ikj->ik", units, units[neighbours])
+    np.testing.assert_allclose(distances, expected, atol=1e-6)
+    assert (np.diff(distances, axis=1) >= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -150,6 +205,14 @@ def test_copies_without_a_time_share_a_test(is_timed: bool, n_known: int, weight
     found = crowds_of(directions(means), times, np.arange(23) >= 23 - n_known)
     np.testing.assert_allclose(found.weights[20 : 23 - n_known], weight)
     assert found.repeats[20:].all() == (not is_timed)
+
+
+def test_a_copy_without_a_time_shares_the_test_of_one_with_a_time() -> None:
+    rng = np.random.default_rng(5)
+    means = np.concatenate([rng.normal(size=(20, 6)), np.ones((2, 6))]).astype(np.float32)
+    times = np.concatenate([1e6 * np.arange(21.0), [np.nan]])
+    found = crowds_of(directions(means), times, np.zeros(22, dtype=bool))
+    np.testing.assert_allclose(found.weights[20:], 0.5)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +253,17 @@ def test_three_members_say_how_wide_their_class_is() -> None:
         directions(turned([1.015, *turns[1:]])), times, classes, classes > 0, classes == 1
     )
     assert near.classes[0] == 2
+
+
+def test_a_class_of_one_episode_is_as_wide_as_the_widest_of_few_labels() -> None:
+    """One episode does not tell how wide its class is, so the widest of the others decides."""
+    narrow, wide, storm = [1.0, 1.001, 1.002], [2.0, 2.1, 2.2], [2.9, 2.91, 2.92, 2.93, 2.94]
+    turns = [3.02, *narrow, *wide, *storm, *[0.01 * at for at in range(30)]]
+    classes = np.repeat([UNLABELLED, 2, 3, 4, 1], [1, 3, 3, 5, 30])
+    times = 1e6 * np.arange(len(turns))
+    times[classes == 4] = 5e7 + np.arange(5)
+    found = kinds_of(directions(turned(turns)), times, classes, classes > 0, classes == 1)
+    assert found.classes[0] == 4
 
 
 @pytest.mark.parametrize(
