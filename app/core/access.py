@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -328,12 +328,7 @@ def _note_use(session: Session, token_id: UUID, now: datetime) -> None:
         return  # as on a standby: nothing can be noted, but requests that only read succeed
     token_to_update = (
         select(ApiToken.id)
-        .where(
-            ApiToken.id == token_id,
-            or_(
-                ApiToken.last_used_at.is_(None), ApiToken.last_used_at < now - LAST_USED_RESOLUTION
-            ),
-        )
+        .where(ApiToken.id == token_id)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )

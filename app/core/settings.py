@@ -137,7 +137,7 @@ class Settings(BaseSettings):
     max_upload_mb: float = Field(default=256, gt=0)
     """Maximum size of a request body, in MB (10^6 bytes)."""
     upload_timeout_s: float = Field(default=120, gt=0)
-    """Maximum time for a request body to arrive, in seconds."""
+    """Maximum time for a request body to arrive, and for a pause of a batch, in seconds."""
     max_batch_mb: float = Field(default=4000, gt=0)
     """Maximum size of a batch, in MB (10^6 bytes)."""
     max_batch_unpacked_mb: float = Field(default=40_000, gt=0)

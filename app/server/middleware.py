@@ -147,7 +147,8 @@ class BodyBounds:
     """Limits a request body in bytes (declared, then counted as it arrives) and in time.
 
     A truncated form is refused, because the field in which it was cut would count as not sent.
-    ``batch_bytes`` and ``batch_timeout_s`` apply to batches, sent to the API or the page.
+    ``batch_bytes`` and ``batch_timeout_s`` apply to batches, sent to the API or the page. A pause
+    of a batch may take ``timeout_s`` too.
     """
 
     app: ASGIApp
@@ -193,14 +194,15 @@ class BodyBounds:
                 return await receive()
             if is_too_large:  # the page's route answers it with a page
                 raise HTTPException(413, sentence)
+            left_s = max(0.001, deadline - time.monotonic())
             try:
-                async with asyncio.timeout(max(0.001, deadline - time.monotonic())):
+                async with asyncio.timeout(min(left_s, self.timeout_s)):
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(
                     408,
-                    f"The body did not arrive within {timeout_s:g} s: send a smaller file or "
-                    "use a faster connection.",
+                    f"The body did not arrive within {timeout_s:g} s, or paused for "
+                    f"{self.timeout_s:g} s: send a smaller file or use a faster connection.",
                 ) from None
             body = message.get("body", b"")
             received += len(body)

@@ -180,10 +180,12 @@ def test_body_that_is_held_in_memory_has_a_smaller_limit(service: Service) -> No
         assert_problem(answer, 413)
 
 
-def test_body_that_trickles_is_cut_off(narrow: Service) -> None:
+@pytest.mark.parametrize("path", ["/embed", "/batches"])
+def test_body_that_stalls_is_cut_off(narrow: Service, path: str) -> None:
+    """Also of a batch, which may take an hour as long as parts of it arrive."""
     address = urlsplit(narrow.url)
     head = (
-        f"POST /embed HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {narrow.tokens['submitter']}\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {narrow.tokens['submitter']}\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000\r\n\r\n--x"
     )
     started = time.monotonic()
