@@ -137,14 +137,27 @@ def test_a_login_leaves_the_address_bar_clean(browser: Browser, service: Service
     assert browser.driver.execute_script("return document.cookie") == ""  # HttpOnly
 
 
-def test_the_longest_names_fit_a_phone(browser: Browser, glitches: list[GlitchRecord]) -> None:
-    browser.look(390, "light")
-    for path, name in (("/ui/glitches", ".card .name"), (f"/ui/glitches/{glitches[0].id}", "h1")):
+def test_the_longest_names_fit_every_screen(
+    browser: Browser, glitches: list[GlitchRecord], cluster: str
+) -> None:
+    glitch = f"/ui/glitches/{glitches[0].id}"
+    for width, path, name in (
+        (390, "/ui/glitches", ".card .name"),
+        (390, glitch, "h1"),
+        (390, glitch, "#neighbours ~ .muted"),
+        (390, "/ui/clusters?state=all", ".group .name"),
+        (390, "/ui/classes/Blip", ".lead"),
+        (1000, "/ui/classes", ".what"),
+        (1000, "/ui/glitches?view=table", "#glitches tbody th a"),
+    ):
+        browser.look(width, "light")
         browser.open(path)
+        assert browser.driver.find_elements(By.CSS_SELECTOR, name), path
         too_wide = browser.driver.execute_script(
             "for (const one of document.querySelectorAll(arguments[0]))"
             " one.textContent = 'K'.repeat(64);"
-            "return document.documentElement.scrollWidth - document.documentElement.clientWidth",
+            "return Math.max(...[...document.querySelectorAll('html, .scroll')]"
+            ".map((one) => one.scrollWidth - one.clientWidth))",
             name,
         )
         assert too_wide <= 0, path

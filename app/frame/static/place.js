@@ -7,8 +7,9 @@ export function attachPlace(root) {
   const note = kept?.path === location.pathname && root.querySelector(".toast[role=status]");
   if (note) {
     note.classList.toggle("kept", kept.top > 0);
-    const items = root.getElementsByClassName(kept.list)[0]?.children;
-    items?.[Math.min(kept.index, items.length - 1)]?.querySelector("a.cover, button")?.focus({ preventScroll: true });
+    const items = [...(root.getElementsByClassName(kept.list)[0]?.children ?? [])];
+    const controls = items.map((item) => item.querySelector("a.cover, button"));
+    (controls.slice(kept.index).find(Boolean) ?? controls.findLast(Boolean))?.focus({ preventScroll: true });
     scrollTo(0, kept.top);
   }
   root.addEventListener("submit", ({ target: form }) => {

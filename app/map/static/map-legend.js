@@ -83,7 +83,8 @@ export class Legend {
     swatch.append(dot);
     const name = document.createElement("span");
     name.className = "name";
-    name.textContent = this.name(one);
+    // A long name is broken after an underscore, as on the other pages.
+    name.append(...this.name(one).split(/(?<=_)/).flatMap((part) => [part, document.createElement("wbr")]));
     const count = document.createElement("span");
     count.className = "number";
     button.append(swatch, name, count);
