@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.core.errors import BusyError, InvalidRequestError
+from app.core.errors import BusyError, InvalidRequestError, StorageAwayError
 from app.core.storage import arriving_file, storage_of
 from app.glitches.upload import clean_name
 from glitch.errors import FormatError
@@ -58,9 +58,17 @@ def uploads_folder(data_dir: Path) -> Path:
 
 
 def upload_path(data_dir: Path, digest: str) -> Path:
-    """The stored upload with this digest; FormatError if it is no longer stored."""
+    """The stored upload with this digest; FormatError if it is no longer stored.
+
+    StorageAwayError if even the folder of all uploads is missing.
+    """
     path = data_dir / FOLDER / "uploads" / digest
     if not _DIGEST.fullmatch(digest) or not storage_of(data_dir).fetch(path):
+        if not path.parent.is_dir():
+            raise StorageAwayError(
+                "The folder of uploaded batches is missing: mount it, and the job continues by "
+                "itself. If it is lost, cancel the job and send the batch again."
+            )
         raise FormatError("The uploaded file is no longer kept: send the batch again.")
     return path
 
@@ -72,8 +80,7 @@ def hold_uploads(session: Session) -> None:
 
 def check_kept(data_dir: Path, *digests: str | None) -> None:
     """Raise ``BusyError`` if an upload just stored was removed by the cleanup."""
-    folder = data_dir / FOLDER / "uploads"
-    storage = storage_of(data_dir)
+    folder, storage = data_dir / FOLDER / "uploads", storage_of(data_dir)
     if not all(storage.holds(folder / digest) for digest in digests if digest is not None):
         raise BusyError("The file was removed by a cleanup: send the batch again.")
 

@@ -55,7 +55,7 @@ class BusyError(ServiceError):
 
 
 class StorageAwayError(BusyError):
-    """The object store with the files does not answer correctly."""
+    """The object store, or the folder, with the files does not answer correctly."""
 
 
 class IssuerUnreachableError(ServiceError):

@@ -160,10 +160,8 @@ _SEARCH_FACTS = (
 
 def list_checkpoints(session: Session) -> list[CheckpointRecord]:
     """All checkpoints, latest first."""
-    return [CheckpointRecord.model_validate(row) for row in session.scalars(_LATEST_FIRST)]
-
-
-_LATEST_FIRST = select(Checkpoint).order_by(Checkpoint.id.desc())
+    rows = session.scalars(select(Checkpoint).order_by(Checkpoint.id.desc()))
+    return [CheckpointRecord.model_validate(row) for row in rows]
 
 
 @dataclass(frozen=True)

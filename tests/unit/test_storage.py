@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from app.batches.storage import upload_path, uploads_folder
 from app.core import storage
 from app.core.errors import StorageAwayError
 from app.core.settings import Settings
 from app.core.storage import COPIES_S, SharedFolder, Storage, storage_of
+from glitch.errors import FormatError
 
 WORK = Path("batches", "work")
 
@@ -86,6 +88,18 @@ def test_without_an_address_the_data_directory_is_shared(
     assert [one.path for one in kept.listed(tmp_path / "exports")] == [path.parent]
     assert kept.remove(path.parent)
     assert not path.exists()
+
+
+def test_a_batch_whose_folder_is_missing_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when its disk is not mounted; a batch that was removed must be sent again."""
+    monkeypatch.delenv("GLITCH_STORAGE_URL", raising=False)
+    with pytest.raises(StorageAwayError, match="mount it"):
+        upload_path(tmp_path, "0" * 64)
+    uploads_folder(tmp_path)
+    with pytest.raises(FormatError, match="send the batch again"):
+        upload_path(tmp_path, "0" * 64)
 
 
 def test_a_store_that_does_not_answer_is_named(
