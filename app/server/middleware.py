@@ -168,7 +168,6 @@ class BodyBounds:
         scope.setdefault("state", {})["is_multipart"] = is_form
         if not is_form:
             limit = min(limit, _SMALL_BODY_BYTES)
-        timeout_s = self.batch_timeout_s if is_batch else self.timeout_s
         declared = headers.get("content-length", "")
         is_too_large = declared.isascii() and declared.isdigit() and int(declared) > limit
         sentence = _too_large(limit, is_batch=is_batch, is_form=is_form)
@@ -183,9 +182,8 @@ class BodyBounds:
             await refusal(scope, receive, send)
             return
 
-        received = 0
-        end = b""
-        is_read = False
+        received, end, is_read = 0, b"", False
+        timeout_s = self.batch_timeout_s if is_batch else self.timeout_s
         deadline = time.monotonic() + timeout_s
 
         async def bounded_receive() -> Message:
@@ -194,9 +192,8 @@ class BodyBounds:
                 return await receive()
             if is_too_large:  # the page's route answers it with a page
                 raise HTTPException(413, sentence)
-            left_s = max(0.001, deadline - time.monotonic())
             try:
-                async with asyncio.timeout(min(left_s, self.timeout_s)):
+                async with asyncio.timeout(min(self.timeout_s, deadline - time.monotonic())):
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(

@@ -12,13 +12,13 @@ KEYS = np.array([bytes([number]) * 16 for number in (3, 1, 2)], dtype="S16")
 SCORES = np.linspace(0.1, 0.5, 40)
 
 
-def known(scores: np.ndarray = SCORES) -> Known:
+def known(scores: np.ndarray = SCORES, n: int = 100) -> Known:
     means = np.eye(3, dtype=np.float32)
     references, places = References.ordered(means, np.array([3.0, 1.0, 2.0]))
     order = np.argsort(KEYS)
     # Enough references to judge by.
-    keys = np.concatenate([KEYS[order], np.full(97, b"\xff" * 16, dtype="S16")])
-    return Known(references, keys, np.resize(places[order], 100), {("4 s", None): scores}, "H1")
+    keys = np.concatenate([KEYS[order], np.full(n - 3, b"\xff" * 16, dtype="S16")])
+    return Known(references, keys, np.resize(places[order], n), {("4 s", None): scores}, "H1")
 
 
 def stored(own_score: float | None = None) -> Stored:
@@ -43,3 +43,10 @@ def test_a_calibrating_glitch_is_not_compared_with_itself() -> None:
 def test_without_a_score_or_a_calibration_none_is_judged() -> None:
     assert not known().judge(float("nan"), stored()).is_judged
     assert not known(np.empty(0)).judge(0.3, stored()).is_judged
+
+
+def test_a_reference_is_judged_by_fifty_others() -> None:
+    assert known(n=50).judge(0.3, stored()).is_judged
+    assert known(n=51).judge(0.3, stored(0.3)).is_judged
+    refused = known(n=50).judge(0.3, stored(0.3))
+    assert "only 49" in (refused.reason or "")

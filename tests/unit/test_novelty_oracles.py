@@ -17,12 +17,14 @@ from glitch.novelty import (
     judge,
     novelty_scores,
 )
-from glitch.novelty.common_masks import common_masks
+from glitch.novelty import common_masks as common_masks_module
+from glitch.novelty.common_masks import MaskedEncoder, common_masks, judge_under_common_masks
 from glitch.novelty.crowds import Crowds, crowds_of
 from glitch.novelty.episodes import MAX_OF_EPISODE, representatives_of
 from glitch.novelty.fair_sample import NO_EXCESS, SelectionExcess, selection_excess
 from glitch.novelty.kinds import kinds_of
-from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
+from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
+from glitch.novelty.two_samples import NeighbourExcess
 
 EPISODE_S, DAY_S, COPY = 120.0, 86_400.0, 0.01  # as in the documentation
 # In s; the ends of an episode and of a day, reached exactly and exceeded by a second.
@@ -397,3 +399,49 @@ def test_the_selection_excess_is_that_of_the_farthest_twentieth(seed: int) -> No
     assert found.n_excess == pytest.approx((far & is_test).sum() - n_far * n_tests / size)
     expected = n_far * n_tests / size * (1 - n_tests / size) * (size - n_far) / (size - 1)
     assert found.variance == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_glitch_takes_the_largest_p_value_of_its_masks(
+    monkeypatch: pytest.MonkeyPatch, is_reversed: bool
+) -> None:
+    """Score and weight come from the same mask; the doubts of the run are the larger ones."""
+    n_known, tested = 25, np.arange(50, 53)
+    conditions = np.repeat([0, 1, 2], [n_known, n_known, 3])
+    is_reference = conditions < 2
+    pool = Pool(
+        means=np.random.default_rng(31).normal(size=(53, 4)).astype(np.float32),
+        gps_times=1e6 * np.arange(53.0),
+        is_reference=is_reference,
+        classes=np.where(is_reference, 1, UNLABELLED),
+        conditions=conditions,
+        judged=np.full(53, np.nan),
+        calibration=np.where(is_reference, 0.1, np.nan),
+    )
+
+    def result(p_values: list[float], score: float, n_excess: float) -> PoolTests:
+        return PoolTests(
+            tested,
+            np.full(3, score),
+            np.array(p_values),
+            np.full(3, score / 10),
+            pool.classes,
+            is_reference,
+            SelectionExcess(n_excess, 1.0),
+            NeighbourExcess(n_excess, 1.0, 100.0),
+        )
+
+    masked = [result([0.3, 0.1, np.nan], 1.0, 1.0), result([0.2, 0.4, 0.5], 2.0, 9.0)]
+    results = iter(masked[::-1] if is_reversed else masked)
+    monkeypatch.setattr(common_masks_module, "judge_pool", lambda _: next(results))
+    encoder = MaskedEncoder(
+        np.stack([seen_in(0), seen_in(1), seen_in(0, 1)]),
+        is_reference,
+        lambda glitches, _: pool.means[glitches],
+    )
+    found = judge_under_common_masks(pool, result([np.nan] * 3, np.nan, 0.0), encoder)
+    np.testing.assert_array_equal(found.places, tested)
+    np.testing.assert_array_equal(found.p_values, [0.3, 0.4, 0.5])
+    np.testing.assert_array_equal(found.scores, [1.0, 2.0, 2.0])
+    np.testing.assert_allclose(found.weights, [0.1, 0.2, 0.2])
+    assert (found.selection_excess.n_excess, found.neighbour_excess.n_excess) == (9.0, 9.0)
