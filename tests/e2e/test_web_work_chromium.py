@@ -161,6 +161,7 @@ def test_a_decision_far_down_keeps_the_place(
     assert len(listed) >= len(labels)
     third = browser.driver.find_elements(By.CSS_SELECTOR, ".doubt")[2]
     third.find_element(By.CSS_SELECTOR, "button[value=keep]").click()
+    places = set()
     for sentence, shown in (("is kept", listed[:2] + listed[3:]), ("Undone", listed)):
         browser.wait_for_text(".note.good", sentence)
         assert browser.driver.execute_script(names) == shown
@@ -169,7 +170,10 @@ def test_a_decision_far_down_keeps_the_place(
         for one in (focused, browser.find(".toast")):
             at = browser.driver.execute_script("return arguments[0].getBoundingClientRect()", one)
             assert 0 <= at["top"] < 700, sentence
+        places.add(browser.driver.execute_script("return scrollY"))
         browser.press("u")
+    assert len(places) == 1
+    assert places != {0}
     with make_session_factory(service.engine)() as session:
         revoke_labels(session, labels, reviewer=author)
         session.commit()
