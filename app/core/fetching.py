@@ -146,31 +146,24 @@ class Fetcher:
             sent: The request body, as keyword arguments of ``httpx``.
         """
         self._is_secure = url.lower().startswith("https:")
-        self._runner.run(self._read(url, begin, method, {**UNPACKED, **(headers or {})}, sent))
+        whole = {**UNPACKED, **(headers or {})}
+
+        async def receive() -> None:
+            async with (
+                asyncio.timeout(self._patience_s),
+                self._client.stream(method, url, headers=whole, **sent) as answer,
+            ):
+                if (take := begin(answer)) is not None:
+                    async for piece in answer.aiter_raw():
+                        if not take(piece):
+                            return
+
+        self._runner.run(receive())
 
     async def _check(self, request: httpx.Request) -> None:
         """Refuse redirects from https to http, which could lead to a cloud's metadata service."""
         if self._is_secure and request.url.scheme != "https":
             raise httpx.UnsupportedProtocol("it leads from https to http")
-
-    async def _read(
-        self,
-        url: str,
-        begin: Callable[[httpx.Response], Taker | None],
-        method: str,
-        headers: Mapping[str, str],
-        body_arguments: Mapping[str, Any],
-    ) -> None:
-        async with (
-            asyncio.timeout(self._patience_s),
-            self._client.stream(method, url, headers=headers, **body_arguments) as answer,
-        ):
-            take = begin(answer)
-            if take is None:
-                return
-            async for piece in answer.aiter_raw():
-                if not take(piece):
-                    return
 
 
 def fetch(
