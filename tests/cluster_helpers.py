@@ -46,13 +46,11 @@ def store_cluster(
     significance: float = 1e-6,
 ) -> Cluster:
     """Store a flagged cluster of these glitches."""
-    key = uuid7()
-    store_chosen(
+    key = store_chosen(
         session,
         run,
         dict.fromkeys(glitch_ids, 1.0),
-        cluster_id=key,
-        identity=identity or key,
+        identity=identity,
         stability=0.9,
         significance=significance,
         more={},

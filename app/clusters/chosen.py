@@ -66,19 +66,9 @@ def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Pri
     waiting = _waiting_of(session, ids)
     if waiting is not None:
         return waiting
-    cluster_id = uuid7()
-    by_hand = {"by_hand": author.name}
-    members = dict.fromkeys(ids, 1.0)
-    store_chosen(
-        session,
-        run,
-        members,
-        cluster_id=cluster_id,
-        identity=cluster_id,
-        stability=1.0,
-        significance=None,  # no test was made
-        more=by_hand,
-    )
+    by_hand, members = {"by_hand": author.name}, dict.fromkeys(ids, 1.0)
+    # no test was made
+    cluster_id = store_chosen(session, run, members, stability=1.0, significance=None, more=by_hand)
     record_event(session, author.name, "create", "cluster", cluster_id, n_glitches=len(ids))
     return cluster_id
 
@@ -115,18 +105,19 @@ def store_chosen(
     run: ClusteringRun,
     probabilities: Mapping[UUID, float],
     *,
-    cluster_id: UUID,
-    identity: UUID,
     stability: float,
     significance: float | None,
     more: Mapping[str, Any],
+    identity: UUID | None = None,
     previous: Cluster | None = None,
-) -> None:
-    """Store a flagged cluster of these members in a run.
+) -> UUID:
+    """Store a flagged cluster of these members in a run, and return its id.
 
     ``probabilities`` holds the probability of membership of each. ``more`` is added to the
-    summary. ``previous`` is the cluster from which this one was split, if any.
+    summary. Without an ``identity`` it has its own. ``previous`` is the cluster from which this one
+    was split, if any.
     """
+    cluster_id = uuid7()
     chosen = _select(session, run, sorted(probabilities), previous)
     positions = np.arange(len(chosen.ids))
     cluster = describe_cluster(
@@ -140,7 +131,7 @@ def store_chosen(
         Cluster(
             id=cluster_id,
             run_id=run.id,
-            identity=identity,
+            identity=identity or cluster_id,
             previous_id=None if previous is None else previous.id,
             overlap=None if previous is None else len(chosen.ids) / previous.size,
             size=len(chosen.ids),
@@ -153,6 +144,7 @@ def store_chosen(
     )
     session.flush()
     store_members(session, cluster_id, chosen, cluster)
+    return cluster_id
 
 
 def _select(

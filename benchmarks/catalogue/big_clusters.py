@@ -35,12 +35,5 @@ def store_clusters(session: Session, checkpoint_id: int, groups: Sequence[Sequen
     session.flush()
     for group in groups:
         store_chosen(
-            session,
-            run,
-            dict.fromkeys(group, 1.0),
-            cluster_id=uuid7(),
-            identity=uuid7(),
-            stability=0.9,
-            significance=1e-6,
-            more={},
+            session, run, dict.fromkeys(group, 1.0), stability=0.9, significance=1e-6, more={}
         )

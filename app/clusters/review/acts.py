@@ -32,7 +32,7 @@ from app.clusters.review.context import (
     take_suggestions,
 )
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, LabelSuggestion
-from app.core.database import is_any_of, uuid7
+from app.core.database import is_any_of
 from app.core.errors import ConflictError, InvalidRequestError
 from app.core.events import check_remark
 from app.glitches.labels import append_labels, revoke_labels
@@ -60,21 +60,14 @@ def split(context: ReviewContext, action: requests.SplitRequest) -> Memory:
     probabilities = {row.glitch_id: row.probability for row in rows}
     rest = {key: value for key, value in probabilities.items() if key not in split_off}
     part = {key: value for key, value in probabilities.items() if key in split_off}
-    # In this order, so that the rest gets the highest id of its identity.
-    new_id, rest_id = uuid7(), uuid7()
     run = session.get_one(ClusteringRun, cluster.run_id)
-    for members, part_id, identity in ((part, new_id, new_id), (rest, rest_id, cluster.identity)):
-        store_chosen(
-            session,
-            run,
-            members,
-            cluster_id=part_id,
-            identity=identity,
-            stability=cluster.stability,  # stability and significance are those of the whole
-            significance=cluster.significance,
-            more={"is_part": True, "split_from": cluster.size},
-            previous=cluster,
-        )
+    of_whole: dict[str, Any] = {
+        **{"stability": cluster.stability, "significance": cluster.significance},
+        **{"more": {"is_part": True, "split_from": cluster.size}, "previous": cluster},
+    }
+    # In this order, so that the rest gets the highest id of its identity.
+    new_id = store_chosen(session, run, part, **of_whole)
+    rest_id = store_chosen(session, run, rest, identity=cluster.identity, **of_whole)
     cluster.state = "split"
     return {
         "n_glitches": len(part),
