@@ -123,27 +123,21 @@ def history(session: Session, cluster_id: UUID) -> Log:
     log, latest = read_log(session, cluster.identity), current_cluster(session, cluster.identity)
 
     def obstacle(event: ReviewEntry) -> str | None:
-        return _obstacle(session, cluster, latest, log, event)
+        """Say why the next undo or redo of an event is not possible, if so."""
+        turn, act = UndoRequest if event.may_undo else RedoRequest, ACTS[event.kind]
+        try:
+            _refuse_superseded(cluster, latest, turn.unchecked(event_id=event.id))
+            if act.request is CommentRequest:  # may be many; nothing hinders their undo
+                return None
+            if event.may_undo:
+                act.refuse_undo(session, latest, log.last_execution_of(event).payload)
+            else:
+                refuse_redo(session, latest, recall_action(session, event.kind, event.payload))
+        except (ConflictError, InvalidRequestError) as error:
+            return str(error)
+        return None
 
     return log.with_obstacles(obstacle)
-
-
-def _obstacle(
-    session: Session, cluster: Cluster, latest: Cluster, log: Log, event: ReviewEntry
-) -> str | None:
-    """Say why the next undo or redo of an event is not possible, if so."""
-    turn = UndoRequest if event.may_undo else RedoRequest
-    try:
-        _refuse_superseded(cluster, latest, turn.unchecked(event_id=event.id))
-        if ACTS[event.kind].request is CommentRequest:  # may be many; nothing hinders their undo
-            return None
-        if event.may_undo:
-            ACTS[event.kind].refuse_undo(session, latest, log.last_execution_of(event).payload)
-        else:
-            refuse_redo(session, latest, recall_action(session, event.kind, event.payload))
-    except (ConflictError, InvalidRequestError) as error:
-        return str(error)
-    return None
 
 
 def class_names_of(session: Session, identities: Collection[UUID]) -> dict[UUID, str]:
