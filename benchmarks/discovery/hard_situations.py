@@ -28,6 +28,12 @@ from benchmarks.discovery.label_choices import (
     labels_by_run,
     wrong_labels,
 )
+from benchmarks.discovery.mixtures import (
+    one_large_class,
+    several_bursts,
+    tests_in_next_run,
+    two_bursts_at_once,
+)
 from benchmarks.discovery.pictured_bed import PicturedBed
 from benchmarks.discovery.situations import (
     RATES,
@@ -78,6 +84,14 @@ SITUATIONS: dict[str, Make] = {
     "40 pictures of one event": one_event("Blip", 40),
     **{f"40 Blip every {step_s:g} s": burst("Blip", 40, step_s) for step_s in (30.0, REGULAR_S)},
     f"40 Scattered_Light every {REGULAR_S:g} s": burst("Scattered_Light", 40, REGULAR_S),
+    **{f"20 bursts of {size}": several_bursts(20, size) for size in (2, 5)},
+    "20 bursts of 5, to the minute": several_bursts(20, 5, 20.0, 60.0),
+    "two bursts of 20 at once": two_bursts_at_once(20),
+    "tests in the next run": tests_in_next_run,
+    **{
+        f"2000 {name}, 12 of each other": one_large_class(name, 2000, 12)
+        for name in ("Blip", "Koi_Fish")
+    },
     "labels in episodes of ten": labels_in_episodes(0.25, 10),
     f"labels ten times, {REGULAR_S:g} s": labels_in_episodes(0.25, 10, REGULAR_S),
     **{

@@ -38,6 +38,9 @@ def test_a_calibrating_glitch_is_not_compared_with_itself() -> None:
     others, everyone = known().judge(score, stored(score)), known().judge(score, stored())
     assert others.p_value == pytest.approx((1 + 19) / (1 + 39))
     assert everyone.p_value == pytest.approx((1 + 20) / (1 + 40))
+    # Its calibration score, among other references, may be the lower one.
+    lower = known().judge(score, stored(float(SCORES[3])))
+    assert lower.p_value == pytest.approx((1 + 20) / (1 + 39))
 
 
 def test_without_a_score_or_a_calibration_none_is_judged() -> None:

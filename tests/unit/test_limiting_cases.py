@@ -91,9 +91,16 @@ def test_an_observing_run_calibrates_alone_from_its_least_number_on() -> None:
     assert (by_all.p_value, by_all.observing_run) == (501 / 1001, None)
 
 
-@pytest.mark.parametrize(("n_run", "is_alone"), [(MIN_OF_RUN, True), (MIN_OF_RUN - 1, False)])
+@pytest.mark.parametrize(
+    ("later", "n_run", "is_alone"),
+    [
+        (O3B_START, MIN_OF_RUN, True),
+        (O3B_START, MIN_OF_RUN - 1, False),
+        (np.nan, MIN_OF_RUN, False),  # glitches without a time are of no run
+    ],
+)
 def test_an_observing_run_calibrates_crowds_from_its_least_number_on(
-    n_run: int, is_alone: bool
+    later: float, n_run: int, is_alone: bool
 ) -> None:
     n_before, n_tests = 30, 5
     n = n_run + n_before + n_tests
@@ -101,7 +108,7 @@ def test_an_observing_run_calibrates_crowds_from_its_least_number_on(
     classes = np.where(np.arange(n) < n_run + n_before, 0, UNLABELLED)
     is_before = (np.arange(n) >= n_run) & (np.arange(n) < n_run + n_before)
     classes[n_run] = UNLABELLED  # also test one glitch of the earlier run
-    times = np.where(is_before, 1.13e9, O3B_START) + 500.0 * np.arange(n)
+    times = np.where(is_before, 1.13e9, later) + 500.0 * np.arange(n)
     pool = pool_of(means, classes, gps_times=times)
     without = replace(pool, calibration=np.where(is_before, np.nan, pool.calibration))
     found, expected = (judge_pool(one).p_values[1:] for one in (pool, without))
