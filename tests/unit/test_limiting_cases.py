@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from glitch.novelty.common_masks import score_pool
 from glitch.novelty.conformal import (
     MIN_CALIBRATION,
     MIN_OF_RUN,
@@ -210,3 +211,23 @@ def test_few_tests_of_one_wide_kind_may_exceed_the_rate(n_tests: int, is_held: b
         )
         n_raised += benjamini_hochberg(weighted_p_values(tested, known), 0.1).any()
     assert (n_raised <= 0.1 * draws) if is_held else (n_raised > 0.3 * draws)
+
+
+@pytest.mark.parametrize(
+    ("n_here", "n_others", "is_tested"), [(20, 30, True), (19, 31, False), (20, 29, False)]
+)
+def test_a_pool_needs_fifty_references_and_twenty_of_a_condition(
+    n_here: int, n_others: int, is_tested: bool
+) -> None:
+    conditions = np.repeat([0, 1, 0], [n_here, n_others, 1])
+    n = len(conditions)
+    is_reference = np.arange(n) < n - 1
+    pool = score_pool(
+        np.random.default_rng(13).normal(size=(n, 8)).astype(np.float32),
+        1e8 + WEEK_S * np.arange(n),
+        classes=np.where(is_reference, 0, UNLABELLED),
+        is_reference=is_reference,
+        is_established=is_reference,
+        conditions=conditions,
+    )
+    assert bool(np.isfinite(pool.judged[-1])) == is_tested
