@@ -32,6 +32,9 @@ _SEAM_BANDS = 10  # height of a band at a seam: the panel's height divided by th
 # Greatest among 1,937 pictures of Gravity Spy without axes: 2.04 and 1.90.
 _MAX_STACKED, _MAX_BOTH = 2.4, 2.1
 _LEAST_STACKED = 1.3  # one glitch in the middle may jump as much as a seam between windows
+# Greatest among the same pictures, but for those with _MAX_SATURATED: 1.10 and 1.25.
+_MAX_LOW_ROUGHNESS, _MAX_TURNED = 1.35, 1.5
+_SATURATED, _MAX_SATURATED = 0.9, 0.25
 # offsets, so that bands with hardly any variation do not count as rough
 _FAINTEST, _EVEN = 1e-4, 0.01
 
@@ -174,6 +177,22 @@ def holds_windows(fractions: Fractions) -> bool:
     beside = _jump(fractions[len(fractions) // 4 :])
     is_crossed = stacked > _LEAST_STACKED and stacked * beside > _MAX_BOTH
     return stacked > _MAX_STACKED or is_crossed
+
+
+def is_turned(fractions: Fractions) -> bool:
+    """Return whether a scan was turned by 90 or 180 degrees, or is upside down.
+
+    In one scan the roughness in time of the lowest quarter is less than that of the highest, and
+    the roughness in frequency is about the same in the first and last quarter of time. A picture of
+    which much is at the top of the scale does not show either.
+    """
+    if (fractions > _SATURATED).mean() > _MAX_SATURATED:
+        return False
+    rows, columns = (
+        _roughness(part[-len(part) // 4 :]) / _roughness(part[: len(part) // 4])
+        for part in (fractions, fractions.T)
+    )
+    return rows > _MAX_LOW_ROUGHNESS or max(columns, 1 / columns) * rows > _MAX_TURNED
 
 
 def _jump(fractions: Fractions) -> float:

@@ -23,7 +23,7 @@ from glitch.images.grid import MIN_COVER, cell_means, even_edges, shares
 from glitch.images.grid_lines import without_grid
 from glitch.images.labels import Label, are_legible, labels_left, labels_right
 from glitch.images.names import SpectrogramName, parse_file_name
-from glitch.images.overlays import has_overlay, holds_windows, without_marks
+from glitch.images.overlays import has_overlay, holds_windows, is_turned, without_marks
 from glitch.images.panel import (
     KNOWN_PANELS,
     SMALLEST_SIDE,
@@ -147,6 +147,7 @@ def read_spectrogram(
         fractions = without_marks(words, fractions, is_drawn)
         fractions, is_filled = without_grid(pixels[inside], fractions)
         is_drawn |= is_filled
+        _refuse_turned(fractions[is_drawn])
         assumed = _assumed(pixels, colors, text, box, given=stated, recipe=recipe)
         of_time = time_axis(time_labels(text, box))
         _refuse_mostly_high(fractions[is_drawn])
@@ -289,6 +290,15 @@ def _refuse_cut_or_joined(
         )
     if holds_windows(fractions):
         raise several_windows()
+
+
+def _refuse_turned(fractions: Float32[np.ndarray, "height width"]) -> None:
+    if is_turned(fractions):
+        raise ImageError(
+            "The picture seems to be turned or upside down: at its bottom, energy does not vary "
+            "more slowly in time than at its top. Turn it so that time runs to the right and "
+            "frequency upward."
+        )
 
 
 def _refuse_mostly_high(fractions: Float32[np.ndarray, "height width"]) -> None:

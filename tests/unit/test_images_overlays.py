@@ -255,3 +255,17 @@ def test_a_marked_span_is_refused(
     ImageDraw.Draw(scan, "RGBA").rectangle(span, fill=color)
     with pytest.raises(ImageError, match="A band of other colours"):
         read(scan)
+
+
+def test_a_scan_turned_or_upside_down_is_refused() -> None:
+    """Energy varies more slowly in time at low frequencies, in time that runs to the right."""
+    upright = png(of_texture(0)).resize((573, 479))
+    for turn in (
+        Image.Transpose.ROTATE_90,
+        Image.Transpose.ROTATE_180,
+        Image.Transpose.ROTATE_270,
+        Image.Transpose.FLIP_TOP_BOTTOM,
+    ):
+        with pytest.raises(ImageError, match="turned or upside down"):
+            read(upright.transpose(turn))
+    assert read(upright).observed.all()
