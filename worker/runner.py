@@ -103,8 +103,7 @@ class JobRunner:
         )
         try:
             with lease, self.sessions() as session:
-                functions = (self._encoder, lease.check, lease.note)
-                work = Work(session, job, self.settings, *functions)
+                work = Work(session, job, self.settings, self._encoder, lease.check, lease.note)
                 lease.check()
                 helpers = self._perform(work, chunk)
                 session.commit()

@@ -66,9 +66,8 @@ NOTICES = {
     "logged-out": "You are logged out.",
     "drawing": "The map was requested: this page shows it as soon as a worker has drawn it.",
     "placing": "A worker adds the newer glitches to the map; the others do not move.",
-    "removed": "The cluster was removed; its glitches stay in the catalogue. "
-    "If you selected them in this "
-    "window, they are selected here again.",
+    "removed": "The cluster was removed; its glitches stay in the catalogue. If you selected them "
+    "in this window, they are selected here again.",
     "demo-removed": "The demonstration was removed: from now on, all data here are yours.",
     "clustering": "The clustering was requested: a worker will start it.",
     "named": "The class was made and is suggested for the members without a label. "

@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role, require_role, verify_token
 from app.core.errors import UnauthenticatedError
-from app.server.admission import WAIT_S
 from app.server.form_fields import check_form_fields
 from app.server.runtime import Runtime
 from glitch.tables.exports.formats import FORMATS
@@ -84,12 +83,12 @@ async def look_up(request: Request, find: Callable[[Request], _Result]) -> _Resu
 
 
 async def caller_of(
-    request: Request, find: Callable[[Request], _Result], *, wait_s: float = WAIT_S
+    request: Request, find: Callable[[Request], _Result], *, wait_s: float | None = None
 ) -> _Result:
     """Identify the caller before anything else is done for the request.
 
     Raises:
-        BusyError: if too many requests are being authenticated for ``wait_s``.
+        BusyError: if too many requests are being authenticated for ``wait_s``, by default 1 s.
     """
     started = time.monotonic()
     async with runtime_of(request).admissions.callers.place(wait_s=wait_s):
