@@ -9,7 +9,7 @@ from pydantic import Field
 from app.classes.log import Change
 from app.classes.naming import create_class, list_classes
 from app.classes.overview import occurrence_of, portrait
-from app.classes.records import Changed, ClassHistory, GlitchClass, NearbyClass, history_of
+from app.classes.records import Changed, ClassHistory, GlitchClass, NearbyClass
 from app.classes.service import change_class, class_history, get_class_named, history_shown
 from app.core.model import ListOf, Model
 from app.glitches.schemas import Glitch, glitch_item
@@ -89,7 +89,7 @@ def glitch_class(base: BaseUrl, session: SessionDep, _: Reader, name: ClassPath)
 @router.get("/{name}/history", summary="History of a class")
 def history(session: SessionDep, _: Reader, name: ClassPath) -> ClassHistory:
     """Every action with its author, oldest first, undone ones included."""
-    return history_of(history_shown(session, get_class_named(session, name).id))
+    return ClassHistory.of(history_shown(session, get_class_named(session, name).id))
 
 
 @router.post("/{name}/changes", summary="Change a class")

@@ -153,16 +153,9 @@ def create_class(
         .returning(GlitchClass),
         execution_options={"populate_existing": True},
     ).one()
-    session.add(
-        ClassEvent(
-            class_id=row.id,
-            kind="create",
-            author=author.name,
-            payload={"after": {"name": name, **after}, "is_from_review": is_from_review},
-        )
-    )
+    payload = {"after": {"name": name, **after}, "is_from_review": is_from_review}
+    ClassEvent.add(session, "create", author.name, class_id=row.id, payload=payload)
     record_event(session, author.name, "create", "class", name)
-    session.flush()
     return to_class_record(session.execute(select_classes().where(GlitchClass.id == row.id)).one())
 
 

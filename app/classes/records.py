@@ -5,7 +5,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.classes.log import ClassEvent, ClassLog
+from app.classes.log import ClassEvent
+from app.core.events import HistoryOf
 from app.core.model import Model
 
 
@@ -36,11 +37,8 @@ class NearbyClass(Model):
     distance: float = Field(description="Chord between mean directions, 0 to 2.")
 
 
-class ClassHistory(Model):
+class ClassHistory(HistoryOf[ClassEvent]):
     """Actions on a class, oldest first."""
-
-    items: list[ClassEvent]
-    last_event_id: int = Field(description="To be sent with the next action.")
 
 
 class Changed(Model):
@@ -49,8 +47,3 @@ class Changed(Model):
     glitch_class: GlitchClass | None = Field(description="Null if the class was withdrawn.")
     event_id: int
     history: ClassHistory
-
-
-def history_of(log: ClassLog) -> ClassHistory:
-    """Return the history as it is sent by the API."""
-    return ClassHistory(items=list(log.events), last_event_id=log.last_id)

@@ -110,7 +110,7 @@ def change_class(
     return records.Changed(
         glitch_class=None if is_gone else get_class(session, class_id),
         event_id=log.last_id,
-        history=records.history_of(log),
+        history=records.ClassHistory.of(log),
     )
 
 
@@ -140,7 +140,8 @@ def note_withdrawal(session: Session, class_id: int, *, author: Principal) -> No
     """Record in a class's history that the review which named it was undone."""
     log = class_history(session, class_id)
     if log.done:
-        _add(session, class_id, "undo", author, undoes=log.last_event_of[log.done[-1]])
+        undone = log.last_event_of[log.done[-1]]
+        tables.ClassEvent.add(session, "undo", author.name, class_id=class_id, undoes=undone)
 
 
 def withdraw_unchanged(session: Session, class_id: int, *, author: Principal) -> bool:
@@ -166,7 +167,7 @@ def _do(session: Session, known: GlitchClass, change: Any, author: Principal) ->
     is_retiring = isinstance(change, StateRequest) and change.state == "retired"
     if isinstance(change, MergeClassRequest) or (is_retiring and known.origin == "gravityspy"):
         require_role(author, Role.ADMIN)
-    row = _add(session, known.id, change.action, author)
+    row = tables.ClassEvent.add(session, change.action, author.name, class_id=known.id)
     if isinstance(change, MergeClassRequest):
         memory = changes.merge_into(session, known, change.into, author=author, event_id=row.id)
         values: dict[str, Any] = {"state": "retired"}
@@ -191,7 +192,8 @@ def _turn(
     if root.kind == "merge":
         require_role(author, Role.ADMIN)
     refuse_turn(session, known, log, root, is_undo=is_undo)
-    row = _add(session, known.id, "undo", author, undoes=log.last_event_of[root.id])
+    undone = log.last_event_of[root.id]
+    row = tables.ClassEvent.add(session, "undo", author.name, class_id=known.id, undoes=undone)
     event = log.last_execution_of(root)
     memory = event.payload
     values, _ = _values_of(root, memory, is_undo=is_undo)
@@ -250,17 +252,6 @@ def _values_of(
     else:
         before, after = memory["before"], memory["after"]
     return (before, after) if is_undo else (after, before)
-
-
-def _add(
-    session: Session, class_id: int, kind: str, author: Principal, *, undoes: int | None = None
-) -> tables.ClassEvent:
-    row = tables.ClassEvent(
-        class_id=class_id, kind=kind, author=author.name, payload={}, undoes_event_id=undoes
-    )
-    session.add(row)
-    session.flush()
-    return row
 
 
 def refuse_used(session: Session, known: GlitchClass, *, exempt: UUID | None = None) -> None:

@@ -1,7 +1,6 @@
 """The tables of classes and of the events on them."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -9,6 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import Base, one_of
+from app.core.events import EventRow
 
 # A class is withdrawn when its creation is undone: no list shows it, and its name is free.
 CLASS_STATES = ("active", "dormant", "candidate", "retired", "withdrawn")
@@ -42,8 +42,8 @@ class GlitchClass(Base):
 CLASS_EVENT_KINDS = ("create", "rename", "describe", "state", "move", "exemplars", "merge", "undo")
 
 
-class ClassEvent(Base):
-    """An action on a class. Append-only: an undo is an event, and a redo undoes an undo."""
+class ClassEvent(EventRow, Base):
+    """An action on a class."""
 
     __tablename__ = "class_event"
     __table_args__ = (
@@ -52,12 +52,4 @@ class ClassEvent(Base):
         sa.Index("ix_class_event_class_id_id", "class_id", "id"),
     )
 
-    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
     class_id: Mapped[int] = mapped_column(sa.ForeignKey("glitch_class.id"))
-    kind: Mapped[str]
-    author: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
-    payload: Mapped[dict[str, Any]]  # values before and after, and the remark
-    undoes_event_id: Mapped[int | None] = mapped_column(
-        sa.BigInteger, sa.ForeignKey("class_event.id"), unique=True
-    )

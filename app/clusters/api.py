@@ -9,7 +9,7 @@ from pydantic import Field
 from app.clusters import service
 from app.clusters.occurrences import seen_before
 from app.clusters.records import Cluster, ClusteringParameters, Run, SeenBefore
-from app.clusters.review.log import Action, History, Reviewed, history_of
+from app.clusters.review.log import Action, History, Reviewed
 from app.clusters.review.service import history, review
 from app.core.model import ListOf, Model
 from app.glitches.schemas import Glitch, glitch_item
@@ -136,7 +136,7 @@ ReviewRequest = Annotated[Action, Field(discriminator="action")]
 @router.get("/{cluster_id}/history", summary="History of a cluster")
 def cluster_history(session: SessionDep, _: Reader, cluster_id: UUID) -> History:
     """Every action with its author, undone ones included, in all clusterings that found it."""
-    return history_of(history(session, cluster_id))
+    return History.of(history(session, cluster_id))
 
 
 @router.post("/{cluster_id}/review", summary="Review a cluster")

@@ -271,19 +271,16 @@ class ClusterStore:
 
     def _dismiss(self, cluster_id: UUID, earlier: decided.Decision, reason: str) -> None:
         """Record the dismissal as an event of this cluster, so that it can be undone separately."""
-        self.session.add(
-            ReviewEvent(
-                identity=cluster_id,
-                cluster_id=cluster_id,
-                kind="dismiss",
-                author=earlier.event.author,
-                payload={
-                    "asked": {"is_of_look": False},
-                    "remark": f"{reason} on {earlier.facts['on']}: a clustering did it by itself.",
-                },
-            )
+        remark = f"{reason} on {earlier.facts['on']}: a clustering did it by itself."
+        payload = {"asked": {"is_of_look": False}, "remark": remark}
+        ReviewEvent.add(
+            self.session,
+            "dismiss",
+            earlier.event.author,
+            identity=cluster_id,
+            cluster_id=cluster_id,
+            payload=payload,
         )
-        self.session.flush()
 
 
 def store_members(session: Session, key: UUID, chosen: Selection, cluster: FoundCluster) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from app.classes.tables import GlitchClass
 from app.clusters.findings import doubt_of, sentences, trust_sentence
 from app.core.database import Base, one_of, uuid7
+from app.core.events import EventRow
 from app.glitches.tables import Glitch, GlitchKey
 from app.jobs.tables import Job
 from app.models.tables import Checkpoint
@@ -136,8 +137,8 @@ class ClusterMember(Base):
 EVENT_KINDS = ("promote", "merge", "split", "dismiss", "assign", "comment", "accept", "undo")
 
 
-class ReviewEvent(Base):
-    """An action on a cluster. Append-only: an undo is an event, and a redo undoes an undo.
+class ReviewEvent(EventRow, Base):
+    """An action on a cluster.
 
     ``cluster_id`` is not a foreign key: a run may be deleted, but its history stays.
     """
@@ -149,16 +150,8 @@ class ReviewEvent(Base):
         sa.Index("ix_review_event_identity_id", "identity", "id"),
     )
 
-    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
     identity: Mapped[UUID]  # of the cluster, the same in every run
     cluster_id: Mapped[UUID]  # the cluster in the latest run at that time
-    kind: Mapped[str]
-    author: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
-    payload: Mapped[dict[str, Any]]  # the request, and what an undo needs
-    undoes_event_id: Mapped[int | None] = mapped_column(
-        sa.BigInteger, sa.ForeignKey("review_event.id"), unique=True
-    )
 
 
 class LabelSuggestion(Base):

@@ -1,7 +1,7 @@
 """Histories of actions, undos and redos: which actions are in force, and what can be undone.
 
-The functions are pure: a history is a sequence of events, and the state follows from it. Clusters
-and classes have such histories.
+A history is a sequence of events, and the state follows from it. Clusters and classes have such
+histories.
 
 Each action names the last event that its author has seen. If something else happened since, the
 action is refused, and the message gives the author and a summary of the later events. When two
@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar, cast, get_args
 
+import sqlalchemy as sa
 from pydantic import Field
+from sqlalchemy.orm import Mapped, Session, declared_attr, mapped_column
 
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.model import Model
@@ -26,6 +28,33 @@ LONGEST_REMARK = 4000
 _MAX_EVENTS_LISTED = 3
 Remark = Annotated[str, Field(max_length=4 * LONGEST_REMARK)]
 _EventId = Annotated[int, Field(ge=1, le=2**62)]
+
+
+class EventRow:
+    """Columns of a table of events. Append-only: an undo is an event, and a redo undoes an undo."""
+
+    __tablename__: str
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    kind: Mapped[str]
+    author: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    payload: Mapped[dict[str, Any]]  # the request or the values, what an undo needs, the remark
+
+    @declared_attr
+    def undoes_event_id(cls) -> Mapped[int | None]:  # noqa: N805
+        return mapped_column(sa.BigInteger, sa.ForeignKey(f"{cls.__tablename__}.id"), unique=True)
+
+    @classmethod
+    def add(
+        cls, session: Session, kind: str, author: str, *, undoes: int | None = None, **about: Any
+    ) -> Self:
+        """Store an event of this kind, and return its row."""
+        row = cls(
+            **{"kind": kind, "author": author, "undoes_event_id": undoes, "payload": {}, **about}
+        )
+        session.add(row)
+        session.flush()
+        return row
 
 
 class ActRequest(Model):
@@ -43,10 +72,6 @@ class ActRequest(Model):
         (action,) = get_args(cls.model_fields["action"].annotation)
         fields: dict[str, Any] = {"action": action, **values}
         return cast("Self", cls.model_construct(**fields))
-
-    def own_fields(self) -> dict[str, Any]:
-        """Return the request's own fields as JSON, without those common to all requests."""
-        return self.model_dump(mode="json", exclude={"action", "last_event_id", "remark"})
 
 
 def request_of(requests: Any, action: str, **values: Any) -> Any:
@@ -144,6 +169,17 @@ class EventLog(Generic[EventT]):
     def may_undo(self, event_id: int) -> bool:
         """Return whether this action can be undone now."""
         return event_id in self.root_of and self.event(event_id).may_undo
+
+
+class HistoryOf(Model, Generic[EventT]):
+    """The events of a log, oldest first, as the API sends them."""
+
+    items: list[EventT]
+    last_event_id: int = Field(description="To be sent with the next action.")
+
+    @classmethod
+    def of(cls, log: EventLog[EventT]) -> Self:
+        return cls(items=list(log.events), last_event_id=log.last_id)
 
 
 def replay_events(

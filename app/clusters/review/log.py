@@ -94,11 +94,8 @@ class ReviewEvent(events.LoggedEvent):
 Log = events.EventLog[ReviewEvent]
 
 
-class History(Model):
+class History(events.HistoryOf[ReviewEvent]):
     """Actions on a cluster in all its clusterings, oldest first."""
-
-    items: list[ReviewEvent]
-    last_event_id: int = Field(description="To be sent with the next action.")
 
 
 class Reviewed(Model):
@@ -109,11 +106,6 @@ class Reviewed(Model):
     suggestions: int = Field(description="Suggested labels that wait to be accepted.")
     event_id: int
     history: History
-
-
-def history_of(log: Log) -> History:
-    """Return the history as it is sent by the API."""
-    return History(items=list(log.events), last_event_id=log.last_id)
 
 
 def replay(rows: Sequence[Any]) -> Log:

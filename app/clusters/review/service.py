@@ -4,6 +4,7 @@ An action is refused if its author has not seen the latest event (``app.core.eve
 """
 
 from collections.abc import Collection, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -22,14 +23,7 @@ from app.clusters.review.context import (
     read_log,
     read_logs,
 )
-from app.clusters.review.log import (
-    Action,
-    CommentRequest,
-    Log,
-    PromoteRequest,
-    Reviewed,
-    history_of,
-)
+from app.clusters.review.log import Action, CommentRequest, History, Log, PromoteRequest, Reviewed
 from app.clusters.review.log import ReviewEvent as ReviewEntry
 from app.clusters.tables import Cluster, ClusterMember, ReviewEvent
 from app.core.access import Principal, Role, record_event, require_role
@@ -66,9 +60,11 @@ def review(session: Session, cluster_id: UUID, action: Action, *, author: Princi
         if isinstance(action, Turn):
             row = _turn(session, cluster, log, action, author)
         else:
-            row = _add(session, cluster, action.action, author)
+            about: dict[str, Any] = {"identity": identity, "cluster_id": cluster.id}
+            row = ReviewEvent.add(session, action.action, author.name, **about)
             memory = ACTS[action.action].do(ReviewContext(session, cluster, author, row.id), action)
-            row.payload = {"asked": action.own_fields(), **memory}
+            common = {"action", "last_event_id", "remark"}
+            row.payload = {"asked": action.model_dump(mode="json", exclude=common), **memory}
         row.payload = {**row.payload, **noted}
     session.flush()
     record_event(session, author.name, row.kind, "cluster", identity, event=row.id)
@@ -80,7 +76,7 @@ def review(session: Session, cluster_id: UUID, action: Action, *, author: Princi
         state=shown.state,
         suggestions=waiting.get(identity, 0),
         event_id=log.last_id,
-        history=history_of(log),
+        history=History.of(log),
     )
 
 
@@ -189,7 +185,9 @@ def _turn(
 ) -> ReviewEvent:
     """Undo or redo an action."""
     root = act_to_turn(log, action)
-    row = _add(session, cluster, "undo", author, undoes=log.last_event_of[root.id])
+    about: dict[str, Any] = {"identity": cluster.identity, "cluster_id": cluster.id}
+    undone = log.last_event_of[root.id]
+    row = ReviewEvent.add(session, "undo", author.name, undoes=undone, **about)
     context = ReviewContext(session, current_cluster(session, cluster.identity), author, root.id)
     act = ACTS[root.kind]
     if isinstance(action, UndoRequest):
@@ -218,19 +216,3 @@ def _lock(session: Session, cluster_id: UUID) -> Cluster:
     if cluster is None:  # it never existed, or an undo removed it meanwhile
         raise NotFoundError(f"There is no cluster {cluster_id}.")
     return cluster
-
-
-def _add(
-    session: Session, cluster: Cluster, kind: str, author: Principal, *, undoes: int | None = None
-) -> ReviewEvent:
-    row = ReviewEvent(
-        identity=cluster.identity,
-        cluster_id=cluster.id,
-        kind=kind,
-        author=author.name,
-        payload={},
-        undoes_event_id=undoes,
-    )
-    session.add(row)
-    session.flush()
-    return row
