@@ -30,6 +30,9 @@ _NAMES = _SITES | {
     **{"HANFORD": "H1", "LHO": "H1", "LIVINGSTON": "L1", "LLO": "L1", "VIRGO": "V1"},
     **{"KAGRA": "K1", "GEO": "G1", "GEO600": "G1", "INDIA": "I1", "LIO": "I1"},
 }
+_SITE_NAMES = re.compile(
+    r"(?<![A-Z0-9])(HANFORD|LHO|LIVINGSTON|LLO|VIRGO|KAGRA|GEO600)(?![A-Z0-9])", re.ASCII
+)
 
 
 def parse_detector(text: str | None) -> str | None:
@@ -90,7 +93,9 @@ def detector_of_file_name(name: str) -> str | None:
     Names after LIGO-T050017 begin with the site: ``V-HoftOnline-…`` is of V1. If the description
     names a detector of that site, it takes precedence: ``H-H2_LOSC_4_V1-…`` is of H2. In other
     names the only detector counts, ignoring release and version numbers: ``H1_data_V1.csv`` is of
-    H1; ``H1_V1.csv`` and ``H1_vs_L1.csv`` are ambiguous.
+    H1; ``H1_V1.csv`` and ``H1_vs_L1.csv`` are ambiguous. A name without any has the detector of its
+    site (``LHO_triggers.csv``), or of the innermost folder that is called like one
+    (``L1/omicron.csv``; ``v1`` is a version).
     """
     base = PurePosixPath(name.replace("\\", "/")).name
     frame = parse_frame_name(base)
@@ -102,7 +107,12 @@ def detector_of_file_name(name: str) -> str | None:
             word = re.split(r"[ _.-]", base[: version.start()])[-1].lower()
             if word not in _PAIRING and parse_detector(word) is None:
                 named.discard("V1")
-        return named.pop() if len(named) == 1 else None
+        named = named or {_NAMES[site] for site in _SITE_NAMES.findall(text.upper())}
+        if named:
+            return named.pop() if len(named) == 1 else None
+        folders = reversed(PurePosixPath(name.replace("\\", "/")).parent.parts)
+        found = (parse_detector(one) for one in folders if _TOKEN.fullmatch(one) and one != "v1")
+        return next(filter(None, found), None)
     site = frame.site
     if site in DETECTORS:
         return site

@@ -40,7 +40,8 @@ def unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for key, value in pairs:
-        if found.setdefault(key, value) != value:
+        before = found.setdefault(key, value)
+        if before is not value and before != value:  # NaN differs from itself
             raise FormatError(
                 f"An object in it has the key {key[:40]!r} twice, with different values: keep the "
                 "right one."

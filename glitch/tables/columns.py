@@ -131,13 +131,16 @@ _WITH_UNIT = re.compile(
 )
 _LEVEL = re.compile(r"'([^']*)'")
 _REPEATED = re.compile(r"(\w+)\.\d{1,2}", re.ASCII)  # as pandas names a second column "snr"
-_UNIT_IN_NAME = re.compile(r"_(s|sec|seconds|ms|us|ns|hz|khz|percent)\Z")
+_UNIT_IN_NAME = re.compile(
+    r"_(s|[num]?sec|(nano|micro|milli)?seconds|ms|us|ns|(kilo)?hertz|k?hz|percent)\Z"
+)
 # Case distinguishes mega from milli. Any unit not listed is the one that we keep, or unknown.
 _UNITS = {
     **{"ms": "1e-3", "msec": "1e-3", "us": "1e-6", "µs": "1e-6", "usec": "1e-6", "ns": "1e-9"},
     **{"kHz": "1e3", "khz": "1e3", "KHz": "1e3", "mHz": "1e-3", "MHz": "1e6", "min": "60"},
     **{"minutes": "60", "h": "3600", "hours": "3600", "d": "86400", "days": "86400"},
     **{"milliseconds": "1e-3", "microseconds": "1e-6", "nanoseconds": "1e-9", "kilohertz": "1e3"},
+    **{"nsec": "1e-9"},
     **{"%": "1e-2", "percent": "1e-2", "samples": "nan"},  # the sample rate is unknown
     # Units that no factor converts to s, Hz or a ratio make the value unknown.
     **dict.fromkeys(("log", "log10", "log2", "ln", "dB", "rad/s", "octaves", "oct", "px"), "nan"),
@@ -145,7 +148,8 @@ _UNITS = {
 _UNIX = re.compile(r"\b(unix|posix|1970)\b", re.IGNORECASE)
 # Time systems other than GPS and UTC, given as the unit of a time.
 _CLOCK = re.compile(
-    r"\b(mjd|jd|tai|tdb|tcb|tt|local( time)?|[pmce][sd]?t|ces?t|eest|bst|jst|ist|a[ew][sd]t"
+    r"\b(mjd|jd|tai|tdb|tcb|tcg|ut1|tt|local( time)?|[pmce][sd]?t|ces?t|eest|bst|jst|ist|a[ew][sd]t"
+    r"|cxcsec|galexsec|unix_tai|plot_date|[bj]year(_str)?|decimalyear"
     r"|d(ays?)?|h|hours?|min|minutes|(utc|gmt)\s*[+-]\s*\d+(:\d+)?)\b",
     re.IGNORECASE,
 )

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
-from glitch.detectors import DETECTORS, detector_of_channel, is_other_detector, parse_detector
+from glitch.detectors import DETECTORS, detector_of_channel, detector_stated, is_other_detector
 from glitch.errors import TableError
 from glitch.gps import EARLIEST_GPS_TIME
 from glitch.gravityspy import is_gravityspy_id, may_be_gravityspy_id
@@ -307,10 +307,10 @@ def _ifo(cells: Mapping[str, str], channel: str | None) -> str | None:
     if text is None and not (channel and ":" in channel and is_other_detector(channel)):
         return detector_of_channel(channel)
     text = text or str(channel).partition(":")[0]
-    ifo = parse_detector(text)
+    ifo = detector_stated(text) or detector_of_channel(text)
     if ifo is None:
         raise TableError(
-            f"There is no detector {text[:20]!r}: give one per row, of {', '.join(DETECTORS)}."
+            f"There is no detector {text[:40]!r}: give one per row, of {', '.join(DETECTORS)}."
         )
     return ifo
 

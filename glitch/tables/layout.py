@@ -42,6 +42,8 @@ _COUNT = re.compile(
     re.IGNORECASE,
 )
 _ECSV_UNIT = re.compile(r"- \{name: ('[^']*'|\"[^\"]*\"|[^,}]*), unit: ([^,}]+)")
+_ECSV_CLASS = "astropy.time.core.Time"  # a column of these states its format and time scale
+_ECSV_NESTED = re.compile(r"#?\s*(\w+): (?:!\S+ \{name: )?([^}]*?)\}?\s*")
 _ECSV_DELIMITER = re.compile(r"#\s*delimiter:\s*'?(.)'?")
 
 
@@ -248,7 +250,8 @@ def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
     if not (layout.columns[0] or layout.is_readable) and values and may_be_times(values[0]):
         return replace(layout, columns=("gps_time", *layout.columns[1:]))
     if layout.separator == " " and n_values == 1 and is_time(header):
-        return replace(layout, columns=(header,), separator=",")
+        names = layout.columns if len(layout.columns) == 1 else (header,)
+        return replace(layout, columns=names, separator=",")
     return layout
 
 
@@ -318,9 +321,25 @@ def are_of_series(times: list[float]) -> bool:
 
 
 def ecsv_units(lines: list[str]) -> dict[str, str]:
-    """Return the units of columns from astropy's header lines."""
+    """Return the units of columns, or the clocks of times, from astropy's header lines."""
     matches = (_ECSV_UNIT.search(line) for line in lines)
-    return {match[1].strip("'\""): match[2].strip("'\" ") for match in matches if match}
+    units = {match[1].strip("'\""): match[2].strip("'\" ") for match in matches if match}
+    clock: dict[str, str] = {}
+    for nested in filter(None, map(_ECSV_NESTED.fullmatch, lines)):
+        key, value = nested[1], nested[2].strip("'\"")
+        clock = {} if key == "__class__" else clock
+        clock[key] = value
+        if key == "value" and clock.get("__class__") == _ECSV_CLASS:
+            units[value] = _clock_of(clock.get("format", ""), clock.get("scale", ""))
+    return units
+
+
+def _clock_of(format_name: str, scale: str) -> str:
+    """Return the unit of the values of an astropy ``Time``: its clock, unless it is GPS or UTC."""
+    if format_name == "gps":
+        return "s"
+    is_date = format_name in ("iso", "isot", "fits", "yday", "datetime", "datetime64", "ymdhms")
+    return (scale if scale != "utc" else "") if is_date else format_name
 
 
 def _header(line: str, n_skipped: int, separator: str | None) -> Layout:

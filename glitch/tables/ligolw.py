@@ -16,7 +16,7 @@ from glitch.errors import FormatError, TooLargeError
 from glitch.files.text import encoding_of
 from glitch.tables.columns import LONGEST_NAME, plain_name
 
-TABLES = ("sngl_burst", "sngl_inspiral")  # the first one in a document is read
+TABLES = ("sngl_burst", "sngl_inspiral")
 _COINCIDENT = ("multi_burst", "multi_inspiral", "coinc_inspiral")  # read if there is none of those
 _PIECE = 1 << 16
 _MAX_VALUE_LENGTH = 100_000  # characters
@@ -46,12 +46,12 @@ def is_ligolw(head: bytes) -> bool:
 def ligolw_rows(
     stream: io.BufferedIOBase, name: str, tables: tuple[str, ...] = TABLES
 ) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Yield the rows of the document's table of triggers with their numbers, from 1.
+    """Yield the rows of the document's tables of triggers with their numbers, from 1.
 
     Args:
         stream: the document, uncompressed.
         name: its original name, for messages.
-        tables: names of tables; the first one that the document holds is read.
+        tables: names of the tables that are read.
 
     Raises:
         FormatError: if it is not well-formed, or has no such table.
@@ -84,7 +84,7 @@ class _Document:
     def __init__(self, name: str, tables: tuple[str, ...]) -> None:
         self._name = name
         self._tables = tables
-        self.found: str | None = None  # name of the table that is read
+        self.found = False  # whether there is such a table
         self._table: str | None = None  # the table that the parser is in
         self._columns: list[str] = []
         self._tokens: _Tokens | None = None  # None outside a stream
@@ -134,12 +134,12 @@ class _Document:
             raise TooLargeError(f"{self._name} has elements {_DEEPEST} deep: send the table alone.")
         if tag == "Table":
             table = _table_name(attributes.get("Name", ""))
-            self._table = table if table in self._tables and self.found in (None, table) else None
+            self._table = table if table in self._tables else None
             self._columns = []
         elif tag == "Column" and self._table:
             self._columns.append(plain_name(attributes.get("Name", "")[:LONGEST_NAME]))
         elif tag == "Stream" and self._table and self._columns:
-            self.found = self._table
+            self.found = True
             self._tokens = _Tokens(self._name, attributes.get("Delimiter") or ",")
             self._row = []
 

@@ -103,6 +103,7 @@ def _time_and_column(cells: Mapping[str, str]) -> tuple[Decimal | None, str]:
     if valid:
         return _exactly(valid[0], read), ""  # the caller knows whether such a small time is allowed
     # Tables of integers hold zero for an unknown time.
+    texts = [*(dates if texts else ()), *texts, *(cells[name] for name in STARTS if name in cells)]
     wrong = next((text for text in texts if _decimal(text) != 0), None)
     if wrong is not None:
         raise ValueError(wrong)
@@ -303,7 +304,14 @@ def why_no_time(text: str) -> str:
 def _span(cells: Mapping[str, str], keys: Collection[str]) -> tuple[Decimal | None, Decimal | None]:
     """Return the start of a row's trigger, from the available columns, and its length in s."""
     start, end = (
-        next((time for one in names if one in keys and (time := _read(cells, one)[0])), None)
+        next(
+            (
+                time
+                for one in names
+                if one in keys and (time := _read(cells, one)[0] or parse_utc(cells.get(one, "")))
+            ),
+            None,
+        )
         for names in (STARTS, ENDS)
     )
     if start is None:

@@ -53,6 +53,15 @@ from glitch.detectors import (
         ("H1_L1_data_V1.csv", None),
         ("H1_data_V1_cut.csv", None),
         ("h1/H1_omicron_h1.csv", "H1"),
+        ("LHO_triggers.csv", "H1"),
+        ("virgo-glitches_v2.csv", "V1"),
+        ("LHO_H2.csv", "H2"),
+        ("LHO_vs_LLO.csv", None),
+        ("O4/L1/omicron.csv", "L1"),
+        ("H1\\2020\\omicron.csv", "H1"),
+        ("v1/omicron.csv", None),
+        ("H1/H1_vs_L1.csv", None),
+        ("E1/omicron.csv", None),
     ],
 )
 def test_file_names(name: str, ifo: str | None) -> None:

@@ -393,6 +393,19 @@ def test_ends_of_a_tile_give_its_extent() -> None:
     assert (facts.duration, facts.bandwidth) == (2.5, 20.0)
 
 
+@pytest.mark.parametrize(
+    ("text", "ifo"),
+    [
+        ("Livingston Observatory", "L1"),
+        ("lho_4k", "H1"),
+        ("Virgo (V1)", "V1"),
+        ("K1:CAL-CS_PROC_DARM_STRAIN_DBL_DQ", "K1"),
+    ],
+)
+def test_a_detector_in_other_words_is_known(text: str, ifo: str) -> None:
+    assert facts_of({"detector": text}).ifo == ifo
+
+
 def test_the_channel_names_the_detector_of_a_row_without_one() -> None:
     assert facts_of({"channel": "L1:GDS-CALIB_STRAIN"}).ifo == "L1"
     assert facts_of({"channel": "GDS-CALIB_STRAIN"}, ifo="V1").ifo == "V1"

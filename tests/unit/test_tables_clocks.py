@@ -199,3 +199,56 @@ def test_columns_that_agree_or_are_of_something_else_are_no_contradiction(
     tmp_path: Path, header: str, cells: str
 ) -> None:
     assert _facts(tmp_path, f"{header},snr", f"{cells},13").gps_time == TIME
+
+
+@pytest.mark.parametrize(
+    ("form", "scale", "cell"),
+    [
+        ("gps", "tai", TIME),
+        ("isot", "utc", "2015-09-14T09:50:45.400"),
+        ("unix", "utc", "1442224245.4"),
+    ],
+)
+def test_times_of_astropy_are_read_by_their_format(
+    tmp_path: Path, form: str, scale: str, cell: str
+) -> None:
+    """An ECSV file of astropy's ``Time`` states its clock in its header, not in a unit."""
+    assert _facts(tmp_path, _ecsv(form, scale), f"{cell} 13").gps_time == TIME
+
+
+@pytest.mark.parametrize(
+    ("form", "scale", "cell"),
+    [
+        ("isot", "tai", "2015-09-14T09:51:21.400"),
+        ("mjd", "utc", "57279.41"),
+        ("cxcsec", "tt", "558611512.584"),
+    ],
+)
+def test_times_of_astropy_by_other_clocks_are_refused(
+    tmp_path: Path, form: str, scale: str, cell: str
+) -> None:
+    with pytest.raises(FormatError, match="the time system of the column"):
+        _row(tmp_path, _ecsv(form, scale), f"{cell} 13")
+
+
+def _ecsv(form: str, scale: str) -> str:
+    """Return the header that astropy 7 writes for a column of ``Time``."""
+    return (
+        "# %ECSV 1.0\n# ---\n# datatype:\n# - {name: time, datatype: string}\n# meta: !!omap\n"
+        "# - __serialized_columns__:\n#     time:\n#       __class__: astropy.time.core.Time\n"
+        f"#       format: {form}\n#       in_subfmt: '*'\n#       precision: 3\n"
+        f"#       scale: {scale}\n"
+        "#       value: !astropy.table.SerializedColumn {name: time}\n"
+        "# schema: astropy-2.0\ntime snr"
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"), [("date,time", "04/09/2015,09:50:45"), ("start,end", "4/9/2015 9:50,x")]
+)
+def test_a_date_whose_month_is_unclear_is_asked_about(
+    tmp_path: Path, header: str, cells: str
+) -> None:
+    row = _row(tmp_path, f"{header},snr", f"{cells},13")
+    assert row.facts is None
+    assert "which number is the month" in row.reason

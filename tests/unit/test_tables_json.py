@@ -204,3 +204,13 @@ def test_a_duplicate_key_of_an_object_is_refused(tmp_path: Path, indent: int | N
     else:
         [row] = read_table(path, path.name)
         assert why in row.reason
+
+
+def test_an_unknown_number_is_no_contradiction(tmp_path: Path) -> None:
+    """Python and gwpy write NaN, which differs from itself, into JSON."""
+    events = [{"gps": TIME, "ifo": "H1", "snr": snr} for snr in (float("nan"), float("inf"), 9.5)]
+    path = tmp_path / "events.json"
+    path.write_text(json.dumps(events))
+    assert [row.facts for row in read_table(path, path.name)] == [
+        Facts(gps_time=str(TIME), ifo="H1", snr=snr) for snr in (None, None, 9.5)
+    ]

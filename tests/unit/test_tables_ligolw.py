@@ -45,6 +45,13 @@ def test_ligolw_of_inspirals(tmp_path: Path) -> None:
     assert [row.gps_time for row in rows_in(path)] == ["1126259455.15", "1126259456.000000005"]
 
 
+def test_a_document_of_bursts_and_inspirals_gives_both(tmp_path: Path) -> None:
+    inspirals = OLD.replace("sngl_burst", "sngl_inspiral").replace("peak_time", "end_time")
+    path = tmp_path / "a.xml"
+    path.write_text(OLD.replace("</LIGO_LW>", inspirals.partition("<LIGO_LW>")[2]))
+    assert [row.gps_time for row in rows_in(path)] == ["1126259455.15", "1126259456.000000005"] * 2
+
+
 def test_ligolw_as_gwpy_writes_it(tmp_path: Path) -> None:
     names = ["ifo", "peak_time", "peak_time_ns", "snr", "peak_frequency"]
     table = EventTable(rows=[("H1", 1126259455, 150000000, 9.5, 150.5)], names=names)

@@ -39,6 +39,7 @@ TIME, NANOSECONDS = "1126259462.4", 1126259462400000000
         {"Peak time (GPS) [s]": 1126259462.4},
         {"event_time": "1.126259462400000000e+09"},
         {"begin": 1126259462.2, "end": 1126259462.6},
+        {"start time": "2015-09-14T09:50:45.2", "end time": "2015-09-14 09:50:45.6"},
     ],
 )
 def test_times_in_any_unit_are_read(tmp_path: Path, row: dict[str, Any]) -> None:
@@ -73,6 +74,8 @@ UNITS = {
     "1126259462.4,H1,Blip,95,250,1.2\n",
     "ends of names": "gps_time_s,ifo,label,confidence_percent,duration_ms,peak_frequency_khz\n"
     "1126259462.4,H1,Blip,95,250,1.2\n",
+    "long ends of names": "gps_time_sec,ifo,label,confidence_percent,duration_msec,"
+    "peak_frequency_kilohertz\n1126259462.4,H1,Blip,95,250,1.2\n",
     "a row": "gps_time,ifo,label,confidence,duration,peak_frequency\ns,,,%,ms,kHz\n"
     "1126259462.4,H1,Blip,95,250,1.2\n",
     "a row without the times'": "gps_time,ifo,label,confidence,duration,peak_frequency\n"
