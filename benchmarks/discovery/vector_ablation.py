@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.decomposition import PCA
 
-from benchmarks.discovery.vector_value import cells, scores, sides_of
+from benchmarks.discovery.vector_value import LEAST_GROUPS, cells, probe_columns, scores, sides_of
 from benchmarks.machine import heading
 from glitch.model import ScatteringVAE
 from glitch.views import Preprocessing
@@ -30,7 +30,7 @@ from training.core.config import LogConfig, ObjectiveConfig
 from training.data.pack import Pack, read_packs
 from training.data.real_images import read_real_images
 from training.evaluation.encoding import encode_pack, single_views
-from training.evaluation.probe import grouped_folds
+from training.evaluation.probe import classes_with_groups, grouped_folds
 from training.views.augmented import RawFeatures, scattering_features
 from training.views.config import load_config
 from training.views.export import load_run
@@ -153,8 +153,8 @@ def main() -> None:
     looks = looks_once(args.looks, config, {"real": real, "simulated": simulated})
     folds = list(grouped_folds(real.labels, real.groups, 3, config.data.split_seed))
     print(f"{args.folds} of 3 folds, seeds {args.seeds}, {config.optimiser.steps} steps")
-    probes = "linear, 12 | kNN, 12 | linear, 23 | kNN, 23"
-    print(f"| variant | {probes} | error |")
+    sets = [classes_with_groups(real.labels, real.groups, least) for least in LEAST_GROUPS]
+    print(f"| variant | {probe_columns(sets)} | error |")
     print("| --- |" + " --- |" * 5)
     rows: list[list[float]] = []
     for fold in args.folds:

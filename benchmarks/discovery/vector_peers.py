@@ -2,8 +2,8 @@
 
     python -m benchmarks.discovery.vector_peers ../shared/data/gravityspy_images CHECKPOINT...
 
-Over three folds by group, accuracy / balanced accuracy for the classes of at least 8 groups ("12")
-and of at least 3 ("23"), learnt from the labels of the other folds:
+Over three folds by group, accuracy / balanced accuracy for the classes of at least 8 groups and of
+at least 3, learnt from the labels of the other folds:
 
 - *supervised CNN*: the trunk's layers and a linear head, trained on the labels (classes sampled
   uniformly, pictures shifted, scaled and with noise as for the trunk). It has no vector of 32
@@ -12,13 +12,17 @@ and of at least 3 ("23"), learnt from the labels of the other folds:
 - *PCA-32* of pixels and of scattering: all four windows concatenated, absent ones replaced by the
   mean of their window. Probes as in `vector_value`, and the same for each CHECKPOINT, whose encoder
   was trained on the pictures without labels (all but one fold if its data were split).
+
+Then, for the last CHECKPOINT and single pictures: the same for the classes of at least 8, 7 and 3
+groups, with and without the catch-all class None_of_the_Above among the labels, and the recall of
+each class.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +33,16 @@ from sklearn.decomposition import PCA
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from benchmarks.discovery.vector_value import cells, marks, pixels_of, probed, scattered
+from benchmarks.discovery.vector_value import (
+    LEAST_GROUPS,
+    answered,
+    cells,
+    marks,
+    pixels_of,
+    probe_columns,
+    probed,
+    scattered,
+)
 from benchmarks.machine import heading
 from glitch.model import Trunk, ViewsModel
 from training.data.pack import Pack
@@ -42,6 +55,7 @@ from training.views.trunk import LEARNING_RATE, NOISE, VARIED, WARMUP, WEIGHT_DE
 
 FOLDS, STEPS, BATCH, FEATURES = 3, 1500, 128, 64
 N_VIEWS, SIDE = 4, 64
+CATCH_ALL = "None_of_the_Above"
 Both = tuple[list[float], list[float]]  # scores of single pictures, and of glitches with all views
 
 
@@ -160,11 +174,54 @@ def encoded(fold: Fold, model: ViewsModel) -> Both:
     return fold.of_lone(*lone), fold.of_whole(*whole)
 
 
+def by_class(folds: Sequence[Fold], model: ViewsModel) -> None:
+    """Print scores of single pictures with and without the catch-all class, and recalls."""
+    lone = [
+        [encode_pack(model, side.lone, side.shown).mean for side in (fold.train, fold.held_out)]
+        for fold in folds
+    ]
+    print("\n| groups at least | classes | linear | kNN | without the catch-all: linear | kNN |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    everything = folds[0].sets[1]
+    labels = np.concatenate([np.array(fold.held_out.lone.labels) for fold in folds])
+    groups = np.concatenate([np.array(fold.held_out.lone.groups) for fold in folds])
+    for least in (8, 7, 3):
+        classes = classes_with_groups(labels.tolist(), groups.tolist(), least)
+        row = []
+        for chosen in (classes, tuple(name for name in classes if name != CATCH_ALL)):
+            found = [
+                probed(one, np.array(fold.train.lone.labels), other, truth_of(fold), [chosen])
+                for fold, (one, other) in zip(folds, lone, strict=True)
+            ]
+            row.append(cells(np.mean(found, axis=0)))
+        print(f"| {least} | {len(classes)} | {row[0]} | {row[1]} |")
+    print(f"\n| class ({len(everything)}) | pictures | groups | recall, linear | kNN |")
+    print("| --- | --- | --- | --- | --- |")
+    predicted = []
+    for fold, (one, other) in zip(folds, lone, strict=True):
+        known = np.array(fold.train.lone.labels)
+        learnt = np.isin(known, everything)
+        predicted.append(answered(one[learnt], known[learnt], other))
+    for name in everything:
+        of_class = labels == name
+        recalls = [
+            (np.concatenate(answers)[of_class] == name).mean()
+            for answers in zip(*predicted, strict=True)
+        ]
+        n_groups = len(set(groups[of_class]))
+        cells_of = " | ".join(f"{recall:.2f}" for recall in recalls)
+        print(f"| {name} | {of_class.sum()} | {n_groups} | {cells_of} |")
+
+
+def truth_of(fold: Fold) -> np.ndarray:
+    return np.array(fold.held_out.lone.labels)
+
+
 def main() -> None:
     folder, places = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
     print(heading())
     real = read_real_images(folder)
-    sets = [list(classes_with_groups(real.labels, real.groups, least)) for least in (8, 3)]
+    sets = [list(classes_with_groups(real.labels, real.groups, least)) for least in LEAST_GROUPS]
     vectors: dict[str, Callable[[Fold], Both]] = {
         "supervised CNN": supervised,
         "pixel PCA-32": partial(components, features_of=flat),
@@ -173,16 +230,21 @@ def main() -> None:
     for place in places:
         vectors[place.name] = partial(encoded, model=load_judged(place).model)
     found: dict[str, list[Both]] = {name: [] for name in vectors}
-    for train, held_out in grouped_folds(real.labels, real.groups, FOLDS, 0):
-        fold = Fold(side_of(real.subset(train)), side_of(real.subset(held_out)), sets)
+    all_folds = [
+        Fold(side_of(real.subset(train)), side_of(real.subset(held_out)), sets)
+        for train, held_out in grouped_folds(real.labels, real.groups, FOLDS, 0)
+    ]
+    for fold in all_folds:
         for name, scores_of in vectors.items():
             found[name].append(scores_of(fold))
     for side, title in enumerate(("each picture alone", "all views of a glitch")):
-        print(f"\n| {title} | linear, 12 | kNN, 12 | linear, 23 | kNN, 23 |")
+        print(f"\n| {title} | {probe_columns(sets)} |")
         print("| --- | --- | --- | --- | --- |")
         for name, folds in found.items():
             row = cells(np.mean([both[side] for both in folds], axis=0))
             print(f"| {name} | {row} |".replace("nan / nan", ""))
+    if places:
+        by_class(all_folds, load_judged(places[-1]).model)
 
 
 if __name__ == "__main__":

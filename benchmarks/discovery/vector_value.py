@@ -4,17 +4,18 @@
 
 Each model is evaluated on the fold of groups held out of its own training. Probes learn from the
 labels of the other groups: logistic regression (C = 10) and five nearest neighbours on standardised
-vectors; "12" are the classes of at least 8 groups, "23" of at least 3; cells are accuracy /
-balanced accuracy. The second table is the same with probes that learn from all groups except those
-they predict (`protocol_h`). Novelty: AUROC of the eight largest classes without references (cosine
-distance to the fifth nearest, which gives the same order as Euclidean distance if vectors have
-equal length). "Linear": the fraction of the vector's variance explained by ridge regression on
-pixels. Shifts: neighbours' accuracy (12) after shifting the held-out pictures by a number of the
-128 columns. Painted: squared residuals of held-out pictures divided by those of the mean picture of
-their window. The last table has neighbours' accuracy (12 / 23) by distance, of vectors with and
-without standardisation. Then, for the scattering model, the fraction of real pictures predicted
-correctly by its head, which was trained only on simulated labels; and, if `gravityspy_shifted` is
-next to FOLDER, the accuracy of probes on its tiles (O3b, colours stretched per tile).
+vectors, for the classes of at least 8 groups (10 of this FOLDER) and of at least 3 (23); cells are
+accuracy / balanced accuracy. The second table is the same with probes that learn from all groups
+except those they predict (`protocol_h`). Novelty: AUROC of the eight largest classes without
+references (cosine distance to the fifth nearest, which gives the same order as Euclidean distance
+if vectors have equal length). "Linear": the fraction of the vector's variance explained by ridge
+regression on pixels. Shifts: neighbours' accuracy (classes of 8 groups) after shifting the held-out
+pictures by a number of the 128 columns. Painted: squared residuals of held-out pictures divided by
+those of the mean picture of their window. The last table has neighbours' accuracy (both sets) by
+distance, of vectors with and without standardisation. Then, for the scattering model, the fraction
+of real pictures predicted correctly by its head, which was trained only on simulated labels; and,
+if `gravityspy_shifted` is next to FOLDER, the accuracy of probes on its tiles (O3b, colours
+stretched per tile).
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ EIGHT = (
     "Scratchy",
 )
 SHIFTS = (1, 2, 4, 8)
+LEAST_GROUPS = (8, 3)  # of the classes of both sets
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +77,15 @@ class Sides:
 def sides_of(real: Pack, train: Pack, held_out: Pack) -> Sides:
     train_lone, known_views, _ = single_views(train)
     test_lone, query_views, _ = single_views(held_out)
-    sets = tuple(list(classes_with_groups(real.labels, real.groups, least)) for least in (8, 3))
+    sets = tuple(
+        list(classes_with_groups(real.labels, real.groups, least)) for least in LEAST_GROUPS
+    )
     labels = np.array(train_lone.labels), np.array(test_lone.labels)
     return Sides(train_lone, test_lone, known_views, query_views, *labels, (sets[0], sets[1]))
 
 
 def scores(known: np.ndarray, queries: np.ndarray, sides: Sides) -> list[float]:
-    """Return accuracy and balanced accuracy of both probes, for 12 and for 23 classes."""
+    """Return accuracy and balanced accuracy of both probes, for both sets of classes."""
     return probed(known, sides.labels, queries, sides.query_labels, sides.sets)
 
 
@@ -150,6 +154,11 @@ def protocol_h(known: np.ndarray, queries: np.ndarray, sides: Sides) -> list[flo
         for batches in by_probe:
             row += marks(np.concatenate(truth), np.concatenate(batches))
     return row
+
+
+def probe_columns(sets: Sequence[Sequence[str]]) -> str:
+    """Return the headings of the cells of `probed`."""
+    return " | ".join(f"{probe}, {len(one)}" for one in sets for probe in ("linear", "kNN"))
 
 
 def cells(found: list[float] | np.ndarray) -> str:
@@ -325,7 +334,9 @@ def main() -> None:
     folder, models = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
     print(heading())
     real = read_real_images(folder)
-    print("| vector | linear, 12 | kNN, 12 | linear, 23 | kNN, 23 | novelty, mean (worst) |")
+    sets = [classes_with_groups(real.labels, real.groups, least) for least in LEAST_GROUPS]
+    columns = probe_columns(sets)
+    print(f"| vector | {columns} | novelty, mean (worst) |")
     print("| --- | --- | --- | --- | --- | --- |")
     facts, distances, more, probes = [], [], [], []
     shifted_folder = folder.parent / "gravityspy_shifted"
@@ -359,7 +370,7 @@ def main() -> None:
             more.append(f"{place.name}: named by simulated labels alone: {named}")
         if tiles is not None:
             answer = on_tiles(judged.model, sides, train_z.mean, tiles)
-            more.append(f"{place.name}: tiles with stretched colours, 23 classes: {answer}")
+            more.append(f"{place.name}: tiles with stretched colours: {answer}")
         agreement = lone_view_agreement(judged.model, held_out)
         facts.append(
             f"| {place.name} | {test_z.rate.mean():.1f} | "
@@ -369,7 +380,7 @@ def main() -> None:
             f"{agreement['distance']:.3f}, {agreement['retrieval']:.3f} | "
             f"{painted_share(judged.model, sides, test_z.mean):.3f} |"
         )
-    print("\n| probes learn from all other groups | linear, 12 | kNN, 12 | linear, 23 | kNN, 23 |")
+    print(f"\n| probes learn from all other groups | {columns} |")
     print("| --- | --- | --- | --- | --- |")
     print("\n".join(probes))
     print(
