@@ -217,7 +217,7 @@ def open_triggers(file: Path, name: str) -> TriggerFile:
     """Read the structure of an HDF5 or ROOT file of triggers.
 
     Raises:
-        FormatError: if it is damaged, its triggers are not a table, or ROOT support is missing.
+        FormatError: if it is damaged, or its triggers are not a table.
         TooLargeError: if its rows are longer than those of any trigger file.
     """
     structure = _perform("triggers", file, name)

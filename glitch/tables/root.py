@@ -1,12 +1,10 @@
 """Read triggers from ROOT trees, as Omicron writes them, or newer RNTuples, with uproot.
 
-uproot is an optional extra. gwpy's reader also uses it for the same trees, but reads every branch
-of a file completely.
+gwpy's reader also uses uproot for the same trees, but reads every branch of a file completely.
 """
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,7 +39,7 @@ def root_table(path: Path, name: str) -> TriggerTable:
         name: its original name, for messages.
 
     Raises:
-        FormatError: if uproot is not installed, or the file is damaged or holds no triggers.
+        FormatError: if the file is damaged or holds no triggers.
     """
     with _tree(path, name) as (tree, columns):
         return TriggerTable(int(tree.num_entries), columns, None)
@@ -67,14 +65,8 @@ def root_rows(
 @contextmanager
 def _tree(path: Path, name: str) -> Iterator[tuple[Any, tuple[str, ...]]]:
     """Open the tree that holds triggers, with the names of its columns."""
-    try:
-        uproot = importlib.import_module("uproot")
-    except ImportError:
-        raise FormatError(
-            f"{name} is a ROOT file, which can be read only if uproot is installed: ask the "
-            "operator to install glitch-discovery[root], or send the triggers as HDF5 or LIGO_LW, "
-            "which Omicron writes as well."
-        ) from None
+    import uproot
+
     try:
         with uproot.open(path, handler=uproot.MultithreadedFileSource, num_workers=1) as file:
             names = file.keys(recursive=True, cycle=False, filter_classname=_CLASSES)

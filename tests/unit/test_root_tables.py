@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import uproot
 
 from glitch.errors import FormatError
 from glitch.tables.root import root_rows, root_table
@@ -14,14 +14,7 @@ from glitch.tables.root import root_rows, root_table
 TIMES = np.array([1126259462.25, 1126259463.5, 1126259464.0])
 
 
-def test_uproot_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "uproot", None)  # as if not installed
-    with pytest.raises(FormatError, match=r"install glitch-discovery\[root\], or send"):
-        root_table(tmp_path / "x.root", "x.root")
-
-
 def test_one_tree_of_triggers_is_read(tmp_path: Path) -> None:
-    uproot = pytest.importorskip("uproot")
     path = tmp_path / "x.root"
     with uproot.recreate(path) as file:
         file.mktree(
@@ -40,7 +33,6 @@ def test_one_tree_of_triggers_is_read(tmp_path: Path) -> None:
 
 def test_an_rntuple_is_read(tmp_path: Path) -> None:
     """uproot 5.7 and later write an RNTuple."""
-    uproot = pytest.importorskip("uproot")
     path = tmp_path / "x.root"
     with uproot.recreate(path) as file:
         columns = {"time": TIMES, "snr": np.float32([8, 9, 10]), "pair": np.ones((3, 2))}
@@ -52,7 +44,6 @@ def test_an_rntuple_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", ["mktree", "mkrntuple"])
 def test_times_as_short_floats_are_refused(tmp_path: Path, make: str) -> None:
-    uproot = pytest.importorskip("uproot")
     path = tmp_path / "x.root"
     columns = {"time": TIMES.astype("f4"), "snr": np.float32([8, 9, 10])}
     with uproot.recreate(path) as file:
@@ -69,7 +60,6 @@ def test_times_as_short_floats_are_refused(tmp_path: Path, make: str) -> None:
     ],
 )
 def test_trees_that_are_not_one(tmp_path: Path, trees: tuple[str, ...], reason: str) -> None:
-    uproot = pytest.importorskip("uproot")
     path = tmp_path / "x.root"
     with uproot.recreate(path) as file:
         file.mktree("segments", {"start": TIMES, "end": TIMES + 1})
@@ -81,7 +71,6 @@ def test_trees_that_are_not_one(tmp_path: Path, trees: tuple[str, ...], reason: 
 
 @pytest.mark.parametrize("kept", [4, 100, 400, 1500])
 def test_cut_files_are_reported_as_damaged(tmp_path: Path, kept: int) -> None:
-    uproot = pytest.importorskip("uproot")
     path = tmp_path / "x.root"
     with uproot.recreate(path) as file:
         file.mktree("triggers", {"time": TIMES, "snr": TIMES})
