@@ -1,9 +1,9 @@
 """The findings of a run, stored as records and shown as sentences."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from app.core.wording import count
+from app.core.wording import count, listed
 from glitch.novelty import MIN_CALIBRATION, MIN_OF_CLASS, MIN_REFERENCES, WHICH_CALIBRATE
 
 Facts = Mapping[str, Any]
@@ -29,11 +29,6 @@ def found(kind: str, **facts: Any) -> Finding:
 
 def _are(n: int) -> str:
     return f"{n:,} {'is' if n == 1 else 'are'}"
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    *first, last = (f"{n:,}" for n in numbers)
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _tested(facts: Facts) -> str:
@@ -94,9 +89,10 @@ def _meanwhile(facts: Facts) -> str:
         count(n_labels, "label changed", "labels changed") if n_labels else "",
         "a job was loading glitches" if facts["is_loading"] else "",
     ]
-    *first, last = filter(None, changed)
-    listed = f"{', '.join(first)} and {last}" if first else last
-    return f"During this clustering {listed}: it may not include all of that, so cluster again."
+    return (
+        f"During this clustering {listed(filter(None, changed))}: it may not include all of that, "
+        "so cluster again."
+    )
 
 
 def _seen(one: Facts) -> str:
@@ -169,7 +165,8 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     ),
     "continued": "The cluster of {before} members now has {now}.",
     "held_apart": lambda facts: (
-        f"Parts that reviewers separated stay separate: {_listed(facts['sizes'])} glitches."
+        "Parts that reviewers separated stay separate: "
+        f"{listed(f'{n:,}' for n in facts['sizes'])} glitches."
     ),
     "beside": lambda facts: (
         f"{count(facts['n'], 'glitch', 'glitches')} joined a cluster that had been "

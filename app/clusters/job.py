@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -85,9 +86,7 @@ def run_clustering(
         began = session.scalars(select(func.clock_timestamp())).one()
         is_judged_now = _judge_small(session, checkpoint.id, sessions)
         heartbeat()
-        reencoding = None
-        if encoder is not None:
-            reencoding = Reencoding(partial(encoder, checkpoint.digest), heartbeat)
+        reencoding = encoder and Reencoding(partial(encoder, checkpoint.digest), heartbeat)
         attempt = session.begin_nested()
         selection, clusters = _cluster(session, checkpoint.id, parameters, reencoding, heartbeat)
         run_id = _store_as_decided(
@@ -113,10 +112,7 @@ def _judge_small(session: Session, checkpoint_id: int, maker: sessionmaker[Sessi
     """Judge a small catalogue by the current labels; return whether that was done."""
     if has_rows(session, checkpoint_id, REJUDGED_AT_ONCE + 1):
         return False
-    if maker is None:
-        recalibrate(session, checkpoint_id)
-        return True
-    with maker.begin() as separate:
+    with nullcontext(session) if maker is None else maker.begin() as separate:
         recalibrate(separate, checkpoint_id)
     return True
 

@@ -111,7 +111,5 @@ def bin_width(span_s: float) -> int:
 
     Spans of more than ``MAX_BINS`` years get bins of several years.
     """
-    for width in WIDTHS_S:
-        if span_s // width + 1 <= MAX_BINS:
-            return width
-    return WIDTHS_S[-1] * int(span_s // (WIDTHS_S[-1] * (MAX_BINS - 1)) + 1)
+    several_years = WIDTHS_S[-1] * int(span_s // (WIDTHS_S[-1] * (MAX_BINS - 1)) + 1)
+    return next((one for one in WIDTHS_S if span_s // one + 1 <= MAX_BINS), several_years)

@@ -267,9 +267,9 @@ def _about_tests(
     n_flagged: int,
     causes: list[dict[str, Any]],
 ) -> list[Finding]:
-    reasons = {"why": causes, "is_measured": not parameters.is_simulated}
+    is_measured = not parameters.is_simulated
+    reasons = {"why": causes, "is_measured": is_measured}
     if not n_judged and not n_unjudged:
-        is_measured = not parameters.is_simulated
         return [found("nothing_unlabelled", ifo=parameters.ifo, is_measured=is_measured)]
     if not n_judged:
         return [found("none_judged", n_unjudged=n_unjudged, **reasons)]

@@ -131,11 +131,6 @@ class ClusterStore:
         order = np.argsort(members)
         return describe_cluster(self.units, members[order], probabilities[order], cluster.stability)
 
-    def _decisions_of(self, cluster: FoundCluster) -> list[decided.Decision]:
-        """Return the decision about each member whose label was revoked."""
-        keys = (self.selection.ids[index] for index in cluster.members)
-        return [self._revoked[key] for key in keys if key in self._revoked]
-
     def _store_apart(
         self, cluster: FoundCluster, identity: UUID, whole: FoundCluster
     ) -> list[Finding]:
@@ -160,7 +155,7 @@ class ClusterStore:
         before, cluster_id, size = part.before, uuid7(), len(cluster.members)
         is_part = part.n_parts > 1 or identity is not None
         if part.n_parts > 1:
-            self.sizes_apart.append(len(cluster.members))
+            self.sizes_apart.append(size)
         summary = summarise(self.session, self.run, self.selection, cluster)
         summary["previous_size"] = before.size if before else None
         if is_part:
@@ -169,7 +164,8 @@ class ClusterStore:
                 summary["split_from"] = before.size  # it was whole in the previous run of this kind
         if identity is None and before is not None and before.state == "flagged":
             identity = decided.identity_in(before.summary)
-        revoked = [] if part.is_decided else self._decisions_of(cluster)
+        keys = () if part.is_decided else (self.selection.ids[one] for one in cluster.members)
+        revoked = [self._revoked[key] for key in keys if key in self._revoked]
         if revoked:
             summary["n_unlabelled_again"] = len(revoked)
             identities = {one.cluster.identity for one in revoked}

@@ -149,9 +149,16 @@ def undo_promotion(context: ReviewContext, memory: Mapping[str, Any]) -> None:
 def refuse_to_withdraw(session: Session, cluster: Cluster, memory: Mapping[str, Any]) -> None:
     """Refuse to withdraw a class that was changed or used elsewhere since."""
     row = _class_of(session, memory)
-    if row is not None:
-        _refuse_changed(session, row)
-        refuse_used(session, row, exempt=cluster.identity)
+    if row is None:
+        return
+    log = class_history(session, row.id)
+    later = [log.event(one) for one in log.done if log.event(one).kind != "create"]
+    if later:
+        raise ConflictError(
+            f"The class {row.name} was changed since ({later[-1].author}: {later[-1].summary}): "
+            "undo that on the class's page first."
+        )
+    refuse_used(session, row, exempt=cluster.identity)
 
 
 def merge(context: ReviewContext, action: requests.MergeRequest) -> Memory:
@@ -293,18 +300,6 @@ def _class_of(
     return None if row is None or row.state == naming.WITHDRAWN else row
 
 
-def _refuse_changed(session: Session, row: GlitchClass) -> None:
-    """Refuse if the class was changed since it was named: those changes must be undone first."""
-    log = class_history(session, row.id)
-    later = [log.event(one) for one in log.done if log.event(one).kind != "create"]
-    if later:
-        last = later[-1]
-        raise ConflictError(
-            f"The class {row.name} was changed since ({last.author}: {last.summary}): undo "
-            "that on the class's page first."
-        )
-
-
 @dataclass(frozen=True)
 class Act:
     """The request of an action and its functions."""
@@ -322,9 +317,8 @@ ACTS: dict[str, Act] = {
     "split": Act(requests.SplitRequest, split, undo_split, refuse_to_join),
     "assign": Act(requests.AssignRequest, assign, undo_accepted_labels, refuse_labels_merged),
     "accept": Act(requests.AcceptRequest, accept, undo_accepted_labels, refuse_labels_merged),
-    "comment": Act(
-        requests.CommentRequest, comment, lambda *_: None
-    ),  # the history strikes out an undone comment
+    # the history strikes out an undone comment
+    "comment": Act(requests.CommentRequest, comment, lambda *_: None),
 }
 
 
