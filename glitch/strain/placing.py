@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -9,16 +10,20 @@ import numpy as np
 
 from glitch.errors import StrainError
 from glitch.strain.source import (
+    MAX_PAIR,
     MAX_SAMPLES,
     USUAL_RATES_HZ,
     Request,
+    Samples,
     Source,
     rate_from_step,
     refuse_other_unit,
+    started_at,
 )
 from glitch.types import StrainArray
 
 _OFF_GRID = 0.3  # fraction of a sample: largest offset of a time from an even series
+_JUMP = 1.75  # samples: least step of times that leaves one out; rounding makes steps uneven
 _COARSE = 0.25  # of a sample: times with coarser steps cannot place single samples
 
 
@@ -84,17 +89,62 @@ def pair_source(
             "sample_rate_hz."
         )
     times, values = rows if goes_up[0] else rows[::-1]
+    return placed_source(times, values, request, ifo=ifo, channel=channel)
+
+
+Times = Callable[[int, int], Samples]  # reads times from ``first`` to before ``last``
+
+
+def are_broken(times: Times, n_samples: int) -> bool:
+    """Return whether the times of a series leave out samples or go back.
+
+    Of a series that is too long to be read whole, only its length is compared.
+    """
+    head = times(0, min(n_samples, MAX_PAIR))
+    if n_samples < 3:
+        return False
+    steps = np.diff(head)
+    if n_samples <= MAX_PAIR:
+        return bool(steps.min() < 0 or 0 < _JUMP * np.median(steps) < steps.max())
+    step = (head[-1] - head[0]) / steps.size
+    length = times(n_samples - 1, n_samples)[0] - head[0]
+    return bool(abs(length - (n_samples - 1) * step) > _JUMP * abs(step))
+
+
+def placed_source(
+    times: np.ndarray,
+    values: np.ndarray,
+    request: Request,
+    *,
+    stated: tuple[Decimal | None, float | None] = (None, None),
+    ifo: str | None,
+    channel: str | None,
+) -> Source:
+    """Return a series whose samples are placed by their times, with NaN between them.
+
+    Args:
+        times: time of each sample in s; GPS, or counted from the stated start.
+        values: the samples.
+        request: gives the sample rate if it is not stated.
+        stated: start and rate that the file states.
+        ifo: detector.
+        channel: name of the channel.
+
+    Raises:
+        StrainError: as ``place_samples``.
+    """
+    start, rate_hz = stated
     placed = place_samples(
         times.astype(np.float64),
         values.astype(np.float64),
         step_s=float(np.spacing(times[-1])) if times.dtype.kind == "f" else 1.0,
-        rate_hz=request.sample_rate_hz,
+        rate_hz=rate_hz or request.sample_rate_hz,
         shown_name=request.shown_name,
     )
     return Source(
         n_samples=placed.values.size,
         sample_rate_hz=placed.rate_hz,
-        gps_start=placed.start,
+        gps_start=started_at(start, placed.start),
         ifo=ifo,
         channel=channel,
         read=lambda first, last: placed.values[first:last].copy(),

@@ -42,7 +42,7 @@ _COARSE_FROM = 1 << 24  # s; from here on, neighbouring 32-bit floats differ by 
 _COARSE_S = 128  # largest difference of such a float from its GPS time
 _SAME_START = Decimal("1e-6")  # s; a GPS time as float64 is accurate to 1e-7
 LONGEST_OFFSET_S = 1_000_000  # largest value of times that count from another origin than GPS
-_MAX_PAIR = 1 << 22  # samples; 64 s of the fastest channel, read whole with its times
+MAX_PAIR = 1 << 22  # samples; 64 s of the fastest channel, read whole with its times
 MAX_SAMPLES = 1 << 24  # read at once: a GWOSC file of 4096 s at 4 kHz, 134 MB as float64
 
 _NUMBER = re.compile(
@@ -155,10 +155,10 @@ def check_kind(dtype: np.dtype, shape: tuple[int, ...], request: Request) -> Non
         raise StrainError(
             f"{request.shown_name} holds an array of shape {shape}: send one row of strain."
         )
-    if is_pair(shape) and max(shape) > _MAX_PAIR:
+    if is_pair(shape) and max(shape) > MAX_PAIR:
         raise TooLargeError(
             f"{request.shown_name} holds times and strain in an array of shape {shape}, of which "
-            f"at most {_MAX_PAIR:,} samples are read. Cut it to the 64 s around the GPS time."
+            f"at most {MAX_PAIR:,} samples are read. Cut it to the 64 s around the GPS time."
         )
 
 

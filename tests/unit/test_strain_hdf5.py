@@ -272,9 +272,31 @@ def test_a_column_of_times_beside_a_series(tmp_path: Path) -> None:
     strain = _read(path, GPS + 5)
     assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
     with h5py.File(path, "r+") as file:
-        file["time"][8 * RATE :] += 3
-    with pytest.raises(StrainError, match="some samples are missing"):
+        file["time"][8 * RATE] -= 1
+    with pytest.raises(StrainError, match="the time in row 8193 lies before the one above it"):
         _read(path, GPS + 5)
+
+
+@pytest.mark.parametrize("kind", ["h5", "npz"])
+@pytest.mark.parametrize("stated", [{}, {"fs": RATE}, {"fs": RATE, "t0": GPS}, {"t0": GPS - 7}])
+@pytest.mark.parametrize("gap_s", [1 / RATE, 0.1, 3.0])
+def test_a_gap_in_the_times_beside_a_series_stays_missing(
+    tmp_path: Path, kind: str, stated: dict[str, float], gap_s: float
+) -> None:
+    """The length of the times was taken for the rate: the glitch was sought at a wrong time."""
+    times = GPS + np.arange(NOISE.size) / RATE
+    is_there = (times < GPS + 4) | (times >= GPS + 4 + gap_s)
+    path = tmp_path / f"a.{kind}"
+    stamps = times[is_there] - (stated["t0"] if stated.get("t0") == GPS - 7 else 0)
+    if kind == "npz":
+        np.savez(path, strain=NOISE[is_there], times=stamps, **stated)  # type: ignore[arg-type]
+    else:
+        with h5py.File(path, "w") as file:
+            file["strain"], file["times"] = NOISE[is_there], stamps
+            file["strain"].attrs.update(stated)
+    strain = _read(path, GPS + 10)
+    assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
+    np.testing.assert_array_equal(strain.values, np.where(is_there, NOISE, np.nan))
 
 
 def test_a_stretch_may_begin_within_a_second_that_is_marked_missing(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from glitch.errors import FormatError, TooLargeError
 from glitch.files.channels import STRAIN_NAMES, choose_channel, listed, may_be_strain
 from glitch.files.damage import damage_as
 from glitch.files.npy import open_npz_archive, read_npy_header, read_npy_values
-from glitch.strain.placing import pair_source
+from glitch.strain.placing import Times, are_broken, pair_source, placed_source
 from glitch.strain.series import LOWEST_SAMPLE_RATE_HZ, SHORTEST_SEGMENT_S
 from glitch.strain.source import (
     IFO_NAMES,
@@ -27,6 +28,7 @@ from glitch.strain.source import (
     Samples,
     Source,
     check_kind,
+    check_size,
     decimal_seconds,
     is_of_gps,
     is_pair,
@@ -125,10 +127,19 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
             raise no_start(repr(said_start)[:40], request)
         if step is not None:
             rate = one_rate(rate_from_step(step), rate, request.shown_name)
-        if times := _ends_of_times(archive, header.n_values, request):
+        stated, n_samples = (start, rate), header.n_values
+        if (times := _times(archive, n_samples, request)) is not None:
+            if are_broken(times, n_samples):
+                check_size(n_samples)
+                values = _read_member(archive, name, 0, n_samples, request)
+                stamps = times(0, n_samples)
+                yield placed_source(
+                    stamps, values, request, stated=stated, ifo=ifo, channel=channel
+                )
+                return
+            ends = float(times(0, 1)[0]), float(times(n_samples - 1, n_samples)[0])
             is_origin = start_name in ORIGIN_NAMES
-            stated = (start, rate)
-            start, rate = start_and_rate(stated, times, header.n_values, is_origin=is_origin)
+            start, rate = start_and_rate(stated, ends, n_samples, is_origin=is_origin)
         placed = placed_by(start, _stated(archive, request), request, header.n_values, rate)
         yield Source(
             n_samples=header.n_values,
@@ -218,10 +229,8 @@ def _stated(archive: zipfile.ZipFile, request: Request) -> Iterator[Entry]:
                 yield name, _scalar(archive, name, request)
 
 
-def _ends_of_times(
-    archive: zipfile.ZipFile, n_samples: int, request: Request
-) -> tuple[float, float] | None:
-    """Return the first and last value of an array of times; None if no array holds times.
+def _times(archive: zipfile.ZipFile, n_samples: int, request: Request) -> Times | None:
+    """Return the reader of an array of times; None if no array holds times.
 
     It is recognised by its name, or because its values are GPS times, and has one value per sample,
     or one more if it holds edges.
@@ -232,10 +241,9 @@ def _ends_of_times(
             header = read_npy_header(stream)
         if header.shape not in ((n_samples,), (n_samples + 1,)) or header.dtype.kind not in "fiu":
             continue
-        first = float(_read_member(archive, name, 0, 1, request)[0])
-        if name in TIMES_NAMES or is_of_gps(first):
-            last = float(_read_member(archive, name, n_samples - 1, n_samples, request)[0])
-            return first, last
+        times = partial(_read_member, archive, name, request=request)
+        if name in TIMES_NAMES or is_of_gps(float(times(0, 1)[0])):
+            return times
     return None
 
 

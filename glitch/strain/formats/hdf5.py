@@ -33,16 +33,16 @@ from glitch.strain.formats.hdf5_stated import (
     GWOSC_START,
     all_stated,
     channel_of,
-    ends_of_times,
     name_of,
     rate_of,
     scalar_at,
     start_of,
     stated_value,
+    times_of,
     x_unit,
 )
 from glitch.strain.missing import joined_overlap
-from glitch.strain.placing import pair_source
+from glitch.strain.placing import are_broken, pair_source, placed_source
 from glitch.strain.source import (
     IFO_NAMES,
     MAX_SAMPLES,
@@ -97,6 +97,12 @@ def open_hdf5(path: Path, request: Request) -> Iterator[Source]:
         if is_pair(dataset_shape(parts[0].dataset)):
             pair = read_whole(parts[0].dataset, most_bytes=16 * MAX_SAMPLES)
             yield pair_source(pair, request, ifo=parts[0].ifo)
+        elif (stamps := (one := parts[0]).stamps) is not None:
+            values = _values(file, one, 0, one.length, request)
+            stated = (one.start, one.rate_hz)
+            yield placed_source(
+                stamps, values, request, stated=stated, ifo=one.ifo, channel=one.channel
+            )
         else:
             yield _source(file, parts, request)
 
@@ -112,6 +118,12 @@ class _Series:
     rate_hz: float | None
     start: Decimal | None
     ifo: str | None
+    stamps: Samples | None = None  # time of each sample, if they leave out samples
+
+    @property
+    def channel(self) -> str | None:
+        """Its own name, if it is that of a channel."""
+        return self.name if self.name and ":" in self.name else None
 
     @property
     def key(self) -> tuple[str, float | None]:
@@ -167,7 +179,7 @@ def _looks_like_strain(file: h5py.File, path: str, dataset: h5py.Dataset) -> boo
     if dataset.dtype.kind not in "fi" or not is_named:
         return False
     has_rate = rate_of(file, path, dataset) is not None
-    return has_rate or ends_of_times(file, path, dataset) is not None
+    return has_rate or times_of(file, path, dataset) is not None
 
 
 def _chosen(file: h5py.File, request: Request) -> list[_Series]:
@@ -208,7 +220,7 @@ def _stretches(series: list[_Series]) -> list[list[_Series]]:
     """Group stretches of one series, in order of time; every other series is a group of its own."""
     groups: dict[object, list[_Series]] = {}
     for index, one in enumerate(series):
-        is_placed = one.start is not None and one.rate_hz
+        is_placed = one.start is not None and one.rate_hz and one.stamps is None
         groups.setdefault(one.key if is_placed else index, []).append(one)
     return [sorted(group, key=lambda one: one.start or Decimal(0)) for group in groups.values()]
 
@@ -257,10 +269,15 @@ def _series(file: h5py.File, paths: list[str], request: Request) -> _Series:
         or stated_ifo((stated_value(file, path, dataset, key) for key in IFO_NAMES), request)
     )
     rate, (start, start_name) = rate_of(file, path, dataset), start_of(file, path, dataset)
-    if (times := ends_of_times(file, path, dataset)) is not None:
+    stamps = None
+    if (times := times_of(file, path, dataset)) is not None:
         n_samples, is_origin = max(dataset_shape(dataset), default=0), start_name in ORIGIN_NAMES
-        start, rate = start_and_rate((start, rate), times, n_samples, is_origin=is_origin)
-    return _Series(path, tuple(aliases), dataset, name, rate, start, ifo)
+        if are_broken(times, n_samples):
+            stamps = times(0, n_samples)
+        else:
+            ends = float(times(0, 1)[0]), float(times(n_samples - 1, n_samples)[0])
+            start, rate = start_and_rate((start, rate), ends, n_samples, is_origin=is_origin)
+    return _Series(path, tuple(aliases), dataset, name, rate, start, ifo, stamps)
 
 
 def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
@@ -301,7 +318,7 @@ def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
         sample_rate_hz=first.rate_hz,
         gps_start=first.start,
         ifo=stated or first.ifo,
-        channel=first.name if first.name and ":" in first.name else None,
+        channel=first.channel,
         read=read,
         event=placed.event,
         event_sample=placed.event_sample,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 
 import h5py
 
@@ -19,7 +20,9 @@ from glitch.files.hdf5 import (
     read_samples,
     read_scalar,
 )
+from glitch.strain.placing import Times
 from glitch.strain.source import (
+    MAX_SAMPLES,
     RATE_NAMES,
     START_NAMES,
     STEP_NAMES,
@@ -75,8 +78,8 @@ def start_of(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[Decimal
     return decimal_seconds(scalar_at(file, GWOSC_START)), ""
 
 
-def ends_of_times(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[float, float] | None:
-    """Return the first and last value of a column of times stored with a series; None if none.
+def times_of(file: h5py.File, path: str, dataset: h5py.Dataset) -> Times | None:
+    """Return the reader of a column of times stored with a series; None if there is none.
 
     It has a known name or holds GPS times: one for each sample, or one more if they are edges.
     """
@@ -86,17 +89,15 @@ def ends_of_times(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[fl
     if node is None or not n_samples:
         return None
     for name in sorted(dataset_names(node)[:_MAX_SEARCHED], key=lambda one: one not in TIMES_NAMES):
-        times = find_dataset(node, name)
-        if name == own_name or times is None or times.dtype.kind not in "fiu":
+        column = find_dataset(node, name)
+        if name == own_name or column is None or column.dtype.kind not in "fiu":
             continue
-        shape = dataset_shape(times)
+        shape = dataset_shape(column)
         if not is_one_row(shape) or max(shape) - n_samples not in (0, 1):
             continue
-        first, last = (
-            float(read_samples(times, at, at + 1, most_bytes=64)[0]) for at in (0, n_samples - 1)
-        )
-        if name in TIMES_NAMES or is_of_gps(first):
-            return first, last
+        times = partial(read_samples, column, most_bytes=MAX_SAMPLES * column.dtype.itemsize)
+        if name in TIMES_NAMES or is_of_gps(float(times(0, 1)[0])):
+            return times
     return None
 
 
