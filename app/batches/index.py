@@ -6,7 +6,9 @@ sorts them without holding a million of them in the memory of this process.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,7 @@ def _bounded(key: str) -> str:
 
 _ROW, _ROW_OF_ID = "row by path", "row by Gravity Spy id"
 _ROW_BY_END = "row by the end of its path"
+_ROW_OF_OTHER = "row by another of its pictures"
 _MAX_FOLDERS_NOTED = 1000
 _MAX_FOLDERS = 4  # of a picture's path, with which the end of a row's path is compared
 _NO_KEY = ""  # key of rows that name no glitch; never searched for
@@ -179,14 +182,17 @@ class Manifest:
                 continue
             self._n_rows += 1
             facts = row.facts
-            if facts.path is not None:
-                stated_path = _plain_path(facts.path)
-                self._index.add(_ROW, stated_path, facts.as_json())
+            paths = [facts.path] if facts.path is not None else []
+            if not paths and facts.gravityspy_id is None:
+                paths = list(filter(None, facts.urls))
+            for number, stated_path in enumerate(map(_plain_path, paths)):
+                content = replace(facts, path=paths[0]).as_json()
+                self._index.add(_ROW_OF_OTHER if number else _ROW, stated_path, content)
                 for end in _ends(stated_path):
-                    self._index.add(_ROW_BY_END, end, facts.as_json())
-            elif facts.gravityspy_id is not None:
+                    self._index.add(_ROW_BY_END, end, content)
+            if not paths and facts.gravityspy_id is not None:
                 self._index.add(_ROW_OF_ID, facts.gravityspy_id, facts.as_json())
-            else:
+            elif not paths:
                 self._index.add(_ROW, _NO_KEY, facts.as_json())
 
     def about(self, names: list[str]) -> dict[str, Facts]:
@@ -200,18 +206,21 @@ class Manifest:
             path = _plain_path(name)
             places[name] = (path, path.partition("/")[2] or path, path.rpartition("/")[2])
         by_path = self._index.find(_ROW, [one for forms in places.values() for one in forms])
-        unmatched = [forms[:2] for forms in places.values() if by_path.keys().isdisjoint(forms)]
-        by_end = self._index.find(_ROW_BY_END, [one for forms in unmatched for one in forms])
+        unmatched = [forms for forms in places.values() if by_path.keys().isdisjoint(forms)]
+        of_other = self._index.find(_ROW_OF_OTHER, [one for forms in unmatched for one in forms])
+        by_end = self._index.find(_ROW_BY_END, [one for forms in unmatched for one in forms[:2]])
         rows: dict[str, list[dict[str, Any]]] = {}
         ids: dict[str, str] = {}
         for name, forms in places.items():
-            matches = (*map(by_path.get, forms), *map(by_end.get, forms[:2]))
+            matches = (*map(by_path.get, forms), *map(of_other.get, forms))
+            matches += tuple(map(by_end.get, forms[:2]))
             rows[name] = next(filter(None, matches), [])
             stated_ids = [Facts.from_json(row).gravityspy_id for row in rows[name]]
             for one in filter(None, [*stated_ids, parse_file_name(name).gravityspy_id]):
                 ids.setdefault(name, one)
         by_id = self._index.find(_ROW_OF_ID, sorted(set(ids.values())))
-        used = (_plain_path(row["path"]) for matches in by_end.values() for row in matches)
+        found = (*by_end.values(), *of_other.values())
+        used = (_plain_path(row["path"]) for matches in found for row in matches)
         self._index.mark(_ROW, [*by_path, *used])
         self._index.mark(_ROW_OF_ID, list(by_id))
         stated: dict[str, Facts] = {}
@@ -273,7 +282,9 @@ class Manifest:
 
 
 def _plain_path(path: str) -> str:
-    return path.replace("\\", "/").removeprefix("./")
+    """A path as it is compared: a suffix may be in capitals on disk and not in a table."""
+    path = path.replace("\\", "/").removeprefix("./")
+    return re.sub(r"\.\w+\Z", lambda suffix: suffix[0].lower(), path)
 
 
 def _ends(path: str) -> list[str]:

@@ -49,7 +49,8 @@ def is_of_triggers(path: Path, name: str) -> bool:
     """
     facts = [row.facts for row in islice(read_table(path, name), _FIRST) if row.facts is not None]
     return bool(facts) and all(
-        one.path is None and one.gravityspy_id is None and one.gps_time is not None for one in facts
+        one.path is None and one.gravityspy_id is None and not any(one.urls) and one.gps_time
+        for one in facts
     )
 
 

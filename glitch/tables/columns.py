@@ -35,11 +35,12 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "bandwidth": ("bandwidth",),
     "q": ("q", "q_value", "qvalue"),
     "window_s": ("duration_s", "window_s", "view_duration_s"),
-    # URLs of the pictures, the shortest window first, as in Gravity Spy's releases.
-    "url1": ("url1", "imgurl1"),
-    "url2": ("url2", "imgurl2"),
-    "url3": ("url3", "imgurl3"),
-    "url4": ("url4", "imgurl4"),
+    # The pictures, the shortest window first: URLs in Gravity Spy's releases, files in manifests
+    # for Zooniverse.
+    "url1": ("url1", "imgurl1", "filename1", "file1", "image1"),
+    "url2": ("url2", "imgurl2", "filename2", "file2", "image2"),
+    "url3": ("url3", "imgurl3", "filename3", "file3", "image3"),
+    "url4": ("url4", "imgurl4", "filename4", "file4", "image4"),
 }
 
 # The most specific name first, since several columns may give the same moment; each may have a
@@ -202,7 +203,7 @@ _SECONDS = {
 _TELLING = _MOMENTS | frozenset(
     (
         *(*UTC_TIMES, *_UNIX_MOMENTS, *UTC_DATES),
-        *(name for key in ("path", "gravityspy_id") for name in SPELLINGS[key]),
+        *(name for key in ("path", "gravityspy_id", "url1") for name in SPELLINGS[key]),
     )
 )
 _KNOWN = (

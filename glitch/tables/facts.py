@@ -70,7 +70,7 @@ class Facts:
     window_s: float | None = None
     path: str | None = None
     origin: str | None = None
-    url1: str | None = None  # URLs of its pictures, the shortest window first
+    url1: str | None = None  # URLs or files of its pictures, the shortest window first
     url2: str | None = None
     url3: str | None = None
     url4: str | None = None
@@ -78,7 +78,7 @@ class Facts:
 
     @property
     def urls(self) -> tuple[str | None, ...]:
-        """URLs of its pictures, in the order of Gravity Spy's four windows."""
+        """URLs or files of its pictures, in the order of Gravity Spy's four windows."""
         return (self.url1, self.url2, self.url3, self.url4)
 
     def of_glitch(self) -> Facts:

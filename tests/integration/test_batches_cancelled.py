@@ -14,6 +14,7 @@ import sent_batches
 from api_fixtures import Service, gwosc_hdf5, strain_values
 from sqlalchemy import text
 
+from app.batches.index import BatchIndex, Manifest
 from app.core.engine import make_session_factory
 from worker.lease import HeldLease
 from worker.runner import JobRunner
@@ -132,3 +133,28 @@ def test_long_planning_reports_its_progress(
     assert sentences[0] == "1,000 members and rows read, 0 glitches planned."
     assert any(one is not None and one.startswith("2,500 members and rows") for one in sentences)
     assert sentences[-1] is None
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "names"),
+    [
+        ("Filename1,#Filename2", "a__0.5.png,a__1.0.png", ["set/in/a__0.5.PNG", "in/a__1.0.png"]),
+        ("subject_id,!Filename1,Filename2", "7,a/b.png,a/c.jpg", ["a/b.png", "a/c.jpg"]),
+        ("url1,url2", "https://x.org/a.png,https://x.org/b.png", ["a.png", "b.png"]),
+        ("path", "set\\a.png", ["set/a.PNG"]),
+    ],
+)
+def test_a_row_is_found_by_each_picture_that_it_names(
+    service: Service, tmp_path: Path, header: str, cells: str, names: list[str]
+) -> None:
+    """As Zooniverse's manifests name a subject's pictures; capitals of a suffix do not count."""
+    table = tmp_path / "manifest.csv"
+    table.write_text(f"{header},label\n{cells},Whistle\n")
+    with make_session_factory(service.engine)() as session:
+        manifest = Manifest(BatchIndex(session, lambda: None), folders_are_labels=False)
+        assert list(manifest.read(table, table.name)) == []
+        found = manifest.about([*names, "other.png"])
+        notes = list(manifest.notes(session))
+    assert [found[name].label for name in names] == ["Whistle"] * len(names)
+    assert found["other.png"].label is None
+    assert notes == []

@@ -141,7 +141,8 @@ def test_a_manifest_for_zooniverse_is_read(tmp_path: Path, marks: str) -> None:
     rows = [[*header, "subject_id", "date"], [*pictures, "Blip", "0.93", "zFpKGCZPwf", "20170108"]]
     path.write_text("".join(",".join(row) + "\n" for row in rows))
     [row] = read_table(path, path.name)
-    assert row.facts == Facts(gravityspy_id="zFpKGCZPwf", label="Blip", confidence=0.93)
+    urls = {f"url{number}": name for number, name in enumerate(pictures, 1)}
+    assert row.facts == Facts(gravityspy_id="zFpKGCZPwf", label="Blip", confidence=0.93, **urls)
 
 
 def test_contradictory_metadata_of_a_subject_are_refused(tmp_path: Path) -> None:
