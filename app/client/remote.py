@@ -119,7 +119,8 @@ def _text_of(value: object) -> str:
 
 _OPEN_STATES = ("queued", "running")
 _POLL_INTERVAL_S = 0.5
-_MAX_FAILURES = 20
+_MOST_SHOWN = 20  # items
+_PAGE, _MOST_PAGES = 500, 20
 FAILED = 1
 # of a result; omitted, because its link is shown as "made"
 _ADDRESSES = frozenset({"href", "page", "detail"})
@@ -148,8 +149,8 @@ def show(url: str | None, job_id: UUID, *, is_followed: bool) -> int:
         if is_followed and job["state"] in _OPEN_STATES:
             job = follow(service, job)
         console.print(_facts(service.url, job))
-        if job["progress"]["failed"]:
-            _print_failures(service, console, job)
+        _print_items(service, console, job_id, "failed", job["progress"]["failed"])
+        _print_items(service, console, job_id, "skipped", _n_left_out(job))
     return FAILED if job["state"] == "failed" else 0
 
 
@@ -158,9 +159,12 @@ def _facts(address: str, job: dict[str, Any]) -> Table:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("job", f"{job['kind']} {job['id']}, by {job['author']}")
     facts.add_row("state", job["state"])
+    n_left_out = _n_left_out(job)
+    n_known = progress["skipped"] - n_left_out
+    left_out = f", {n_left_out} left out" if n_left_out else ""
     facts.add_row(
         "items",
-        f"{_done(progress)} done, {progress['failed']} failed, {progress['skipped']} already known",
+        f"{_done(progress)} done, {progress['failed']} failed, {n_known} already known{left_out}",
     )
     if job["detail"]:
         facts.add_row("detail", job["detail"])
@@ -209,17 +213,35 @@ def act(url: str | None, job_id: UUID, what: str) -> None:
     plain_console().print(f"{job['kind']} {job['id']}: {state}")
 
 
-def _print_failures(service: Transport, console: Console, job: dict[str, Any]) -> None:
-    query = {"state": "failed", "limit": _MAX_FAILURES}
-    page = service.ask("GET", f"/jobs/{job['id']}/items", params=query)
-    if page["items"]:
-        table = Table("failed", "reason", box=None)
-        for item in page["items"]:
-            table.add_row(item["name"], item["reason"])
-        console.print()
-        console.print(table)
-    if page["next"]:
-        console.print(f"... and more: GET /jobs/{job['id']}/items?state=failed lists them all.")
+def _n_left_out(job: dict[str, Any]) -> int:
+    """Return the number of skipped items that are no known glitch, such as notes on the batch."""
+    n_skipped: int = job["progress"]["skipped"]
+    n_known: int = (job["result"] or {}).get("known", n_skipped)
+    return n_skipped - n_known
+
+
+def _print_items(
+    service: Transport, console: Console, job_id: UUID, state: str, n_all: int
+) -> None:
+    """Print the first items without a glitch in a state, of which there are so many."""
+    if not n_all:
+        return
+    path = f"/jobs/{job_id}/items"
+    items: list[dict[str, Any]] = []
+    query: dict[str, Any] = {"state": state, "limit": _PAGE}
+    for _ in range(_MOST_PAGES):  # in most jobs those without a glitch come last
+        page = service.ask("GET", path, params=query)
+        items += [item for item in page["items"] if item["glitch_id"] is None]
+        query["cursor"] = page["next"]
+        if page["next"] is None or len(items) >= min(n_all, _MOST_SHOWN):
+            break
+    table = Table("left out" if state == "skipped" else state, "reason", box=None)
+    for item in items[:_MOST_SHOWN]:
+        table.add_row(item["name"], item["reason"])
+    console.print()
+    console.print(table)
+    if len(items[:_MOST_SHOWN]) < n_all:
+        console.print(f"... and more: GET {path}?state={state} lists them all.")
 
 
 def _done(progress: dict[str, Any]) -> str:

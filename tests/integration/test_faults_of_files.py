@@ -27,7 +27,9 @@ from api_fixtures import (
 )
 from sent_batches import ingest, tar
 from sqlalchemy import text
+from typer.testing import CliRunner
 
+from app import cli
 from app.jobs.records import JobItem
 
 AT = int(GPS_TIME)
@@ -408,3 +410,19 @@ def test_folders_are_labels_only_if_the_sender_says_so(send: Send, client: httpx
     assert (
         "lie in no folder of a class: send the folder that holds" in items["(the folders)"].reason
     )
+
+
+def test_the_command_shows_what_was_left_out(
+    service: Service, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Items that are neither stored nor known have a reason, also those that did not fail."""
+    pictures = {"Blip/H1_leftout123_spectrogram_1.0.png": picture(31)}
+    ingest(service, tar(pictures), "batch.tar")
+    job, _ = ingest(service, tar({**pictures, "a.txt": b"x y", ".DS_Store": b"x"}), "batch.tar")
+    monkeypatch.setenv("GLITCH_TOKEN", service.tokens["submitter"])
+    shown = CliRunner().invoke(cli.app, ["jobs", "show", str(job.id), "--url", service.url])
+    assert shown.exit_code == 0, shown.output
+    assert "1 failed, 1 already known, 2 left out" in shown.output
+    for name in ("a.txt", ".DS_Store", "(the folders)"):
+        assert any(line.startswith(f" {name} ") for line in shown.output.splitlines())
+    assert "H1_leftout123" not in shown.output
