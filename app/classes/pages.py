@@ -103,8 +103,8 @@ def classes_page_of(
     """Build the page of all classes, with sub-classes below their classes."""
     known = list_classes(session)
     tally = occurrences(session)
-    measured_ifos = {ifo for one in tally.values() for ifo in one.by_ifo if ifo != "?"}
-    ifos = tuple(sorted(measured_ifos | set(MIN_IFOS)))
+    measured_ifos = {ifo for one in tally.values() for ifo in one.by_ifo}
+    ifos = tuple(sorted(measured_ifos | set(MIN_IFOS), key=lambda ifo: (ifo == "?", ifo)))
     most = max((one.total for class_id, one in tally.items() if class_id is not None), default=0)
     shown = exemplars(session)
     rows = []

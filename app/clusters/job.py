@@ -265,7 +265,7 @@ def _store(
         reported.insert(0, found("waiting", n=n_waiting))
     run.findings = [
         *selection.findings,
-        *([counted] if run.n_clustered or run.n_judged else []),  # else a finding says why
+        *([counted] if run.n_clustered else []),  # else a finding says why
         *reported,
         *selection.returned,
     ]

@@ -325,7 +325,7 @@ def _refusal_reason(log: EventLog[EventT], root: EventT, *, is_undo: bool) -> st
         return f"Event {root.id} is in force, so there is nothing to redo."
     if is_undo:
         last = log.event(log.done[-1])
-        return f"{last.summary} ({last.author}, event {last.id}) came later: undo it first."
+        return f"{last.author} {last.summary} later (event {last.id}): undo that first."
     if root.id in log.undone:
         return f"Event {log.undone[-1]} was undone later: redo it first."
     return f"Something else was done since event {root.id} was undone, so it cannot be redone."

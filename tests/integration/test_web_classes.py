@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 from api_fixtures import Service
+from sqlalchemy import update
 from web_fixtures import Page, Walker, fill_catalogue, service
 
 from app.core.engine import make_session_factory
 from app.frame.palette import class_colour
+from app.glitches.tables import Glitch
 from app.models.checkpoints import active_checkpoint, publish_checkpoint
 
 __all__ = ["service"]
@@ -59,6 +61,18 @@ def test_the_list_has_each_class_with_its_colour(reviewer: Walker) -> None:
     assert "/ui/glitches?label=Whistle" in page.links
     assert f'fill="{class_colour("Whistle")}"' in page.response.text
     assert "style" not in page.attributes
+
+
+def test_glitches_without_a_detector_are_a_column(service: Service, reviewer: Walker) -> None:
+    assert "Not known" not in reviewer.get("/ui/classes").text
+    one = update(Glitch).where(Glitch.gravityspy_id == "walker0003")
+    with make_session_factory(service.engine).begin() as session:
+        session.execute(one.values(ifo=None))
+    page = reviewer.get("/ui/classes")
+    assert re.search(r"V1 Not known Simulated All", page.text)
+    assert re.findall(r'data-of="Not known">(\d+)<', page.response.text).count("1") == 1
+    with make_session_factory(service.engine).begin() as session:
+        session.execute(one.values(ifo="L1"))
 
 
 def test_a_class_is_added_renamed_moved_retired_and_all_is_undone(reviewer: Walker) -> None:

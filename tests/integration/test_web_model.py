@@ -248,6 +248,12 @@ def test_changes_since_the_previous_run_are_shown(
     only = reviewer.get("/ui/clusters?change=new")
     shown = [link for link in only.links if link.startswith("/ui/clusters/")]
     assert shown == [f"/ui/clusters/{fresh.id}"]
+    empty = store_run(session)
+    empty.previous_run_id = run.id
+    session.commit()
+    text = reviewer.get("/ui/clusters").text
+    assert "The previous clustering is of" in text
+    assert "since they were last found" not in text
     assert reviewer.get("/ui/clusters?change=odd").status == 400
 
 

@@ -232,8 +232,8 @@ def _changes(
     ]
     gone = ", ".join(f"{number:,} {outcome}" for number, outcome in outcomes if number)
     # The previous cluster may be from an earlier run than the previous one.
-    previous = stamp(changed.previous_created_at)
-    before = f"since they were last found; the previous clustering is of {previous}"
+    since = "since they were last found; the" if links else "The"
+    before = f"{since} previous clustering is of {stamp(changed.previous_created_at)}"
     return links, f"{before}; of its clusters {gone}" if gone else before
 
 
