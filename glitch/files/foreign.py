@@ -26,7 +26,22 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
     (re.compile(begins, re.DOTALL), Foreign(kind, instead))
     for begins, kind, instead in (
         (rb"GIF8", "GIF", _PICTURE),
-        (rb"BM.{4}\0\0\0\0", "BMP", _PICTURE),
+        (rb"BM.{4}\0\0\0\0|\x28\0\0\0.{8}\x01\0[\x01\x04\x08\x10\x18\x20]\0", "BMP", _PICTURE),
+        (rb"P[1-7]\s+(#[^\n]*\s+)*(\d+\s+\d+\s|WIDTH)", "PPM, PGM or PBM", _PICTURE),
+        (rb"\0\0[\x01\x02]\0[^\0]\0.{3}\0|icns", "an icon", _PICTURE),
+        (rb"\n[\0\x02-\x05]\x01[\x01\x02\x04\x08]", "PCX", _PICTURE),
+        (
+            rb".(\0[\x02\x03\x0a\x0b].{5}|\x01[\x01\x09].{5}).{8}[\x08\x0f\x10\x18\x20][\0-\x3f]",
+            "TGA",
+            _PICTURE,
+        ),
+        (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL", _PICTURE),
+        (rb"8BPS", "a Photoshop file", _PICTURE),
+        (
+            rb"DDS |qoif|\x01\xda[\0\x01][\x01\x02]|#define \w+_width|/\* XPM",
+            "another picture format",
+            _PICTURE,
+        ),
         (rb"II\*\0|MM\0\*", "TIFF", _PICTURE),
         (rb"%PDF", "PDF", _PICTURE),
         (rb"%!PS", "PostScript", _PICTURE),

@@ -24,6 +24,10 @@ MAX_CHUNKS = 10_000  # chunks of a PNG or segments of a JPEG; even an empty one 
 MAX_SCANS = 100  # scans of a JPEG; each may cover the whole picture; encoders make ten
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
+GREY = (
+    "The picture is grey-scale: without the viridis colours its energies cannot be read. Send the "
+    "colour original."
+)
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 # Everything that Pillow is known to raise on damaged PNG and JPEG bytes.
 _DECODER_ERRORS = (
@@ -133,10 +137,7 @@ def _turn_upright(picture: Image.Image) -> None:
 
 def _refuse_grey(picture: Image.Image) -> None:
     if picture.mode in _GREY_MODES:
-        raise ImageError(
-            "The picture is grey-scale: without the viridis colours its energies cannot be read. "
-            "Send the colour original."
-        )
+        raise ImageError(GREY)
 
 
 def _words(picture: Image.Image) -> Words:

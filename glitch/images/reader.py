@@ -18,7 +18,7 @@ from glitch.images.colormap import (
     read_colors,
     shifts,
 )
-from glitch.images.decode import decode_picture
+from glitch.images.decode import GREY, decode_picture
 from glitch.images.grid import MIN_COVER, cell_means, even_edges, shares
 from glitch.images.grid_lines import without_grid
 from glitch.images.labels import Label, are_legible, labels_left, labels_right
@@ -49,6 +49,7 @@ MAX_COLORMAP_DISTANCE = 16.0  # mean RGB distance; distribution: docs/science/im
 # Median colour shift. 785 pictures of Gravity Spy: at most 1.4; as JPEG of quality 20: at most 1.7;
 # darkened by 7 %: 5.6 and more.
 _MAX_SHIFT = 4.0
+_MAX_GREY = 8  # difference of the channels of a grey pixel; JPEG changes them
 # The same of a twentieth of the rows or columns. 2,008 pictures: at most 28 and 7.5, where lines or
 # glitches were mixed with their surroundings; a span marked with 10 % of white: 17.
 _MAX_ROW_SHIFT, _MAX_COLUMN_SHIFT = 40.0, 12.0
@@ -172,6 +173,10 @@ def _refuse_other_colors(
 ) -> None:
     """Refuse a panel that is not in viridis, or whose colours were changed afterwards."""
     if distance > MAX_COLORMAP_DISTANCE:
+        if (
+            np.ptp(pixels) and np.ptp(pixels, axis=2).max() <= _MAX_GREY
+        ):  # also grey pictures stored in colour
+            raise ImageError(GREY)
         raise ImageError(
             "The picture is not an omega scan in the viridis colour map: on average, its pixels "
             f"are {distance:.0f} away from the map (RGB distance, limit "

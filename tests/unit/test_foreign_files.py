@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from app.batches.table_files import read_table
 from app.decoding.files import kinds_of
@@ -45,6 +46,29 @@ FOREIGN = {
     "AVIF": [b"\0\0\0\x20ftypavif"],
     "SQLite": [b"SQLite format 3\0"],
 }
+
+
+@pytest.mark.parametrize(
+    ("form", "mode", "kind"),
+    [
+        *(("PPM", mode, "PPM, PGM or PBM") for mode in ("RGB", "L", "1")),
+        *(("TGA", mode, "TGA") for mode in ("RGB", "RGBA", "L", "P")),
+        *(("PCX", mode, "PCX") for mode in ("RGB", "L", "P", "1")),
+        *(("DIB", mode, "BMP") for mode in ("RGB", "L", "P", "1")),
+        *((form, "RGB", "an icon") for form in ("ICO", "ICNS")),
+        *((form, "L", "another picture format") for form in ("SGI", "DDS")),
+        ("XBM", "1", "another picture format"),
+    ],
+)
+def test_pictures_of_other_formats_are_named(
+    tmp_path: Path, form: str, mode: str, kind: str
+) -> None:
+    """A PGM picture was taken for strain, since it begins with numbers."""
+    pixels = np.random.default_rng(1).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    path = tmp_path / "H1_spectrogram.png"
+    Image.fromarray(pixels).convert(mode).save(path, form)
+    with pytest.raises(FormatError, match=f"is {kind}, which is not read here: save the scan as"):
+        kinds_of(path, path.name)
 
 
 @pytest.mark.parametrize("kind", FOREIGN)

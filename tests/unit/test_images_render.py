@@ -220,6 +220,15 @@ def test_other_pictures_are_refused_with_their_distance_from_the_map(pixels: np.
         read_spectrogram(png_of(pixels), "L1_HlF0RJURZ9_spectrogram_0.5.png")
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_a_grey_picture_stored_in_colour_is_called_grey(form: str) -> None:
+    """Of 16-bit grey with transparency, Pillow makes a colour picture, too."""
+    buffer = BytesIO()
+    Image.fromarray(colored_by("gray")).save(buffer, form)
+    with pytest.raises(ImageError, match=r"is grey-scale.*Send the colour original"):
+        read_spectrogram(buffer.getvalue(), "L1_HlF0RJURZ9_spectrogram_0.5.png")
+
+
 def test_a_recipe_of_other_scales_is_refused() -> None:
     with pytest.raises(ImageError, match="needs strain"):
         read_spectrogram(render_view(VIEW), "x.png", Preprocessing(highest_frequency_hz=1024.0))

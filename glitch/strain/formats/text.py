@@ -23,6 +23,7 @@ from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, TooLargeError
 from glitch.files.channels import is_strain_channel, listed
 from glitch.files.compressed import check_gzip_members
+from glitch.files.foreign import foreign_kind
 from glitch.files.text import encoding_of
 from glitch.gps import utc_as_gps
 from glitch.strain.placing import place_samples
@@ -122,7 +123,7 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
 def is_numeric_text(head: bytes) -> bool:
     """Return whether the beginning of a file reads as one or two columns of numbers."""
     text = _with_gps_times(head.decode(encoding_of(head), "replace"))
-    if not text or "\0" in text:
+    if not text or "\0" in text or foreign_kind(head) is not None:  # such as a PGM picture
         return False
     try:
         _layout(text, Request(""))
