@@ -118,9 +118,13 @@ def open_strain(path: Path, request: Request) -> Iterator[tuple[Source, float]]:
 
 
 def _as_named(source: Source, rate: float, request: Request) -> Source:
-    """Add the start that the file's name states, if the file itself states none."""
+    """Add the start that the file's name states, if the file itself states none, or zero.
+
+    Zero is the start of a series without one in gwpy, and of times that count from the first
+    sample.
+    """
     span = span_of_file_name(request.file_name)
-    if source.gps_start is not None or span is None:
+    if source.gps_start or span is None:
         return source
     start, length_s = span
     # otherwise the file was cut after it was named

@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 from glitch.errors import StrainError
+from glitch.gps import EARLIEST_GPS_TIME
 from glitch.strain.missing import good_stretch, hole_around, is_missing
 from glitch.types import StrainArray
 from glitch.views import Preprocessing
@@ -151,6 +152,12 @@ def check_gps_time(
         )
     if gps_start + margin <= gps_time <= gps_end - margin:
         return
+    if gps_end < EARLIEST_GPS_TIME <= gps_time:
+        raise StrainError(
+            f"The strain starts at {plain(gps_start)} s, which is no GPS time: save it with the "
+            "GPS time of its first sample, or name the file after LIGO-T050017, as in "
+            "H-H1_STRAIN-1126259446-32.hdf5 for 32 s from GPS 1126259446."
+        )
     where = "too near the edge of" if gps_start <= gps_time <= gps_end else "outside"
     raise StrainError(
         f"GPS time {plain(gps_time)} is {where} the strain, which spans {plain(gps_start)} to "

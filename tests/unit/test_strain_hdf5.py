@@ -13,6 +13,7 @@ import pytest
 from glitch.errors import FormatError, StrainError
 from glitch.strain import Strain, read_strain
 from glitch.strain.reading import open_strain
+from glitch.strain.series import check_gps_time
 from glitch.strain.source import Request
 
 RATE = 1024
@@ -386,3 +387,26 @@ def test_two_detectors_of_one_series_are_asked_about(
     with pytest.raises(StrainError, match="the detectors H1 and L1 are named for the series"):
         _read(path)
     assert _read(path, ifo="L1").ifo == "L1"
+
+
+@pytest.mark.parametrize("kind", ["h5", "npz", "txt"])
+def test_the_name_states_the_start_of_a_series_that_begins_at_zero(
+    tmp_path: Path, kind: str
+) -> None:
+    """As gwpy writes a series without an epoch; times may count from the first sample, too."""
+    for name in (f"H-H1_X-{GPS}-16.{kind}", f"H-H1_X-{GPS}-15.{kind}", f"a.{kind}"):
+        path = tmp_path / name
+        times = np.arange(NOISE.size) / RATE
+        if kind == "txt":
+            np.savetxt(path, np.column_stack([times, NOISE]), fmt=("%.9f", "%.9e"))
+        elif kind == "npz":
+            np.savez(path, strain=NOISE, times=times)
+        else:
+            with h5py.File(path, "w") as file:
+                file["H1:STRAIN"] = NOISE
+                file["H1:STRAIN"].attrs.update({"x0": 0.0, "dx": 1 / RATE})
+        strain = _read(path, GPS + 8.0) if "-16." in name else _read(path, 8.0)
+        assert strain.gps_start == (GPS if "-16." in name else 0)
+        if "-16." not in name:
+            with pytest.raises(StrainError, match="starts at 0 s, which is no GPS time: save it"):
+                check_gps_time(strain.gps_start, NOISE.size, 1024.0, Decimal(GPS + 8), 1.0)
