@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from api_fixtures import Service, gwosc_hdf5, picture, strain_values
 from PIL import Image
-from web_fixtures import Walker, glitches, reader, reviewer, service
+from web_fixtures import Page, Walker, glitches, reader, reviewer, service
 
 from app.frame.render import static_files
 from app.glitches.records import GlitchRecord
@@ -198,7 +198,9 @@ def test_unknown_views_of_a_glitch_are_not_found(
 # --- labels ---------------------------------------------------------------------------------------
 
 
-def test_a_label_is_added_and_undone(reviewer: Walker, glitches: list[GlitchRecord]) -> None:
+def test_a_label_is_added_undone_and_added_again(
+    reader: Walker, reviewer: Walker, glitches: list[GlitchRecord]
+) -> None:
     path = f"/ui/glitches/{glitches[10].id}"
     page = reviewer.submit(reviewer.get(path), "/labels", class_name="Koi_Fish")
     assert page.path.startswith(f"{path}?done=labelled&event=")
@@ -211,6 +213,14 @@ def test_a_label_is_added_and_undone(reviewer: Walker, glitches: list[GlitchReco
     assert "undone by reviewer" in page.text
     assert "<s>Koi_Fish</s>" in page.response.text
     assert "Unlabelled glitch" in page.text
+    again = [form for form in page.forms if "Koi_Fish" in form.fields.values()]
+    assert [form.action for form in again] == [f"{path}/labels"]
+    redone = Page(reviewer.client.post(again[0].action, data=again[0].fields))
+    assert "<h1>Koi_Fish</h1>" in redone.response.text
+    assert "Label again" not in redone.text  # it has this label
+    undone = reviewer.submit(redone, "/undo")
+    assert undone.text.count("Label again") == 1  # for two labels of one class
+    assert "Label again" not in reader.get(path).text
 
 
 @pytest.mark.parametrize(
