@@ -166,7 +166,7 @@ class ByHand(ByScript):
         self.browser.open(f"/ui/clusters/{cluster_id}")
         for one in members:
             self.browser.find(f".card input[value='{one}']").click()
-        assert self.browser.find(".chosen-count").text == f"{len(members)} members chosen"
+        assert self.browser.find(".chosen-count").text == f"{len(members)} chosen"
         return self._click("split", "The cluster was split. This is the remaining part")
 
     def merge(self, cluster_id: str, name: str) -> None:

@@ -196,7 +196,7 @@ def test_a_split_a_merge_a_dismissal_and_their_undo_with_the_keyboard_alone(
     for _ in range(2):
         tab_to(browser, ".card:not(.chosen-member):has(input[name=member]) a.cover")
         browser.press("x")
-    browser.wait_for_text(".chosen-count", "2 members chosen")
+    browser.wait_for_text(".chosen-count", "2 chosen")
     browser.press("s")
     browser.wait_for_text(".note.good", "The cluster was split.")
     assert browser.find(".note.good button").text.startswith("Undo")
@@ -238,7 +238,7 @@ def test_the_second_of_two_simultaneous_reviewers_sees_a_conflict(
         assert "admin: merged it into Tomte" in browser.find("[role=alert]").text
         assert browser.find("#class_name").get_attribute("value") == "Mine_Instead"
         assert browser.find("textarea").get_attribute("value") == "It has a tail."
-        assert browser.find(".chosen-count").text == "1 member chosen"
+        assert browser.find(".chosen-count").text == "1 chosen"
         browser.driver.refresh()  # like going back, this does not send the form again
         browser.wait_for_text(".note.warn", "What you typed and chose is here again")
         assert browser.driver.current_url == f"{browser.url}{cluster}"
@@ -283,7 +283,7 @@ def test_members_are_chosen_by_a_loop_and_by_a_quantity(
     browser.press(Keys.TAB, Keys.TAB, *[Keys.PAGE_DOWN] * 4)
     least = float(browser.find("#rule-value").text)
     loud = sum((glitches[index].snr or 0) >= least for index in range(1, 40, 3))
-    assert count.text == f"{loud} members chosen"
+    assert count.text == f"{loud} chosen"
     browser.find("h1").click()
     browser.press("s")
     browser.wait_for_text("h1", f"Cluster of {len(members) - loud} glitches")
@@ -311,7 +311,7 @@ def test_typed_text_survives_the_end_of_the_session(
     send_after_the_session(browser, service, "promote", cluster)
     assert browser.find("textarea").get_attribute("value") == "Seen at night."
     assert browser.find("#new_class").get_attribute("value") == "Night_Owl"
-    assert browser.find(".chosen-count").text == "1 member chosen"
+    assert browser.find(".chosen-count").text == "1 chosen"
 
 
 def test_a_description_outlives_the_session(browser: Browser, service: Service) -> None:
@@ -358,7 +358,7 @@ def test_going_back_after_a_decision_shows_the_decision(
     browser.wait_for_text(".note.good", "The cluster was dismissed")
     browser.driver.back()
     browser.wait_for_text(".head .badge", "dismissed")
-    browser.wait_for_text(".chosen-count", "0 members chosen")  # the page's scripts have run
+    browser.wait_for_text(".chosen-count", "0 chosen")  # the page's scripts have run
     assert browser.driver.find_elements(By.CSS_SELECTOR, ".note.warn") == []
 
 

@@ -151,7 +151,7 @@ def clusters_page_of(
         doubt=doubt_of(findings),
         changes=changes,
         changes_text=changes_text,
-        run_created=None if run is None else f"{stamp(run.created_at)}, by {run.author}",
+        run_created=f"{_kind(run)}, {stamp(run.created_at)}, by {run.author}" if run else None,
         cards=cluster_cards(session, clusters),
         is_simulated=run is not None and run.is_simulated,
         elsewhere=tuple(

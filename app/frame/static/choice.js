@@ -40,7 +40,7 @@ export class Choice {
       this.field.value = [...this.ids].filter((id) => !this.boxes.has(id)).join(" ");
     }
     const text = this.root.querySelector(".chosen-count");
-    if (text) text.textContent = this.ids.size === 1 ? "1 member chosen" : `${this.ids.size.toLocaleString("en-GB")} members chosen`;
+    if (text) text.textContent = `${this.ids.size.toLocaleString("en-GB")} chosen`;
     for (const listener of this.listeners) listener(this.ids);
   }
 }
