@@ -1,7 +1,9 @@
 """Settings of the service, read from the environment when needed and never at import."""
 
 import ipaddress
+import json
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -77,14 +79,12 @@ def check_mail_server(url: str) -> None:
         raise ValueError("GLITCH_SMTP_URL must not send a password unencrypted: write smtp://…")
 
 
-def _words(value: Any) -> Any:
-    return tuple(value.split()) if isinstance(value, str) else value
+def _from_text(read: Callable[[str], Any]) -> BeforeValidator:
+    return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
 
 
-def _frame_types(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    pairs = re.split(r"[,\s]+", value.strip(", \t\n"))
+def _frame_types(text: str) -> dict[str, str]:
+    pairs = re.split(r"[,\s]+", text.strip(", \t\n"))
     if not all(re.fullmatch(r"(?:[GHIKLV][12]|C1|E[123])=\w[\w+#.]*", pair) for pair in pairs):
         raise ValueError(
             "GLITCH_FRAME_TYPES must read as H1=H1_HOFT_C00,L1=L1_HOFT_C00: a detector and its "
@@ -93,9 +93,11 @@ def _frame_types(value: Any) -> Any:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Words = Annotated[tuple[str, ...], NoDecode, _from_text(lambda text: tuple(text.split()))]
 """Several values separated by spaces."""
-Roles = dict[str, Literal["reader", "submitter", "reviewer", "admin"]]
+_JSON = _from_text(json.loads)  # pydantic's own decoding would end in a traceback
+Role = Literal["reader", "submitter", "reviewer", "admin"]
+Roles = Annotated[dict[str, Role], NoDecode, _JSON]
 MAIL_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 """Default ports: STARTTLS, TLS from the start, unencrypted."""
 
@@ -155,7 +157,7 @@ class Settings(BaseSettings):
     gwosc_url: str | None = None
     """Host of open data from which strain is fetched that is found nowhere else, for example
     https://gwosc.org. Unset: nothing is fetched."""
-    links: Annotated[Templates, AfterValidator(check_templates)] = Field(default_factory=dict)
+    links: Annotated[Templates, NoDecode, _JSON, AfterValidator(check_templates)] = {}
     """External pages about a time, linked from each glitch: JSON of detector (or *) to name to
     address, with {gps}, {gps_s}, {date}, {day}, {year}, {month}, {utc}, {ifo}."""
     digest_webhook: SecretStr | None = None
@@ -172,9 +174,7 @@ class Settings(BaseSettings):
     datafind_url: str | None = None
     """GWDataFind server, for example https://datafind.ligo.org, that is asked for the frames of a
     trigger. The frames must be mounted on this machine. Unset: no server is asked."""
-    frame_types: Annotated[dict[str, str], NoDecode, BeforeValidator(_frame_types)] = Field(
-        default={}
-    )
+    frame_types: Annotated[dict[str, str], NoDecode, _from_text(_frame_types)] = Field(default={})
     """Frame type of each detector for GLITCH_DATAFIND_URL, for example
     H1=H1_HOFT_C00,L1=L1_HOFT_C00,V1=V1Online."""
     segment_server: str | None = None

@@ -90,6 +90,9 @@ def test_search_is_public_on_loopback_only(host: str, is_loopback: bool) -> None
         ("GLITCH_STORAGE_URL", "ftp://x", "GLITCH_STORAGE_URL must be s3://"),
         ("GLITCH_DIGEST_MAIL", "a@example.org", "GLITCH_DIGEST_MAIL needs GLITCH_SMTP_URL"),
         ("GLITCH_PORT", "http", "GLITCH_PORT: Input should be a valid integer"),
+        ("GLITCH_LINKS", "{H1: {}}", "GLITCH_LINKS: Expecting property name enclosed in double"),
+        ("GLITCH_SCITOKEN_ROLES", "reader", "GLITCH_SCITOKEN_ROLES: Expecting value"),
+        ("GLITCH_OIDC_ROLES", "[1]", "GLITCH_OIDC_ROLES: Input should be a valid dictionary"),
     ],
 )
 def test_the_start_names_the_variable_once(
