@@ -353,7 +353,11 @@ def test_an_empty_catalogue_says_what_to_do(service: Service) -> None:
         assert "The catalogue is empty" in page.text
         assert "/ui/upload" in page.links
     with Walker(service, "reader") as walker:
-        assert "Your role may look but not upload" in walker.get("/ui/glitches").text
+        for path in ("/ui/glitches", "/ui/clusters", "/ui/map"):
+            page = walker.get(path)
+            assert "Your role may look but not upload: ask a submitter" in page.text, path
+            assert "/ui/batch" not in page.links
+        assert "label one on its page" not in walker.get("/ui/classes/Koi_Fish").text
 
 
 def test_the_pages_are_no_part_of_the_api(service: Service) -> None:
