@@ -165,13 +165,13 @@ def _check_bar(labels: list[Label], top: float | None, usual: float) -> None:
     if top is None:
         raise ImageError(
             f"The labels of the colour bar do not fit a scale of 0 to {usual:g}: give energy_max, "
-            "the normalised energy at its top, such as 15.",
+            "the normalised energy at its top, such as 15. Only linear scales are read.",
             field="energy_max",
         )
     raise ImageError(
         f"The labels of the colour bar do not fit a linear scale of 0 to {top:g}: give the "
-        "energy_max that the picture shows. Logarithmic bars, and those that do not begin at 0, "
-        "are not read.",
+        "energy_max that the picture shows. Only linear scales that begin at 0 are read, not "
+        "logarithms or other powers.",
         field="energy_max",
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib import colormaps, rc_context, rcdefaults, rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
@@ -37,7 +37,7 @@ def _drawn(
     vmin: float = 0,
     bar: tuple[float, float, float, float] | None = (0.865, 0.1, 0.036, 0.8),
     labels: str = "left",
-    is_log: bool = False,
+    norm: str | float = "linear",  # or "log", or the power of a power law
     dpi: int = 100,
     has_powers: bool = False,
     strain: bool = False,
@@ -64,7 +64,7 @@ def _drawn(
             is_linear=is_linear,
             bar_at=bar,
             labels_at=labels,
-            is_log=is_log,
+            norm=norm,
             dpi=dpi,
             has_powers=has_powers,
             has_strain=strain,
@@ -85,7 +85,7 @@ def _drawn_in_style(
     vmin: float,
     bar_at: tuple[float, float, float, float] | None,
     labels_at: str,
-    is_log: bool,
+    norm: str | float,
     dpi: int,
     has_powers: bool,
     has_strain: bool,
@@ -104,7 +104,8 @@ def _drawn_in_style(
     energy = rng.exponential(1.0, (299, 299))
     row = np.exp(-(np.log(frequency[:-1] / PEAK_HZ) ** 2) * 8)
     energy += 30 * row[:, None] * np.exp(-((time[:-1] / 0.02) ** 2))
-    scale = LogNorm(vmin, vmax) if is_log else Normalize(vmin, vmax)
+    scale = LogNorm(vmin, vmax) if norm == "log" else Normalize(vmin, vmax)
+    scale = PowerNorm(norm, vmin, vmax) if isinstance(norm, float) else scale
     mesh = axes.pcolormesh(time, frequency, energy, cmap=cmap, norm=scale)
     if not is_linear:
         axes.set_yscale("log", base=base)
@@ -120,7 +121,7 @@ def _drawn_in_style(
     else:
         axes.grid(visible=False)
     if bar_at is not None:
-        ticks = None if is_log else np.arange(vmin, vmax + 1e-9, step)
+        ticks = None if norm == "log" else np.arange(vmin, vmax + 1e-9, step)
         along = "horizontal" if bar_at[2] > bar_at[3] else "vertical"
         where = figure.add_axes(bar_at)
         bar = figure.colorbar(mesh, cax=where, ticks=ticks, orientation=along)
@@ -278,11 +279,19 @@ def test_a_bar_that_does_not_begin_at_zero_is_refused() -> None:
             _read(scales, vmin=5)
 
 
-@pytest.mark.parametrize(("vmin", "vmax"), [(0.5, 25.5), (1.0, 100.0), (1.0, 10.0), (0.1, 10.0)])
-def test_a_logarithmic_bar_is_refused_whatever_is_stated(vmin: float, vmax: float) -> None:
+@pytest.mark.parametrize(
+    ("norm", "vmin", "vmax"),
+    [
+        *(("log", *ends) for ends in ((0.5, 25.5), (1.0, 100.0), (1.0, 10.0), (0.1, 10.0))),
+        *((power, 0, 25.5) for power in (0.5, 2.0)),
+    ],
+)
+def test_a_bar_that_is_not_linear_is_refused_whatever_is_stated(
+    norm: str | float, vmin: float, vmax: float
+) -> None:
     for scales in (None, Scales(energy_max=vmax)):
-        with pytest.raises(ImageError, match="colour bar do not fit") as refused:
-            _read(scales, vmin=vmin, vmax=vmax, is_log=True)
+        with pytest.raises(ImageError, match=r"do not fit.*nly linear .*are read") as refused:
+            _read(scales, vmin=vmin, vmax=vmax, norm=norm)
         assert refused.value.field == "energy_max"
 
 
