@@ -70,10 +70,12 @@ UTC_DATES = ("date", "utc_date", "date_utc")  # used together with a column for 
 STARTS = (
     *("tstart", "start_time", "start", "gps_start", "t_start", "gps_start_time", "starttime"),
     *("starting_time", "begin", "begin_time", "gps_begin", "t_min", "tmin", "time_start"),
+    *("start_gps", "startgps"),  # not "GPSstart", which GWOSC gives for strain
 )
 ENDS = (
     *("tend", "end_time", "end", "stop", "gps_end", "stop_time", "t_end", "gps_end_time"),
     *("endtime", "ending_time", "tstop", "t_stop", "gps_stop", "t_max", "tmax", "time_end"),
+    *("end_gps", "endgps", "stop_gps", "stopgps"),
 )
 MICROSECONDS = ("us", "usec", "microsec", "microsecond", "microseconds")
 MILLISECONDS = ("ms", "msec", "millisec", "millisecond", "milliseconds")
