@@ -190,10 +190,9 @@ class Manifest:
                 self._index.add(_ROW_OF_OTHER if number else _ROW, stated_path, content)
                 for end in _ends(stated_path):
                     self._index.add(_ROW_BY_END, end, content)
-            if not paths and facts.gravityspy_id is not None:
-                self._index.add(_ROW_OF_ID, facts.gravityspy_id, facts.as_json())
-            elif not paths:
-                self._index.add(_ROW, _NO_KEY, facts.as_json())
+            if not paths:
+                kind = _ROW if facts.gravityspy_id is None else _ROW_OF_ID
+                self._index.add(kind, facts.gravityspy_id or _NO_KEY, facts.as_json())
 
     def about(self, names: list[str]) -> dict[str, Facts]:
         """Manifest rows about these members, combined.

@@ -141,13 +141,8 @@ def stated_options(name: str, *, segment_server: str | None = None, **stated: An
     """
     texts = {key: one.strip() or None for key, one in stated.items() if isinstance(one, str)}
     options = BatchOptions(upload="", name=name, **stated | texts)
-    UploadFields(
-        ifo=options.ifo,
-        channel=options.channel,
-        sample_rate_hz=options.sample_rate_hz,
-        energy_max=options.energy_max,
-        frequency_range=options.frequency_range,
-    ).parsed()
+    checked = ("ifo", "channel", "sample_rate_hz", "energy_max", "frequency_range")
+    UploadFields(**{field: getattr(options, field) for field in checked}).parsed()
     merge_window_s, origin = options.merge_window_s, options.origin
     if not (math.isfinite(merge_window_s) and 0 <= merge_window_s <= LONGEST_MERGE_WINDOW_S):
         raise InvalidRequestError(

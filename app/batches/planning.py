@@ -292,7 +292,12 @@ class BatchPlanner:
                 stated = Facts.from_json(content["facts"])
                 members.append(payload.Pictured._make([*content["member"], stated.window_s]))
                 facts = facts.over(stated)
-            yield self._picture(key, members, facts)
+            kind, _, value = key.partition(" ")
+            gravityspy_id = value if kind == "id" else None
+            ifo = facts.ifo or self._options.ifo
+            about = replace(facts.of_glitch(), ifo=ifo, gravityspy_id=gravityspy_id)
+            pictured = payload.OfPictures(members=tuple(members), facts=self._marked(about))
+            yield gravityspy_id or shown(members[0].name), pictured
         for _, content in self._index.ordered(VIEWS):
             facts = self._manifest.about([content["member"]])[content["member"]]
             facts = replace(facts.of_glitch(), ifo=facts.ifo or self._options.ifo)
@@ -313,17 +318,6 @@ class BatchPlanner:
             raise FormatError(f"No glitch of {shown(self._options.name)} is loaded. {note or ''}")
         if note is not None:
             self._refuse("(the rest of the archive)", note, is_harmless=True)
-
-    def _picture(
-        self, key: str, members: list[payload.Pictured], facts: Facts
-    ) -> Found[payload.OfPictures | payload.OfViews]:
-        kind, _, value = key.partition(" ")
-        ifo = self._options.ifo if facts.ifo is None else facts.ifo
-        has_id = kind == "id"
-        name = value if has_id else shown(members[0].name)
-        stated = replace(facts.of_glitch(), ifo=ifo, gravityspy_id=value if has_id else None)
-        stated = self._marked(stated)
-        return name, payload.OfPictures(members=tuple(members), facts=stated)
 
     def _marked(self, facts: Facts) -> Facts:
         """Set the active data-quality flags; keep those of the table if none are known."""
@@ -391,18 +385,14 @@ class BatchPlanner:
         if is_alone and self._n_refused and not self._n_found:
             self._refuse("(the strain)", payload.NO_TRIGGER)
         if self._n_found or self._n_refused:  # otherwise the whole batch is refused
-            yield from self._cut(payload.NotReadChunk, self._refused(), size=_BLOCK // 2)
+            entries = ((one["name"], Refused(**one)) for _, one in self._index.ordered(REFUSED))
+            yield from self._cut(payload.NotReadChunk, entries, size=_BLOCK // 2)
 
     def _stored(self) -> Iterator[Found[payload.StoredAlready]]:
         for _, content in self._index.ordered(KNOWN):
             one = payload.StoredAlready.model_validate(content)
             marks = self._flags.active(one.ifo, one.gps_time)
             yield one.name, one.model_copy(update={"data_quality": marks or one.data_quality})
-
-    def _refused(self) -> Iterator[Found[Refused]]:
-        for _, content in self._index.ordered(REFUSED):
-            one = Refused(**content)
-            yield one.name, one
 
     def _usable(self) -> Iterator[Facts]:
         """Triggers by detector and time, without those that data-quality flags exclude."""

@@ -259,7 +259,7 @@ class StrainRoots:
         try:
             strain = read_joined(files, **stated)
         except StrainError as error:
-            raise StrainError(_with_gap(str(error), gap)) from error
+            raise StrainError(f"{error} {gap or ''}".rstrip()) from error
         notes = []
         for root, path, name in glitch.others:
             other = piece_of(StrainFile(self._path(root, path), name), **stated)
@@ -285,20 +285,19 @@ def read_triggers(
         )
         for (position, glitch, strain, gap, other), one in zip(ready, transformed, strict=True):
             if isinstance(one, str):
-                yield position, _with_gap(one, gap)
+                yield position, f"{one} {gap or ''}".rstrip()
                 continue
             facts = glitch.facts
-            channel = strain.channel or _strain_channel(facts)
+            stated_channel = _own_channel(facts) or ""  # for strain that names none
+            channel = (
+                strain.channel or (is_strain_channel(stated_channel) and stated_channel) or None
+            )
             upload = ParsedUpload(views=one.views, channel=channel, **measured(one))
             merged = glitch.n_merged
             loudest = None if merged == 1 else f"The loudest of {merged} triggers close in time."
             note = " ".join(filter(None, (loudest, other))) or None
             stated = replace(facts, channel=None)  # the channel read counts, not the trigger's
             yield position, _glitch_of(upload, stated, note)
-
-
-def _with_gap(reason: str, gap: str | None) -> str:
-    return f"{reason} {gap}" if gap else reason
 
 
 def _transformed(
@@ -349,23 +348,13 @@ def _own_channel(facts: Facts) -> str | None:
     return facts.channel if detector_of_channel(facts.channel) in (None, facts.ifo) else None
 
 
-def _strain_channel(facts: Facts) -> str | None:
-    """The trigger's channel if it is a strain channel; for strain that names none."""
-    channel = _own_channel(facts)
-    return channel if channel and is_strain_channel(channel) else None
-
-
 def _details(facts: Facts) -> UploadDetails:
     return UploadFields(gps_time=facts.gps_time, ifo=facts.ifo, channel=facts.channel).parsed()
 
 
 def _glitch_of(upload: ParsedUpload, facts: Facts, note: str | None = None) -> ReadGlitch:
     notes = " ".join(one for one in (note, assumption(upload.assumed)) if one) or None
-    return ReadGlitch(_with_facts(upload, facts), facts, notes)
-
-
-def _with_facts(upload: ParsedUpload, facts: Facts) -> ParsedUpload:
-    """Replace measured properties and those from file names by the properties in the table."""
+    # the table's values replace measured ones and those from file names
     stated = {
         name: value
         for name in ("ifo", "channel", *NUMBERS)
@@ -375,7 +364,7 @@ def _with_facts(upload: ParsedUpload, facts: Facts) -> ParsedUpload:
         stated["gravityspy_id"] = facts.gravityspy_id
     if facts.gps_time is not None:
         stated["gps_time"] = Decimal(facts.gps_time)
-    return replace(upload, **stated)
+    return ReadGlitch(replace(upload, **stated), facts, notes)
 
 
 def _no_strain(*_: object, **__: object) -> StrainViews:

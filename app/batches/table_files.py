@@ -79,9 +79,10 @@ def read_table(path: Path, name: str) -> Iterator[TableRow]:
         rows = _binary_rows(path, name)
     else:
         columns = text_columns(path)
-        _refuse_segments(columns, name)
         origin = origin_of(columns)
         rows = (row.with_origin(origin) for row in read_text_table(path, name))
+    if may_be_segments(columns):
+        raise FormatError(f"{name} {ONLY_SPANS}")
     first = list(islice(rows, _FIRST))
     times = [row.facts.gps_time for row in first if row.facts is not None]
     if are_parameters(columns) and are_of_one_signal(times):
@@ -94,11 +95,6 @@ def read_table(path: Path, name: str) -> Iterator[TableRow]:
     yield from chain(first, rows)
 
 
-def _refuse_segments(columns: Sequence[str], name: str) -> None:
-    if may_be_segments(columns):
-        raise FormatError(f"{name} {ONLY_SPANS}")
-
-
 def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
     triggers = open_triggers(path, name)
     table = triggers.table
@@ -107,7 +103,6 @@ def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
             f"{name} declares {table.count:,} rows, more than a file of its size can contain: "
             "write only its rows, without reserved space."
         )
-    _refuse_segments(table.columns, name)
     ifo = table.ifo or detector_of_channel(table.channel) or detector_of_file_name(name)
     columns = needed_columns(table.columns)
     origin = origin_of(list(table.columns)) or ("omicron" if table.is_omicron else None)

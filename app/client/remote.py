@@ -84,7 +84,10 @@ def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
     facts.add_row("label", _text_of(glitch["label"]))
     facts.add_row("checkpoint", _text_of(embedding["checkpoint"]))
     facts.add_row("reconstruction error", _text_of(embedding["reconstruction_error"]))
-    facts.add_row("novelty", _novelty(novelty))
+    judged = "p = {p_value:.3g} (score {score:.3g}, higher is more novel)"
+    facts.add_row(
+        "novelty", judged.format(**novelty) if novelty["is_judged"] else novelty["reason"]
+    )
     if page := glitch["links"].get("page"):
         facts.add_row("its page", page)
     console.print(facts)
@@ -103,12 +106,6 @@ def plain_console() -> Console:
     """Return a console on standard output; without a terminal, wide enough for complete ids."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
-
-
-def _novelty(novelty: Mapping[str, Any]) -> str:
-    if not novelty["is_judged"]:
-        return str(novelty["reason"])
-    return f"p = {novelty['p_value']:.3g} (score {novelty['score']:.3g}, higher is more novel)"
 
 
 def _text_of(value: object) -> str:
