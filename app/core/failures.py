@@ -38,7 +38,7 @@ FAILURES: dict[type[Exception], Failure] = {
     service.InvalidRequestError: Failure(400, "bad-request", "The request cannot be served"),
     service.NotFoundError: Failure(404, "not-found", "Not found"),
     service.ConflictError: Failure(
-        409, "conflict", "The request contradicts the catalogue", "The catalogue says otherwise"
+        409, "conflict", "The request contradicts the catalogue", "This cannot be done now"
     ),
     service.UnauthenticatedError: Failure(
         401, "unauthenticated", "A valid token is needed", "Log in first"

@@ -288,6 +288,7 @@ def test_an_undo_is_refused_for_no_label_and_for_one_already_undone(
     assert answer.headers["location"] == "/ui/glitches?done=undone"
     again = reviewer.submit(page, "/undo")
     assert again.status == 409
+    assert "This cannot be done now" in again.text
     assert "already revoked by reviewer" in again.alerts[0]
 
 
