@@ -1,8 +1,7 @@
 """Read glitches: one by id, or pages selected by filters; their views and novelty."""
 
-import base64
-import binascii
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -36,7 +35,8 @@ from glitch.novelty import Judgement
 from glitch.views import Preprocessing, Views
 
 LARGEST_PAGE = 1000
-_AFTER, _BEFORE = 1, 2  # first byte of a cursor: direction of its page
+_AFTER, _BEFORE = "a", "b"  # start of a cursor: direction of its page
+_CURSOR = re.compile(f"([{_AFTER}{_BEFORE}])([0-9a-f]{{32}})([0-9a-f]{{16}})")
 _NO_FILTERS = GlitchFilters()
 _JUDGEMENT: tuple[InstrumentedAttribute[Any], ...] = (  # columns of a ``Judgement``, in its order
     *(Embedding.novelty_score, Embedding.p_value, Embedding.is_judged),
@@ -140,30 +140,26 @@ def list_glitches(
     )
 
 
-def _fingerprint(filters: GlitchFilters) -> bytes:
-    return hashlib.sha256(repr(filters).encode()).digest()[:8]
+def _fingerprint(filters: GlitchFilters) -> str:
+    return hashlib.sha256(repr(filters).encode()).hexdigest()[:16]
 
 
-def _write_cursor(direction: int, mark: UUID, filters: GlitchFilters) -> str:
-    raw = bytes([direction]) + mark.bytes + _fingerprint(filters)
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+def _write_cursor(direction: str, mark: UUID, filters: GlitchFilters) -> str:
+    return f"{direction}{mark.hex}{_fingerprint(filters)}"
 
 
-def _read_cursor(cursor: str, filters: GlitchFilters) -> tuple[int, UUID]:
+def _read_cursor(cursor: str, filters: GlitchFilters) -> tuple[str, UUID]:
     """Direction of the page, and the glitch next to it."""
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        raw = base64.b64decode(padded, altchars=b"-_", validate=True)
-    except (UnicodeEncodeError, binascii.Error):
-        raw = b""
-    if len(raw) != 25 or raw[0] not in {_AFTER, _BEFORE}:
+    parts = _CURSOR.fullmatch(cursor)
+    if parts is None:
         raise InvalidRequestError("The cursor is damaged: start from the first page.")
-    if raw[17:] != _fingerprint(filters):
+    direction, mark, fingerprint = parts.groups()
+    if fingerprint != _fingerprint(filters):
         raise InvalidRequestError(
             "The cursor belongs to other filters: keep them from page to page, or start from the "
             "first page."
         )
-    return raw[0], UUID(bytes=raw[1:17])
+    return direction, UUID(mark)
 
 
 SORTS: dict[str, InstrumentedAttribute[Any]] = {
