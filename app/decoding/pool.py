@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -157,11 +157,10 @@ class DecoderPool:
             self._control.close()  # which ends the server
             self._control = None
         if self._server is not None:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._server.wait(2)
-            except subprocess.TimeoutExpired:
-                self._server.kill()
-                self._server.wait()
+            self._server.kill()  # nothing, if it has ended
+            self._server.wait()
             self._server = None
 
     @contextmanager

@@ -22,32 +22,18 @@ def take_address(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as error:
-        raise LaunchError(_no_address(host)) from error
+        raise _problem(host, port, error) from error
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise LaunchError(_sentence(host, port, error)) from error
+        raise _problem(host, port, error) from error
     if port and _is_answered(host, port):
         listener.close()
-        raise LaunchError(_taken(host, port))
+        raise _problem(host, port, OSError(errno.EADDRINUSE, "answered"))
     return listener
-
-
-def _no_address(host: str) -> str:
-    return (
-        f"GLITCH_HOST={host} is not an address of this machine: use 127.0.0.1 for this machine "
-        "alone or 0.0.0.0 for every network."
-    )
-
-
-def _taken(host: str, port: int) -> str:
-    return (
-        f"Port {port} on {host} is taken by another program: stop that one or set GLITCH_PORT to "
-        "a free port."
-    )
 
 
 def _is_answered(host: str, port: int) -> bool:
@@ -57,16 +43,23 @@ def _is_answered(host: str, port: int) -> bool:
     return False
 
 
-def _sentence(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return _taken(host, port)
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return f"No permission to listen on port {port}: set GLITCH_PORT to a port above 1023."
-    if error.errno == errno.EADDRNOTAVAIL:
-        return _no_address(host)
-    return (
+def _problem(host: str, port: int, error: OSError) -> LaunchError:
+    text = (
         f"Cannot listen on {host} port {port} ({error.strerror}): set GLITCH_HOST and GLITCH_PORT."
     )
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        text = (
+            f"GLITCH_HOST={host} is not an address of this machine: use 127.0.0.1 for this machine "
+            "alone or 0.0.0.0 for every network."
+        )
+    elif error.errno == errno.EADDRINUSE:
+        text = (
+            f"Port {port} on {host} is taken by another program: stop that one or set GLITCH_PORT "
+            "to a free port."
+        )
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        text = f"No permission to listen on port {port}: set GLITCH_PORT to a port above 1023."
+    return LaunchError(text)
 
 
 def reachable_host(host: str) -> str:

@@ -41,7 +41,8 @@ def main() -> None:
     stop_with_supervisor()
     _end_orphan(folder)
     configuration = folder / "redis.conf"
-    configuration.write_text(CONFIGURATION.format(socket=socket, folder=_quoted(folder)))
+    quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    configuration.write_text(CONFIGURATION.format(socket=socket, folder=quoted))
     configuration.chmod(0o600)
     try:
         redis = subprocess.Popen(  # noqa: S603 - the program that the supervisor found
@@ -54,14 +55,12 @@ def main() -> None:
         raise SystemExit(f"Redis cannot be started: {error}.") from None
     while redis.poll() is None and not stop.wait(0.1):
         pass
-    if redis.poll() is None:
-        redis.terminate()
-        try:
-            redis.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            redis.kill()
-            redis.wait()
-    sys.exit(redis.returncode if redis.returncode >= 0 else 128 - redis.returncode)
+    redis.terminate()  # like kill, does nothing if it has ended
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        redis.wait(_STOP_TIMEOUT_S)
+    redis.kill()
+    status = redis.wait()
+    sys.exit(status if status >= 0 else 128 - status)
 
 
 def _end_orphan(folder: Path) -> None:
@@ -71,11 +70,6 @@ def _end_orphan(folder: Path) -> None:
         if Path(process.cwd()) == folder and process.pid != os.getpid():
             process.kill()
             process.wait(_STOP_TIMEOUT_S)
-
-
-def _quoted(folder: Path) -> str:
-    """Escape a path for Redis's double quotes."""
-    return str(folder).replace("\\", "\\\\").replace('"', '\\"')
 
 
 if __name__ == "__main__":
