@@ -21,7 +21,8 @@ NO_TRIGGER = (
     "The batch contains strain but no triggers: add a table of triggers. To send a single glitch, "
     "use POST /embed."
 )
-_DOCUMENT = re.compile(
+# Names of documentation without data, such as README or notes.md.
+DOCUMENT = re.compile(
     r"(\A|[/\\])(README|LICEN[CS]E|COPYING|NOTICE|CITATION|CHANGE(S|LOG)|AUTHORS|Makefile)"
     r"(\.\w{1,5})?\Z"
     r"|\.(md|rst|pdf|html?|docx?|pptx?|tex|bib|cff|py|ipynb|sh|m|log|ya?ml|toml|ini|sha256|md5)\Z",
@@ -153,8 +154,3 @@ BatchChunk = ReadChunk | StoredChunk | NotReadChunk
 BATCH_CHUNK: TypeAdapter[BatchChunk] = TypeAdapter(
     Annotated[BatchChunk, Field(discriminator="kind")]
 )
-
-
-def is_document(name: str) -> bool:
-    """Whether a file name is that of documentation without data, such as README or notes.md."""
-    return _DOCUMENT.search(name) is not None

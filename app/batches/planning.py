@@ -456,7 +456,7 @@ class BatchPlanner:
     # --- refused inputs ---------------------------------------------------------------------------
 
     def _refuse(self, name: str, reason: str, *, is_harmless: bool = False) -> None:
-        if payload.is_document(name):
+        if payload.DOCUMENT.search(name):
             is_harmless = True
         else:
             self._n_refused += 1

@@ -132,7 +132,8 @@ def failure_of(error: Exception) -> Failure | None:
     """
     # FastAPI reports a full disk, while it spools a form, as a form that cannot be parsed.
     for cause in (error, error.__cause__):
-        if is_disk_full(cause):
+        full = getattr(cause, "errno", None) in _FULL_ERRNOS
+        if full or sqlstate(cause) == _DATABASE_FULL_STATE:
             return _DISK_FULL
         if getattr(cause, "errno", None) == errno.EROFS:
             return _READ_ONLY
@@ -165,11 +166,6 @@ def log_failure(log: logging.Logger, failure: Failure, error: Exception) -> None
         message = " ".join(str(getattr(error, "orig", None) or error).split())
         trace = error if log.isEnabledFor(logging.DEBUG) else None
         log.log(failure.level, "%s: %s", failure.code, message[:500], exc_info=trace)
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Return whether a disk of the service or of its database is full."""
-    return getattr(error, "errno", None) in _FULL_ERRNOS or sqlstate(error) == _DATABASE_FULL_STATE
 
 
 def sqlstate(error: BaseException | None) -> str | None:

@@ -84,11 +84,10 @@ def view_panels(
     recipe: Preprocessing, seen: Mapping[float, tuple[str, Bool[np.ndarray, " freq"]]], *, name: str
 ) -> tuple[ViewPanel, ...]:
     """Make the panels of all windows; ``seen`` has address and measured rows of those present."""
-    absent = (None, None)
     return tuple(
         view_panel(duration_s, recipe, picture=picture, observed=observed, name=name)
         for duration_s in recipe.durations_s
-        for picture, observed in [seen.get(duration_s, absent)]
+        for picture, observed in [seen.get(duration_s, (None, None))]
     )
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.core.settings import LONGEST_LEASE
@@ -44,7 +44,13 @@ def claim_chunk(
     if job is None or job.state not in OPEN_STATES or job.is_cancel_requested:
         return None
     _fail_expired(session, job_id)
-    row = session.scalar(chunks_due(job_id).limit(1).with_for_update(skip_locked=True))
+    row = session.scalar(
+        select(JobChunk)
+        .where(JobChunk.job_id == job_id, *_is_due())
+        .order_by(JobChunk.phase, JobChunk.ordinal)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
     if row is None:
         return None
     if row.detail is not None and row.detail == job.detail:
@@ -60,12 +66,6 @@ def claim_chunk(
         session.flush()
         session.refresh(job)
     return to_record(job), _to_chunk(session, row)
-
-
-def chunks_due(job_id: UUID) -> Select[JobChunk]:
-    """Query for the chunks of a job that are due by the database's clock, in order."""
-    of_job = select(JobChunk).where(JobChunk.job_id == job_id, *_is_due())
-    return of_job.order_by(JobChunk.phase, JobChunk.ordinal)
 
 
 def _is_due() -> tuple[ColumnElement[bool], ...]:
