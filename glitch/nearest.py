@@ -16,13 +16,13 @@ Units = Float32[np.ndarray, "glitch latent"]  # of length one
 Graph = tuple[Int[np.ndarray, "glitch near"], Float[np.ndarray, "glitch near"]]
 
 
-def nearest_among(units: Units, k: int, most_exact: int = MAX_EXACT) -> Graph:
+def nearest_among(units: Units, k: int, max_exact: int = MAX_EXACT) -> Graph:
     """Find the k nearest other vectors of each vector.
 
     Args:
         units: Vectors of length one, float32, shape (glitch, latent).
         k: Number of neighbours; at most one less than the number of vectors is returned.
-        most_exact: Number of vectors up to which every pair is compared.
+        max_exact: Number of vectors up to which every pair is compared.
 
     Returns:
         Positions of the neighbours, and their chord distances (0 to 2), ascending.
@@ -30,7 +30,7 @@ def nearest_among(units: Units, k: int, most_exact: int = MAX_EXACT) -> Graph:
     k = min(k, len(units) - 1)
     if k < 1:
         return np.empty((len(units), 0), dtype=np.int64), np.empty((len(units), 0))
-    if len(units) > most_exact:
+    if len(units) > max_exact:
         return _descent(units, k)
     return nearest_to(units, units, k, own=np.arange(len(units)))
 

@@ -65,18 +65,18 @@ class Transport:
             UnreachableError: if it stops answering.
             OSError: if the file cannot be written. No half of it is left.
         """
-        aside = target.with_name(f".{target.name}.part")
+        partial = target.with_name(f".{target.name}.part")
         try:
             with self._reachable(), self._http.stream("GET", f"{self.url}{path}", **options) as got:
                 if got.is_error:
                     got.read()
                     self._content(got)
-                with aside.open("wb") as file:
+                with partial.open("wb") as file:
                     for block in got.iter_bytes():
                         file.write(block)
-            aside.replace(target)
+            partial.replace(target)
         finally:
-            aside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
 
     def read(self, path: str, **options: Any) -> bytes:
         """An answer that is no JSON, whole.

@@ -197,7 +197,7 @@ class Stack:
             assert time.monotonic() < deadline, self.look(job.id)
             time.sleep(0.05)
 
-    def most_attempts(self, job: JobRecord) -> int:
+    def max_attempts(self, job: JobRecord) -> int:
         with self.sessions() as session:
             query = text("SELECT max(attempts) FROM job_chunk WHERE job_id = :job")
             return int(session.scalar(query, {"job": job.id}))

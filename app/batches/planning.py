@@ -54,7 +54,7 @@ class BatchPlanner:
         self._options = options
         self._work = work
         self._folder = folder
-        self._most_bytes = work.settings.max_batch_unpacked_bytes
+        self._max_bytes = work.settings.max_batch_unpacked_bytes
         self._index = BatchIndex(work.session, work.heartbeat)
         self._manifest = Manifest(self._index, folders_are_labels=options.labels_from_folders)
         self._strain = StrainIndex()
@@ -86,7 +86,7 @@ class BatchPlanner:
         """
         source = upload_path(self._work.data_dir, self._options.upload)
         content = self._folder / CONTENT
-        unpacked = unpack_whole(source, content, self._most_bytes, self._work.heartbeat)
+        unpacked = unpack_whole(source, content, self._max_bytes, self._work.heartbeat)
         self._is_unpacked = unpacked is Unpacked.WHOLE or (
             unpacked is Unpacked.CUT and is_archive(content)
         )
@@ -112,7 +112,7 @@ class BatchPlanner:
     def _chunks_of(self, source: Path) -> Iterator[ChunkPlan]:
         kinds = kinds_of(source, self._options.name)
         if kinds.is_npz_stack:
-            npz_to_hdf5(source, self._folder / STACK_FILE, self._most_bytes, self._work.heartbeat)
+            npz_to_hdf5(source, self._folder / STACK_FILE, self._max_bytes, self._work.heartbeat)
             yield from self._stack(self._folder / STACK_FILE, STACK_FILE)
         elif kinds.is_stack:
             yield from self._stack(source, None)
@@ -173,7 +173,7 @@ class BatchPlanner:
             except GlitchError as error:  # rows read before the error are kept
                 self._refuse(name, str(error))
         waiting, self._misnamed = self._misnamed, []
-        for member in list_members(source, self._most_bytes):
+        for member in list_members(source, self._max_bytes):
             if isinstance(member, Member) and _PICTURE.search(member.name):
                 waiting.append(member)
                 if len(waiting) >= _BLOCK:
@@ -192,7 +192,7 @@ class BatchPlanner:
         has_glitches = False
         count = 0
         with source.open("rb") as archive:
-            for member in list_members(source, self._most_bytes):
+            for member in list_members(source, self._max_bytes):
                 if isinstance(member, Refused):
                     self._refuse(member.name, member.reason, is_harmless=member.is_harmless)
                     continue

@@ -78,7 +78,7 @@ class SegmentDatabase:
         try:
             response = fetch(
                 f"{self._url}{path}?s={start}&e={end}&include=active,known,metadata",
-                most_bytes=_MAX_BYTES,
+                max_bytes=_MAX_BYTES,
                 patience_s=_PATIENCE_S,
                 headers=_credentials(self._url),
                 follow_redirects=True,

@@ -98,10 +98,10 @@ def _meanwhile(facts: Facts) -> str:
 def _seen(one: Facts) -> str:
     """Say in which windows and bands the glitches that could not be tested were seen."""
     seen = one.get("seen", [])  # earlier versions kept none
-    told = [f"{part['n']:,} in {part['condition']}" for part in seen[:_NAMED] if part["condition"]]
-    if told and (more := sum(part["n"] for part in seen[_NAMED:])):
-        told.append(f"{more:,} otherwise")
-    return f" (seen: {'; '.join(told)})" if told else ""
+    named = [f"{part['n']:,} in {part['condition']}" for part in seen[:_NAMED] if part["condition"]]
+    if named and (more := sum(part["n"] for part in seen[_NAMED:])):
+        named.append(f"{more:,} otherwise")
+    return f" (seen: {'; '.join(named)})" if named else ""
 
 
 def doubt_of(stored: Iterable[Facts]) -> str | None:

@@ -29,7 +29,7 @@ from app.references.service import KIND as REFERENCES
 from glitch.clustering.dormancy import Recurrence
 from glitch.novelty import MIN_OF_CLASS
 from glitch.novelty.fair_sample import SIGMAS
-from glitch.novelty.false_discovery import flagging_threshold, least_flaggable
+from glitch.novelty.false_discovery import flagging_threshold, min_flaggable
 from glitch.types import LatentArray
 
 _GONE = ("retired", "withdrawn")
@@ -224,7 +224,7 @@ def select_novel(
         # Only detectors with tests: the labels of others do not help.
         n_calibration = max(calibration_by_ifo.get(ifo, 0) for ifo in judged_by_ifo)
         n_tests = math.ceil(tests.weights.sum())
-        least = least_flaggable(n_tests, n_calibration, parameters.fdr)
+        least = min_flaggable(n_tests, n_calibration, parameters.fdr)
         if least > 1:  # else more labels would not help
             findings.append(found("too_few_calibrate", n_calibration=n_calibration, least=least))
     if n_flagged:

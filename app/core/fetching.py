@@ -96,7 +96,7 @@ class Fetcher:
     def get(
         self,
         url: str,
-        most_bytes: int,
+        max_bytes: int,
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> httpx.Response:
@@ -105,7 +105,7 @@ class Fetcher:
         Error statuses are returned as well, because their content may be useful.
 
         Raises:
-            AnswerTooLongError: if it has more than ``most_bytes`` bytes.
+            AnswerTooLongError: if it has more than ``max_bytes`` bytes.
             httpx.HTTPError, httpx.InvalidURL, OSError: if the request fails, as in ``UNREACHED``.
         """
         heads: list[httpx.Response] = []
@@ -118,7 +118,7 @@ class Fetcher:
 
         def take(piece: bytes) -> bool:
             body.extend(piece)
-            if len(body) > most_bytes:
+            if len(body) > max_bytes:
                 raise AnswerTooLongError("its answer is too long")
             return True
 
@@ -169,7 +169,7 @@ class Fetcher:
 def fetch(
     url: str,
     *,
-    most_bytes: int,
+    max_bytes: int,
     patience_s: float,
     headers: Mapping[str, str] | None = None,
     form: Mapping[str, str] | None = None,
@@ -177,4 +177,4 @@ def fetch(
 ) -> httpx.Response:
     """Return one response; see ``Fetcher.get``."""
     with Fetcher(patience_s, **options) as fetcher:
-        return fetcher.get(url, most_bytes, headers, form)
+        return fetcher.get(url, max_bytes, headers, form)

@@ -158,7 +158,7 @@ def _is_good(key: jwt.PyJWK) -> bool:
 
 def _json_at(url: str) -> dict[str, Any]:
     """Fetch a small JSON object within seconds; redirects are not followed."""
-    answer = fetch(url, most_bytes=_MAX_BYTES, patience_s=_PATIENCE_S)
+    answer = fetch(url, max_bytes=_MAX_BYTES, patience_s=_PATIENCE_S)
     content = as_json(answer.raise_for_status())
     if not isinstance(content, dict):
         raise TypeError("its answer is no JSON object")

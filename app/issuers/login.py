@@ -156,7 +156,7 @@ class LoginProvider:
         }
         answer = fetch(
             self._endpoint("token_endpoint"),
-            most_bytes=_MAX_BYTES,
+            max_bytes=_MAX_BYTES,
             patience_s=_PATIENCE_S,
             headers={"Accept": "application/json"},
             form=form,

@@ -96,7 +96,7 @@ def published_files(archive: Archive, zenodo: str = ZENODO) -> dict[str, Publish
     """Files of an archive by name, as Zenodo lists them now; NotReadyError if it cannot be read."""
     url = f"{zenodo.rstrip('/')}/api/records/{archive.record}"
     try:
-        response = fetch(url, most_bytes=_MAX_BYTES, patience_s=_PATIENCE_S, follow_redirects=True)
+        response = fetch(url, max_bytes=_MAX_BYTES, patience_s=_PATIENCE_S, follow_redirects=True)
         record = as_json(response.raise_for_status())
         return {one.name: one for one in map(_file, record["files"])}
     except (*UNREACHED, ValueError, KeyError, TypeError) as error:

@@ -81,7 +81,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
 
     head_within_s = HEAD_WITHIN_S
     longest_s = LONGEST_CONNECTION_S
-    most_idle = MAX_IDLE
+    max_idle = MAX_IDLE
     _idle: ClassVar[dict[TimedHttpProtocol, None]] = {}  # of this process, longest idle first
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -121,7 +121,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
 
     def _note_idle(self) -> None:
         self._idle[self] = None
-        if len(self._idle) > self.most_idle:
+        if len(self._idle) > self.max_idle:
             oldest = next(iter(self._idle))
             del self._idle[oldest]
             oldest.transport.close()

@@ -74,13 +74,11 @@ class Metrics:
             ("kind", "state"),
         )
         self.decoders = gauge("glitch_decoders_at_work", "Files being decoded")
-        self.most_decoders = gauge(
-            "glitch_decoders_most", "Files decoded at the same time, at most"
-        )
+        self.max_decoders = gauge("glitch_decoders_most", "Files decoded at the same time, at most")
         self.connections = gauge(
             "glitch_database_connections_in_use", "Database connections in use"
         )
-        self.most_connections = gauge(
+        self.max_connections = gauge(
             "glitch_database_connections_most", "Database connections at most"
         )
         self.encoder_passes = counter("glitch_encoder_passes", "Batches processed by the encoder")
@@ -175,11 +173,11 @@ class OwnLoad:
             for state in ("at_work", "waiting", "refused"):
                 metrics.places.labels(kind, state).set(getattr(admission, state))
         metrics.decoders.set(shared_pool().at_work)
-        metrics.most_decoders.set(settings.decoders)
+        metrics.max_decoders.set(settings.decoders)
         pool = self._runtime.engine.pool
         if isinstance(pool, QueuePool):
             metrics.connections.set(pool.checkedout())
-        metrics.most_connections.set(settings.database_pool)
+        metrics.max_connections.set(settings.database_pool)
         passes, glitches = self._runtime.encoders.work_done()
         metrics.encoder_passes.inc(passes - self._encoded[0])
         metrics.encoder_glitches.inc(glitches - self._encoded[1])

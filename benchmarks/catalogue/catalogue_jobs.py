@@ -30,7 +30,7 @@ from worker.runner import JobRunner
 ASKER = Principal(uuid4(), "benchmark", Role.ADMIN)
 
 
-def most_memory_mb() -> float:
+def peak_memory_mb() -> float:
     """Return the peak memory of this process, in MB (from Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
@@ -40,12 +40,12 @@ def work(url: str, folder: Path, job_id: UUID) -> None:
     """Run one job here, and print its time and the peak memory of this process."""
     sessions = make_session_factory(make_engine(url))
     runner = JobRunner(sessions, Settings(data_dir=folder, database_url=url))
-    before = most_memory_mb()
+    before = peak_memory_mb()
     started, used = time.perf_counter(), time.process_time()
     while runner.work(job_id):
         pass
     wall, cpu = time.perf_counter() - started, time.process_time() - used
-    peak_mb = most_memory_mb()
+    peak_mb = peak_memory_mb()
     with sessions() as session:
         job = get_job(session, job_id)
     result = dict(job.result or {})

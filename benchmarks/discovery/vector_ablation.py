@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.decomposition import PCA
 
-from benchmarks.discovery.vector_value import LEAST_GROUPS, cells, probe_columns, scores, sides_of
+from benchmarks.discovery.vector_value import MIN_GROUPS, cells, probe_columns, scores, sides_of
 from benchmarks.machine import heading
 from glitch.model import ScatteringVAE
 from glitch.views import Preprocessing
@@ -153,7 +153,7 @@ def main() -> None:
     looks = looks_once(args.looks, config, {"real": real, "simulated": simulated})
     folds = list(grouped_folds(real.labels, real.groups, 3, config.data.split_seed))
     print(f"{args.folds} of 3 folds, seeds {args.seeds}, {config.optimiser.steps} steps")
-    sets = [classes_with_groups(real.labels, real.groups, least) for least in LEAST_GROUPS]
+    sets = [classes_with_groups(real.labels, real.groups, least) for least in MIN_GROUPS]
     print(f"| variant | {probe_columns(sets)} | error |")
     print("| --- |" + " --- |" * 5)
     rows: list[list[float]] = []

@@ -34,7 +34,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks.discovery.vector_value import (
-    LEAST_GROUPS,
+    MIN_GROUPS,
     answered,
     cells,
     marks,
@@ -221,7 +221,7 @@ def main() -> None:
     folder, places = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
     print(heading())
     real = read_real_images(folder)
-    sets = [list(classes_with_groups(real.labels, real.groups, least)) for least in LEAST_GROUPS]
+    sets = [list(classes_with_groups(real.labels, real.groups, least)) for least in MIN_GROUPS]
     vectors: dict[str, Callable[[Fold], Both]] = {
         "supervised CNN": supervised,
         "pixel PCA-32": partial(components, features_of=flat),

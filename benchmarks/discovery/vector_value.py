@@ -58,7 +58,7 @@ EIGHT = (
     "Scratchy",
 )
 SHIFTS = (1, 2, 4, 8)
-LEAST_GROUPS = (8, 3)  # of the classes of both sets
+MIN_GROUPS = (8, 3)  # of the classes of both sets
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +77,7 @@ class Sides:
 def sides_of(real: Pack, train: Pack, held_out: Pack) -> Sides:
     train_lone, known_views, _ = single_views(train)
     test_lone, query_views, _ = single_views(held_out)
-    sets = tuple(
-        list(classes_with_groups(real.labels, real.groups, least)) for least in LEAST_GROUPS
-    )
+    sets = tuple(list(classes_with_groups(real.labels, real.groups, least)) for least in MIN_GROUPS)
     labels = np.array(train_lone.labels), np.array(test_lone.labels)
     return Sides(train_lone, test_lone, known_views, query_views, *labels, (sets[0], sets[1]))
 
@@ -334,7 +332,7 @@ def main() -> None:
     folder, models = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
     print(heading())
     real = read_real_images(folder)
-    sets = [classes_with_groups(real.labels, real.groups, least) for least in LEAST_GROUPS]
+    sets = [classes_with_groups(real.labels, real.groups, least) for least in MIN_GROUPS]
     columns = probe_columns(sets)
     print(f"| vector | {columns} | novelty, mean (worst) |")
     print("| --- | --- | --- | --- | --- | --- |")

@@ -75,14 +75,14 @@ def knots_of(frequencies: np.ndarray, floor: np.ndarray) -> np.ndarray:
 
 
 def lines_of(
-    frequencies: np.ndarray, psd: np.ndarray, low: float, high: float, least_ratio: float
+    frequencies: np.ndarray, psd: np.ndarray, low: float, high: float, min_ratio: float
 ) -> list[list[float]]:
     """Return lines as [frequency Hz, ln of line power over (floor * 1 Hz)], strongest first."""
     floor = floor_of(frequencies, psd)
     ratio = psd / floor
     lines = []
     for i in range(2, len(psd) - 2):
-        if not low <= frequencies[i] < high or ratio[i] < least_ratio:
+        if not low <= frequencies[i] < high or ratio[i] < min_ratio:
             continue
         if ratio[i] < ratio[i - 2 : i + 3].max():
             continue

@@ -39,14 +39,14 @@ def days_with_data(gps_times: Float[np.ndarray, " glitch"]) -> Int[np.ndarray, "
 
 
 def recurrence(
-    occurrences: Float[np.ndarray, " glitch"], days: Int[np.ndarray, " day"], least_days: int
+    occurrences: Float[np.ndarray, " glitch"], days: Int[np.ndarray, " day"], min_days: int
 ) -> Recurrence | None:
     """Find the latest return after an absence, if it is recent.
 
     Args:
         occurrences: GPS times of the occurrences, in s, in any order; NaN if not known.
         days: ``days_with_data`` of all glitches of the detector, these included.
-        least_days: Number of days with data that make an absence. A return is recent if it is
+        min_days: Number of days with data that make an absence. A return is recent if it is
             within the same number of the newest days with data.
 
     Returns:
@@ -55,11 +55,11 @@ def recurrence(
     times = np.sort(occurrences[np.isfinite(occurrences)])
     indices = np.searchsorted(days, np.floor(times / DAY_S).astype(np.int64))
     silent = np.diff(indices) - 1
-    breaks = np.nonzero(silent >= least_days)[0]
+    breaks = np.nonzero(silent >= min_days)[0]
     if not len(breaks):
         return None
     last = int(breaks[-1])
-    if len(days) - indices[last + 1] > least_days:
+    if len(days) - indices[last + 1] > min_days:
         return None
     return Recurrence(
         silent_days=int(silent[last]),
@@ -73,8 +73,8 @@ def recurrences_in(
     pool: Pool,
     predicted: Int[np.ndarray, " glitch"],
     is_sure: Bool[np.ndarray, " glitch"],
-    least_days: int,
-    least_glitches: int,
+    min_days: int,
+    min_glitches: int,
 ) -> dict[int, Recurrence]:
     """Find the classes of one detector that have returned, by id.
 
@@ -86,11 +86,11 @@ def recurrences_in(
         pool: The glitches of the detector.
         predicted: The most frequent class id among the nearest references of each glitch.
         is_sure: Whether more than half of them have that class.
-        least_days: Days with data and without the class that make an absence.
-        least_glitches: Least number of unlabelled occurrences since then; fewer may be chance.
+        min_days: Days with data and without the class that make an absence.
+        min_glitches: Least number of unlabelled occurrences since then; fewer may be chance.
     """
     days = days_with_data(pool.gps_times)
-    if len(days) <= least_days:
+    if len(days) <= min_days:
         return {}
     recurrences = {}
     is_unlabelled = pool.classes < 0
@@ -101,8 +101,8 @@ def recurrences_in(
             continue
         alike = is_unlabelled & is_sure & (predicted == class_id)
         alike &= pool.judged <= np.quantile(scores, AS_NEAR)
-        gap = recurrence(pool.gps_times[of_class | alike], days, least_days)
-        if gap is None or (pool.gps_times[alike] >= gap.first_after).sum() < least_glitches:
+        gap = recurrence(pool.gps_times[of_class | alike], days, min_days)
+        if gap is None or (pool.gps_times[alike] >= gap.first_after).sum() < min_glitches:
             continue
         if (pool.gps_times[of_class] <= gap.last_before).any():
             recurrences[class_id] = gap

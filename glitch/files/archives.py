@@ -76,12 +76,12 @@ def is_archive(path: Path) -> bool:
     return head.startswith(b"PK") or head[257:262] == b"ustar" or not any(head)
 
 
-def list_members(path: Path, most_bytes: int) -> Iterator[Member | Refused]:
+def list_members(path: Path, max_bytes: int) -> Iterator[Member | Refused]:
     """Yield every member of a plain tar or a zip, in the archive's order, without folders.
 
     Raises:
         FormatError: if the file is not a readable archive.
-        TooLargeError: if it has too many members or would unpack to over ``most_bytes``.
+        TooLargeError: if it has too many members or would unpack to over ``max_bytes``.
     """
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK"
@@ -93,9 +93,9 @@ def list_members(path: Path, most_bytes: int) -> Iterator[Member | Refused]:
             )
         if isinstance(member, Member):
             total += member.size
-            if total > most_bytes:
+            if total > max_bytes:
                 raise TooLargeError(
-                    f"The archive would unpack to over {most_bytes / 1e9:g} GB: send it in several "
+                    f"The archive would unpack to over {max_bytes / 1e9:g} GB: send it in several "
                     "parts."
                 )
             yield _judged(member)

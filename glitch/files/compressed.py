@@ -127,7 +127,7 @@ def gunzipped(path: Path, shown_name: str) -> Iterator[Path]:
 
 
 def unpack_whole(
-    path: Path, target: Path, most_bytes: int, heartbeat: Callable[[], None]
+    path: Path, target: Path, max_bytes: int, heartbeat: Callable[[], None]
 ) -> Unpacked:
     """Unpack a gzip, bzip2, xz or zstd file to ``target``.
 
@@ -136,7 +136,7 @@ def unpack_whole(
 
     Raises:
         FormatError: if the file is damaged or empty.
-        TooLargeError: if it unpacks to over ``most_bytes``, or to far more than its own size.
+        TooLargeError: if it unpacks to over ``max_bytes``, or to far more than its own size.
     """
     with path.open("rb") as file:
         head = file.read(6)
@@ -148,7 +148,7 @@ def unpack_whole(
     try:
         with closing(opened) as source, part.open("wb") as unpacked:
             try:
-                _copy(source, unpacked, path.stat().st_size, most_bytes, heartbeat)
+                _copy(source, unpacked, path.stat().st_size, max_bytes, heartbeat)
             except EOFError:
                 if not unpacked.tell():
                     raise FormatError(CUT_SHORT) from None
@@ -171,7 +171,7 @@ def _copy(
     source: _Source,
     target: BufferedIOBase,
     packed: int,
-    most_bytes: int,
+    max_bytes: int,
     heartbeat: Callable[[], None],
 ) -> None:
     length = 0
@@ -179,9 +179,9 @@ def _copy(
     while piece := source.read1(_PIECE):
         heartbeat()
         length += len(piece)
-        if length > most_bytes:
+        if length > max_bytes:
             raise TooLargeError(
-                f"The file unpacks to over {most_bytes / 1e9:g} GB: send it in several parts."
+                f"The file unpacks to over {max_bytes / 1e9:g} GB: send it in several parts."
             )
         if length > RATIO_FROM_BYTES and length > MAX_RATIO * packed:
             raise TooLargeError(

@@ -132,7 +132,7 @@ def check_stays_inside(dataset: h5py.Dataset) -> None:
         )
 
 
-def read_rows(dataset: h5py.Dataset, first: int, last: int, *, most_bytes: int) -> Array:
+def read_rows(dataset: h5py.Dataset, first: int, last: int, *, max_bytes: int) -> Array:
     """Read rows ``first`` to before ``last`` along the first axis, in the dataset's own type.
 
     Raises:
@@ -141,30 +141,30 @@ def read_rows(dataset: h5py.Dataset, first: int, last: int, *, most_bytes: int) 
     """
     shape = dataset_shape(dataset)
     first, last, _ = slice(first, last).indices(shape[0] if shape else 0)
-    _check_size(dataset, max(0, last - first) * prod(shape[1:]), most_bytes)
+    _check_size(dataset, max(0, last - first) * prod(shape[1:]), max_bytes)
     return np.asarray(dataset[first:last])
 
 
-def read_samples(dataset: h5py.Dataset, first: int, last: int, *, most_bytes: int) -> Array:
+def read_samples(dataset: h5py.Dataset, first: int, last: int, *, max_bytes: int) -> Array:
     """Like ``read_rows``, along the longest axis of a dataset whose other axes have length one."""
     shape = dataset_shape(dataset)
     if len(shape) < 2:
-        return read_rows(dataset, first, last, most_bytes=most_bytes)
+        return read_rows(dataset, first, last, max_bytes=max_bytes)
     along = shape.index(max(shape))
-    _check_size(dataset, last - first, most_bytes)
+    _check_size(dataset, last - first, max_bytes)
     return np.asarray(
         dataset[tuple(slice(first, last) if i == along else 0 for i in range(len(shape)))]
     )
 
 
-def read_whole(dataset: h5py.Dataset, *, most_bytes: int) -> Array:
+def read_whole(dataset: h5py.Dataset, *, max_bytes: int) -> Array:
     """Read all values, in the dataset's own type.
 
     Raises:
         FormatError: if the values are stored in another file, or are Python objects.
         TooLargeError: if the values, or one chunk, would exceed the memory limit.
     """
-    _check_size(dataset, prod(dataset_shape(dataset)), most_bytes)
+    _check_size(dataset, prod(dataset_shape(dataset)), max_bytes)
     return np.asarray(dataset[()])
 
 
@@ -194,7 +194,7 @@ def read_cell(dataset: h5py.Dataset, index: int) -> object:
 
 
 def read_fields(
-    dataset: h5py.Dataset, first: int, last: int, names: Sequence[str], *, most_bytes: int
+    dataset: h5py.Dataset, first: int, last: int, names: Sequence[str], *, max_bytes: int
 ) -> dict[str, list[Any]]:
     """Read some fields of a table's rows as plain Python values; texts are cut at ``LONGEST_TEXT``.
 
@@ -203,7 +203,7 @@ def read_fields(
         first: first row.
         last: row after the last.
         names: the fields to read.
-        most_bytes: limit on the memory in use at one time.
+        max_bytes: limit on the memory in use at one time.
 
     Raises:
         FormatError: if the values are stored in another file, or are neither numbers nor text.
@@ -213,7 +213,7 @@ def read_fields(
     for name, dtype in types.items():
         if dtype.hasobject and h5py.check_string_dtype(dtype) is None:
             raise FormatError(f"The column {name!r} holds neither numbers nor text: leave it out.")
-    _check_size(dataset, max(0, last - first), most_bytes, allows_text=True)
+    _check_size(dataset, max(0, last - first), max_bytes, allows_text=True)
     columns: dict[str, list[Any]] = {}
     for name, dtype in types.items():
         column = dataset.fields(name) if name else dataset
@@ -227,7 +227,7 @@ def read_fields(
             values = (
                 np.asarray(column[first:last])
                 if is_flat
-                else read_samples(dataset, first, last, most_bytes=most)
+                else read_samples(dataset, first, last, max_bytes=most)
             )
             # Python has no float this long, and tolist() would leave numpy scalars: keep the digits
             # as text.
@@ -272,7 +272,7 @@ def read_pair(group: h5py.Dataset | h5py.Group, name: str) -> tuple[object, ...]
     dataset = find_dataset(group, name) if isinstance(group, h5py.Group) else None
     if dataset is None or dataset.dtype.kind not in "fiu" or prod(dataset_shape(dataset)) != 2:
         return None
-    return tuple(read_whole(dataset, most_bytes=MAX_SCALAR_BYTES).flat)
+    return tuple(read_whole(dataset, max_bytes=MAX_SCALAR_BYTES).flat)
 
 
 def is_one_row(shape: tuple[int, ...]) -> bool:
@@ -308,7 +308,7 @@ def _find(group: h5py.Group, path: str) -> h5py.Dataset | h5py.Group | None:
 
 
 def _check_size(
-    dataset: h5py.Dataset, n_values: int, most_bytes: int, *, allows_text: bool = False
+    dataset: h5py.Dataset, n_values: int, max_bytes: int, *, allows_text: bool = False
 ) -> None:
     _check_filters(dataset)
     dtype = dataset.dtype
@@ -319,9 +319,9 @@ def _check_size(
             "Save it as plain numbers."
         )
     n_bytes = n_values * dtype.itemsize
-    if n_bytes > most_bytes:
+    if n_bytes > max_bytes:
         raise TooLargeError(
-            f"The dataset {str(dataset.name)!r} declares {n_bytes:,} bytes; at most {most_bytes:,} "
+            f"The dataset {str(dataset.name)!r} declares {n_bytes:,} bytes; at most {max_bytes:,} "
             "are read. Save only the part around the glitch."
         )
     chunk_bytes = prod(dataset.chunks) * dtype.itemsize if dataset.chunks else 0

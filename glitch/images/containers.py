@@ -147,7 +147,7 @@ class _Hdf5(Container):
     def read(self, name: str) -> Array:
         dataset = self._dataset(name)
         check_array(name, dataset_shape(dataset), dataset.dtype)
-        return read_whole(dataset, most_bytes=MAX_VALUES * dataset.dtype.itemsize)
+        return read_whole(dataset, max_bytes=MAX_VALUES * dataset.dtype.itemsize)
 
     def _dataset(self, name: str) -> h5py.Dataset:
         dataset = find_dataset(self._tree, name)

@@ -31,7 +31,7 @@ _MIN_STEP = 0.001
 _SEAM_BANDS = 10  # height of a band at a seam: the panel's height divided by this
 # Greatest among 1,937 pictures of Gravity Spy without axes: 2.04 and 1.90.
 _MAX_STACKED, _MAX_BOTH = 2.4, 2.1
-_LEAST_STACKED = 1.3  # one glitch in the middle may jump as much as a seam between windows
+_MIN_STACKED = 1.3  # one glitch in the middle may jump as much as a seam between windows
 # Greatest among the same pictures, but for those with _MAX_SATURATED: 1.10 and 1.25.
 _MAX_LOW_ROUGHNESS, _MAX_TURNED = 1.35, 1.5
 _SATURATED, _MAX_SATURATED = 0.9, 0.25
@@ -175,7 +175,7 @@ def holds_windows(fractions: Fractions) -> bool:
     below = fractions[middle + 1 : middle + 1 + band]
     stacked = _roughness(below) / _roughness(above) * _jump(fractions.T)
     beside = _jump(fractions[len(fractions) // 4 :])
-    is_crossed = stacked > _LEAST_STACKED and stacked * beside > _MAX_BOTH
+    is_crossed = stacked > _MIN_STACKED and stacked * beside > _MAX_BOTH
     return stacked > _MAX_STACKED or is_crossed
 
 

@@ -30,7 +30,7 @@ MARGIN = 12  # pixels left of the panel: a picture with more was not cropped to 
 _PHASE_OFF = 0.2  # largest offset of a label from its step on a colour bar, in steps
 _MAX_LINE_WIDTH = 16  # widest frame line, pixels
 _TICK = 240  # height of the panel, divided by this: distance from the frame at which ticks are seen
-_LEAST_TICKED = 300  # pixels: in smaller panels ticks are faint and labels as near as they are
+_MIN_TICKED = 300  # pixels: in smaller panels ticks are faint and labels as near as they are
 _MOSTLY = 0.9
 _SHORT_BAR = 0.1  # fraction of the panel: least height of a colour bar
 _NARROWEST_BAR = 4  # pixels
@@ -136,7 +136,7 @@ def _has_ticks(
 ) -> bool:
     """Return whether most labels left of the panel have a tick outside its frame."""
     column = box.left - line - max(1, box.height // _TICK)
-    if column < 0 or box.height < _LEAST_TICKED:
+    if column < 0 or box.height < _MIN_TICKED:
         return False
     rows = [round(box.bottom - label.place * box.height) for label in labels]
     near = [is_text[max(0, row - 2) : row + 3, column].any() for row in rows]

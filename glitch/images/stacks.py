@@ -123,12 +123,10 @@ class _OneOf(Container):
         shape = dataset_shape(dataset)
         is_shared = name not in _PER_GLITCH
         check_array(name, shape if is_shared else shape[1:], dataset.dtype)
-        most_bytes = MAX_VALUES * dataset.dtype.itemsize
+        max_bytes = MAX_VALUES * dataset.dtype.itemsize
         if is_shared:
-            return read_whole(dataset, most_bytes=most_bytes)
-        return np.asarray(
-            read_rows(dataset, self._index, self._index + 1, most_bytes=most_bytes)[0]
-        )
+            return read_whole(dataset, max_bytes=max_bytes)
+        return np.asarray(read_rows(dataset, self._index, self._index + 1, max_bytes=max_bytes)[0])
 
 
 def _dataset(tree: h5py.File, name: str) -> h5py.Dataset:
@@ -181,7 +179,7 @@ def is_npz_stack(path: Path) -> bool:
 
 
 def npz_to_hdf5(
-    path: Path, target: Path, most_bytes: int, heartbeat: Callable[[], None] | None = None
+    path: Path, target: Path, max_bytes: int, heartbeat: Callable[[], None] | None = None
 ) -> None:
     """Copy an npz, whose compressed arrays can be read only from the start, to HDF5.
 
@@ -190,7 +188,7 @@ def npz_to_hdf5(
 
     Raises:
         FormatError: if the npz is damaged, or holds pickled objects.
-        TooLargeError: if its arrays declare more than ``most_bytes``.
+        TooLargeError: if its arrays declare more than ``max_bytes``.
     """
     total = 0
     part = target.with_name(target.name + ".part")
@@ -199,7 +197,7 @@ def npz_to_hdf5(
             for name in archive.namelist():
                 with archive.open(name) as stream:
                     total += _copy(
-                        name.removesuffix(".npy"), stream, tree, most_bytes - total, heartbeat
+                        name.removesuffix(".npy"), stream, tree, max_bytes - total, heartbeat
                     )
     except GlitchError:
         raise

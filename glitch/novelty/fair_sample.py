@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int
 # the USUAL quantile of that fraction among the labelled glitches of its class, limited to this
 # range.
 USUAL = 0.9
-AMID_AT_LEAST, AMID_AT_MOST = 0.3, 0.9
+MIN_AMID, MAX_AMID = 0.3, 0.9
 FARTHEST = 0.05  # of a class, labelled or not
 SIGMAS = 2.0  # reported from here on; by chance alone once in 40 times
 
@@ -69,7 +69,7 @@ def selection_excess(
     for kind in np.unique(kinds[calibrates]):
         of_kind = (kinds == kind) & np.isfinite(to_known) & (is_test | calibrates)
         limit_share = np.quantile(unlabelled[(kinds == kind) & calibrates], USUAL)
-        is_compared = of_kind & (unlabelled <= np.clip(limit_share, AMID_AT_LEAST, AMID_AT_MOST))
+        is_compared = of_kind & (unlabelled <= np.clip(limit_share, MIN_AMID, MAX_AMID))
         distances, tests = to_known[is_compared], is_test[is_compared]
         n, size = int(tests.sum()), len(tests)
         n_far = round(FARTHEST * size)

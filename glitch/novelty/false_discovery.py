@@ -85,7 +85,7 @@ def flagging_threshold(
 MAY_BE_CHANCE = 0.01
 
 
-def least_flaggable(n_tests: int, n_calibration: int, fdr: float) -> int:
+def min_flaggable(n_tests: int, n_calibration: int, fdr: float) -> int:
     """Compute how many of the tests must be novel before any can be flagged.
 
     No conformal p-value is below 1 / (n_calibration + 1), so fewer discoveries than this cannot

@@ -293,9 +293,9 @@ def _compound(tree: h5py.File, path: str, dataset: h5py.Dataset) -> _Table:
         names = [own[column] for column in columns]
         if not names:
             return {}
-        most_bytes = max(stop - start, 1) * _MAX_ROW_BYTES
+        max_bytes = max(stop - start, 1) * _MAX_ROW_BYTES
         hidden = [masks[name] for name in names if name in masks]
-        values = read_fields(dataset, start, stop, [*names, *hidden], most_bytes=most_bytes)
+        values = read_fields(dataset, start, stop, [*names, *hidden], max_bytes=max_bytes)
         for name in set(names) & masks.keys():
             cells = zip(values[name], values[masks[name]], strict=True)
             values[name] = [None if is_hidden else cell for cell, is_hidden in cells]
@@ -313,8 +313,8 @@ def _is_series(dataset: h5py.Dataset) -> bool:
     if len(names) != 1 or dataset.dtype[names[0]].kind != "f":
         return False
     count = min(dataset_shape(dataset)[0], _SAMPLES)
-    most_bytes = _SAMPLES * _MAX_ROW_BYTES
-    return are_of_series(read_fields(dataset, 0, count, names, most_bytes=most_bytes)[names[0]])
+    max_bytes = _SAMPLES * _MAX_ROW_BYTES
+    return are_of_series(read_fields(dataset, 0, count, names, max_bytes=max_bytes)[names[0]])
 
 
 def _meta_lines(tree: h5py.File, path: str) -> list[str]:
@@ -322,7 +322,7 @@ def _meta_lines(tree: h5py.File, path: str) -> list[str]:
     meta = find_dataset(tree, path + _META)
     if meta is None or meta.dtype.kind != "S" or len(dataset_shape(meta)) != 1:
         return []
-    lines = read_rows(meta, 0, _MAX_META_LINES, most_bytes=_MAX_META_BYTES)
+    lines = read_rows(meta, 0, _MAX_META_LINES, max_bytes=_MAX_META_BYTES)
     return [line.decode("utf-8", "replace") for line in lines.tolist()]
 
 
@@ -344,9 +344,9 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
     coarse = tuple(name for name, one in columns.items() if is_coarse(name, one.dtype))
 
     def read(start: int, stop: int, selected: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-        most_bytes = max(stop - start, 1) * _MAX_ROW_BYTES
+        max_bytes = max(stop - start, 1) * _MAX_ROW_BYTES
         return {
-            name: read_fields(columns[name], start, stop, (), most_bytes=most_bytes)[""]
+            name: read_fields(columns[name], start, stop, (), max_bytes=max_bytes)[""]
             for name in selected
         }
 

@@ -44,16 +44,16 @@ class PandasTable:
     row_bytes: int
 
     def read(
-        self, start: int, stop: int, names: Sequence[str], most_bytes: int
+        self, start: int, stop: int, names: Sequence[str], max_bytes: int
     ) -> dict[str, list[Any]]:
         """Return plain values of some columns in rows ``start`` to before ``stop``."""
         values: dict[str, list[Any]] = {}
         for name in names:
             dataset, field, column = self.columns[name]
             if field:
-                block = read_fields(dataset, start, stop, [field], most_bytes=most_bytes)[field]
+                block = read_fields(dataset, start, stop, [field], max_bytes=max_bytes)[field]
             else:
-                block = read_rows(dataset, start, stop, most_bytes=most_bytes).tolist()
+                block = read_rows(dataset, start, stop, max_bytes=max_bytes).tolist()
             values[name] = block if column is None else [row[column] for row in block]
         return values
 
@@ -93,7 +93,7 @@ def _fixed(group: h5py.Group, path: str) -> PandasTable | None:
         values = find_dataset(group, block.replace("items", "values"))
         if items is None or values is None or items.dtype.kind != "S":
             continue
-        names = read_rows(items, 0, _MAX_COLUMNS, most_bytes=_MAX_NAME_BYTES).tolist()
+        names = read_rows(items, 0, _MAX_COLUMNS, max_bytes=_MAX_NAME_BYTES).tolist()
         if values.dtype.kind not in "fiu":
             pickled += [name.decode("utf-8", "replace") for name in names]
         elif dataset_shape(values) == (count, len(names)):
@@ -144,7 +144,7 @@ def _add_index(columns: dict[str, _Column], column: _Column, name: str, kind: st
     dataset, field, _ = column
     dtype = dataset.dtype[field] if field else dataset.dtype
     if not name and dtype.kind in "fiu" and not has_times(columns) and dataset_shape(dataset)[0]:
-        first = read_rows(dataset, 0, 1, most_bytes=_MAX_NAME_BYTES)[0]
+        first = read_rows(dataset, 0, 1, max_bytes=_MAX_NAME_BYTES)[0]
         name = "gps_time" if may_be_times(first[field] if field else first) else ""
     if name and dtype.kind in "fiuS":
         columns.setdefault(name, column)

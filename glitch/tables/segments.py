@@ -132,7 +132,7 @@ def hdf5_segments(path: Path, name: str) -> list[Segments]:
                 continue
             flag = group.strip("/") or name
             count = dataset.shape[0]
-            columns = read_fields(dataset, 0, count, _FIELDS, most_bytes=_MAX_BYTES)
+            columns = read_fields(dataset, 0, count, _FIELDS, max_bytes=_MAX_BYTES)
             rows = zip(*(columns[field] for field in _FIELDS), strict=True)
             spans = [(_seconds(a, b), _seconds(c, d)) for a, b, c, d in rows]
             mark = read_attribute(dataset.parent, "isgood")

@@ -411,7 +411,7 @@ def test_review_is_accessible_and_fits(
             browser.wait_for_text(".plane .shares", "of the variance")
             browser.wait_for_text(".later", "like the medoid")
         time.sleep(0.1)  # until new content is laid out
-        assert least_text_px(browser) >= 9, (path, width)
+        assert min_text_px(browser) >= 9, (path, width)
         assert_accessible(browser, path)
         if path == cluster and width <= 1000:  # the link hides while the form is visible
             assert_shown_beside(browser, way, form)
@@ -430,7 +430,7 @@ def assert_stays_in_sight(browser: Browser, form: WebElement) -> None:
     )
 
 
-def least_text_px(browser: Browser) -> float:
+def min_text_px(browser: Browser) -> float:
     """Return the displayed size of the smallest SVG text, as drawings shrink with the page."""
     return float(
         browser.driver.execute_script(

@@ -82,7 +82,7 @@ def test_a_killed_pool_process(stack: Stack) -> None:
     job = stack.make(**SLOW)
     os.kill(stack.owner_at_work(job), signal.SIGKILL)
     assert_all_stored_once(stack, job)
-    assert stack.most_attempts(job) == 2
+    assert stack.max_attempts(job) == 2
 
 
 def test_a_killed_worker_and_a_new_one(stack: Stack) -> None:
@@ -106,7 +106,7 @@ def test_a_worker_that_was_taken_for_dead_comes_back(stack: Stack) -> None:
         os.kill(sleeper, signal.SIGCONT)
     time.sleep(3)  # the sleeper finishes its chunk and is refused
     assert_all_stored_once(stack, job)
-    assert stack.most_attempts(job) == 2
+    assert stack.max_attempts(job) == 2
 
 
 def test_redis_killed_and_wiped_under_a_job(stack: Stack) -> None:
@@ -161,7 +161,7 @@ def test_a_message_delivered_many_times(stack: Stack) -> None:
     notifier.close()
     time.sleep(1)
     assert_all_stored_once(stack, job)
-    assert stack.most_attempts(job) == 1
+    assert stack.max_attempts(job) == 1
 
 
 def test_workers_with_wrong_clocks_steal_no_lease(running: Stack) -> None:
@@ -172,7 +172,7 @@ def test_workers_with_wrong_clocks_steal_no_lease(running: Stack) -> None:
     running.spawn("scheduler", skew_s=86400)
     job = running.make(**SLOW)
     ended = assert_all_stored_once(running, job)
-    assert running.most_attempts(job) == 1
+    assert running.max_attempts(job) == 1
     assert ended.started_at is not None
     assert abs(ended.started_at.timestamp() - time.time()) < 2 * PATIENCE_S  # of the database
     job = running.make(**SLOW)
@@ -333,7 +333,7 @@ def _reason_of_waiting(stack: Stack, job: JobRecord) -> str:
 
 def _hurry(stack: Stack, job: JobRecord) -> None:
     """Skip the pause of 15 s before the next attempt; its length is not tested."""
-    assert stack.most_attempts(job) <= 1  # waiting for a disk costs no attempt
+    assert stack.max_attempts(job) <= 1  # waiting for a disk costs no attempt
     with stack.sessions.begin() as session:
         session.execute(
             text("UPDATE job_chunk SET due_at = now() WHERE job_id = :job"), {"job": job.id}

@@ -31,7 +31,7 @@ class Watch:
     def __init__(self) -> None:
         self.longest_s = 0.0
         self.statuses: set[int] = set()
-        self.most_bytes = 0
+        self.max_bytes = 0
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def watched(service: Service) -> Iterator[Watch]:
                         total += child.memory_info().rss
                     except psutil.NoSuchProcess:
                         continue
-                watch.most_bytes = max(watch.most_bytes, total)
+                watch.max_bytes = max(watch.max_bytes, total)
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -77,7 +77,7 @@ def assert_refused(service: Service, name: str, content: bytes) -> None:
     assert is_within(took_s, REFUSED_WITHIN_S)
     assert watch.statuses == {200}
     assert is_within(watch.longest_s, SERVED_WITHIN_S)
-    assert watch.most_bytes - before < MAX_GROWTH
+    assert watch.max_bytes - before < MAX_GROWTH
 
 
 @pytest.mark.parametrize("name", sorted(hostile_files.EMBEDDABLE))
@@ -103,7 +103,7 @@ def test_hostile_files_of_every_kind(service: Service) -> None:
         assert client.post("/embed", files={"file": good}, data=FIELDS).status_code == 200
     assert watch.statuses == {200}
     assert is_within(watch.longest_s, SERVED_WITHIN_S)
-    assert watch.most_bytes - before < MAX_GROWTH
+    assert watch.max_bytes - before < MAX_GROWTH
 
 
 @pytest.mark.real_data

@@ -184,7 +184,7 @@ def test_ambiguous_request_heads_are_refused(service: Service, head: bytes) -> N
 class _Impatient(TimedHttpProtocol):
     head_within_s = 0.5
     longest_s = 2.0
-    most_idle = 50
+    max_idle = 50
 
 
 @contextmanager
@@ -332,7 +332,7 @@ def test_idle_connections_are_closed_for_active_ones() -> None:
         kept.sendall(_GET.replace(b"/", b"/slow", 1))
         silent = [
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
-            for _ in range(_Impatient.most_idle + 1)
+            for _ in range(_Impatient.max_idle + 1)
         ]
         assert silent[0].recv(1) == b""
         silent[-1].sendall(_GET)

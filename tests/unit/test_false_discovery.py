@@ -14,7 +14,7 @@ from glitch.novelty.false_discovery import (
     chance_of_as_many,
     check_fdr,
     flagging_threshold,
-    least_flaggable,
+    min_flaggable,
 )
 
 
@@ -66,7 +66,7 @@ def test_the_realised_rate_stays_under_the_nominal(fdr: float) -> None:
 
 def test_the_least_flaggable_number_is_exact() -> None:
     n_tests, n_calibration, fdr = 500, 99, 0.1
-    least = least_flaggable(n_tests, n_calibration, fdr)
+    least = min_flaggable(n_tests, n_calibration, fdr)
     for n_novel, is_enough in ((least - 1, False), (least, True)):
         p_values = np.full(n_tests, 0.9)
         p_values[:n_novel] = 1 / (n_calibration + 1)
@@ -94,7 +94,7 @@ def test_rounding_moves_no_rank() -> None:
             chance = chance_of_as_many(1, 1, n, rank / (n + 1))
             assert chance == pytest.approx(rank / (n + 1)), (n, rank)
     for n_novel in range(5, 35, 5):  # 12 * 0.3 is a little under 3.6
-        assert least_flaggable(n_novel * 36 // 10, 11, 0.3) == n_novel
+        assert min_flaggable(n_novel * 36 // 10, 11, 0.3) == n_novel
 
 
 def test_the_chance_at_its_ends() -> None:

@@ -81,14 +81,14 @@ def server() -> type[_Server]:
 
 def test_an_answer_comes_whole_or_not_at_all(server: type[_Server]) -> None:
     with serving(server) as address:
-        assert b"active" in fetch(f"{address}/", most_bytes=99, patience_s=9).content
+        assert b"active" in fetch(f"{address}/", max_bytes=99, patience_s=9).content
         with pytest.raises(AnswerTooLongError):
-            fetch(f"{address}/", most_bytes=9, patience_s=9)
+            fetch(f"{address}/", max_bytes=9, patience_s=9)
         with pytest.raises(TimeoutError):
-            fetch(f"{address}/slow", most_bytes=99, patience_s=0.2)
-        assert fetch(f"{address}/gone", most_bytes=99, patience_s=9).status_code == 404
+            fetch(f"{address}/slow", max_bytes=99, patience_s=0.2)
+        assert fetch(f"{address}/gone", max_bytes=99, patience_s=9).status_code == 404
     with pytest.raises(UNREACHED):
-        fetch(f"{address}/", most_bytes=99, patience_s=9)
+        fetch(f"{address}/", max_bytes=99, patience_s=9)
 
 
 def test_a_name_server_that_does_not_answer_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ def test_a_name_server_that_does_not_answer_keeps_nobody(monkeypatch: pytest.Mon
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: is_over.wait(60))
     started = time.monotonic()
     with pytest.raises(TimeoutError):
-        fetch("http://g.example/", most_bytes=99, patience_s=0.2)
+        fetch("http://g.example/", max_bytes=99, patience_s=0.2)
     assert is_within(time.monotonic() - started, 20)
     is_over.set()
 
@@ -105,13 +105,13 @@ def test_a_name_server_that_does_not_answer_keeps_nobody(monkeypatch: pytest.Mon
 def test_compressed_responses_are_refused(server: type[_Server]) -> None:
     with serving(server) as address:
         with pytest.raises(httpx.DecodingError, match="packed"):
-            fetch(f"{address}/packed", most_bytes=20_000_000, patience_s=9)
+            fetch(f"{address}/packed", max_bytes=20_000_000, patience_s=9)
         assert server.seen["packings"] == ["identity"]
 
 
 def test_an_answer_nested_without_end_is_no_json(server: type[_Server]) -> None:
     with serving(server) as address:
-        answer = fetch(f"{address}/deep", most_bytes=1_000_000, patience_s=9)
+        answer = fetch(f"{address}/deep", max_bytes=1_000_000, patience_s=9)
     with pytest.raises(ValueError, match="nested too deeply"):
         as_json(answer)
 
@@ -128,7 +128,7 @@ def test_no_log_has_the_addresses_that_are_asked(
     monkeypatch.setattr(root, "level", root.level)
     configure_logging(Settings(log_level=level))
     with serving(server) as address:
-        fetch(f"{address}/hooks/a-long-secret", most_bytes=99, patience_s=9)
+        fetch(f"{address}/hooks/a-long-secret", max_bytes=99, patience_s=9)
     assert "a-long-secret" not in caplog.text
 
 
@@ -176,8 +176,8 @@ def test_a_file_that_drips_is_given_up(
 
 def test_redirects_are_followed_where_that_is_asked_for(server: type[_Server]) -> None:
     with serving(server) as address:
-        assert fetch(f"{address}/moved", most_bytes=99, patience_s=9).status_code == 302
-        followed = fetch(f"{address}/moved", most_bytes=99, patience_s=9, follow_redirects=True)
+        assert fetch(f"{address}/moved", max_bytes=99, patience_s=9).status_code == 302
+        followed = fetch(f"{address}/moved", max_bytes=99, patience_s=9, follow_redirects=True)
         assert followed.status_code == 200
 
 
@@ -189,7 +189,7 @@ def test_no_redirect_leads_from_https_to_http() -> None:
 
     def fetched(url: str) -> bytes:
         transport = httpx.MockTransport(move)
-        answer = fetch(url, most_bytes=99, patience_s=9, transport=transport, follow_redirects=True)
+        answer = fetch(url, max_bytes=99, patience_s=9, transport=transport, follow_redirects=True)
         return answer.content
 
     assert fetched("https://a.example/?to=https://b.example") == b"there"

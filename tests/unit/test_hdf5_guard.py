@@ -213,20 +213,20 @@ def test_hdf5_reads_are_bounded_in_advance(tmp_path: Path) -> None:
         file["numbers"].attrs.create("long", b"x" * 60_000)
         file["endless"] = file.attrs["endless"] = "H1" * 1_000_000  # of variable length
         for refused in (
-            lambda: read_whole(big, most_bytes=1 << 20),
-            lambda: read_rows(big, 0, 1 << 20, most_bytes=1 << 20),
-            lambda: read_rows(chunk, 0, 1, most_bytes=1 << 20),
+            lambda: read_whole(big, max_bytes=1 << 20),
+            lambda: read_rows(big, 0, 1 << 20, max_bytes=1 << 20),
+            lambda: read_rows(chunk, 0, 1, max_bytes=1 << 20),
             lambda: read_scalar(text),
             lambda: read_cell(texts, 0),
         ):
             with pytest.raises(TooLargeError):
                 refused()
         with pytest.raises(FormatError, match="without a fixed size"):
-            read_whole(file["ragged"], most_bytes=1 << 20)
+            read_whole(file["ragged"], max_bytes=1 << 20)
         with pytest.raises(FormatError, match="without a fixed size"):
-            read_whole(file["free"], most_bytes=1 << 20)
-        assert read_rows(big, 5, 8, most_bytes=1 << 20).shape == (3,)
-        assert read_rows(file["numbers"], 3, 9, most_bytes=1 << 20).tolist() == [3, 4]
+            read_whole(file["free"], max_bytes=1 << 20)
+        assert read_rows(big, 5, 8, max_bytes=1 << 20).shape == (3,)
+        assert read_rows(file["numbers"], 3, 9, max_bytes=1 << 20).tolist() == [3, 4]
         assert read_scalar(file["numbers"]) is None
         assert read_cell(file["free"], 1) == b"b"
         assert read_attribute(file, "several") is None

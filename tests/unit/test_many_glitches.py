@@ -22,12 +22,12 @@ def test_beyond_the_exact_the_nearest_are_nearly_all_found_and_the_same_each_tim
     units = directions(rng.normal(size=(2000, 6)).astype(np.float32))
     units[5] = units[6]  # equal vectors
     exact, _ = nearest_among(units, 10)
-    places, chords = nearest_among(units, 10, most_exact=100)
+    places, chords = nearest_among(units, 10, max_exact=100)
     assert (places != np.arange(2000)[:, None]).all()
     assert (np.diff(chords, axis=1) >= 0).all()
     found = [len(set(one) & set(other)) for one, other in zip(exact, places, strict=True)]
     assert np.mean(found) > 9
-    again, _ = nearest_among(units, 10, most_exact=100)
+    again, _ = nearest_among(units, 10, max_exact=100)
     np.testing.assert_array_equal(places, again)
 
 

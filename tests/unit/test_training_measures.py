@@ -89,7 +89,7 @@ def test_a_hidden_class_in_another_direction_is_novel_and_one_among_others_is_no
     with pytest.raises(GlitchError, match="among the glitches to score"):
         leave_one_class_out(vectors, labels, ["same"] * 120, is_reference)
     with pytest.raises(GlitchError, match="none can be hidden"):
-        leave_one_class_out(vectors, labels, groups, is_reference, least_groups=99)
+        leave_one_class_out(vectors, labels, groups, is_reference, min_groups=99)
 
 
 def tiny_model() -> ViewsVAE:

@@ -46,7 +46,7 @@ class BatchPage(PageContext, template="batch.html", section="upload"):
     has_segment_server: bool  # whether flags can be named
     typed: BatchForm
     has_options: bool  # whether any option was changed, so they are shown
-    most_files: int
+    max_files: int
     limit: str
     limit_bytes: int
 
@@ -135,7 +135,7 @@ def _page(runtime: Runtime, typed: BatchForm, *, error: str | None = None) -> Ba
         has_segment_server=runtime.settings.segment_server is not None,
         typed=typed,
         has_options=typed != BatchForm(),
-        most_files=MAX_LOOSE_FILES,
+        max_files=MAX_LOOSE_FILES,
         limit=f"{megabytes / 1000:g} GB" if megabytes >= 1000 else f"{megabytes:g} MB",
         limit_bytes=runtime.settings.max_batch_bytes,
     )

@@ -83,11 +83,11 @@ def running_broker(
         environment={},
         keep_open=(lock_descriptor,),
     )
-    keeper = KeptChild(start, console)
+    redis = KeptChild(start, console)
     try:
-        yield RunningBroker(f"unix://{socket}", keeper.check)
+        yield RunningBroker(f"unix://{socket}", redis.check)
     finally:
-        keeper.stop()
+        redis.stop()
         if socket.parent != place:
             with contextlib.suppress(OSError):  # not empty, because a killed Redis left its socket
                 socket.parent.rmdir()

@@ -95,7 +95,7 @@ def open_hdf5(path: Path, request: Request) -> Iterator[Source]:
             if one.is_of_bits:
                 raise bits_instead(request)
         if is_pair(dataset_shape(parts[0].dataset)):
-            pair = read_whole(parts[0].dataset, most_bytes=16 * MAX_SAMPLES)
+            pair = read_whole(parts[0].dataset, max_bytes=16 * MAX_SAMPLES)
             yield pair_source(pair, request, ifo=parts[0].ifo)
         elif (stamps := (one := parts[0]).stamps) is not None:
             values = _values(file, one, 0, one.length, request)
@@ -342,8 +342,8 @@ def _place(first: _Series, one: _Series, request: Request) -> int:
 def _values(file: h5py.File, series: _Series, first: int, last: int, request: Request) -> Samples:
     dataset = series.dataset
     try:
-        most_bytes = MAX_SAMPLES * dataset.dtype.itemsize
-        values = read_samples(dataset, first, last, most_bytes=most_bytes)
+        max_bytes = MAX_SAMPLES * dataset.dtype.itemsize
+        values = read_samples(dataset, first, last, max_bytes=max_bytes)
         values = values.astype(np.float64, copy=False)
         return _without_missing(file, values, first, series.rate_hz)
     except OSError as error:
@@ -403,7 +403,7 @@ def _without_missing(
     if mask is None or mask.dtype.kind not in "iu" or len(dataset_shape(mask)) != 1:
         return values
     low, high = int(first // rate_hz), int((first + values.size - 1) // rate_hz) + 1
-    bits = read_rows(mask, low, high, most_bytes=_MAX_MASK_BYTES)
+    bits = read_rows(mask, low, high, max_bytes=_MAX_MASK_BYTES)
     if bits.size < high - low:
         return values
     for second in low + np.flatnonzero((bits & 1) == 0):

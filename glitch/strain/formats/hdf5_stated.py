@@ -95,7 +95,7 @@ def times_of(file: h5py.File, path: str, dataset: h5py.Dataset) -> Times | None:
         shape = dataset_shape(column)
         if not is_one_row(shape) or max(shape) - n_samples not in (0, 1):
             continue
-        times = partial(read_samples, column, most_bytes=MAX_SAMPLES * column.dtype.itemsize)
+        times = partial(read_samples, column, max_bytes=MAX_SAMPLES * column.dtype.itemsize)
         if name in TIMES_NAMES or is_of_gps(float(times(0, 1)[0])):
             return times
     return None

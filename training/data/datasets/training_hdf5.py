@@ -99,7 +99,7 @@ def _read_windows(group: h5py.Group, path: Path, recipe: Preprocessing) -> dict[
         dataset = find_dataset(group, name)
         if dataset is None:
             raise PackError(f"{dataset_path} is not a dataset of that file.")
-        picture = read_whole(dataset, most_bytes=_MAX_PICTURE_BYTES)
+        picture = read_whole(dataset, max_bytes=_MAX_PICTURE_BYTES)
         images[duration_s] = energy_of_grey(picture, recipe, dataset_path)
     if not images:
         raise PackError(f"{path}:{group.name} contains no window.")

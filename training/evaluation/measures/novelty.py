@@ -40,7 +40,7 @@ def leave_one_class_out(
     groups: Sequence[str],
     is_reference: Bool[np.ndarray, " glitch"],
     *,
-    least_groups: int = MIN_GROUPS,
+    min_groups: int = MIN_GROUPS,
 ) -> list[Hidden]:
     """Compute the AUROC of each class with enough groups when it is hidden.
 
@@ -50,7 +50,7 @@ def leave_one_class_out(
         groups: near-identical copies share a group.
         is_reference: glitches that may be references; the others are scored. No group may be on
             both sides.
-        least_groups: least number of groups of a class that is hidden.
+        min_groups: least number of groups of a class that is hidden.
 
     Raises:
         GlitchError: if a group is on both sides, or no class has enough groups.
@@ -62,7 +62,7 @@ def leave_one_class_out(
     if sides[True] & sides[False]:
         raise GlitchError("A group is both among the references and among the glitches to score.")
     results: list[Hidden] = []
-    for label in classes_with_groups(labels, groups, least_groups):
+    for label in classes_with_groups(labels, groups, min_groups):
         references = features[is_reference & (names != label) & (names != MIXED)]
         is_test = ~is_reference & ((names == label) | (names != MIXED))
         is_novel = names[is_test] == label
@@ -72,5 +72,5 @@ def leave_one_class_out(
         auroc = float(roc_auc_score(is_novel, scores))
         results.append(Hidden(label, auroc, int(is_novel.sum()), int((~is_novel).sum())))
     if not results:
-        raise GlitchError(f"No class has {least_groups} groups on both sides: none can be hidden.")
+        raise GlitchError(f"No class has {min_groups} groups on both sides: none can be hidden.")
     return results
