@@ -13,7 +13,7 @@ from app.classes.tree import DEEPEST, Tree
 from app.clusters.tables import LabelSuggestion
 from app.core.access import Principal
 from app.core.database import uuid7
-from app.core.errors import ConflictError, InvalidRequestError
+from app.core.errors import ConflictError, InvalidRequestError, check_choice
 from app.glitches.labels import revoke_labels_of_source
 from app.glitches.tables import Glitch, Label
 from app.novelty.job import request_judging
@@ -33,11 +33,7 @@ def requested_values(
         naming.check_description(change.description)
         return {"description": change.description.strip()}, {}
     if isinstance(change, log.StateRequest):
-        if change.state not in naming.STATES:
-            raise InvalidRequestError(
-                f"There is no state {change.state[:40]!r} of a class: give one of "
-                f"{', '.join(naming.STATES)}."
-            )
+        check_choice(change.state, naming.STATES, "state")
         return {"state": change.state}, {}
     if isinstance(change, log.MoveRequest):
         parent = None if change.parent is None else naming.usable_class(session, change.parent)

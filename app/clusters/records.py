@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from app.clusters.tables import SCOPES
-from app.core.errors import InvalidRequestError
+from app.core.errors import InvalidRequestError, check_choice
 from app.core.model import Model
 from app.glitches.records import GlitchRecord
 from app.glitches.selection import check_ifo
@@ -51,10 +51,7 @@ class ClusteringParameters:
             )
         if self.ifo is not None:
             check_ifo(self.ifo)
-        if self.scope not in SCOPES:
-            raise InvalidRequestError(
-                f"There is no scope {self.scope[:40]!r}: give one of {', '.join(SCOPES)}."
-            )
+        check_choice(self.scope, SCOPES, "scope")
 
 
 def population(scope: str, ifo: str | None, *, is_simulated: bool) -> str:

@@ -29,7 +29,7 @@ from app.clusters.records import ClusteringParameters, MemberRecord, Run
 from app.clusters.tables import CLUSTER_STATES, Cluster, ClusteringRun, ClusterMember
 from app.core.access import Principal, Role, removed_since, require_role
 from app.core.database import lowest_id_at
-from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.errors import check_choice, required
 from app.core.paging import Page, check_limit, read_page
 from app.glitches.records import GlitchRecord
 from app.glitches.selection import check_ifo, select_glitches, to_record
@@ -86,9 +86,8 @@ def latest_run(session: Session) -> Run | None:
 def get_run(session: Session, run_id: UUID) -> Run:
     """Return the run with this id."""
     row = session.get(ClusteringRun, run_id)
-    if row is None:
-        raise NotFoundError(f"There is no clustering {run_id}: see the list of clusterings.")
-    return Run.model_validate(row)
+    text = f"There is no clustering {run_id}: see the list of clusterings."
+    return Run.model_validate(required(row, text))
 
 
 def list_runs(session: Session, *, limit: int = 50, cursor: str | None = None) -> Page[Run]:
@@ -128,10 +127,7 @@ def cluster_conditions(filters: ClusterFilters) -> list[ColumnElement[bool]]:
     """Translate the filters to SQL conditions."""
     conditions: list[ColumnElement[bool]] = []
     if filters.state is not None:
-        if filters.state not in CLUSTER_STATES:
-            raise InvalidRequestError(
-                f"There is no state {filters.state[:40]!r}; known: {', '.join(CLUSTER_STATES)}."
-            )
+        check_choice(filters.state, CLUSTER_STATES, "state")
         conditions.append(Cluster.state == filters.state)
     if filters.ifo is not None:
         check_ifo(filters.ifo)
@@ -164,9 +160,8 @@ def change_condition(change: str) -> ColumnElement[bool]:
 def get_cluster(session: Session, cluster_id: UUID) -> records.Cluster:
     """Return the cluster with this id."""
     row = session.get(Cluster, cluster_id)
-    if row is None:
-        raise NotFoundError(f"There is no cluster {cluster_id}: see the list of clusters.")
-    return records.Cluster.model_validate(row)
+    text = f"There is no cluster {cluster_id}: see the list of clusters."
+    return records.Cluster.model_validate(required(row, text))
 
 
 def list_members(

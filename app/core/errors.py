@@ -3,7 +3,12 @@
 ``app.core.failures`` defines the responses to these errors and to those of ``glitch.errors``.
 """
 
+from collections.abc import Collection
+from typing import TypeVar
+
 from glitch.errors import FormatError
+
+RowT = TypeVar("RowT")
 
 
 class LaunchError(Exception):
@@ -36,6 +41,20 @@ class PermissionDeniedError(ServiceError):
 
 class NotFoundError(ServiceError):
     """The requested object does not exist."""
+
+
+def required(row: RowT | None, text: str) -> RowT:
+    """Return the row; NotFoundError with this text if there is none."""
+    if row is None:
+        raise NotFoundError(text)
+    return row
+
+
+def check_choice(name: str, choices: Collection[str], what: str) -> None:
+    """Refuse a name that is not among the choices."""
+    if name not in choices:
+        listed = ", ".join(choices)
+        raise InvalidRequestError(f"There is no {what} {name[:40]!r}: give one of {listed}.")
 
 
 class ConflictError(ServiceError):

@@ -35,7 +35,7 @@ RowT = TypeVar("RowT")
 def check_limit(limit: int, largest: int) -> None:
     """Refuse a page size outside 1 to ``largest``."""
     if not 1 <= limit <= largest:
-        raise InvalidRequestError(f"limit must be from 1 to {largest}.")
+        raise InvalidRequestError(f"limit must be 1 to {largest}, not {limit}.")
 
 
 def wrong_cursor() -> InvalidRequestError:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 
 from app.core import sign_on
 from app.core.access import Principal, verify_token
-from app.core.errors import NotFoundError, PermissionDeniedError, UnauthenticatedError
+from app.core.errors import PermissionDeniedError, UnauthenticatedError, required
 from app.frame import deps
 from app.frame.contexts import LoggedOutPage, LoginPage
 from app.frame.failures import see_other
@@ -144,9 +144,7 @@ def _form(request: Request, error: str | None, next_path: str) -> LoginPage:
 
 def _provider(request: Request) -> LoginProvider:
     provider = runtime_of(request).login_provider
-    if provider is None:
-        raise NotFoundError("Only tokens log in here: enter one at /ui/login.")
-    return provider
+    return required(provider, "Only tokens log in here: enter one at /ui/login.")
 
 
 def _callback_address(request: Request) -> str:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.core.access import record_event
 from app.core.database import uuid7
-from app.core.errors import ConflictError, InvalidRequestError, ServiceError
+from app.core.errors import ConflictError, InvalidRequestError, ServiceError, check_choice
 from app.core.postgres.one_trip import in_one_round_trip
 from app.glitches.facts import NUMBERS, facts_of
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, StoredGlitch
@@ -191,10 +191,7 @@ def _check(
                 f"An encoding under checkpoint {checkpoint.name} has {checkpoint.latent_size} "
                 "finite dimensions: encode with that checkpoint."
             )
-    if metadata.origin not in ORIGINS:
-        raise InvalidRequestError(
-            f"There is no origin {metadata.origin!r}: give one of {', '.join(ORIGINS)}."
-        )
+    check_choice(metadata.origin, ORIGINS, "origin")
     if metadata.ifo is not None:
         check_ifo(metadata.ifo)
     if metadata.gravityspy_id is not None and not is_spelled_like_an_id(metadata.gravityspy_id):

@@ -15,7 +15,7 @@ from app.classes.tables import GlitchClass
 from app.classes.tree import Tree
 from app.clusters.tables import Cluster, ClusterMember
 from app.core.database import is_any_of
-from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.errors import InvalidRequestError, check_choice, required
 from app.glitches.facts import facts_of
 from app.glitches.records import GlitchFilters, GlitchRecord, ViewRecord
 from app.glitches.tables import ORIGINS, Embedding, Glitch, View
@@ -67,9 +67,7 @@ def record_of(
 def get_glitch(session: Session, glitch_id: UUID) -> GlitchRecord:
     """The glitch with this id; NotFoundError if there is none."""
     row = session.execute(select_glitches().where(Glitch.id == glitch_id)).first()
-    if row is None:
-        raise NotFoundError(f"There is no glitch {glitch_id}.")
-    return to_record(row)
+    return to_record(required(row, f"There is no glitch {glitch_id}."))
 
 
 def glitches_by_id(session: Session, glitch_ids: Collection[UUID]) -> dict[UUID, GlitchRecord]:
@@ -107,10 +105,7 @@ def check_filters(filters: GlitchFilters) -> None:
     for ifo in filters.ifos:
         check_ifo(ifo)
     for origin in filters.origins:
-        if origin not in ORIGINS:
-            raise InvalidRequestError(
-                f"There is no origin {origin!r}: give one of {', '.join(ORIGINS)}."
-            )
+        check_choice(origin, ORIGINS, "origin")
     flags = filters.data_quality, filters.not_data_quality
     for names in (filters.ifos, filters.labels, filters.origins, *flags):
         if len(names) > MAX_NAMES:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.classes.tables import GlitchClass
 from app.core.database import as_uuid
-from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.errors import InvalidRequestError, NotFoundError, required
 from app.core.paging import Page, check_limit, cursor_id, cut_page, wrong_cursor
 from app.glitches.records import EmbeddingRecord, GlitchFilters, GlitchRecord, ViewRecord
 from app.glitches.selection import (
@@ -70,11 +70,8 @@ def get_embedding(
         .join(Checkpoint, Checkpoint.id == Embedding.checkpoint_id)
         .where(Embedding.checkpoint_id == checkpoint_id, Embedding.glitch_id == glitch_id)
     ).first()
-    if row is None:
-        raise NotFoundError(
-            f"Glitch {glitch_id} has no embedding under checkpoint {checkpoint_id}."
-        )
-    embedding, name = row
+    text = f"Glitch {glitch_id} has no embedding under checkpoint {checkpoint_id}."
+    embedding, name = required(row, text)
     return EmbeddingRecord(
         glitch_id=glitch_id,
         checkpoint_id=checkpoint_id,
@@ -121,8 +118,7 @@ def list_glitches(
     Filters on novelty refer to the active checkpoint. ``cursor`` is ``next`` of the preceding page,
     or ``previous`` of the following page, with the same filters.
     """
-    if not 1 <= limit <= LARGEST_PAGE:
-        raise InvalidRequestError(f"limit must be 1 to {LARGEST_PAGE}, not {limit}.")
+    check_limit(limit, LARGEST_PAGE)
     statement = matching(session, select_glitches(), filters)
     direction, mark = (_AFTER, None) if cursor is None else _read_cursor(cursor, filters)
     is_back = direction == _BEFORE

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.errors import InvalidRequestError, required
 from app.glitches.neighbours import MAX_NEIGHBOURS, find_neighbours
 from app.glitches.records import GlitchFilters, GlitchRecord
 from app.glitches.service import find_glitch, get_embedding
@@ -88,9 +88,8 @@ def similarity_search(
         NotFoundError: if no glitch has that id, or it has no embedding. gwpy raises an HTTPError.
         NotReadyError: if no checkpoint is active.
     """
-    searched = find_glitch(session, query.image_id)
-    if searched is None:
-        raise NotFoundError(f"There is no glitch {query.image_id} in this catalogue.")
+    text = f"There is no glitch {query.image_id} in this catalogue."
+    searched = required(find_glitch(session, query.image_id), text)
     checkpoint = checkpoints.active_checkpoint(session)
     nearest = find_neighbours(
         session,

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
 from app.core.access import Principal, Role
-from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from app.core.errors import ConflictError, PermissionDeniedError, check_choice, required
 from app.core.paging import Page, check_limit, cut_page, read_page, wrong_cursor
 from app.jobs import records
 from app.jobs.finalising import DATABASE_CLOCK, finalise, lock_job
@@ -84,7 +84,8 @@ def list_jobs(
         InvalidRequestError: if the state, the limit or the cursor is invalid.
     """
     check_limit(limit, LARGEST_PAGE)
-    _check_state(state, JOB_STATES)
+    if state is not None:
+        check_choice(state, JOB_STATES, "state")
     query = select(Job)
     if kind is not None:
         query = query.where(Job.kind == kind)
@@ -141,9 +142,9 @@ def list_items(
     """List the inputs of a job with their results, in order."""
     _get(session, job_id)
     check_limit(limit, LARGEST_PAGE)
-    _check_state(state, ITEM_STATES)
     query = select(JobItem).where(JobItem.job_id == job_id).order_by(JobItem.ordinal).offset(offset)
     if state is not None:
+        check_choice(state, ITEM_STATES, "state")
         query = query.where(JobItem.state == state)
     if cursor is not None:
         if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
@@ -248,9 +249,7 @@ def _get(session: Session, job_id: UUID, *, is_locked: bool = False) -> Job:
     row = (
         lock_job(session, job_id) if is_locked else session.get(Job, job_id, populate_existing=True)
     )
-    if row is None:
-        raise NotFoundError(f"There is no job {job_id}: see the list of jobs.")
-    return row
+    return required(row, f"There is no job {job_id}: see the list of jobs.")
 
 
 def _check_owner(job: Job, principal: Principal, act: str) -> None:
@@ -258,8 +257,3 @@ def _check_owner(job: Job, principal: Principal, act: str) -> None:
         raise PermissionDeniedError(
             f"Only {job.author}, a reviewer or an admin may {act} this job: ask one of them."
         )
-
-
-def _check_state(state: str | None, states: tuple[str, ...]) -> None:
-    if state is not None and state not in states:
-        raise InvalidRequestError(f"There is no state {state[:40]!r}; known: {', '.join(states)}.")

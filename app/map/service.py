@@ -11,7 +11,7 @@ from app.classes.naming import create_class
 from app.classes.service import withdraw_unchanged
 from app.classes.tables import GlitchClass
 from app.core.access import Principal, Role, record_event, require_role
-from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.core.errors import ConflictError, InvalidRequestError, required
 from app.core.postgres.partitions import has_rows
 from app.glitches.labels import append_labels, revoke_labels
 from app.glitches.tables import Embedding, Glitch
@@ -132,9 +132,7 @@ def _latest(checkpoint_id: int) -> Select[Projection]:
 def current_projection(session: Session) -> records.Projection:
     """Return the map of the active checkpoint."""
     projection = latest_projection(session, checkpoints.active_checkpoint(session).id)
-    if projection is None:
-        raise NotFoundError("The map has not been drawn yet: `POST /map` has a worker draw it.")
-    return projection
+    return required(projection, "The map has not been drawn yet: `POST /map` has a worker draw it.")
 
 
 def map_state(session: Session) -> MapState:
@@ -225,9 +223,8 @@ def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> r
     them is withdrawn too, unless it was used or changed since.
     """
     require_role(reviewer, Role.REVIEWER)
-    row = session.get(BulkLabel, bulk_id, with_for_update=True, populate_existing=True)
-    if row is None:
-        raise NotFoundError(f"No selection was labelled under {bulk_id}.")
+    found = session.get(BulkLabel, bulk_id, with_for_update=True, populate_existing=True)
+    row = required(found, f"No selection was labelled under {bulk_id}.")
     if row.undone_at is not None:
         raise ConflictError(f"These labels were undone already, by {row.undone_by}.")
     n_revoked = revoke_labels(session, row.label_ids, reviewer=reviewer)
@@ -243,9 +240,8 @@ def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> r
 def get_bulk_label(session: Session, bulk_id: UUID) -> records.BulkLabel:
     """Return one labelled selection."""
     row = session.execute(_ACTS.where(BulkLabel.id == bulk_id)).first()
-    if row is None:
-        raise NotFoundError(f"No selection was labelled under {bulk_id}.")
-    return records.BulkLabel.model_validate(row)
+    text = f"No selection was labelled under {bulk_id}."
+    return records.BulkLabel.model_validate(required(row, text))
 
 
 def list_bulk_labels(session: Session, *, limit: int = 5) -> tuple[records.BulkLabel, ...]:

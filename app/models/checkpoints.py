@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.core.access import AuditEvent
-from app.core.errors import InvalidRequestError, NotFoundError, NotReadyError
+from app.core.errors import InvalidRequestError, NotFoundError, NotReadyError, required
 from app.core.postgres.one_trip import in_one_round_trip
 from app.core.postgres.partitions import create_partition, vector_index_name
 from app.glitches.tables import Embedding, GlitchTally
@@ -67,9 +67,8 @@ def publish_checkpoint(
 def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
     """Make this checkpoint the only active one; NotFoundError if it does not exist."""
     lock_publishing(session)
-    row = session.get(Checkpoint, checkpoint_id)
-    if row is None:
-        raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
+    found = session.get(Checkpoint, checkpoint_id)
+    row = required(found, f"There is no checkpoint {checkpoint_id}.")
     if not row.is_active:
         # Deactivate the old one first: the partial unique index never allows two.
         session.execute(update(Checkpoint).where(Checkpoint.is_active).values(is_active=False))
@@ -111,9 +110,8 @@ _SHARED_LOCK = f"SELECT pg_advisory_xact_lock_shared({_PUBLISHERS_LOCK});"
 def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
     """The checkpoint with this id; NotFoundError if there is none."""
     row = session.get(Checkpoint, checkpoint_id)
-    if row is None:
-        raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
-    return CheckpointRecord.model_validate(row)
+    text = f"There is no checkpoint {checkpoint_id}."
+    return CheckpointRecord.model_validate(required(row, text))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.core.errors import InvalidRequestError, NotReadyError
+from app.core.errors import InvalidRequestError, NotReadyError, check_choice
 from app.core.fetching import UNREACHED, as_json, fetch
 from glitch.detectors import parse_detector
 from glitch.observing_runs import OBSERVING_RUNS
@@ -87,9 +87,7 @@ def check_selection(ifos: Iterable[str], runs: Iterable[str]) -> None:
         if parse_detector(ifo) != ifo:
             raise InvalidRequestError(f"There is no detector {ifo[:20]!r}: give H1, L1 or V1.")
     for run in runs:
-        if run not in OBSERVING_RUNS:
-            choices = ", ".join(OBSERVING_RUNS)
-            raise InvalidRequestError(f"There is no observing run {run[:20]!r}; known: {choices}.")
+        check_choice(run, OBSERVING_RUNS, "observing run")
 
 
 def published_files(archive: Archive, zenodo: str = ZENODO) -> dict[str, PublishedFile]:

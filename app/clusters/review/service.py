@@ -28,7 +28,7 @@ from app.clusters.review.log import ReviewEvent as ReviewEntry
 from app.clusters.tables import Cluster, ClusterMember, ReviewEvent
 from app.core.access import Principal, Role, record_event, require_role
 from app.core.database import is_any_of
-from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.core.errors import ConflictError, InvalidRequestError, required
 from app.core.events import RedoRequest, Turn, UndoRequest, act_to_turn, check_remark, refuse_stale
 
 _MAX_SEARCHED = 20_000  # members; larger clusters are not searched for other decisions
@@ -113,9 +113,7 @@ def may_withdraw(session: Session, cluster: Cluster | records.Cluster) -> bool:
 
 def history(session: Session, cluster_id: UUID) -> Log:
     """Return the actions on a cluster in all its runs, oldest first."""
-    cluster = session.get(Cluster, cluster_id)
-    if cluster is None:
-        raise NotFoundError(f"There is no cluster {cluster_id}.")
+    cluster = required(session.get(Cluster, cluster_id), f"There is no cluster {cluster_id}.")
     log, latest = read_log(session, cluster.identity), current_cluster(session, cluster.identity)
 
     def obstacle(event: ReviewEntry) -> str | None:
@@ -213,6 +211,5 @@ def _lock(session: Session, cluster_id: UUID) -> Cluster:
     if cluster is not None:
         lock_identity(session, cluster.identity)
         cluster = session.get(Cluster, cluster_id, populate_existing=True)
-    if cluster is None:  # it never existed, or an undo removed it meanwhile
-        raise NotFoundError(f"There is no cluster {cluster_id}.")
-    return cluster
+    # it never existed, or an undo removed it meanwhile
+    return required(cluster, f"There is no cluster {cluster_id}.")

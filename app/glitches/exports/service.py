@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.classes.tables import GlitchClass
 from app.clusters.tables import Cluster
 from app.core.access import Principal, Role, require_role
-from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.core.errors import ConflictError, NotFoundError, check_choice
 from app.core.storage import storage_of
 from app.glitches import selection
 from app.glitches.facts import facts_of
@@ -55,10 +55,7 @@ def start_export(
 
 def format_named(name: str) -> Format:
     """The format with this name; InvalidRequestError if there is none."""
-    if name not in FORMATS:
-        raise InvalidRequestError(
-            f"There is no format {name[:40]!r}: give one of {', '.join(FORMATS)}."
-        )
+    check_choice(name, FORMATS, "format")
     return FORMATS[name]
 
 

@@ -12,7 +12,7 @@ from app.classes.naming import list_classes, no_class, resolve_class_name, usabl
 from app.clusters.review.context import suggested_classes
 from app.core.access import Role
 from app.core.elsewhere import pages_elsewhere
-from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.errors import InvalidRequestError, required
 from app.frame.contexts import Card, Novelty, PageContext
 from app.frame.deps import AnyText, BackPath, PageRoute, ReaderVisit, SubmitterVisit, Visit
 from app.frame.display import (
@@ -76,12 +76,11 @@ def find_or_refuse(session: Session, public_id: str) -> GlitchRecord:
     """The glitch with this id; NotFoundError if there is none."""
     is_plain = len(public_id) <= 100 and public_id.isprintable()
     glitch = find_glitch(session, public_id) if is_plain else None
-    if glitch is None:
-        raise NotFoundError(
-            f"There is no glitch “{public_id[:60]}” here: search for it by GPS time, or look for "
-            "it in the catalogue."
-        )
-    return glitch
+    return required(
+        glitch,
+        f"There is no glitch “{public_id[:60]}” here: search for it by GPS time, or look for it in "
+        "the catalogue.",
+    )
 
 
 def _page(
