@@ -182,11 +182,8 @@ def parse_role(text: str) -> Role:
     Raises:
         InvalidRequestError: if there is no such role.
     """
-    for role in Role:
-        if role.label == text:
-            return role
-    role_names = ", ".join(role.label for role in Role)
-    raise errors.InvalidRequestError(f"There is no role {text[:40]!r}: give one of {role_names}.")
+    errors.check_choice(text, [role.label for role in Role], "role")
+    return Role[text.upper()]
 
 
 def holder_of(token: ApiToken | None) -> Principal | None:
@@ -302,8 +299,7 @@ def revoke_token(
         .execution_options(populate_existing=True)
     )
     if row is None:
-        if session.get(ApiToken, token_id) is None:
-            raise errors.NotFoundError(f"There is no token {token_id}.")
+        errors.required(session.get(ApiToken, token_id), f"There is no token {token_id}.")
         raise errors.ConflictError(f"Token {token_id} is already revoked.")
     actor = principal.name if principal else "command line"
     record_event(session, actor, "revoke", "token", token_id)

@@ -280,12 +280,16 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _mail_can_be_sent(self) -> Self:
-        if not self.digest_mail:
-            return self
-        if self.smtp_url is None:
+    def _fits_together(self) -> Self:
+        if self.scitoken_issuers and not self.audience_of_scitokens:
+            raise ValueError(
+                "GLITCH_SCITOKEN_ISSUERS needs GLITCH_SCITOKEN_AUDIENCE, or GLITCH_PUBLIC_URL"
+            )
+        if self.oidc_issuer and not (self.oidc_client_id and self.oidc_roles):
+            raise ValueError("GLITCH_OIDC_ISSUER needs GLITCH_OIDC_CLIENT_ID and GLITCH_OIDC_ROLES")
+        if self.digest_mail and self.smtp_url is None:
             raise ValueError("GLITCH_DIGEST_MAIL needs GLITCH_SMTP_URL")
-        for address in (*self.digest_mail, self.mail_sender):
+        for address in (*self.digest_mail, self.mail_sender) if self.digest_mail else ():
             if not re.fullmatch(r"[!-~]+@[!-~]+", address) or re.search(r"[<>,;:]", address):
                 raise ValueError(
                     "GLITCH_DIGEST_MAIL and GLITCH_MAIL_FROM (else GLITCH_CONTACT) must hold "
@@ -322,26 +326,12 @@ class Settings(BaseSettings):
             raise ValueError("GLITCH_SCITOKEN_ISSUERS must hold addresses that start with https://")
         return value
 
-    @model_validator(mode="after")
-    def _scitokens_are_for_somebody(self) -> Self:
-        if self.scitoken_issuers and not self.audience_of_scitokens:
-            raise ValueError(
-                "GLITCH_SCITOKEN_ISSUERS needs GLITCH_SCITOKEN_AUDIENCE, or GLITCH_PUBLIC_URL"
-            )
-        return self
-
     @field_validator("oidc_issuer")
     @classmethod
     def _provider_is_safe(cls, value: str | None) -> str | None:
         if value is not None and not is_safe_address(value):
             raise ValueError("GLITCH_OIDC_ISSUER must start with https://")
         return value
-
-    @model_validator(mode="after")
-    def _provider_is_whole(self) -> Self:
-        if self.oidc_issuer and not (self.oidc_client_id and self.oidc_roles):
-            raise ValueError("GLITCH_OIDC_ISSUER needs GLITCH_OIDC_CLIENT_ID and GLITCH_OIDC_ROLES")
-        return self
 
     @property
     def audience_of_scitokens(self) -> tuple[str, ...]:

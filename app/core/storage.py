@@ -118,14 +118,11 @@ class Bucket:
 
         An object appears under its name only when it is complete.
         """
-        import obstore
-
         files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
         for one in files:
             with one.open("rb") as source, _store_errors_explained():
-                at_once = _PIECES_AT_ONCE
                 key = self._key(one)
-                obstore.put(self._store, key, source, chunk_size=_PIECE, max_concurrency=at_once)
+                self._store.put(key, source, chunk_size=_PIECE, max_concurrency=_PIECES_AT_ONCE)
         self._trim()
 
     def fetch(self, path: Path) -> bool:
@@ -133,8 +130,6 @@ class Bucket:
 
         The copy appears under its name only when it is complete.
         """
-        import obstore
-
         with suppress(FileNotFoundError):
             os.utime(path)  # marks the copy as in use
             return True
@@ -143,7 +138,7 @@ class Bucket:
         with arriving_file(path.parent) as (target, part):
             with _store_errors_explained():
                 try:
-                    pieces = obstore.get(self._store, self._key(path)).stream(_PIECE)
+                    pieces = self._store.get(self._key(path)).stream(_PIECE)
                 except FileNotFoundError:
                     self.names(path)  # raises StorageAwayError if the bucket itself is missing
                     return False
@@ -155,11 +150,9 @@ class Bucket:
 
     def holds(self, path: Path) -> bool:
         """Return whether this object exists."""
-        import obstore
-
         with _store_errors_explained():
             try:
-                obstore.head(self._store, self._key(path))
+                self._store.head(self._key(path))
             except FileNotFoundError:
                 self.names(path)  # raises StorageAwayError if the bucket itself is missing
                 return False
@@ -167,29 +160,23 @@ class Bucket:
 
     def names(self, folder: Path) -> list[str]:
         """Return the names of the objects in a folder, ascending."""
-        import obstore
-
         with _store_errors_explained():
-            listing = obstore.list_with_delimiter(self._store, self._key(folder))
+            listing = self._store.list_with_delimiter(self._key(folder))
         return sorted(one["path"].rpartition("/")[2] for one in listing["objects"])
 
     def files(self, folder: Path) -> Iterator[Path]:
         """Yield the paths of the objects below a folder, whether local copies exist or not."""
-        import obstore
-
         with _store_errors_explained():
-            for block in obstore.list(self._store, self._key(folder), chunk_size=1000):
+            for block in self._store.list(self._key(folder), chunk_size=1000):
                 for one in block:
                     yield self._root / one["path"]
 
     def listed(self, folder: Path) -> Iterator[StoredFile]:
         """Yield the objects in a folder, and each subfolder once with its latest change."""
-        import obstore
-
         prefix = self._key(folder)
         latest: dict[str, float] = {}
         with _store_errors_explained():
-            for block in obstore.list(self._store, prefix, chunk_size=1000):
+            for block in self._store.list(prefix, chunk_size=1000):
                 for one in block:
                     name = one["path"].removeprefix(f"{prefix}/").partition("/")[0]
                     modified = one["last_modified"].timestamp()
@@ -199,16 +186,14 @@ class Bucket:
 
     def remove(self, path: Path) -> bool:
         """Remove the object, or all objects under that path, and the local copy."""
-        import obstore
-
         SharedFolder().remove(path)
         key = self._key(path)
         with _store_errors_explained():
-            keys = [entry["path"] for block in obstore.list(self._store, key) for entry in block]
+            keys = [entry["path"] for block in self._store.list(key) for entry in block]
             if self.holds(path):
                 keys.append(key)
             if keys:
-                obstore.delete(self._store, keys)
+                self._store.delete(keys)
         return bool(keys)
 
     def _key(self, path: Path) -> str:
