@@ -177,11 +177,7 @@ def removed_since(session: Session, when: datetime) -> int:
 
 
 def parse_role(text: str) -> Role:
-    """Convert a role's name to a ``Role``.
-
-    Raises:
-        InvalidRequestError: if there is no such role.
-    """
+    """Convert a role's name to a ``Role``; InvalidRequestError if there is no such role."""
     errors.check_choice(text, [role.label for role in Role], "role")
     return Role[text.upper()]
 

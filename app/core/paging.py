@@ -46,11 +46,7 @@ def wrong_cursor() -> InvalidRequestError:
 
 
 def cursor_id(cursor: str) -> UUID:
-    """Return the id in a cursor.
-
-    Raises:
-        InvalidRequestError: if the cursor is invalid.
-    """
+    """Return the id in a cursor; InvalidRequestError if the cursor is invalid."""
     if (row_id := as_uuid(cursor)) is None:
         raise wrong_cursor()
     return row_id

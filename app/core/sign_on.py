@@ -78,11 +78,7 @@ def holder_of_code(session: Session, code: str) -> Principal:
 
 
 def redeem_code(session: Session, code: str) -> Principal:
-    """Use up a code, and return whom it logs in.
-
-    Raises:
-        UnauthenticatedError: as for ``holder_of_code``.
-    """
+    """Use up a code, and return whom it logs in; UnauthenticatedError as for ``holder_of_code``."""
     token_id = session.scalar(
         update(LoginCode)
         .where(

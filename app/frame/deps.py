@@ -143,11 +143,7 @@ def _visit(role: Role) -> Any:
 
 
 def logged_in(visitor: Visitor) -> Principal:
-    """Return the logged-in visitor.
-
-    Raises:
-        UnauthenticatedError: if nobody is logged in.
-    """
+    """Return the logged-in visitor; UnauthenticatedError if nobody is logged in."""
     if visitor.principal is None:
         raise service.UnauthenticatedError("Log in with your token to see this page.")
     return visitor.principal

@@ -20,11 +20,7 @@ class LaunchSettings(Settings):
 
 
 def read_settings() -> LaunchSettings:
-    """Read the settings from the environment.
-
-    Raises:
-        LaunchError: if a value is invalid.
-    """
+    """Read the settings from the environment; LaunchError if a value is invalid."""
     try:
         return LaunchSettings()
     except ValidationError as error:

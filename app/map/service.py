@@ -136,11 +136,7 @@ def current_projection(session: Session) -> records.Projection:
 
 
 def map_state(session: Session) -> MapState:
-    """Return the state of the map.
-
-    Raises:
-        NotReadyError: if no checkpoint is active.
-    """
+    """Return the state of the map; NotReadyError if no checkpoint is active."""
     checkpoint = checkpoints.active_checkpoint(session)
     job = latest_job(session, KIND)
     is_shown = job is not None and (job.state in OPEN_STATES or job.state == "failed")

@@ -39,11 +39,7 @@ class ClusteringForm:
     everything: ShortText = ""  # if not empty: labelled glitches too
 
     def parsed(self) -> ClusteringParameters:
-        """Parse the fields.
-
-        Raises:
-            InvalidRequestError: if a number cannot be parsed.
-        """
+        """Parse the fields; InvalidRequestError if a number cannot be parsed."""
         try:
             return ClusteringParameters(
                 fdr=float(self.fdr),
