@@ -12,6 +12,7 @@ from rich.table import Table
 
 from app.client.remote import FAILED, follow, plain_console, service_at
 from app.core.errors import LaunchError
+from app.core.wording import count
 from glitch_discovery.packing import as_archive, files_in
 from glitch_discovery.tables import FORMAT_OF
 from glitch_discovery.transport import Transport
@@ -79,7 +80,7 @@ def export_catalogue(url: str | None, path: Path, parameters: Mapping[str, Any])
         if result is None:
             return FAILED
         service.fetch(result["href"], path)
-    rows = f"{result['rows']:,} row{'s' if result['rows'] != 1 else ''}"
+    rows = count(result["rows"], "row")
     console.print(f"{path}: {rows}, {result['format']}, {result['bytes']:,} bytes")
     return 0
 
@@ -127,6 +128,6 @@ def _packed(folder: Path) -> str:
             "its table of triggers."
         )
     kinds = Counter(file.suffix.lower() or "no suffix" for file in files)
-    kind_counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(5))
+    kind_counts = ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common(5))
     more = f" and {len(kinds) - 5} more kinds" if len(kinds) > 5 else ""
     return f"Packing {len(files):,} files of {folder} ({kind_counts}{more})"

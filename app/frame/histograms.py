@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from app.core.wording import count
 from app.frame.figures import Tick
 
 WIDTH, HEIGHT = 360.0, 112.0
@@ -68,7 +69,7 @@ def histogram(
         number = 10**value if is_logarithmic else value
         return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
-    labels = _members(counts)
+    labels = [count(int(number), "member") for number in counts]
     summary = f"{name} of {len(finite):,} members"
     if texts is None:
         ranges = (f"{shown(a)} to {shown(b)} {unit}".strip() for a, b in pairwise(edges))
@@ -128,7 +129,8 @@ def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline |
 def sparkline(counts: Sequence[int]) -> tuple[Bar, ...]:
     """Draw counts as small bars without axes, for a card; none if there are none."""
     box = (0.0, SPARK_WIDTH, 0.0, SPARK_HEIGHT)
-    return bars_of(counts, _members(counts), box) if any(counts) else ()
+    labels = [count(number, "member") for number in counts]
+    return bars_of(counts, labels, box) if any(counts) else ()
 
 
 def bars_of(
@@ -140,11 +142,11 @@ def bars_of(
     """
     left, right, top, bottom = box
     step = (right - left) / len(counts)
-    highest = max(int(count) for count in counts)
+    highest = max(int(number) for number in counts)
     bars = []
-    for index, (count, text) in enumerate(zip(counts, texts, strict=True)):
-        if count:
-            height = max(1.5, (bottom - top) * int(count) / highest)
+    for index, (number, text) in enumerate(zip(counts, texts, strict=True)):
+        if number:
+            height = max(1.5, (bottom - top) * int(number) / highest)
             bars.append(
                 Bar(
                     x=round(left + index * step + 0.5, 2),
@@ -155,8 +157,3 @@ def bars_of(
                 )
             )
     return tuple(bars)
-
-
-def _members(counts: Sequence[int] | np.ndarray) -> list[str]:
-    """Return the text of each bar."""
-    return [f"{int(number)} member{'s' if number != 1 else ''}" for number in counts]

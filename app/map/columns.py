@@ -110,13 +110,9 @@ def build_columns(session: Session, projection: Projection, version: str) -> Col
     times = rows["gps_time"]
     run = np.searchsorted(ERA_ENDS_S, times, side="right") + 1
     columns["run"] = np.where(np.isnan(times), 0, run)
-    clusters = [
-        {"id": None, "state": None},
-        *(
-            {"id": str(row.id), "state": row.state}
-            for row in session.execute(text(f"{_SHOWN_CLUSTERS} ORDER BY number"))
-        ),
-    ]
+    clusters: list[dict[str, Any]] = [{"id": None, "state": None}]
+    for row in session.execute(text(f"{_SHOWN_CLUSTERS} ORDER BY number")):
+        clusters.append({"id": str(row.id), "state": row.state})
     header = {
         "version": version,
         "n_points": len(rows),
@@ -177,7 +173,7 @@ def _classes(session: Session, ids: np.ndarray) -> tuple[list[dict[str, Any]], n
         index[row.id] = number
     # A class may have been withdrawn between the two queries; its glitches have no label then.
     known = np.where(ids < len(index), ids, 0)
-    return [{"name": None}, *({"name": row.name} for row in rows)], index[known]
+    return _named([row.name for row in rows]), index[known]
 
 
 def _ifos(names: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
@@ -185,7 +181,7 @@ def _ifos(names: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
     detectors = [one.decode() for one in distinct if one != _UNKNOWN_IFO]
     # "?" sorts before letters. If no detector is unknown, 0 is not used: shift all indices by one.
     shifted = index + (len(detectors) == len(distinct))
-    return [{"name": None}, *({"name": name} for name in detectors)], shifted
+    return _named(detectors), shifted
 
 
 def _named(names: Sequence[str]) -> list[dict[str, Any]]:
