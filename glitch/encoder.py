@@ -12,6 +12,7 @@ from jaxtyping import Float32
 from glitch.errors import GlitchError
 from glitch.loaded import LoadedModel
 from glitch.model import kl_to_standard_normal
+from glitch.taxonomy import SimulatedClass
 from glitch.types import LatentArray
 from glitch.views import Views
 
@@ -26,6 +27,7 @@ class Encoding:
     log_variance: Float32[np.ndarray, " latent"]
     reconstruction_error: float  # reduced chi-square of what was observed; higher fits worse
     kl: float  # from the prior to the posterior, nats; higher is more informative
+    simulated_class: SimulatedClass | None = None  # None if the model knows no simulated classes
 
 
 class Encoder(LoadedModel):
@@ -85,7 +87,25 @@ class Encoder(LoadedModel):
         kl = kl_to_standard_normal(posterior).sum(dim=1).cpu()
         means = posterior.mean.cpu().numpy()
         log_variances = posterior.log_variance.cpu().numpy()
+        classes = self._simulated_classes(posterior.mean)
         return [
-            Encoding(means[index], log_variances[index], float(errors[index]), float(kl[index]))
+            Encoding(
+                means[index],
+                log_variances[index],
+                float(errors[index]),
+                float(kl[index]),
+                classes[index],
+            )
             for index in range(len(views))
+        ]
+
+    def _simulated_classes(self, means: torch.Tensor) -> list[SimulatedClass | None]:
+        found = self._model.class_probabilities(means)
+        if found is None:
+            return [None] * len(means)
+        names, probabilities = found
+        highest, place = probabilities.max(dim=1)
+        return [
+            SimulatedClass(names[index], probability)
+            for index, probability in zip(place.tolist(), highest.tolist(), strict=True)
         ]

@@ -16,6 +16,18 @@ _SINCE_O3 = ("O3a", "O3b")
 
 
 @dataclass(frozen=True)
+class SimulatedClass:
+    """The most probable simulated class of a glitch.
+
+    The model learnt the classes from simulated glitches only, so this needs no human label, and it
+    names one of these classes even if the glitch is of another.
+    """
+
+    label: str
+    probability: float  # in [0, 1]
+
+
+@dataclass(frozen=True)
 class GlitchClass:
     """One named class.
 
@@ -120,6 +132,7 @@ CLASSES: tuple[GlitchClass, ...] = (
 )
 
 CLASS_NAMES: tuple[str, ...] = tuple(known.name for known in CLASSES)
+SIMULATED: tuple[str, ...] = tuple(known.name for known in CLASSES if known.is_simulated)
 CATCH_ALLS: tuple[str, ...] = tuple(known.name for known in CLASSES if known.is_catch_all)
 
 

@@ -92,21 +92,29 @@ class Embedding:
         mean: one number a latent, in units of the prior's standard deviation.
         log_variance: natural logarithm of the posterior's variance.
         reconstruction_error: lower is better reconstructed.
+        simulated_class: the most probable of the classes that the model learnt from simulated
+            glitches, without human labels; None if it knows none.
+        simulated_probability: its probability, 0 to 1.
     """
 
     checkpoint: str
     mean: tuple[float, ...]
     log_variance: tuple[float, ...]
     reconstruction_error: float
+    simulated_class: str | None = None
+    simulated_probability: float | None = None
 
     @classmethod
     def parse(cls, said: Mapping[str, Any]) -> Embedding:
         """From the service's JSON."""
+        simulated = said.get("simulated_class") or {}
         return cls(
             said["checkpoint"],
             tuple(said["mean"]),
             tuple(said["log_variance"]),
             said["reconstruction_error"],
+            simulated.get("label"),
+            simulated.get("probability"),
         )
 
 

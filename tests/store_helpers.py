@@ -11,6 +11,7 @@ import numpy as np
 
 from app.core.access import Principal, Role
 from app.glitches.records import StoredGlitch
+from glitch.taxonomy import SimulatedClass
 from glitch.views import Preprocessing, Views, views_from_images
 
 Store = Callable[..., StoredGlitch]
@@ -26,6 +27,7 @@ class PlainEncoding:
     log_variance: np.ndarray
     reconstruction_error: float = 1.5
     kl: float = 2.5
+    simulated_class: SimulatedClass | None = None
 
 
 def encoding(*mean: float) -> PlainEncoding:

@@ -24,6 +24,7 @@ from app.glitches.records import GlitchMetadata, GlitchRecord
 from app.models.checkpoints import active_checkpoint
 from app.novelty.catalogue import recalibrate
 from glitch.encoder import Encoding
+from glitch.taxonomy import SimulatedClass
 from glitch.views import views_from_images
 
 
@@ -182,6 +183,8 @@ def _insert(
         log_variance=np.full(checkpoint.latent_size, -2, dtype=np.float32),
         reconstruction_error=10.0,
         kl=5.0,
+        # a class with a probability that grows, and none for the oldest
+        simulated_class=SimulatedClass("Tomte", index / 100) if index >= 50 else None,
     )
     metadata = GlitchMetadata(
         origin="simulated" if index % 4 == 0 else "upload",

@@ -88,6 +88,9 @@ def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
     facts.add_row(
         "novelty", judged.format(**novelty) if novelty["is_judged"] else novelty["reason"]
     )
+    if simulated := embedding.get("simulated_class"):
+        percent = f"{100 * simulated['probability']:.0f} %"
+        facts.add_row("simulated class", f"{simulated['label']}, probability {percent}")
     if page := glitch["links"].get("page"):
         facts.add_row("its page", page)
     console.print(facts)

@@ -20,6 +20,7 @@ from app.frame.palette import class_colour
 from glitch.detectors import DETECTORS
 from glitch.observing_runs import ERAS
 from glitch.tables.exports.formats import FORMATS
+from glitch.taxonomy import SIMULATED
 from glitch.views import VIEW_DURATIONS_S
 from glitch_discovery.version import VERSION
 
@@ -195,6 +196,7 @@ def environment() -> Environment:
         **{"viridis": VIRIDIS, "diverging": DIVERGING, "windows_s": VIEW_DURATIONS_S},
         **{"detectors": DETECTORS, "observing_runs": ERAS},
         **{"origins": display.ORIGIN_TEXTS, "novelties": display.NOVELTY_TEXTS},
+        "simulated_classes": SIMULATED,
         "formats": {one.name: one.title for one in FORMATS.values()},
     }
     templates.globals.update(constants)

@@ -45,6 +45,7 @@ _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 _NAMES = {  # of filters that have other names in services
     **{"ifo": "ifos", "label": "labels", "origin": "origins"},
+    "simulated_class": "simulated_classes",
     **{"subclasses": "with_subclasses", "cluster": "cluster_id", "batch": "batch_id"},
 }
 
@@ -80,6 +81,12 @@ class Filters(Model):
         default=None, description="Maximum p-value; lower is more novel."
     )
     is_judged: bool | None = Field(default=None, description="Whether novelty could be judged.")
+    simulated_class: list[_Text] = Field(
+        default=[], description="Predicted class among the simulated ones; may be repeated."
+    )
+    simulated_probability_min: _Number | None = Field(
+        default=None, description="Minimum probability of the simulated class, 0 to 1."
+    )
 
     def parsed(self) -> GlitchFilters:
         """The filters in the form that services use."""

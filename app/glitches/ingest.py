@@ -341,6 +341,7 @@ def embedding_row(
     judgement: Judgement,
 ) -> dict[str, Any]:
     """The row of an embedding; the glitch is not a reference until it has a label."""
+    simulated = encoding.simulated_class
     return {
         "glitch_id": glitch.id,
         "checkpoint_id": checkpoint_id,
@@ -352,6 +353,8 @@ def embedding_row(
         "log_variance": [float(value) for value in encoding.log_variance],
         "reconstruction_error": float(encoding.reconstruction_error),
         "kl": float(encoding.kl),
+        "simulated_class": simulated and simulated.label,
+        "simulated_probability": simulated and simulated.probability,
         "novelty_score": judgement.score,
         "p_value": judgement.p_value,
         "is_judged": judgement.is_judged,

@@ -115,8 +115,8 @@ def _is_few(filters: GlitchFilters) -> bool:
     Hardly any of them are among the nearest of all, which an index search returns.
     """
     of_some = (filters.cluster_id, filters.batch_id, filters.ids)
-    by_novelty = (filters.p_value_max, filters.is_judged)
-    return any(value is not None for value in (*of_some, *by_novelty))
+    about_embedding = selection.embedding_conditions(filters)
+    return bool(about_embedding) or any(value is not None for value in of_some)
 
 
 def _share(session: Session, conditions: Sequence[ColumnElement[bool]]) -> float:

@@ -13,6 +13,7 @@ from pydantic import Field
 from app.core.model import Model
 from app.glitches.facts import GlitchFacts
 from glitch.novelty import Judgement
+from glitch.taxonomy import SimulatedClass
 
 if TYPE_CHECKING:
     from glitch.encoder import Encoding
@@ -63,6 +64,7 @@ class EmbeddingRecord:
     log_variance: Float32[np.ndarray, " latent"]
     reconstruction_error: float
     kl: float  # nats
+    simulated_class: SimulatedClass | None
     novelty: Judgement
 
 
@@ -133,3 +135,5 @@ class GlitchFilters:
     origins: tuple[str, ...] = ()
     p_value_max: float | None = None  # under the active checkpoint; lower is more novel
     is_judged: bool | None = None  # under the active checkpoint
+    simulated_classes: tuple[str, ...] = ()  # under the active checkpoint
+    simulated_probability_min: float | None = None  # of that class, 0 to 1

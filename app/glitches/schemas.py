@@ -77,6 +77,17 @@ class GlitchDetail(Glitch):
     novelty: Novelty | None
 
 
+class SimulatedClass(Model):
+    """The most probable simulated class.
+
+    The model learnt these classes from simulated glitches, without human labels. It gives one even
+    for a glitch that is of none of them.
+    """
+
+    label: str
+    probability: float = Field(description="0 to 1.")
+
+
 class Embedding(Model):
     """The diagonal Gaussian posterior of one glitch under one checkpoint."""
 
@@ -84,6 +95,10 @@ class Embedding(Model):
     mean: list[float]
     log_variance: list[float]
     reconstruction_error: float = Field(description="Lower is better.")
+    simulated_class: SimulatedClass | None = Field(
+        description="Null if the checkpoint knows no simulated classes, or the glitch was embedded "
+        "before they were stored."
+    )
 
 
 class Novelty(Model):
@@ -179,6 +194,8 @@ def embedding_of(checkpoint: str, encoding: EncodingLike) -> Embedding:
         mean=np.asarray(encoding.mean, dtype=np.float64).tolist(),
         log_variance=np.asarray(encoding.log_variance, dtype=np.float64).tolist(),
         reconstruction_error=float(encoding.reconstruction_error),
+        simulated_class=encoding.simulated_class
+        and SimulatedClass.model_validate(encoding.simulated_class),
     )
 
 

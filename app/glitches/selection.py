@@ -107,7 +107,8 @@ def check_filters(filters: GlitchFilters) -> None:
     for origin in filters.origins:
         check_choice(origin, ORIGINS, "origin")
     flags = filters.data_quality, filters.not_data_quality
-    for names in (filters.ifos, filters.labels, filters.origins, *flags):
+    classes = filters.labels, filters.simulated_classes
+    for names in (filters.ifos, filters.origins, *classes, *flags):
         if len(names) > MAX_NAMES:
             raise InvalidRequestError(f"A filter takes at most {MAX_NAMES} names.")
         if any("\0" in name for name in names):
@@ -123,6 +124,7 @@ def check_filters(filters: GlitchFilters) -> None:
         ),
         ("ml_confidence_min", filters.ml_confidence_min, "", None),
         ("p_value", None, "p_value_max", filters.p_value_max),
+        ("simulated_probability_min", filters.simulated_probability_min, "", None),
     )
     for low_name, low, high_name, high in ranges:
         for name, bound in ((low_name, low), (high_name, high)):
@@ -215,4 +217,8 @@ def embedding_conditions(filters: GlitchFilters) -> list[ColumnElement[bool]]:
         conditions.append(Embedding.p_value <= filters.p_value_max)
     if filters.is_judged is not None:
         conditions.append(Embedding.is_judged.is_(filters.is_judged))
+    if filters.simulated_classes:
+        conditions.append(Embedding.simulated_class.in_(filters.simulated_classes))
+    if filters.simulated_probability_min is not None:
+        conditions.append(Embedding.simulated_probability >= filters.simulated_probability_min)
     return conditions

@@ -32,6 +32,7 @@ from app.models.checkpoints import active_checkpoint, active_id
 from app.models.tables import Checkpoint
 from glitch.codec import unpack_view
 from glitch.novelty import Judgement
+from glitch.taxonomy import SimulatedClass
 from glitch.views import Preprocessing, Views
 
 LARGEST_PAGE = 1000
@@ -80,6 +81,9 @@ def get_embedding(
         log_variance=np.asarray(embedding.log_variance, dtype=np.float32),
         reconstruction_error=embedding.reconstruction_error,
         kl=embedding.kl,
+        simulated_class=None
+        if embedding.simulated_class is None or embedding.simulated_probability is None
+        else SimulatedClass(embedding.simulated_class, embedding.simulated_probability),
         novelty=Judgement(*(getattr(embedding, column.key) for column in _JUDGEMENT)),
     )
 

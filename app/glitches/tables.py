@@ -162,6 +162,9 @@ class Embedding(Base):
     log_variance: Mapped[list[float]] = mapped_column(ARRAY(REAL, dimensions=1))
     reconstruction_error: Mapped[float]
     kl: Mapped[float]  # nats
+    # The most probable class among the simulated ones that the checkpoint learnt, if it did.
+    simulated_class: Mapped[str | None]
+    simulated_probability: Mapped[float | None]
     novelty_score: Mapped[float | None]  # higher is more novel
     p_value: Mapped[float | None]  # lower is more novel
     is_judged: Mapped[bool]

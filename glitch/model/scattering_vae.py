@@ -188,6 +188,13 @@ class ScatteringVAE(ViewsModel):
         mean = math.sqrt(self._architecture.latent) * normalize(direction, dim=1)
         return Posterior(mean, log_variance.clamp(LOWEST_LOG_VARIANCE, HIGHEST_LOG_VARIANCE))
 
+    def class_probabilities(
+        self, latent: LatentTensor
+    ) -> tuple[tuple[str, ...], Float[Tensor, "batch class"]] | None:
+        if self.namer is None:
+            return None
+        return self._architecture.classes, self.namer(latent).softmax(dim=1)
+
     def explain(self, latent: LatentTensor, member: Members, view: Members) -> Projected:
         """Return the expected features, one row for each pair of ``member`` and ``view``."""
         window = one_hot(view, self._architecture.n_views).to(latent.dtype)

@@ -79,6 +79,16 @@ class ViewsModel(nn.Module, ABC):
         pictures = painted.new_zeros(latent.shape[0], self.architecture.n_views, *painted.shape[1:])
         return pictures.index_put((member, view), painted)
 
+    def class_probabilities(
+        self,
+        latent: LatentTensor,  # noqa: ARG002 - for models that have learnt classes
+    ) -> tuple[tuple[str, ...], Float[Tensor, "batch class"]] | None:
+        """Return the simulated classes and their probabilities given posterior means.
+
+        None if the model has not learnt simulated classes.
+        """
+        return None
+
     @abstractmethod
     def paint(
         self, latent: LatentTensor, member: Members, view: Members

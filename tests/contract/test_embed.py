@@ -40,7 +40,7 @@ def assert_answer(body: dict[str, Any]) -> None:
         "ml_confidence",
     }
     assert body["embedding"].keys() == {
-        *("checkpoint", "mean", "log_variance", "reconstruction_error")
+        *("checkpoint", "mean", "log_variance", "reconstruction_error", "simulated_class")
     }
     assert body["novelty"].keys() == {"score", "p_value", "is_judged", "reason", "basis"}
     mean, log_variance = body["embedding"]["mean"], body["embedding"]["log_variance"]

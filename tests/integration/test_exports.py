@@ -249,6 +249,8 @@ numbers = st.none() | st.floats(0, 1e4)
         is_labelled=st.none() | st.booleans(),
         is_judged=st.none() | st.booleans(),
         p_value_max=numbers,
+        simulated_classes=st.lists(st.sampled_from(["Blip", "Tomte"]), max_size=2).map(tuple),
+        simulated_probability_min=numbers,
     )
 )
 def test_filters_survive_the_job_table(filters: GlitchFilters) -> None:

@@ -73,6 +73,7 @@ def test_stored_glitches_read_back_equal(
     assert embedding.mean.tolist() == [1, 2, 3, 4]
     assert (embedding.checkpoint, embedding.checkpoint_id) == ("small", checkpoint.id)
     assert (embedding.reconstruction_error, embedding.kl) == (1.5, 2.5)
+    assert embedding.simulated_class is None
     assert not embedding.novelty.is_judged
     assert "of this detector and origin, and there are none" in (embedding.novelty.reason or "")
 
@@ -336,6 +337,17 @@ def test_filters(session: Session, store: Store) -> None:
     )
     assert found(p_value_max=0.01) == [second]
     assert found(is_judged=True, ifos=("H1",)) == []
+    session.execute(
+        text(
+            "UPDATE embedding SET simulated_class = 'Whistle', simulated_probability = 0.75"
+            " WHERE glitch_id IN (:first, :third)"
+        ),
+        {"first": first, "third": third},
+    )
+    assert found(simulated_classes=("Tomte", "Whistle")) == [third, first]
+    assert found(simulated_classes=("Tomte",)) == []
+    assert found(simulated_probability_min=0.75, ifos=("H1",)) == [first]
+    assert found(simulated_probability_min=0.76) == []
 
 
 @pytest.mark.parametrize(

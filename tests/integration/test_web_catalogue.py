@@ -60,6 +60,9 @@ def _glitch_links(links: list[str]) -> list[str]:
         ("start=2018-01-15&end=2018-01-15", 50),
         ("novelty=unjudged&ifo=H1&origin=simulated", 15),
         ("ifo=H1&label=Whistle", 0),
+        ("simulated=Tomte", 10),
+        ("simulated=Tomte&ifo=H1", 5),
+        ("simulated=Whistle", 0),
     ],
 )
 def test_filters(reviewer: Walker, query: str, total: int) -> None:
@@ -77,6 +80,7 @@ def test_filters(reviewer: Walker, query: str, total: int) -> None:
         ("start=yesterday", "is not a time"),
         ("ifo=Q7", "not a known detector"),
         ("origin=moon", "not an origin"),
+        ("simulated=Moon", "not a simulated class"),
         ("label=Nonsense", "no class"),
         ("label=%3Cscript%3Ealert(1)%3C/script%3E", "no class"),
         ("after=damaged", "cursor"),

@@ -60,6 +60,10 @@ def test_the_four_panels_show_what_is_asked_for(
             answer = reviewer.client.get(picture)
             assert answer.headers["content-type"] == "image/png"
     assert f"{own}/views/1.png" in reviewer.get(f"{own}?show=nonsense").images
+    assert "simulated class" not in page.text
+    predicted = reviewer.get(f"/ui/glitches/{glitches[55].id}")
+    assert "Most probable simulated class: Tomte , 55 %" in predicted.text
+    assert "/ui/glitches?simulated=Tomte" in predicted.links
     lone = reviewer.get(f"/ui/glitches/{glitches[0].id}?show=residual&ifo=H1")
     assert lone.status == 200
     assert "No 4 s view" in lone.text
@@ -89,6 +93,7 @@ def test_the_latents_of_a_glitch_have_strips(
         ("ifo=H1", 200, "narrowed"),
         ("label=Blip", 200, "narrowed"),
         ("snr_min=60", 200, "narrowed"),
+        ("simulated=Tomte", 200, "narrowed"),
         ("label=Scattered_Light", 200, "No glitch passes these filters"),
         ("snr_min=loud", 400, "is not a number"),
         ("label=Nonsense", 400, "no class"),
@@ -107,6 +112,8 @@ def test_neighbours_are_looked_for_among_some(
         for one in glitches
         if one.id != glitches[1].id and f"/ui/glitches/{one.id}" in page.links
     }
+    if query == "simulated=Tomte":
+        assert set(near) == {one.id for one in glitches[50:]}
     if query == "ifo=H1":
         assert {one.ifo for one in near.values()} == {"H1"}
     if query == "snr_min=60":

@@ -35,7 +35,12 @@ ANSWER = {
         "centring": "Loudest 100 ms later; the views are centred there.",
         "links": {"page": "http://h/ui/glitches/0190-x"},
     },
-    "embedding": {"checkpoint": "c", "mean": [0.5, -1.25], "reconstruction_error": 1.5},
+    "embedding": {
+        "checkpoint": "c",
+        "mean": [0.5, -1.25],
+        "reconstruction_error": 1.5,
+        "simulated_class": {"label": "Whistle", "probability": 0.968},
+    },
     "novelty": {"score": 1.0, "p_value": 0.03, "is_judged": True, "reason": None},
     "neighbours": [
         {
@@ -156,7 +161,15 @@ def test_embed_sends_files_fields_and_the_kept_token(
         "centre": "true",
     }
     assert [(name, part[0]) for name, part in request["files"]] == [("file", "strain.hdf5")]  # type: ignore[attr-defined]
-    shown_facts = ("0190-x", "H1 1126259462.4", "100 ms later", "p = 0.03", "Chirp", "0.25")
+    shown_facts = (
+        "Whistle, probability 97 %",
+        "0190-x",
+        "H1 1126259462.4",
+        "100 ms later",
+        "p = 0.03",
+        "Chirp",
+        "0.25",
+    )
     for shown in shown_facts:
         assert shown in outcome.output
     assert "http://h/ui/glitches/0190-x" in outcome.output

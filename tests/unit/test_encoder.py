@@ -9,7 +9,11 @@ import torch
 from glitch.checkpoint import Checkpoint, load_checkpoint, shipped_checkpoint
 from glitch.encoder import Encoder
 from glitch.errors import GlitchError
+from glitch.model import ScatteringVAE
+from glitch.taxonomy import SIMULATED
 from glitch.views import Preprocessing, Views
+
+SIMULATED_CLASSES = sorted(SIMULATED)  # the order of the shipped checkpoint's head
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,26 @@ def test_the_shape_and_meaning_of_an_encoding(encoder: Encoder) -> None:
     assert found.reconstruction_error > 0
 
 
+def test_the_simulated_class_is_the_most_probable_one_of_the_head(
+    encoder: Encoder, checkpoint: Checkpoint
+) -> None:
+    model = checkpoint.model
+    assert isinstance(model, ScatteringVAE)
+    assert model.namer is not None
+    weight, bias = (one.detach().double().numpy() for one in (model.namer.weight, model.namer.bias))
+    for one in encoder.encode(glitches(4)):
+        scores = weight @ one.mean.astype(float) + bias
+        probabilities = np.exp(scores) / np.exp(scores).sum()
+        assert one.simulated_class is not None
+        assert one.simulated_class.label == SIMULATED_CLASSES[int(probabilities.argmax())]
+        assert one.simulated_class.probability == pytest.approx(probabilities.max(), rel=1e-4)
+
+
+def test_a_model_without_simulated_classes_names_none() -> None:
+    former = load_checkpoint(shipped_checkpoint().with_name("gravityspy-views-v1"))
+    assert [one.simulated_class for one in Encoder(former).encode(glitches(2))] == [None, None]
+
+
 def test_a_glitch_gets_in_a_batch_what_it_gets_alone(encoder: Encoder) -> None:
     views = glitches(5)
     together = encoder.encode(views)
@@ -51,6 +75,9 @@ def test_a_glitch_gets_in_a_batch_what_it_gets_alone(encoder: Encoder) -> None:
         np.testing.assert_allclose(alone.mean, expected.mean, atol=1e-5)
         np.testing.assert_allclose(alone.log_variance, expected.log_variance, atol=1e-5)
         assert alone.reconstruction_error == pytest.approx(expected.reconstruction_error, rel=1e-4)
+        assert alone.simulated_class is not None
+        assert expected.simulated_class is not None
+        assert alone.simulated_class.label == expected.simulated_class.label
 
 
 def test_encoding_twice_is_the_same_to_the_bit(encoder: Encoder) -> None:

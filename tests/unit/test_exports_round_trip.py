@@ -37,7 +37,10 @@ _OF_A_CLUSTER = {
     "cluster_trust": '23 of 57 members carry a time; they were seen in 0.5 + 1 s; <4> & "5"\t6.',
     "cluster_doubt": "Unlabelled glitches lie farther, (2.5 standard deviations): label more.",
 }
-_WORKED_OUT = {"novelty_score", "p_value", "page", *_OF_A_CLUSTER}
+_WORKED_OUT = {
+    *("novelty_score", "p_value", "simulated_class", "simulated_probability", "page"),
+    *_OF_A_CLUSTER,
+}
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _NAMES = st.text(_LETTERS, min_size=10, max_size=10).filter(lambda text: not text.isdigit())
 _MEASURE = st.none() | st.floats(0, 1e6, allow_nan=False)
@@ -65,6 +68,8 @@ def _row(draw: st.DrawFn) -> SimpleNamespace:
         origin=draw(st.sampled_from(ORIGINS)),
         novelty_score=draw(_MEASURE),
         p_value=draw(st.none() | st.floats(0, 1)),
+        simulated_class=draw(st.none() | st.sampled_from(["Blip", "Whistle"])),
+        simulated_probability=draw(st.none() | st.floats(0, 1)),
         data_quality=draw(st.lists(st.sampled_from(_FLAGS), unique=True).map(sorted)),
         page=draw(st.sampled_from(["http://127.0.0.1:8000/ui/glitches/1", "https://a.b/x,y#1 z"])),
         mean=draw(st.none() | st.just([0.5, -1e-30, 3e38])),
@@ -88,7 +93,7 @@ def _row(draw: st.DrawFn) -> SimpleNamespace:
 def test_a_spreadsheet_works_out_no_cell_of_a_csv(channel: str, cell: str) -> None:
     row = dict.fromkeys((*_OF_NO_CLUSTER, "gps_time", "ifo", "duration", "peak_frequency"))
     row |= dict.fromkeys(("bandwidth", "snr", "q", "gravityspy_id", "label", "ml_confidence"))
-    row |= dict.fromkeys(("origin", "novelty_score", "p_value", "page"))
+    row |= dict.fromkeys(("origin", "page", *_WORKED_OUT))
     made = SimpleNamespace(**row, id=uuid4(), channel=channel, data_quality=[channel])
     _, *lines = csv.reader("".join(csv_lines([made])).splitlines())
     fields = dict(zip((column.name for column in COLUMNS), lines[0], strict=True))

@@ -189,6 +189,8 @@ def export_rows(
             GlitchClass.name.label("label"),
             Embedding.novelty_score,
             Embedding.p_value,
+            Embedding.simulated_class,
+            Embedding.simulated_probability,
             *extra,
             *about,
         )

@@ -21,6 +21,7 @@ from app.frame.form_values import no_such_filter, parse_time_range
 from app.glitches.records import GlitchFilters
 from app.server.form_fields import parameters_of, takes_any
 from glitch.detectors import DETECTORS
+from glitch.taxonomy import SIMULATED
 from glitch.views import VIEW_DURATIONS_S
 
 MAX_CHARACTERS = 100
@@ -29,6 +30,7 @@ UNLABELLED = "-"  # no class can have this name: names start with a letter or a 
 _TEXT_FIELDS = (
     *("label", "start", "end", "snr_min", "snr_max"),
     *("frequency_min", "frequency_max", "confidence_min", "origin", "novelty", "batch", "run"),
+    "simulated",
     *("flag", "not_flag", "window", "view", "sort", "after"),
 )
 _NAMES = {*_TEXT_FIELDS, "ifo", "column", "done", "event"}  # the last two describe the last action
@@ -36,6 +38,7 @@ _PHRASES = {  # texts of the filters for the page title
     **{"run": "{}", "start": "from {}", "end": "to {}"},
     **{"snr_min": "SNR ≥ {}", "snr_max": "SNR ≤ {}"},
     **{"frequency_min": "≥ {} Hz", "frequency_max": "≤ {} Hz", "confidence_min": "confidence ≥ {}"},
+    "simulated": "like simulated {}",
     **{"origin": "{}", "novelty": "{}", "flag": "{}", "not_flag": "not {}", "batch": "one batch"},
 }
 _LOOKS = {"window", "view", "sort", "after"}  # parameters of display, which do not select glitches
@@ -128,6 +131,7 @@ def parse_catalogue_query(params: QueryParams, also: Collection[str] = ()) -> Ca
     unknown = [ifo for ifo in ifos if ifo not in DETECTORS]
     _known(next(iter(unknown), None), DETECTORS, "a known detector", errors)
     origin = _known(values.get("origin"), ORIGIN_TEXTS, "an origin", errors)
+    simulated = _known(values.get("simulated"), SIMULATED, "a simulated class", errors)
     label, batch = values.get("label"), values.get("batch")
     batch_id = as_uuid(batch) if batch else None
     if batch and batch_id is None:
@@ -162,6 +166,7 @@ def parse_catalogue_query(params: QueryParams, also: Collection[str] = ()) -> Ca
         origins=(origin,) if origin else (),
         p_value_max={"novel": NOVEL_P_VALUE, "unusual": UNUSUAL_P_VALUE}.get(novelty or ""),
         is_judged=False if novelty == "unjudged" else None,
+        simulated_classes=(simulated,) if simulated else (),
     )
     ranges = (
         ("SNR", filters.snr_min, filters.snr_max),

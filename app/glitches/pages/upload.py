@@ -26,6 +26,7 @@ from app.glitches.embed import Embedded, UploadRequest, embed_upload
 from app.glitches.facts import GlitchFacts
 from glitch.errors import GlitchError
 from glitch.images import render_view
+from glitch.taxonomy import SimulatedClass
 from glitch.views import Views
 
 NEIGHBOURS_SHOWN = 20
@@ -38,6 +39,7 @@ class UploadResultPage(PageContext, template="look.html", section="upload"):
     panels: tuple[ViewPanel, ...]
     assumption: str | None  # about the scales of pictures or the start of strain
     novelty: Novelty
+    simulated_class: SimulatedClass | None
     neighbours: tuple[Card, ...]
     latent: LatentChart
     checkpoint: str
@@ -58,6 +60,7 @@ def result_page_of(embedded: Embedded) -> UploadResultPage:
         ),
         assumption=assumption(upload.assumed),
         novelty=novelty(embedded.novelty),
+        simulated_class=embedded.encoding.simulated_class,
         neighbours=cards,
         latent=latent_chart(embedded.encoding.mean, embedded.encoding.log_variance),
         checkpoint=embedded.checkpoint,

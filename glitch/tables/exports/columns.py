@@ -50,6 +50,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("origin", True, lambda row: row.origin),
     Column("novelty_score", False, lambda row: row.novelty_score),
     Column("p_value", False, lambda row: row.p_value),
+    Column("simulated_class", True, lambda row: row.simulated_class),
+    Column("simulated_probability", False, lambda row: row.simulated_probability),
     Column("page", True, lambda row: row.page, width=160),
     # Properties of the requested cluster, repeated in every row, so that tables of several clusters
     # can be concatenated.
