@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
@@ -22,7 +23,7 @@ from glitch.novelty import MIN_OF_CLASS
 from glitch.novelty.false_discovery import chance_of_as_many
 
 NEAREST_CLASSES = 5
-MIN_SIMULATED = 3  # glitches of a simulated class near the medoid that make a hint
+SURE = 0.8  # probability of a simulated class above which it counts for a cluster
 HISTOGRAM_BINS = 20
 DAY_S = 86_400
 
@@ -32,12 +33,11 @@ def summarise(
 ) -> dict[str, Any]:
     """Compute the summary that is stored with a cluster, as JSON values.
 
-    ``simulated_look`` names the most frequent class among simulated glitches near the medoid, if
-    there are several and none of the labelled real ones is as near. ``looks_alike`` counts all
-    glitches, labelled or not, that are as near to the medoid as nine in ten of the members: how
-    often this look occurs, and when. ``returning`` names classes among them that staff called
-    dormant, or that occur again in a detector of the members. ``trust`` says how alike the members
-    really are.
+    ``simulated_look`` names the simulated class that the model predicts for most members, if it is
+    confident of it for most. ``looks_alike`` counts all glitches, labelled or not, that are as near
+    to the medoid as nine in ten of the members: how often this look occurs, and when. ``returning``
+    names classes among them that staff called dormant, or that occur again in a detector of the
+    members. ``trust`` says how alike the members really are.
     """
     ifos = [selection.ifos[index] for index in cluster.members]
     times = [selection.gps_times[index] for index in cluster.members]
@@ -92,7 +92,9 @@ def summarise(
         ],
         "simulated_look": None
         if run.is_simulated
-        else _simulated_look(session, run.checkpoint_id, distance, reach, classes[:1]),
+        else _simulated_look(
+            session, run.checkpoint_id, [selection.ids[index] for index in cluster.members]
+        ),
         "trust": trust_in(session, run.checkpoint_id, selection, cluster),
         "looks_alike": {
             "count": alike,
@@ -103,28 +105,23 @@ def summarise(
 
 
 def _simulated_look(
-    session: Session,
-    checkpoint_id: int,
-    distance: ColumnElement[float],
-    reach: float,
-    nearest: Sequence[Any],
+    session: Session, checkpoint_id: int, members: Sequence[UUID]
 ) -> dict[str, Any] | None:
-    """Return the simulated class most frequent near the medoid, unless a real class is as near."""
-    match = session.execute(
-        select(GlitchClass.name, func.count().label("n"), func.min(distance).label("nearest"))
-        .select_from(Embedding)
-        .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .join(GlitchClass, GlitchClass.id == Glitch.class_id)
-        .where(Embedding.checkpoint_id == checkpoint_id, Embedding.is_simulated, distance <= reach)
-        .group_by(GlitchClass.id)
-        .order_by(func.count().desc(), GlitchClass.name)
+    """Return the simulated class that the model predicts for most members with confidence."""
+    found = session.execute(
+        select(Embedding.simulated_class, func.count().label("n"))
+        .where(
+            Embedding.checkpoint_id == checkpoint_id,
+            is_any_of(Embedding.glitch_id, members),
+            Embedding.simulated_probability >= SURE,
+        )
+        .group_by(Embedding.simulated_class)
+        .order_by(func.count().desc(), Embedding.simulated_class)
         .limit(1)
     ).first()
-    if match is None or match.n < MIN_SIMULATED:
+    if found is None or 2 * found.n <= len(members):
         return None
-    if nearest and nearest[0].nearest is not None and nearest[0].nearest <= match.nearest:
-        return None
-    return {"label": match.name, "n": match.n, "distance": _number(match.nearest)}
+    return {"label": found.simulated_class, "n": found.n, "members": len(members)}
 
 
 def significance(selection: Selection, cluster: FoundCluster) -> float | None:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Select, cast, delete, exists, or_, select, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Select, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
 from app.classes.audit.tables import LabelAudit
@@ -96,23 +95,11 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
     removed = session.execute(delete(Glitch).where(Glitch.id.in_(_glitches())).returning(Glitch.id))
     n_gone = len(removed.all())
     if n_gone:
-        _clear_simulated_looks(session)
         recalibrate(session, active_checkpoint(session).id)
         redraw_after_removal(session, principal.name)
         record_event(session, principal.name, "remove", "demonstration", "all", glitches=n_gone)
     session.execute(delete(Projection).where(Projection.job_id.in_(made_by)))
     return n_gone
-
-
-def _clear_simulated_looks(session: Session) -> None:
-    """Clear the simulated look of other glitches' clusters when no simulated glitch is left."""
-    looks = Cluster.summary["simulated_look"].as_string()
-    none = cast({"simulated_look": None}, JSONB)
-    session.execute(
-        update(Cluster)
-        .where(looks.is_not(None), ~exists(select(Glitch.id).where(Glitch.is_simulated)))
-        .values(summary=Cluster.summary.op("||")(none))
-    )
 
 
 def _start(session: Session, per_class: int, author: Principal) -> JobRecord:

@@ -131,9 +131,7 @@ def test_the_demonstration_is_loaded_once_and_removed_completely(
         name_a_cluster_of_everything(service)
         assert "Never_Seen" in class_names(service)
         with session_of(service) as session:
-            own = store_cluster(session, store_run(session), [UUID(mine[0])])
-            own.summary = {**own.summary, "simulated_look": {"label": "Blip", "n": 2}}
-            own_id = own.id
+            own_id = store_cluster(session, store_run(session), [UUID(mine[0])]).id
             session.commit()
         with Walker(service, "reader") as reader:  # next to a cluster of other glitches
             page = reader.get("/ui/clusters")
@@ -151,7 +149,6 @@ def test_the_demonstration_is_loaded_once_and_removed_completely(
         assert start_at_first(session, FEW) is None  # the next start does not load it again
         own = session.get_one(Cluster, own_id)
         assert [run.id for run in list_runs(session).items] == [own.run_id]
-        assert own.summary["simulated_look"] is None  # no simulated glitch is left to look like
         assert own.summary["gps_times"]["n_timed"] == 0
         assert latest_audit(session) is None
         assert map_state(session).projection is None
@@ -249,7 +246,7 @@ def test_only_an_admin_may_load_or_remove_it(service: Service) -> None:
             assert client.post("/demonstration").status_code == 403
             assert client.delete("/demonstration").status_code == 403
     with Walker(service, "reviewer") as reviewer:
-        assert "An administrator can load it." in reviewer.get("/ui/clusters").text
+        assert "An administrator can load the demonstration." in reviewer.get("/ui/clusters").text
 
 
 @pytest.mark.timeout(1200)

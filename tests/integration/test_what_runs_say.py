@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from acts import Dismiss
 from found_clusters import ADA, KNOWN, NOVEL, OTHER, Fill, cluster_now, decide, members
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
@@ -166,29 +167,39 @@ def test_the_page_opens_with_the_run_that_waits(session: Session, flagged: recor
     assert runs_that_wait(session) == []
 
 
-def test_a_cluster_nearest_to_simulated_glitches_is_reported(session: Session, fill: Fill) -> None:
-    fill(300, KNOWN, "Blip")
-    fill(20, KNOWN)
-    fill(40, NOVEL)
-    simulated = fill(40, NOVEL, "Koi_Fish")
-    session.execute(
-        Glitch.__table__.update().where(Glitch.id.in_(simulated)).values(origin="simulated")
-    )
-    session.execute(
-        Embedding.__table__.update()
-        .where(Embedding.glitch_id.in_(simulated))
-        .values(is_simulated=True)
-    )
+@pytest.mark.parametrize(("beyond_half", "probability"), [(1, 0.8), (0, 0.9), (9, 0.79)])
+def test_a_cluster_of_a_simulated_class_is_reported(
+    session: Session, flagged: records.Cluster, beyond_half: int, probability: float
+) -> None:
+    """If the model is sure of the class of more than half of the members."""
+    ids = sorted(members(session, flagged))
+    n_sure = len(ids) // 2 + beyond_half
+    for part, name, sure in ((ids[:n_sure], "Koi_Fish", probability), (ids[n_sure:], "Tomte", 0.5)):
+        session.execute(
+            update(Embedding)
+            .where(Embedding.glitch_id.in_(part))
+            .values(simulated_class=name, simulated_probability=sure)
+        )
     session.expire_all()
     _, [found] = cluster_now(session)
-    look = found.summary["simulated_look"]
-    assert look["label"] == "Koi_Fish"
-    assert look["n"] > 0
-    assert found.significance is not None
-    assert not found.may_be_chance
+    assert set(members(session, get_cluster(session, found.id))) == set(ids)
+    if (beyond_half, probability) == (1, 0.8):
+        look = {"label": "Koi_Fish", "n": n_sure, "members": len(ids)}
+        hint = f"looks like simulated Koi_Fish: the model is sure of {n_sure} of {len(ids)}"
+    else:
+        look, hint = None, None
+    assert found.summary["simulated_look"] == look
+    assert ClusterInWords(get_cluster(session, found.id)).hint == hint
+
+
+def test_a_cluster_that_chance_may_explain_is_marked(
+    session: Session, flagged: records.Cluster
+) -> None:
+    assert flagged.significance is not None
+    assert not flagged.may_be_chance
     assert not Cluster(significance=MAY_BE_CHANCE).may_be_chance
-    session.get_one(Cluster, found.id).significance = 1.0
-    assert get_cluster(session, found.id).may_be_chance
+    session.get_one(Cluster, flagged.id).significance = 1.0
+    assert get_cluster(session, flagged.id).may_be_chance
 
 
 def test_clusters_with_deleted_members_are_not_reported_as_labelled(

@@ -72,9 +72,10 @@ class ClusterInWords:
     def hint(self) -> str | None:
         """The simulated class that it looks like, if any."""
         look = self.cluster.summary.get("simulated_look")
-        if not look:
+        if not look or "members" not in look:  # those of earlier versions counted other glitches
             return None
-        return f"looks like simulated {look['label']}: {look['n']:,} of those are near its medoid"
+        n, members = look["n"], look["members"]
+        return f"looks like simulated {look['label']}: the model is sure of {n:,} of {members:,}"
 
     @property
     def warning(self) -> str | None:
