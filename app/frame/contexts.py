@@ -96,6 +96,7 @@ class Card:
     is_simulated: bool
     novelty: Novelty | None = None
     distance: str | None = None
+    simulated_class: str | None = None  # predicted, with its probability
 
 
 @dataclass(frozen=True)

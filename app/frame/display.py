@@ -14,6 +14,7 @@ from app.glitches.records import GlitchRecord, Neighbour
 from glitch.gps import gps_to_utc
 from glitch.novelty import Judgement
 from glitch.tables.exports.formats import FORMATS
+from glitch.taxonomy import SimulatedClass
 
 NOVEL_P_VALUE = 0.01
 UNUSUAL_P_VALUE = 0.05
@@ -179,6 +180,7 @@ def card(
     wanted_s: float = CARD_WINDOW_S,
     judgement: Judgement | None = None,
     distance: float | None = None,
+    simulated: SimulatedClass | None = None,
 ) -> Card:
     """Make the card of a glitch for a gallery."""
     window_s = nearest_window(glitch.views, wanted_s)
@@ -196,6 +198,9 @@ def card(
         is_simulated=glitch.is_simulated,
         novelty=None if judgement is None else novelty(judgement),
         distance=None if distance is None else f"{distance:.2f}",
+        simulated_class=None
+        if simulated is None
+        else f"{simulated.label}, {100 * simulated.probability:.0f}{_NBSP}%",
     )
 
 

@@ -81,9 +81,7 @@ def get_embedding(
         log_variance=np.asarray(embedding.log_variance, dtype=np.float32),
         reconstruction_error=embedding.reconstruction_error,
         kl=embedding.kl,
-        simulated_class=None
-        if embedding.simulated_class is None or embedding.simulated_probability is None
-        else SimulatedClass(embedding.simulated_class, embedding.simulated_probability),
+        simulated_class=_predicted(embedding.simulated_class, embedding.simulated_probability),
         novelty=Judgement(*(getattr(embedding, column.key) for column in _JUDGEMENT)),
     )
 
@@ -277,6 +275,23 @@ def judgements_of(session: Session, glitch_ids: Sequence[UUID]) -> dict[UUID, Ju
         )
     )
     return {glitch_id: Judgement(*judged) for glitch_id, *judged in rows}
+
+
+def simulated_classes_of(
+    session: Session, glitch_ids: Sequence[UUID]
+) -> dict[UUID, SimulatedClass]:
+    """The simulated classes that the active checkpoint predicts for these glitches, if it does."""
+    rows = session.execute(
+        select(Embedding.glitch_id, Embedding.simulated_class, Embedding.simulated_probability)
+        .where(Embedding.glitch_id.in_(glitch_ids))
+        .where(Embedding.checkpoint_id == active_id(session))
+    )
+    found = {one: _predicted(label, probability) for one, label, probability in rows}
+    return {one: predicted for one, predicted in found.items() if predicted is not None}
+
+
+def _predicted(label: str | None, probability: float | None) -> SimulatedClass | None:
+    return None if label is None or probability is None else SimulatedClass(label, probability)
 
 
 def list_views(session: Session, glitch_id: UUID) -> tuple[ViewRecord, ...]:

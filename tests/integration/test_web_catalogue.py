@@ -98,6 +98,16 @@ def test_a_bad_filter_is_answered_in_place(reviewer: Walker, query: str, sentenc
     assert page.form("/ui/glitches")
 
 
+def test_cards_and_table_have_the_simulated_class(reviewer: Walker) -> None:
+    page = reviewer.get("/ui/glitches?simulated=Tomte")
+    assert page.text.count("like Tomte") == 1  # one of them has no label
+    assert "like Tomte, 50 %" in page.text
+    table = reviewer.get("/ui/glitches?simulated=Tomte&view=table&column=simulated")
+    assert [f"Tomte, {percent}\xa0%" in table.response.text for percent in range(49, 61)] == [
+        *(False, *10 * [True], False)
+    ]
+
+
 def test_the_window_of_the_cards_can_be_chosen(reviewer: Walker) -> None:
     page = reviewer.get("/ui/glitches?window=4")
     windows = {image.rsplit("/", 1)[1] for image in page.images if "/cards/" in image}

@@ -41,11 +41,11 @@ from app.glitches.service import (
     judgements_of,
     list_glitches,
     list_sorted,
+    simulated_classes_of,
     tally_by_class,
 )
 from app.map.service import label_selection, undo_selection
 from app.server.answers import export_answer
-from glitch.novelty import Judgement
 from glitch.observing_runs import era
 from glitch.views import VIEW_DURATIONS_S
 
@@ -133,7 +133,17 @@ def _shown(
         except InvalidRequestError as error:
             errors = (str(error),)
     tallies = () if errors else tally_by_class(session, query.filters)
-    judgements = judgements_of(session, [glitch.id for glitch in page.items])
+    ids = [glitch.id for glitch in page.items]
+    judgements, simulated = judgements_of(session, ids), simulated_classes_of(session, ids)
+    cards = tuple(
+        card(
+            glitch,
+            wanted_s=query.window_s,
+            judgement=judgements.get(glitch.id),
+            simulated=simulated.get(glitch.id),
+        )
+        for glitch in page.items
+    )
     total = sum(tally.total for tally in tallies)
     context = CataloguePage(
         total="Catalogue" if errors else count(total, "glitch", "glitches"),
@@ -149,17 +159,13 @@ def _shown(
             ClassCount(text, query.href(view=view), is_chosen=query.is_table == bool(view))
             for text, view in (("Pictures", None), ("Table", "table"))
         ),
-        table=catalogue_table(query, page.items, judgements) if query.is_table else None,
+        table=catalogue_table(query, page.items, cards) if query.is_table else None,
         address=query.href(),
         class_names=usable_class_names(session),
         undo=None if undo is None else str(undo),
         refused=refused,
-        ids=tuple(str(glitch.id) for glitch in page.items),
-        cards=tuple(
-            card(glitch, wanted_s=query.window_s, judgement=judgements.get(glitch.id))
-            for glitch in page.items
-            if not query.is_table
-        ),
+        ids=tuple(one.id for one in cards),
+        cards=() if query.is_table else cards,
         exports=export_links(
             query.href(after=None, window=None, view=None, sort=None),
             n_glitches=total,
@@ -260,7 +266,7 @@ class _Column:
     is_number: bool = False
 
 
-# Detector, time, class and novelty are formatted as on cards.
+# Detector, time, class, novelty and simulated class are formatted as on cards.
 _COLUMNS: Mapping[str, _Column] = {
     "class": _Column("Class", lambda glitch: glitch.label or "Unlabelled", "class"),
     "detector": _Column("Detector", lambda glitch: glitch.ifo, "detector"),
@@ -281,6 +287,7 @@ _COLUMNS: Mapping[str, _Column] = {
     ),
     "quality": _Column("Data quality", lambda glitch: " ".join(glitch.data_quality) or None),
     "novelty": _Column("Novelty", lambda _: None, "novelty"),
+    "simulated": _Column("Simulated class", lambda _: None),
     "channel": _Column("Channel", lambda glitch: glitch.channel),
     "origin": _Column("Origin", lambda glitch: ORIGIN_TEXTS[glitch.origin]),
     "id": _Column("Id", lambda glitch: glitch.public_id),
@@ -289,7 +296,7 @@ SHOWN_AT_FIRST = ("class", "detector", "time", "snr", "frequency", "novelty", "o
 
 
 def catalogue_table(
-    query: CatalogueQuery, glitches: tuple[GlitchRecord, ...], judgements: Mapping[UUID, Judgement]
+    query: CatalogueQuery, glitches: tuple[GlitchRecord, ...], cards: tuple[Card, ...]
 ) -> CatalogueTable:
     """The page as a table, with the requested columns and order."""
     # The class is always shown, because it links to the glitch.
@@ -315,11 +322,8 @@ def catalogue_table(
         titles={name: one.title for name, one in _COLUMNS.items()},
         shown=shown,
         rows=tuple(
-            (
-                card(one, judgement=judgements.get(one.id)),
-                tuple(_COLUMNS[name].text(one) for name in shown),
-            )
-            for one in glitches
+            (its_card, tuple(_COLUMNS[name].text(one) for name in shown))
+            for one, its_card in zip(glitches, cards, strict=True)
         ),
     )
 
