@@ -64,6 +64,8 @@ def test_the_four_panels_show_what_is_asked_for(
     predicted = reviewer.get(f"/ui/glitches/{glitches[55].id}")
     assert "Most probable simulated class: Tomte , 55 %" in predicted.text
     assert "/ui/glitches?simulated=Tomte" in predicted.links
+    simulated = reviewer.get(f"/ui/glitches/{glitches[56].id}")
+    assert "simulated class" not in simulated.text  # it says nothing of what the model was shown
     lone = reviewer.get(f"/ui/glitches/{glitches[0].id}?show=residual&ifo=H1")
     assert lone.status == 200
     assert "No 4 s view" in lone.text
