@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import tempfile
 from contextlib import suppress
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 
 from app.decoding.files import kinds_of
 from glitch.errors import FormatError, TableError
-from glitch.gps import parse_utc
 from glitch.tables import Facts, facts_of, is_text_table, origin_of, read_text_table, refuse_unread
 from glitch.tables.reading import text_columns
 from glitch.tables.times import why_no_time
@@ -409,21 +407,6 @@ def test_a_detector_in_other_words_is_known(text: str, ifo: str) -> None:
 def test_the_channel_names_the_detector_of_a_row_without_one() -> None:
     assert facts_of({"channel": "L1:GDS-CALIB_STRAIN"}).ifo == "L1"
     assert facts_of({"channel": "GDS-CALIB_STRAIN"}, ifo="V1").ifo == "V1"
-
-
-@pytest.mark.parametrize(
-    ("text", "gps"),
-    [
-        ("2016-12-31 23:59:60", Decimal(1167264017)),
-        ("2015-12-31 23:59:60", None),
-        ("2015-09-14T09:50:45+00:00", Decimal(1126259462)),
-        ("2015-09-14 09:50:45.4 UTC", Decimal("1126259462.4")),
-        ("2015-02-30", None),
-        ("1979-12-31", None),
-    ],
-)
-def test_utc(text: str, gps: Decimal | None) -> None:
-    assert parse_utc(text) == gps
 
 
 @given(st.binary(max_size=400) | st.text(max_size=200).map(str.encode))

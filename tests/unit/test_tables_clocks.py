@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from app.batches.table_files import read_table
 from glitch.errors import FormatError
+from glitch.gps import parse_utc
 from glitch.tables import Facts, TableRow
 
 TIME = "1126259462.4"
@@ -252,3 +254,18 @@ def test_a_date_whose_month_is_unclear_is_asked_about(
     row = _row(tmp_path, f"{header},snr", f"{cells},13")
     assert row.facts is None
     assert "which number is the month" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "gps"),
+    [
+        ("2016-12-31 23:59:60", Decimal(1167264017)),
+        ("2015-12-31 23:59:60", None),
+        ("2015-09-14T09:50:45+00:00", Decimal(1126259462)),
+        ("2015-09-14 09:50:45.4 UTC", Decimal("1126259462.4")),
+        ("2015-02-30", None),
+        ("1979-12-31", None),
+    ],
+)
+def test_utc(text: str, gps: Decimal | None) -> None:
+    assert parse_utc(text) == gps
