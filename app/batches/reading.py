@@ -259,7 +259,7 @@ class StrainRoots:
         try:
             strain = read_joined(files, **stated)
         except StrainError as error:
-            raise StrainError(f"{error} {gap or ''}".rstrip()) from error
+            raise StrainError(_with_gap(str(error), gap)) from error
         notes = []
         for root, path, name in glitch.others:
             other = piece_of(StrainFile(self._path(root, path), name), **stated)
@@ -285,19 +285,20 @@ def read_triggers(
         )
         for (position, glitch, strain, gap, other), one in zip(ready, transformed, strict=True):
             if isinstance(one, str):
-                yield position, f"{one} {gap or ''}".rstrip()
+                yield position, _with_gap(one, gap)
                 continue
             facts = glitch.facts
-            stated_channel = _own_channel(facts) or ""  # for strain that names none
-            channel = (
-                strain.channel or (is_strain_channel(stated_channel) and stated_channel) or None
-            )
+            channel = strain.channel or _strain_channel(facts)
             upload = ParsedUpload(views=one.views, channel=channel, **measured(one))
             merged = glitch.n_merged
             loudest = None if merged == 1 else f"The loudest of {merged} triggers close in time."
             note = " ".join(filter(None, (loudest, other))) or None
             stated = replace(facts, channel=None)  # the channel read counts, not the trigger's
             yield position, _glitch_of(upload, stated, note)
+
+
+def _with_gap(reason: str, gap: str | None) -> str:
+    return f"{reason} {gap}" if gap else reason
 
 
 def _transformed(
@@ -346,6 +347,12 @@ def _read_each(
 def _own_channel(facts: Facts) -> str | None:
     """The trigger's channel, unless it belongs to another detector than the trigger."""
     return facts.channel if detector_of_channel(facts.channel) in (None, facts.ifo) else None
+
+
+def _strain_channel(facts: Facts) -> str | None:
+    """The trigger's channel if it is a strain channel; for strain that names none."""
+    channel = _own_channel(facts)
+    return channel if channel and is_strain_channel(channel) else None
 
 
 def _details(facts: Facts) -> UploadDetails:

@@ -119,8 +119,8 @@ def _text_of(value: object) -> str:
 
 _OPEN_STATES = ("queued", "running")
 _POLL_INTERVAL_S = 0.5
-_MOST_SHOWN = 20  # items
-_PAGE, _MOST_PAGES = 500, 20
+_MAX_SHOWN = 20  # items
+_PAGE, _MAX_PAGES = 500, 20
 FAILED = 1
 # of a result; omitted, because its link is shown as "made"
 _ADDRESSES = frozenset({"href", "page", "detail"})
@@ -229,18 +229,18 @@ def _print_items(
     path = f"/jobs/{job_id}/items"
     items: list[dict[str, Any]] = []
     query: dict[str, Any] = {"state": state, "limit": _PAGE}
-    for _ in range(_MOST_PAGES):  # in most jobs those without a glitch come last
+    for _ in range(_MAX_PAGES):  # in most jobs those without a glitch come last
         page = service.ask("GET", path, params=query)
         items += [item for item in page["items"] if item["glitch_id"] is None]
         query["cursor"] = page["next"]
-        if page["next"] is None or len(items) >= min(n_all, _MOST_SHOWN):
+        if page["next"] is None or len(items) >= min(n_all, _MAX_SHOWN):
             break
     table = Table("left out" if state == "skipped" else state, "reason", box=None)
-    for item in items[:_MOST_SHOWN]:
+    for item in items[:_MAX_SHOWN]:
         table.add_row(item["name"], item["reason"])
     console.print()
     console.print(table)
-    if len(items[:_MOST_SHOWN]) < n_all:
+    if len(items[:_MAX_SHOWN]) < n_all:
         console.print(f"... and more: GET {path}?state={state} lists them all.")
 
 
